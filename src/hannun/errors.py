@@ -1,0 +1,84 @@
+"""Our errors, by what the caller can do.
+
+HannunError
+├── Transient             try later; loops do so by themselves
+│   ├── StoreUnavailable  PostgreSQL is away or restarting
+│   ├── StreamUnavailable Kafka is away
+│   └── Busy              a limit of ours is reached; `retry_after_s` says when to come back
+├── StaleBatch            a position is no longer where the batch began, or no longer ours: drop the batch
+├── BadQuestion           the asker's mistake; `code` and `field` go into the answer (4xx)
+├── Unauthenticated       no token, or one that does not hold (401)
+├── Forbidden             a role is missing (403)
+├── NotFound              nothing there that this asker may see (404)
+└── OperatorError         a setting, a right or a neighbour is wrong; `hint` says what mends it
+
+An error says what was tried, what was found, and (as its hint) what to do. A driver's errors are
+translated once, at the neighbour; above it nobody imports the driver. `web/problems.py` turns this
+tree into HTTP statuses, `cli.py` into exit codes.
+"""
+
+
+class HannunError(Exception):
+    """Anything that Hannun itself raises."""
+
+
+class Transient(HannunError):
+    """It may work a moment later, unchanged."""
+
+
+class StoreUnavailable(Transient):
+    """PostgreSQL cannot be reached, is starting, stopping, or ended our connection."""
+
+
+class StreamUnavailable(Transient):
+    """No Kafka broker answers."""
+
+
+class Busy(Transient):
+    """A limit is reached; nothing was taken."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StaleBatch(HannunError):
+    """Another owner has moved a position of this batch, or holds it now. Nothing was written."""
+
+
+class BadQuestion(HannunError):
+    """The question cannot be answered as asked."""
+
+    def __init__(self, message: str, *, code: str, field: str | None = None, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.field = field
+        self.status = status
+
+
+class Unauthenticated(HannunError):
+    """Who asks is not known."""
+
+
+class Forbidden(HannunError):
+    """Who asks is known, and lacks a role."""
+
+
+class NotFound(HannunError):
+    """There is nothing there, or nothing that this asker may see: one answer for both."""
+
+
+class OperatorError(HannunError):
+    """Something that only the operator can mend.
+
+    Args:
+        message: what was tried and what was found.
+        hint: the command, setting or right that mends it.
+    """
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}. Hint: {self.hint}"
