@@ -1,0 +1,101 @@
+"""A batch: messages as they came in, where they stood, and what became of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from hannun.domain.messages import Fact, ParticipantRegistered, Reason, Rejected, SalesRecorded
+
+
+class Place(NamedTuple):
+    """Where a message stands in the log. `topic_id` tells a topic from another of the same name made anew."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+
+
+class Received(NamedTuple):
+    """A message as it came in; `received_at` is the broker's timestamp or the time of receipt, microseconds since 1970.
+
+    `place` is None over HTTP: there its hash says which message it is.
+    """
+
+    kind: str
+    raw: bytes
+    received_at: int
+    place: Place | None = None
+
+
+class Span(NamedTuple):
+    """The part of a partition that a batch covers: offsets in [start, end), held under the owner's `epoch`."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+    epoch: int
+
+
+class ChangedEvent(NamedTuple):
+    """An event whose answers a batch made false; `channels` are the names of those that changed."""
+
+    event_id: str
+    user_id: str | None
+    version: int
+    channels: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Written:
+    """What a batch did in the database.
+
+    `new_participants` and `new_sales` hold (eventId, key) of what was counted; None means all that was offered.
+    """
+
+    new_participants: set[tuple[str, str]] | None = None
+    new_sales: set[tuple[str, str]] = field(default_factory=set)
+    changed: set[int] = field(default_factory=set)
+    rejected: list[tuple[int, Rejected]] = field(default_factory=list)
+    events: list[ChangedEvent] = field(default_factory=list)
+    debt_no: int | None = None
+
+
+class Result(StrEnum):
+    """What became of a message: it changed something, it changed nothing, it could not be used."""
+
+    COUNTED = "counted"
+    REPEATED = "repeated"
+    DEAD_LETTER = "dead-letter"
+
+
+class Outcome(NamedTuple):
+    result: Result
+    reason: Reason | None = None
+
+
+def outcomes(facts: Sequence[Fact | Rejected], written: Written) -> list[Outcome]:
+    """What became of each message of a batch, in its order."""
+    reasons = {index: rejected.reason for index, rejected in written.rejected}
+    seen: set[tuple[type, str, str]] = set()
+    found = []
+    for index, fact in enumerate(facts):
+        if index in reasons:
+            found.append(Outcome(Result.DEAD_LETTER, reasons[index]))
+            continue
+        assert not isinstance(fact, Rejected)
+        if isinstance(fact, ParticipantRegistered):
+            key = (fact.event_id, fact.participant)
+            counted = written.new_participants is None or key in written.new_participants
+        elif isinstance(fact, SalesRecorded):
+            key = (fact.event_id, fact.sale_id)
+            counted = key in written.new_sales
+        else:
+            found.append(Outcome(Result.COUNTED if index in written.changed else Result.REPEATED))
+            continue
+        first = (type(fact), *key) not in seen
+        seen.add((type(fact), *key))
+        found.append(Outcome(Result.COUNTED if counted and first else Result.REPEATED))
+    return found

@@ -1,0 +1,59 @@
+"""The names under which answers are kept in Redis: a public contract (`docs/cache.md`), exact to the letter."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from hannun.domain.batch import ChangedEvent
+
+ANNOUNCEMENTS = "hannun:changed"
+"""The channel on which changed events are announced, one JSON object each."""
+
+
+class Granularity(StrEnum):
+    MINUTE = "minute"
+    HOURLY = "hourly"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+def dashboard(event_id: str) -> str:
+    return f"analytics:dashboard:{event_id}"
+
+
+def channel(event_id: str, channel_name: str) -> str:
+    return f"analytics:channel:{event_id}:{channel_name}"
+
+
+def roi(event_id: str) -> str:
+    return f"analytics:roi:{event_id}"
+
+
+def timeline(event_id: str, granularity: Granularity) -> str:
+    return f"analytics:timeline:{event_id}:{granularity}"
+
+
+def user(user_id: str) -> str:
+    return f"analytics:user:{user_id}"
+
+
+def processed(message_id: str) -> str:
+    return f"analytics:processed:{message_id}"
+
+
+def lease(key: str) -> str:
+    """Where the lease on an answer stands. The braces make a Redis Cluster keep it beside its answer."""
+    return f"hannun:lease:{{{key}}}"
+
+
+def made_false_by(event: ChangedEvent) -> Iterable[str]:
+    """Every answer that a change of an event makes false. Participants, distributions and sales reach all but some
+    channels; a few more deleted than needed is cheaper than one kept that is wrong."""
+    yield dashboard(event.event_id)
+    yield roi(event.event_id)
+    for granularity in Granularity:
+        yield timeline(event.event_id, granularity)
+    for name in event.channels:
+        yield channel(event.event_id, name)
+    if event.user_id is not None:
+        yield user(event.user_id)

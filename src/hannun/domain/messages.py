@@ -1,0 +1,552 @@
+"""What the platform tells us: bytes of a message -> a fact, or a rejection with its reason.
+
+A message that cannot be used is data, not an exception. `Decoder.decode` is pure: the same bytes, received at the
+same time, decide the same way for ever, so a replay decides as the first time did. Times become microseconds since
+1970 (UTC) here, decimals `Decimal` with two places, participants 32 hexadecimal digits; nothing else of a message
+goes further, so a name or a telephone number in it is neither stored nor logged.
+
+The wire types below are the contract of `docs/messages.md` and the source of its schemas: what a decoder accepts is
+what they say. `_reason` only names why one did not.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from hannun.domain.channels import Channel, ChannelTable, ChannelType
+
+SIZE_MAX_BYTES = 64 * 1024
+NESTING_MAX = 100
+"""Deeper than any message of ours by far; a fixed limit, so that it does not depend on the depth of our own stack."""
+COUNT_MAX = 2**31 - 1
+MONEY_MAX = Decimal("9999999999999.99")  # DECIMAL(15,2)
+PERCENT_MAX = Decimal("99999999.99")  # DECIMAL(10,2)
+CENT = Decimal("0.01")
+MINUTE_US = 60_000_000
+REGISTERED_FROM_US = int(datetime(2015, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+REGISTERED_AHEAD_US_MAX = 24 * 60 * MINUTE_US
+INSTANT_FROM_US, INSTANT_BEFORE_US = 0, 253_370_764_800_000_000
+"""1970 to 9998: what every driver and every zone on the road can express."""
+
+
+class Kind(StrEnum):
+    """The kinds of message; each is its topic's default name and its `type` over HTTP."""
+
+    EVENT_CREATED = "event-created"
+    PARTICIPANT_REGISTERED = "participant-registered"
+    DISTRIBUTION_COMPLETED = "distribution-completed"
+    EVENT_STATUS_CHANGED = "event-status-changed"
+    SALES_RECORDED = "sales-recorded"
+
+
+class Reason(StrEnum):
+    """Why a message cannot be used: the whole list."""
+
+    NOT_JSON = "not-json"
+    BAD_TEXT = "bad-utf8-or-nul"
+    TOO_LARGE = "too-large"
+    UNKNOWN_TYPE = "unknown-type"
+    MISSING_FIELD = "missing-field"
+    WRONG_TYPE = "wrong-type"
+    OUT_OF_BOUNDS = "out-of-bounds"
+    NO_OFFSET = "no-offset-in-a-time"
+    OUT_OF_TIME = "too-early-or-too-far-ahead"
+    OWNER_CHANGED = "owner-changed"
+    REFUSED = "refused-by-the-database"
+
+
+class EventStatus(StrEnum):
+    ACTIVE = "ACTIVE"
+    ENDED = "ENDED"
+    ARCHIVED = "ARCHIVED"
+
+
+class DeliveryState(StrEnum):
+    """What became of a distribution on one channel."""
+
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+
+
+class EventCreated(NamedTuple):
+    """An event and its plan. Again with a newer `created_at`, the plan changes; what was counted does not."""
+
+    event_id: str
+    created_at: int
+    title: str
+    user_id: str
+    total_investment: Decimal
+    expected_revenue: Decimal
+    target_roi: Decimal
+    baseline_revenue: Decimal | None
+    status: EventStatus
+    starts_at: int | None
+    ends_at: int | None
+
+
+class ParticipantRegistered(NamedTuple):
+    """Somebody took part. `participant` is 32 hexadecimal digits, `minute` minutes since 1970 UTC."""
+
+    event_id: str
+    participant: str
+    minute: int
+    channel: Channel | None
+
+
+class Delivery(NamedTuple):
+    """What became of one channel of a distribution. `expected_views` is a plan, never a measurement."""
+
+    channel: Channel
+    channel_type: ChannelType
+    state: DeliveryState
+    cost: Decimal
+    expected_views: int | None
+
+
+class DistributionCompleted(NamedTuple):
+    event_id: str
+    completed_at: int
+    deliveries: tuple[Delivery, ...]
+
+
+class EventStatusChanged(NamedTuple):
+    event_id: str
+    changed_at: int
+    status: EventStatus
+
+
+class SalesRecorded(NamedTuple):
+    """One sale, or with a negative `amount` one refund."""
+
+    event_id: str
+    sale_id: str
+    amount: Decimal
+    sold_at: int
+    channel: Channel | None
+
+
+Fact = EventCreated | ParticipantRegistered | DistributionCompleted | EventStatusChanged | SalesRecorded
+
+
+class Rejected(NamedTuple):
+    """A message that cannot be used. `fields` are its known fields as far as they are usable, never more."""
+
+    kind: str
+    reason: Reason
+    detail: str
+    event_id: str | None = None
+    fields: dict[str, Any] | None = None
+
+
+# -- the wire ----------------------------------------------------------------------------------------------------
+
+_ABSENT = Raw()
+_INSTANT_SCHEMA = {"format": "date-time"}
+_EventId = Annotated[str, Meta(min_length=1, max_length=36)]
+_MessageId = Annotated[str, Meta(min_length=1, max_length=64)]
+_ChannelName = Annotated[str, Meta(min_length=1, max_length=50)]
+_Instant = Annotated[str, Meta(extra_json_schema=_INSTANT_SCHEMA)]
+_Money = Annotated[Raw, Meta(extra_json_schema={"type": ["number", "string"], "minimum": 0})]
+_Count = Annotated[Raw, Meta(extra_json_schema={"type": "integer", "minimum": 0, "maximum": COUNT_MAX})]
+
+
+class _Wire(Struct, rename="camel", gc=False):
+    event_id: _EventId
+    message_id: _MessageId | None = None
+
+
+class _Channelled(_Wire):
+    channel_name: _ChannelName | None = None
+    channel: _ChannelName | None = None
+    entry_path: _ChannelName | None = None
+
+
+class _ParticipantWire(_Channelled, kw_only=True):
+    participant_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    registered_at: _Instant
+
+
+class _CreatedWire(_Wire, kw_only=True):
+    created_at: _Instant
+    event_title: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    title: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    user_id: Annotated[str, Meta(min_length=1, max_length=36)] | None = None
+    store_id: Annotated[str, Meta(min_length=1, max_length=36)] | None = None
+    total_investment: _Money = _ABSENT
+    expected_revenue: _Money = _ABSENT
+    target_roi: _Money = _ABSENT
+    baseline_revenue: _Money = _ABSENT
+    status: Literal["ACTIVE", "ENDED", "ARCHIVED"] | None = None
+    start_date: _Instant | None = None
+    end_date: _Instant | None = None
+
+
+class _DeliveryWire(Struct, rename="camel", gc=False):
+    channel_name: _ChannelName | None = None
+    channel: _ChannelName | None = None
+    entry_path: _ChannelName | None = None
+    channel_type: Literal["TV", "SNS", "VOICE", "CALL"] | None = None
+    status: Literal["SUCCESS", "FAILED"] | None = None
+    distribution_cost: _Money = _ABSENT
+    expected_views: _Count = _ABSENT
+
+
+class _DistributionWire(_Wire, kw_only=True):
+    completed_at: _Instant
+    channels: list[_DeliveryWire] | None = None
+    distributed_channels: list[_DeliveryWire] | None = None
+    channel_name: _ChannelName | None = None
+    channel: _ChannelName | None = None
+    entry_path: _ChannelName | None = None
+    channel_type: Literal["TV", "SNS", "VOICE", "CALL"] | None = None
+    status: Literal["SUCCESS", "FAILED"] | None = None
+    distribution_cost: _Money = _ABSENT
+    expected_views: _Count = _ABSENT
+
+
+class _StatusWire(_Wire, kw_only=True):
+    status: Literal["ACTIVE", "ENDED", "ARCHIVED"]
+    changed_at: _Instant
+
+
+class _SaleWire(_Channelled, kw_only=True):
+    sale_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    amount: _Money
+    sold_at: _Instant
+    refund: bool | None = None
+
+
+WIRE_TYPES: dict[Kind, type[_Wire]] = {
+    Kind.EVENT_CREATED: _CreatedWire,
+    Kind.PARTICIPANT_REGISTERED: _ParticipantWire,
+    Kind.DISTRIBUTION_COMPLETED: _DistributionWire,
+    Kind.EVENT_STATUS_CHANGED: _StatusWire,
+    Kind.SALES_RECORDED: _SaleWire,
+}
+
+
+# -- from the wire to a fact -------------------------------------------------------------------------------------
+
+
+class _Unusable(ValueError):
+    """Carries a reason from a field's reader to `decode`; never leaves this module."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decoding depends on beside the bytes.
+
+    `participant_key` keys the hash of participant ids that are not UUIDs; with another key the same person would be
+    another one, so it is made once, with the database. `naive_times_are` is the zone that instants without an offset
+    mean; None refuses them.
+    """
+
+    participant_key: bytes
+    channels: ChannelTable
+    naive_times_are: tzinfo | None = None
+
+
+class Decoder:
+    """Decodes messages under one set of rules. Keep it: building one costs more than many messages."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._wires = {kind: msgspec.json.Decoder(wire).decode for kind, wire in WIRE_TYPES.items()}
+        # Bounded: a flood of invented names must not become a flood of memory.
+        self._channel_named = lru_cache(maxsize=4_096)(rules.channels.named)
+        self._read: dict[Kind, Callable[[Any, int], Fact]] = {
+            Kind.EVENT_CREATED: self._event_created,
+            Kind.PARTICIPANT_REGISTERED: self._participant_registered,
+            Kind.DISTRIBUTION_COMPLETED: self._distribution_completed,
+            Kind.EVENT_STATUS_CHANGED: self._event_status_changed,
+            Kind.SALES_RECORDED: self._sales_recorded,
+        }
+
+    def decode(self, kind: str, raw: bytes, received_at: int) -> Fact | Rejected:
+        """The fact that a message states, or why it states none.
+
+        Args:
+            kind: the topic's kind, or the `type` of a message over HTTP.
+            raw: the message, JSON in UTF-8.
+            received_at: the broker's timestamp, over HTTP the time of receipt; microseconds since 1970.
+        """
+        wire: Any = None
+        try:
+            _check_bytes(raw)
+            read = self._read.get(kind)  # type: ignore[call-overload]
+            if read is None:
+                _OBJECT.decode(raw)
+                raise _Unusable(Reason.UNKNOWN_TYPE, "no kind of message has this type")
+            wire = self._wires[kind](raw)  # type: ignore[index]
+            if b"\\u0000" in raw:
+                _check_no_nul(wire)
+            return read(wire, received_at)  # type: ignore[no-any-return]
+        except _Unusable as unusable:
+            return self._rejected(kind, raw, unusable.reason, unusable.detail)
+        except msgspec.ValidationError as error:
+            return self._rejected(kind, raw, *_reason(str(error)))
+        except UnicodeDecodeError:
+            return self._rejected(kind, raw, Reason.BAD_TEXT, "not UTF-8")
+        except msgspec.DecodeError as error:
+            surrogate = "surrogate" in str(error)
+            return self._rejected(kind, raw, Reason.BAD_TEXT if surrogate else Reason.NOT_JSON, str(error))
+
+    def participant_of(self, participant_id: str) -> str:
+        """What a participant is kept as, 32 hexadecimal digits: the UUID itself, else a keyed hash."""
+        if _UUID.fullmatch(participant_id) is not None:
+            return participant_id.replace("-", "").lower()
+        digest = hashlib.blake2b(participant_id.encode(), digest_size=16, key=self._rules.participant_key)
+        return digest.hexdigest()
+
+    # -- one reader for each kind, in the order of the specification
+
+    def _event_created(self, wire: _CreatedWire, received_at: int) -> EventCreated:
+        title = wire.event_title if wire.event_title is not None else wire.title
+        user_id = wire.user_id if wire.user_id is not None else wire.store_id
+        if title is None:
+            raise _Unusable(Reason.MISSING_FIELD, "eventTitle")
+        if user_id is None:
+            raise _Unusable(Reason.MISSING_FIELD, "userId")
+        return EventCreated(
+            event_id=wire.event_id,
+            created_at=self._instant("createdAt", wire.created_at),
+            title=title,
+            user_id=user_id,
+            total_investment=_decimal("totalInvestment", wire.total_investment, MONEY_MAX) or _ZERO,
+            expected_revenue=_decimal("expectedRevenue", wire.expected_revenue, MONEY_MAX) or _ZERO,
+            target_roi=_decimal("targetRoi", wire.target_roi, PERCENT_MAX) or _ZERO,
+            baseline_revenue=_decimal("baselineRevenue", wire.baseline_revenue, MONEY_MAX),
+            status=EventStatus(wire.status or "ACTIVE"),
+            starts_at=None if wire.start_date is None else self._instant("startDate", wire.start_date),
+            ends_at=None if wire.end_date is None else self._instant("endDate", wire.end_date),
+        )
+
+    def _participant_registered(self, wire: _ParticipantWire, received_at: int) -> ParticipantRegistered:
+        registered_at = self._instant("registeredAt", wire.registered_at)
+        if registered_at < REGISTERED_FROM_US:
+            raise _Unusable(Reason.OUT_OF_TIME, "registeredAt is before 2015-01-01")
+        if registered_at > received_at + REGISTERED_AHEAD_US_MAX:
+            raise _Unusable(Reason.OUT_OF_TIME, "registeredAt is more than 24 h after it was received")
+        return ParticipantRegistered(
+            wire.event_id, self.participant_of(wire.participant_id), registered_at // MINUTE_US, self._channel_of(wire)
+        )
+
+    def _distribution_completed(self, wire: _DistributionWire, received_at: int) -> DistributionCompleted:
+        listed = wire.channels if wire.channels is not None else wire.distributed_channels
+        deliveries = [wire] if listed is None else listed
+        if not deliveries:
+            raise _Unusable(Reason.MISSING_FIELD, "channels is empty")
+        return DistributionCompleted(
+            wire.event_id,
+            self._instant("completedAt", wire.completed_at),
+            tuple(self._delivery(delivery) for delivery in deliveries),
+        )
+
+    def _delivery(self, wire: _DeliveryWire | _DistributionWire) -> Delivery:
+        channel = self._channel_of(wire)
+        if channel is None:
+            raise _Unusable(Reason.MISSING_FIELD, "channelName")
+        # A known channel has the type that the table says, whatever the producer believes.
+        told = ChannelType.VOICE if wire.channel_type == "CALL" else wire.channel_type
+        channel_type = channel.type or told
+        if channel_type is None:
+            raise _Unusable(Reason.MISSING_FIELD, "channelType of a channel that is not known")
+        if wire.status is None:
+            raise _Unusable(Reason.MISSING_FIELD, "status")
+        cost = _decimal("distributionCost", wire.distribution_cost, MONEY_MAX)
+        expected_views = _count("expectedViews", wire.expected_views)
+        return Delivery(channel, ChannelType(channel_type), DeliveryState(wire.status), cost or _ZERO, expected_views)
+
+    def _event_status_changed(self, wire: _StatusWire, received_at: int) -> EventStatusChanged:
+        return EventStatusChanged(wire.event_id, self._instant("changedAt", wire.changed_at), EventStatus(wire.status))
+
+    def _sales_recorded(self, wire: _SaleWire, received_at: int) -> SalesRecorded:
+        amount = _decimal("amount", wire.amount, MONEY_MAX)
+        if amount is None:
+            raise _Unusable(Reason.MISSING_FIELD, "amount")
+        sold_at = self._instant("soldAt", wire.sold_at)
+        signed = -amount if wire.refund else amount
+        return SalesRecorded(wire.event_id, wire.sale_id, signed, sold_at, self._channel_of(wire))
+
+    # -- fields
+
+    def _channel_of(self, wire: Any) -> Channel | None:
+        name = wire.channel_name
+        if name is None:
+            name = wire.channel
+            if name is None:
+                name = wire.entry_path
+                if name is None:
+                    return None
+        channel = self._channel_named(name)
+        if channel is None:
+            raise _Unusable(Reason.OUT_OF_BOUNDS, "a channel's name with nothing in it, or too long")
+        return channel
+
+    def _instant(self, field: str, text: str) -> int:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            try:
+                moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows a small t and z
+            except ValueError:
+                raise _Unusable(Reason.WRONG_TYPE, f"{field} is not an ISO 8601 instant") from None
+        if moment.tzinfo is None:
+            if self._rules.naive_times_are is None:
+                raise _Unusable(Reason.NO_OFFSET, field)
+            moment = moment.replace(tzinfo=self._rules.naive_times_are)
+        since_1970 = (moment - _EPOCH) // _MICROSECOND
+        if not INSTANT_FROM_US <= since_1970 < INSTANT_BEFORE_US:
+            raise _Unusable(Reason.OUT_OF_TIME, f"{field} is before 1970 or after 9997")
+        return since_1970
+
+    # -- rejections
+
+    def _rejected(self, kind: str, raw: bytes, reason: Reason, detail: str) -> Rejected:
+        fields = self._known_fields(kind, raw) if reason not in _NOT_READABLE else None
+        event_id = fields.get("eventId") if fields else None
+        return Rejected(kind[:64], reason, detail[:200], event_id if isinstance(event_id, str) else None, fields)
+
+    def _known_fields(self, kind: str, raw: bytes) -> dict[str, Any] | None:
+        """What a rejected message says in the fields we know, each kept only where it is valid by itself.
+
+        Everything else (unknown fields, what offends) may be personal and is left out; a participant is kept as the
+        ledger would keep it. So a repaired rule can take the message up again from here.
+        """
+        wire = WIRE_TYPES.get(kind)  # type: ignore[call-overload]
+        return None if wire is None else self._known(wire, raw)
+
+    def _known(self, wire: type[Struct], raw: bytes) -> dict[str, Any] | None:
+        try:
+            said = _OBJECT.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        kept: dict[str, Any] = {}
+        for field in msgspec.structs.fields(wire):
+            value = said.get(field.encode_name)
+            if value is None:
+                continue
+            if field.encode_name in ("channels", "distributedChannels"):
+                kept[field.encode_name] = self._known_deliveries(value)
+                continue
+            try:
+                usable = msgspec.json.decode(value, type=field.type)
+                _check_no_nul(usable)
+            except (msgspec.DecodeError, UnicodeDecodeError, _Unusable):
+                continue
+            if isinstance(usable, Raw):
+                if _NUMBER.fullmatch(usable) is not None:
+                    kept[field.encode_name] = bytes(usable).decode().strip('"')
+            elif field.encode_name == "participantId":
+                kept["participant"] = self.participant_of(usable)
+            elif isinstance(usable, bool) or (isinstance(usable, str) and len(usable) <= _KEPT_TEXT_MAX):
+                kept[field.encode_name] = usable
+        return kept
+
+    def _known_deliveries(self, raw: bytes) -> list[dict[str, Any]]:
+        try:
+            listed = msgspec.json.decode(raw, type=list[Raw])
+        except msgspec.DecodeError:
+            return []
+        return [self._known(_DeliveryWire, delivery) or {} for delivery in listed]
+
+
+_ZERO = Decimal("0.00")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII)
+_NUMBER = re.compile(rb'"?[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?"?')
+_INTEGER = re.compile(rb"-?[0-9]+")
+_NOT_READABLE = frozenset({Reason.NOT_JSON, Reason.BAD_TEXT, Reason.TOO_LARGE, Reason.UNKNOWN_TYPE})
+_KEPT_TEXT_MAX = 255
+_OBJECT = msgspec.json.Decoder(dict[str, Raw])
+
+
+def _check_bytes(raw: bytes) -> None:
+    if len(raw) > SIZE_MAX_BYTES:
+        raise _Unusable(Reason.TOO_LARGE, f"{len(raw)} bytes; at most {SIZE_MAX_BYTES}")
+    raw.decode()  # msgspec does not look into fields that it skips
+    if raw.count(b"[") + raw.count(b"{") > NESTING_MAX and _nesting(raw) > NESTING_MAX:
+        raise _Unusable(Reason.NOT_JSON, f"nested deeper than {NESTING_MAX}")
+
+
+def _nesting(raw: bytes) -> int:
+    """How deep brackets nest, strings left out; -1 counts nothing, so broken JSON is left to the decoder."""
+    deepest = depth = 0
+    for bracket in re.sub(rb'"(?:[^"\\]|\\.)*"', b"", raw):
+        if bracket in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif bracket in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _check_no_nul(value: Any) -> None:
+    """PostgreSQL cannot hold a NUL in a text."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise _Unusable(Reason.BAD_TEXT, "a NUL in a text")
+    elif isinstance(value, list):
+        for item in value:
+            _check_no_nul(item)
+    elif isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            _check_no_nul(getattr(value, name))
+
+
+def _decimal(field: str, raw: Raw, highest: Decimal) -> Decimal | None:
+    """A decimal from its JSON text, so that no digit is lost to a float; two places, half even; None where absent."""
+    text = bytes(raw)
+    if text in (b"", b"null"):
+        return None
+    if _NUMBER.fullmatch(text) is None or text.startswith(b'"') is not text.endswith(b'"'):
+        raise _Unusable(Reason.WRONG_TYPE, f"{field} is not a decimal")
+    value = Decimal(text.decode().strip('"'))
+    if value < 0:
+        raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is below 0")
+    if value > highest + 1:  # before rounding: 1e9999 has no two decimal places
+        raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is above {highest}")
+    try:
+        value = value.quantize(CENT, ROUND_HALF_EVEN)
+    except InvalidOperation:
+        value = _ZERO  # more digits than a Decimal's context holds, all of them behind the point: 1e-9999
+    if value > highest:
+        raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is above {highest}")
+    return abs(value)
+
+
+def _count(field: str, raw: Raw) -> int | None:
+    text = bytes(raw)
+    if text in (b"", b"null"):
+        return None
+    if _INTEGER.fullmatch(text) is None:
+        raise _Unusable(Reason.WRONG_TYPE, f"{field} is not a whole number")
+    if len(text) > 20 or not 0 <= int(text) <= COUNT_MAX:
+        raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is not between 0 and {COUNT_MAX}")
+    return int(text)
+
+
+def _reason(error: str) -> tuple[Reason, str]:
+    """The reason behind what msgspec found. A test walks every wire field through it."""
+    if error.startswith("Object missing required field") or "got `null`" in error:
+        return Reason.MISSING_FIELD, error
+    if error.startswith("Invalid enum value"):  # without the value: it may be anything, a name too
+        return Reason.OUT_OF_BOUNDS, "not one of the allowed values" + error[error.rfind(" - at ") :]
+    if " of length " in error or "out of range" in error:
+        return Reason.OUT_OF_BOUNDS, error
+    return Reason.WRONG_TYPE, error

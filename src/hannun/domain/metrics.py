@@ -1,0 +1,153 @@
+"""What a figure means: the definitions of the API, exact. Shown in the page too (`web/static/words.js`).
+
+Rates and ROI are percent with two decimals, rounded half even; money is won with two. A share of nothing is None,
+never 0 and never NaN: nothing was measured, so there is nothing to say.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+
+CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was counted and measured on one channel, or on several together. Counts only add up."""
+
+    participants: int = 0
+    impressions: int = 0
+    views: int = 0
+    clicks: int = 0
+    conversions: int = 0
+    likes: int = 0
+    comments: int = 0
+    shares: int = 0
+    total_calls: int = 0
+    completed_calls: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    @property
+    def engagement(self) -> int:
+        """Interactions: likes, comments, shares and clicks."""
+        return self.likes + self.comments + self.shares + self.clicks
+
+    @property
+    def click_through_rate(self) -> Decimal | None:
+        return percent(self.clicks, self.impressions)
+
+    @property
+    def engagement_rate(self) -> Decimal | None:
+        return percent(self.engagement, self.impressions)
+
+    @property
+    def participation_rate(self) -> Decimal | None:
+        return percent(self.participants, self.views)
+
+    @property
+    def conversion_rate(self) -> Decimal | None:
+        """Conversions by clicks: of a TV or SNS channel, and of an event over those."""
+        return percent(self.conversions, self.clicks)
+
+    @property
+    def call_completion_rate(self) -> Decimal | None:
+        """The conversion rate of a VOICE channel: completed calls by calls."""
+        return percent(self.completed_calls, self.total_calls)
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    return sum(counts, Counts())
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An event's money, in won. `recorded` is None while no sale was recorded; `baseline` while nobody told one."""
+
+    planned: Decimal
+    channel_costs: Decimal
+    expected: Decimal
+    recorded: Decimal | None
+    baseline: Decimal | None
+
+    def __add__(self, other: "Money") -> "Money":
+        return Money(
+            self.planned + other.planned,
+            self.channel_costs + other.channel_costs,
+            self.expected + other.expected,
+            _sum_known(self.recorded, other.recorded),
+            _sum_known(self.baseline, other.baseline),
+        )
+
+    @property
+    def investment(self) -> Decimal:
+        return self.planned + self.channel_costs
+
+    @property
+    def revenue(self) -> Decimal:
+        """Recorded sales where there are any, else what is expected."""
+        return self.expected if self.recorded is None else self.recorded
+
+    @property
+    def assumed_share(self) -> Decimal | None:
+        """How much of the revenue is expected and not recorded, in percent; None where there is none."""
+        if self.revenue == 0:
+            return None
+        return Decimal("100.00") if self.recorded is None else Decimal("0.00")
+
+    @property
+    def current_roi(self) -> Decimal | None:
+        return percent(self.revenue - self.investment, self.investment)
+
+    @property
+    def estimated_roi(self) -> Decimal | None:
+        return percent(self.expected - self.investment, self.investment)
+
+    @property
+    def sales_growth_rate(self) -> Decimal | None:
+        if self.recorded is None or self.baseline is None:
+            return None
+        return percent(self.recorded - self.baseline, self.baseline)
+
+    def break_even_participants(self, participants: int) -> int | None:
+        """How many must come until the revenue that each brings has paid the investment."""
+        if self.revenue <= 0 or participants == 0:
+            return None
+        needed = Fraction(self.investment) * participants / Fraction(self.revenue)
+        return -(-needed.numerator // needed.denominator)
+
+
+def percent(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
+    """`part` of `whole` in percent, two decimals, half even, exact; None where there is no whole."""
+    if whole <= 0:
+        return None
+    return _rounded(Fraction(part) * 100 / Fraction(whole))
+
+
+def cost_per(cost: Decimal, count: int) -> Decimal | None:
+    """Won for each; None where there is none."""
+    return None if count == 0 else _rounded(Fraction(cost) / count)
+
+
+def change(now: int, before: int) -> Decimal | None:
+    """By how many percent a count has changed; None where there is no base (shown as "new")."""
+    return percent(now - before, before)
+
+
+def number(figure: Decimal | None) -> float | int | None:
+    """A figure as a JSON number: whole where it is whole."""
+    if figure is None:
+        return None
+    return int(figure) if figure == figure.to_integral_value() else float(figure)
+
+
+def _rounded(exact: Fraction) -> Decimal:
+    return (Decimal(round(exact * 100)) / 100).quantize(CENT, ROUND_HALF_EVEN)  # round() of a Fraction is half even
+
+
+def _sum_known(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return one + other

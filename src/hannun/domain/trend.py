@@ -1,0 +1,64 @@
+"""Where a timeline is going: its direction, with how sure one can be."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+POINTS_MIN = 8
+"""Fewer complete buckets say nothing about a direction. Chosen by feel: a working day of hours, a week and a day."""
+SURE = 2.0
+"""A slope is a direction when it is twice its standard error: about 19 times of 20."""
+
+
+class Trend(msgspec.Struct, rename="camel"):
+    """`direction` is up, down, flat or early (too early to say). `slope` is participants a bucket, for each bucket;
+    `slopeError` its standard error. Peak hours (0 to 23) and weekdays (1 Monday to 7) are of the zone asked for."""
+
+    direction: str
+    slope: float | None
+    slope_error: float | None
+    peak_hours: list[int]
+    peak_weekdays: list[int]
+
+
+def trend(participants: Sequence[int], starts: Sequence[datetime], *, hourly: bool) -> Trend:
+    """The trend of complete buckets.
+
+    Args:
+        participants: of each bucket, in time order.
+        starts: each bucket's start, in the zone asked for.
+        hourly: whether buckets are an hour or less, so that hours of the day mean something.
+    """
+    peak_hours = _peaks([start.hour for start in starts], participants) if hourly else []
+    peak_weekdays = _peaks([start.isoweekday() for start in starts], participants) if starts else []
+    if len(participants) < POINTS_MIN or not any(participants):
+        return Trend("early", None, None, peak_hours, peak_weekdays)
+    slope, error = _line(participants)
+    if abs(slope) <= SURE * error:
+        direction = "flat"
+    else:
+        direction = "up" if slope > 0 else "down"
+    return Trend(direction, round(slope, 4), round(error, 4), peak_hours, peak_weekdays)
+
+
+def _line(values: Sequence[int]) -> tuple[float, float]:
+    """Slope of the least-squares line over 0, 1, 2, ... and its standard error."""
+    count = len(values)
+    mean_x, mean_y = (count - 1) / 2, sum(values) / count
+    spread = sum((x - mean_x) ** 2 for x in range(count))
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in enumerate(values)) / spread
+    rest = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in enumerate(values))
+    return slope, math.sqrt(rest / (count - 2) / spread)
+
+
+def _peaks(places: Sequence[int], participants: Sequence[int]) -> list[int]:
+    """The places with the most participants a bucket, at most three, best first; none without participants."""
+    came: Counter[int] = Counter()
+    buckets: Counter[int] = Counter(places)
+    for place, count in zip(places, participants, strict=True):
+        came[place] += count
+    best = sorted(came, key=lambda place: (-came[place] / buckets[place], place))
+    return [place for place in best if came[place] > 0][:3]

@@ -1,0 +1,46 @@
+"""Prove the figures: recompute every aggregate from the ledgers and say what differs.
+
+First what is owed is settled (the cumulative column), then everything is compared in one snapshot: so it may run beside
+a service that counts, and what it finds is drift and nothing else.
+"""
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+
+from hannun.store import upkeep
+from hannun.store.database import Connection
+from hannun.store.upkeep import CHECKS, Drift
+
+
+def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Drift]:
+    """Every figure that is not what the ledgers say; none where the drift is 0.
+
+    Args:
+        conn: a connection of its own; a role that may only read leaves what is owed as owed.
+        progress: told each step.
+    """
+    progress("settling the cumulative column where it is owed")
+    try:
+        settle_cumulatives(conn)
+    except psycopg.errors.InsufficientPrivilege:
+        conn.rollback()
+        progress("this role may not write: what is owed stays owed, and is left out of the comparison")
+    conn.set_read_only(True)
+    conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+    with conn.transaction():
+        for check in CHECKS:
+            progress(f"recomputing {check}")
+            yield from upkeep.drift(conn, check)
+
+
+def settle_cumulatives(conn: Connection) -> int:
+    """Write the owed cumulative columns, one short transaction an event. Returns the rows that were wrong."""
+    repaired = 0
+    while event_nos := upkeep.owed_cumulatives(conn):
+        conn.commit()
+        for event_no in event_nos:
+            with conn.transaction():
+                repaired += upkeep.settle_cumulative(conn, event_no)
+    conn.commit()
+    return repaired

@@ -1,0 +1,35 @@
+"""The jobs that keep the house: each is a `run_once`; the wiring's table says how often."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from hannun.domain.partitions import plan
+from hannun.store import partitions, upkeep
+from hannun.store.database import Connection, Database
+
+
+def settle_cumulatives(database: Database) -> int:
+    """Write the cumulative columns that are owed, one short transaction an event. Returns the rows that were wrong."""
+    with database.transaction() as conn:
+        event_nos = upkeep.owed_cumulatives(conn)
+    repaired = 0
+    for event_no in event_nos:
+        with database.transaction() as conn:
+            repaired += upkeep.settle_cumulative(conn, event_no)
+    return repaired
+
+
+def keep_partitions(database: Database, today: date, *, ahead: int) -> Sequence[date]:
+    """Make the months ahead. Returns those that were made."""
+    with database.transaction() as conn:
+        wanted = plan(partitions.existing_months(conn), today, ahead=ahead, keep=None)
+        return partitions.make_months(conn, wanted.create)
+
+
+def detach_old_months(owner: Connection, today: date, *, keep: int | None, dry_run: bool) -> Sequence[date]:
+    """Detach the months that the retention setting lets go; none where it is off. Returns them, with `dry_run` too."""
+    wanted = plan(partitions.existing_months(owner), today, ahead=0, keep=keep)
+    if not dry_run:
+        for month in wanted.detach:
+            partitions.detach_month(owner, month)
+    return wanted.detach

@@ -1,0 +1,170 @@
+"""Connections to PostgreSQL: the pools, and the one place where the driver's errors become ours.
+
+Writing is synchronous (ingest, timed jobs, a POST's batch in a worker thread), reading in `serve` is asynchronous;
+nothing is written in both colours.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolClosed, PoolTimeout
+
+from hannun.errors import OperatorError, StoreUnavailable
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+_AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    PoolTimeout,
+    PoolClosed,
+    ConnectionError,
+    # A row somebody else held too long, or a snapshot that lost: nothing was written, the same batch goes again.
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """The contract's pool: how many connections, and how long each may live. Seconds."""
+
+    size_max: int = 20
+    size_kept: int = 5
+    wait_s: float = 30.0
+    idle_s: float = 600.0
+    lifetime_s: float = 1_800.0
+
+
+def _session(url: str, application: str) -> dict[str, Any]:
+    """Every session of ours speaks UTC and gives up on a server that does not answer."""
+    given = conninfo_to_dict(url)
+    options = f"{given.get('options', '')} -c timezone=UTC".strip()
+    return {
+        "options": options,
+        "application_name": given.get("application_name", application),
+        "connect_timeout": given.get("connect_timeout", 5),
+        "keepalives_idle": 30,
+        "tcp_user_timeout": 30_000,
+    }
+
+
+class Database:
+    """The writing side: one transaction at a time on a connection of the pool."""
+
+    def __init__(self, url: str, limits: PoolLimits, *, application: str) -> None:
+        self._pool = ConnectionPool(
+            url,
+            kwargs=_session(url, application),
+            min_size=0,
+            max_size=limits.size_max,
+            timeout=limits.wait_s,
+            max_idle=limits.idle_s,
+            max_lifetime=limits.lifetime_s,
+            open=False,
+            name=application,
+        )
+
+    def open(self) -> None:
+        self._pool.open()
+
+    def close(self) -> None:
+        self._pool.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction: committed at the end of the block, rolled back when it raises.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away, or ended the transaction for a reason that passes. Whether the
+                commit took place may be unknown: do the same again, all our writing is idempotent.
+        """
+        try:
+            with self._pool.connection() as conn, conn.transaction():
+                yield conn
+        except _AWAY as error:
+            raise StoreUnavailable(_told(error)) from error
+
+
+class Reader:
+    """The reading side of `serve`: each question in one read-only snapshot."""
+
+    def __init__(self, url: str, limits: PoolLimits, *, application: str) -> None:
+        self._limits = limits
+        self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
+            url,
+            kwargs=_session(url, application),
+            min_size=limits.size_kept,
+            max_size=limits.size_max,
+            timeout=limits.wait_s,
+            max_idle=limits.idle_s,
+            max_lifetime=limits.lifetime_s,
+            check=AsyncConnectionPool.check_connection,
+            configure=_read_only,
+            open=False,
+            name=application,
+        )
+
+    async def open(self) -> None:
+        await self._pool.open()
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to ask on. Each statement is one snapshot; so is each `conn.transaction()`.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away.
+        """
+        try:
+            async with self._pool.connection() as conn:
+                yield conn
+        except _AWAY as error:
+            raise StoreUnavailable(_told(error)) from error
+
+
+async def _read_only(conn: AsyncConnection) -> None:
+    # One statement is one snapshot by itself; a question of several opens a transaction, which then is one.
+    await conn.set_autocommit(True)
+    await conn.set_read_only(True)
+    await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+
+
+def connect(url: str, *, application: str) -> Connection:
+    """One connection of its own, for a command or at the start of a process.
+
+    Raises:
+        OperatorError: PostgreSQL does not let us in, and why.
+    """
+    try:
+        return psycopg.connect(url, **_session(url, application))
+    except psycopg.OperationalError as error:
+        where = conninfo_to_dict(url)
+        raise OperatorError(
+            f"cannot connect to PostgreSQL at {where.get('host', 'localhost')}:{where.get('port', 5432)} "
+            f"as {where.get('user', '(no user)')}: {_told(error)}",
+            hint="is it running, and is DATABASE_URL right (postgresql://user:password@host:port/analytics_db)? "
+            "`hannun up` starts an embedded one",
+        ) from error
+    except psycopg.ProgrammingError as error:
+        raise OperatorError(
+            f"cannot read DATABASE_URL: {_told(error)}",
+            hint="it looks like postgresql://user:password@host:port/analytics_db",
+        ) from error
+
+
+def translated(error: Exception) -> StoreUnavailable | None:
+    """The error of ours that a driver's error stands for; None where it stands for a mistake."""
+    return StoreUnavailable(_told(error)) if isinstance(error, _AWAY) else None
+
+
+def _told(error: Exception) -> str:
+    """What the driver said, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,72 @@
+"""Messages that could not be used: what is kept of them. `batches` writes them, with the batch they came in."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hannun.store.database import Connection
+from hannun.store.queries import load
+
+SQL = load("dead_letters")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be used: why, where it stood, and its known fields, never its bytes. Times are UTC."""
+
+    no: int
+    created_at: datetime
+    kind: str
+    reason: str
+    detail: str
+    event_id: str | None
+    topic: str | None
+    partition: int | None
+    topic_id: str | None
+    offset: int | None
+    received_at: datetime
+    size_bytes: int
+    hash: bytes
+    fields: dict[str, Any] | None
+
+    @property
+    def where(self) -> str:
+        """Its position in Kafka; over HTTP, its hash."""
+        return f"{self.topic}[{self.partition}]@{self.offset}" if self.topic else f"http {self.hash.hex()[:12]}"
+
+    def told(self) -> dict[str, Any]:
+        """All of it, as JSON."""
+        return {
+            "no": self.no,
+            "createdAt": self.created_at.isoformat() + "Z",
+            "kind": self.kind,
+            "reason": self.reason,
+            "detail": self.detail,
+            "eventId": self.event_id,
+            "topic": self.topic,
+            "partition": self.partition,
+            "topicId": self.topic_id,
+            "offset": self.offset,
+            "receivedAt": self.received_at.isoformat() + "Z",
+            "sizeBytes": self.size_bytes,
+            "sha256": self.hash.hex(),
+            "fields": self.fields,
+        }
+
+
+def newest(conn: Connection, reason: str | None, limit: int) -> list[DeadLetter]:
+    """The newest, of one reason or of all."""
+    rows = conn.execute(SQL["newest"], {"reason": reason, "limit": limit}).fetchall()
+    return [DeadLetter(*row) for row in rows]
+
+
+def one(conn: Connection, no: int) -> DeadLetter | None:
+    """The one of this number."""
+    row = conn.execute(SQL["one"], {"no": no}).fetchone()
+    return None if row is None else DeadLetter(*row)
+
+
+def count(conn: Connection, reason: str | None) -> int:
+    """How many there are, of one reason or of all."""
+    row = conn.execute(SQL["count"], {"reason": reason}).fetchone()
+    return int(row[0]) if row else 0

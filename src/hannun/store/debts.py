@@ -1,0 +1,28 @@
+"""Invalidations owed: written with the batch, deleted when Redis has acknowledged them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hannun.domain.batch import ChangedEvent
+from hannun.store.database import Connection
+from hannun.store.queries import load
+
+SQL = load("debts")
+
+
+def settle(conn: Connection, debt_nos: Sequence[int]) -> None:
+    """Forget debts that are paid."""
+    conn.execute(SQL["settle_debts"], {"owed_nos": list(debt_nos)})
+
+
+def old(conn: Connection, older_than_s: float) -> list[tuple[int, list[ChangedEvent]]]:
+    """Debts that nobody has paid for `older_than_s` seconds, oldest first, at most 100."""
+    rows = conn.execute(SQL["old_debts"], {"older_than_s": older_than_s}).fetchall()
+    return [(int(no), _events(events)) for no, events in rows]
+
+
+def _events(owed: Any) -> list[ChangedEvent]:
+    return [
+        ChangedEvent(event_id, event["userId"], event["version"], tuple(event["channels"]))
+        for event_id, event in owed.items()
+    ]

@@ -1,0 +1,109 @@
+"""Bring a database to the newest schema. Run as the owner; running it again changes nothing.
+
+Migrations are plain SQL (`migrations/*.sql`), numbered and run by alembic, one transaction each.
+"""
+
+from importlib import resources
+
+import psycopg
+from alembic import command, op
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from psycopg import sql
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from hannun.domain.channels import ChannelTable
+from hannun.errors import OperatorError
+from hannun.store.database import Connection, connect
+from hannun.store.queries import load
+
+SQL = load("migrate")
+ROLES = ("analytics_readonly", "analytics_readwrite")
+
+
+def migrate(owner_url: str, channels: ChannelTable, passwords: dict[str, str | None]) -> str:
+    """Migrate, make the known channels known, give the roles their passwords. Returns the schema's version.
+
+    Args:
+        owner_url: the owner of the database; it may create roles.
+        passwords: by role; a role without one keeps what it has.
+
+    Raises:
+        OperatorError: no connection, or a right is missing.
+    """
+    connect(owner_url, application="hannun-migrate").close()  # our words for a wrong address, before alembic's
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: connect(owner_url, application="hannun-migrate"), poolclass=NullPool
+    )
+    try:
+        with engine.connect() as conn:
+            # Alembic keeps its table in our schema, and looks for it before the first migration has made that.
+            conn.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS hannun")
+            conn.commit()
+            config = _config()
+            config.attributes["connection"] = conn
+            command.upgrade(config, "head")
+            conn.commit()
+        with connect(owner_url, application="hannun-migrate") as own:
+            for channel in channels.known:
+                own.execute(SQL["know_channel"], channel._asdict())
+            for role, password in passwords.items():
+                if password:
+                    own.execute(_password_statement(role, password))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise OperatorError(
+            f"cannot migrate: {error.diag.message_primary}",
+            hint="run `hannun migrate` as the owner of analytics_db, who needs CREATEROLE once "
+            "(HANNUN_OWNER_DATABASE_URL)",
+        ) from error
+    finally:
+        engine.dispose()
+    return newest_version()
+
+
+def newest_version() -> str:
+    """The version that this code works with."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def version_of(conn: Connection) -> str | None:
+    """The version of the schema behind a connection; None where there is none."""
+    row = conn.execute("SELECT to_regclass('hannun.schema_version') IS NOT NULL").fetchone()
+    if row is None or not row[0]:
+        return None
+    found = conn.execute("SELECT version_num FROM hannun.schema_version").fetchone()
+    return str(found[0]) if found else None
+
+
+def check_version(conn: Connection) -> None:
+    """
+    Raises:
+        OperatorError: the database is not of the version that this code needs.
+    """
+    found, needed = version_of(conn), newest_version()
+    if found != needed:
+        raise OperatorError(
+            f"the database's schema is of version {found or '(none)'}; this Hannun needs {needed}",
+            hint="run `hannun migrate`" if found is None or found < needed else "run the newer Hannun that migrated it",
+        )
+
+
+def run_sql(name: str) -> None:
+    """Run one file of `migrations/`; called by its version."""
+    statements = resources.files("hannun.store").joinpath("migrations", name).read_text("utf-8")
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None
+    driver.execute(statements)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("hannun.store").joinpath("migrations")))
+    return config
+
+
+def _password_statement(role: str, password: str) -> sql.Composed:
+    if role not in ROLES:
+        raise ValueError(f"no role of ours: {role}")
+    return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))

@@ -1,0 +1,36 @@
+"""The months of the timeline in PostgreSQL. Which there must be is decided in `domain.partitions`."""
+
+from collections.abc import Iterable
+from datetime import date
+
+from psycopg import sql
+
+from hannun.store.database import Connection
+from hannun.store.queries import load
+
+SQL = load("partitions")
+
+
+def make_months(conn: Connection, months: Iterable[date]) -> list[date]:
+    """Make the partitions that are missing, as the owner, whoever asks. Returns those that were made."""
+    made = []
+    for month in sorted(months):
+        row = conn.execute(SQL["make_month"], {"month": month}).fetchone()
+        if row is not None and row[0]:
+            made.append(month)
+    return made
+
+
+def existing_months(conn: Connection) -> set[date]:
+    """First days of the months that have a partition."""
+    return {month for (month,) in conn.execute(SQL["months"]).fetchall()}
+
+
+def detach_month(owner: Connection, month: date) -> None:
+    """Take a month out of the timeline, readers and writers going on. Its table stays, under its name.
+
+    Args:
+        owner: an autocommit connection of the owner's: PostgreSQL detaches concurrently only outside a transaction.
+    """
+    name = sql.Identifier("public", f"timeline_data_{month:%Y_%m}")
+    owner.execute(sql.SQL("ALTER TABLE public.timeline_data DETACH PARTITION {} CONCURRENTLY").format(name))

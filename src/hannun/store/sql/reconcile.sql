@@ -1,0 +1,166 @@
+-- Each query recomputes one aggregate from the ledgers and answers what is not equal: (where, figure, found, expected).
+-- They run in one read-only snapshot, so they may run while the service counts.
+
+-- event_totals --
+-- hannun.events: participants, unattributed, sales and revenue, from the ledgers.
+WITH ledger AS (
+    SELECT p.event_no, count(*) AS participants,
+           count(*) FILTER (WHERE coalesce(d.channel_type, c.channel_type) IS NULL) AS unattributed
+      FROM hannun.participants p
+      LEFT JOIN hannun.channels c USING (channel_no)
+      LEFT JOIN hannun.distributions d USING (event_no, channel_no)
+     GROUP BY p.event_no
+), sold AS (
+    SELECT event_no, count(*) AS sales, sum(amount) AS revenue FROM hannun.sales GROUP BY event_no
+), compared AS (
+    SELECT coalesce(e.event_id, 'event number ' || coalesce(l.event_no, s.event_no)) AS place, figure.*
+      FROM hannun.events e
+      FULL JOIN ledger l USING (event_no)
+      FULL JOIN sold s USING (event_no)
+     CROSS JOIN LATERAL (VALUES
+           ('participants', e.participants::numeric, coalesce(l.participants, 0)::numeric),
+           ('unattributed', e.unattributed, coalesce(l.unattributed, 0)),
+           ('sales', e.sales, coalesce(s.sales, 0)),
+           ('recorded_revenue', e.recorded_revenue, coalesce(s.revenue, 0))) AS figure (name, found, expected)
+)
+SELECT place, name, found::text, expected::text FROM compared WHERE found IS DISTINCT FROM expected ORDER BY 1, 2;
+
+-- untyped_participants --
+-- hannun.untyped_participants: those who wait for their channel's type, from the ledger.
+WITH ledger AS (
+    SELECT p.event_no, p.channel_no, count(*) AS participants
+      FROM hannun.participants p
+      JOIN hannun.channels c ON c.channel_no = p.channel_no AND c.channel_type IS NULL
+      LEFT JOIN hannun.distributions d ON d.event_no = p.event_no AND d.channel_no = p.channel_no
+     WHERE d.event_no IS NULL
+     GROUP BY p.event_no, p.channel_no
+)
+SELECT 'event number ' || event_no || ', channel number ' || channel_no, 'participants',
+       u.participants::text, l.participants::text
+  FROM hannun.untyped_participants u FULL JOIN ledger l USING (event_no, channel_no)
+ WHERE u.participants IS DISTINCT FROM l.participants ORDER BY 1;
+
+-- event_stats --
+-- public.event_stats: its rows and figures, from our totals, the plan, and the channels' ledgers.
+WITH channel AS (
+    SELECT event_no, sum(cost) AS cost FROM hannun.distributions GROUP BY event_no
+), seen AS (
+    SELECT event_no, sum(views) AS views FROM (
+        SELECT event_no, views FROM hannun.increments
+         UNION ALL SELECT event_no, amount FROM hannun.corrections WHERE metric = 'views') v GROUP BY event_no
+), expected AS (
+    SELECT e.*, least(coalesce(seen.views, 0), 2147483647) AS views, e.total_investment + coalesce(channel.cost, 0) AS invested
+      FROM hannun.events e LEFT JOIN channel USING (event_no) LEFT JOIN seen USING (event_no)
+     WHERE e.user_id IS NOT NULL
+)
+SELECT coalesce(s.event_id, e.event_id), figure.name, figure.found, figure.expected
+  FROM public.event_stats s
+  FULL JOIN expected e USING (event_id)
+ CROSS JOIN LATERAL (VALUES
+       ('row', (s.event_id IS NOT NULL)::text, (e.event_id IS NOT NULL)::text),
+       ('event_title', s.event_title, e.title),
+       ('user_id', s.user_id, e.user_id),
+       ('total_participants', s.total_participants::text, e.participants::text),
+       ('total_views', s.total_views::text, e.views::text),
+       ('estimated_roi', s.estimated_roi::text,
+        hannun.fitted(hannun.percent(e.expected_revenue - e.invested, e.invested), 0)::decimal(10, 2)::text),
+       ('target_roi', s.target_roi::text, e.target_roi::text),
+       ('sales_growth_rate', s.sales_growth_rate::text,
+        (CASE WHEN e.sales > 0 THEN hannun.fitted(hannun.percent(e.recorded_revenue - e.baseline_revenue,
+                                                                 e.baseline_revenue), -99999999.99)
+              ELSE 0 END)::decimal(10, 2)::text),
+       ('total_investment', s.total_investment::text, e.total_investment::text),
+       ('expected_revenue', s.expected_revenue::text, e.expected_revenue::text),
+       ('status', s.status, e.status)) AS figure (name, found, expected)
+ WHERE figure.found IS DISTINCT FROM figure.expected ORDER BY 1, 2;
+
+-- channel_stats --
+-- public.channel_stats: its rows and figures, from the ledger, the distributions, the increments and the corrections.
+WITH ledger AS (
+    SELECT p.event_no, p.channel_no, count(*) AS participants
+      FROM hannun.participants p GROUP BY p.event_no, p.channel_no
+), measured AS (
+    SELECT event_no, channel_no,
+           sum(amount) FILTER (WHERE metric = 'impressions') AS impressions,
+           sum(amount) FILTER (WHERE metric = 'views') AS views,
+           sum(amount) FILTER (WHERE metric = 'clicks') AS clicks,
+           sum(amount) FILTER (WHERE metric = 'conversions') AS conversions,
+           sum(amount) FILTER (WHERE metric = 'likes') AS likes,
+           sum(amount) FILTER (WHERE metric = 'comments') AS comments,
+           sum(amount) FILTER (WHERE metric = 'shares') AS shares,
+           sum(amount) FILTER (WHERE metric = 'total_calls') AS total_calls,
+           sum(amount) FILTER (WHERE metric = 'completed_calls') AS completed_calls
+      FROM (SELECT i.event_no, i.channel_no, m.metric, m.amount FROM hannun.increments i
+             CROSS JOIN LATERAL (VALUES
+                   ('impressions', impressions), ('views', views), ('clicks', clicks), ('conversions', conversions),
+                   ('likes', likes), ('comments', comments), ('shares', shares), ('total_calls', total_calls),
+                   ('completed_calls', completed_calls)) AS m (metric, amount)
+             UNION ALL SELECT event_no, channel_no, metric, amount FROM hannun.corrections) moved
+     GROUP BY event_no, channel_no
+), expected AS (
+    SELECT e.event_id, c.name AS channel_name, coalesce(c.channel_type, d.channel_type) AS channel_type,
+           coalesce(l.participants, 0) AS participants, coalesce(d.cost, 0) AS cost, m.*
+      FROM ledger l
+      FULL JOIN hannun.distributions d USING (event_no, channel_no)
+      FULL JOIN measured m USING (event_no, channel_no)
+      JOIN hannun.events e USING (event_no)
+      JOIN hannun.channels c USING (channel_no)
+     WHERE coalesce(c.channel_type, d.channel_type) IS NOT NULL
+)
+SELECT coalesce(s.event_id, e.event_id) || ' / ' || coalesce(s.channel_name, e.channel_name),
+       figure.name, figure.found, figure.expected
+  FROM public.channel_stats s
+  FULL JOIN expected e USING (event_id, channel_name)
+ CROSS JOIN LATERAL (VALUES
+       ('row', (s.event_id IS NOT NULL)::text, (e.event_id IS NOT NULL)::text),
+       ('channel_type', s.channel_type, e.channel_type),
+       ('participants', s.participants::text, e.participants::text),
+       ('distribution_cost', s.distribution_cost::text, e.cost::decimal(15, 2)::text),
+       ('impressions', s.impressions::text, coalesce(e.impressions, 0)::text),
+       ('views', s.views::text, coalesce(e.views, 0)::text),
+       ('clicks', s.clicks::text, coalesce(e.clicks, 0)::text),
+       ('conversions', s.conversions::text, coalesce(e.conversions, 0)::text),
+       ('likes', s.likes::text, coalesce(e.likes, 0)::text),
+       ('comments', s.comments::text, coalesce(e.comments, 0)::text),
+       ('shares', s.shares::text, coalesce(e.shares, 0)::text),
+       ('total_calls', s.total_calls::text, coalesce(e.total_calls, 0)::text),
+       ('completed_calls', s.completed_calls::text, coalesce(e.completed_calls, 0)::text)
+       ) AS figure (name, found, expected)
+ WHERE figure.found IS DISTINCT FROM figure.expected ORDER BY 1, 2;
+
+-- timeline_data --
+-- public.timeline_data: its buckets, from the ledger and the increments; its cumulative column, from itself, up to
+-- where it is owed.
+WITH happened AS (
+    SELECT event_no, to_timestamp(minute * 60.0) AT TIME ZONE 'UTC' AS timestamp,
+           count(*) AS participants, 0::bigint AS views, 0::bigint AS engagement, 0::bigint AS conversions
+      FROM hannun.participants GROUP BY event_no, minute
+     UNION ALL
+    SELECT event_no, minute, 0, sum(views), sum(likes + comments + shares + clicks), sum(conversions)
+      FROM hannun.increments GROUP BY event_no, minute
+), expected AS (
+    SELECT e.event_id, timestamp, sum(h.participants) AS participants, sum(views) AS views,
+           sum(engagement) AS engagement, sum(conversions) AS conversions
+      FROM happened h JOIN hannun.events e USING (event_no) GROUP BY e.event_id, timestamp
+), running AS (
+    SELECT coalesce(t.event_id, x.event_id) AS event_id, coalesce(t.timestamp, x.timestamp) AS timestamp,
+           t.event_id IS NOT NULL AS there, x.event_id IS NOT NULL AS due, t.participants, t.views, t.engagement,
+           t.conversions, t.cumulative_participants, x.participants AS x_participants, x.views AS x_views,
+           x.engagement AS x_engagement, x.conversions AS x_conversions,
+           sum(x.participants) OVER (PARTITION BY coalesce(t.event_id, x.event_id)
+                                     ORDER BY coalesce(t.timestamp, x.timestamp)) AS x_cumulative
+      FROM public.timeline_data t FULL JOIN expected x USING (event_id, timestamp)
+)
+SELECT r.event_id || ' at ' || to_char(r.timestamp, 'YYYY-MM-DD"T"HH24:MI"Z"'), figure.name, figure.found, figure.expected
+  FROM running r
+  LEFT JOIN hannun.events e USING (event_id)
+ CROSS JOIN LATERAL (VALUES
+       ('row', there::text, due::text),
+       ('participants', r.participants::text, x_participants::text),
+       ('views', r.views::text, x_views::text),
+       ('engagement', r.engagement::text, x_engagement::text),
+       ('conversions', r.conversions::text, x_conversions::text),
+       ('cumulative_participants', r.cumulative_participants::text,
+        CASE WHEN e.cumulative_owed_from <= r.timestamp THEN r.cumulative_participants ELSE x_cumulative END::text)
+       ) AS figure (name, found, expected)
+ WHERE figure.found IS DISTINCT FROM figure.expected ORDER BY 1, 2;

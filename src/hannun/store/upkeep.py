@@ -1,0 +1,38 @@
+"""What the database needs done to it besides counting: the owed cumulative column, and proving that all is right."""
+
+from typing import NamedTuple
+
+from hannun.store.database import Connection
+from hannun.store.queries import load
+
+SQL = load("upkeep")
+CHECKS = load("reconcile")
+
+
+def owed_cumulatives(conn: Connection, limit: int = 1_000) -> list[int]:
+    """Numbers of events whose cumulative column is owed."""
+    return [int(no) for (no,) in conn.execute(SQL["owed_cumulatives"], {"limit": limit}).fetchall()]
+
+
+def settle_cumulative(conn: Connection, event_no: int) -> int:
+    """Write an event's cumulative column from where it is owed. Returns the rows that were wrong."""
+    row = conn.execute(SQL["settle_cumulative"], {"event_no": event_no}).fetchone()
+    return int(row[0]) if row else 0
+
+
+class Drift(NamedTuple):
+    """A figure that is not what the ledgers say."""
+
+    table: str
+    place: str
+    figure: str
+    found: str | None
+    expected: str | None
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.place}: {self.figure} is {self.found}, the ledgers say {self.expected}"
+
+
+def drift(conn: Connection, check: str) -> list[Drift]:
+    """Everything in which one aggregate differs from its recomputation out of the ledgers."""
+    return [Drift(check, *row) for row in conn.execute(CHECKS[check]).fetchall()]

@@ -1,0 +1,163 @@
+"""The one helper of the tests: verbs in, values out. A test shows what it is about; the rest has defaults."""
+
+import itertools
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg.rows import dict_row
+
+from hannun.cache import Invalidator, RedisAddress
+from hannun.domain.batch import Outcome, Place, Received, Span
+from hannun.domain.channels import load_table
+from hannun.domain.messages import Decoder, Rules
+from hannun.embedded import PostgresServer, ValkeyServer
+from hannun.flows.count import Counter, pay_old_debts
+from hannun.flows.reconcile import reconcile
+from hannun.store.batches import participant_key
+from hannun.store.database import Database, PoolLimits, connect
+from hannun.store.upkeep import Drift
+
+PASSWORD = "secret-of-a-test"
+SPRING = "5b0c2f64-0000-4000-8000-000000000001"
+OWNER = "0d1e8a52-0000-4000-8000-00000000000a"
+NOW = "2026-11-23T12:00:00+09:00"
+NOW_US = 1_795_402_800_000_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table, its columns as attributes."""
+
+    columns: dict[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        return self.columns[name]
+
+
+class World:
+    """The counting side of the service on a real PostgreSQL and a real Valkey, in this process."""
+
+    def __init__(self, postgres: PostgresServer, valkey: ValkeyServer, database: str) -> None:
+        self.postgres = postgres
+        self.valkey = valkey
+        self.name = database
+        self.url = postgres.url(database, "analytics_readwrite", PASSWORD)
+        self.owner_url = postgres.url(database, "hannun_owner", PASSWORD)
+        self.readonly_url = postgres.url(database, "analytics_readonly", PASSWORD)
+        self.redis = RedisAddress(valkey.host, valkey.port, valkey.password)
+        self._ids = itertools.count(1)
+
+    def __enter__(self) -> Self:
+        self.database = Database(self.url, PoolLimits(wait_s=5), application="test")
+        self.database.open()
+        self.invalidator = Invalidator(self.redis)
+        with self.database.transaction() as conn:
+            self.decoder = Decoder(Rules(participant_key(conn), load_table()))
+        self.counter = Counter(self.database, self.decoder, self.invalidator)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.invalidator.close()
+        self.database.close()
+
+    # -- messages
+
+    def message(self, kind: str, event: str = SPRING, *, at_us: int = NOW_US, **fields: Any) -> Received:
+        return Received(kind, json.dumps({"eventId": event, **fields}, ensure_ascii=False).encode(), at_us)
+
+    def created(
+        self, event: str = SPRING, *, owner: str = OWNER, at: str = "2026-11-01T09:00:00+09:00", **plan: Any
+    ) -> Received:
+        return self.message(
+            "event-created", event, **{"eventTitle": "봄맞이", "userId": owner, "createdAt": at, **plan}
+        )
+
+    def registered(
+        self, who: str | None = None, event: str = SPRING, *, at: str = "2026-11-20T10:00:30+09:00", **fields: Any
+    ) -> Received:
+        return self.message(
+            "participant-registered", event, participantId=who or str(uuid.uuid4()), registeredAt=at, **fields
+        )
+
+    def distributed(
+        self, event: str = SPRING, *, at: str = "2026-11-02T09:00:00+09:00", status: str = "SUCCESS", **fields: Any
+    ) -> Received:
+        return self.message("distribution-completed", event, completedAt=at, status=status, **fields)
+
+    def sold(self, amount: Any, sale: str | None = None, event: str = SPRING, **fields: Any) -> Received:
+        return self.message(
+            "sales-recorded",
+            event,
+            **{"saleId": sale or f"sale-{next(self._ids)}", "amount": amount, "soldAt": NOW, **fields},
+        )
+
+    def status(self, status: str, at: str, event: str = SPRING) -> Received:
+        return self.message("event-status-changed", event, status=status, changedAt=at)
+
+    # -- verbs
+
+    def counts(self, *messages: Received) -> list[Outcome]:
+        """Count messages as one batch, as over HTTP."""
+        return self.counter.count(messages).outcomes()
+
+    def counts_span(self, messages: Sequence[Received], span: Span) -> list[Outcome]:
+        """Count messages of a Kafka partition."""
+        return self.counter.count(messages, [span]).outcomes()
+
+    def at(self, message: Received, offset: int, topic: str = "participant-registered", partition: int = 0) -> Received:
+        """The message as it stands in a log."""
+        return message._replace(place=Place(topic, "topic-id", partition, offset))
+
+    def restarts(self) -> None:
+        """Forget all that the counting side remembers."""
+        self.counter = Counter(self.database, self.decoder, self.invalidator)
+
+    def pays_old_debts(self) -> int:
+        return pay_old_debts(self.database, self.invalidator, older_than_s=0)
+
+    # -- values
+
+    def drift(self) -> list[Drift]:
+        """What reconcile finds: nothing, if all is well."""
+        with connect(self.url, application="test-reconcile") as conn:
+            return list(reconcile(conn, lambda _: None))
+
+    def rows(self, query: str, *arguments: Any) -> list[Row]:
+        """Rows as the owner sees them; also runs statements that tamper."""
+        with psycopg.connect(self.owner_url, autocommit=True, row_factory=dict_row) as conn:
+            cursor = conn.execute(query, arguments or None)  # type: ignore[arg-type]
+            return [Row(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def event(self, event: str = SPRING) -> Row | None:
+        """The row of event_stats."""
+        rows = self.rows("SELECT * FROM public.event_stats WHERE event_id = %s", event)
+        return rows[0] if rows else None
+
+    def channels(self, event: str = SPRING) -> dict[str, Row]:
+        """The rows of channel_stats by channel."""
+        rows = self.rows("SELECT * FROM public.channel_stats WHERE event_id = %s", event)
+        return {row.channel_name: row for row in rows}
+
+    def timeline(self, event: str = SPRING) -> list[Row]:
+        return self.rows("SELECT * FROM public.timeline_data WHERE event_id = %s ORDER BY timestamp", event)
+
+    def ours(self, event: str = SPRING) -> Row:
+        """The row of hannun.events."""
+        return self.rows("SELECT * FROM hannun.events WHERE event_id = %s", event)[0]
+
+    def dead_letters(self) -> list[Row]:
+        return self.rows("SELECT * FROM hannun.dead_letters ORDER BY dead_letter_no")
+
+    def wait_for(self, what: str, found: Any, deadline_s: float = 20.0) -> Any:
+        """What `found` returns as soon as it is true; a failure that says `what` after the deadline."""
+        deadline = time.monotonic() + deadline_s
+        while not (value := found()):
+            assert time.monotonic() < deadline, f"waited {deadline_s} s for {what}"
+            time.sleep(0.01)
+        return value
