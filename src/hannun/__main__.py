@@ -1,0 +1,3 @@
+from hannun.cli import main
+
+main()

@@ -1,0 +1,48 @@
+"""Runs the HTTP door until told to stop: open the services, serve, close."""
+
+import asyncio
+import socket
+from contextlib import suppress
+
+import uvicorn
+
+from hannun.settings import Settings
+from hannun.telemetry import log
+from hannun.web.app import application
+from hannun.wiring import open_serving
+
+DRAIN_S_MAX = 3
+"""How long requests under way may take once we are told to stop; streams of pages end at once."""
+
+
+def run(settings: Settings, fd: int | None) -> None:
+    """Serve on the settings' address, or on an open socket."""
+    asyncio.run(_run(settings, fd))
+
+
+async def _run(settings: Settings, fd: int | None) -> None:
+    async with open_serving(settings) as services:
+        config = uvicorn.Config(
+            application(services),
+            host=settings.host,
+            port=settings.port,
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_S_MAX,
+        )
+        listener = None if fd is None else socket.socket(fileno=fd)
+        live = asyncio.create_task(services.live.run())
+        log.info(
+            "serve runs", host=settings.host, port=settings.port if listener is None else listener.getsockname()[1]
+        )
+        try:
+            await uvicorn.Server(config).serve(sockets=None if listener is None else [listener])
+        finally:
+            live.cancel()
+            with suppress(asyncio.CancelledError):
+                await live
+    log.info("serve ended well")

@@ -1,0 +1,61 @@
+"""Logs and metrics. Logs are one JSON object a line on standard error and carry no personal data: ids of events and
+positions, never what a message says. Every metric stands in the table below with its meaning."""
+
+import logging
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+metrics = SimpleNamespace(
+    messages=Counter(
+        "hannun_messages_total",
+        "Messages by door (http, kafka) and by what became of them",
+        ["door", "result"],
+        registry=REGISTRY,
+    ),
+    batch_seconds=Histogram(
+        "hannun_batch_seconds", "From the decoding of a batch to its commit", buckets=_SECONDS, registry=REGISTRY
+    ),
+    invalidations=Counter(
+        "hannun_invalidations_total",
+        "Events whose answers were invalidated, by outcome",
+        ["outcome"],
+        registry=REGISTRY,
+    ),
+    requests=Counter(
+        "hannun_requests_total", "HTTP requests by route and status", ["route", "status"], registry=REGISTRY
+    ),
+    watchers=Gauge("hannun_watchers", "Pages that are woken when something changes", registry=REGISTRY),
+    lag=Gauge(
+        "hannun_lag_messages",
+        "Messages of a partition that are not counted yet",
+        ["topic", "partition"],
+        registry=REGISTRY,
+    ),
+)
+
+
+def configure(level: str) -> None:
+    """Write logs from here on; once for each process."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+log: Any = structlog.get_logger()

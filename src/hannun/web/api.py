@@ -1,0 +1,148 @@
+"""The REST API: parse, call one flow, show. Shapes and definitions: `docs/api.md`."""
+
+from datetime import UTC, date, datetime, time
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from hannun.cache import Answer
+from hannun.domain.keys import Granularity
+from hannun.domain.messages import EventStatus
+from hannun.errors import BadQuestion, Forbidden
+from hannun.flows.report import DEFAULT_TZ, PAGE_DEFAULT, PAGE_MAX, Asker, Source, TimelineQuestion, UserQuestion
+from hannun.web.auth import token_in
+from hannun.web.services import Services, services_of
+
+router = APIRouter(prefix="/api/v1")
+
+EventId = Annotated[str, Path(min_length=1, max_length=36, description="the event's id, normally a UUID")]
+UserId = Annotated[str, Path(min_length=1, max_length=36, description="the merchant's id")]
+Refresh = Annotated[bool, Query(description="rebuild from the database")]
+Served = Annotated[Services, Depends(services_of)]
+
+
+def asker_of(request: Request, services: Served) -> Asker:
+    """Who asks, with their rate limit taken."""
+    token, _ = token_in(request.headers, request.cookies)
+    asker = services.verifier.verify(token).asker
+    services.limit.take(asker.user_id)
+    return asker
+
+
+Asking = Annotated[Asker, Depends(asker_of)]
+
+
+def sender_of(request: Request, services: Served) -> Asker:
+    """Who sends messages: role SERVICE, and by a token of their own, so that no page can be made to send some."""
+    token, from_cookie = token_in(request.headers, request.cookies)
+    asker = services.verifier.verify(token).asker
+    services.limit.take(asker.user_id)
+    if from_cookie or "SERVICE" not in asker.roles:
+        raise Forbidden("sending messages needs a bearer token with the role SERVICE")
+    return asker
+
+
+@router.get("/events/{event_id}/analytics")
+async def event_dashboard(
+    request: Request,
+    services: Served,
+    asker: Asking,
+    event_id: EventId,
+    refresh: Refresh = False,
+) -> Response:
+    """The dashboard of an event: summary, channels, ROI."""
+    _plain_only(request)
+    return _answered(request, *await services.reports.dashboard(asker, event_id, refresh=refresh))
+
+
+@router.get("/events/{event_id}/analytics/timeline")
+async def event_timeline(
+    request: Request,
+    services: Served,
+    asker: Asking,
+    event_id: EventId,
+    granularity: Granularity | None = None,
+    start: Annotated[str | None, Query(alias="startDate")] = None,
+    end: Annotated[str | None, Query(alias="endDate")] = None,
+    tz: str = DEFAULT_TZ,
+    refresh: Refresh = False,
+) -> Response:
+    """An event's participants, views, engagement and conversions over time, and where they are going."""
+    zone = _zone(tz)
+    question = TimelineQuestion(
+        event_id, granularity, tz, _moment("startDate", start, zone), _moment("endDate", end, zone)
+    )
+    if question.start is not None and question.end is not None and question.start >= question.end:
+        raise BadQuestion("startDate is not before endDate", code="empty-range", field="startDate")
+    return _answered(request, *await services.reports.timeline(asker, question, refresh=refresh))
+
+
+@router.get("/users/{user_id}/analytics")
+async def user_dashboard(
+    request: Request,
+    services: Served,
+    asker: Asking,
+    user_id: UserId,
+    status: EventStatus | None = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
+    refresh: Refresh = False,
+) -> Response:
+    """All of a merchant's events together, and a page of them, newest first."""
+    _plain_only(request)
+    question = UserQuestion(user_id, status, cursor, limit)
+    return _answered(request, *await services.reports.user(asker, question, refresh=refresh))
+
+
+def _answered(request: Request, answer: Answer, source: Source) -> Response:
+    headers = {
+        "ETag": answer.etag,
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization, Cookie, Accept-Encoding",
+        "X-Data-Source": source,
+    }
+    if _same(request.headers.get("if-none-match"), answer.etag):
+        return Response(status_code=304, headers=headers)
+    return Response(answer.body, headers=headers, media_type="application/json")
+
+
+def _same(if_none_match: str | None, etag: str) -> bool:
+    if if_none_match is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in tags or "*" in tags
+
+
+def _plain_only(request: Request) -> None:
+    """Ranges come with the views of their own issue; until then a range is refused, and never silently ignored."""
+    for name in ("startDate", "endDate", "tz"):
+        if name in request.query_params and not (name == "tz" and request.query_params[name] == DEFAULT_TZ):
+            raise BadQuestion(
+                f"{name} is not served on this view yet; the timeline takes it", code="range-not-served", field=name
+            )
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise BadQuestion(f"no zone is named {name[:64]!r}", code="unknown-zone", field="tz") from error
+
+
+def _moment(field: str, text: str | None, zone: ZoneInfo) -> datetime | None:
+    """An instant with an offset, or a date in the zone; UTC without a zone, cut down to the minute."""
+    if text is None:
+        return None
+    try:
+        if len(text) == 10:
+            moment = datetime.combine(date.fromisoformat(text), time(), zone)
+        else:
+            moment = datetime.fromisoformat(text.replace(" ", "+"))  # a + in an address is a space
+            if moment.tzinfo is None:
+                raise BadQuestion(f"{field} has no offset", code="no-offset", field=field)
+        return moment.astimezone(UTC).replace(tzinfo=None, second=0, microsecond=0)
+    except (ValueError, OverflowError) as error:
+        raise BadQuestion(
+            f"{field} is neither an ISO 8601 instant with an offset nor a date", code="bad-date", field=field
+        ) from error

@@ -1,0 +1,98 @@
+"""The page, its session, and what operators look at: health and metrics."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse, JSONResponse
+
+from hannun.errors import BadQuestion, Unauthenticated
+from hannun.telemetry import REGISTRY
+from hannun.web.api import Served
+from hannun.web.auth import COOKIE, Session, token_in
+from hannun.web.services import Services
+
+router = APIRouter(include_in_schema=False)
+_INDEX = Path(__file__).parent / "static" / "index.html"
+
+
+@router.get("/")
+@router.get("/events/{event_id}")
+@router.get("/users/{user_id}")
+async def page() -> Response:
+    """The page; which view it shows is in its address."""
+    return FileResponse(_INDEX, headers={"Cache-Control": "no-cache"})
+
+
+class _SignIn(msgspec.Struct):
+    token: str | None = None
+    code: str | None = None
+
+
+@router.post("/api/v1/session")
+async def sign_in(request: Request, services: Served) -> Response:
+    """Exchange a token, or a ready sign-in's code, for the page's cookie."""
+    services.limit.take(f"sign-in from {request.client.host if request.client else 'somewhere'}")
+    try:
+        asked = msgspec.json.decode(await request.body(), type=_SignIn)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadQuestion("a sign-in is a JSON object with a token", code="bad-sign-in") from error
+    token = asked.token if asked.code is None else services.sign_in_codes.get(asked.code)
+    if not token:
+        raise Unauthenticated("this sign-in is not known, or the service was started anew since it was made")
+    session = services.verifier.verify(token.strip())
+    response = Response(status_code=204)
+    response.set_cookie(
+        COOKIE,
+        token.strip(),
+        max_age=max(0, int(session.expires_at - time.time())),
+        httponly=True,
+        samesite="strict",
+        secure=services.secure_cookies,
+        path="/",
+    )
+    return response
+
+
+@router.get("/api/v1/session")
+async def who_am_i(request: Request, services: Served) -> Response:
+    """Who is signed in, and until when."""
+    session = _session(request, services)
+    expires_at = datetime.fromtimestamp(session.expires_at, UTC).isoformat().replace("+00:00", "Z")
+    told = {"userId": session.asker.user_id, "roles": sorted(session.asker.roles), "expiresAt": expires_at}
+    return JSONResponse(told, headers={"Cache-Control": "no-store"})
+
+
+@router.delete("/api/v1/session")
+async def sign_out() -> Response:
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, path="/")
+    return response
+
+
+def _session(request: Request, services: Services) -> Session:
+    token, _ = token_in(request.headers, request.cookies)
+    return services.verifier.verify(token)
+
+
+@router.get("/health/live")
+async def live() -> Response:
+    """The process runs."""
+    return JSONResponse({"status": "live"})
+
+
+@router.get("/health/ready")
+async def ready(services: Served) -> Response:
+    """Whether questions are answered: ready, degraded with reasons, or not."""
+    health: Any = await run_in_threadpool(services.health)
+    return JSONResponse(health, 503 if health["status"] == "unavailable" else 200)
+
+
+@router.get("/metrics")
+async def metrics() -> Response:
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,33 @@
+"""What the HTTP door needs, opened by the wiring and handed to every route."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from hannun.flows.intake import Intake
+from hannun.flows.live import Live
+from hannun.flows.report import Reports
+from hannun.web.auth import Verifier
+from hannun.web.limits import RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The flows behind the door, and what the door itself decides with."""
+
+    reports: Reports
+    intake: Intake
+    live: Live
+    verifier: Verifier
+    limit: RateLimit
+    body_bytes_max: int
+    sign_in_codes: Mapping[str, str]
+    secure_cookies: bool
+    health: Callable[[], Mapping[str, object]]
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that serves this request."""
+    services: Services = request.app.state.services
+    return services

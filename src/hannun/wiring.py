@@ -1,0 +1,282 @@
+"""Opens everything, in order, and closes it in reverse, also when the third thing fails to open.
+
+The only module that turns settings into services, and the one that holds the table of timed jobs. Constructors do no
+I/O; what can be checked is checked here, so that a process dies early and says why.
+"""
+
+import gc
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hannun.cache import AnswerCache, Invalidator
+from hannun.domain.batch import Received, Span
+from hannun.domain.channels import ChannelTable, load_table
+from hannun.domain.messages import Decoder, Rules
+from hannun.errors import OperatorError, StoreUnavailable, Transient
+from hannun.flows import checks, count, upkeep
+from hannun.flows.count import Counted, Counter
+from hannun.flows.intake import Intake
+from hannun.flows.live import Live, Topic
+from hannun.flows.report import Asker, Reports, UserQuestion
+from hannun.settings import Settings
+from hannun.store import positions
+from hannun.store.batches import participant_key
+from hannun.store.database import Database, Reader, connect
+from hannun.stream import Stream
+from hannun.telemetry import log, metrics
+from hannun.web.auth import Verifier
+from hannun.web.limits import RateLimit
+from hannun.web.services import Services
+
+OLD_DEBTS_EVERY_S = 0.5  # a dead writer's invalidations are paid within 2 s
+
+
+# -- what every writer needs ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The writing side of a process."""
+
+    database: Database
+    invalidator: Invalidator
+    decoder: Decoder
+
+
+@contextmanager
+def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
+    """PostgreSQL and Redis, checked.
+
+    Raises:
+        OperatorError: one of them is not there or not as it must be, with what to do.
+    """
+    url = settings.needed("database_url")
+    with connect(url, application=application) as conn:
+        checks.check_database(conn)
+        key = participant_key(conn)
+    with ExitStack() as stack:
+        database = Database(url, settings.pool, application=application)
+        database.open()
+        stack.callback(database.close)
+        invalidator = Invalidator(settings.redis)
+        stack.callback(invalidator.close)
+        invalidator.check()
+        yield Writing(database, invalidator, Decoder(Rules(key, channel_table(settings), settings.naive_zone)))
+
+
+def channel_table(settings: Settings) -> ChannelTable:
+    """The table of channels: the operator's file, or the one that ships.
+
+    Raises:
+        OperatorError: the file cannot be used.
+    """
+    if not settings.channels_file:
+        return load_table()
+    try:
+        return load_table(Path(settings.channels_file).read_text("utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OperatorError(
+            f"HANNUN_CHANNELS_FILE {settings.channels_file} cannot be used: {error}",
+            hint="see src/hannun/domain/channels.toml for its form",
+        ) from error
+
+
+class MeasuredCounter:
+    """A counter that tells the metrics what it did."""
+
+    def __init__(self, counter: Counter, door: str) -> None:
+        self._counter = counter
+        self._door = door
+
+    def count(self, batch: list[Received], spans: list[Span] | tuple[()] = ()) -> Counted:
+        started = time.perf_counter()
+        counted = self._counter.count(batch, spans)
+        metrics.batch_seconds.observe(time.perf_counter() - started)
+        rejected = len(counted.written.rejected)
+        metrics.messages.labels(self._door, "dead-letter").inc(rejected)
+        metrics.messages.labels(self._door, "read").inc(len(batch) - rejected)
+        return counted
+
+
+# -- serve ---------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_serving(settings: Settings) -> AsyncIterator[Services]:
+    """Everything behind the HTTP door, open and checked."""
+    verifier = Verifier(settings.needed("jwt_secret"))
+    with open_writing(settings, "hannun-serve") as writing, ExitStack() as stack:
+        stack.enter_context(
+            running(
+                "pay old debts", OLD_DEBTS_EVERY_S, lambda: count.pay_old_debts(writing.database, writing.invalidator)
+            )
+        )
+        reader = Reader(settings.needed("database_url"), settings.pool, application="hannun-serve-read")
+        cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s)
+        reports = Reports(reader, cache, lambda: datetime.now(UTC))
+        live = Live(cache.announcements, lambda topic: _etag(reports, topic))
+        counters = [
+            MeasuredCounter(Counter(writing.database, writing.decoder, writing.invalidator), "http")
+            for _ in range(settings.counting_threads)
+        ]
+        intake = Intake(
+            counters,  # type: ignore[arg-type]
+            messages_max=settings.body_messages_max,
+            wait_s_max=settings.pool_wait_s,
+            now=lambda: time.time_ns() // 1_000,
+        )
+        await reader.open()
+        await cache.open()
+        # What lives as long as the process need not be looked at by every collection: it costs a long tail otherwise.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        try:
+            yield Services(
+                reports=reports,
+                intake=intake,
+                live=live,
+                verifier=verifier,
+                limit=RateLimit(settings.requests_a_minute),
+                body_bytes_max=settings.body_bytes_max,
+                sign_in_codes=_codes(settings),
+                secure_cookies=settings.secure_cookies,
+                health=lambda: checks.health(writing.database, writing.invalidator),
+            )
+        finally:
+            await cache.close()
+            await reader.close()
+
+
+async def _etag(reports: Reports, topic: Topic) -> str | None:
+    """The ETag that a page will find, and with it the answer in the cache."""
+    everything = Asker("", frozenset({"ADMIN"}))
+    kind, id_ = topic
+    if kind == "event":
+        answer, _ = await reports.dashboard(everything, id_)
+    else:
+        answer, _ = await reports.user(everything, UserQuestion(id_))
+    return answer.etag
+
+
+def _codes(settings: Settings) -> Mapping[str, str]:
+    text = settings.sign_in_codes.get_secret_value()
+    codes: dict[str, str] = json.loads(text) if text else {}
+    return codes
+
+
+# -- ingest --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ingesting:
+    """The Kafka door, open."""
+
+    stream: Stream
+    counter: MeasuredCounter
+
+
+@contextmanager
+def open_ingesting(settings: Settings, stop: threading.Event) -> Iterator[Ingesting]:
+    """Kafka, PostgreSQL and Redis, checked, and the group joined."""
+    bootstrap = settings.needed("kafka_bootstrap_servers")
+    with open_writing(settings, "hannun-ingest") as writing, ExitStack() as stack:
+        stack.enter_context(
+            running(
+                "pay old debts", OLD_DEBTS_EVERY_S, lambda: count.pay_old_debts(writing.database, writing.invalidator)
+            )
+        )
+        owner = f"{socket.gethostname()}/{os.getpid()}"
+        stream = Stream(
+            bootstrap, settings.kafka_group, settings.topics, _claims(settings, writing.database, owner, stop), {}
+        )
+        stream.open()
+        stack.callback(stream.close)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        yield Ingesting(
+            stream, MeasuredCounter(Counter(writing.database, writing.decoder, writing.invalidator), "kafka")
+        )
+
+
+def _claims(
+    settings: Settings, database: Database, owner: str, stop: threading.Event
+) -> Callable[[str, str, int, Callable[[], tuple[int, int]]], tuple[int, int]]:
+    """How a partition is taken over in PostgreSQL; waits while that is away."""
+
+    def claim(topic: str, topic_id: str, partition: int, watermarks: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+        first = None
+        if settings.start_from:
+            low, high = watermarks()
+            first = low if settings.start_from == "earliest" else high
+        while True:
+            try:
+                with database.transaction() as conn:
+                    claimed = positions.claim(conn, owner, topic, topic_id, partition, first)
+                return claimed.next_offset, claimed.epoch
+            except StoreUnavailable as error:
+                log.warning("PostgreSQL is away; waiting to claim a partition", topic=topic, error=str(error))
+                if stop.wait(0.25):
+                    raise
+
+    return claim
+
+
+# -- timed jobs ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_schedule(settings: Settings) -> Iterator[None]:
+    """The timed jobs, running until the block ends."""
+    with open_writing(settings, "hannun-schedule") as writing, ExitStack() as stack:
+        database = writing.database
+        # name, seconds between two runs, what is done
+        jobs: list[tuple[str, float, Callable[[], object]]] = [
+            ("pay old debts", OLD_DEBTS_EVERY_S, lambda: count.pay_old_debts(database, writing.invalidator)),
+            ("settle cumulatives", 20.0, lambda: upkeep.settle_cumulatives(database)),
+            (
+                "months ahead",
+                3_600.0,
+                lambda: upkeep.keep_partitions(database, datetime.now(UTC).date(), ahead=settings.months_ahead),
+            ),
+        ]
+        for name, every_s, job in jobs:
+            stack.enter_context(running(name, every_s, job))
+        yield
+
+
+@contextmanager
+def running(name: str, every_s: float, job: Callable[[], object]) -> Iterator[None]:
+    """Run a job now and every `every_s` seconds, in a thread of its own, until the block ends.
+
+    A job survives what passes (one line in the log, next round); anything else ends the process, loudly.
+    """
+    stop = threading.Event()
+
+    def loop() -> None:
+        while not stop.is_set():
+            try:
+                job()
+            except Transient as error:
+                log.warning("a timed job will try again", job=name, error=str(error))
+            except Exception as error:
+                log.critical("a timed job failed for good", job=name, exc_info=error)
+                os._exit(70)
+            stop.wait(every_s)
+
+    thread = threading.Thread(target=loop, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=10)
