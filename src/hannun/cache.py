@@ -41,8 +41,9 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
 local kept = redis.call('GET', KEYS[1])
 if kept then
-  local meta = cjson.decode(kept)['_hannun']
-  if meta and tonumber(meta['version']) > tonumber(ARGV[4]) then return 0 end
+  local read, value = pcall(cjson.decode, kept)  -- what is no answer of ours must not bar the way
+  local meta = read and type(value) == 'table' and value['_hannun']
+  if type(meta) == 'table' and (tonumber(meta['version']) or 0) > tonumber(ARGV[4]) then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
@@ -118,11 +119,11 @@ def pack(key: str, server: str, answer: Answer) -> bytes:
     meta = Meta(key, str(answer.version), answer.owner, answer.etag, server, answer.until_ms)
     packed = msgspec.json.encode(meta)
     # The size stands in front in a field of its own, so that a hit need not parse the payload.
-    return b'{"_size":%06d,"_hannun":%b,%b' % (len(packed), packed, answer.body[1:])
+    return b'{"_size":%6d,"_hannun":%b,%b' % (len(packed), packed, answer.body[1:])
 
 
 _SIZE_AT: Final = len(b'{"_size":')
-_META_AT: Final = len(b'{"_size":000000,"_hannun":')
+_META_AT: Final = len(b'{"_size":      ,"_hannun":')
 
 
 def unpack(value: bytes, key: str, server: str, now_ms: int) -> Answer | None:
@@ -232,7 +233,7 @@ class AnswerCache:
                 return answer
             try:
                 if not await self._client.exists(keys.lease(key)):
-                    return None
+                    return await self.get(key)  # the holder may have filled since we looked
             except _AWAY:
                 return None
         return None
@@ -250,7 +251,7 @@ class AnswerCache:
                     while True:
                         message = await subscription.get_message(ignore_subscribe_messages=True, timeout=10.0)
                         if message is not None:
-                            yield msgspec.json.decode(message["data"])
+                            yield _announced(message["data"])
             except _AWAY:
                 yield None
                 await asyncio.sleep(1.0)
@@ -314,6 +315,14 @@ class Invalidator:
 
 def _announcement(event: ChangedEvent) -> bytes:
     return msgspec.json.encode({"eventId": event.event_id, "userId": event.user_id, "version": str(event.version)})
+
+
+def _announced(data: bytes) -> dict[str, Any] | None:
+    """What was announced; None where it cannot be read, which is as good as missed."""
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def _server_of(info: object) -> str:

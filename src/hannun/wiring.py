@@ -243,6 +243,7 @@ def open_schedule(settings: Settings) -> Iterator[None]:
         jobs: list[tuple[str, float, Callable[[], object]]] = [
             ("pay old debts", OLD_DEBTS_EVERY_S, lambda: count.pay_old_debts(database, writing.invalidator)),
             ("settle cumulatives", 20.0, lambda: upkeep.settle_cumulatives(database)),
+            ("note waiting events", 300.0, lambda: upkeep.note_waiting_events(database)),
             (
                 "months ahead",
                 3_600.0,

@@ -17,8 +17,9 @@ from hannun.domain.fold import Gathered, gather
 from hannun.domain.messages import Decoder, Fact, Rejected
 from hannun.domain.partitions import months_of
 from hannun.store import debts
-from hannun.store.batches import Numbers, Writer
+from hannun.store.batches import Writer
 from hannun.store.database import Database
+from hannun.store.numbers import Numbers
 from hannun.store.partitions import make_months
 
 
@@ -67,7 +68,7 @@ class Counter:
             with self._database.transaction() as conn:
                 make_months(conn, months)
             self._months |= months
-        if self._numbers.unknown(gathered):
+        if not self._numbers.cover(gathered):
             with self._database.transaction() as conn:
                 self._numbers.learn(conn, gathered)
 

@@ -6,10 +6,8 @@ a service that counts, and what it finds is drift and nothing else.
 
 from collections.abc import Callable, Iterator
 
-import psycopg
-
 from hannun.store import upkeep
-from hannun.store.database import Connection
+from hannun.store.database import Connection, snapshot
 from hannun.store.upkeep import CHECKS, Drift
 
 
@@ -21,14 +19,11 @@ def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Dri
         progress: told each step.
     """
     progress("settling the cumulative column where it is owed")
-    try:
+    if upkeep.may_write(conn):
         settle_cumulatives(conn)
-    except psycopg.errors.InsufficientPrivilege:
-        conn.rollback()
+    else:
         progress("this role may not write: what is owed stays owed, and is left out of the comparison")
-    conn.set_read_only(True)
-    conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
-    with conn.transaction():
+    with snapshot(conn):
         for check in CHECKS:
             progress(f"recomputing {check}")
             yield from upkeep.drift(conn, check)

@@ -316,7 +316,10 @@ def _place_of(cursor: str) -> tuple[datetime, int]:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         at, row_id = text.split("/")
-        return datetime.fromisoformat(at).replace(tzinfo=None), int(row_id)
+        place = datetime.fromisoformat(at).replace(tzinfo=None), int(row_id)
+        if not 0 <= place[1] < 2**63:
+            raise ValueError("not a row's number")
+        return place
     except (ValueError, binascii.Error) as error:
         raise BadQuestion(
             "this cursor is not one of ours: take nextCursor as it came", code="bad-cursor", field="cursor"

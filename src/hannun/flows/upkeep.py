@@ -6,6 +6,7 @@ from datetime import date
 from hannun.domain.partitions import plan
 from hannun.store import partitions, upkeep
 from hannun.store.database import Connection, Database
+from hannun.telemetry import log
 
 
 def settle_cumulatives(database: Database) -> int:
@@ -17,6 +18,15 @@ def settle_cumulatives(database: Database) -> int:
         with database.transaction() as conn:
             repaired += upkeep.settle_cumulative(conn, event_no)
     return repaired
+
+
+def note_waiting_events(database: Database) -> int:
+    """Say which events were counted for an hour and never created: their messages go astray. Returns how many."""
+    with database.transaction() as conn:
+        waiting = upkeep.waiting_events(conn)
+    for event_id, participants in waiting:
+        log.warning("an event was never created", event=event_id, participants=participants)
+    return len(waiting)
 
 
 def keep_partitions(database: Database, today: date, *, ahead: int) -> Sequence[date]:

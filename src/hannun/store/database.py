@@ -137,6 +137,16 @@ async def _read_only(conn: AsyncConnection) -> None:
     await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
 
 
+@contextmanager
+def snapshot(conn: Connection) -> Iterator[None]:
+    """All that is read in the block is of one moment. The connection is read-only from here on."""
+    conn.rollback()
+    conn.set_read_only(True)
+    conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+    with conn.transaction():
+        yield
+
+
 def connect(url: str, *, application: str) -> Connection:
     """One connection of its own, for a command or at the start of a process.
 

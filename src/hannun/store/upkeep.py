@@ -9,6 +9,17 @@ SQL = load("upkeep")
 CHECKS = load("reconcile")
 
 
+def may_write(conn: Connection) -> bool:
+    """Whether this role may settle what is owed."""
+    row = conn.execute(SQL["may_write"]).fetchone()
+    return bool(row and row[0])
+
+
+def waiting_events(conn: Connection) -> list[tuple[str, int]]:
+    """Events of which something was counted and whose creation has not come for an hour, with their participants."""
+    return [(event_id, participants) for event_id, participants in conn.execute(SQL["waiting_events"])]
+
+
 def owed_cumulatives(conn: Connection, limit: int = 1_000) -> list[int]:
     """Numbers of events whose cumulative column is owed."""
     return [int(no) for (no,) in conn.execute(SQL["owed_cumulatives"], {"limit": limit}).fetchall()]

@@ -1,8 +1,9 @@
 """The REST API: parse, call one flow, show. Shapes and definitions: `docs/api.md`."""
 
 from datetime import UTC, date, datetime, time
+from functools import cache
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
@@ -16,13 +17,16 @@ from hannun.web.services import Services, services_of
 
 router = APIRouter(prefix="/api/v1")
 
-EventId = Annotated[str, Path(min_length=1, max_length=36, description="the event's id, normally a UUID")]
-UserId = Annotated[str, Path(min_length=1, max_length=36, description="the merchant's id")]
+_NO_NUL = "^[^\\x00]*$"  # which PostgreSQL cannot be asked for
+EventId = Annotated[
+    str, Path(min_length=1, max_length=36, pattern=_NO_NUL, description="the event's id, normally a UUID")
+]
+UserId = Annotated[str, Path(min_length=1, max_length=36, pattern=_NO_NUL, description="the merchant's id")]
 Refresh = Annotated[bool, Query(description="rebuild from the database")]
 Served = Annotated[Services, Depends(services_of)]
 
 
-def asker_of(request: Request, services: Served) -> Asker:
+async def asker_of(request: Request, services: Served) -> Asker:
     """Who asks, with their rate limit taken."""
     token, _ = token_in(request.headers, request.cookies)
     asker = services.verifier.verify(token).asker
@@ -33,7 +37,7 @@ def asker_of(request: Request, services: Served) -> Asker:
 Asking = Annotated[Asker, Depends(asker_of)]
 
 
-def sender_of(request: Request, services: Served) -> Asker:
+async def sender_of(request: Request, services: Served) -> Asker:
     """Who sends messages: role SERVICE, and by a token of their own, so that no page can be made to send some."""
     token, from_cookie = token_in(request.headers, request.cookies)
     asker = services.verifier.verify(token).asker
@@ -123,11 +127,23 @@ def _plain_only(request: Request) -> None:
             )
 
 
+@cache
+def _zones() -> frozenset[str]:
+    """The zones by name. Not `localtime` and the like, which are files beside them and mean nothing to PostgreSQL."""
+    return frozenset(available_timezones()) - {"Factory", "localtime"}
+
+
 def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise BadQuestion(f"no zone is named {name[:64]!r}", code="unknown-zone", field="tz") from error
+        if name in _zones():
+            return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    raise BadQuestion(f"no zone is named {name[:64]!r}", code="unknown-zone", field="tz")
+
+
+_FROM, _BEFORE = datetime(1970, 1, 1), datetime(9998, 1, 1)
+"""What every zone and every driver on the road can express, as for messages."""
 
 
 def _moment(field: str, text: str | None, zone: ZoneInfo) -> datetime | None:
@@ -141,7 +157,10 @@ def _moment(field: str, text: str | None, zone: ZoneInfo) -> datetime | None:
             moment = datetime.fromisoformat(text.replace(" ", "+"))  # a + in an address is a space
             if moment.tzinfo is None:
                 raise BadQuestion(f"{field} has no offset", code="no-offset", field=field)
-        return moment.astimezone(UTC).replace(tzinfo=None, second=0, microsecond=0)
+        moment = moment.astimezone(UTC).replace(tzinfo=None, second=0, microsecond=0)
+        if not _FROM <= moment < _BEFORE:
+            raise BadQuestion(f"{field} is before 1970 or after 9997", code="bad-date", field=field)
+        return moment
     except (ValueError, OverflowError) as error:
         raise BadQuestion(
             f"{field} is neither an ISO 8601 instant with an offset nor a date", code="bad-date", field=field

@@ -49,7 +49,7 @@ class Verifier:
         if session is not None:
             if session.expires_at > time.time():
                 return session
-            del self._known[token]
+            self._known.pop(token, None)
             raise Unauthenticated("the token has expired")
         session = self._verified(token)
         self._known[token] = session

@@ -6,6 +6,7 @@ notice. A comment every 15 s keeps proxies from closing a quiet line.
 
 import asyncio
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hannun.flows.live import Live, Topic
@@ -13,10 +14,11 @@ from hannun.flows.live import Live, Topic
 HEARTBEAT_S = 15.0
 
 
-class Stream:
-    """One page's stream, as an ASGI response."""
+class Stream(Response):
+    """One page's stream. A Response, so that FastAPI hands it on as it is; it sends itself."""
 
     def __init__(self, live: Live, topic: Topic, expires_in_s: float) -> None:
+        super().__init__()
         self._live = live
         self._topic = topic
         self._expires_in_s = expires_in_s

@@ -27,7 +27,8 @@ class Services:
     health: Callable[[], Mapping[str, object]]
 
 
-def services_of(request: Request) -> Services:
-    """The services of the application that serves this request."""
+async def services_of(request: Request) -> Services:
+    """The services of the application that serves this request. Async like all that depends on it: FastAPI would run a
+    plain function in a thread, and neither the verifier nor the limit is made for two."""
     services: Services = request.app.state.services
     return services

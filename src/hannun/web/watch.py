@@ -1,9 +1,8 @@
 """The streams that wake pages."""
 
 import time
-from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from hannun.errors import NotFound
 from hannun.web.api import EventId, Served, UserId
@@ -15,7 +14,7 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/events/{event_id}/live")
-async def watch_event(request: Request, services: Served, event_id: EventId) -> Any:
+async def watch_event(request: Request, services: Served, event_id: EventId) -> Response:
     """Server-sent events: `changed` with the new ETag whenever the event's answers change."""
     session = _session_of(request, services)
     await services.reports.dashboard(session.asker, event_id)  # 404 where it is not theirs
@@ -23,7 +22,7 @@ async def watch_event(request: Request, services: Served, event_id: EventId) -> 
 
 
 @router.get("/users/{user_id}/live")
-async def watch_user(request: Request, services: Served, user_id: UserId) -> Any:
+async def watch_user(request: Request, services: Served, user_id: UserId) -> Response:
     """Server-sent events: `changed` whenever one of the merchant's events does."""
     session = _session_of(request, services)
     if not session.asker.may_see(user_id):

@@ -2,43 +2,18 @@
 -- The key under which participant ids that are not UUIDs are hashed: made once, with the database.
 SELECT participant_key FROM hannun.identity;
 
--- add_events --
--- Numbers for events that were never told of. In the order of their ids, so that two writers cannot deadlock.
-INSERT INTO hannun.events (event_id)
-SELECT event_id FROM unnest(%(event_ids)s::text[]) AS told (event_id) ORDER BY event_id
-    ON CONFLICT (event_id) DO NOTHING;
-
--- event_numbers --
--- The numbers of events.
-SELECT event_id, event_no FROM hannun.events WHERE event_id = ANY(%(event_ids)s::text[]);
-
--- add_channels --
--- Numbers for channels that were never named.
-INSERT INTO hannun.channels (key, name)
-SELECT key, name FROM unnest(%(keys)s::text[], %(names)s::text[]) AS named (key, name) ORDER BY key
-    ON CONFLICT (key) DO NOTHING;
-
--- channel_numbers --
--- Numbers, names and types of channels; the type is NULL where only a distribution can tell it.
-SELECT key, channel_no, name, channel_type FROM hannun.channels WHERE key = ANY(%(keys)s::text[]);
+-- advance_position --
+-- Compare and set: a position moves only from where this batch began and only for its owner's epoch. No row means that
+-- somebody else has counted these messages, or owns them now. We compare with the start of the batch and not with its
+-- first message, since offsets have gaps (transaction markers, compaction).
+UPDATE hannun.positions SET next_offset = %(end)s, updated_at = clock_timestamp()
+ WHERE topic = %(topic)s AND partition = %(partition)s AND next_offset = %(start)s AND epoch = %(epoch)s;
 
 -- lock_events --
 -- Hold these events until the end of the batch: what is read of them from here on stays true. In the order of their
 -- numbers, so that two batches wait for each other and never deadlock.
 SELECT event_no, event_id, user_id FROM hannun.events
  WHERE event_no = ANY(%(event_nos)s::int[]) ORDER BY event_no FOR UPDATE;
-
--- registers --
--- What the newest messages said of events, before this batch.
-SELECT event_no, plan_at, title, user_id, total_investment, expected_revenue, target_roi, baseline_revenue,
-       starts_at, ends_at, status, status_at
-  FROM hannun.events WHERE event_no = ANY(%(event_nos)s::int[]);
-
--- distributions --
--- The state of every channel of events, before this batch.
-SELECT d.event_no, c.key, d.channel_type, d.state, d.completed_at, d.expected_views, d.cost, d.succeeded_at
-  FROM hannun.distributions d JOIN hannun.channels c USING (channel_no)
- WHERE d.event_no = ANY(%(event_nos)s::int[]);
 
 -- copy_participants --
 -- The fast road into the ledger: right as long as nobody of the batch is in it.
@@ -53,57 +28,30 @@ SELECT event_no, participant, minute, channel_no
     ON CONFLICT (event_no, participant) DO NOTHING
 RETURNING event_no, participant;
 
--- add_sales --
--- The ledger of sales; answers which were new.
-INSERT INTO hannun.sales (event_no, sale_id, amount, sold_at, channel_no)
-SELECT event_no, sale_id, amount, sold_at, channel_no
-  FROM unnest(%(event_nos)s::int[], %(sale_ids)s::text[], %(amounts)s::numeric[], %(sold_ats)s::timestamp[],
-              %(channel_nos)s::int[]) AS told (event_no, sale_id, amount, sold_at, channel_no)
-    ON CONFLICT (event_no, sale_id) DO NOTHING
-RETURNING event_no, sale_id;
-
--- save_registers --
--- Plans and statuses, after this batch.
-UPDATE hannun.events SET
-       plan_at = told.plan_at, title = told.title, user_id = told.user_id,
-       total_investment = coalesce(told.total_investment, 0), expected_revenue = coalesce(told.expected_revenue, 0),
-       target_roi = coalesce(told.target_roi, 0), baseline_revenue = told.baseline_revenue,
-       starts_at = told.starts_at, ends_at = told.ends_at, status = told.status, status_at = told.status_at
-  FROM unnest(%(event_nos)s::int[], %(plan_ats)s::timestamp[], %(titles)s::text[], %(user_ids)s::text[],
-              %(total_investments)s::numeric[], %(expected_revenues)s::numeric[], %(target_rois)s::numeric[],
-              %(baseline_revenues)s::numeric[], %(starts_ats)s::timestamp[], %(ends_ats)s::timestamp[],
-              %(statuses)s::text[], %(status_ats)s::timestamp[])
-       AS told (event_no, plan_at, title, user_id, total_investment, expected_revenue, target_roi, baseline_revenue,
-                starts_at, ends_at, status, status_at)
- WHERE events.event_no = told.event_no;
-
--- save_distributions --
--- The state of channels, after this batch.
-INSERT INTO hannun.distributions AS d
-       (event_no, channel_no, channel_type, state, completed_at, expected_views, cost, succeeded_at)
-SELECT * FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[], %(channel_types)s::text[], %(states)s::text[],
-                     %(completed_ats)s::timestamp[], %(expected_views)s::int[], %(costs)s::numeric[],
-                     %(succeeded_ats)s::timestamp[])
-    ON CONFLICT (event_no, channel_no) DO UPDATE SET
-       channel_type = excluded.channel_type, state = excluded.state, completed_at = excluded.completed_at,
-       expected_views = excluded.expected_views, cost = excluded.cost, succeeded_at = excluded.succeeded_at;
-
--- publish_distributions --
--- The rows of channels whose distribution changed: their type and what they cost.
-INSERT INTO public.channel_stats AS s (event_id, channel_name, channel_type, distribution_cost)
-SELECT e.event_id, c.name, d.channel_type, d.cost
-  FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[]) AS changed (event_no, channel_no)
-  JOIN hannun.distributions d USING (event_no, channel_no)
-  JOIN hannun.channels c USING (channel_no)
-  JOIN hannun.events e USING (event_no)
-    ON CONFLICT (event_id, channel_name) DO UPDATE SET
-       channel_type = excluded.channel_type, distribution_cost = excluded.distribution_cost,
-       updated_at = clock_timestamp();
+-- add_timeline_participants --
+-- Participants by minute.
+INSERT INTO public.timeline_data AS t (event_id, timestamp, participants)
+SELECT event_id, to_timestamp(minute * 60.0) AT TIME ZONE 'UTC', participants
+  FROM unnest(%(event_ids)s::text[], %(minutes)s::int[], %(participants)s::int[])
+       AS counted (event_id, minute, participants)
+    ON CONFLICT (event_id, timestamp) DO UPDATE SET
+       participants = t.participants + excluded.participants, updated_at = clock_timestamp();
 
 -- typed_channels --
 -- Which of these channels, whose type the table does not know, a distribution has typed for their event.
 SELECT event_no, channel_no, channel_type FROM hannun.distributions
  WHERE (event_no, channel_no) IN (SELECT * FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[]));
+
+-- add_channel_participants --
+-- Participants by channel.
+INSERT INTO public.channel_stats AS s (event_id, channel_name, channel_type, participants)
+SELECT e.event_id, c.name, counted.type, counted.participants
+  FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[], %(types)s::text[], %(participants)s::int[])
+       AS counted (event_no, channel_no, type, participants)
+  JOIN hannun.events e USING (event_no)
+  JOIN hannun.channels c USING (channel_no)
+    ON CONFLICT (event_id, channel_name) DO UPDATE SET
+       participants = s.participants + excluded.participants, updated_at = clock_timestamp();
 
 -- add_untyped --
 -- Participants by a channel whose type nobody has told.
@@ -118,24 +66,14 @@ DELETE FROM hannun.untyped_participants u
  WHERE u.event_no = typed.event_no AND u.channel_no = typed.channel_no
 RETURNING u.event_no, u.channel_no, u.participants;
 
--- add_channel_participants --
--- Participants by channel.
-INSERT INTO public.channel_stats AS s (event_id, channel_name, channel_type, participants)
-SELECT e.event_id, counted.name, counted.type, counted.participants
-  FROM unnest(%(event_nos)s::int[], %(names)s::text[], %(types)s::text[], %(participants)s::int[])
-       AS counted (event_no, name, type, participants)
-  JOIN hannun.events e USING (event_no)
-    ON CONFLICT (event_id, channel_name) DO UPDATE SET
-       participants = s.participants + excluded.participants, updated_at = clock_timestamp();
-
--- add_timeline_participants --
--- Participants by minute.
-INSERT INTO public.timeline_data AS t (event_id, timestamp, participants)
-SELECT event_id, to_timestamp(minute * 60.0) AT TIME ZONE 'UTC', participants
-  FROM unnest(%(event_ids)s::text[], %(minutes)s::int[], %(participants)s::int[])
-       AS counted (event_id, minute, participants)
-    ON CONFLICT (event_id, timestamp) DO UPDATE SET
-       participants = t.participants + excluded.participants, updated_at = clock_timestamp();
+-- add_sales --
+-- The ledger of sales; answers which were new.
+INSERT INTO hannun.sales (event_no, sale_id, amount, sold_at, channel_no)
+SELECT event_no, sale_id, amount, sold_at, channel_no
+  FROM unnest(%(event_nos)s::int[], %(sale_ids)s::text[], %(amounts)s::numeric[], %(sold_ats)s::timestamp[],
+              %(channel_nos)s::int[]) AS told (event_no, sale_id, amount, sold_at, channel_no)
+    ON CONFLICT (event_no, sale_id) DO NOTHING
+RETURNING event_no, sale_id;
 
 -- add_to_events --
 -- The totals of events, what is owed of their cumulative column, and their new version.
@@ -196,10 +134,3 @@ VALUES (%(kind)s, %(reason)s, %(detail)s, %(event_id)s, %(topic)s, %(partition)s
 -- owe_invalidations --
 -- Whose cached answers this batch makes false; paid after the commit.
 INSERT INTO hannun.owed_invalidations (events) VALUES (%(events)s) RETURNING owed_no;
-
--- advance_position --
--- Compare and set: a position moves only from where this batch began and only for its owner's epoch. No row means that
--- somebody else has counted these messages, or owns them now. We compare with the start of the batch and not with its
--- first message, since offsets have gaps (transaction markers, compaction).
-UPDATE hannun.positions SET next_offset = %(end)s, updated_at = clock_timestamp()
- WHERE topic = %(topic)s AND partition = %(partition)s AND next_offset = %(start)s AND epoch = %(epoch)s;

@@ -14,7 +14,3 @@ SELECT topic_id, next_offset FROM hannun.positions WHERE topic = %(topic)s AND p
 INSERT INTO hannun.positions (topic, partition, topic_id, next_offset, owner)
 VALUES (%(topic)s, %(partition)s, %(topic_id)s, %(next_offset)s, '')
     ON CONFLICT DO NOTHING;
-
--- list --
--- How far each partition is counted.
-SELECT topic, partition, topic_id, next_offset, epoch, owner, updated_at FROM hannun.positions ORDER BY topic, partition;

@@ -1,3 +1,7 @@
+-- may_write --
+-- Whether this role may write our tables.
+SELECT has_table_privilege('hannun.events', 'UPDATE') AND has_table_privilege('public.timeline_data', 'UPDATE');
+
 -- owed_cumulatives --
 -- Events whose cumulative column is owed from some minute on, longest owed first by number.
 SELECT event_no FROM hannun.events WHERE cumulative_owed_from IS NOT NULL ORDER BY event_no LIMIT %(limit)s;
@@ -29,6 +33,6 @@ SELECT count(*) FROM repaired;
 
 -- waiting_events --
 -- Events of which something was counted and whose creation has not come for an hour: an alarm.
-SELECT event_id, participants, first_seen_at FROM hannun.events
+SELECT event_id, participants FROM hannun.events
  WHERE user_id IS NULL AND (participants > 0 OR sales > 0) AND first_seen_at < clock_timestamp() - interval '1 hour'
  ORDER BY first_seen_at LIMIT 100;
