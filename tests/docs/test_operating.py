@@ -1,0 +1,32 @@
+"""The documents say what the code does."""
+
+import re
+from pathlib import Path
+
+from hannun.domain.messages import Kind, Reason
+from hannun.settings import Settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def variables() -> set[str]:
+    found = set()
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        choices = getattr(alias, "choices", None)
+        found.add(str(choices[0]) if choices else f"HANNUN_{name.upper()}")
+    return found
+
+
+def test_every_setting_has_its_line_and_every_line_its_setting() -> None:
+    text = (DOCS / "operating.md").read_text("utf-8")
+    table = "\n".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    told = set(re.findall(r"`([A-Z_]{6,})`", table))
+    by_migrate = {"HANNUN_ANALYTICS_READWRITE_PASSWORD", "HANNUN_ANALYTICS_READONLY_PASSWORD"}
+    assert told - by_migrate == variables()
+
+
+def test_every_kind_and_every_reason_of_a_dead_letter_is_told() -> None:
+    text = (DOCS / "messages.md").read_text("utf-8")
+    for word in [*Kind, *Reason]:
+        assert f"`{word}`" in text
