@@ -5,7 +5,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import psycopg
+
 from hannun.domain.metrics import Counts, Money
+from hannun.errors import BadQuestion
 from hannun.store.database import AsyncConnection
 from hannun.store.queries import load
 
@@ -193,21 +196,20 @@ async def timeline(
     points_max: int,
 ) -> TimelineFigures | None:
     """An event's buckets within [start, end), UTC without a zone; None where there is no such event."""
-    row: Any = await (
-        await conn.execute(
-            SQL["timeline"],
-            {
-                "event_id": event_id,
-                "unit": unit,
-                "step": step,
-                "tz": tz,
-                "from": start,
-                "to": end,
-                "now": now,
-                "points_max": points_max,
-            },
-        )
-    ).fetchone()
+    question = {
+        "event_id": event_id,
+        "unit": unit,
+        "step": step,
+        "tz": tz,
+        "from": start,
+        "to": end,
+        "now": now,
+        "points_max": points_max,
+    }
+    try:
+        row: Any = await (await conn.execute(SQL["timeline"], question)).fetchone()
+    except psycopg.errors.InvalidParameterValue as error:  # a zone that Python knows and PostgreSQL does not
+        raise BadQuestion(f"the database knows no zone {tz!r}", code="unknown-zone", field="tz") from error
     if row is None:
         return None
     user_id, version, starts, ends, points = row

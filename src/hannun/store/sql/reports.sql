@@ -93,13 +93,15 @@ WITH event AS (
      WHERE t.timestamp >= range.starts AND t.timestamp < range.ends
      GROUP BY 1
 ), buckets AS (
-    SELECT bucket FROM range, generate_series(date_trunc(%(unit)s, starts_tz, %(tz)s), ends_tz - interval '1 microsecond',
-                                              %(step)s::interval, %(tz)s) AS bucket
-     LIMIT %(points_max)s + 1
+    -- Bounded by its end and not by LIMIT: a series is made whole before it is cut.
+    SELECT bucket
+      FROM range, date_trunc(%(unit)s, starts_tz, %(tz)s) AS first,
+           generate_series(first, least(ends_tz - interval '1 microsecond',
+                                        date_add(first, %(points_max)s * %(step)s::interval, %(tz)s)),
+                           %(step)s::interval, %(tz)s) AS bucket
 ), points AS (
     SELECT bucket, coalesce(participants, 0)::bigint AS participants, coalesce(views, 0)::bigint AS views,
-           coalesce(engagement, 0)::bigint AS engagement, coalesce(conversions, 0)::bigint AS conversions,
-           lead(bucket) OVER (ORDER BY bucket) AS next
+           coalesce(engagement, 0)::bigint AS engagement, coalesce(conversions, 0)::bigint AS conversions
       FROM buckets LEFT JOIN happened USING (bucket)
 )
 SELECT event.user_id, event.version, range.starts, range.ends,
