@@ -4,7 +4,8 @@ import itertools
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -52,10 +53,10 @@ class World:
         self.readonly_url = postgres.url(database, "analytics_readonly", PASSWORD)
         self.redis = RedisAddress(valkey.host, valkey.port, valkey.password)
         self._ids = itertools.count(1)
+        self._looks_through: psycopg.Connection[dict[str, Any]] | None = None
 
     def __enter__(self) -> Self:
         self.database = Database(self.url, PoolLimits(wait_s=5), application="test")
-        self.database.open()
         self.invalidator = Invalidator(self.redis)
         with self.database.transaction() as conn:
             self.decoder = Decoder(Rules(participant_key(conn), load_table()))
@@ -118,6 +119,14 @@ class World:
         """Forget all that the counting side remembers."""
         self.counter = Counter(self.database, self.decoder, self.invalidator)
 
+    def another_counter(self) -> Counter:
+        """A second counter, for a second thread."""
+        return Counter(self.database, self.decoder, self.invalidator)
+
+    def next_number(self) -> int:
+        """A number that was not given before."""
+        return next(self._ids)
+
     def pays_old_debts(self) -> int:
         return pay_old_debts(self.database, self.invalidator, older_than_s=0)
 
@@ -130,9 +139,22 @@ class World:
 
     def rows(self, query: str, *arguments: Any) -> list[Row]:
         """Rows as the owner sees them; also runs statements that tamper."""
-        with psycopg.connect(self.owner_url, autocommit=True, row_factory=dict_row) as conn:
+        with self.looking() as conn:
             cursor = conn.execute(query, arguments or None)  # type: ignore[arg-type]
             return [Row(row) for row in cursor.fetchall()] if cursor.description else []
+
+    @contextmanager
+    def looking(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+        """A connection of the owner's; inside the block all looking goes over this one, for tests that look often."""
+        if self._looks_through is not None:
+            yield self._looks_through
+            return
+        with psycopg.connect(self.owner_url, autocommit=True, row_factory=dict_row) as conn:
+            self._looks_through = conn
+            try:
+                yield conn
+            finally:
+                self._looks_through = None
 
     def event(self, event: str = SPRING) -> Row | None:
         """The row of event_stats."""

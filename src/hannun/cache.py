@@ -39,8 +39,8 @@ WAIT_STEP_S: Final = 0.01
 _FILL = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
-local kept = redis.call('GET', KEYS[1])
-if kept then
+local kept = redis.pcall('GET', KEYS[1])
+if type(kept) == 'string' then
   local read, value = pcall(cjson.decode, kept)  -- what is no answer of ours must not bar the way
   local meta = read and type(value) == 'table' and value['_hannun']
   if type(meta) == 'table' and (tonumber(meta['version']) or 0) > tonumber(ARGV[4]) then return 0 end
@@ -176,8 +176,8 @@ class AnswerCache:
         """The kept answer; None where there is none to be believed."""
         try:
             value: Any = await self._client.get(key)
-        except _AWAY:
-            self.available = False
+        except _AWAY as error:
+            self.available = str(error).startswith("WRONGTYPE")  # somebody else's value under our key: a miss
             return None
         self.available = True
         answer = None if value is None else unpack(value, key, self._server, int(time.time() * 1000))
@@ -247,11 +247,11 @@ class AnswerCache:
             try:
                 async with self._client.pubsub() as subscription:
                     await subscription.subscribe(keys.ANNOUNCEMENTS)
-                    yield None
                     while True:
-                        message = await subscription.get_message(ignore_subscribe_messages=True, timeout=10.0)
+                        message = await subscription.get_message(timeout=10.0)
                         if message is not None:
-                            yield _announced(message["data"])
+                            # The client reconnects by itself; only that it subscribes anew says that it did.
+                            yield None if message["type"] == "subscribe" else _announced(message["data"])
             except _AWAY:
                 yield None
                 await asyncio.sleep(1.0)

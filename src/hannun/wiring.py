@@ -11,9 +11,10 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 from hannun.cache import AnswerCache, Invalidator
@@ -44,11 +45,14 @@ OLD_DEBTS_EVERY_S = 0.5  # a dead writer's invalidations are paid within 2 s
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """The writing side of a process."""
+    """The writing side of a process. Each who writes has a connection of its own: `database` opens one more."""
 
-    database: Database
+    database: Callable[[], Database]
     invalidator: Invalidator
     decoder: Decoder
+
+    def counter(self, door: str) -> "MeasuredCounter":
+        return MeasuredCounter(Counter(self.database(), self.decoder, self.invalidator), door)
 
 
 @contextmanager
@@ -63,9 +67,12 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
         checks.check_database(conn)
         key = participant_key(conn)
     with ExitStack() as stack:
-        database = Database(url, settings.pool, application=application)
-        database.open()
-        stack.callback(database.close)
+
+        def database() -> Database:
+            opened = Database(url, settings.pool, application=application)
+            stack.callback(opened.close)
+            return opened
+
         invalidator = Invalidator(settings.redis)
         stack.callback(invalidator.close)
         invalidator.check()
@@ -114,19 +121,13 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
     """Everything behind the HTTP door, open and checked."""
     verifier = Verifier(settings.needed("jwt_secret"))
     with open_writing(settings, "hannun-serve") as writing, ExitStack() as stack:
-        stack.enter_context(
-            running(
-                "pay old debts", OLD_DEBTS_EVERY_S, lambda: count.pay_old_debts(writing.database, writing.invalidator)
-            )
-        )
+        stack.enter_context(paying_old_debts(writing))
+        asked_by_health = writing.database()
         reader = Reader(settings.needed("database_url"), settings.pool, application="hannun-serve-read")
         cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s)
         reports = Reports(reader, cache, lambda: datetime.now(UTC))
         live = Live(cache.announcements, lambda topic: _etag(reports, topic))
-        counters = [
-            MeasuredCounter(Counter(writing.database, writing.decoder, writing.invalidator), "http")
-            for _ in range(settings.counting_threads)
-        ]
+        counters = [writing.counter("http") for _ in range(settings.counting_threads)]
         intake = Intake(
             counters,  # type: ignore[arg-type]
             messages_max=settings.body_messages_max,
@@ -149,7 +150,7 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
                 body_bytes_max=settings.body_bytes_max,
                 sign_in_codes=_codes(settings),
                 secure_cookies=settings.secure_cookies,
-                health=lambda: checks.health(writing.database, writing.invalidator),
+                health=lambda: checks.health(asked_by_health, writing.invalidator),
             )
         finally:
             await cache.close()
@@ -189,23 +190,17 @@ def open_ingesting(settings: Settings, stop: threading.Event) -> Iterator[Ingest
     """Kafka, PostgreSQL and Redis, checked, and the group joined."""
     bootstrap = settings.needed("kafka_bootstrap_servers")
     with open_writing(settings, "hannun-ingest") as writing, ExitStack() as stack:
-        stack.enter_context(
-            running(
-                "pay old debts", OLD_DEBTS_EVERY_S, lambda: count.pay_old_debts(writing.database, writing.invalidator)
-            )
-        )
+        stack.enter_context(paying_old_debts(writing))
         owner = f"{socket.gethostname()}/{os.getpid()}"
         stream = Stream(
-            bootstrap, settings.kafka_group, settings.topics, _claims(settings, writing.database, owner, stop), {}
+            bootstrap, settings.kafka_group, settings.topics, _claims(settings, writing.database(), owner, stop), {}
         )
         stream.open()
         stack.callback(stream.close)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
-        yield Ingesting(
-            stream, MeasuredCounter(Counter(writing.database, writing.decoder, writing.invalidator), "kafka")
-        )
+        yield Ingesting(stream, writing.counter("kafka"))
 
 
 def _claims(
@@ -238,21 +233,27 @@ def _claims(
 def open_schedule(settings: Settings) -> Iterator[None]:
     """The timed jobs, running until the block ends."""
     with open_writing(settings, "hannun-schedule") as writing, ExitStack() as stack:
-        database = writing.database
-        # name, seconds between two runs, what is done
-        jobs: list[tuple[str, float, Callable[[], object]]] = [
-            ("pay old debts", OLD_DEBTS_EVERY_S, lambda: count.pay_old_debts(database, writing.invalidator)),
-            ("settle cumulatives", 20.0, lambda: upkeep.settle_cumulatives(database)),
-            ("note waiting events", 300.0, lambda: upkeep.note_waiting_events(database)),
-            (
-                "months ahead",
-                3_600.0,
-                lambda: upkeep.keep_partitions(database, datetime.now(UTC).date(), ahead=settings.months_ahead),
-            ),
+        months_ahead, kept = settings.months_ahead, writing.database
+        # name, seconds between two runs, what is done, each on a connection of its own
+        jobs: list[tuple[str, float, Callable[[Database], object]]] = [
+            ("settle cumulatives", 20.0, upkeep.settle_cumulatives),
+            ("note waiting events", 300.0, upkeep.note_waiting_events),
+            ("months ahead", 3_600.0, lambda db: upkeep.keep_partitions(db, _today(), ahead=months_ahead)),
         ]
+        stack.enter_context(paying_old_debts(writing))
         for name, every_s, job in jobs:
-            stack.enter_context(running(name, every_s, job))
+            stack.enter_context(running(name, every_s, partial(job, kept())))
         yield
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def paying_old_debts(writing: Writing) -> AbstractContextManager[None]:
+    """Pay what dead writers owe the cache, as long as the block lasts: whoever finds a debt pays it."""
+    database = writing.database()
+    return running("pay old debts", OLD_DEBTS_EVERY_S, lambda: count.pay_old_debts(database, writing.invalidator))
 
 
 @contextmanager

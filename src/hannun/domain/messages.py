@@ -419,7 +419,7 @@ class Decoder:
     def _rejected(self, kind: str, raw: bytes, reason: Reason, detail: str) -> Rejected:
         fields = self._known_fields(kind, raw) if reason not in _NOT_READABLE else None
         event_id = fields.get("eventId") if fields else None
-        return Rejected(kind[:64], reason, detail[:200], event_id if isinstance(event_id, str) else None, fields)
+        return Rejected(_printable(kind), reason, detail[:200], event_id if isinstance(event_id, str) else None, fields)
 
     def _known_fields(self, kind: str, raw: bytes) -> dict[str, Any] | None:
         """What a rejected message says in the fields we know, each kept only where it is valid by itself.
@@ -474,6 +474,11 @@ _INTEGER = re.compile(rb"-?[0-9]+")
 _NOT_READABLE = frozenset({Reason.NOT_JSON, Reason.BAD_TEXT, Reason.TOO_LARGE, Reason.UNKNOWN_TYPE})
 _KEPT_TEXT_MAX = 255
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
+
+
+def _printable(kind: str) -> str:
+    """A type that somebody made up, as a text can hold it."""
+    return kind[:64].replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _check_bytes(raw: bytes) -> None:

@@ -17,6 +17,9 @@ from hannun.errors import HannunError
 TELL_EVERY_S = 0.25
 """The same page is told at most four times a second: nobody reads faster."""
 
+SEND_S_MAX = 1.0
+"""How long telling one page may take. One that does not read is left out, and finds out when it asks again."""
+
 Topic = tuple[str, str]
 """("event", eventId) or ("user", userId)."""
 Send = Callable[[bytes], Awaitable[None]]
@@ -61,7 +64,7 @@ class Live:
             if announced is None:  # something may have been missed: everybody looks for themselves
                 self._changed.update(self._watchers)
             else:
-                self._note(("event", announced["eventId"]))
+                self._note(("event", announced.get("eventId", "")))
                 if announced.get("userId"):
                     self._note(("user", announced["userId"]))
             self._wake.set()
@@ -90,4 +93,9 @@ class Live:
         kind, id_ = topic
         told = msgspec.json.encode({"eventId" if kind == "event" else "userId": id_, "etag": etag})
         frame = b"event: changed\ndata: " + told + b"\n\n"
-        await asyncio.gather(*(watcher(frame) for watcher in watchers), return_exceptions=True)
+        await asyncio.gather(*(self._send(watcher, frame) for watcher in watchers), return_exceptions=True)
+
+    @staticmethod
+    async def _send(watcher: Send, frame: bytes) -> None:
+        async with asyncio.timeout(SEND_S_MAX):
+            await watcher(frame)

@@ -1,9 +1,11 @@
-"""Connections to PostgreSQL: the pools, and the one place where the driver's errors become ours.
+"""Connections to PostgreSQL, and the one place where the driver's errors become ours.
 
 Writing is synchronous (ingest, timed jobs, a POST's batch in a worker thread), reading in `serve` is asynchronous;
 nothing is written in both colours.
 """
 
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from hannun.errors import OperatorError, StoreUnavailable
 
@@ -55,26 +57,24 @@ def _session(url: str, application: str) -> dict[str, Any]:
 
 
 class Database:
-    """The writing side: one transaction at a time on a connection of the pool."""
+    """The writing side: one connection, one transaction at a time, opened when it is needed.
+
+    Not a pool: who writes (a counter, a timed job) writes for as long as it lives. A pool would wait for a server that
+    is away, and find out late that it is back; this says so at once, and tries again with the next transaction.
+    """
 
     def __init__(self, url: str, limits: PoolLimits, *, application: str) -> None:
-        self._pool = ConnectionPool(
-            url,
-            kwargs=_session(url, application),
-            min_size=0,
-            max_size=limits.size_max,
-            timeout=limits.wait_s,
-            max_idle=limits.idle_s,
-            max_lifetime=limits.lifetime_s,
-            open=False,
-            name=application,
-        )
-
-    def open(self) -> None:
-        self._pool.open()
+        self._url = url
+        self._session = _session(url, application)
+        self._lifetime_s = limits.lifetime_s
+        self._turn = threading.Lock()
+        self._conn: Connection | None = None
+        self._renew_at = 0.0
 
     def close(self) -> None:
-        self._pool.close()
+        """Close the connection. Closing twice is fine; a transaction after it opens another."""
+        with self._turn:
+            self._drop()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -84,11 +84,27 @@ class Database:
             StoreUnavailable: PostgreSQL is away, or ended the transaction for a reason that passes. Whether the
                 commit took place may be unknown: do the same again, all our writing is idempotent.
         """
-        try:
-            with self._pool.connection() as conn, conn.transaction():
-                yield conn
-        except _AWAY as error:
-            raise StoreUnavailable(_told(error)) from error
+        with self._turn:
+            try:
+                conn = self._open()
+                with conn.transaction():
+                    yield conn
+            except _AWAY as error:
+                self._drop()
+                raise StoreUnavailable(_told(error)) from error
+
+    def _open(self) -> Connection:
+        if self._conn is not None and time.monotonic() > self._renew_at:
+            self._drop()
+        if self._conn is None:
+            self._conn = psycopg.connect(self._url, **self._session)
+            self._renew_at = time.monotonic() + self._lifetime_s
+        return self._conn
+
+    def _drop(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
 
 
 class Reader:

@@ -1,14 +1,15 @@
 """The application: routes, errors, security headers. Built with its services already open."""
 
-from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hannun import errors
 from hannun.telemetry import log, metrics
@@ -42,7 +43,7 @@ def application(services: Services) -> FastAPI:
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _handle_errors(app)
-    app.middleware("http")(_secured)
+    app.add_middleware(_Secured)
     return app
 
 
@@ -52,7 +53,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     async def theirs(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return problem_of_status(error.status_code, request)
+        return problem_of_status(error.status_code, request, error.headers)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -60,23 +61,46 @@ def _handle_errors(app: FastAPI) -> None:
         field = str(first["loc"][-1])
         return problem_of(errors.BadQuestion(f"{field}: {first['msg']}", code="bad-parameter", field=field), request)
 
-    async def unforeseen(request: Request, error: Exception) -> Response:
-        log.error("request failed", path=request.url.path, error=type(error).__name__, exc_info=error)
-        return problem_of(error, request)
-
     app.add_exception_handler(errors.HannunError, ours)
     app.add_exception_handler(HTTPException, theirs)
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(Exception, unforeseen)
 
 
-async def _secured(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call(request)
-    if not request.url.path.startswith("/docs"):  # FastAPI's page loads its scripts from elsewhere
-        for name, value in _SECURITY.items():
-            response.headers.setdefault(name, value)
-    metrics.requests.labels(_route_of(request), str(response.status_code)).inc()
-    return response
+class _Secured:
+    """What every answer carries, also that of an error nobody foresaw; and the count of requests.
+
+    Plain ASGI: a stream passes through it as it is, and the client's leaving too.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        status = 0
+
+        async def secured(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if not request.url.path.startswith("/docs"):  # FastAPI's page loads its scripts from elsewhere
+                    headers = MutableHeaders(scope=message)
+                    for name, value in _SECURITY.items():
+                        headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, secured)
+        except Exception as error:
+            log.error("request failed", path=request.url.path, error=type(error).__name__, exc_info=error)
+            if status:  # too late for another answer: the server ends the connection
+                raise
+            await problem_of(error, request)(scope, receive, secured)
+        finally:
+            metrics.requests.labels(_route_of(request), str(status)).inc()
 
 
 def _route_of(request: Request) -> str:

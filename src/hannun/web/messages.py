@@ -20,7 +20,7 @@ async def send_messages(request: Request, services: Served, _: Annotated[Asker, 
     Answered after the commit, message by message and in order. All of a body is taken or none of it, and sending it
     again is safe.
     """
-    body = await _body(request, services.body_bytes_max)
+    body = await body_of(request, services.body_bytes_max)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     lines = media_type in _LINES
     # In a thread, to its end: a client that hangs up must not leave half a batch behind it.
@@ -28,7 +28,12 @@ async def send_messages(request: Request, services: Served, _: Annotated[Asker, 
     return Response(answer, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-async def _body(request: Request, bytes_max: int) -> bytes:
+async def body_of(request: Request, bytes_max: int) -> bytes:
+    """The body, as long as it is within the limit.
+
+    Raises:
+        BadQuestion: it is longer (413); nothing more of it is read.
+    """
     too_large = BadQuestion(f"a body of more than {bytes_max} bytes", code="body-too-large", status=413)
     length = request.headers.get("content-length", "0")
     if length.isdigit() and int(length) > bytes_max:

@@ -15,9 +15,11 @@ from hannun.errors import BadQuestion, Unauthenticated
 from hannun.telemetry import REGISTRY
 from hannun.web.api import Served
 from hannun.web.auth import COOKIE, Session, token_in
+from hannun.web.messages import body_of
 from hannun.web.services import Services
 
 router = APIRouter(include_in_schema=False)
+_SIGN_IN_BYTES_MAX = 16_384
 _INDEX = Path(__file__).parent / "static" / "index.html"
 
 
@@ -39,7 +41,7 @@ async def sign_in(request: Request, services: Served) -> Response:
     """Exchange a token, or a ready sign-in's code, for the page's cookie."""
     services.limit.take(f"sign-in from {request.client.host if request.client else 'somewhere'}")
     try:
-        asked = msgspec.json.decode(await request.body(), type=_SignIn)
+        asked = msgspec.json.decode(await body_of(request, _SIGN_IN_BYTES_MAX), type=_SignIn)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadQuestion("a sign-in is a JSON object with a token", code="bad-sign-in") from error
     token = asked.token if asked.code is None else services.sign_in_codes.get(asked.code)

@@ -1,6 +1,7 @@
 """Our errors as HTTP: RFC 9457 problem details with a stable `code`, in Korean or English."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -56,10 +57,10 @@ def problem_of(error: BaseException, request: Request) -> Response:
     return _problem(request, status, code, words, detail, field, headers)
 
 
-def problem_of_status(status: int, request: Request) -> Response:
+def problem_of_status(status: int, request: Request, headers: Mapping[str, str] | None = None) -> Response:
     """The answer where no road leads."""
     words = {404: _NOT_FOUND, 405: _METHOD}.get(status, _UNKNOWN)
-    return _problem(request, status, words.code, words, None, None, {})
+    return _problem(request, status, words.code, words, None, None, dict(headers or {}))
 
 
 def _problem(

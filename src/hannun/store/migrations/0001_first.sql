@@ -307,9 +307,10 @@ BEGIN
     IF to_regclass('public.' || name) IS NOT NULL THEN
         RETURN false;
     END IF;
-    -- One at a time over all processes; whoever waited finds it made.
+    -- One at a time over all processes; whoever waited finds it made. Asked of the table and not of to_regclass, which
+    -- remembers that it was not there.
     PERFORM pg_advisory_xact_lock(hashtext('hannun.make_timeline_month'));
-    IF to_regclass('public.' || name) IS NOT NULL THEN
+    IF EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = name) THEN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE public.%I (LIKE public.timeline_data INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);

@@ -16,6 +16,7 @@
  * @property {Figure} totalParticipants
  * @property {Figure} unattributedParticipants
  * @property {Figure} totalViews
+ * @property {Figure} [totalReach]
  * @property {Figure} totalConversions
  * @property {Figure} clickThroughRate
  * @property {Figure} conversionRate
@@ -29,6 +30,7 @@
  * @property {string | null} measuredAt
  * @property {Figure} participants
  * @property {Figure} views
+ * @property {Figure} [expectedViews] a plan, never a measurement
  * @property {Figure} clickThroughRate
  * @property {Figure} conversionRate
  * @property {Figure} distributionCost
@@ -48,7 +50,9 @@
  * @property {string} eventId
  * @property {string} eventTitle
  * @property {string} status
- * @property {Period} [period]
+ * @property {string | null} [startDate] of the event
+ * @property {string | null} [endDate]
+ * @property {Period} [period] that was asked for
  * @property {Summary} summary
  * @property {Channel[]} channelPerformance
  * @property {Roi} roi

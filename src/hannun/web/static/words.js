@@ -155,6 +155,7 @@ const ko = {
     states: { measured: "측정됨", stale: "오래됨", planned: "계획", failed: "응답 없음", unknown: "확인 안 됨" },
     types: /** @type {Record<string, string>} */ ({ TV: "TV", VOICE: "음성", SNS: "SNS" }),
     notYet: "아직 재지 않음",
+    /** @param {string} n */ plannedViews: (n) => `계획 ${n}`,
   },
 
   chart: {
@@ -355,6 +356,7 @@ const en = {
     states: { measured: "Measured", stale: "Stale", planned: "Planned", failed: "No answer", unknown: "Unknown" },
     types: { TV: "TV", VOICE: "Voice", SNS: "SNS" },
     notYet: "Not measured yet",
+    plannedViews: (n) => `${n} planned`,
   },
 
   chart: {

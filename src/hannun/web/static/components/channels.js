@@ -8,11 +8,12 @@ import { now, words } from "../state.js";
 import { StateBadge } from "./badge.js";
 import { Bar } from "./bars.js";
 import { Money, Num } from "./number.js";
+import { measured } from "./tile.js";
 
 /** @param {{ dashboard: import("../shapes.js").Dashboard }} props */
 export function Channels({ dashboard }) {
   const w = words.value.channels;
-  const { summary, roi } = dashboard;
+  const { summary, roi, provenance } = dashboard;
   const channels = [...dashboard.channelPerformance].sort((a, b) => (b.participants ?? -1) - (a.participants ?? -1));
   const total = summary.totalParticipants ?? 0;
   const unattributed = summary.unattributedParticipants ?? 0;
@@ -60,7 +61,7 @@ export function Channels({ dashboard }) {
             <th role="rowheader" scope="row" class="cell-name"><span>${w.total}</span></th>
             <td role="cell" class="cell-state"></td>
             <${Cell} name=${w.participants} class="cell-people"><${Figure} of=${summary.totalParticipants} format=${count} /><//>
-            <${Cell} name=${w.views}><${Figure} of=${summary.totalViews} format=${count} /><//>
+            <${Cell} name=${w.views}><${Figure} of=${measured(summary.totalViews, provenance, "summary.totalViews")} format=${count} /><//>
             <${Cell} name=${w.clickThroughRate}><${Figure} of=${summary.clickThroughRate} format=${percent} /><//>
             <${Cell} name=${w.conversionRate}><${Figure} of=${summary.conversionRate} format=${percent} /><//>
             <${Cell} name=${w.cost}><${MoneyFigure} of=${roi.investment?.channels} /><//>
@@ -91,7 +92,7 @@ function Row({ channel, total }) {
         <${Figure} of=${channel.participants} format=${count} />
         <${Bar} part=${channel.participants ?? 0} of=${total} look="share" />
       <//>
-      <${Cell} name=${w.views}><${Figure} of=${channel.views} format=${count} /><//>
+      <${Cell} name=${w.views}><${Views} channel=${channel} /><//>
       <${Cell} name=${w.clickThroughRate}><${Figure} of=${channel.clickThroughRate} format=${percent} /><//>
       <${Cell} name=${w.conversionRate}><${Figure} of=${channel.conversionRate} format=${percent} /><//>
       <${Cell} name=${w.cost}><${MoneyFigure} of=${channel.distributionCost} /><//>
@@ -104,6 +105,13 @@ function Row({ channel, total }) {
 const Cell = ({ name, class: more = "", children }) => html`
   <td role="cell" class="figure ${more}"><span class="cell-label" aria-hidden="true">${name}</span>${children}</td>
 `;
+
+/** What was measured; until then what was planned, said as a plan. @param {{ channel: import("../shapes.js").Channel }} props */
+function Views({ channel: { views, measuredAt, expectedViews } }) {
+  if (measuredAt || views) return html`<${Figure} of=${views} format=${count} />`;
+  const w = words.value;
+  return html`${w.none} ${(expectedViews ?? null) !== null && html`<small>${w.channels.plannedViews(count(expectedViews ?? 0))}</small>`}`;
+}
 
 /** @param {{ of: import("../shapes.js").Figure, format: (value: number) => string }} props */
 const Figure = ({ of, format }) => (of === null || of === undefined ? words.value.none : html`<${Num} value=${of} format=${format} />`);

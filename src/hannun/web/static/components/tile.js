@@ -21,6 +21,14 @@ export function originOf(figure, provenance, path) {
 }
 
 /**
+ * The figure, unless the answer says that nobody has measured it: a sum over nothing is 0, and missing is never 0.
+ * @param {import("../shapes.js").Figure} figure
+ * @param {import("../shapes.js").Provenance | undefined} provenance
+ * @param {string} path
+ */
+export const measured = (figure, provenance, path) => (originOf(figure, provenance, path)?.kind === "unknown" ? null : figure);
+
+/**
  * @param {object} props
  * @param {string} props.name
  * @param {string} props.definition

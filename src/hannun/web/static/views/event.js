@@ -14,7 +14,7 @@ import { LiveNote } from "../components/live-note.js";
 import { Money, Num } from "../components/number.js";
 import { ProblemView } from "../components/problem.js";
 import { Skeleton } from "../components/skeleton.js";
-import { originOf, Tile, Value } from "../components/tile.js";
+import { measured, originOf, Tile, Value } from "../components/tile.js";
 import { Herald } from "../components/herald.js";
 
 /** @typedef {import("../shapes.js").Dashboard} Dashboard */
@@ -106,10 +106,10 @@ function timelineAddress(base, view) {
   return `${base}/analytics/timeline?${query}`;
 }
 
-/** @param {Dashboard} dashboard */
-function periodOf({ period, status }) {
-  const start = period?.startDate;
-  const end = period?.endDate;
+/** The range that was asked for, else the event's own days. @param {Dashboard} dashboard */
+function periodOf({ period, status, startDate, endDate }) {
+  const start = period?.startDate ?? startDate;
+  const end = period?.endDate ?? endDate;
   if (!start && !end) return null;
   const open = !end || (status === "ACTIVE" && Date.parse(end) >= now.value - MINUTE_MS);
   return `${start ? dateWithYear(start) : ""} – ${open ? words.value.untilNow : dateWithYear(/** @type {string} */ (end))}`;
@@ -254,17 +254,19 @@ function MoneyTile({ dashboard: { roi, provenance } }) {
 function SmallTiles({ dashboard: { summary, roi, provenance } }) {
   const w = words.value;
   const people = summary.totalParticipants ?? 0;
+  const views = measured(summary.totalViews, provenance, "summary.totalViews");
+  const unheard = views === null;
   const even = roi.breakEvenParticipants;
   const left = (even ?? 0) - people;
   return html`
     <div class="small-tiles">
-      <${Tile} name=${w.tile.views} definition=${w.about.views} origin=${originOf(summary.totalViews, provenance, "summary.totalViews")}>
-        <${Value} of=${summary.totalViews} why=${w.why.views} note=${w.event.viewsSum}>
-          <${Num} value=${summary.totalViews} format=${count} /><${Unit} of=${w.times} />
+      <${Tile} name=${w.tile.views} definition=${w.about.views} origin=${originOf(views, provenance, "summary.totalViews")}>
+        <${Value} of=${views} why=${w.why.views} note=${w.event.viewsSum}>
+          <${Num} value=${views} format=${count} /><${Unit} of=${w.times} />
         <//>
       <//>
       <${Tile} name=${w.tile.conversionRate} definition=${w.about.conversionRate} origin=${originOf(summary.conversionRate, provenance, "summary.conversionRate")}>
-        <${Value} of=${summary.conversionRate} why=${w.why.conversionRate} note=${w.event.clicksToConversions}>
+        <${Value} of=${summary.conversionRate} why=${unheard ? w.why.views : w.why.conversionRate} note=${w.event.clicksToConversions}>
           <${Num} value=${summary.conversionRate} format=${percent} />
         <//>
       <//>

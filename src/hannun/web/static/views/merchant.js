@@ -60,6 +60,8 @@ export function MerchantView({ userId }) {
   // A page may have moved while we turned it: an event is shown once, where it stood first.
   const events = [...new Map(pages.value.flatMap((page) => page.events.map((event) => [event.eventId, event]))).values()];
   const nextCursor = pages.value[pages.value.length - 1]?.nextCursor;
+  // No channel has reported anything, as far as these sums can tell: missing is never 0.
+  const views = summary.totalViews || summary.totalReach ? summary.totalViews : null;
   const headline = totalEvents ? w.list.headline(count(totalEvents), count(summary.totalParticipants ?? 0)) : w.list.empty;
   return html`
     <div class="page-head">
@@ -75,7 +77,7 @@ export function MerchantView({ userId }) {
           <${Value} of=${summary.totalParticipants} why=${w.why.participants}><${Num} value=${summary.totalParticipants} format=${count} /><//>
         <//>
         <${Tile} name=${w.tile.views} definition=${w.about.views}>
-          <${Value} of=${summary.totalViews} why=${w.why.views}><${Num} value=${summary.totalViews} format=${count} /><//>
+          <${Value} of=${views} why=${w.why.views}><${Num} value=${views} format=${count} /><//>
         <//>
         ${roi &&
         html`<${Tile} name=${w.tile.roi} definition=${w.about.roi} full=${roi.investment?.total ? `${w.tile.investment} ${money(roi.investment.total)}` : undefined}>
