@@ -35,7 +35,8 @@ LEASE_MS: Final = 3_000
 """How long a reader may take to fill. Longer than any question of ours takes; a dead reader blocks no longer."""
 WAIT_STEP_S: Final = 0.01
 
-# Fill only under the lease, never over something newer. KEYS: answer, lease. ARGV: token, value, ms to live, version
+# Fill only under the lease, never over something newer. KEYS: answer, lease. ARGV: token, value, ms to live, version,
+# server
 _FILL = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
@@ -43,7 +44,8 @@ local kept = redis.pcall('GET', KEYS[1])
 if type(kept) == 'string' then
   local read, value = pcall(cjson.decode, kept)  -- what is no answer of ours must not bar the way
   local meta = read and type(value) == 'table' and value['_hannun']
-  if type(meta) == 'table' and (tonumber(meta['version']) or 0) > tonumber(ARGV[4]) then return 0 end
+  local believed = type(meta) == 'table' and meta['server'] == ARGV[5]
+  if believed and (tonumber(meta['version']) or 0) > tonumber(ARGV[4]) then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
@@ -70,7 +72,6 @@ class RedisAddress:
             "port": self.port,
             "password": self.password or None,
             "db": self.database,
-            "ssl": self.tls,
             "socket_timeout": self.timeout_s,
             "socket_connect_timeout": min(self.timeout_s, 1.0),
             "max_connections": self.connections_max,
@@ -146,8 +147,15 @@ class AnswerCache:
 
     def __init__(self, address: RedisAddress, *, lifetime_s: float) -> None:
         self._lifetime_s = lifetime_s
-        self._client = redis.asyncio.Redis(
-            **address.options(), retry=AsyncRetry(NoBackoff(), 1), redis_connect_func=self._greet
+        # Blocking: whoever finds all connections in use waits for one. Refused, they would all ask PostgreSQL instead.
+        self._client = redis.asyncio.Redis.from_pool(
+            redis.asyncio.BlockingConnectionPool(
+                timeout=address.timeout_s,
+                connection_class=redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection,
+                retry=AsyncRetry(NoBackoff(), 1),
+                redis_connect_func=self._greet,
+                **address.options(),
+            )
         )
         self._fill = self._client.register_script(_FILL)
         self._release = self._client.register_script(_RELEASE)
@@ -205,7 +213,7 @@ class AnswerCache:
         try:
             filled = await self._fill(
                 keys=[lease.key, keys.lease(lease.key)],
-                args=[lease.token, pack(lease.key, lease.server, answer), lifetime_ms, answer.version],
+                args=[lease.token, pack(lease.key, lease.server, answer), lifetime_ms, answer.version, lease.server],
             )
         except _AWAY:
             self.available = False
@@ -268,7 +276,14 @@ class Invalidator:
     """Removes what a commit has made false, and announces it. Synchronous; safe to share between threads."""
 
     def __init__(self, address: RedisAddress) -> None:
-        self._client = redis.Redis(**address.options(), retry=Retry(NoBackoff(), 1))
+        self._client = redis.Redis.from_pool(
+            redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]  # its parameters have no types
+                timeout=address.timeout_s,
+                connection_class=redis.SSLConnection if address.tls else redis.Connection,
+                retry=Retry(NoBackoff(), 1),
+                **address.options(),
+            )
+        )
         self._lock = threading.Lock()
         self.paid = self.failed = 0
 

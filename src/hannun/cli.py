@@ -3,9 +3,11 @@
 0 well; 1 the answer is no (drift, for example); 2 something must be mended, and the words say what; 75 try again.
 """
 
+import getpass
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -31,6 +33,8 @@ app = typer.Typer(
 )
 letters = typer.Typer(help="Messages that could not be used.", no_args_is_help=True)
 app.add_typer(letters, name="dead-letters")
+places = typer.Typer(help="How far each partition of Kafka is counted.", no_args_is_help=True)
+app.add_typer(places, name="positions")
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -84,20 +88,13 @@ def serve(fd: Annotated[int | None, typer.Option(help="an open socket to listen 
 @app.command()
 def ingest() -> None:
     """The Kafka door: count what the topics hold, as one member of the group."""
-    from hannun.flows.ingest import ingest as run
     from hannun.wiring import open_ingesting
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
-    with _until_told_to_stop() as stop, open_ingesting(settings, stop) as ingesting:
+    with _until_told_to_stop() as stop, open_ingesting(settings) as ingest:
         telemetry.log.info("ingest runs", topics=sorted(settings.topics))
-        run(
-            ingesting.stream,
-            ingesting.counter,  # type: ignore[arg-type]
-            stop,
-            count_max=settings.batch_messages_max,
-            wait_s=settings.batch_wait_s,
-        )
+        ingest.run(stop, count_max=settings.batch_messages_max, wait_s=settings.batch_wait_s)
     telemetry.log.info("ingest ended well")
 
 
@@ -200,6 +197,83 @@ def show_dead_letter(no: Annotated[int, typer.Argument(help="its number in the l
     if letter is None:
         raise OperatorError(f"there is no dead letter {no}", hint="`hannun dead-letters list` lists them")
     print(json.dumps(letter.told(), ensure_ascii=False, indent=2))
+
+
+@places.command("list")
+def list_positions(
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+) -> None:
+    """List how far each partition is counted, and which wait for you. Status 1 where one does."""
+    from hannun.store.database import connect
+    from hannun.store.positions import positions
+
+    with connect(settings_.read().needed("database_url"), application="hannun-positions") as conn:
+        found = positions(conn)
+    table = Table("topic", "partition", "next offset", "epoch", "owner", "moved", "waits because", box=None)
+    for at in found:
+        if as_json:
+            moved = at.moved_at and f"{at.moved_at.isoformat()}Z"
+            told = {"topic": at.topic, "partition": at.partition, "topicId": at.topic_id, "nextOffset": at.next_offset}
+            print(json.dumps(told | {"epoch": at.epoch, "owner": at.owner, "movedAt": moved, "stopped": at.stopped}))
+        cells = (
+            at.topic,
+            at.partition,
+            at.next_offset,
+            at.epoch,
+            at.owner,
+            at.moved_at and f"{at.moved_at:%m-%d %H:%M:%S}Z",
+        )
+        table.add_row(*("-" if cell is None else escape(str(cell)) for cell in (*cells, at.stopped)))
+    if not as_json:
+        out.print(table)
+    if any(at.stopped for at in found):
+        raise typer.Exit(1)
+
+
+@places.command("set")
+def set_position(
+    topic: Annotated[str, typer.Argument(help="the topic")],
+    to: Annotated[str, typer.Option(help="earliest, latest, an offset, or an instant with an offset")],
+    partition: Annotated[int | None, typer.Option(help="one partition; all of the topic without it")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what it would mean, and do nothing")] = False,
+) -> None:
+    """Decide where reading goes on, on record. Reading again is harmless; what is skipped is never counted."""
+    from hannun.flows.decide import decide, plan
+    from hannun.store.database import connect
+    from hannun.stream import Broker
+
+    settings = settings_.read()
+    broker = Broker(settings.needed("kafka_bootstrap_servers"))
+    broker.check([topic])
+    with connect(settings.needed("database_url"), application="hannun-positions") as conn:
+        decisions = plan(conn, broker, topic, partition, _place_in_time(to))
+        if not dry_run:
+            decide(conn, f"{getpass.getuser()}@{socket.gethostname()}", decisions, f"--to {to}")
+    for made in decisions:
+        was = "never read" if made.was_at is None else f"was at {made.was_at}"
+        skipped = f", skipping {made.skipped}" if made.skipped else ""
+        would = "would go on" if dry_run else "goes on"
+        out.print(
+            f"{made.topic}[{made.partition}] {was}; {would} at {made.goes_on_at}{skipped}",
+            highlight=False,
+            markup=False,
+        )
+
+
+def _place_in_time(to: str) -> Any:
+    if to in ("earliest", "latest"):
+        return to
+    if to.isdigit():
+        return int(to)
+    try:
+        moment = datetime.fromisoformat(to)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise OperatorError(
+            f"--to {to} is no place to go on at", hint="earliest, latest, an offset, or 2026-11-23T09:00:00+09:00"
+        )
+    return moment
 
 
 @app.command()

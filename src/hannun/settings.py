@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     topic_event_status_changed: str = "event-status-changed"
     topic_sales_recorded: str = "sales-recorded"
     kafka_group: str = "hannun"
+    kafka_group_protocol: Literal["classic", "consumer"] = "classic"  # consumer is KIP-848: the broker assigns
+    kafka_session_timeout_s: float = 30.0  # of the classic protocol; Event Hubs needs 30
     start_from: Literal["", "earliest", "latest"] = ""  # where a partition without a position begins; "" refuses
     batch_messages_max: int = 5_000
     batch_wait_s: float = 0.05  # chosen by feel: freshness before fullness when little comes
@@ -67,6 +69,7 @@ class Settings(BaseSettings):
     # upkeep
     months_ahead: int = 3
     months_kept: int | None = None  # None keeps all
+    metrics_port: int | None = None  # of `ingest` and `schedule`, which have no other HTTP door; None has none
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @cached_property

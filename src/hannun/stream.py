@@ -1,20 +1,27 @@
 """Kafka: batches of messages with the spans they cover.
 
-    assigned ─► claimed in PostgreSQL (position, epoch) ─► read from there ─► batch with its spans ─► counted
-       └── revoked / lost: forgotten; the next owner's claim raises the epoch, so nothing of ours can move it any more
+    not ours ──granted──► waiting ──begin(offset, epoch)──► reading ──take──► batches
+        ▲                    ▲  └── nobody may begin yet          │
+        │                    └────────────── let_go ──────────────┤   a stale batch, PostgreSQL away,
+        └───────────────── revoked, lost ─────────────────────────┘   a position the broker no longer has
 
-Reading resumes from the claim, never from Kafka's own offsets; those are committed behind, so that lag tools see them.
-The consumer is driven by one thread: callbacks of a rebalance run inside `take` and `keep_alive`, when no batch
-is being written.
+Reading begins where the flow says, which asks PostgreSQL, and never at Kafka's own offsets; those are committed behind,
+so that lag tools see them. There is one way to stop reading a partition and one to begin: it is taken out of what the
+client fetches, and put in again with its offset. We neither pause nor seek: librdkafka loses an offset when a pause
+follows an assignment closely (librdkafka #2190, #5591), and cannot seek after an error (#2961).
+
+The consumer is driven by one thread: a rebalance is heard inside `take`, when no batch is in hand.
 """
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
@@ -23,15 +30,14 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from hannun.domain.batch import Place, Received, Span
+from hannun.domain.positions import Log
 from hannun.errors import OperatorError, StreamUnavailable
 from hannun.telemetry import log
 
 Partition = tuple[str, int]
-ClaimPartition = Callable[[str, str, int, Callable[[], tuple[int, int]]], tuple[int, int]]
-"""(topic, topic_id, partition, watermarks) -> (next offset, epoch); raises OperatorError where nobody has decided."""
 
 _CALL_S = 10.0
 
@@ -43,75 +49,176 @@ class Taken(NamedTuple):
     spans: list[Span]
 
 
-class Stream:
-    """The topics of messages, as one member of a consumer group."""
+@dataclass(slots=True)
+class _Reading:
+    """A partition that is being read: the next offset, under the owner's epoch."""
 
-    def __init__(
-        self, bootstrap: str, group: str, kinds: Mapping[str, str], claim: ClaimPartition, options: Mapping[str, object]
-    ) -> None:
+    next_offset: int
+    epoch: int
+    topic_id: str
+
+
+class Broker:
+    """What the cluster says of its topics."""
+
+    def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._kinds = dict(kinds)
-        self._claim = claim
-        self._topic_ids: dict[str, str] = {}
-        self._next: dict[Partition, int] = {}
-        self._epochs: dict[Partition, int] = {}
-        self.stopped: dict[Partition, str] = {}
-        """Partitions that wait for an operator, and why."""
-        self._options = {
-            "bootstrap.servers": bootstrap,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",  # a position the broker no longer has is an operator's decision
-            "isolation.level": "read_committed",
-            "partition.assignment.strategy": "cooperative-sticky",
-            "fetch.queue.backoff.ms": 5,  # the default of 1000 stalls for a second
-            "session.timeout.ms": 30_000,
-            "queued.max.messages.kbytes": 65_536,  # memory stays bounded whatever the lag
-            **options,
-        }
-        self._consumer: Consumer | None = None
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 5_000}, logger=_client_log())
 
-    def open(self) -> None:
-        """Connect and join the group.
-
+    def check(self, topics: Collection[str]) -> None:
+        """
         Raises:
             OperatorError: no broker answers, or a topic is missing.
         """
-        admin = AdminClient({"bootstrap.servers": self._bootstrap, "socket.timeout.ms": 5_000, "log_level": 0})
         try:
-            found = admin.list_topics(timeout=_CALL_S).topics
+            found = self._admin.list_topics(timeout=_CALL_S).topics
         except KafkaException as error:
             raise OperatorError(
                 f"no Kafka broker answers at {self._bootstrap}: {_told(error)}",
                 hint="is it running, and is KAFKA_BOOTSTRAP_SERVERS right? `hannun up --kafka` starts an embedded one",
             ) from error
-        missing = sorted(set(self._kinds) - set(found))
+        missing = sorted(set(topics) - set(found))
         if missing:
             raise OperatorError(
                 f"Kafka at {self._bootstrap} has no topic {', '.join(missing)}",
                 hint="make it, or name the right one in HANNUN_TOPIC_...",
             )
-        described = admin.describe_topics(TopicCollection(list(self._kinds)), request_timeout=_CALL_S)
-        self._topic_ids = {topic: str(future.result().topic_id) for topic, future in described.items()}
-        self._consumer = Consumer(self._options, logger=_librdkafka_log())
-        self._consumer.subscribe(
-            list(self._kinds), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+
+    def partitions(self, topics: Collection[str]) -> list[Partition]:
+        """Every partition of these topics.
+
+        Raises:
+            StreamUnavailable: no broker answers.
+        """
+        try:
+            found = self._admin.list_topics(timeout=_CALL_S).topics
+        except KafkaException as error:
+            raise StreamUnavailable(_told(error)) from error
+        return [
+            (topic, number) for topic in sorted(topics) if topic in found for number in sorted(found[topic].partitions)
+        ]
+
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """The identities of topics; a topic that does not exist is left out.
+
+        Raises:
+            StreamUnavailable: no broker answers.
+        """
+        if not topics:
+            return {}
+        ids = {}
+        asked = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_CALL_S)
+        for topic, future in asked.items():
+            try:
+                ids[topic] = str(future.result().topic_id)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise StreamUnavailable(_told(error)) from error
+        return ids
+
+    def logs(self, partitions: Iterable[Partition]) -> dict[Partition, Log]:
+        """Partitions as the broker has them; one that does not exist is left out.
+
+        Raises:
+            StreamUnavailable: no broker answers.
+        """
+        wanted = sorted(partitions)
+        ids = self.topic_ids({topic for topic, _ in wanted})
+        there = [partition for partition in wanted if partition[0] in ids]
+        lows = self._offsets(there, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        highs = self._offsets(there, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        both = [partition for partition in there if partition in lows and partition in highs]
+        return {partition: Log(ids[partition[0]], lows[partition], highs[partition]) for partition in both}
+
+    def offsets_at(self, partitions: Iterable[Partition], moment: datetime) -> dict[Partition, int]:
+        """The first offsets whose records are of this moment or later; -1 where there is none yet."""
+        return self._offsets(sorted(partitions), OffsetSpec.for_timestamp(int(moment.timestamp() * 1000)))
+
+    def _offsets(self, partitions: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+        if not partitions:
+            return {}
+        asked: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(
+            {TopicPartition(topic, number): spec for topic, number in partitions}, request_timeout=_CALL_S
         )
+        found = {}
+        for part, future in asked.items():
+            try:
+                found[part.topic, part.partition] = int(future.result().offset)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise StreamUnavailable(_told(error)) from error
+        return found
+
+
+class Stream:
+    """The topics of messages, as one member of a consumer group.
+
+    Args:
+        kinds: the kind of message that each topic holds, by the topic's name.
+        options: of the client, over ours.
+    """
+
+    def __init__(self, bootstrap: str, group: str, kinds: Mapping[str, str], options: Mapping[str, object]) -> None:
+        self._kinds = dict(kinds)
+        self._options = {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",  # where to begin is PostgreSQL's to say, or an operator's
+            "isolation.level": "read_committed",
+            "fetch.queue.backoff.ms": 5,  # the default of 1000 stalls for a second
+            "topic.metadata.refresh.interval.ms": 10_000,  # partitions that were added are taken up within seconds
+            "queued.max.messages.kbytes": 65_536,  # memory stays bounded whatever the lag
+            **options,
+        }
+        self._consumer: Consumer | None = None
+        self._waiting: set[Partition] = set()
+        self._reading: dict[Partition, _Reading] = {}
+
+    def open(self) -> None:
+        """Join the group."""
+        self._consumer = Consumer(self._options, logger=_client_log())
+        self._consumer.subscribe(list(self._kinds), on_assign=self._granted, on_revoke=self._gone, on_lost=self._gone)
 
     def close(self) -> None:
-        """Leave the group. Closing twice is fine."""
+        """Leave the group, so that the others need not wait for us to time out. Closing twice is fine."""
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None
 
+    @property
+    def waiting(self) -> frozenset[Partition]:
+        """Partitions that the group has granted us and that nobody has begun yet."""
+        return frozenset(self._waiting)
+
+    @property
+    def reading(self) -> frozenset[Partition]:
+        """Partitions that are being read."""
+        return frozenset(self._reading)
+
+    def begin(self, partition: Partition, topic_id: str, offset: int, epoch: int) -> None:
+        """Read a waiting partition from this offset on, under this epoch."""
+        self._client.incremental_assign([TopicPartition(*partition, offset)])
+        self._waiting.discard(partition)
+        self._reading[partition] = _Reading(offset, epoch, topic_id)
+
+    def let_go(self, partitions: Collection[Partition]) -> None:
+        """Stop reading partitions; they stay granted and wait for a beginning. What is in flight is dropped."""
+        ours = [partition for partition in partitions if partition in self._reading]
+        if ours:
+            self._client.incremental_unassign([TopicPartition(*partition) for partition in ours])
+        for partition in ours:
+            del self._reading[partition]
+            self._waiting.add(partition)
+
     def take(self, count_max: int, wait_s: float) -> Taken:
-        """The next messages of our partitions; empty when none came within `wait_s`.
+        """The next messages; empty when none came within `wait_s`. Calling it is also what keeps us in the group.
 
         Raises:
             StreamUnavailable: the client has failed for good; end the process.
         """
-        received = self._open.consume(num_messages=count_max, timeout=wait_s)
+        received = self._client.consume(num_messages=count_max, timeout=wait_s)
         messages: list[Received] = []
         starts: dict[Partition, int] = {}
         for message in received:
@@ -120,124 +227,90 @@ class Stream:
                 self._note(message, error)
                 continue
             partition, offset = _where(message)
-            if offset < self._next.get(partition, offset + 1):
-                continue  # of a partition that went away meanwhile, or from before where we were told to go on
-            starts.setdefault(partition, self._next[partition])
-            self._next[partition] = offset + 1
-            messages.append(self._received(message))
-        spans = [
-            Span(topic, number, start, self._next[topic, number], self._epochs[topic, number])
-            for (topic, number), start in starts.items()
-        ]
-        return Taken(messages, spans)
+            reading = self._reading.get(partition)
+            if reading is None or offset < reading.next_offset:
+                continue  # came in before it was revoked or let go
+            starts.setdefault(partition, reading.next_offset)
+            reading.next_offset = offset + 1
+            messages.append(self._received(message, partition, offset, reading))
+        return Taken(messages, [self._span(partition, start) for partition, start in starts.items()])
 
     def counted(self, spans: Sequence[Span]) -> None:
         """Tell Kafka's own offsets, for its lag tools. Nothing of ours depends on it."""
         ends = [TopicPartition(span.topic, span.partition, span.end) for span in spans]
         try:
-            self._open.commit(offsets=ends, asynchronous=True)
+            self._client.commit(offsets=ends, asynchronous=True)
         except KafkaException as error:
             log.debug("kafka's own offsets were not committed", error=_told(error))
 
-    def keep_alive(self, wait_s: float) -> None:
-        """Stay a member without taking anything: while PostgreSQL is away, or there is nothing of ours to do."""
-        assigned = self._open.assignment()
-        self._open.pause(assigned)
-        late = self._open.consume(num_messages=1, timeout=wait_s)
-        for message in late:
-            if message.error() is None:  # came in before the pause: read it again
-                (topic, number), offset = _where(message)
-                self._open.seek(TopicPartition(topic, number, offset))
-        self._open.resume(self._open.assignment())
+    def lags(self) -> dict[Partition, int]:
+        """Messages of each partition we read that are not taken yet, as far as the client knows."""
+        found = {}
+        for partition, reading in self._reading.items():
+            try:
+                _, high = self._client.get_watermark_offsets(TopicPartition(*partition), cached=True)
+            except KafkaException:
+                continue
+            if high >= 0:
+                found[partition] = max(0, high - reading.next_offset)
+        return found
 
-    def holds(self, spans: Sequence[Span]) -> bool:
-        """Whether every span is still ours, under the epoch it was read with."""
-        return all(self._epochs.get((span.topic, span.partition)) == span.epoch for span in spans)
+    def made_anew(self, ids: Mapping[str, str]) -> list[Partition]:
+        """Partitions we read whose topic is another now than the one we began with."""
+        return [partition for partition, reading in self._reading.items() if ids.get(partition[0]) != reading.topic_id]
 
-    def resume(self) -> None:
-        """Claim all we are assigned once more, and read on from there: another owner was in between."""
-        assigned = [(part.topic, part.partition) for part in self._open.assignment()]
-        for topic, number in assigned:
-            self._forget(topic, number)
-            offset = self._begin(topic, number)
-            if offset is not None:
-                self._open.seek(TopicPartition(topic, number, offset))
+    # -- the group's callbacks: they only note; the flow begins
 
-    # -- partitions come and go
+    def _granted(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign([])  # nothing is fetched before PostgreSQL has said from where
+        self._waiting |= {(part.topic, part.partition) for part in partitions}
 
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        ours, stopped = [], []
-        for part in partitions:
-            offset = self._begin(part.topic, part.partition)
-            if offset is None:
-                stopped.append(TopicPartition(part.topic, part.partition, OFFSET_BEGINNING))
-            else:
-                ours.append(TopicPartition(part.topic, part.partition, offset))
-        consumer.incremental_assign(ours + stopped)
-        if stopped:
-            consumer.pause(stopped)
-
-    def _begin(self, topic: str, number: int) -> int | None:
-        """Claim a partition. None where it waits for an operator."""
-
-        def watermarks() -> tuple[int, int]:
-            found: tuple[int, int] = self._open.get_watermark_offsets(TopicPartition(topic, number), timeout=_CALL_S)
-            return found
-
+    def _gone(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        gone = {(part.topic, part.partition) for part in partitions}
+        fetched = [TopicPartition(*partition) for partition in gone if partition in self._reading]
         try:
-            offset, epoch = self._claim(topic, self._topic_ids[topic], number, watermarks)
-        except OperatorError as error:
-            self.stopped[topic, number] = str(error)
-            log.error("partition stopped", topic=topic, partition=number, why=str(error))
-            return None
-        self.stopped.pop((topic, number), None)
-        self._next[topic, number] = offset
-        self._epochs[topic, number] = epoch
-        log.info("partition claimed", topic=topic, partition=number, offset=offset, epoch=epoch)
-        return offset
-
-    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for part in partitions:
-            self._forget(part.topic, part.partition)
-        try:
-            consumer.incremental_unassign(partitions)
+            consumer.incremental_unassign(fetched)
         except KafkaException as error:  # lost: there is nothing left to give back
             log.info("partitions were lost", error=_told(error))
-
-    def _forget(self, topic: str, number: int) -> None:
-        for known in (self._next, self._epochs, self.stopped):
-            known.pop((topic, number), None)
+        self._waiting -= gone
+        for partition in gone:
+            self._reading.pop(partition, None)
 
     # -- messages
 
-    def _received(self, message: Message) -> Received:
+    def _received(self, message: Message, partition: Partition, offset: int, reading: _Reading) -> Received:
         kind, milliseconds = message.timestamp()
         at = int(time.time() * 1_000_000) if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds * 1_000
-        (topic, number), offset = _where(message)
-        place = Place(topic, self._topic_ids[topic], number, offset)
-        return Received(self._kinds[topic], message.value() or b"", at, place)
+        topic, number = partition
+        return Received(self._kinds[topic], message.value() or b"", at, Place(topic, reading.topic_id, number, offset))
+
+    def _span(self, partition: Partition, start: int) -> Span:
+        reading = self._reading[partition]
+        return Span(*partition, start, reading.next_offset, reading.epoch)
 
     def _note(self, message: Message, error: KafkaError) -> None:
         if error.fatal():
             raise StreamUnavailable(f"the Kafka client has failed for good: {error.str()}")
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            (topic, number), _ = _where(message)
-            why = f"the broker no longer has offset {self._next.get((topic, number))} of {topic}[{number}]"
-            self.stopped[topic, number] = why
-            log.error("partition stopped", topic=topic, partition=number, why=why)
+        if message.topic() is not None and error.code() in _POSITION_IS_GONE:
+            topic, number = str(message.topic()), int(message.partition() or 0)
+            log.warning("the broker does not have our position", topic=topic, partition=number, error=error.str())
+            self.let_go([(topic, number)])
             return
         log.warning("kafka", error=error.str())
 
     @property
-    def _open(self) -> Consumer:
+    def _client(self) -> Consumer:
         assert self._consumer is not None, "Stream.open comes first"
         return self._consumer
 
 
+_POSITION_IS_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+
+
 def _where(message: Message) -> tuple[Partition, int]:
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None and partition is not None and offset is not None
-    return (topic, partition), offset
+    topic, number, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None and number is not None and offset is not None
+    return (topic, number), offset
 
 
 def _told(error: KafkaException) -> str:
@@ -245,14 +318,15 @@ def _told(error: KafkaException) -> str:
     return str(found.str() if isinstance(found, KafkaError) else found)
 
 
-def _librdkafka_log() -> object:
+def _client_log() -> logging.Logger:
     """The client's own log, through ours."""
-
-    class _Forward(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            log.info("kafka client", said=record.getMessage())
-
-    logger = logging.getLogger("hannun.librdkafka")
-    logger.handlers = [_Forward()]
-    logger.propagate = False
+    logger = logging.getLogger("hannun.kafka")
+    if not logger.handlers:
+        logger.addHandler(_Forward())
+        logger.propagate = False
     return logger
+
+
+class _Forward(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        log.info("kafka client", said=record.getMessage())

@@ -33,6 +33,11 @@ metrics = SimpleNamespace(
         "hannun_requests_total", "HTTP requests by route and status", ["route", "status"], registry=REGISTRY
     ),
     watchers=Gauge("hannun_watchers", "Pages that are woken when something changes", registry=REGISTRY),
+    newest_counted=Gauge(
+        "hannun_newest_counted_timestamp_seconds",
+        "When the newest message was received that is counted, seconds since 1970; its age is how far behind we are",
+        registry=REGISTRY,
+    ),
     lag=Gauge(
         "hannun_lag_messages",
         "Messages of a partition that are not counted yet",

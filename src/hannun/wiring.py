@@ -10,29 +10,31 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
+from prometheus_client import start_http_server
+
 from hannun.cache import AnswerCache, Invalidator
 from hannun.domain.batch import Received, Span
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.messages import Decoder, Rules
-from hannun.errors import OperatorError, StoreUnavailable, Transient
+from hannun.errors import OperatorError, Transient
 from hannun.flows import checks, count, upkeep
 from hannun.flows.count import Counted, Counter
+from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
 from hannun.flows.report import Asker, Reports, UserQuestion
 from hannun.settings import Settings
-from hannun.store import positions
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, Reader, connect
-from hannun.stream import Stream
-from hannun.telemetry import log, metrics
+from hannun.stream import Broker, Stream, Taken
+from hannun.telemetry import REGISTRY, log, metrics
 from hannun.web.auth import Verifier
 from hannun.web.limits import RateLimit
 from hannun.web.services import Services
@@ -103,7 +105,7 @@ class MeasuredCounter:
         self._counter = counter
         self._door = door
 
-    def count(self, batch: list[Received], spans: list[Span] | tuple[()] = ()) -> Counted:
+    def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Counted:
         started = time.perf_counter()
         counted = self._counter.count(batch, spans)
         metrics.batch_seconds.observe(time.perf_counter() - started)
@@ -129,17 +131,14 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
         live = Live(cache.announcements, lambda topic: _etag(reports, topic))
         counters = [writing.counter("http") for _ in range(settings.counting_threads)]
         intake = Intake(
-            counters,  # type: ignore[arg-type]
+            counters,
             messages_max=settings.body_messages_max,
             wait_s_max=settings.pool_wait_s,
             now=lambda: time.time_ns() // 1_000,
         )
         await reader.open()
         await cache.open()
-        # What lives as long as the process need not be looked at by every collection: it costs a long tail otherwise.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        without_long_collections()
         try:
             yield Services(
                 reports=reports,
@@ -177,53 +176,66 @@ def _codes(settings: Settings) -> Mapping[str, str]:
 # -- ingest --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Ingesting:
-    """The Kafka door, open."""
+@contextmanager
+def open_ingesting(settings: Settings) -> Iterator[Ingest]:
+    """The Kafka door: Kafka, PostgreSQL and Redis, checked, and the group joined."""
+    bootstrap = settings.needed("kafka_bootstrap_servers")
+    with open_writing(settings, "hannun-ingest") as writing, ExitStack() as stack:
+        broker = Broker(bootstrap)
+        broker.check(settings.topics)
+        stack.enter_context(paying_old_debts(writing))
+        stream = Stream(bootstrap, settings.kafka_group, settings.topics, _protocol(settings))
+        stream.open()
+        stack.callback(stream.close)
+        if settings.metrics_port is not None:
+            stack.enter_context(serving_metrics(settings.metrics_port))
+        without_long_collections()
+        yield Ingest(
+            stream,
+            broker,
+            writing.database(),
+            writing.counter("kafka"),
+            owner=f"{socket.gethostname()}/{os.getpid()}",
+            start_from=settings.start_from,
+            took=_measure,
+        )
 
-    stream: Stream
-    counter: MeasuredCounter
+
+def _protocol(settings: Settings) -> dict[str, object]:
+    """How the group shares its partitions: by the members (cooperative-sticky), or by the broker (KIP-848)."""
+    if settings.kafka_group_protocol == "consumer":
+        return {"group.protocol": "consumer"}
+    return {
+        "group.protocol": "classic",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": int(settings.kafka_session_timeout_s * 1000),
+        "heartbeat.interval.ms": int(settings.kafka_session_timeout_s * 1000 / 6),
+    }
+
+
+def _measure(stream: Stream, taken: Taken) -> None:
+    newest = max(message.received_at for message in taken.messages) / 1_000_000
+    metrics.newest_counted.set(newest)
+    for (topic, number), lag in stream.lags().items():
+        metrics.lag.labels(topic, str(number)).set(lag)
 
 
 @contextmanager
-def open_ingesting(settings: Settings, stop: threading.Event) -> Iterator[Ingesting]:
-    """Kafka, PostgreSQL and Redis, checked, and the group joined."""
-    bootstrap = settings.needed("kafka_bootstrap_servers")
-    with open_writing(settings, "hannun-ingest") as writing, ExitStack() as stack:
-        stack.enter_context(paying_old_debts(writing))
-        owner = f"{socket.gethostname()}/{os.getpid()}"
-        stream = Stream(
-            bootstrap, settings.kafka_group, settings.topics, _claims(settings, writing.database(), owner, stop), {}
-        )
-        stream.open()
-        stack.callback(stream.close)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
-        yield Ingesting(stream, writing.counter("kafka"))
+def serving_metrics(port: int) -> Iterator[None]:
+    """`/metrics` of a process that has no other HTTP door."""
+    server, thread = start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join(timeout=5)
 
 
-def _claims(
-    settings: Settings, database: Database, owner: str, stop: threading.Event
-) -> Callable[[str, str, int, Callable[[], tuple[int, int]]], tuple[int, int]]:
-    """How a partition is taken over in PostgreSQL; waits while that is away."""
-
-    def claim(topic: str, topic_id: str, partition: int, watermarks: Callable[[], tuple[int, int]]) -> tuple[int, int]:
-        first = None
-        if settings.start_from:
-            low, high = watermarks()
-            first = low if settings.start_from == "earliest" else high
-        while True:
-            try:
-                with database.transaction() as conn:
-                    claimed = positions.claim(conn, owner, topic, topic_id, partition, first)
-                return claimed.next_offset, claimed.epoch
-            except StoreUnavailable as error:
-                log.warning("PostgreSQL is away; waiting to claim a partition", topic=topic, error=str(error))
-                if stop.wait(0.25):
-                    raise
-
-    return claim
+def without_long_collections() -> None:
+    """What lives as long as the process need not be looked at by every collection: it costs a long tail otherwise."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 # -- timed jobs ----------------------------------------------------------------------------------------------------

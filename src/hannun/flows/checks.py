@@ -6,6 +6,7 @@ from hannun.cache import Invalidator
 from hannun.errors import HannunError, OperatorError
 from hannun.store.database import Connection, Database
 from hannun.store.migrate import check_version
+from hannun.store.positions import stopped
 
 
 def check_database(conn: Connection) -> None:
@@ -28,8 +29,11 @@ def health(database: Database, invalidator: Invalidator) -> Mapping[str, object]
     parts: dict[str, str] = {}
     try:
         with database.transaction() as conn:
-            conn.execute("SELECT 1")
+            waiting = stopped(conn)
         parts["postgresql"] = "ready"
+        if waiting:
+            places = ", ".join(f"{at.topic}[{at.partition}]" for at in waiting)
+            parts["kafka"] = f"degraded: {places} wait for an operator (hannun positions list)"
     except HannunError as error:
         parts["postgresql"] = f"unavailable: {error}"
     try:

@@ -1,20 +1,26 @@
 """Count what Kafka holds, until told to stop.
 
-Counts and positions are written in one transaction, and after a start or a rebalance reading resumes from those
-positions: that is the whole of exactly once.
+Counts and positions are written in one transaction, and reading begins at those positions: that is the whole of exactly
+once. Whatever goes wrong has one way out: let the partitions go, ask PostgreSQL where they stand, and begin there.
 """
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from hannun.domain.batch import Received, Span
-from hannun.errors import StaleBatch, StoreUnavailable
-from hannun.stream import Stream, Taken
+from hannun.domain.positions import StartFrom, Wait
+from hannun.errors import StaleBatch, StoreUnavailable, StreamUnavailable
+from hannun.store import positions
+from hannun.store.database import Database
+from hannun.stream import Broker, Partition, Stream, Taken
 from hannun.telemetry import log
 
 AWAY_S = 0.25
-"""How often we look whether PostgreSQL is back; the group is kept meanwhile."""
+"""How often we look whether PostgreSQL is back. Polling goes on meanwhile, so that the group keeps us."""
+LOOK_AGAIN_S = 5.0
+"""How often we look whether an operator has decided, and whether a topic is still the one it was."""
 
 
 class CountsBatches(Protocol):
@@ -23,35 +29,111 @@ class CountsBatches(Protocol):
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> object: ...
 
 
-def ingest(stream: Stream, counter: CountsBatches, stop: threading.Event, *, count_max: int, wait_s: float) -> None:
-    """Count messages until told to stop; a batch in hand is finished first.
+class Ingest:
+    """The Kafka door. One for each process; it is driven by one thread.
 
-    Raises:
-        StreamUnavailable: the Kafka client has failed for good.
+    Args:
+        owner: the name of this process beside the positions it holds.
+        start_from: where a topic begins that was never read.
+        took: told of each batch that was counted.
     """
-    while not stop.is_set():
-        taken = stream.take(count_max, wait_s)
-        if taken.spans:
-            _count(stream, counter, taken, stop)
 
+    def __init__(
+        self,
+        stream: Stream,
+        broker: Broker,
+        database: Database,
+        counter: CountsBatches,
+        *,
+        owner: str,
+        start_from: StartFrom,
+        took: Callable[[Stream, Taken], None],
+    ) -> None:
+        self._stream = stream
+        self._broker = broker
+        self._database = database
+        self._counter = counter
+        self._owner = owner
+        self._start_from = start_from
+        self._took = took
+        self._stopped: dict[Partition, str] = {}
+        self._look_again_at = 0.0
+        self._away = False
 
-def _count(stream: Stream, counter: CountsBatches, taken: Taken, stop: threading.Event) -> None:
-    """Count one batch, however long PostgreSQL is away; drop it when its partitions are no longer ours."""
-    away = False
-    while True:
+    def run(self, stop: threading.Event, *, count_max: int, wait_s: float) -> None:
+        """Count until told to stop; a batch in hand is finished first.
+
+        Raises:
+            StreamUnavailable: the Kafka client has failed for good.
+        """
+        while not stop.is_set():
+            try:
+                self._look_again()
+                self._begin(self._stream.waiting - self._stopped.keys())
+                self._count(self._stream.take(count_max, AWAY_S if self._away else wait_s))
+            except StoreUnavailable as error:
+                self._wait_for_postgres(error)
+
+    def _count(self, taken: Taken) -> None:
+        if not taken.spans:
+            return
         try:
-            counter.count(taken.messages, taken.spans)
-            stream.counted(taken.spans)
-            return
+            self._counter.count(taken.messages, taken.spans)
         except StaleBatch as stale:
-            # Also after a commit whose answer was lost: then the positions have moved, and the batch is counted.
-            log.warning("batch dropped", why=str(stale))
-            stream.resume()
+            # Another owner counts these now; or it was ourselves, and the answer to our commit was lost.
+            log.warning("a batch was dropped", why=str(stale))
+            self._stream.let_go([(span.topic, span.partition) for span in taken.spans])
             return
-        except StoreUnavailable as error:
-            if not away:
-                log.warning("PostgreSQL is away; waiting with the batch in hand", error=str(error))
-                away = True
-            stream.keep_alive(AWAY_S)
-            if stop.is_set() or not stream.holds(taken.spans):
-                return
+        self._stream.counted(taken.spans)
+        self._took(self._stream, taken)
+
+    def _begin(self, waiting: Collection[Partition]) -> None:
+        """Begin what the group has granted, where PostgreSQL says."""
+        if not waiting:
+            return
+        try:
+            logs = self._broker.logs(waiting)
+        except StreamUnavailable as error:
+            log.warning("no broker tells of our partitions; asking again", error=str(error))
+            return
+        with self._database.transaction() as conn:
+            claims = positions.claim(conn, self._owner, logs, self._start_from)
+        self._back()
+        for partition, claim in claims.items():
+            topic, number = partition
+            if isinstance(claim, Wait):
+                if self._stopped.get(partition) != claim.why:
+                    log.error(
+                        "a partition waits for you", topic=topic, partition=number, why=claim.why, hint=claim.hint
+                    )
+                self._stopped[partition] = claim.why
+                continue
+            self._stopped.pop(partition, None)
+            if partition in self._stream.waiting:
+                self._stream.begin(partition, logs[partition].topic_id, claim.next_offset, claim.epoch)
+                log.info("partition begun", topic=topic, partition=number, offset=claim.next_offset, epoch=claim.epoch)
+
+    def _look_again(self) -> None:
+        """Every few seconds: has an operator decided? Is a topic still the one we began with?"""
+        if time.monotonic() < self._look_again_at:
+            return
+        self._look_again_at = time.monotonic() + LOOK_AGAIN_S
+        self._begin(self._stream.waiting & self._stopped.keys())
+        try:
+            ids = self._broker.topic_ids({topic for topic, _ in self._stream.reading})
+        except StreamUnavailable as error:
+            log.warning("no broker tells of our topics; asking again", error=str(error))
+        else:
+            self._stream.let_go(self._stream.made_anew(ids))
+
+    def _wait_for_postgres(self, error: StoreUnavailable) -> None:
+        """Drop what is in hand (it is read again) and stop fetching, so that nothing piles up; but keep the group."""
+        if not self._away:
+            log.warning("PostgreSQL is away; the partitions wait", error=str(error))
+        self._away = True
+        self._stream.let_go(self._stream.reading)
+
+    def _back(self) -> None:
+        if self._away:
+            log.info("PostgreSQL is back")
+        self._away = False

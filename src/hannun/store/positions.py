@@ -1,48 +1,97 @@
-"""How far each partition is counted: the only positions that count. Kafka's own are kept for its tools alone."""
+"""How far each partition is counted: the only positions that count. Kafka's own are kept for its tools alone.
 
+What may be done with them is decided in `domain.positions`; here it is read, claimed, and put on record.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
-from hannun.errors import OperatorError
+from hannun.domain.positions import GoOn, Known, Log, StartFrom, Wait, way_on
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
 SQL = load("positions")
+Partition = tuple[str, int]
 
 
 class Claim(NamedTuple):
     """A partition that is ours: where to go on, and the epoch under which its position may be moved."""
 
-    topic: str
-    partition: int
     next_offset: int
     epoch: int
 
 
-def claim(conn: Connection, owner: str, topic: str, topic_id: str, partition: int, first: int | None) -> Claim:
-    """Take a partition over.
+def claim(
+    conn: Connection, owner: str, logs: Mapping[Partition, Log], start_from: StartFrom
+) -> dict[Partition, Claim | Wait]:
+    """Take partitions over, each or say why it waits for an operator; the waiting are put on record."""
+    return {
+        (topic, number): _claim(conn, owner, topic, number, log, start_from)
+        for (topic, number), log in sorted(logs.items())
+    }
 
-    Args:
-        first: where to begin when it was never read; None where nobody has decided that.
 
-    Raises:
-        OperatorError: the topic was made anew, or nobody has decided where to begin.
-    """
-    place = {"topic": topic, "partition": partition, "topic_id": topic_id, "owner": owner}
+def _claim(conn: Connection, owner: str, topic: str, number: int, log: Log, start_from: StartFrom) -> Claim | Wait:
+    place = {"topic": topic, "partition": number, "topic_id": log.topic_id, "owner": owner}
     row = conn.execute(SQL["claim"], place).fetchone()
+    known = None if row is None else Known(row[0], row[1])
+    found = conn.execute(SQL["read_before"], place).fetchone() if row is None else None
+    way = way_on(f"{topic}[{number}]", log, known, start_from, added=bool(found and found[0]))
+    if isinstance(way, Wait):
+        conn.execute(SQL["stop"], place | {"why": way.why, "hint": way.hint})
+        return way
     if row is None:
-        found = conn.execute(SQL["found"], place).fetchone()
-        if found is not None:
-            raise OperatorError(
-                f"{topic}[{partition}] was counted up to {found[1]} in a topic of identity {found[0]}; "
-                f"the topic of that name is now {topic_id}: it was made anew",
-                hint="decide where to go on; nothing of it is read until then",
-            )
-        if first is None:
-            raise OperatorError(
-                f"{topic}[{partition}] was never read, and nobody has said where to begin",
-                hint="set HANNUN_START_FROM=earliest to count all that the topic holds, or =latest for what comes",
-            )
-        conn.execute(SQL["begin"], place | {"next_offset": first})
-        row = conn.execute(SQL["claim"], place).fetchone()
+        row = conn.execute(SQL["begin"], place | {"next_offset": way.offset}).fetchone()
         assert row is not None
-    return Claim(topic, partition, int(row[0]), int(row[1]))
+    conn.execute(SQL["go_on"], place)
+    return Claim(row[1], row[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A partition in the operator's list. Fields are None where it was never read. Times are UTC."""
+
+    topic: str
+    partition: int
+    topic_id: str | None
+    next_offset: int | None
+    epoch: int | None
+    owner: str | None
+    moved_at: datetime | None
+    stopped: str | None
+
+
+def positions(conn: Connection) -> list[Position]:
+    """Every partition that was ever read, or waits for a decision."""
+    return [Position(*row) for row in conn.execute(SQL["positions"])]
+
+
+class Stopped(NamedTuple):
+    """A partition that nobody reads, and what to do."""
+
+    topic: str
+    partition: int
+    why: str
+    hint: str
+    stopped_at: datetime
+
+
+def stopped(conn: Connection) -> list[Stopped]:
+    """Partitions that wait for an operator."""
+    return [Stopped(*row) for row in conn.execute(SQL["stopped"])]
+
+
+def decide(conn: Connection, by: str, topic: str, number: int, topic_id: str, way: GoOn, how: str) -> int | None:
+    """Let a partition go on where an operator says, on record. Returns where it stood; None if it was never read.
+
+    Whoever reads it now loses its epoch, drops what it holds, and begins there within seconds.
+    """
+    place = {"topic": topic, "partition": number, "topic_id": topic_id, "goes_on_at": way.offset}
+    row = conn.execute(SQL["was_at"], place).fetchone()
+    was_at = None if row is None else int(row[0])
+    conn.execute(SQL["decide"], place)
+    conn.execute(SQL["record_decision"], place | {"decided_by": by, "was_at": was_at, "how": how})
+    conn.execute(SQL["go_on"], place)
+    return was_at

@@ -27,6 +27,7 @@ def owed_cumulatives(conn: Connection, limit: int = 1_000) -> list[int]:
 
 def settle_cumulative(conn: Connection, event_no: int) -> int:
     """Write an event's cumulative column from where it is owed. Returns the rows that were wrong."""
+    conn.execute(SQL["hold_event"], {"event_no": event_no})
     row = conn.execute(SQL["settle_cumulative"], {"event_no": event_no}).fetchone()
     return int(row[0]) if row else 0
 

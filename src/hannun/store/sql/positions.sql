@@ -1,16 +1,54 @@
 -- claim --
--- Take a partition over: from here on only our epoch moves its position. No row where it has none yet, or where its
--- topic was made anew.
+-- Take a partition over: from here on only our epoch moves its position. No row where it was never read.
 UPDATE hannun.positions SET epoch = epoch + 1, owner = %(owner)s, updated_at = clock_timestamp()
- WHERE topic = %(topic)s AND partition = %(partition)s AND topic_id = %(topic_id)s
-RETURNING next_offset, epoch;
-
--- found --
--- What is known of a partition, whatever its topic's identity.
-SELECT topic_id, next_offset FROM hannun.positions WHERE topic = %(topic)s AND partition = %(partition)s;
+ WHERE topic = %(topic)s AND partition = %(partition)s
+RETURNING topic_id, next_offset, epoch;
 
 -- begin --
--- A partition's first position.
-INSERT INTO hannun.positions (topic, partition, topic_id, next_offset, owner)
-VALUES (%(topic)s, %(partition)s, %(topic_id)s, %(next_offset)s, '')
-    ON CONFLICT DO NOTHING;
+-- A partition's first position, under its first owner.
+INSERT INTO hannun.positions (topic, partition, topic_id, next_offset, owner, epoch)
+VALUES (%(topic)s, %(partition)s, %(topic_id)s, %(next_offset)s, %(owner)s, 1)
+    ON CONFLICT (topic, partition) DO UPDATE SET owner = excluded.owner, epoch = positions.epoch + 1
+RETURNING topic_id, next_offset, epoch;
+
+-- read_before --
+-- Whether any partition of this very topic was read before: then a further one was added to it.
+SELECT EXISTS (SELECT FROM hannun.positions WHERE topic = %(topic)s AND topic_id = %(topic_id)s);
+
+-- stop --
+-- A partition waits for an operator.
+INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by)
+VALUES (%(topic)s, %(partition)s, %(why)s, %(hint)s, %(owner)s)
+    ON CONFLICT (topic, partition) DO UPDATE SET why = excluded.why, hint = excluded.hint, found_by = excluded.found_by;
+
+-- go_on --
+-- A partition is read again.
+DELETE FROM hannun.stopped_partitions WHERE topic = %(topic)s AND partition = %(partition)s;
+
+-- stopped --
+-- Partitions that wait for an operator.
+SELECT topic, partition, why, hint, stopped_at FROM hannun.stopped_partitions ORDER BY topic, partition;
+
+-- positions --
+-- How far each partition is counted, and which wait for an operator.
+SELECT coalesce(p.topic, s.topic), coalesce(p.partition, s.partition), p.topic_id, p.next_offset, p.epoch, p.owner,
+       p.updated_at, s.why
+  FROM hannun.positions p FULL JOIN hannun.stopped_partitions s
+    ON s.topic = p.topic AND s.partition = p.partition
+ ORDER BY 1, 2;
+
+-- decide --
+-- An operator decides where reading goes on. The epoch rises, so whoever reads now lets go and begins there.
+INSERT INTO hannun.positions AS p (topic, partition, topic_id, next_offset, owner)
+VALUES (%(topic)s, %(partition)s, %(topic_id)s, %(goes_on_at)s, '')
+    ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, next_offset = excluded.next_offset,
+       owner = '', epoch = p.epoch + 1, updated_at = clock_timestamp();
+
+-- was_at --
+-- Where a partition stands, held until the decision is written.
+SELECT next_offset FROM hannun.positions WHERE topic = %(topic)s AND partition = %(partition)s FOR UPDATE;
+
+-- record_decision --
+-- The decision, on record.
+INSERT INTO hannun.position_decisions (decided_by, topic, partition, topic_id, was_at, goes_on_at, how)
+VALUES (%(decided_by)s, %(topic)s, %(partition)s, %(topic_id)s, %(was_at)s, %(goes_on_at)s, %(how)s);

@@ -6,9 +6,14 @@ SELECT has_table_privilege('hannun.events', 'UPDATE') AND has_table_privilege('p
 -- Events whose cumulative column is owed from some minute on, longest owed first by number.
 SELECT event_no FROM hannun.events WHERE cumulative_owed_from IS NOT NULL ORDER BY event_no LIMIT %(limit)s;
 
+-- hold_event --
+-- Hold an event until the end of the transaction: no batch counts for it meanwhile.
+SELECT event_no FROM hannun.events WHERE event_no = %(event_no)s FOR UPDATE;
+
 -- settle_cumulative --
 -- Writes the cumulative column of one event from where it is owed, and forgets the debt. Only rows that are wrong are
--- written. The event is held, so no batch counts for it meanwhile.
+-- written. The event must be held by an earlier statement: one that waited for a batch by itself would see the batch's
+-- debt and not its rows, which its snapshot is too old for.
 WITH owed AS (
     SELECT event_no, event_id, cumulative_owed_from AS owed_from FROM hannun.events
      WHERE event_no = %(event_no)s AND cumulative_owed_from IS NOT NULL FOR UPDATE

@@ -1,0 +1,73 @@
+"""An operator decides where reading goes on: planned first, shown, then put on record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from hannun.domain.positions import GoOn, Log
+from hannun.errors import OperatorError
+from hannun.store import positions
+from hannun.store.database import Connection
+from hannun.stream import Broker, Partition
+
+To = Literal["earliest", "latest"] | int | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where one partition stands, and where it would go on. `skipped` offsets would never be counted."""
+
+    topic: str
+    partition: int
+    log: Log
+    was_at: int | None
+    goes_on_at: int
+
+    @property
+    def skipped(self) -> int:
+        return max(0, self.goes_on_at - max(self.log.low, self.was_at or 0))
+
+
+def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: To) -> list[Decision]:
+    """What it would mean to go on there: for one partition of a topic, or for all of them.
+
+    Raises:
+        OperatorError: there is no such partition, or its log does not hold that offset.
+    """
+    wanted = [place for place in broker.partitions([topic]) if number is None or place[1] == number]
+    logs = broker.logs(wanted)
+    if not logs:
+        raise OperatorError(
+            f"Kafka has no {topic}{'' if number is None else f'[{number}]'}", hint="`hannun positions list` lists them"
+        )
+    at = broker.offsets_at(logs, to) if isinstance(to, datetime) else {}
+    stand = {(known.topic, known.partition): known for known in positions.positions(conn)}
+    return [
+        Decision(*place, log, stand[place].next_offset if place in stand else None, _offset(place, log, to, at))
+        for place, log in sorted(logs.items())
+    ]
+
+
+def _offset(place: Partition, log: Log, to: To, at: Mapping[Partition, int]) -> int:
+    if to == "earliest":
+        return log.low
+    if to == "latest":
+        return log.high
+    if isinstance(to, datetime):
+        return at[place] if at.get(place, -1) >= 0 else log.high
+    assert isinstance(to, int)
+    if not log.low <= to <= log.high:
+        raise OperatorError(
+            f"{place[0]}[{place[1]}] holds offsets {log.low} to {log.high}, not {to}",
+            hint="an offset within it, or earliest, or latest",
+        )
+    return to
+
+
+def decide(conn: Connection, by: str, decisions: list[Decision], how: str) -> None:
+    """Put decisions on record, in one transaction. Whoever reads the partitions now begins there within seconds."""
+    for decision in decisions:
+        way = GoOn(decision.goes_on_at)
+        positions.decide(conn, by, decision.topic, decision.partition, decision.log.topic_id, way, how)
+    conn.commit()

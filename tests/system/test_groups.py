@@ -1,0 +1,250 @@
+"""Several `ingest` processes share the partitions: they come, go, freeze and die, and every message is counted once."""
+
+import os
+import random
+import signal
+from collections.abc import Iterator, Sequence
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
+from faults import PostgresFramer, Proxy
+from outside import Event, Message, Process, Service, Topics, wait_for
+
+from hannun.embedded import KafkaServer, PostgresServer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+SESSION_S = "6"  # the shortest that a broker allows by default
+
+
+class Group:
+    """Members of one consumer group over one test's topics, and the events they count."""
+
+    def __init__(self, service: Service, topics: Topics) -> None:
+        self.service = service
+        self.topics = topics
+        self.environment = {**topics.environment(), "HANNUN_KAFKA_SESSION_TIMEOUT_S": SESSION_S}
+        self.events = [Event(month="2024-05") for _ in range(8)]
+        self.admin = AdminClient({"bootstrap.servers": topics.bootstrap})
+
+    def member(self, **environment: str | None) -> Process:
+        return self.service.ingests(**{**self.environment, **environment})
+
+    def hears(self, of_each: int = 3) -> None:
+        """Every event tells something new."""
+        for event in self.events:
+            told = [event.registered(channel) for channel in ("Instagram", "지니TV", None) for _ in range(of_each)]
+            self.sends(event, [*told, event.sold(1_000)])
+
+    def sends(self, event: Event, messages: Sequence[Message]) -> None:
+        self.topics.sends(messages)
+        event.takes(messages)
+
+    def is_created(self) -> None:
+        for event in self.events:
+            self.sends(event, event.some_of_everything())
+
+    def is_counted(self, why: str = "all to be counted") -> None:
+        """All that was sent is counted, once, and the figures are proven."""
+        wait_for(f"{why}: {self.topics.ends()}", lambda: self.topics.counted(self.service), deadline_s=60)
+        for event in self.events:
+            assert self.service.figures(event.id) == event.figures
+        self.service.is_proven()
+
+    def owners(self) -> set[str]:
+        """Who owns the partitions that were read."""
+        rows = self.service.rows("SELECT DISTINCT owner FROM hannun.positions WHERE owner <> ''")
+        return {owner for (owner,) in rows}
+
+    def is_shared_by(self, *members: Process) -> None:
+        """Wait until these, and nobody else, own partitions."""
+        wanted = {str(member.pid) for member in members}
+        wait_for(
+            f"the partitions to belong to {wanted}, not {self.owners()}",
+            lambda: {owner.rpartition("/")[2] for owner in self.owners()} == wanted,
+            deadline_s=60,
+        )
+
+
+@pytest.fixture
+def group(service: Service, topics: Topics) -> Iterator[Group]:
+    group = Group(service, topics)
+    yield group
+    group.is_counted()
+
+
+def test_a_second_member_takes_over_half_and_gives_it_back_when_it_ends(group: Group) -> None:
+    group.is_created()
+    first = group.member()
+    group.is_shared_by(first)
+    second = group.member()
+    group.is_shared_by(first, second)
+    group.hears()
+    assert second.is_told_to_end() == 0
+    group.is_shared_by(first)
+    group.hears()
+    group.is_counted()
+
+
+@pytest.mark.faults
+def test_the_brokers_own_assignment_works_as_well(group: Group) -> None:
+    group.is_created()
+    first = group.member(HANNUN_KAFKA_GROUP_PROTOCOL="consumer")
+    group.is_shared_by(first)
+    second = group.member(HANNUN_KAFKA_GROUP_PROTOCOL="consumer")
+    group.is_shared_by(first, second)
+    group.hears()
+    assert first.is_told_to_end() == 0
+    group.hears()
+    group.is_shared_by(second)
+    group.is_counted()
+
+
+def test_a_member_that_was_frozen_past_its_session_wakes_as_a_zombie_and_changes_nothing(
+    group: Group, postgres: PostgresServer
+) -> None:
+    group.is_created()
+    with Proxy(postgres.port, PostgresFramer) as proxy:
+        url = group.service.environment["DATABASE_URL"]
+        behind = url.replace(url.rpartition("/")[0].rpartition(":")[2], str(proxy.port))
+        zombie = group.member(DATABASE_URL=behind)
+        group.is_counted()
+        # Frozen with a batch in hand: it has read the messages, and not written them.
+        proxy.holds_back("hannun.positions SET next_offset")
+        group.hears()
+        proxy.waits_until_held()
+        os.kill(zombie.pid, signal.SIGSTOP)
+        heir = group.member()
+        group.is_shared_by(heir)
+        group.is_counted("the heir to count all")
+        os.kill(zombie.pid, signal.SIGCONT)
+        proxy.lets_go()
+        zombie.says("a batch was dropped")
+        group.hears()
+        group.is_counted()
+
+
+@pytest.mark.faults
+def test_a_storm_of_restarts_loses_and_doubles_nothing(group: Group) -> None:
+    group.is_created()
+    chance = random.Random(7)
+    members = [group.member() for _ in range(3)]
+    for _ in range(5):
+        group.hears(of_each=2)
+        leaving = members.pop(chance.randrange(len(members)))
+        if chance.random() < 0.5:
+            leaving.is_killed()
+        else:
+            assert leaving.is_told_to_end() == 0
+        members.append(group.member())
+    group.hears()
+    group.is_counted()
+
+
+@pytest.mark.faults
+def test_partitions_that_are_added_are_taken_up_by_themselves(group: Group) -> None:
+    group.is_created()
+    group.member()
+    group.is_counted()
+    name = group.topics.names["participant-registered"]
+    for future in group.admin.create_partitions([NewPartitions(name, 12)]).values():
+        future.result()
+    group.hears(of_each=5)
+    group.is_counted("the added partitions to be counted")
+
+
+@pytest.mark.faults
+def test_a_topic_made_anew_stops_until_an_operator_decides(group: Group, kafka: KafkaServer) -> None:
+    group.is_created()
+    member = group.member()
+    group.is_counted()
+    name = group.topics.names["participant-registered"]
+    for future in group.admin.delete_topics([name]).values():
+        future.result()
+    wait_for("the topic to be gone", lambda: name not in group.admin.list_topics(timeout=5).topics)
+    # More messages than before: an offset alone would not show that this is another topic.
+    group.topics.landed = [entry for entry in group.topics.landed if entry[0][0] != name]
+    kafka.create_topics({name: 2})
+    group.hears(of_each=20)
+    member.says("a partition waits for you")
+    listed = group.service.runs("positions", "list")
+    assert listed.status == 1
+    assert "made anew" in listed.out
+
+    decided = group.service.runs("positions", "set", name, "--to", "earliest", **group.environment)
+    assert decided.status == 0, decided.err
+    group.is_counted("the new topic to be counted")
+    assert group.service.runs("positions", "list").status == 0
+    kept = group.service.rows("SELECT topic, how, goes_on_at FROM hannun.position_decisions")
+    assert sorted(kept) == [(name, "--to earliest", 0)] * 2
+
+
+@pytest.mark.faults
+def test_a_log_that_was_cut_off_below_our_position_stops_until_an_operator_decides(group: Group) -> None:
+    group.is_created()
+    member = group.member()
+    group.is_counted()
+    assert member.is_told_to_end() == 0
+    lost = Event(month="2024-05")
+    group.topics.sends([lost.created(), *(lost.registered() for _ in range(5))])
+    name = group.topics.names["participant-registered"]
+    ends = {partition: end for partition, end in group.topics.ends().items() if partition[0] == name}
+    removed = [TopicPartition(topic, number, end) for (topic, number), end in ends.items()]
+    for future in group.admin.delete_records(removed).values():
+        future.result()
+
+    member = group.member()
+    member.says("a partition waits for you")
+    member.says("removed before they were counted")
+    decided = group.service.runs("positions", "set", name, "--to", "earliest", **group.environment)
+    assert decided.status == 0, decided.err
+    group.hears()
+    group.is_counted()
+    found = group.service.figures(lost.id)
+    assert found is not None
+    assert found.participants == 0, "what the broker had removed is lost, and on record"
+
+
+@pytest.mark.faults
+def test_a_first_start_without_a_decision_waits_for_one_and_then_counts(group: Group) -> None:
+    group.is_created()
+    member = group.member(HANNUN_START_FROM="")
+    member.says("nobody has said where to begin")
+    assert group.service.rows("SELECT count(*) FROM hannun.participants") == [(0,)]
+    for name in group.topics.names.values():
+        group.service.runs("positions", "set", name, "--to", "earliest", **group.environment)
+    group.is_counted("the decision to be taken up")
+
+
+@pytest.mark.faults
+def test_while_postgresql_is_away_the_group_is_kept(group: Group, postgres: PostgresServer) -> None:
+    group.is_created()
+    with Proxy(postgres.port, PostgresFramer) as proxy:
+        url = group.service.environment["DATABASE_URL"]
+        behind = {"DATABASE_URL": url.replace(url.rpartition("/")[0].rpartition(":")[2], str(proxy.port))}
+        members = [group.member(**behind), group.member(**behind)]
+        group.is_shared_by(*members)
+        proxy.refuse()
+        proxy.cut()
+        group.hears()
+        wait_for("somebody to notice", lambda: any("PostgreSQL is away" in member.said for member in members))
+        proxy.allow()
+        group.is_counted("the counting to go on")
+        for member in members:
+            assert member.running
+            assert "lost" not in member.said
+        group.is_shared_by(*members)
+
+
+def test_positions_set_says_what_would_be_skipped_and_does_nothing_on_a_dry_run(group: Group) -> None:
+    group.is_created()
+    name = group.topics.names["sales-recorded"]
+    before = group.service.runs("positions", "set", name, "--to", "latest", "--dry-run", **group.environment)
+    assert before.status == 0, before.err
+    assert "would go on at" in before.out
+    assert "skipping" in before.out
+    assert group.service.rows("SELECT count(*) FROM hannun.position_decisions") == [(0,)]
+    wrong = group.service.runs("positions", "set", name, "--to", "yesterday", **group.environment)
+    assert wrong.status == 2
+    assert "Hint:" in wrong.err
+    group.member()
