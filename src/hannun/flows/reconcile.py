@@ -31,9 +31,11 @@ def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Dri
 
 def settle_cumulatives(conn: Connection) -> int:
     """Write the owed cumulative columns, one short transaction an event. Returns the rows that were wrong."""
-    repaired = 0
-    while event_nos := upkeep.owed_cumulatives(conn):
+    repaired, last = 0, 0
+    # Each event once, however fast new debts come: what is owed again meanwhile is left out of the comparison.
+    while event_nos := upkeep.owed_cumulatives(conn, after=last):
         conn.commit()
+        last = event_nos[-1]
         for event_no in event_nos:
             with conn.transaction():
                 repaired += upkeep.settle_cumulative(conn, event_no)

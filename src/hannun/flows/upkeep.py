@@ -20,6 +20,12 @@ def settle_cumulatives(database: Database) -> int:
     return repaired
 
 
+def attribute_typed_waiters(database: Database) -> int:
+    """Give those who waited for a channel's type to their channel, where the table has learned it since."""
+    with database.transaction() as conn:
+        return upkeep.attribute_typed_waiters(conn)
+
+
 def note_waiting_events(database: Database) -> int:
     """Say which events were counted for an hour and never created: their messages go astray. Returns how many."""
     with database.transaction() as conn:

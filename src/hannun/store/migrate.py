@@ -9,12 +9,15 @@ import psycopg
 from alembic import command, op
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from psycopg import sql
 from sqlalchemy import create_engine
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError
+from hannun.store import upkeep
 from hannun.store.database import Connection, connect
 from hannun.store.queries import load
 
@@ -46,20 +49,37 @@ def migrate(owner_url: str, channels: ChannelTable, passwords: dict[str, str | N
             command.upgrade(config, "head")
             conn.commit()
         with connect(owner_url, application="hannun-migrate") as own:
-            for channel in channels.known:
-                own.execute(SQL["know_channel"], channel._asdict())
+            _know_channels(own, channels)
             for role, password in passwords.items():
                 if password:
                     own.execute(_password_statement(role, password))
-    except psycopg.errors.InsufficientPrivilege as error:
+    except (psycopg.errors.InsufficientPrivilege, ProgrammingError) as error:
+        cause = error.orig if isinstance(error, ProgrammingError) else error
+        if not isinstance(cause, psycopg.errors.InsufficientPrivilege):
+            raise
         raise OperatorError(
-            f"cannot migrate: {error.diag.message_primary}",
+            f"cannot migrate: {cause.diag.message_primary}",
             hint="run `hannun migrate` as the owner of analytics_db, who needs CREATEROLE once "
             "(HANNUN_OWNER_DATABASE_URL)",
+        ) from error
+    except CommandError as error:
+        raise OperatorError(
+            f"cannot migrate: {error}", hint="run the newer Hannun that migrated this database"
         ) from error
     finally:
         engine.dispose()
     return newest_version()
+
+
+def _know_channels(conn: Connection, channels: ChannelTable) -> None:
+    """Make the table of channels known. What was counted before under a new name, type or none at all, follows."""
+    for channel in channels.known:
+        was = conn.execute(SQL["name_of_channel"], channel._asdict()).fetchone()
+        changed = conn.execute(SQL["know_channel"], channel._asdict()).fetchone()
+        if was is not None and changed is not None:
+            conn.execute(SQL["rename_channel"], channel._asdict() | {"was": was[0]})
+            conn.execute(SQL["retype_distributions"], channel._asdict())
+    upkeep.attribute_typed_waiters(conn)
 
 
 def newest_version() -> str:

@@ -301,7 +301,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0001');
+INSERT INTO hannun.schema_version VALUES ('0002');
 
 -- -- what other teams and the operator look at -------------------------------------------------------------------
 

@@ -20,9 +20,19 @@ def waiting_events(conn: Connection) -> list[tuple[str, int]]:
     return [(event_id, participants) for event_id, participants in conn.execute(SQL["waiting_events"])]
 
 
-def owed_cumulatives(conn: Connection, limit: int = 1_000) -> list[int]:
-    """Numbers of events whose cumulative column is owed."""
-    return [int(no) for (no,) in conn.execute(SQL["owed_cumulatives"], {"limit": limit}).fetchall()]
+def owed_cumulatives(conn: Connection, after: int = 0, limit: int = 1_000) -> list[int]:
+    """Numbers of events whose cumulative column is owed, a page of them: those above `after`."""
+    rows = conn.execute(SQL["owed_cumulatives"], {"after": after, "limit": limit}).fetchall()
+    return [int(no) for (no,) in rows]
+
+
+def attribute_typed_waiters(conn: Connection) -> int:
+    """Give participants to channels that the table knows by now. Returns how many, in the caller's transaction."""
+    event_nos = [no for (no,) in conn.execute(SQL["events_with_typed_waiters"])]
+    if not event_nos:
+        return 0
+    row = conn.execute(SQL["attribute_typed_waiters"], {"event_nos": event_nos}).fetchone()
+    return int(row[0]) if row else 0
 
 
 def settle_cumulative(conn: Connection, event_no: int) -> int:

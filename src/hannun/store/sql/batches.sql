@@ -38,9 +38,12 @@ SELECT event_id, to_timestamp(minute * 60.0) AT TIME ZONE 'UTC', participants
        participants = t.participants + excluded.participants, updated_at = clock_timestamp();
 
 -- typed_channels --
--- Which of these channels, whose type the table does not know, a distribution has typed for their event.
-SELECT event_no, channel_no, channel_type FROM hannun.distributions
- WHERE (event_no, channel_no) IN (SELECT * FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[]));
+-- Which of these channels, whose type we did not know, a distribution has typed for their event, or the table since.
+SELECT asked.event_no, asked.channel_no, coalesce(c.channel_type, d.channel_type)
+  FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[]) AS asked (event_no, channel_no)
+  JOIN hannun.channels c USING (channel_no)
+  LEFT JOIN hannun.distributions d USING (event_no, channel_no)
+ WHERE coalesce(c.channel_type, d.channel_type) IS NOT NULL;
 
 -- add_channel_participants --
 -- Participants by channel.

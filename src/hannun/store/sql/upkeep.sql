@@ -3,8 +3,9 @@
 SELECT has_table_privilege('hannun.events', 'UPDATE') AND has_table_privilege('public.timeline_data', 'UPDATE');
 
 -- owed_cumulatives --
--- Events whose cumulative column is owed from some minute on, longest owed first by number.
-SELECT event_no FROM hannun.events WHERE cumulative_owed_from IS NOT NULL ORDER BY event_no LIMIT %(limit)s;
+-- Events whose cumulative column is owed from some minute on, in the order of their numbers.
+SELECT event_no FROM hannun.events WHERE cumulative_owed_from IS NOT NULL AND event_no > %(after)s
+ ORDER BY event_no LIMIT %(limit)s;
 
 -- hold_event --
 -- Hold an event until the end of the transaction: no batch counts for it meanwhile.
@@ -41,3 +42,34 @@ SELECT count(*) FROM repaired;
 SELECT event_id, participants FROM hannun.events
  WHERE user_id IS NULL AND (participants > 0 OR sales > 0) AND first_seen_at < clock_timestamp() - interval '1 hour'
  ORDER BY first_seen_at LIMIT 100;
+
+-- events_with_typed_waiters --
+-- Hold the events of which somebody waits for the type of a channel that is known by now.
+SELECT event_no FROM hannun.events
+ WHERE event_no IN (SELECT u.event_no FROM hannun.untyped_participants u JOIN hannun.channels c USING (channel_no)
+                     WHERE c.channel_type IS NOT NULL)
+ ORDER BY event_no FOR UPDATE;
+
+-- attribute_typed_waiters --
+-- Those who waited move to their channels, and their events' answers are false. The events are held.
+WITH moved AS (
+    DELETE FROM hannun.untyped_participants u USING hannun.channels c
+     WHERE c.channel_no = u.channel_no AND c.channel_type IS NOT NULL AND u.event_no = ANY(%(event_nos)s::int[])
+    RETURNING u.event_no, c.name, c.channel_type, u.participants
+), added AS (
+    INSERT INTO public.channel_stats AS s (event_id, channel_name, channel_type, participants)
+    SELECT e.event_id, m.name, m.channel_type, m.participants FROM moved m JOIN hannun.events e USING (event_no)
+        ON CONFLICT (event_id, channel_name) DO UPDATE SET
+           participants = s.participants + excluded.participants, updated_at = clock_timestamp()
+), counted AS (
+    UPDATE hannun.events e SET unattributed = e.unattributed - m.participants,
+           version = greatest(e.version + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+      FROM (SELECT event_no, sum(participants) AS participants, jsonb_agg(name) AS channels FROM moved GROUP BY event_no) m
+     WHERE e.event_no = m.event_no
+    RETURNING e.event_id, e.user_id, e.version, m.channels
+), owed AS (
+    INSERT INTO hannun.owed_invalidations (events)
+    SELECT jsonb_object_agg(event_id, jsonb_build_object('userId', user_id, 'version', version, 'channels', channels))
+      FROM counted HAVING count(*) > 0
+)
+SELECT coalesce(sum(participants), 0) FROM moved;
