@@ -31,14 +31,22 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 demo: $(VENV)/.run ## the whole platform, simulated, on this machine; prints the page's address (KAFKA=1: over a real Kafka)
 	@$(BIN)/hannun up --demo $(if $(KAFKA),--kafka) $(if $(HOME_DIR),--home $(HOME_DIR)) $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/.dev ## all tests, on a real PostgreSQL, Valkey, Kafka and browser
+# Types and accessibility rules of the page are checked by packages of npm. Without npm these checks are skipped, loudly.
+PAGE := tools/page/node_modules/.package-lock.json
+$(PAGE): tools/page/package-lock.json
+	@if command -v npm >/dev/null; then cd tools/page && npm ci --silent --no-progress; \
+	 elif [ "$$CI" = true ]; then echo "CI must check the page too, and there is no npm"; exit 1; \
+	 else echo "SKIPPED LOUDLY: the page's types and accessibility rules, for want of npm"; fi
+
+test: $(VENV)/.dev $(PAGE) ## all tests, on a real PostgreSQL, Valkey, Kafka and browser
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.dev ## lint, types, SQL, architecture: what CI runs beside the tests
+check: $(VENV)/.dev $(PAGE) ## lint, types, SQL, architecture: what CI runs beside the tests
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/squawk --config .squawk.toml src/hannun/store/migrations/*.sql
+	@if [ -f $(PAGE) ]; then cd tools/page && npx --no-install tsc -p .; fi
 	@$(BIN)/python -m pytest -q tests/architecture
 	@echo "check: all well"
 

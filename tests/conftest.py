@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +22,11 @@ QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("servers")
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_mode & 0o077 == 0 and os.geteuid() == 0 and parent != Path("/root"):
-            parent.chmod(0o711)  # as root, PostgreSQL runs as another user, who must get through
-    return folder
+def home() -> Iterator[Path]:
+    """Where the servers live: not in pytest's own folder, which it closes to all but root, and PostgreSQL is not."""
+    with tempfile.TemporaryDirectory(prefix="hannun-tests-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

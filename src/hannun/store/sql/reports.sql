@@ -93,12 +93,14 @@ WITH event AS (
      WHERE t.timestamp >= range.starts AND t.timestamp < range.ends
      GROUP BY 1
 ), buckets AS (
-    -- Bounded by its end and not by LIMIT: a series is made whole before it is cut.
-    SELECT bucket
+    -- Each bucket that holds a moment; two moments a step, since a change of the clock moves where buckets begin, and
+    -- stepping on from the first one would miss them. Bounded by its end and not by LIMIT: a series is made whole
+    -- before it is cut.
+    SELECT DISTINCT date_trunc(%(unit)s, moment, %(tz)s) AS bucket
       FROM range, date_trunc(%(unit)s, starts_tz, %(tz)s) AS first,
-           generate_series(first, least(ends_tz - interval '1 microsecond',
-                                        date_add(first, %(points_max)s * %(step)s::interval, %(tz)s)),
-                           %(step)s::interval, %(tz)s) AS bucket
+           least(ends_tz - interval '1 microsecond', date_add(first, %(points_max)s * %(step)s::interval, %(tz)s)) AS last,
+           LATERAL (SELECT generate_series(first, last, %(step)s::interval / 2) AS moment
+                    UNION ALL SELECT last WHERE first <= last) AS moments
 ), points AS (
     SELECT bucket, coalesce(participants, 0)::bigint AS participants, coalesce(views, 0)::bigint AS views,
            coalesce(engagement, 0)::bigint AS engagement, coalesce(conversions, 0)::bigint AS conversions
@@ -110,7 +112,7 @@ SELECT event.user_id, event.version, range.starts, range.ends,
                    before.participants + running, p.complete) ORDER BY p.bucket)
           FROM (SELECT points.*, sum(points.participants) OVER (ORDER BY bucket) AS running,
                        bucket >= range.starts_tz
-                       AND date_add(bucket, %(step)s::interval, %(tz)s)
+                       AND coalesce(lead(bucket) OVER (ORDER BY bucket), date_add(bucket, %(step)s::interval, %(tz)s))
                            <= least(range.ends_tz, %(now)s::timestamp AT TIME ZONE 'UTC') AS complete
                   FROM points) p, before)
   FROM event, range;

@@ -1,0 +1,481 @@
+"""The cache does not lie: leases, fills, invalidations, on a real Valkey beside a real PostgreSQL."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import pytest
+import redis
+from world import OWNER, SPRING, World
+
+from hannun.cache import Answer, AnswerCache
+from hannun.domain import keys
+from hannun.domain.batch import ChangedEvent
+from hannun.domain.keys import Granularity
+from hannun.embedded import PostgresServer, ValkeyServer
+from hannun.flows.report import Asker, Reports, TimelineQuestion, UserQuestion
+from hannun.store.database import AsyncConnection, PoolLimits, Reader
+
+KEY = keys.dashboard(SPRING)
+ME = Asker(OWNER, frozenset({"MERCHANT"}))
+CHANGED = ChangedEvent(SPRING, OWNER, 1, ("NaverBlog",))
+T = TypeVar("T")
+
+
+class CountingReader(Reader):
+    """Counts questions to PostgreSQL. `hold` lets a test keep one under way."""
+
+    loads = 0
+    hold: Callable[[], Awaitable[None]] | None = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        self.loads += 1
+        if self.hold is not None:
+            await self.hold()
+        async with super().connection() as conn:
+            yield conn
+
+
+class Serve:
+    """The reading side of one `serve` process."""
+
+    def __init__(self, world: World) -> None:
+        self.reader = CountingReader(world.url, PoolLimits(size_kept=1, wait_s=5), application="test-read")
+        self.cache = AnswerCache(world.redis, lifetime_s=3_600)
+        self.reports = Reports(self.reader, self.cache, lambda: datetime.now(UTC))
+
+    async def __aenter__(self) -> "Serve":
+        await self.reader.open()
+        await self.cache.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cache.close()
+        await self.reader.close()
+
+    async def dashboard(self) -> tuple[int, str]:
+        """The total of the event's dashboard, and where it came from."""
+        answer, source = await self.reports.dashboard(ME, SPRING)
+        return json.loads(answer.body)["summary"]["totalParticipants"], source
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    with plain(world) as client:
+        client.flushall()
+    return world
+
+
+@pytest.fixture
+def own(
+    postgres: PostgresServer, database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[World, ValkeyServer]]:
+    """A world with a Valkey of its own, which may go away and come back."""
+    with ValkeyServer(tmp_path_factory.mktemp("valkey")) as valkey, World(postgres, valkey, database) as world:
+        yield world, valkey
+
+
+def plain(world: World) -> redis.Redis:
+    """A plain client, as any other team would use."""
+    return redis.Redis(host=world.redis.host, port=world.redis.port, password=world.redis.password)
+
+
+def serving(world: World, work: Callable[[Serve], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with Serve(world) as serve, asyncio.timeout(60):
+            return await work(serve)
+
+    return asyncio.run(run())
+
+
+def answer(version: int, says: str = "it") -> Answer:
+    return Answer(b'{"says":"%b"}' % says.encode(), version, OWNER, f'"{version}"')
+
+
+# -- the lease
+
+
+def test_what_was_read_before_an_invalidation_is_not_kept(world: World) -> None:
+    async def work(serve: Serve) -> None:
+        lease = await serve.cache.lease(KEY)
+        assert lease is not None
+        assert world.invalidator.invalidate([CHANGED])
+        assert await serve.cache.fill(lease, answer(1)) is False
+        assert await serve.cache.get(KEY) is None
+        again = await serve.cache.lease(KEY)  # the way is free for whoever reads now
+        assert again is not None
+        assert await serve.cache.fill(lease, answer(1)) is False  # and the late one does not take it from them
+        await serve.cache.release(lease)
+        assert await serve.cache.fill(again, answer(2)) is True
+        assert (await serve.cache.get(KEY)) == answer(2)
+
+    serving(world, work)
+
+
+def test_only_one_at_a_time_may_fill(world: World) -> None:
+    async def work(serve: Serve) -> None:
+        lease = await serve.cache.lease(KEY)
+        assert lease is not None
+        assert await serve.cache.lease(KEY) is None
+        assert serve.cache.available
+        await serve.cache.release(lease)
+        assert await serve.cache.lease(KEY) is not None
+
+    serving(world, work)
+
+
+def test_an_older_version_never_covers_a_newer_one(world: World) -> None:
+    async def work(serve: Serve) -> None:
+        for version, kept in ((1_795_402_800_000_002, True), (1_795_402_800_000_001, False)):
+            lease = await serve.cache.lease(KEY)
+            assert lease is not None
+            assert await serve.cache.fill(lease, answer(version)) is kept
+            assert (await serve.cache.get(KEY)) == answer(1_795_402_800_000_002)
+        assert await serve.cache.lease(KEY) is not None  # a refused fill gives its lease back
+
+    serving(world, work)
+
+
+def test_a_fill_that_was_refused_in_the_flow_leaves_no_lease_behind(world: World) -> None:
+    world.counts(world.created())
+
+    async def work(serve: Serve) -> None:
+        async def counted_meanwhile() -> None:
+            serve.reader.hold = None
+            await asyncio.to_thread(world.counts, world.registered("p1"))
+
+        serve.reader.hold = counted_meanwhile
+        assert await serve.dashboard() == (1, "live")
+        assert serve.cache.refused_fills == 1
+        with plain(world) as client:
+            assert client.keys() == []
+        assert await serve.dashboard() == (1, "live")
+        assert await serve.dashboard() == (1, "cache")
+
+    serving(world, work)
+
+
+def test_a_load_that_fails_gives_its_lease_back(world: World) -> None:
+    world.counts(world.created())
+
+    async def work(serve: Serve) -> None:
+        async def broken() -> None:
+            raise RuntimeError("by hand")
+
+        serve.reader.hold = broken
+        with pytest.raises(RuntimeError):
+            await serve.dashboard()
+        serve.reader.hold = None
+        assert await serve.dashboard() == (0, "live")
+        assert await serve.dashboard() == (0, "cache")
+
+    serving(world, work)
+
+
+def test_fifty_cold_readers_cost_one_load(world: World) -> None:
+    world.counts(world.created(), world.registered("p1"))
+
+    async def work(serve: Serve) -> None:
+        async def until_all_have_missed() -> None:
+            while serve.cache.misses < 50:  # noqa: ASYNC110  a counter has no event
+                await asyncio.sleep(0)
+
+        serve.reader.hold = until_all_have_missed
+        seen = await asyncio.gather(*(serve.dashboard() for _ in range(50)))
+        assert {total for total, _ in seen} == {1}
+        assert sorted(source for _, source in seen) == ["cache"] * 49 + ["live"]
+        assert serve.reader.loads == 1
+
+    serving(world, work)
+
+
+def test_a_reader_that_waits_takes_what_was_filled_since_it_looked(world: World) -> None:
+    async def work(serve: Serve) -> None:
+        lease = await serve.cache.lease(KEY)
+        assert lease is not None
+        look = serve.cache.get
+        looked = False
+
+        async def filled_just_after_the_first_look(key: str) -> Answer | None:
+            nonlocal looked
+            found = await look(key)
+            if not looked:
+                looked = True
+                await serve.cache.fill(lease, answer(1))
+            return found
+
+        serve.cache.get = filled_just_after_the_first_look  # type: ignore[method-assign]
+        assert await serve.cache.wait(KEY) == answer(1)
+
+    serving(world, work)
+
+
+def test_when_a_reader_dies_with_the_lease_the_others_go_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.counts(world.created(), world.registered("p1"))
+    monkeypatch.setattr("hannun.cache.LEASE_MS", 200)
+
+    async def work(serve: Serve) -> None:
+        assert await serve.cache.lease(KEY) is not None  # and nothing more is heard of who took it
+        assert await serve.dashboard() == (1, "live")
+        assert await serve.dashboard() == (1, "live")  # now with a lease
+        assert await serve.dashboard() == (1, "cache")
+
+    serving(world, work)
+
+
+def test_a_reader_that_leaves_breaks_nothing_for_the_next(world: World) -> None:
+    world.counts(world.created(), world.registered("p1"))
+
+    async def work(serve: Serve) -> None:
+        under_way, go_on = asyncio.Event(), asyncio.Event()
+
+        async def held() -> None:
+            under_way.set()
+            await go_on.wait()
+
+        serve.reader.hold = held
+        leaving = asyncio.create_task(serve.dashboard())
+        await under_way.wait()
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        next_one = asyncio.create_task(serve.dashboard())
+        go_on.set()
+        assert (await next_one)[0] == 1
+        assert await serve.dashboard() == (1, "cache")
+        assert serve.reader.loads == 1  # what was begun for the one who left served the other
+
+    serving(world, work)
+
+
+# -- what is believed
+
+
+def test_a_value_that_was_not_made_for_this_question_is_not_believed(world: World) -> None:
+    world.counts(world.created())
+
+    async def work(serve: Serve) -> None:
+        await serve.dashboard()
+        with plain(world) as client:
+            value = client.get(KEY)
+            assert value is not None
+            run = serve.cache._server.encode()
+            assert run in value
+            false = {
+                "another key's": value.replace(SPRING.encode(), b"5b0c2f64-0000-4000-8000-00000000000f"),
+                "another server's": value.replace(run, run[::-1]),
+                "nothing": b"",
+                "no JSON": b"hello",
+                "cut off": value[:40],
+                "other JSON": b'{"eventId": 1}',
+                "a list": b"[[[]]]",
+                "another form": b'{"_size":     2,"_hannun":{},"a":1}',
+            }
+            for what, lie in false.items():
+                client.set(KEY, lie)
+                assert await serve.cache.get(KEY) is None, what
+                assert await serve.dashboard() == (0, "live"), what  # and the truth takes its place
+                assert await serve.dashboard() == (0, "cache"), what
+            client.delete(KEY)
+            client.sadd(KEY, "somebody else's")
+            assert await serve.dashboard() == (0, "live")
+            assert serve.cache.available
+            assert await serve.dashboard() == (0, "cache")
+            client.set(keys.dashboard("another"), value)
+            assert await serve.cache.get(keys.dashboard("another")) is None
+
+    serving(world, work)
+
+
+def test_a_value_is_true_no_longer_than_it_says(world: World) -> None:
+    async def work(serve: Serve) -> None:
+        for until_ms, found in ((0, True), (4_102_444_800_000, True), (1, False)):
+            lease = await serve.cache.lease(KEY)
+            assert lease is not None
+            assert await serve.cache.fill(lease, replace(answer(1), until_ms=until_ms))
+            assert (await serve.cache.get(KEY) is not None) is found
+
+    serving(world, work)
+
+
+def test_what_is_kept_is_readable_by_anybody(world: World) -> None:
+    """The contract of the keys: names, fields, lifetimes."""
+    world.counts(world.created(), world.registered("p1", channel="NAVER"))
+
+    async def work(serve: Serve) -> None:
+        await serve.dashboard()
+        await serve.reports.user(ME, UserQuestion(OWNER))
+        for granularity in Granularity:
+            await serve.reports.timeline(ME, TimelineQuestion(SPRING, granularity))
+
+    serving(world, work)
+    fields = {
+        f"analytics:dashboard:{SPRING}": {"eventId", "eventTitle", "summary", "channelPerformance", "roi"},
+        f"analytics:user:{OWNER}": {"totalEvents", "summary", "events"},
+        **{
+            f"analytics:timeline:{SPRING}:{name}": {"dataPoints", "trend"}
+            for name in ("minute", "hourly", "daily", "weekly", "monthly")
+        },
+    }
+    with plain(world) as client:
+        assert {key.decode() for key in client.scan_iter()} == fields.keys()
+        for key, names in fields.items():
+            kept: Any = client.get(key)
+            value = json.loads(kept)
+            assert set(value) >= names
+            assert 3_600 * 0.94 < client.ttl(key) <= 3_600 * 1.06
+        dashboard: Any = client.get(f"analytics:dashboard:{SPRING}")
+        assert json.loads(dashboard)["summary"]["totalParticipants"] == 1
+        assert world.invalidator.invalidate([CHANGED])
+        assert client.keys() == []
+
+
+def test_only_the_plain_view_is_kept(world: World) -> None:
+    world.counts(world.created())
+    moment = datetime(2026, 11, 1)
+
+    async def work(serve: Serve) -> None:
+        for question in (
+            TimelineQuestion(SPRING, Granularity.DAILY, tz="UTC"),
+            TimelineQuestion(SPRING, Granularity.DAILY, start=moment),
+            TimelineQuestion(SPRING, Granularity.DAILY, end=moment),
+        ):
+            assert (await serve.reports.timeline(ME, question))[1] == "live"
+        for asked in (UserQuestion(OWNER, status="ACTIVE"), UserQuestion(OWNER, limit=1)):
+            assert (await serve.reports.user(ME, asked))[1] == "live"
+
+    serving(world, work)
+    with plain(world) as client:
+        assert client.keys() == []
+
+
+def test_a_write_removes_every_answer_that_it_makes_false(world: World) -> None:
+    world.counts(world.created())
+    writes = (
+        world.registered("p1", channel="NAVER"),
+        world.distributed(channelName="NAVER", distributionCost=10),
+        world.sold(100),
+        world.status("ENDED", "2026-11-22T00:00:00Z"),
+        world.created(at="2026-11-22T00:00:00Z", eventTitle="다시", totalInvestment=500),
+    )
+
+    async def work(serve: Serve) -> list[bytes]:
+        return [
+            (await serve.reports.dashboard(ME, SPRING))[0].body,
+            (await serve.reports.user(ME, UserQuestion(OWNER)))[0].body,
+        ]
+
+    seen = serving(world, work)
+    for write in writes:
+        assert world.counts(write)[0].result == "counted"
+        now = serving(world, work)
+        assert now[0] != seen[0] and now[1] != seen[1]
+        seen = now
+
+
+# -- Redis goes and comes back
+
+
+def test_without_redis_the_database_answers_and_nothing_is_lost(own: tuple[World, ValkeyServer]) -> None:
+    world, valkey = own
+    world.counts(world.created())
+
+    async def work(serve: Serve) -> None:
+        assert await serve.dashboard() == (0, "live")
+        assert await serve.dashboard() == (0, "cache")
+        valkey.stop()
+        assert await serve.dashboard() == (0, "live")
+        assert serve.cache.available is False
+        world.counts(world.registered("p1"))
+        assert await serve.dashboard() == (1, "live")
+        assert len(world.rows("SELECT * FROM hannun.owed_invalidations")) == 1
+        valkey.start()
+        assert await serve.dashboard() == (1, "live")
+        assert serve.cache.available is True
+        assert await serve.dashboard() == (1, "cache")
+        assert world.pays_old_debts() == 1
+        assert await serve.dashboard() == (1, "live")
+        assert world.rows("SELECT * FROM hannun.owed_invalidations") == []
+
+    serving(world, work)
+    assert world.drift() == []
+
+
+def test_a_redis_that_comes_back_with_old_data_is_not_believed(own: tuple[World, ValkeyServer]) -> None:
+    world, valkey = own
+    world.counts(world.created())
+
+    async def work(serve: Serve) -> None:
+        assert await serve.dashboard() == (0, "live")
+        lease = await serve.cache.lease(keys.user(OWNER))
+        assert lease is not None
+        with plain(world) as client:
+            client.save()  # what a restart, or a replica that became the master, would come back with
+        world.counts(world.registered("p1"))
+        valkey.stop()
+        valkey.start()
+        with plain(world) as client:
+            assert client.get(KEY) is not None  # there it is again
+        assert await serve.cache.get(KEY) is None
+        async with Serve(world) as another:
+            assert await another.cache.get(KEY) is None
+        await serve.cache.fill(lease, answer(1))  # an old lease that came back: what it fills is not believed either
+        assert await serve.cache.get(keys.user(OWNER)) is None
+        assert await serve.dashboard() == (1, "live")
+        assert await serve.dashboard() == (1, "cache")
+
+    serving(world, work)
+
+
+# -- no answer is older than the acknowledged invalidation
+
+
+def test_no_reader_gets_an_older_answer_than_was_acknowledged_before_it_asked(world: World) -> None:
+    world.counts(world.created())
+    acknowledged, done = 0, threading.Event()
+    reads: list[int] = []
+    wrong: list[tuple[int, int]] = []
+
+    def write() -> None:
+        nonlocal acknowledged
+        try:
+            for batch in range(1, 101):
+                world.counts(world.registered(f"p{batch}"))
+                acknowledged = batch
+        finally:
+            done.set()
+
+    def read() -> None:
+        async def work(serve: Serve) -> None:
+            count = newest = 0
+
+            async def one() -> None:
+                nonlocal newest, count
+                expected = max(acknowledged, newest)
+                total, _ = await serve.dashboard()
+                if total < expected:
+                    wrong.append((total, expected))
+                newest = max(newest, total)
+                count += 1
+
+            while not (done.is_set() and count >= 1_000):
+                await asyncio.gather(one(), one(), one())
+            assert await serve.dashboard() == (100, "cache")
+            reads.append(count)
+
+        serving(world, work)
+
+    with ThreadPoolExecutor(3) as pool:
+        reading = [pool.submit(read) for _ in range(3)]
+        write()
+        for reader in reading:
+            reader.result()
+    assert wrong == []
+    assert len(reads) == 3 and sum(reads) >= 3_000

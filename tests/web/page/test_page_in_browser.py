@@ -1,0 +1,307 @@
+"""The page in a real Chromium, over the real service."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from served import STRANGER, Site, opened, token_for
+from world import OWNER, SPRING, World
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[3]
+AXE = ROOT / "tools/page/node_modules/axe-core/axe.min.js"
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+EVENT = f"/events/{SPRING}"
+ANALYTICS = f"/api/v1{EVENT}/analytics"
+CODE = "a-ready-code"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chromium]:
+    """One Chromium, with a new folder for its data."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+class Browser:
+    """A new user of Chromium, and what their console said."""
+
+    def __init__(self, chromium: Chromium) -> None:
+        self._chromium = chromium
+        self._contexts: list[BrowserContext] = []
+        self.said: list[str] = []
+
+    def opens(self, width: int = 1280, height: int = 900, **options: Any) -> Page:
+        context = self._chromium.new_context(
+            viewport={"width": width, "height": height},
+            locale="ko-KR",
+            reduced_motion="reduce",
+            **options,
+        )
+        self._contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
+        return page
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.said.append(f"{message.type}: {message.text}")
+
+    def complaints(self, *expected: int) -> list[str]:
+        """What the console complained of, apart from refusals with an expected status."""
+        return [text for text in self.said if not any(f"status of {status} " in text for status in expected)]
+
+    def closes(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Browser]:
+    browser = Browser(chromium)
+    yield browser
+    browser.closes()
+
+
+@pytest.fixture
+def site(world: World) -> Iterator[Site]:
+    """An event of seven participants, another merchant's event, and a ready sign-in."""
+    codes = f'{{"{CODE}": "{token_for(OWNER)}"}}'
+    with opened(world, sign_in_codes=codes) as site:
+        world.counts(
+            world.created(totalInvestment=100_000, expectedRevenue=250_000, targetRoi=30),
+            world.distributed(channelName="NAVER", distributionCost=3_000, expectedViews=18_600),
+            world.distributed(channelName="WooriTV", distributionCost=7_000),
+            *(world.registered(f"n{i}", channel="NAVER") for i in range(4)),
+            *(world.registered(f"w{i}", channel="WooriTV", at="2026-11-21T18:00:00+09:00") for i in range(2)),
+            world.registered("x"),
+            world.sold(60_000),
+            world.created("another-merchants", owner=STRANGER, eventTitle="남의 이벤트"),
+        )
+        yield site
+
+
+def signed_in(site: Site, page: Page, path: str = "/") -> Page:
+    """The page at a path, with a session."""
+    page.context.add_cookies([{"name": "hannun_session", "value": site.token(OWNER), "url": site.address}])
+    page.goto(site.address + path)
+    return page
+
+
+def digits(text: str | None) -> int:
+    """The number in a text."""
+    return int(re.sub(r"\D", "", text or ""))
+
+
+def tile(page: Page, name: str) -> Any:
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def test_a_ready_code_signs_in_and_leaves_the_address(site: Site, browser: Browser) -> None:
+    page = browser.opens()
+    page.goto(f"{site.address}/?lang=ko#code={CODE}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("내 이벤트")
+    assert page.url == f"{site.address}/?lang=ko"
+    card = page.get_by_role("link", name="봄맞이")
+    expect(card).to_contain_text("7")
+    expect(page.get_by_text("남의 이벤트")).to_have_count(0)
+    card.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
+    assert page.url == f"{site.address}{EVENT}?lang=ko"
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("내 이벤트")
+    page.get_by_role("button", name="로그아웃").click()
+    expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()
+    page.goto(site.address + EVENT)
+    expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()  # signed out is signed out
+    assert browser.complaints(401) == []
+
+
+def test_the_tiles_show_what_the_api_says_and_the_table_adds_up(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.opens(), EVENT)
+    answer = site.owner.get(ANALYTICS).json()
+    expect(page.locator(".headline")).to_contain_text("지금까지 7명이 참여했어요")
+    assert digits(tile(page, "참여자").locator(".value").text_content()) == answer["summary"]["totalParticipants"] == 7
+    expect(tile(page, "참여자")).to_contain_text("채널 미확인 1명 포함")
+    assert answer["roi"]["currentRoi"] == -45.45
+    expect(tile(page, "투자 수익률 (ROI)")).to_contain_text("45.45% 손실")
+    expect(tile(page, "투자 수익률 (ROI)")).to_contain_text("목표 30%까지 75.45%p")
+    expect(tile(page, "투자와 매출")).to_contain_text("110,000원")
+    expect(tile(page, "참여자당 비용")).to_contain_text("15,714원")  # 15714.29
+    assert digits(tile(page, "손익분기 참여자").locator(".value").text_content()) == 13
+
+    table = page.get_by_role("table").first
+    rows = table.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    parts = [digits(rows.nth(i).locator(".cell-people .num").text_content()) for i in range(3)]
+    assert parts == [4, 2, 1]
+    assert digits(table.locator("tr.total .cell-people .num").text_content()) == sum(parts)
+    assert browser.complaints() == []
+
+
+def test_what_nobody_has_measured_is_no_zero(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.opens(), EVENT)
+    expect(tile(page, "조회수").locator(".value")).to_have_text("–")
+    expect(tile(page, "조회수")).to_contain_text("채널에서 아직 받지 못했어요")
+    row = page.get_by_role("row", name="NaverBlog")
+    expect(row.get_by_role("cell").nth(2)).to_contain_text("–")
+    expect(row.get_by_role("cell").nth(2)).to_contain_text("계획 18,600")  # a plan, and said as one
+    expect(page.locator("tr.total td").nth(2)).to_have_text(re.compile("–$"))
+    page.get_by_role("link", name="이벤트 목록").click()
+    expect(tile(page, "조회수").locator(".value")).to_have_text("–")
+
+
+def test_a_participant_who_is_counted_shows_without_a_reload_and_nothing_goes_blank(
+    site: Site, browser: Browser
+) -> None:
+    page = signed_in(site, browser.opens(), EVENT)
+    expect(page.locator(".live-state")).to_have_text("실시간")
+    expect(page.locator(".plot canvas")).to_be_visible()
+    page.evaluate(
+        """() => {
+            window.stays = true;
+            window.blanks = [];
+            const panels = () => [...document.querySelectorAll(".tile, .chart, .channels")];
+            const count = panels().length;
+            new MutationObserver(() => {
+                if (panels().length !== count) window.blanks.push("a panel went");
+                if (document.querySelector(".skeleton")) window.blanks.push("a skeleton came");
+                for (const panel of panels()) if (!panel.textContent.trim()) window.blanks.push(panel.className);
+                if (!document.querySelector(".plot canvas")) window.blanks.push("the chart went");
+            }).observe(document.body, { childList: true, subtree: true, characterData: true });
+        }"""
+    )
+    for total in (8, 9):
+        site.sends(site.world.registered(f"late {total}", channel="NAVER"))
+        expect(page.locator(".headline")).to_contain_text(f"지금까지 {total}명이 참여했어요")
+        expect(tile(page, "참여자").locator(".value")).to_have_text(f"{total}명")
+        expect(page.locator("tr.total .cell-people .num")).to_have_text(str(total))
+    assert page.evaluate("window.stays && window.blanks") == []
+    assert browser.complaints() == []
+
+
+def test_a_wrong_token_says_so_and_the_right_one_lets_in(site: Site, browser: Browser) -> None:
+    page = browser.opens()
+    page.goto(site.address + EVENT)
+    field = page.get_by_label("접속 토큰", exact=True)
+    for wrong, said in (("", "토큰을 넣어 주세요."), ("not.a.token", "토큰이 맞지 않거나 기간이 지났어요")):
+        field.fill(wrong)
+        page.get_by_role("button", name="로그인").click()
+        expect(page.locator("#token-said")).to_contain_text(said)
+        expect(field).to_be_focused()
+    field.fill(f"  {site.token(OWNER)}\n")
+    page.get_by_role("button", name="로그인").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
+    assert page.evaluate("document.cookie") == ""
+    assert browser.complaints(401) == []
+
+
+def test_a_code_that_does_not_hold_says_so(site: Site, browser: Browser) -> None:
+    page = browser.opens()
+    page.goto(f"{site.address}/#code=guessed")
+    expect(page.get_by_role("alert").first).to_contain_text("일회용 코드")
+    assert page.url == f"{site.address}/"
+
+
+def test_an_event_that_is_not_ours_is_not_there(site: Site, browser: Browser) -> None:
+    page = browser.opens()
+    for path in ("/events/another-merchants", "/events/there-is-none"):
+        signed_in(site, page, path)
+        expect(page.get_by_role("heading", level=1)).to_have_text("이벤트를 찾을 수 없어요")
+        expect(page.get_by_text("남의 이벤트")).to_have_count(0)
+    page.get_by_role("link", name="이벤트 목록으로").click()
+    expect(page.get_by_role("link", name="봄맞이")).to_be_visible()
+    assert browser.complaints(404) == []
+
+
+def test_the_language_changes_and_the_place_stays(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.opens(), f"{EVENT}?view=all&table=1")
+    expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
+    page.get_by_role("link", name="English").click()
+    expect(page.locator(".headline")).to_contain_text("7 people have joined so far.")
+    assert page.url == f"{site.address}{EVENT}?view=all&table=1&lang=en"
+    assert page.evaluate("document.documentElement.lang") == "en"
+    expect(page.locator(".chart-table tbody tr").first).to_be_visible()
+    expect(page.locator("html")).not_to_contain_text("참여자")
+    page.get_by_role("link", name="한국어").click()
+    expect(page.locator(".headline")).to_contain_text("지금까지 7명이")
+    assert browser.complaints() == []
+
+
+def test_the_views_of_the_chart_ask_for_what_they_show(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.opens(), EVENT)
+    for name, view, granularity in (("2시간", "2h", "minute"), ("30일", "30d", "daily"), ("전체", "all", "daily")):
+        with page.expect_response(re.compile(f"/timeline.*granularity={granularity}")) as asked:
+            page.get_by_role("link", name=name, exact=True).click()
+        assert asked.value.status == 200
+        assert f"view={view}" in page.url
+        expect(page.get_by_role("link", name=name, exact=True)).to_have_attribute("aria-current", "true")
+    expect(page.locator(".readout")).to_contain_text("처음부터 지금까지 7명이 참여했어요")
+    assert browser.complaints() == []
+
+
+def test_on_a_phone_nothing_runs_off_the_side(site: Site, browser: Browser) -> None:
+    page = browser.opens(390, 844, has_touch=True, is_mobile=True)
+    page.goto(site.address)
+    expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()
+    fits(page)
+    signed_in(site, page)
+    expect(page.get_by_role("link", name="봄맞이")).to_be_visible()
+    fits(page)
+    for query in ("?view=all&table=1", "?lang=en"):
+        signed_in(site, page, EVENT + query)
+        expect(page.locator(".plot canvas")).to_be_visible()
+        fits(page)
+
+
+def fits(page: Page) -> None:
+    """The page is as wide as the window: on a common phone, and on the narrowest."""
+    for width in (390, 320):
+        page.set_viewport_size({"width": width, "height": 844})
+        # Waited for: the chart follows the window a frame later.
+        page.wait_for_function("width => document.documentElement.scrollWidth === width", arg=width)
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="SKIPPED LOUDLY: no axe-core; run `npm ci` in tools/page")
+def test_everybody_can_use_it_as_far_as_axe_can_tell(site: Site, browser: Browser) -> None:
+    page = browser.opens(390, 844, bypass_csp=True)
+    found = {}
+
+    def look(at: str) -> None:
+        page.add_script_tag(path=AXE)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            told = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+            found[f"{at}, {scheme}"] = [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in told]
+
+    page.goto(site.address)
+    expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()
+    look("sign in")
+    signed_in(site, page)
+    expect(page.get_by_role("link", name="봄맞이")).to_be_visible()
+    look("list")
+    signed_in(site, page, f"{EVENT}?table=1")
+    expect(page.locator(".plot canvas")).to_be_visible()
+    look("event")
+    page.locator("button.info").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    look("event with a definition open")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    signed_in(site, page, f"{EVENT}?lang=en")
+    expect(page.locator(".plot canvas")).to_be_visible()
+    look("event, wide")
+    signed_in(site, page, "/events/there-is-none")
+    expect(page.get_by_role("heading", level=1)).to_have_text("이벤트를 찾을 수 없어요")
+    look("nothing")
+    assert found == {at: [] for at in found}

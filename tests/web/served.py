@@ -1,0 +1,200 @@
+"""The real service behind a real socket: its event loop in a thread, the database and Valkey of the test's world."""
+
+import asyncio
+import concurrent.futures
+import gc
+import json
+import secrets
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from datetime import datetime
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+import redis
+import uvicorn
+from world import OWNER, World
+
+from hannun.domain.batch import Received
+from hannun.settings import Settings
+from hannun.web.app import application
+from hannun.web.auth import issue
+from hannun.web.services import Services
+from hannun.wiring import open_serving
+
+SECRET = secrets.token_urlsafe(48)
+STRANGER = "0d1e8a52-0000-4000-8000-00000000000b"
+T = TypeVar("T")
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # making one for each client takes longer than asking
+
+
+class Site:
+    """The service, asked over HTTP. `services` is what stands behind it, for what HTTP does not tell."""
+
+    def __init__(self, world: World, **settings: Any) -> None:
+        self.world = world
+        self._settings = Settings(
+            **{
+                "DATABASE_URL": world.url,
+                "REDIS_HOST": world.redis.host,
+                "REDIS_PORT": world.redis.port,
+                "REDIS_PASSWORD": world.redis.password,
+                "jwt_secret": SECRET,
+                "pool_size_kept": 1,
+                "pool_wait_s": 5.0,
+                "requests_a_minute": 100_000,
+                **settings,
+            }
+        )
+        self._loop = asyncio.new_event_loop()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        ready: concurrent.futures.Future[Services] = concurrent.futures.Future()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._serve(listener, ready)])
+        self._thread.start()
+        try:
+            self.services = ready.result(30)
+        except BaseException:
+            self._thread.join()
+            self._loop.close()
+            listener.close()
+            raise
+        self._redis = redis.Redis(
+            host=self.world.redis.host, port=self.world.redis.port, password=self.world.redis.password
+        )
+        self._stack.callback(self._redis.close)
+        self.world.wait_for("the service to listen to announcements", self._listens)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.close()
+        self._loop.call_soon_threadsafe(setattr, self._server, "should_exit", True)
+        self._thread.join()
+        self._loop.close()
+        gc.unfreeze()  # the service freezes what lives as long as it; here that is a test
+
+    async def _serve(self, listener: socket.socket, ready: concurrent.futures.Future[Services]) -> None:
+        async with AsyncExitStack() as stack:
+            try:
+                services = await stack.enter_async_context(open_serving(self._settings))
+                config = uvicorn.Config(
+                    application(services),
+                    loop="none",
+                    http="httptools",
+                    lifespan="off",
+                    access_log=False,
+                    log_config=None,
+                    server_header=False,
+                    timeout_graceful_shutdown=1,
+                )
+                self._server = uvicorn.Server(config)
+            except BaseException as error:
+                ready.set_exception(error)
+                return
+            live = asyncio.create_task(services.live.run())
+            ready.set_result(services)
+            await self._server.serve(sockets=[listener])
+            live.cancel()
+            with suppress(asyncio.CancelledError):
+                await live
+
+    def _listens(self) -> bool:
+        return bool(self._redis.pubsub_numsub("hannun:changed")[0][1])
+
+    # -- who asks
+
+    @cached_property
+    def owner(self) -> httpx2.Client:
+        return self.signed_in(OWNER)
+
+    @cached_property
+    def stranger(self) -> httpx2.Client:
+        return self.signed_in(STRANGER)
+
+    @cached_property
+    def admin(self) -> httpx2.Client:
+        return self.signed_in("the-operator", "ADMIN")
+
+    @cached_property
+    def service(self) -> httpx2.Client:
+        return self.signed_in("the-platform", "SERVICE")
+
+    @cached_property
+    def nobody(self) -> httpx2.Client:
+        return self._client({})
+
+    # -- verbs
+
+    def token(self, user: str, *roles: str, lasts_s: float = 3600) -> str:
+        return token_for(user, *roles, lasts_s=lasts_s)
+
+    def with_token(self, token: str) -> httpx2.Client:
+        """A client that asks with this token."""
+        return self._client({"Authorization": f"Bearer {token}"})
+
+    def _client(self, headers: dict[str, str]) -> httpx2.Client:
+        client = httpx2.Client(base_url=self.address, headers=headers, timeout=20, verify=NO_TLS, trust_env=False)
+        return self._stack.enter_context(client)
+
+    def signed_in(self, user: str, *roles: str) -> httpx2.Client:
+        return self.with_token(self.token(user, *roles))
+
+    def sends(self, *messages: Received) -> Any:
+        """POST messages as a JSON array; the answer's JSON."""
+        answer = self.service.post("/api/v1/messages", json=[wire(message) for message in messages])
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def at(self, moment: str) -> None:
+        """From here on it is this moment, as far as answers depend on it."""
+        self.services.reports._now = lambda: datetime.fromisoformat(moment)
+
+    def inside(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run something in the service's own event loop."""
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(20)
+
+    # -- values
+
+    @property
+    def watching(self) -> int:
+        async def count() -> int:
+            return self.services.live.watching
+
+        return self.inside(count)
+
+    @property
+    def redis(self) -> redis.Redis:
+        """A plain client, as any other team would use."""
+        return self._redis
+
+
+def token_for(user: str, *roles: str, lasts_s: float = 3600) -> str:
+    """A merchant's token, or one with these roles."""
+    return issue(SECRET, user, list(roles) or ["MERCHANT"], lasts_s)
+
+
+def wire(message: Received) -> dict[str, Any]:
+    """The message as it is sent over HTTP."""
+    return {"type": message.kind, **json.loads(message.raw)}
+
+
+@contextmanager
+def opened(world: World, **settings: Any) -> Iterator[Site]:
+    """A site of this world, over an empty cache."""
+    address = world.redis
+    with redis.Redis(host=address.host, port=address.port, password=address.password) as client:
+        client.flushall()
+    thresholds = gc.get_threshold()
+    try:
+        with Site(world, **settings) as site:
+            yield site
+    finally:
+        gc.set_threshold(*thresholds)

@@ -1,0 +1,731 @@
+"""The API as a client sees it: shapes, numbers, who may see what, refusals."""
+
+import base64
+import hashlib
+import hmac
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import jwt
+import pytest
+from served import SECRET, STRANGER, Site
+from world import OWNER, SPRING, World
+
+OTHER = "5b0c2f64-0000-4000-8000-000000000002"
+PLAN = {"totalInvestment": 100_000, "expectedRevenue": "250000.50", "targetRoi": 30, "baselineRevenue": 80_000}
+ANALYTICS = f"/api/v1/events/{SPRING}/analytics"
+TIMELINE = f"{ANALYTICS}/timeline"
+MINE = f"/api/v1/users/{OWNER}/analytics"
+
+SUMMARY = {
+    "totalParticipants", "unattributedParticipants", "totalViews", "totalReach", "totalClicks", "totalConversions",
+    "clickThroughRate", "engagementRate", "participationRate", "conversionRate", "socialInteractions", "previous",
+    "delta",
+}  # fmt: skip
+CHANNEL = {
+    "channelName", "channelType", "state", "measuredAt", "participants", "views", "impressions", "clicks",
+    "conversions", "clickThroughRate", "engagementRate", "participationRate", "conversionRate", "distributionCost",
+    "costPerParticipant", "costPerView", "costPerConversion",
+}  # fmt: skip
+ROI = {
+    "currentRoi", "targetRoi", "estimatedRoi", "salesGrowthRate", "investment", "revenue", "costPerParticipant",
+    "costPerView", "costPerConversion", "breakEvenParticipants",
+}  # fmt: skip
+DASHBOARD = {
+    "eventId", "eventTitle", "status", "period", "summary", "channelPerformance", "roi", "provenance", "lastUpdatedAt",
+}  # fmt: skip
+POINT = {"timestamp", "participants", "views", "engagement", "conversions", "cumulativeParticipants", "complete"}
+KINDS = {"measured", "planned", "estimated", "stale", "unknown"}
+
+
+def spring(world: World) -> None:
+    """An event with seven participants: three by NaverBlog, two by WooriTV, one by RingoBiz, one by nobody knows."""
+    world.counts(
+        world.created(**PLAN),
+        world.distributed(channelName="NAVER", distributionCost=3_000, expectedViews=500),
+        world.distributed(channelName="우리동네TV", distributionCost=7_000),
+        world.distributed(channelName="RingoBiz", distributionCost=900),
+        *(world.registered(f"n{i}", channel="NAVER", at="2026-11-20T10:00:30+09:00") for i in range(3)),
+        *(world.registered(f"w{i}", channel="WooriTV", at="2026-11-21T23:59:59+09:00") for i in range(2)),
+        world.registered("r1", channel="링고비즈", at="2026-11-22T00:00:00+09:00"),
+        world.registered("x1", at="2026-11-22T01:02:03+09:00"),
+        world.sold(120_000),
+        world.sold("30000.25"),
+    )
+
+
+def measured(world: World) -> None:
+    """What the channels of `spring` told."""
+    for name, counts in {
+        "NaverBlog": "impressions=1000, views=400, clicks=70, conversions=9, likes=5, comments=3, shares=2",
+        "WooriTV": "impressions=3000, views=2500, clicks=11, conversions=2",
+        "RingoBiz": "total_calls=30, completed_calls=20, conversions=20",
+    }.items():
+        world.rows(f"UPDATE channel_stats SET {counts} WHERE channel_name = %s", name)
+
+
+# -- the dashboard
+
+
+def test_the_dashboard_has_every_name_of_the_contract(site: Site) -> None:
+    spring(site.world)
+    answer = site.owner.get(ANALYTICS).json()
+    assert set(answer) >= DASHBOARD
+    assert set(answer["period"]) == {"startDate", "endDate", "tz"}
+    assert set(answer["summary"]) == SUMMARY
+    assert set(answer["summary"]["socialInteractions"]) == {"likes", "comments", "shares"}
+    assert all(set(channel) >= CHANNEL for channel in answer["channelPerformance"])
+    assert set(answer["roi"]) == ROI
+    assert set(answer["roi"]["investment"]) == {"total", "planned", "channels"}
+    assert set(answer["roi"]["revenue"]) == {"total", "recorded", "expected", "assumedShare"}
+    assert {origin["kind"] for origin in answer["provenance"].values()} <= KINDS
+    assert all(set(origin) == {"kind", "asOf"} for origin in answer["provenance"].values())
+
+
+def test_the_dashboard_says_what_happened(site: Site) -> None:
+    spring(site.world)
+    measured(site.world)
+    answer = site.owner.get(ANALYTICS).json()
+    assert (answer["eventId"], answer["eventTitle"], answer["status"]) == (SPRING, "봄맞이", "ACTIVE")
+    assert answer["summary"] == {
+        "totalParticipants": 7,
+        "unattributedParticipants": 1,
+        "totalViews": 2_900,
+        "totalReach": 4_000,
+        "totalClicks": 81,
+        "totalConversions": 31,
+        "clickThroughRate": 2.02,  # 81 / 4000 = 2.025: half even
+        "engagementRate": 2.28,  # (10 + 81) / 4000 = 2.275: half even
+        "participationRate": 0.24,  # 7 / 2900
+        "conversionRate": 13.58,  # (9 + 2) / (70 + 11): calls have no clicks
+        "socialInteractions": {"likes": 5, "comments": 3, "shares": 2},
+        "previous": None,
+        "delta": None,
+    }
+    channels = {channel["channelName"]: channel for channel in answer["channelPerformance"]}
+    assert {name: channel["participants"] for name, channel in channels.items()} == {
+        "NaverBlog": 3,
+        "WooriTV": 2,
+        "RingoBiz": 1,
+    }
+    assert (
+        channels["NaverBlog"]
+        | {
+            "channelType": "SNS",
+            "views": 400,
+            "impressions": 1_000,
+            "clicks": 70,
+            "conversions": 9,
+            "clickThroughRate": 7,
+            "engagementRate": 8,
+            "participationRate": 0.75,
+            "conversionRate": 12.86,
+            "distributionCost": 3_000,
+            "costPerParticipant": 1_000,
+            "costPerView": 7.5,
+            "costPerConversion": 333.33,
+        }
+        == channels["NaverBlog"]
+    )
+    assert channels["RingoBiz"]["channelType"] == "VOICE"
+    assert channels["RingoBiz"]["conversionRate"] == 66.67  # completed calls / calls
+    assert channels["RingoBiz"]["clickThroughRate"] is None
+    assert answer["roi"] == {
+        "currentRoi": 35.26,  # (150000.25 - 110900) / 110900
+        "targetRoi": 30,
+        "estimatedRoi": 125.43,
+        "salesGrowthRate": 87.5,
+        "investment": {"total": 110_900, "planned": 100_000, "channels": 10_900},
+        "revenue": {"total": 150_000.25, "recorded": 150_000.25, "expected": 250_000.5, "assumedShare": 0},
+        "costPerParticipant": 15_842.86,
+        "costPerView": 38.24,
+        "costPerConversion": 3_577.42,
+        "breakEvenParticipants": 6,
+    }
+
+
+def test_what_nobody_has_measured_or_spent_has_no_rate(site: Site) -> None:
+    site.world.counts(site.world.created(), site.world.registered("p1", channel="NAVER"))
+    answer = site.owner.get(ANALYTICS).json()
+    rates = ("clickThroughRate", "engagementRate", "participationRate", "conversionRate")
+    assert [answer["summary"][rate] for rate in rates] == [None] * 4
+    (channel,) = answer["channelPerformance"]
+    assert [channel[rate] for rate in (*rates, "costPerView", "costPerConversion")] == [None] * 6
+    roi = answer["roi"]
+    assert [roi[name] for name in ("currentRoi", "estimatedRoi", "salesGrowthRate", "costPerView")] == [None] * 4
+    assert roi["breakEvenParticipants"] is None
+    assert roi["revenue"]["recorded"] is None
+    assert answer["provenance"]["summary.totalViews"]["kind"] == "unknown"
+
+
+def test_the_parts_add_up_in_every_answer_while_messages_are_counted(site: Site) -> None:
+    world = site.world
+    world.counts(world.created())
+
+    def send() -> None:
+        for batch in range(25):
+            channels = itertools.cycle(["NAVER", "WooriTV", None, "Unheard of"])
+            world.counts(
+                *(
+                    world.registered(f"{batch}-{i}", at=f"2026-11-2{i % 3}T10:0{i}:00+09:00", channel=next(channels))
+                    for i in range(8)
+                )
+            )
+
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send)
+        seen, last = 0, False
+        while not last:
+            last = sending.done()
+            answer = site.owner.get(ANALYTICS).json()
+            by_channel = sum(channel["participants"] for channel in answer["channelPerformance"])
+            total = answer["summary"]["totalParticipants"]
+            assert by_channel + answer["summary"]["unattributedParticipants"] == total
+            timeline = site.owner.get(TIMELINE, params={"granularity": "daily"}).json()
+            points = timeline["dataPoints"]
+            assert sum(point["participants"] for point in points) == timeline["totals"]["participants"]
+            assert points[-1]["cumulativeParticipants"] == timeline["totals"]["participants"] >= total >= seen
+            seen = total
+        sending.result()
+    assert total == timeline["totals"]["participants"] == 200
+
+
+# -- live, cached, unchanged
+
+
+def test_the_same_data_has_the_same_etag_and_bytes_live_and_cached(site: Site) -> None:
+    spring(site.world)
+    for path in (ANALYTICS, f"{TIMELINE}?granularity=weekly", MINE):
+        live, cached = site.owner.get(path), site.owner.get(path)
+        assert [live.headers["x-data-source"], cached.headers["x-data-source"]] == ["live", "cache"]
+        assert live.headers["etag"] == cached.headers["etag"]
+        assert live.content == cached.content
+        assert live.headers["cache-control"] == "private, no-cache"
+        assert "Authorization" in live.headers["vary"]
+
+
+def test_refresh_asks_the_database_and_keeps_what_it_found(site: Site) -> None:
+    spring(site.world)
+    site.owner.get(ANALYTICS)
+    measured(site.world)  # behind the service's back: only a refresh can know
+    assert site.owner.get(ANALYTICS).json()["summary"]["totalViews"] == 0
+    fresh = site.owner.get(ANALYTICS, params={"refresh": "true"})
+    assert fresh.headers["x-data-source"] == "live"
+    assert fresh.json()["summary"]["totalViews"] == 2_900
+    after = site.owner.get(ANALYTICS)
+    assert (after.headers["x-data-source"], after.content) == ("cache", fresh.content)
+
+
+def test_an_answer_that_is_known_is_not_sent_again(site: Site) -> None:
+    spring(site.world)
+    etag = site.owner.get(ANALYTICS).headers["etag"]
+    for known in (etag, f'"nothing", {etag}', f"W/{etag}", "*"):
+        answer = site.owner.get(ANALYTICS, headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+    assert site.owner.get(ANALYTICS, headers={"If-None-Match": '"another"'}).status_code == 200
+    site.sends(site.world.registered("one more"))
+    changed = site.owner.get(ANALYTICS, headers={"If-None-Match": etag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != etag
+    assert changed.json()["summary"]["totalParticipants"] == 8
+
+
+# -- who may see what
+
+
+def test_another_merchants_event_looks_like_one_that_does_not_exist(site: Site) -> None:
+    spring(site.world)
+    site.world.counts(site.world.registered("early", OTHER))  # participants of an event that was not created yet
+    site.owner.get(ANALYTICS)  # so that it is in the cache, too
+    for path in ("analytics", "analytics/timeline", "analytics/timeline?granularity=daily&tz=UTC", "live"):
+        refused = [
+            site.stranger.get(f"/api/v1/events/{SPRING}/{path}"),
+            site.stranger.get(f"/api/v1/events/{OTHER}/{path}"),
+            site.stranger.get(f"/api/v1/events/there-is-none/{path}"),
+        ]
+        told = []
+        for answer, event in zip(refused, (SPRING, OTHER, "there-is-none"), strict=True):
+            body = answer.json()
+            assert body.pop("instance") == f"/api/v1/events/{event}/{path.partition('?')[0]}"
+            headers = {name: value for name, value in answer.headers.items() if name not in ("date", "content-length")}
+            told.append((answer.status_code, body, headers))
+        assert told[0] == told[1] == told[2]
+        assert told[0][0] == 404
+        assert "etag" not in told[0][2]
+
+
+def test_an_event_is_there_as_soon_as_it_is_created(site: Site) -> None:
+    site.sends(site.world.registered("early"))
+    assert site.owner.get(ANALYTICS).status_code == 404
+    assert site.admin.get(ANALYTICS).status_code == 404
+    site.sends(site.world.created())
+    assert site.owner.get(ANALYTICS).json()["summary"]["totalParticipants"] == 1
+
+
+def test_a_merchant_sees_their_own_and_an_admin_sees_all(site: Site) -> None:
+    spring(site.world)
+    for path in (ANALYTICS, TIMELINE, MINE):
+        assert site.owner.get(path).status_code == site.admin.get(path).status_code == 200
+        assert site.stranger.get(path).status_code == site.service.get(path).status_code == 404
+
+
+def test_a_merchant_without_events_has_an_answer(site: Site) -> None:
+    answer = site.stranger.get(f"/api/v1/users/{STRANGER}/analytics")
+    assert answer.status_code == 200
+    assert answer.json()["totalEvents"] == 0
+    assert answer.json()["events"] == []
+    assert answer.json()["summary"]["totalParticipants"] == 0
+    assert answer.json()["nextCursor"] is None
+
+
+def signed(header: dict[str, Any], claims: dict[str, Any], key: bytes = SECRET.encode()) -> str:
+    """A token put together by hand, signed by HMAC-SHA256 whatever its header says."""
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims)]
+    signature = hmac.digest(key, b".".join(parts), hashlib.sha256)
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+def test_a_token_that_does_not_hold_is_refused(site: Site) -> None:
+    spring(site.world)
+    good = {"sub": OWNER, "roles": ["MERCHANT"], "exp": 4_102_444_800}
+    hs256 = {"alg": "HS256", "typ": "JWT"}
+    assert site.with_token(signed(hs256, good)).get(ANALYTICS).status_code == 200
+    unsigned = signed({"alg": "none"}, good).rpartition(".")[0]
+    refused = {
+        "expired": site.token(OWNER, lasts_s=-10),
+        "another secret": signed(hs256, good, b"another secret of thirty-two letters"),
+        "algorithm none": unsigned + ".",
+        "algorithm NONE, signed": signed({"alg": "NONE"}, good),
+        "HS512": jwt.encode(good, SECRET * 2, algorithm="HS512"),
+        "HS512 by the same secret": jwt.encode(good, SECRET, algorithm="HS512"),
+        "says RS256, is HMAC": signed({"alg": "RS256"}, good),
+        "a key of its own": signed({**hs256, "jwk": {"kty": "oct", "k": "c2VjcmV0"}}, good, b"secret"),
+        "no exp": signed(hs256, {"sub": OWNER, "roles": []}),
+        "exp is no number": signed(hs256, {**good, "exp": "tomorrow"}),
+        "no sub": signed(hs256, {"roles": [], "exp": good["exp"]}),
+        "sub is no text": signed(hs256, {**good, "sub": 7}),
+        "sub is empty": signed(hs256, {**good, "sub": ""}),
+        "not yet": signed(hs256, {**good, "nbf": good["exp"]}),
+        "roles are no list": signed(hs256, {**good, "roles": "ADMIN"}),
+        "roles are an object": signed(hs256, {**good, "roles": {"ADMIN": True}}),
+        "two parts": unsigned,
+        "no token at all": "admin",
+    }
+    for what, token in refused.items():
+        answer = site.with_token(token).get(ANALYTICS)
+        assert answer.status_code == 401, what
+        assert answer.json()["code"] == "unauthenticated", what
+        assert answer.headers["www-authenticate"] == "Bearer", what
+    for header in ({}, {"Authorization": "Bearer"}, {"Authorization": "Basic YTpi"}):
+        assert site.nobody.get(ANALYTICS, headers=header).status_code == 401
+
+
+def test_a_role_that_we_do_not_know_gives_no_right(site: Site) -> None:
+    spring(site.world)
+    assert site.signed_in(STRANGER, "admin", "SUPERUSER").get(ANALYTICS).status_code == 404
+
+
+def test_a_token_is_remembered_only_until_it_expires(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    spring(site.world)
+    client = site.signed_in(OWNER)
+    assert client.get(ANALYTICS).status_code == 200
+    monkeypatch.setattr("hannun.web.auth.time", type("Clock", (), {"time": staticmethod(lambda: 4_102_444_800.0)}))
+    assert client.get(ANALYTICS).status_code == 401
+
+
+def test_sending_needs_the_role_and_a_token_of_ones_own(site: Site) -> None:
+    body = {"type": "event-status-changed"}
+    for client in (site.owner, site.admin):
+        refused = client.post("/api/v1/messages", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    site.nobody.cookies.set("hannun_session", site.token("the-platform", "SERVICE"))
+    assert site.nobody.post("/api/v1/messages", json=body).status_code == 403
+    site.nobody.cookies.clear()
+    assert site.nobody.post("/api/v1/messages", json=body).status_code == 401
+    assert site.service.post("/api/v1/messages", json=body).status_code == 200
+
+
+def test_the_page_signs_in_by_a_cookie_that_no_script_can_read(site: Site) -> None:
+    spring(site.world)
+    answer = site.nobody.post("/api/v1/session", json={"token": site.token(OWNER)})
+    assert answer.status_code == 204
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=strict" in cookie and "path=/" in cookie
+    assert site.nobody.get("/api/v1/session").json()["userId"] == OWNER
+    assert site.nobody.get(ANALYTICS).status_code == 200
+    assert site.nobody.delete("/api/v1/session").status_code == 204
+    assert site.nobody.get(ANALYTICS).status_code == 401
+    for bad, status in ((b"{", 400), (b"[]", 400), (b"{}", 401), (b'{"code": "guessed"}', 401), (b"\xff", 400)):
+        assert site.nobody.post("/api/v1/session", content=bad).status_code == status
+    too_much = site.nobody.post("/api/v1/session", content=b" " * 100_000)
+    assert too_much.status_code == 413
+
+
+def test_a_caller_who_asks_too_often_is_told_when_to_come_back(site_with: Callable[..., Site]) -> None:
+    site = site_with(requests_a_minute=2)
+    site.services.limit._clock = lambda: 0.0
+    spring(site.world)
+    answers = [site.owner.get(ANALYTICS) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].headers["retry-after"] == "30"
+    assert answers[2].json()["code"] == "too-many-requests"
+    assert site.admin.get(ANALYTICS).status_code == 200  # each for themselves
+    site.services.limit._clock = lambda: 30.0
+    assert [site.owner.get(ANALYTICS).status_code for _ in range(2)] == [200, 429]
+
+
+# -- refusals
+
+
+def test_a_refusal_is_a_problem_in_the_readers_language_with_a_stable_code(site: Site) -> None:
+    said = {}
+    for wanted, language in (("ko-KR,ko;q=0.9,en;q=0.1", "ko"), ("en-US", "en"), ("fr", "en"), ("", "en")):
+        answer = site.owner.get(ANALYTICS, headers={"Accept-Language": wanted})
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["content-language"] == language
+        assert "Accept-Language" in answer.headers["vary"]
+        body = answer.json()
+        assert (body["status"], body["code"], body["instance"]) == (404, "not-found", ANALYTICS)
+        assert body["type"] == "urn:hannun:problem:not-found"
+        said.setdefault(language, set()).add(body["title"])
+    assert said == {"ko": {"찾을 수 없습니다"}, "en": {"There is nothing here that you may see"}}
+
+
+BAD = [
+    (f"{TIMELINE}?granularity=fortnightly", "bad-parameter", "granularity"),
+    (f"{TIMELINE}?tz=Mars/Olympus", "unknown-zone", "tz"),
+    (f"{TIMELINE}?tz=", "unknown-zone", "tz"),
+    (f"{TIMELINE}?tz=Asia", "unknown-zone", "tz"),
+    (f"{TIMELINE}?tz=../../etc/passwd", "unknown-zone", "tz"),
+    (f"{TIMELINE}?tz=%00", "unknown-zone", "tz"),
+    (f"{TIMELINE}?tz=localtime", "unknown-zone", "tz"),
+    (f"{TIMELINE}?tz=Factory", "unknown-zone", "tz"),
+    (f"{TIMELINE}?tz=posixrules", "unknown-zone", "tz"),
+    (f"{TIMELINE}?startDate=yesterday", "bad-date", "startDate"),
+    (f"{TIMELINE}?startDate=2026-02-30", "bad-date", "startDate"),
+    (f"{TIMELINE}?startDate=0001-01-01&granularity=monthly&tz=America/New_York", "bad-date", "startDate"),
+    (f"{TIMELINE}?startDate=9998-01-02&endDate=9999-12-31T23:59Z&granularity=monthly", "bad-date", "startDate"),
+    (f"{TIMELINE}?endDate=2026-11-01T10:00:00", "no-offset", "endDate"),
+    (f"{TIMELINE}?startDate=2026-11-02&endDate=2026-11-02", "empty-range", "startDate"),
+    (f"{TIMELINE}?startDate=2026-11-03&endDate=2026-11-02", "empty-range", "startDate"),
+    (f"{TIMELINE}?refresh=perhaps", "bad-parameter", "refresh"),
+    (f"{ANALYTICS}?startDate=2026-11-01", "range-not-served", "startDate"),
+    (f"{ANALYTICS}?endDate=2026-11-01", "range-not-served", "endDate"),
+    (f"{ANALYTICS}?tz=UTC", "range-not-served", "tz"),
+    (f"{MINE}?startDate=2026-11-01", "range-not-served", "startDate"),
+    (f"{MINE}?limit=0", "bad-parameter", "limit"),
+    (f"{MINE}?limit=201", "bad-parameter", "limit"),
+    (f"{MINE}?status=OPEN", "bad-parameter", "status"),
+    (f"{MINE}?cursor=%F0%9F%98%80", "bad-cursor", "cursor"),
+    (f"{MINE}?cursor=bm90aGluZw", "bad-cursor", "cursor"),
+    (f"{MINE}?cursor=MjAyNi0wMS0wMVQwMDowMDowMC85OTk5OTk5OTk5OTk5OTk5OTk5OTk5", "bad-cursor", "cursor"),
+    (f"/api/v1/events/{'e' * 37}/analytics", "bad-parameter", "event_id"),
+    ("/api/v1/events/%00/analytics", "bad-parameter", "event_id"),
+    ("/api/v1/users/%00/analytics", "bad-parameter", "user_id"),
+]
+
+
+def test_a_bad_parameter_is_named(site: Site) -> None:
+    spring(site.world)
+    for path, code, field in BAD:
+        answer = site.admin.get(path)
+        assert answer.status_code == 400, (path, answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert (answer.json()["code"], answer.json()["field"]) == (code, field), path
+
+
+def test_every_zone_that_is_taken_is_answered(site: Site) -> None:
+    spring(site.world)
+    known = {row.name for row in site.world.rows("SELECT name FROM pg_timezone_names")}
+    from hannun.web.api import _zones
+
+    assert _zones() - known == set()
+
+
+def test_what_is_nowhere_is_a_problem_too(site: Site) -> None:
+    for path in ("/nowhere", "/api/v1/nowhere", "/static/nowhere.js", "/static/../app.py", f"{ANALYTICS}/roi"):
+        answer = site.owner.get(path)
+        assert answer.status_code == 404, path
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == "no-such-path"
+    for method, path in (("POST", ANALYTICS), ("DELETE", "/api/v1/messages"), ("PUT", "/api/v1/session")):
+        answer = site.owner.request(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (405, "method-not-allowed")
+        assert answer.headers["allow"]
+
+
+def test_an_error_that_nobody_foresaw_says_nothing_of_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    spring(site.world)
+    logged: list[dict[str, Any]] = []
+    monkeypatch.setattr("hannun.web.app.log", SimpleNamespace(error=lambda _, **told: logged.append(told)))
+    site.world.rows("ALTER TABLE hannun.events RENAME COLUMN unattributed TO a_secret")
+    answer = site.owner.get(ANALYTICS)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "unattributed" not in answer.text and "detail" not in answer.json()
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert [told["error"] for told in logged] == ["UndefinedColumn"]
+
+
+def test_every_answer_carries_what_protects_the_reader(site: Site) -> None:
+    for path in ("/", f"/events/{SPRING}", "/static/app.js", ANALYTICS, "/health/live", "/nowhere"):
+        headers = site.nobody.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
+        policy = headers["content-security-policy"]
+        assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy
+        assert "script-src" not in policy and "server" not in headers
+
+
+def test_what_operators_and_builders_look_at_is_there(site: Site) -> None:
+    contract = site.nobody.get("/openapi.json").json()
+    assert contract["openapi"].startswith("3.1")
+    assert {
+        "/api/v1/events/{event_id}/analytics",
+        "/api/v1/events/{event_id}/analytics/timeline",
+        "/api/v1/users/{user_id}/analytics",
+        "/api/v1/messages",
+        "/api/v1/events/{event_id}/live",
+        "/api/v1/users/{user_id}/live",
+    } <= set(contract["paths"])
+    assert site.nobody.get("/docs").status_code == 200
+    assert site.nobody.get("/health/live").json() == {"status": "live"}
+    ready = site.nobody.get("/health/ready")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+    site.owner.get(ANALYTICS)
+    told = site.nobody.get("/metrics").text
+    assert 'hannun_requests_total{route="/api/v1/events/{event_id}/analytics",status="404"}' in told
+    assert SPRING not in told
+
+
+# -- the timeline
+
+
+def points(answer: Any) -> list[tuple[str, int, int]]:
+    """(start, participants, cumulative) of each bucket."""
+    return [
+        (point["timestamp"], point["participants"], point["cumulativeParticipants"])
+        for point in answer.json()["dataPoints"]
+    ]
+
+
+def test_the_timeline_has_every_name_of_the_contract(site: Site) -> None:
+    spring(site.world)
+    answer = site.owner.get(TIMELINE, params={"granularity": "daily"}).json()
+    assert set(answer) >= {"eventId", "granularity", "tz", "period", "dataPoints", "trend", "totals"}
+    assert all(set(point) == POINT for point in answer["dataPoints"])
+    assert set(answer["trend"]) == {"direction", "slope", "slopeError", "peakHours", "peakWeekdays"}
+    assert answer["trend"]["direction"] in {"up", "down", "flat", "early"}
+
+
+def test_buckets_begin_where_the_zone_says(site: Site) -> None:
+    spring(site.world)
+    site.at("2026-11-22T09:30:30+09:00")
+    expected = {
+        "daily": [
+            ("2026-11-20T00:00:00+09:00", 3, 3),
+            ("2026-11-21T00:00:00+09:00", 2, 5),
+            ("2026-11-22T00:00:00+09:00", 2, 7),
+        ],
+        "weekly": [("2026-11-16T00:00:00+09:00", 7, 7)],
+        "monthly": [("2026-11-01T00:00:00+09:00", 7, 7)],
+    }
+    for granularity, buckets in expected.items():
+        answer = site.owner.get(TIMELINE, params={"granularity": granularity})
+        assert points(answer) == buckets
+        assert [point["complete"] for point in answer.json()["dataPoints"]][-1] is False
+    assert points(site.owner.get(TIMELINE, params={"granularity": "daily", "tz": "UTC"})) == [
+        ("2026-11-20T00:00:00+00:00", 3, 3),
+        ("2026-11-21T00:00:00+00:00", 4, 7),
+        ("2026-11-22T00:00:00+00:00", 0, 7),
+    ]
+
+
+def test_hours_and_minutes_that_were_quiet_are_there_with_zeros(site: Site) -> None:
+    spring(site.world)
+    site.at("2026-11-22T02:10:30+09:00")
+    hours = site.owner.get(TIMELINE, params={"granularity": "hourly"})
+    assert len(points(hours)) == 41
+    assert points(hours)[0] == ("2026-11-20T10:00:00+09:00", 3, 3)
+    assert points(hours)[1] == ("2026-11-20T11:00:00+09:00", 0, 3)
+    assert points(hours)[-2:] == [("2026-11-22T01:00:00+09:00", 1, 7), ("2026-11-22T02:00:00+09:00", 0, 7)]
+    minutes = site.owner.get(TIMELINE, params={"granularity": "minute"})
+    assert len(points(minutes)) == 40 * 60 + 11
+    assert sum(participants for _, participants, _ in points(minutes)) == 7
+
+
+def test_a_bucket_is_complete_when_it_lies_in_the_past_and_in_the_range(site: Site) -> None:
+    spring(site.world)
+    site.at("2026-11-22T02:00:00+09:00")
+    asked = {"granularity": "hourly", "startDate": "2026-11-21T23:30:00+09:00"}
+    told = site.owner.get(TIMELINE, params=asked).json()["dataPoints"]
+    assert [(point["timestamp"][11:16], point["complete"]) for point in told] == [
+        ("23:00", False),
+        ("00:00", True),
+        ("01:00", True),
+        ("02:00", False),
+    ]
+    told = site.owner.get(TIMELINE, params=asked | {"endDate": "2026-11-22T00:59:59+09:00"}).json()["dataPoints"]
+    assert [point["complete"] for point in told] == [False, False]
+
+
+def test_ranges_are_half_open_and_know_what_came_before(site: Site) -> None:
+    spring(site.world)
+    site.at("2026-11-23T12:00:00+09:00")
+
+    def asked(start: str, end: str) -> list[tuple[str, int, int]]:
+        return points(site.owner.get(TIMELINE, params={"granularity": "daily", "startDate": start, "endDate": end}))
+
+    assert asked("2026-11-21", "2026-11-22") == [("2026-11-21T00:00:00+09:00", 2, 5)]
+    assert asked("2026-11-21T23:59:00+09:00", "2026-11-21T15:00:00Z") == [("2026-11-21T00:00:00+09:00", 2, 5)]
+    assert asked("2026-11-21T23:59:59+09:00", "2026-11-22T00:00:59+09:00") == [("2026-11-21T00:00:00+09:00", 2, 5)]
+    assert asked("2026-11-22T00:00:00+09:00", "2026-11-22T00:01:00+09:00") == [("2026-11-22T00:00:00+09:00", 1, 6)]
+    assert asked("2026-11-01", "2026-11-03")[-1] == ("2026-11-02T00:00:00+09:00", 0, 0)
+    assert asked("2026-11-22T00:00:00 09:00", "2026-11-23")[-1][1:] == (2, 7)  # a + in an address is a space
+
+
+def test_without_a_granularity_short_spans_are_hourly_and_long_ones_daily(site: Site) -> None:
+    spring(site.world)
+    site.at("2026-11-23T12:00:00+09:00")
+    asked = {"startDate": "2026-11-10", "endDate": "2026-11-17"}
+    assert site.owner.get(TIMELINE, params=asked).json()["granularity"] == "hourly"
+    assert site.owner.get(TIMELINE, params=asked | {"endDate": "2026-11-18"}).json()["granularity"] == "daily"
+    assert site.owner.get(TIMELINE).json()["granularity"] == "hourly"
+    site.at("2026-11-28T12:00:00+09:00")
+    assert site.owner.get(TIMELINE).json()["granularity"] == "daily"
+
+
+def around(world: World, zone: str, day: str, every: timedelta, event: str = SPRING) -> list[datetime]:
+    """A participant registered at every step of three days around a day of a zone."""
+    start = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)) - timedelta(days=1)
+    utc = start.astimezone(UTC)
+    moments = [utc + every * step for step in range(int(timedelta(days=3) / every))]
+    messages = [world.registered(f"p{i}", event, at=moment.isoformat()) for i, moment in enumerate(moments)]
+    world.counts(world.created(event), *messages)
+    return moments
+
+
+def nobody_is_lost(site: Site, zone: str, day: str, granularities: Sequence[str]) -> None:
+    """Each participant stands in one bucket, and on the day on which they came."""
+    site.at("2026-11-23T12:00:00+09:00")
+    event = f"{day}-{zone}".replace("/", "-")
+    moments = around(site.world, zone, day, timedelta(minutes=15), event)
+    asked = {
+        "tz": zone,
+        "startDate": (moments[0] - timedelta(days=2)).isoformat(),
+        "endDate": (moments[-1] + timedelta(days=2)).isoformat(),
+    }
+    days = Counter(moment.astimezone(ZoneInfo(zone)).date().isoformat() for moment in moments)
+    for granularity in granularities:
+        path = f"/api/v1/events/{event}/analytics/timeline"
+        told = points(site.owner.get(path, params={**asked, "granularity": granularity}))
+        assert sum(participants for _, participants, _ in told) == len(moments) == told[-1][2], (zone, granularity)
+        starts = [datetime.fromisoformat(start) for start, _, _ in told]
+        assert starts == sorted(set(starts))
+        if granularity == "daily":
+            assert {start[:10]: participants for start, participants, _ in told if participants} == days, zone
+
+
+def test_no_participant_is_lost_where_clocks_are_changed(site: Site) -> None:
+    for zone, day in (
+        ("America/New_York", "2026-11-01"),  # 25 hours
+        ("America/New_York", "2026-03-08"),  # 23
+        ("Asia/Kathmandu", "2026-11-01"),  # 5:45 from UTC
+        ("Asia/Seoul", "2026-11-01"),
+    ):
+        nobody_is_lost(site, zone, day, ("hourly", "daily", "weekly", "monthly"))
+    nobody_is_lost(site, "Australia/Lord_Howe", "2026-04-05", ("daily", "weekly", "monthly"))  # 24.5 hours
+    nobody_is_lost(site, "Africa/Cairo", "2026-04-24", ("hourly", "weekly", "monthly"))  # has no midnight
+
+
+def test_no_participant_is_lost_where_clocks_change_by_half_an_hour(site: Site) -> None:
+    for day in ("2026-04-05", "2026-10-04"):
+        nobody_is_lost(site, "Australia/Lord_Howe", day, ("hourly",))
+
+
+def test_no_participant_is_lost_where_a_day_has_no_midnight(site: Site) -> None:
+    nobody_is_lost(site, "Africa/Cairo", "2026-04-24", ("daily",))
+    nobody_is_lost(site, "America/Santiago", "2026-09-06", ("daily",))
+
+
+def test_a_day_of_25_hours_has_25_hours(site: Site) -> None:
+    site.at("2026-11-23T12:00:00+09:00")
+    around(site.world, "America/New_York", "2026-11-01", timedelta(minutes=30))
+    asked = {"tz": "America/New_York", "startDate": "2026-11-01", "endDate": "2026-11-02"}
+    hours = site.owner.get(TIMELINE, params=asked | {"granularity": "hourly"})
+    assert len(points(hours)) == 25
+    assert [start[11:] for start, _, _ in points(hours)][:4] == [
+        "00:00:00-04:00",
+        "01:00:00-04:00",
+        "01:00:00-05:00",
+        "02:00:00-05:00",
+    ]
+    assert {participants for _, participants, _ in points(hours)} == {2}
+    assert points(site.owner.get(TIMELINE, params=asked | {"granularity": "daily"})) == [
+        ("2026-11-01T00:00:00-04:00", 50, 98)
+    ]
+
+
+def test_hours_of_kathmandu_begin_at_its_full_hours(site: Site) -> None:
+    site.at("2026-11-23T12:00:00+09:00")
+    site.world.counts(site.world.created(), site.world.registered("p", at="2026-11-01T10:14:00Z"))
+    asked = {"tz": "Asia/Kathmandu", "granularity": "hourly", "startDate": "2026-11-01T10:00Z"}
+    told = points(site.owner.get(TIMELINE, params=asked | {"endDate": "2026-11-01T11:00Z"}))
+    assert told == [("2026-11-01T15:00:00+05:45", 1, 1), ("2026-11-01T16:00:00+05:45", 0, 1)]
+
+
+def test_a_timeline_with_too_many_points_is_refused(site: Site) -> None:
+    spring(site.world)
+    site.at("2026-11-23T12:00:00+09:00")
+    asked = {"granularity": "minute", "startDate": "2026-01-01T00:00Z"}
+    refused = site.owner.get(TIMELINE, params=asked | {"endDate": "2026-02-04T17:21Z"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "too-many-points")
+    most = site.owner.get(TIMELINE, params=asked | {"endDate": "2026-02-04T17:20Z"})
+    assert len(points(most)) == 50_000
+
+
+# -- a merchant's events
+
+
+def test_a_merchants_answer_has_every_name_and_adds_up(site: Site) -> None:
+    spring(site.world)
+    site.world.counts(
+        site.world.created(OTHER, totalInvestment=50_000, expectedRevenue=10_000, at="2026-11-05T09:00:00+09:00"),
+        site.world.registered("p", OTHER),
+    )
+    answer = site.owner.get(MINE).json()
+    assert set(answer) >= {"userId", "totalEvents", "summary", "events", "nextCursor"}
+    assert set(answer["summary"]) == SUMMARY
+    for event in answer["events"]:
+        assert set(event) >= {
+            "eventId", "eventTitle", "status", "totalParticipants", "currentRoi", "targetRoi", "sparkline"
+        }  # fmt: skip
+        assert len(event["sparkline"]) == 24
+    assert answer["totalEvents"] == 2
+    assert answer["summary"]["totalParticipants"] == 8
+    assert answer["roi"]["investment"]["total"] == 160_900
+    assert answer["roi"]["currentRoi"] == round((150_000.25 - 160_900) / 160_900 * 100, 2)
+
+
+def test_pages_of_events_hold_each_event_once(site: Site) -> None:
+    events = [f"event-{i:02}" for i in range(7)]
+    for i, event in enumerate(events):
+        site.world.counts(site.world.created(event, at=f"2026-11-0{i + 1}T09:00:00+09:00"))
+    site.world.counts(site.world.status("ARCHIVED", "2026-11-20T09:00:00+09:00", events[3]))
+    seen, cursor, pages = [], None, 0
+    while pages == 0 or cursor:
+        page = site.owner.get(MINE, params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
+        assert page["totalEvents"] == 6
+        seen += [event["eventId"] for event in page["events"]]
+        cursor, pages = page["nextCursor"], pages + 1
+    assert seen == ["event-06", "event-05", "event-04", "event-02", "event-01", "event-00"]
+    assert pages == 3
+    archived = site.owner.get(MINE, params={"status": "ARCHIVED"}).json()
+    assert [event["eventId"] for event in archived["events"]] == ["event-03"]

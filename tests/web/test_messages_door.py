@@ -1,0 +1,257 @@
+"""Messages over HTTP: what is taken, what is refused, what is answered; all of a body or none of it."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from served import Site, wire
+from world import OWNER, SPRING
+
+from hannun.store.database import connect
+
+NDJSON = {"Content-Type": "application/x-ndjson"}
+JSON = {"Content-Type": "application/json"}
+
+
+def sent(site: Site, body: bytes | str, headers: dict[str, str] = JSON) -> Any:
+    """The answer to a body."""
+    return site.service.post("/api/v1/messages", content=body, headers=headers)
+
+
+def body(site: Site, *messages: Any) -> list[Any]:
+    """Messages as they go over the wire, numbered."""
+    return [{**wire(message), "messageId": f"m{i}"} for i, message in enumerate(messages)]
+
+
+def counts(answer: Any) -> tuple[int, int, int]:
+    told = answer.json()
+    return told["counted"], told["repeated"], told["deadLettered"]
+
+
+def participants(site: Site) -> int | None:
+    event = site.world.event()
+    return event.total_participants if event else None
+
+
+def test_an_object_an_array_and_lines_are_the_same_messages(site: Site) -> None:
+    world = site.world
+    created, *registered = body(site, world.created(), *(world.registered(f"p{i}") for i in range(4)))
+    assert counts(sent(site, json.dumps(created))) == (1, 0, 0)
+    assert counts(sent(site, json.dumps(registered[:2]))) == (2, 0, 0)
+    lines = "\r\n\n".join(json.dumps(message) for message in registered[2:])
+    assert counts(sent(site, lines, NDJSON)) == (2, 0, 0)
+    assert counts(sent(site, lines + "\n", {"Content-Type": "application/x-ndjson; charset=utf-8"})) == (0, 2, 0)
+    assert counts(sent(site, f" \r\n\t{json.dumps(registered)} \n")) == (0, 4, 0)
+    assert participants(site) == 4
+    assert world.drift() == []
+
+
+def test_results_stand_in_the_order_of_the_messages_with_their_ids(site: Site) -> None:
+    world = site.world
+    messages = body(
+        site,
+        world.registered("p1"),
+        world.created(),
+        world.registered("p2", at="2010-01-01T00:00:00Z"),
+        world.registered("p1", channel="NAVER"),
+        world.sold(5, "s1"),
+        world.sold(7, "s1"),
+    )
+    del messages[3]["messageId"]
+    messages.append({"type": "unheard-of", "messageId": "m6"})
+    answer = sent(site, json.dumps(messages)).json()
+    assert answer == {
+        "counted": 3,
+        "repeated": 2,
+        "deadLettered": 2,
+        "results": [
+            {"messageId": "m0", "result": "counted"},
+            {"messageId": "m1", "result": "counted"},
+            {"messageId": "m2", "result": "dead-letter", "reason": "too-early-or-too-far-ahead"},
+            {"messageId": None, "result": "repeated"},
+            {"messageId": "m4", "result": "counted"},
+            {"messageId": "m5", "result": "repeated"},
+            {"messageId": "m6", "result": "dead-letter", "reason": "unknown-type"},
+        ],
+    }
+    assert world.drift() == []
+
+
+def test_what_is_answered_as_counted_is_committed(site: Site) -> None:
+    world = site.world
+    for i, message in enumerate([world.created(), *(world.registered(f"p{i}") for i in range(5))]):
+        assert counts(sent(site, json.dumps(wire(message)))) == (1, 0, 0)
+        assert participants(site) == i
+        assert site.owner.get(f"/api/v1/events/{SPRING}/analytics").json()["summary"]["totalParticipants"] == i
+
+
+def test_sending_the_same_body_again_changes_nothing(site: Site) -> None:
+    world = site.world
+    messages = body(
+        site,
+        world.created(totalInvestment=100),
+        world.distributed(channelName="NAVER", distributionCost=3),
+        world.registered("p1", channel="NAVER"),
+        world.sold(9, "s1"),
+        world.status("ENDED", "2026-11-19T00:00:00Z"),
+        {"type": "?"} and world.registered("p2", at="not a time"),
+    )
+    first = sent(site, json.dumps(messages))
+    assert counts(first) == (5, 0, 1)
+    before = site.owner.get(f"/api/v1/events/{SPRING}/analytics").content
+    again = sent(site, json.dumps(messages))
+    assert counts(again) == (0, 5, 1)
+    assert len(world.dead_letters()) == 1
+    assert site.owner.get(f"/api/v1/events/{SPRING}/analytics").content == before
+    assert world.drift() == []
+
+
+def test_a_bad_line_is_a_dead_letter_of_its_own(site: Site) -> None:
+    world = site.world
+    good = [json.dumps(wire(message)) for message in (world.created(), world.registered("p1"), world.registered("p2"))]
+    lines = [good[0], "{not json", good[1], "[1, 2]", '"text"', "\udcff".encode("utf-8", "surrogateescape"), good[2]]
+    raw = b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+    answer = sent(site, raw, NDJSON).json()
+    assert [result["result"] for result in answer["results"]] == [
+        "counted", "dead-letter", "counted", "dead-letter", "dead-letter", "dead-letter", "counted"
+    ]  # fmt: skip
+    assert participants(site) == 2
+    assert world.drift() == []
+
+
+def test_a_body_that_is_not_json_is_refused_and_nothing_of_it_is_taken(site: Site) -> None:
+    good = json.dumps(wire(site.world.created()))
+    for bad in (
+        "",
+        "   ",
+        "true",
+        "7",
+        '"text"',
+        "{",
+        "[",
+        f"[{good}",
+        f"[{good},]",
+        f"{good}{good}",
+        f"{good}\n{good}",
+    ):
+        answer = sent(site, bad)
+        assert (answer.status_code, answer.json()["code"]) == (400, "not-json"), bad
+    assert sent(site, b'{"type": "\xff"}').status_code in (200, 400)  # a dead letter, or not JSON: never an error
+    assert participants(site) is None
+
+
+def test_an_empty_list_is_a_body_too(site: Site) -> None:
+    for nothing, headers in (("[]", JSON), ("", NDJSON), ("\n \n", NDJSON)):
+        answer = sent(site, nothing, headers)
+        assert answer.json() == {"counted": 0, "repeated": 0, "deadLettered": 0, "results": []}
+
+
+def test_a_body_above_the_limits_is_refused_whole(site_with: Callable[..., Site]) -> None:
+    site = site_with(body_bytes_max=2_000, body_messages_max=3)
+    world = site.world
+    assert counts(
+        sent(site, json.dumps(body(site, world.created(), world.registered("p1"), world.registered("p2"))))
+    ) == (
+        3,
+        0,
+        0,
+    )
+    many = body(site, *(world.registered(f"q{i}") for i in range(4)))
+    for text, headers in (
+        (json.dumps(many), JSON),
+        ("\n".join(json.dumps(message) for message in many), NDJSON),
+    ):
+        answer = sent(site, text, headers)
+        assert (answer.status_code, answer.json()["code"]) == (413, "too-many-messages")
+    large = json.dumps(wire(world.registered("q0"))).ljust(2_001)
+    for content in (large.encode(), iter([large[:1_000].encode(), large[1_000:].encode()])):  # also without a length
+        answer = site.service.post("/api/v1/messages", content=content)
+        assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+    assert counts(sent(site, large[:2_000])) == (1, 0, 0)
+    assert participants(site) == 3
+
+
+def test_an_item_that_nests_too_deep_costs_its_neighbours_nothing(site: Site) -> None:
+    world = site.world
+    created, *good = (json.dumps(wire(message)) for message in (world.created(), *map(world.registered, "abc")))
+    for depth in (101, 2_000, 100_000):
+        deep = '{"type":"sales-recorded","x":' + '[{"y":' * depth + "1" + "}]" * depth + "}"
+        tricky = '{"type":"]}[{\\"","x":"' + "\\\\" + '"}'
+        answer = sent(site, f"[{created},{good[0]},{deep},{tricky} ,{good[1]},{good[2]}]")
+        assert answer.status_code == 200, answer.text[:200]
+        results = [result["result"] for result in answer.json()["results"]]
+        assert [results[i] for i in (2, 3)] == ["dead-letter"] * 2
+        assert "dead-letter" not in (results[0], results[1], results[4], results[5])
+        assert counts(sent(site, deep)) == (0, 0, 1)
+    assert participants(site) == 3
+    for broken in ("[" * 50_000, "[" * 50_000 + "]" * 49_999, "[" + "[" * 50_000 + "]" * 50_000 + "] []"):
+        assert sent(site, broken).status_code == 400
+    assert world.drift() == []
+
+
+def test_names_in_every_script_come_back_as_they_were_sent(site: Site) -> None:
+    world = site.world
+    title = '할인 🎉 \u2028 “Ünïcödé” \\ " </script> \u202e'
+    sent(
+        site,
+        json.dumps(body(site, world.created(eventTitle=title), world.registered("참여자-1", channel="네이버블로그"))),
+    )
+    sent(site, json.dumps([wire(world.registered("참여자-1")), wire(world.registered("한" * 64))], ensure_ascii=False))
+    answer = site.owner.get(f"/api/v1/events/{SPRING}/analytics").json()
+    assert answer["eventTitle"] == title
+    assert answer["summary"]["totalParticipants"] == 2
+    assert [channel["channelName"] for channel in answer["channelPerformance"]] == ["NaverBlog"]
+
+
+def test_eight_senders_of_the_same_people_count_each_once(site: Site) -> None:
+    world = site.world
+    sent(site, json.dumps(wire(world.created())))
+    people = [wire(world.registered(f"p{i}", channel="NAVER" if i % 2 else "WooriTV")) for i in range(60)]
+
+    def send(sender: int) -> int:
+        """Sixty people in overlapping pieces, in an order of the sender's own; returns how many counted."""
+        client = site.signed_in(f"sender-{sender}", "SERVICE")
+        counted = 0
+        for start in range(0, 60, 15):
+            first = (start + sender * 7) % 60
+            piece = (people + people)[first : first + 25]
+            answer = client.post("/api/v1/messages", json=piece[::-1] if sender % 2 else piece)
+            assert answer.status_code == 200, answer.text
+            counted += answer.json()["counted"]
+        return counted
+
+    with ThreadPoolExecutor(8) as pool:
+        counted = sum(pool.map(send, range(8)))
+    assert counted == participants(site) == 60
+    assert sum(channel.participants for channel in world.channels().values()) == 60
+    assert world.drift() == []
+
+
+def test_a_database_that_is_away_is_a_refusal_that_says_come_back(site: Site) -> None:
+    world = site.world
+    site.sends(world.created())
+    with connect(world.postgres.superuser_url, application="test") as conn:
+        conn.autocommit = True
+        conn.execute(f"ALTER DATABASE {world.name} ALLOW_CONNECTIONS false")
+        conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [world.name])
+        refused = sent(site, json.dumps(wire(world.registered("p1"))))
+        assert (refused.status_code, refused.json()["code"]) == (503, "store-unavailable")
+        assert refused.headers["retry-after"] == "1"
+        assert world.name not in refused.text
+        conn.execute(f"ALTER DATABASE {world.name} ALLOW_CONNECTIONS true")
+    answer = world.wait_for(
+        "the database to be back", lambda: _taken(sent(site, json.dumps(wire(world.registered("p1")))))
+    )
+    assert sum(counts(answer)) == 1
+    assert participants(site) == 1
+
+
+def _taken(answer: Any) -> Any:
+    return answer if answer.status_code == 200 else None
+
+
+def test_a_merchants_answer_knows_of_what_was_sent(site: Site) -> None:
+    site.sends(site.world.created(), site.world.registered("p1"), site.world.registered("p2"))
+    answer = site.owner.get(f"/api/v1/users/{OWNER}/analytics").json()
+    assert [event["totalParticipants"] for event in answer["events"]] == [2]
