@@ -1,4 +1,29 @@
-from world import World
+"""A batch and what it changes: every kind of message, in every order, once."""
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from oracle import KNOWN, Oracle, same
+from world import NOW_US, SPRING, World
+
+from hannun.domain.batch import Outcome, Received
+
+SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
+AUTUMN = "5b0c2f64-0000-4000-8000-000000000003"
+
+
+def results(outcomes: Sequence[Outcome]) -> list[str]:
+    return [outcome.reason or outcome.result for outcome in outcomes]
+
+
+# -- participants --------------------------------------------------------------------------------------------------
 
 
 def test_a_participant_is_counted_once_however_often_it_is_told(world: World) -> None:
@@ -16,4 +41,592 @@ def test_a_participant_is_counted_once_however_often_it_is_told(world: World) ->
 def test_an_event_without_channels_has_no_views(world: World) -> None:
     world.counts(world.created())
     assert world.event().total_views == 0
+    assert world.drift() == []
+
+
+def test_a_repeat_under_another_message_id_is_a_repeat(world: World) -> None:
+    world.counts(
+        world.created(messageId="m1"), world.registered("p1", messageId="m2"), world.sold(5, "s", messageId="m3")
+    )
+    again = world.counts(
+        world.created(messageId="n1"), world.registered("p1", messageId="n2"), world.sold(5, "s", messageId="n3")
+    )
+    assert results(again) == ["repeated"] * 3
+    assert (world.event().total_participants, world.ours().sales) == (1, 1)
+
+
+def test_one_message_id_on_two_messages_is_two_messages(world: World) -> None:
+    assert results(world.counts(world.registered("p1", messageId="m"), world.registered("p2", messageId="m"))) == [
+        "counted",
+        "counted",
+    ]
+
+
+def test_a_repeat_within_a_batch_is_counted_once_and_the_first_decides(world: World) -> None:
+    found = world.counts(
+        world.created(),
+        world.registered("p1", channel="NAVER", at="2026-11-20T10:00:30Z"),
+        world.registered("p1", channel="KAKAO", at="2026-11-20T09:00:30Z"),
+    )
+    assert results(found) == ["counted", "counted", "repeated"]
+    assert [(row.timestamp, row.participants) for row in world.timeline()] == [(datetime(2026, 11, 20, 10, 0), 1)]
+    assert set(world.channels()) == {"NaverBlog"}
+
+
+def test_a_uuid_in_capitals_is_the_same_participant(world: World) -> None:
+    who = "ABCDEF00-0000-4000-8000-000000000001"
+    assert results(world.counts(world.registered(who), world.registered(who.lower()))) == ["counted", "repeated"]
+
+
+def test_participants_that_come_before_their_event_wait_for_it(world: World) -> None:
+    world.counts(world.registered("p1", channel="NAVER"), world.registered("p2"), world.sold(30))
+    assert world.event() is None
+    assert world.ours().participants == 2
+    assert world.drift() == []
+    world.counts(world.registered("p3"), world.created(baselineRevenue=20))
+    event = world.event()
+    assert (event.total_participants, event.sales_growth_rate) == (3, Decimal("50.00"))
+    assert world.drift() == []
+
+
+def test_a_late_participant_lands_in_the_minute_and_month_in_which_it_happened(world: World) -> None:
+    world.counts(world.created(), world.registered(at="2026-11-20T10:00:30Z"))
+    world.counts(world.registered(at="2024-02-29T23:59:59Z"), world.registered(at="2026-11-20T09:59:59.999999Z"))
+    assert [row.timestamp for row in world.timeline()] == [
+        datetime(2024, 2, 29, 23, 59),
+        datetime(2026, 11, 20, 9, 59),
+        datetime(2026, 11, 20, 10, 0),
+    ]
+    assert world.drift() == []
+    assert [row.cumulative_participants for row in world.timeline()] == [1, 2, 3]
+
+
+def test_the_cumulative_column_is_right_again_after_someone_came_late(world: World) -> None:
+    world.counts(world.registered(at="2026-11-20T10:00:00Z"), world.registered(at="2026-11-20T10:05:00Z"))
+    assert world.drift() == []
+    assert world.ours().cumulative_owed_from is None
+    world.counts(world.registered(at="2026-11-20T10:02:00Z"))
+    assert world.ours().cumulative_owed_from == datetime(2026, 11, 20, 10, 2), "owed from where it is wrong"
+    assert world.drift() == []
+    assert [row.cumulative_participants for row in world.timeline()] == [1, 2, 3]
+
+
+# -- plans and statuses --------------------------------------------------------------------------------------------
+
+
+def test_an_event_shows_its_plan(world: World) -> None:
+    world.counts(
+        world.created(
+            totalInvestment="1000.015", expectedRevenue=1_500, targetRoi="12.345", status="ENDED", eventTitle="봄 🌸"
+        )
+    )
+    event = world.event()
+    assert (event.event_title, event.status) == ("봄 🌸", "ENDED")
+    assert (event.total_investment, event.expected_revenue) == (Decimal("1000.02"), Decimal("1500.00"))
+    assert (event.target_roi, event.estimated_roi) == (Decimal("12.34"), Decimal("50.00"))
+
+
+def test_a_newer_plan_changes_the_plan_and_nothing_that_was_counted(world: World) -> None:
+    world.counts(world.created(), world.registered("p1", channel="NAVER"), world.sold(10))
+    found = world.counts(
+        world.created(at="2026-11-02T00:00:00Z", eventTitle="new", totalInvestment=5),
+        world.created(at="2026-11-01T12:00:00Z", eventTitle="older"),
+    )
+    assert results(found) == ["counted", "repeated"]
+    event = world.event()
+    assert (event.event_title, event.total_investment, event.total_participants) == ("new", 5, 1)
+    assert world.drift() == []
+
+
+def test_the_owner_never_changes(world: World) -> None:
+    world.counts(world.created(owner="a"))
+    found = world.counts(world.created(owner="b", at="2026-11-05T00:00:00Z", eventTitle="stolen"))
+    assert results(found) == ["owner-changed"]
+    assert (world.event().user_id, world.event().event_title) == ("a", "봄맞이")
+    (letter,) = world.dead_letters()
+    assert (letter.reason, letter.event_id) == ("owner-changed", SPRING)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_newest_status_wins_in_every_order(world: World, at_once: bool) -> None:
+    messages = [
+        world.status("ARCHIVED", "2026-11-09T00:00:00Z"),
+        world.created(at="2026-11-01T00:00:00Z"),
+        world.status("ENDED", "2026-11-05T00:00:00Z"),
+    ]
+    for batch in [messages] if at_once else [[message] for message in messages]:
+        world.counts(*batch)
+    assert world.event().status == "ARCHIVED"
+    world.counts(world.created(at="2026-11-10T00:00:00Z"))
+    assert world.event().status == "ACTIVE"
+    assert world.drift() == []
+
+
+# -- channels ------------------------------------------------------------------------------------------------------
+
+
+def test_a_channel_costs_what_its_newest_success_cost(world: World) -> None:
+    world.counts(world.created(totalInvestment=100, expectedRevenue=300))
+    world.counts(world.distributed(channel="NAVER", distributionCost=50, at="2026-11-02T00:00:00Z"))
+    world.counts(
+        world.distributed(channel="Naver Blog", status="FAILED", distributionCost=9, at="2026-11-04T00:00:00Z")
+    )
+    late = world.counts(
+        world.distributed(channelName="네이버블로그", distributionCost="100", at="2026-11-03T00:00:00Z")
+    )
+    assert results(late) == ["counted"]
+    naver = world.channels()["NaverBlog"]
+    assert (naver.distribution_cost, naver.channel_type) == (100, "SNS")
+    assert world.event().estimated_roi == Decimal("50.00")
+    assert world.drift() == []
+
+
+def test_a_channel_that_only_failed_costs_nothing_and_is_there(world: World) -> None:
+    world.counts(world.created(), world.distributed(channel="RingoBiz", status="FAILED", distributionCost=9))
+    assert world.channels()["RingoBiz"].distribution_cost == 0
+
+
+def test_a_distribution_of_many_channels_lands_whole(world: World) -> None:
+    world.counts(
+        world.distributed(
+            status=None,
+            channels=[
+                {"channelName": "KAKAO", "status": "SUCCESS", "distributionCost": 1},
+                {"channel": "Radio", "channelType": "CALL", "status": "SUCCESS", "distributionCost": "2.50"},
+            ],
+        )
+    )
+    assert {name: (row.channel_type, row.distribution_cost) for name, row in world.channels().items()} == {
+        "KakaoChannel": ("SNS", 1),
+        "Radio": ("VOICE", Decimal("2.50")),
+    }
+    assert world.event() is None
+    world.counts(world.created(totalInvestment="0.25", expectedRevenue="7.50"))
+    assert world.event().estimated_roi == Decimal("100.00")
+    assert world.drift() == []
+
+
+def test_participants_of_a_channel_without_a_type_wait_until_a_distribution_brings_it(world: World) -> None:
+    world.counts(
+        world.created(), world.registered(channel="Radio"), world.registered(channel="RADIO"), world.registered()
+    )
+    assert (world.ours().unattributed, world.channels()) == (3, {})
+    assert world.drift() == []
+    world.counts(world.distributed(channel="radio", channelType="VOICE"))
+    assert (world.ours().unattributed, world.channels()["Radio"].participants) == (1, 2)
+    world.counts(world.registered(channel="Radio"))
+    assert (world.ours().unattributed, world.channels()["Radio"].participants) == (1, 3)
+    assert world.drift() == []
+
+
+@pytest.mark.parametrize("distribution_first", [True, False])
+def test_a_type_and_its_participants_may_come_in_one_batch_in_both_orders(
+    world: World, distribution_first: bool
+) -> None:
+    world.counts(world.registered("early", channel="Radio"))
+    batch = [world.registered("p1", channel="Radio"), world.registered("p2", channel="Radio")]
+    batch.insert(0 if distribution_first else 2, world.distributed(channel="Radio", channelType="TV"))
+    world.counts(*batch)
+    assert (world.ours().unattributed, world.channels()["Radio"].participants) == (0, 3)
+    assert world.drift() == []
+
+
+def test_a_failed_distribution_brings_a_type_as_well(world: World) -> None:
+    world.counts(world.registered(channel="Radio"))
+    world.counts(world.distributed(channel="Radio", channelType="TV", status="FAILED"))
+    assert world.channels()["Radio"].participants == 1
+    assert world.drift() == []
+
+
+def test_the_type_of_an_unknown_channel_is_that_of_its_event(world: World) -> None:
+    world.counts(*(world.registered("p", event, channel="Radio") for event in (SPRING, SUMMER, AUTUMN)))
+    world.counts(
+        world.distributed(SPRING, channel="Radio", channelType="TV"),
+        world.distributed(SUMMER, channel="Radio", channelType="SNS"),
+    )
+    assert world.channels(SPRING)["Radio"].channel_type == "TV"
+    assert world.channels(SUMMER)["Radio"].channel_type == "SNS"
+    assert (world.channels(AUTUMN), world.ours(AUTUMN).unattributed) == ({}, 1)
+    world.counts(world.registered("q", AUTUMN, channel="Radio"), world.registered("q", SPRING, channel="Radio"))
+    assert (world.ours(AUTUMN).unattributed, world.channels(SPRING)["Radio"].participants) == (2, 2)
+    assert world.drift() == []
+
+
+def test_a_newer_distribution_may_change_the_type_of_an_unknown_channel(world: World) -> None:
+    world.counts(world.distributed(channel="Radio", channelType="TV"), world.registered(channel="Radio"))
+    world.counts(world.distributed(channel="Radio", channelType="CALL", at="2026-11-05T00:00:00Z"))
+    radio = world.channels()["Radio"]
+    assert (radio.channel_type, radio.participants) == ("VOICE", 1)
+    assert world.drift() == []
+
+
+# -- sales ---------------------------------------------------------------------------------------------------------
+
+
+def test_sales_and_refunds_add_up_and_may_end_below_zero(world: World) -> None:
+    world.counts(world.created(baselineRevenue="200.00"))
+    world.counts(world.sold("100.10", "s1", channel="NAVER"), world.sold(300.1, "s2", refund=True), world.sold(1, "s1"))
+    assert (world.ours().sales, world.ours().recorded_revenue) == (2, Decimal("-200.00"))
+    assert world.event().sales_growth_rate == Decimal("-200.00")
+    assert world.drift() == []
+
+
+def test_a_refund_under_the_id_of_its_sale_is_a_repeat(world: World) -> None:
+    assert results(world.counts(world.sold(5, "s"), world.sold(5, "s", refund=True))) == ["counted", "repeated"]
+    assert world.ours().recorded_revenue == 5
+
+
+@pytest.mark.parametrize(
+    ("plan", "sales", "estimated", "growth"),
+    [
+        ({"totalInvestment": 100, "expectedRevenue": 20}, [], "0.00", "0.00"),  # a loss: the column cannot show it
+        ({"totalInvestment": "0.01", "expectedRevenue": "9999999999999.99"}, [], "99999999.99", "0.00"),
+        ({"expectedRevenue": 20}, [], "0.00", "0.00"),
+        ({"baselineRevenue": "0.01"}, ["9999999999999.99"], "0.00", "99999999.99"),
+        ({"baselineRevenue": 0}, [5], "0.00", "0.00"),
+        ({}, [5], "0.00", "0.00"),
+        ({"baselineRevenue": 800}, [1], "0.00", "-99.88"),  # -99.875, to the even
+        ({"baselineRevenue": 800}, [3], "0.00", "-99.62"),  # -99.625, to the even
+        ({"totalInvestment": 800, "expectedRevenue": 801}, [], "0.12", "0.00"),
+        ({"totalInvestment": 800, "expectedRevenue": 803}, [], "0.38", "0.00"),
+        ({"totalInvestment": 3, "expectedRevenue": 5}, [], "66.67", "0.00"),
+        ({"baselineRevenue": 100}, [], "0.00", "0.00"),
+        ({"baselineRevenue": 100}, [0], "0.00", "-100.00"),
+    ],
+)
+def test_derived_columns_hold_what_they_can_hold(
+    world: World, plan: dict[str, Any], sales: list[Any], estimated: str, growth: str
+) -> None:
+    world.counts(world.created(**plan), *(world.sold(amount) for amount in sales))
+    event = world.event()
+    assert (str(event.estimated_roi), str(event.sales_growth_rate)) == (estimated, growth)
+    assert world.drift() == []
+
+
+# -- what cannot be used -------------------------------------------------------------------------------------------
+
+
+def test_bad_messages_are_kept_once_each_and_hold_nobody_up(world: World) -> None:
+    def raw(kind: str, body: bytes) -> Received:
+        return Received(kind, body, NOW_US)
+
+    bad = [
+        raw("participant-registered", b"not json"),
+        raw("participant-registered", b'{"eventId": "\xff"}'),
+        raw("event-created", b"{" + b" " * 70_000 + b"}"),
+        world.message("event-deleted"),
+        world.message("participant-registered", registeredAt="2026-11-20T10:00:00Z"),
+        world.registered("p", phone="010-1234-5678", channel=5),
+        world.sold(-1),
+        world.registered("p", at="2026-11-20T10:00:00"),
+        world.registered("p", at="2014-12-31T23:59:59Z"),
+    ]
+    reasons = [
+        "not-json",
+        "bad-utf8-or-nul",
+        "too-large",
+        "unknown-type",
+        "missing-field",
+        "wrong-type",
+        "out-of-bounds",
+        "no-offset-in-a-time",
+        "too-early-or-too-far-ahead",
+    ]
+    mixed = [world.created()]
+    for message in bad:
+        mixed += [message, world.registered()]
+    found = results(world.counts(*mixed))
+    assert found[1::2] == reasons
+    assert found[::2] == ["counted"] * 10
+    assert world.event().total_participants == 9
+    assert [letter.reason for letter in world.dead_letters()] == reasons
+    world.restarts()
+    assert results(world.counts(*bad)) == reasons
+    letters = world.dead_letters()
+    assert [letter.reason for letter in letters] == reasons, "the same bad body again is the same letter"
+    told = repr([letter.columns for letter in letters])
+    assert "010-1234-5678" not in told
+    assert {letter.topic for letter in letters} == {None}
+    assert world.drift() == []
+
+
+def test_the_same_bad_bytes_under_another_type_or_twice_in_a_batch(world: World) -> None:
+    bad = Received("participant-registered", b"{", NOW_US)
+    world.counts(bad, bad, bad._replace(kind="event-created"))
+    assert [letter.kind for letter in world.dead_letters()] == ["participant-registered", "event-created"]
+
+
+def test_bad_messages_in_a_log_are_told_apart_by_their_place(world: World) -> None:
+    bad = Received("participant-registered", b"{", NOW_US)
+    world.counts(world.at(bad, 7), world.at(bad, 8))
+    world.counts(world.at(bad, 7), world.at(bad, 8), world.at(bad, 7, partition=1))
+    assert [(letter.partition, letter.record_offset) for letter in world.dead_letters()] == [(0, 7), (0, 8), (1, 7)]
+
+
+@pytest.mark.parametrize("kind", ["\0", "event-created\0", "홍" * 100, "x" * 10_000], ids=["nul", "tail", "한", "long"])
+def test_a_type_that_is_no_type_is_a_dead_letter_like_any_other(world: World, kind: str) -> None:
+    found = world.counts(world.message(kind), world.registered("p"))
+    assert results(found) == ["unknown-type", "counted"]
+    (letter,) = world.dead_letters()
+    assert letter.reason == "unknown-type"
+
+
+@pytest.mark.parametrize(
+    "text", ["a\x01b", "a\\b\tc\nd\re", "\\N", "{}", '"', "'; DROP TABLE x; --", "🌸\u202e한", "%s"]
+)
+def test_any_text_that_can_be_stored_is_stored_as_it_is(world: World, text: str) -> None:
+    event = text[:36]
+    world.counts(
+        world.created(event, eventTitle=text, owner=text),
+        world.registered(text, event, channel=text),
+        world.sold(1, text, event),
+        world.distributed(event, channel=text, channelType="TV"),
+    )
+    assert (world.event(event).event_title, world.event(event).user_id) == (text, text)
+    assert [row.participants for row in world.channels(event).values()] == [1]
+    assert world.drift() == []
+
+
+def test_an_empty_batch_changes_nothing(world: World) -> None:
+    assert world.counts() == []
+
+
+def test_a_second_counter_continues_what_the_first_has_begun(world: World) -> None:
+    world.counts(world.created(), world.registered("p1", channel="Radio"))
+    world.restarts()
+    assert results(world.counts(world.registered("p1"), world.registered("p2", channel="Radio"))) == [
+        "repeated",
+        "counted",
+    ]
+    assert (world.event().total_participants, world.ours().unattributed) == (2, 2)
+    assert world.drift() == []
+
+
+# -- everything, shuffled, against the oracle ------------------------------------------------------------------------
+
+EVENTS = ("one", "two")
+OWNERS = st.sampled_from(["owner-a"] * 6 + ["owner-b"])
+PEOPLE = st.sampled_from(["p1", "p2", "P1", "p3", "5b0c2f64-ab00-4000-8000-000000000001", "홍길동"])
+CHANNELS = st.sampled_from([None, "NAVER", "네이버블로그", "Kakao Channel", "ringo-biz", "Radio", "RA_DIO", "poster"])
+AMOUNTS = st.sampled_from([0, 1, "2.5", 10.005, "1e2", "0.015", 99999, "7.125"])
+_FIRST = datetime(2026, 10, 31, 23, 58, tzinfo=UTC)
+INSTANTS = st.builds(  # few, so that they meet; over a month's and a day's end; in several zones
+    lambda step, zone: (_FIRST + timedelta(seconds=20 * step)).astimezone(_zone(zone)).isoformat(),
+    st.integers(0, 15),
+    st.sampled_from([0, 9 * 60, 5 * 60 + 45, -(11 * 60 + 30)]),
+)
+
+
+def _zone(minutes: int) -> timezone:
+    return timezone(timedelta(minutes=minutes))
+
+
+def _without_none(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _delivery() -> st.SearchStrategy[dict[str, Any]]:
+    return st.builds(
+        _without_none,
+        channel=st.sampled_from(["NAVER", "Radio", "RA_DIO", "poster", "kakao"]),
+        channelType=st.sampled_from(["TV", "SNS", "CALL", "VOICE", "TV", None]),
+        status=st.sampled_from(["SUCCESS", "FAILED"]),
+        distributionCost=st.none() | AMOUNTS,
+        expectedViews=st.none() | st.integers(0, 9),
+    )
+
+
+def _message() -> st.SearchStrategy[tuple[str, str, dict[str, Any]]]:
+    """(kind, event, fields)."""
+    fields: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+        "event-created": st.builds(
+            _without_none,
+            userId=OWNERS,
+            createdAt=INSTANTS,
+            eventTitle=st.sampled_from(["봄", "spring"]),
+            totalInvestment=st.none() | AMOUNTS,
+            expectedRevenue=st.none() | AMOUNTS,
+            targetRoi=st.none() | AMOUNTS,
+            baselineRevenue=st.none() | AMOUNTS,
+            status=st.sampled_from([None, "ACTIVE", "ENDED"]),
+        ),
+        "participant-registered": st.builds(
+            _without_none,
+            participantId=PEOPLE,
+            registeredAt=st.one_of(INSTANTS, INSTANTS, INSTANTS, st.just("2014-12-31T23:59:59+00:00")),
+            channel=CHANNELS,
+            entryPath=CHANNELS,
+        ),
+        "distribution-completed": st.one_of(
+            st.builds(lambda one, at: {**one, "completedAt": at}, _delivery(), INSTANTS),
+            st.builds(
+                lambda many, at: {"channels": many, "completedAt": at},
+                st.lists(_delivery(), min_size=1, max_size=3),
+                INSTANTS,
+            ),
+        ),
+        "event-status-changed": st.builds(
+            _without_none, status=st.sampled_from(["ACTIVE", "ENDED", "ARCHIVED"]), changedAt=INSTANTS
+        ),
+        "sales-recorded": st.builds(
+            _without_none,
+            saleId=st.sampled_from(["s1", "s2", "s3"]),
+            amount=AMOUNTS,
+            soldAt=INSTANTS,
+            refund=st.sampled_from([None, False, True]),
+            channel=CHANNELS,
+        ),
+    }
+    kinds = ["participant-registered"] * 4 + ["distribution-completed"] * 2 + list(fields)
+    return st.sampled_from(kinds).flatmap(lambda kind: st.tuples(st.just(kind), st.sampled_from(EVENTS), fields[kind]))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[list[tuple[str, str, dict[str, Any]]]]:
+    """Batches of messages, some of which come again, in the same batch or later, once with its batch."""
+    messages = draw(st.lists(_message(), min_size=1, max_size=24))
+    again = draw(st.lists(st.sampled_from(messages), max_size=6))
+    told = draw(st.permutations(messages + again))
+    cuts = sorted(draw(st.sets(st.integers(1, len(told)), max_size=5)) | {0, len(told)})
+    batches = [list(told[start:end]) for start, end in itertools.pairwise(cuts)]
+    for index in draw(st.lists(st.integers(0, len(batches) - 1), max_size=2)):
+        batches.append(batches[index])  # a batch whose answer was lost is sent again
+    return batches
+
+
+def assert_holds_what_the_oracle_says(world: World, oracle: Oracle) -> None:
+    for event, told in oracle.events.items():
+        stats, expected = world.event(event), oracle.stats(event)
+        if expected is None:
+            assert stats is None
+        else:
+            assert {name: stats.columns[name] for name in expected} == expected
+        if not world.rows("SELECT 1 FROM hannun.events WHERE event_id = %s", event):
+            assert not (told.participants or told.sales or told.states or told.status), "heard, and not there"
+            continue
+        ours = world.ours(event)
+        assert (ours.participants, ours.unattributed) == (oracle.total(event), oracle.unattributed(event))
+        assert (ours.sales, ours.recorded_revenue) == oracle.sales(event)
+        channels = {
+            name if name in KNOWN else same(name): (row.channel_type, row.participants, row.distribution_cost)
+            for name, row in world.channels(event).items()
+        }
+        assert channels == oracle.channels(event)
+        timeline = world.timeline(event)
+        assert {row.timestamp.replace(tzinfo=UTC): row.participants for row in timeline} == oracle.timeline(event)
+        cumulative = {row.timestamp.replace(tzinfo=UTC): row.cumulative_participants for row in timeline}
+        assert cumulative == oracle.cumulative(event)
+        # The parts add up to the whole.
+        assert sum(row.participants for row in world.channels(event).values()) + ours.unattributed == ours.participants
+        assert max(cumulative.values(), default=0) == ours.participants
+
+
+@settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=60,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(histories())
+def test_any_history_ends_in_what_the_specification_says(
+    world: World, history: list[list[tuple[str, str, dict[str, Any]]]]
+) -> None:
+    """Each message any number of times, in any order, cut into any batches: the figures are those of the oracle."""
+    suffix = world.next_number()  # each history has events of its own
+    oracle = Oracle()
+    bad = set()
+    with world.looking():
+        before = len(world.dead_letters())
+        for batch in history:
+            messages = [world.message(kind, f"{event}-{suffix}", **fields) for kind, event, fields in batch]
+            outcomes = world.counts(*messages)
+            bad |= {message for message, outcome in zip(messages, outcomes, strict=True) if outcome.reason}
+            letters = len(oracle.letters)
+            for message in messages:
+                oracle.hears(message.kind, message.raw)
+            assert [each.reason for each in outcomes if each.reason] == oracle.letters[letters:]
+        assert world.drift() == []
+        assert_holds_what_the_oracle_says(world, oracle)
+        assert len(world.dead_letters()) - before == len(bad), "each bad message once"
+
+
+# -- two at the same time ------------------------------------------------------------------------------------------
+
+
+def test_two_counters_at_the_same_time_count_everything_once_and_never_deadlock(world: World) -> None:
+    events = [f"event-{number}" for number in range(6)]
+    oracle = Oracle()
+
+    def history(events: Sequence[str]) -> list[list[Received]]:
+        return [
+            [
+                message
+                for event in events
+                for message in (
+                    world.created(event, totalInvestment=100),
+                    *(
+                        world.registered(f"p{number}", event, channel=("NAVER", "Radio", "KAKAO")[number % 3])
+                        for number in range(step * 5, step * 5 + 10)
+                    ),
+                    world.distributed(
+                        event, channel=("Radio", "NAVER")[step % 2], channelType="SNS", distributionCost=7
+                    ),
+                    world.sold(3, f"sale-{step}", event),
+                )
+            ]
+            for step in range(12)
+        ]
+
+    def in_turn(batches: list[list[Received]], counter: Any, failures: list[BaseException]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                together.wait()
+                for batch in batches:
+                    counter.count(batch)
+            except BaseException as error:
+                failures.append(error)
+
+        return run
+
+    together = threading.Barrier(2, timeout=20)
+    failures: list[BaseException] = []
+    forwards, backwards = history(events), history(events[::-1])
+    threads = [
+        threading.Thread(target=in_turn(batches, world.another_counter(), failures))
+        for batches in (forwards, backwards)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert failures == []
+    for batch in forwards:
+        for message in batch:
+            oracle.hears(message.kind, message.raw)
+    assert world.drift() == []
+    with world.looking():
+        assert_holds_what_the_oracle_says(world, oracle)
+    assert world.event("event-0").total_participants == 65
+
+
+def test_a_counter_waits_for_the_one_that_holds_its_event_and_then_sees_what_it_did(world: World) -> None:
+    world.counts(world.created())
+    other = world.another_counter()
+    finished = threading.Event()
+
+    def count() -> None:
+        other.count([world.registered("p1"), world.registered("p2")])
+        finished.set()
+
+    thread = threading.Thread(target=count)
+    with world.database.transaction() as conn:
+        conn.execute("SELECT 1 FROM hannun.events WHERE event_id = %s FOR UPDATE", (SPRING,))
+        thread.start()
+        waiting = "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = %s"
+        world.wait_for("the counter to wait", lambda: world.rows(waiting, world.name))
+        assert not finished.is_set()
+    thread.join(timeout=20)
+    assert finished.is_set()
+    assert world.event().total_participants == 2
     assert world.drift() == []

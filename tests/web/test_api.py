@@ -381,6 +381,15 @@ def test_a_caller_who_asks_too_often_is_told_when_to_come_back(site_with: Callab
     assert [site.owner.get(ANALYTICS).status_code for _ in range(2)] == [200, 429]
 
 
+def test_rebuilding_has_a_limit_of_its_own(site_with: Callable[..., Site]) -> None:
+    site = site_with(refreshes_a_minute=2)
+    site.services.refresh_limit._clock = lambda: 0.0
+    spring(site.world)
+    answers = [site.owner.get(ANALYTICS + "?refresh=true") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert site.owner.get(ANALYTICS).status_code == 200  # what is kept is still answered
+
+
 # -- refusals
 
 

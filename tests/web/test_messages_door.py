@@ -47,6 +47,14 @@ def test_an_object_an_array_and_lines_are_the_same_messages(site: Site) -> None:
     assert world.drift() == []
 
 
+def test_lines_are_lines_whatever_a_client_calls_them(site: Site) -> None:
+    """A plain `curl --data-binary @messages.ndjson` says that it sends a form."""
+    created, *registered = body(site, site.world.created(), *(site.world.registered(f"p{i}") for i in range(3)))
+    lines = "\n".join([*(json.dumps(message) for message in [created, *registered]), "{not json"])
+    assert counts(sent(site, lines, {"Content-Type": "application/x-www-form-urlencoded"})) == (4, 0, 1)
+    assert counts(sent(site, lines, JSON)) == (0, 4, 1)
+
+
 def test_results_stand_in_the_order_of_the_messages_with_their_ids(site: Site) -> None:
     world = site.world
     messages = body(

@@ -1,0 +1,57 @@
+import unicodedata
+
+import pytest
+
+from hannun.domain.channels import ChannelType, folded, load_table
+
+TABLE = load_table()
+
+
+def test_the_table_that_ships_knows_the_six_channels_and_their_types() -> None:
+    assert {channel.name: channel.type for channel in TABLE.known} == {
+        "WooriTV": ChannelType.TV,
+        "GenieTV": ChannelType.TV,
+        "RingoBiz": ChannelType.VOICE,
+        "Instagram": ChannelType.SNS,
+        "NaverBlog": ChannelType.SNS,
+        "KakaoChannel": ChannelType.SNS,
+    }
+
+
+@pytest.mark.parametrize("name", ["naver blog", "NAVER-BLOG", "Naver_Blog", " n a v e r b l o g ", "네이버블로그"])
+def test_names_are_compared_without_case_spaces_and_dashes(name: str) -> None:
+    for form in ("NFC", "NFD"):
+        channel = TABLE.named(unicodedata.normalize(form, name))
+        assert channel is not None and channel.name == "NaverBlog"
+
+
+@pytest.mark.parametrize("name", ["", " ", "-_-", "x" * 51])
+def test_what_is_no_name_names_nothing(name: str) -> None:
+    assert TABLE.named(name) is None
+
+
+def test_folding_twice_is_folding_once() -> None:
+    for name in ("Straße", "İstanbul", "ＮＡＶＥＲ", "우리동네TV", "ΑΣ", "\u0390x"):
+        assert folded(folded(name)) == folded(name)
+        assert folded(unicodedata.normalize("NFD", name)) == folded(name)
+
+
+def test_the_table_is_data() -> None:
+    table = load_table('[Radio]\ntype = "VOICE"\naliases = ["라디오", "FM 1"]')
+    assert [channel.name for channel in table.known] == ["Radio"]
+    assert table.named("fm-1") == table.named("라디오") == table.named("RADIO")
+    naver = table.named("NAVER")
+    assert naver is not None and naver.type is None
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('[A]\ntype = "TV"\naliases = ["x"]\n[B]\ntype = "TV"\naliases = ["X"]', "claimed by A and by B"),
+        ('[A-b]\ntype = "TV"\n[ab]\ntype = "SNS"', "claimed by"),
+        ('[A]\ntype = "PRINT"', "PRINT"),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_refused(table: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        load_table(table)

@@ -1,0 +1,39 @@
+"""The names of answers in Redis are a public contract: exact to the letter."""
+
+import pytest
+
+from hannun.domain import keys
+from hannun.domain.batch import ChangedEvent
+
+
+def test_keys_are_exact() -> None:
+    assert keys.dashboard("e") == "analytics:dashboard:e"
+    assert keys.channel("e", "NaverBlog") == "analytics:channel:e:NaverBlog"
+    assert keys.roi("e") == "analytics:roi:e"
+    assert keys.user("u") == "analytics:user:u"
+    assert keys.processed("m") == "analytics:processed:m"
+    assert keys.lease("analytics:roi:e") == "hannun:lease:{analytics:roi:e}"
+
+
+@pytest.mark.parametrize("granularity", ["minute", "hourly", "daily", "weekly", "monthly"])
+def test_a_timeline_has_a_key_for_each_granularity(granularity: str) -> None:
+    assert keys.timeline("e", keys.Granularity(granularity)) == f"analytics:timeline:e:{granularity}"
+    assert len(keys.Granularity) == 5
+
+
+def test_a_change_makes_every_answer_about_the_event_false() -> None:
+    false = list(keys.made_false_by(ChangedEvent("e", "u", 1, ("NaverBlog", "Radio"))))
+    assert sorted(false) == sorted(
+        [
+            "analytics:dashboard:e",
+            "analytics:roi:e",
+            *(f"analytics:timeline:e:{each}" for each in ("minute", "hourly", "daily", "weekly", "monthly")),
+            "analytics:channel:e:NaverBlog",
+            "analytics:channel:e:Radio",
+            "analytics:user:u",
+        ]
+    )
+
+
+def test_an_event_that_was_not_created_yet_has_no_owner_to_tell() -> None:
+    assert not any("user" in key for key in keys.made_false_by(ChangedEvent("e", None, 1, ())))

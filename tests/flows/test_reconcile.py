@@ -1,0 +1,415 @@
+"""Whoever falsifies a figure is found out: every figure, and exactly that one."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from world import SPRING, World
+
+from hannun.embedded import PostgresServer, ValkeyServer
+from hannun.flows.reconcile import reconcile
+from hannun.store.database import connect
+
+SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
+AUTUMN = "5b0c2f64-0000-4000-8000-000000000003"
+MEASURED = ("impressions", "views", "clicks", "conversions", "likes", "comments", "shares")
+CALLED = ("total_calls", "completed_calls")
+
+
+@pytest.fixture(scope="module")
+def busy_template(postgres: PostgresServer, valkey: ValkeyServer) -> Iterator[str]:
+    """The name of a database in which much has happened, to be copied."""
+    name = f"busy_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests OWNER hannun_owner")
+        with World(postgres, valkey, name) as world:
+            much_happens(world)
+        yield name
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def busy(postgres: PostgresServer, valkey: ValkeyServer, busy_template: str) -> Iterator[World]:
+    """Two events with everything, one that was not created yet, and what their channels measured."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {busy_template} OWNER hannun_owner")
+        with World(postgres, valkey, name) as world:
+            yield world
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def much_happens(world: World) -> None:
+    world.counts(
+        world.created(SPRING, totalInvestment=100, expectedRevenue=300, targetRoi=20, baselineRevenue=50),
+        world.created(SUMMER, owner="another", totalInvestment=7),
+        world.distributed(SPRING, channel="NAVER", distributionCost=20),
+        world.distributed(SPRING, channel="RingoBiz", status="FAILED"),
+        world.distributed(SUMMER, channel="Radio", channelType="TV", distributionCost="0.50"),
+        world.sold(80, "s1", SPRING),
+        world.sold(5, "s2", SPRING, refund=True),
+        world.status("ENDED", "2026-11-22T00:00:00Z", SUMMER),
+        *(
+            world.registered(f"p{number}", event, channel=channel, at=f"2026-1{number % 2}-20T10:0{number}:30Z")
+            for event in (SPRING, SUMMER, AUTUMN)
+            for number, channel in enumerate(("NAVER", "NAVER", "Radio", "Radio", "Poster", "KAKAO"))
+        ),
+        world.registered("p9", SPRING, at="2026-10-20T10:04:00Z"),
+    )
+    measures(world, SPRING, "NaverBlog", "2026-11-20 10:01", dict.fromkeys(MEASURED, 4))
+    measures(world, SPRING, "NaverBlog", "2026-11-20 10:07", dict.fromkeys(MEASURED, 2))
+    measures(world, SPRING, "RingoBiz", "2026-11-20 10:01", {"total_calls": 5, "completed_calls": 3})
+    corrects(world, SPRING, "NaverBlog", "views", -1)
+    assert world.drift() == []
+
+
+def measures(world: World, event: str, channel: str, minute: str, counts: dict[str, int]) -> None:
+    """What a channel has told, as it lands: the increment and all that follows from it."""
+    names, values = list(counts), list(counts.values())
+    world.rows(
+        f"INSERT INTO hannun.increments (event_no, channel_no, minute, {', '.join(names)}) "
+        f"SELECT event_no, channel_no, %s, {', '.join(map(str, values))} FROM hannun.events, hannun.channels "
+        "WHERE event_id = %s AND name = %s",
+        minute,
+        event,
+        channel,
+    )
+    sums = ", ".join(f"{name} = {name} + {value}" for name, value in counts.items())
+    world.rows(f"UPDATE public.channel_stats SET {sums} WHERE event_id = %s AND channel_name = %s", event, channel)
+    engagement = sum(counts.get(name, 0) for name in ("likes", "comments", "shares", "clicks"))
+    world.rows(
+        "INSERT INTO public.timeline_data AS t (event_id, timestamp, views, engagement, conversions) "
+        "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (event_id, timestamp) DO UPDATE SET views = t.views + excluded.views, "
+        "engagement = t.engagement + excluded.engagement, conversions = t.conversions + excluded.conversions",
+        event,
+        minute,
+        counts.get("views", 0),
+        engagement,
+        counts.get("conversions", 0),
+    )
+    world.rows(
+        "UPDATE hannun.events SET cumulative_owed_from = least(cumulative_owed_from, %s) WHERE event_id = %s",
+        minute,
+        event,
+    )
+    see_again(world, event)
+
+
+def corrects(world: World, event: str, channel: str, metric: str, amount: int) -> None:
+    """A channel has taken something back."""
+    world.rows(
+        "INSERT INTO hannun.corrections (event_no, channel_no, corrected_at, metric, amount) "
+        "SELECT event_no, channel_no, now(), %s, %s FROM hannun.events, hannun.channels "
+        "WHERE event_id = %s AND name = %s",
+        metric,
+        amount,
+        event,
+        channel,
+    )
+    world.rows(
+        f"UPDATE public.channel_stats SET {metric} = {metric} + %s WHERE event_id = %s AND channel_name = %s",
+        amount,
+        event,
+        channel,
+    )
+    see_again(world, event)
+
+
+def see_again(world: World, event: str) -> None:
+    world.rows(
+        "UPDATE public.event_stats SET total_views = "
+        "(SELECT sum(views) FROM public.channel_stats c WHERE c.event_id = event_stats.event_id) WHERE event_id = %s",
+        event,
+    )
+
+
+def named(world: World) -> set[tuple[str, str]]:
+    """(table, figure) of all that drifts."""
+    return {(drift.table, drift.figure) for drift in world.drift()}
+
+
+# -- well ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_busy_world_does_not_drift(busy: World) -> None:
+    assert (busy.ours(SPRING).unattributed, busy.ours(SUMMER).unattributed, busy.ours(AUTUMN).unattributed) == (4, 1, 3)
+    assert busy.event(SPRING).total_views == 5
+    assert busy.drift() == []
+
+
+def test_an_empty_database_does_not_drift(world: World) -> None:
+    assert world.drift() == []
+
+
+def test_an_event_of_which_only_a_status_was_told_does_not_drift(world: World) -> None:
+    world.counts(world.status("ENDED", "2026-11-22T00:00:00Z"))
+    assert world.drift() == []
+
+
+def test_the_owed_cumulative_column_is_settled_first(world: World) -> None:
+    world.counts(world.registered("p1", at="2026-11-20T10:00:00Z"), world.registered("p2", at="2026-11-20T10:09:00Z"))
+    assert world.ours().cumulative_owed_from is not None
+    assert [row.cumulative_participants for row in world.timeline()] == [0, 0]
+    steps: list[str] = []
+    with connect(world.url, application="test") as conn:
+        assert list(reconcile(conn, steps.append)) == []
+    assert "cumulative" in steps[0] and len(steps) == 6
+    assert [row.cumulative_participants for row in world.timeline()] == [1, 2]
+    assert world.ours().cumulative_owed_from is None
+
+
+# -- falsified -----------------------------------------------------------------------------------------------------
+
+STATS = {
+    "event_title": "'another'",
+    "user_id": "'another'",
+    "total_participants": "total_participants + 1",
+    "total_views": "total_views + 1",
+    "estimated_roi": "estimated_roi + 0.01",
+    "target_roi": "target_roi + 0.01",
+    "sales_growth_rate": "sales_growth_rate - 0.01",
+    "total_investment": "total_investment + 0.01",
+    "expected_revenue": "expected_revenue + 0.01",
+    "status": "'ARCHIVED'",
+}
+CHANNEL = {
+    "channel_type": "'TV'",
+    "distribution_cost": "distribution_cost + 0.01",
+    **{name: f"{name} + 1" for name in ("participants", *MEASURED, "total_calls")},
+}
+BUCKET = ("participants", "views", "engagement", "conversions", "cumulative_participants")
+NAVER = f"event_id = '{SPRING}' AND channel_name = 'NaverBlog'"
+RINGO = f"event_id = '{SPRING}' AND channel_name = 'RingoBiz'"
+AT_10_01 = f"event_id = '{SPRING}' AND timestamp = '2026-11-20 10:01'"
+OURS = f"event_id = '{SPRING}'"
+
+
+@pytest.mark.parametrize("figure", STATS)
+def test_a_falsified_figure_of_event_stats_is_named(busy: World, figure: str) -> None:
+    busy.rows(f"UPDATE public.event_stats SET {figure} = {STATS[figure]} WHERE {OURS}")
+    (drift,) = busy.drift()
+    assert (drift.table, drift.place, drift.figure) == ("event_stats", SPRING, figure)
+
+
+@pytest.mark.parametrize("figure", CHANNEL)
+def test_a_falsified_figure_of_channel_stats_is_named(busy: World, figure: str) -> None:
+    busy.rows(f"UPDATE public.channel_stats SET {figure} = {CHANNEL[figure]} WHERE {NAVER}")
+    (drift,) = busy.drift()
+    assert (drift.table, drift.figure) == ("channel_stats", figure)
+    assert SPRING in drift.place and "NaverBlog" in drift.place
+
+
+@pytest.mark.parametrize("figure", CALLED)
+def test_a_falsified_count_of_calls_is_named(busy: World, figure: str) -> None:
+    busy.rows(f"UPDATE public.channel_stats SET {figure} = {figure} + 1 WHERE {RINGO}")
+    assert named(busy) == {("channel_stats", figure)}
+
+
+@pytest.mark.parametrize("figure", BUCKET)
+@pytest.mark.parametrize("change", ["+ 1", "- 1"])
+def test_a_falsified_figure_of_the_timeline_is_named(busy: World, figure: str, change: str) -> None:
+    busy.rows(f"UPDATE public.timeline_data SET {figure} = {figure} {change} WHERE {AT_10_01}")
+    (drift,) = busy.drift()
+    assert (drift.table, drift.figure) == ("timeline_data", figure)
+    assert "2026-11-20T10:01Z" in drift.place
+
+
+@pytest.mark.parametrize(
+    ("figure", "change", "follows"),
+    [
+        ("participants", "participants + 1", {("event_stats", "total_participants")}),
+        ("unattributed", "unattributed + 1", set()),
+        ("unattributed", "unattributed - 1", set()),
+        ("sales", "sales + 1", set()),
+        ("recorded_revenue", "recorded_revenue + 0.01", {("event_stats", "sales_growth_rate")}),
+    ],
+)
+def test_a_falsified_total_of_our_own_is_named(
+    busy: World, figure: str, change: str, follows: set[tuple[str, str]]
+) -> None:
+    """What is made of the total may be named with it: then both differ."""
+    busy.rows(f"UPDATE hannun.events SET {figure} = {change} WHERE {OURS}")
+    found = named(busy)
+    assert ("event_totals", figure) in found
+    assert found - {("event_totals", figure)} <= follows
+
+
+def test_a_total_falsified_everywhere_alike_is_still_named(busy: World) -> None:
+    busy.rows(f"UPDATE hannun.events SET participants = participants + 1 WHERE {OURS}")
+    busy.rows(f"UPDATE public.event_stats SET total_participants = total_participants + 1 WHERE {OURS}")
+    assert ("event_totals", "participants") in named(busy)
+
+
+def test_a_falsified_count_of_those_who_wait_is_named(busy: World) -> None:
+    busy.rows(
+        "UPDATE hannun.untyped_participants u SET participants = u.participants + 1 "
+        "FROM hannun.channels c, hannun.events e "
+        "WHERE c.channel_no = u.channel_no AND e.event_no = u.event_no AND c.name = 'Poster' AND e.event_id = %s",
+        SPRING,
+    )
+    assert named(busy) == {("untyped_participants", "participants")}
+
+
+# -- rows that are gone, rows that are too many ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tampering", "table", "figure"),
+    [
+        (f"DELETE FROM public.event_stats WHERE {OURS}", "event_stats", "row"),
+        (f"DELETE FROM public.channel_stats WHERE {NAVER}", "channel_stats", "row"),
+        (f"DELETE FROM public.timeline_data WHERE {AT_10_01}", "timeline_data", "row"),
+        ("DELETE FROM hannun.untyped_participants", "untyped_participants", "participants"),
+        (f"DELETE FROM hannun.events WHERE {OURS}", "event_totals", "participants"),
+        (
+            "INSERT INTO public.event_stats (event_id, event_title, user_id) VALUES ('x', 't', 'u')",
+            "event_stats",
+            "row",
+        ),
+        (
+            "INSERT INTO public.channel_stats (event_id, channel_name, channel_type) VALUES ('x', 'Radio', 'TV')",
+            "channel_stats",
+            "row",
+        ),
+        (
+            "INSERT INTO public.channel_stats (event_id, channel_name, channel_type) "
+            f"VALUES ('{SPRING}', 'Radio', 'TV')",
+            "channel_stats",
+            "row",
+        ),
+        (
+            f"INSERT INTO public.timeline_data (event_id, timestamp) VALUES ('{SPRING}', '2026-11-20 22:00')",
+            "timeline_data",
+            "row",
+        ),
+        (
+            "INSERT INTO public.timeline_data (event_id, timestamp) VALUES ('x', '2026-11-20 22:00')",
+            "timeline_data",
+            "row",
+        ),
+        (
+            "INSERT INTO hannun.untyped_participants VALUES (999, 999, 1)",
+            "untyped_participants",
+            "participants",
+        ),
+    ],
+)
+def test_a_row_that_is_gone_or_too_many_is_named(busy: World, tampering: str, table: str, figure: str) -> None:
+    busy.rows(tampering)
+    assert (table, figure) in named(busy)
+
+
+@pytest.mark.parametrize(
+    ("tampering", "expected"),
+    [
+        (
+            "DELETE FROM hannun.participants WHERE ctid = (SELECT min(ctid) FROM hannun.participants)",
+            {("event_totals", "participants"), ("timeline_data", "participants")},
+        ),
+        (
+            "INSERT INTO hannun.participants SELECT gen_random_uuid(), event_no, minute, channel_no "
+            "FROM hannun.participants LIMIT 1",
+            {("event_totals", "participants"), ("timeline_data", "participants")},
+        ),
+        (
+            "DELETE FROM hannun.sales WHERE sale_id = 's1'",
+            {("event_totals", "sales"), ("event_totals", "recorded_revenue")},
+        ),
+        (
+            "UPDATE hannun.distributions SET cost = cost + 1 WHERE cost = 20",
+            {("channel_stats", "distribution_cost"), ("event_stats", "estimated_roi")},
+        ),
+        (
+            "UPDATE hannun.increments SET views = views + 1 WHERE views = 4",
+            {("channel_stats", "views"), ("event_stats", "total_views"), ("timeline_data", "views")},
+        ),
+        ("DELETE FROM hannun.corrections", {("channel_stats", "views"), ("event_stats", "total_views")}),
+    ],
+)
+def test_a_falsified_ledger_is_found_by_every_figure_made_of_it(
+    busy: World, tampering: str, expected: set[tuple[str, str]]
+) -> None:
+    busy.rows(tampering)
+    assert expected <= named(busy)
+
+
+def test_a_drift_says_what_it_is_and_what_it_should_be(busy: World) -> None:
+    busy.rows(f"UPDATE public.event_stats SET total_participants = 99 WHERE {OURS}")
+    (drift,) = busy.drift()
+    assert str(drift) == f"event_stats: {SPRING}: total_participants is 99, the ledgers say 7"
+
+
+# -- who may ask ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def auditor(busy: World) -> Iterator[str]:
+    """The URL of a role that may read every table and write none."""
+    role = f"auditor_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(busy.postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'a' IN ROLE pg_read_all_data")
+        yield busy.postgres.url(busy.name, role, "a")
+        conn.execute(f"DROP ROLE {role}")
+
+
+def drift_seen_from(url: str) -> set[tuple[str, str]]:
+    with connect(url, application="test-auditor") as conn:
+        return {(drift.table, drift.figure) for drift in reconcile(conn, lambda _: None)}
+
+
+def test_a_role_that_may_only_read_reconciles_as_well(busy: World, auditor: str) -> None:
+    assert drift_seen_from(auditor) == set()
+    busy.counts(busy.registered("late", at="2026-11-20T10:00:00Z"))
+    assert drift_seen_from(auditor) == set(), "what is owed is no drift"
+    assert busy.ours().cumulative_owed_from is not None, "and stays owed"
+    busy.rows(f"UPDATE public.timeline_data SET participants = participants + 1 WHERE {AT_10_01}")
+    assert drift_seen_from(auditor) == {("timeline_data", "participants")}
+
+
+def test_a_session_that_may_only_read_reconciles_as_well(busy: World) -> None:
+    """As on a replica: the role might write, the session may not."""
+    busy.counts(busy.registered("late", at="2026-11-20T10:00:00Z"))
+    assert drift_seen_from(busy.url + "?options=-c%20default_transaction_read_only%3Don") == set()
+
+
+def reconciles_as_a_process(url: str) -> subprocess.CompletedProcess[str]:
+    environment = {"DATABASE_URL": url, "PATH": os.environ["PATH"]}
+    return subprocess.run(
+        [sys.executable, "-m", "hannun", "reconcile"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_command_needs_only_the_database_and_ends_with_0_where_there_is_no_drift(busy: World) -> None:
+    ran = reconciles_as_a_process(busy.url)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "drift: 0"), ran.stderr
+
+
+def test_the_command_ends_with_1_where_there_is_drift_and_says_where(busy: World) -> None:
+    busy.rows(f"UPDATE public.channel_stats SET clicks = 99 WHERE {NAVER}")
+    ran = reconciles_as_a_process(busy.url)
+    assert ran.returncode == 1, ran.stderr
+    assert f"channel_stats: {SPRING} / NaverBlog: clicks is 99, the ledgers say 6" in ran.stdout
+    assert ran.stdout.strip().endswith("drift: 1")
+
+
+def test_the_command_serves_no_other_schema_and_says_so(busy: World) -> None:
+    busy.rows("UPDATE hannun.schema_version SET version_num = '9999'")
+    ran = reconciles_as_a_process(busy.url)
+    assert ran.returncode == 2
+    assert "newer Hannun" in ran.stderr
+
+
+def test_a_role_that_may_not_read_our_tables_is_told_so(busy: World) -> None:
+    ran = reconciles_as_a_process(busy.readonly_url)
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+    assert "permission" in ran.stderr

@@ -1,0 +1,184 @@
+"""Migrations: from nothing, again, without rights, and against `schema.sql`."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from importlib import resources
+from typing import Any
+
+import psycopg
+import pytest
+from world import DATABASE_OWNER as OWNER
+from world import PASSWORD, World
+
+from hannun.domain.channels import load_table
+from hannun.embedded import PostgresServer
+from hannun.errors import OperatorError
+from hannun.store.database import connect
+from hannun.store.migrate import ROLES, check_version, migrate, newest_version, version_of
+
+PASSWORDS: dict[str, str | None] = dict.fromkeys(ROLES, PASSWORD)
+
+
+@pytest.fixture
+def empty(postgres: PostgresServer) -> Iterator[Callable[[], str]]:
+    """Makes empty databases of the owner's; the URL of each."""
+    names: list[str] = []
+
+    def make() -> str:
+        names.append(f"empty_{uuid.uuid4().hex[:12]}")
+        conn.execute(f"CREATE DATABASE {names[-1]} OWNER {OWNER}")
+        return postgres.url(names[-1], OWNER, PASSWORD)
+
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        yield make
+        for name in names:
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+NAMED = "n.nspname IN ('public', 'hannun')"
+CATALOG = {
+    "schemas": f"SELECT n.nspname, n.nspacl::text FROM pg_namespace n WHERE {NAMED}",
+    "relations": f"""SELECT n.nspname, c.relname, c.relkind, c.relacl::text, c.reloptions, pg_get_userbyid(c.relowner),
+                            pg_get_partkeydef(c.oid)
+                       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {NAMED}""",
+    "columns": f"""SELECT c.relname, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+                          a.attidentity, a.attgenerated, a.attacl::text, pg_get_expr(d.adbin, d.adrelid)
+                     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+                     JOIN pg_namespace n ON n.oid = c.relnamespace
+                     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+                    WHERE {NAMED} AND a.attnum > 0 AND NOT a.attisdropped""",
+    "constraints": f"""SELECT conrelid::regclass::text, conname, pg_get_constraintdef(p.oid)
+                         FROM pg_constraint p JOIN pg_namespace n ON n.oid = p.connamespace WHERE {NAMED}""",
+    "indexes": "SELECT schemaname, indexname, indexdef FROM pg_indexes WHERE schemaname IN ('public', 'hannun')",
+    "functions": f"""SELECT pg_get_functiondef(p.oid), p.proacl::text, pg_get_userbyid(p.proowner)
+                       FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {NAMED}""",
+    "triggers": f"""SELECT tgrelid::regclass::text, pg_get_triggerdef(t.oid), tgenabled
+                      FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                     WHERE {NAMED}""",
+    "views": "SELECT schemaname, viewname, definition FROM pg_views WHERE schemaname IN ('public', 'hannun')",
+    "sequences": "SELECT schemaname, sequencename, data_type::text, start_value, increment_by, cycle FROM pg_sequences",
+    "default privileges": """SELECT pg_get_userbyid(defaclrole), defaclnamespace::regnamespace::text, defaclobjtype,
+                                    defaclacl::text FROM pg_default_acl""",
+    "settings": """SELECT setconfig::text FROM pg_db_role_setting
+                    WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())""",
+    "version": "SELECT version_num FROM hannun.schema_version",
+}
+
+
+def catalog_of(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    """All that a database says of its shape."""
+    with psycopg.connect(url) as conn:
+        return {what: sorted(conn.execute(query).fetchall(), key=repr) for what, query in CATALOG.items()}
+
+
+def test_an_empty_database_becomes_one_that_can_be_served(empty: Callable[[], str]) -> None:
+    url = empty()
+    with connect(url, application="test") as conn:
+        assert version_of(conn) is None
+        with pytest.raises(OperatorError, match=r"\(none\).*hannun migrate"):
+            check_version(conn)
+    assert migrate(url, load_table(), PASSWORDS) == newest_version()
+    with connect(url, application="test") as conn:
+        check_version(conn)
+        known = dict(conn.execute("SELECT name, channel_type FROM hannun.channels").fetchall())
+    assert known == {channel.name: channel.type for channel in load_table().known}
+
+
+def test_migrating_again_changes_nothing(world: World) -> None:
+    world.counts(world.created(), world.registered("p1", channel="Radio"))
+    before, key = catalog_of(world.owner_url), world.rows("SELECT * FROM hannun.identity")
+    migrate(world.owner_url, load_table(), PASSWORDS)
+    assert catalog_of(world.owner_url) == before
+    assert world.rows("SELECT * FROM hannun.identity") == key
+    assert [outcome.result for outcome in world.counts(world.registered("p1"))] == ["repeated"]
+    assert world.drift() == []
+
+
+def test_two_databases_hash_participants_under_keys_of_their_own(empty: Callable[[], str]) -> None:
+    keys = set()
+    for url in (empty(), empty()):
+        migrate(url, load_table(), PASSWORDS)
+        with psycopg.connect(url) as conn:
+            (row,) = conn.execute("SELECT participant_key FROM hannun.identity").fetchall()
+            keys.add(row[0])
+    assert len(keys) == 2
+    assert {len(key) for key in keys} == {32}
+
+
+def test_the_migrations_make_what_schema_sql_says(empty: Callable[[], str]) -> None:
+    migrated, loaded = empty(), empty()
+    migrate(migrated, load_table(), PASSWORDS)
+    with psycopg.connect(loaded) as conn:
+        conn.execute(resources.files("hannun.store").joinpath("schema.sql").read_bytes())
+    ours, theirs = catalog_of(migrated), catalog_of(loaded)
+    for what, rows in ours.items():
+        assert rows == theirs[what], what
+    with connect(loaded, application="test") as conn:
+        check_version(conn)
+
+
+def test_migrating_without_the_right_to_says_which_right_is_missing(
+    postgres: PostgresServer, empty: Callable[[], str]
+) -> None:
+    url = empty()
+    name = url.rsplit("/", 1)[1]
+    for role in ROLES:
+        with pytest.raises(OperatorError, match="permission denied") as caught:
+            migrate(postgres.url(name, role, PASSWORD), load_table(), PASSWORDS)
+        assert "as the owner" in caught.value.hint
+    with connect(url, application="test") as conn:
+        assert version_of(conn) is None, "nothing half done"
+
+
+def test_migrating_a_migrated_database_without_the_right_to_says_so_too(world: World) -> None:
+    with pytest.raises(OperatorError) as caught:
+        migrate(world.url, load_table(), PASSWORDS)
+    assert "as the owner" in caught.value.hint
+
+
+def test_migrating_with_a_wrong_password_or_address_says_so(postgres: PostgresServer, database: str) -> None:
+    for url in (postgres.url(database, OWNER, "wrong"), "postgresql://nobody@127.0.0.1:1/x", "no url"):
+        with pytest.raises(OperatorError):
+            migrate(url, load_table(), PASSWORDS)
+
+
+@pytest.mark.parametrize("version", ["0000", "9999"])
+def test_another_version_than_ours_is_not_served(world: World, version: str) -> None:
+    world.rows("UPDATE hannun.schema_version SET version_num = %s", version)
+    hint = "run `hannun migrate`" if version == "0000" else "newer Hannun"
+    with connect(world.url, application="test") as conn, pytest.raises(OperatorError, match=hint):
+        check_version(conn)
+
+
+def test_a_version_from_the_future_is_not_migrated_either(world: World) -> None:
+    world.rows("UPDATE hannun.schema_version SET version_num = '9999'")
+    with pytest.raises(OperatorError, match="newer Hannun"):
+        migrate(world.owner_url, load_table(), PASSWORDS)
+
+
+def test_a_role_without_a_password_keeps_the_one_it_has(world: World) -> None:
+    migrate(world.owner_url, load_table(), dict.fromkeys(ROLES))
+    world.restarts()
+    assert len(world.counts(world.registered())) == 1
+
+
+def test_no_password_can_break_out_of_its_statement(empty: Callable[[], str], postgres: PostgresServer) -> None:
+    url = empty()
+    try:
+        migrate(url, load_table(), {"analytics_readonly": "a'; DROP SCHEMA hannun; -- %s \\"})
+        name = url.rsplit("/", 1)[1]
+        with psycopg.connect(postgres.url(name, "analytics_readonly", "a'; DROP SCHEMA hannun; -- %s \\")) as conn:
+            assert conn.execute("SELECT count(*) FROM public.event_stats").fetchone() == (0,)
+    finally:
+        migrate(url, load_table(), PASSWORDS)
+
+
+def test_a_channel_that_becomes_known_takes_in_those_who_waited_for_its_type(world: World) -> None:
+    """An operator adds a channel to the table and migrates; participants came by it before."""
+    world.counts(world.created(), world.registered("p1", channel="Radio"), world.registered("p2"))
+    migrate(world.owner_url, load_table('[Radio]\ntype = "VOICE"'), PASSWORDS)
+    assert world.drift() == []
+    world.restarts()
+    world.counts(world.registered("p3", channel="Radio"))
+    assert world.drift() == []
+    assert (world.ours().unattributed, world.channels()["Radio"].participants) == (1, 2)

@@ -1,0 +1,144 @@
+"""The months of the timeline: made ahead, made when a message needs one, let go."""
+
+import threading
+from datetime import UTC, date, datetime, timedelta
+
+import psycopg
+import pytest
+from world import World
+
+from hannun.flows.upkeep import detach_old_months, keep_partitions
+from hannun.store.partitions import existing_months, make_months
+
+NOVEMBER, DECEMBER, JANUARY = date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1)
+IN_DECEMBER_US = int(datetime(2026, 12, 2, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def months(world: World) -> set[date]:
+    with world.database.transaction() as conn:
+        return existing_months(conn)
+
+
+def detach(world: World, today: date, *, keep: int | None, dry_run: bool = False) -> list[date]:
+    with psycopg.connect(world.owner_url, autocommit=True) as owner:
+        return list(detach_old_months(owner, today, keep=keep, dry_run=dry_run))
+
+
+def test_months_are_made_ahead_and_only_once(world: World) -> None:
+    assert keep_partitions(world.database, date(2026, 11, 23), ahead=2) == [NOVEMBER, DECEMBER, JANUARY]
+    assert keep_partitions(world.database, date(2026, 11, 30), ahead=2) == []
+    assert keep_partitions(world.database, date(2026, 12, 1), ahead=2) == [date(2027, 2, 1)]
+    names = [row.relname for row in world.rows("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'")]
+    assert sorted(names) == [f"timeline_data_{month}" for month in ("2026_11", "2026_12", "2027_01", "2027_02")]
+
+
+def test_a_message_of_the_first_month_there_can_be_lands(world: World) -> None:
+    assert months(world) == set()
+    world.counts(world.registered(at="2015-01-01T00:00:00Z"))
+    assert months(world) == {date(2015, 1, 1)}
+    assert [row.timestamp for row in world.timeline()] == [datetime(2015, 1, 1)]
+    assert world.drift() == []
+
+
+def test_a_message_a_day_ahead_lands_also_over_the_years_end(world: World) -> None:
+    new_years_eve = datetime(2026, 12, 31, 12, tzinfo=UTC)
+    received_at = int(new_years_eve.timestamp()) * 1_000_000
+    ahead = (new_years_eve + timedelta(hours=24)).isoformat()
+    world.counts(world.registered(at=ahead, at_us=received_at))
+    assert months(world) == {JANUARY}
+    assert [row.timestamp for row in world.timeline()] == [datetime(2027, 1, 1, 12)]
+
+
+def test_a_bucket_lies_in_the_month_of_its_minute_in_utc(world: World) -> None:
+    world.counts(
+        world.registered(at="2026-12-01T08:59:59+09:00", at_us=IN_DECEMBER_US),  # still November in UTC
+        world.registered(at="2026-11-30T12:30:00-11:30", at_us=IN_DECEMBER_US),  # December already
+    )
+    (november,) = world.rows("SELECT count(*) AS found FROM public.timeline_data_2026_11")
+    (december,) = world.rows("SELECT count(*) AS found FROM public.timeline_data_2026_12")
+    assert (november.found, december.found) == (1, 1)
+
+
+def test_two_who_need_the_same_month_at_the_same_time_both_get_it(world: World) -> None:
+    waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+    made: dict[str, list[date]] = {}
+
+    def second() -> None:
+        with world.another_database().transaction() as conn:
+            made["second"] = make_months(conn, [NOVEMBER, DECEMBER])
+
+    thread = threading.Thread(target=second)
+    with world.database.transaction() as conn:
+        made["first"] = make_months(conn, [NOVEMBER])
+        thread.start()
+        world.wait_for("the second to wait", lambda: world.rows(waits))
+    thread.join(timeout=20)
+    assert made == {"first": [NOVEMBER], "second": [DECEMBER]}
+    assert months(world) == {NOVEMBER, DECEMBER}
+
+
+def test_the_first_may_fail_and_the_second_then_makes_the_month(world: World) -> None:
+    waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+    made: list[date] = []
+
+    def second() -> None:
+        with world.another_database().transaction() as conn:
+            made.extend(make_months(conn, [NOVEMBER]))
+
+    thread = threading.Thread(target=second)
+    with world.database.transaction() as conn:
+        make_months(conn, [NOVEMBER])
+        thread.start()
+        world.wait_for("the second to wait", lambda: world.rows(waits))
+        raise psycopg.Rollback
+    thread.join(timeout=20)
+    assert made == [NOVEMBER]
+
+
+def test_counting_goes_on_while_a_month_is_being_made(world: World) -> None:
+    world.counts(world.registered(at="2026-11-20T10:00:00Z"))
+    with world.database.transaction() as conn:
+        make_months(conn, [JANUARY])
+        with psycopg.connect(world.url, options="-c lock_timeout=2000") as other:
+            other.execute("SELECT count(*) FROM public.timeline_data WHERE timestamp >= '2026-11-01'")
+            other.execute("UPDATE public.timeline_data SET views = 0 WHERE timestamp = '2026-11-20 10:00'")
+
+
+def test_old_months_are_kept_unless_a_setting_lets_them_go(world: World) -> None:
+    keep_partitions(world.database, date(2026, 11, 23), ahead=1)
+    assert detach(world, date(2030, 1, 1), keep=None) == []
+    assert months(world) == {NOVEMBER, DECEMBER}
+
+
+def test_an_old_month_is_detached_and_stays_as_a_table(world: World) -> None:
+    world.counts(world.registered(at="2026-01-20T10:00:00Z"), world.registered(at="2026-11-20T10:00:00Z"))
+    assert detach(world, date(2026, 11, 23), keep=9, dry_run=True) == [date(2026, 1, 1)]
+    assert months(world) == {date(2026, 1, 1), NOVEMBER}, "only planned"
+    assert detach(world, date(2026, 11, 23), keep=9) == [date(2026, 1, 1)]
+    assert detach(world, date(2026, 11, 23), keep=9) == []
+    assert months(world) == {NOVEMBER}
+    assert [row.timestamp for row in world.timeline()] == [datetime(2026, 11, 20, 10)]
+    (kept,) = world.rows("SELECT participants FROM public.timeline_data_2026_01")
+    assert kept.participants == 1
+
+
+def test_letting_a_month_go_is_no_drift(world: World) -> None:
+    world.counts(
+        world.created(), world.registered(at="2026-01-20T10:00:00Z"), world.registered(at="2026-11-20T10:00:00Z")
+    )
+    assert world.drift() == []
+    detach(world, date(2026, 11, 23), keep=9)
+    assert world.drift() == []
+    world.counts(world.registered(at="2026-11-20T10:01:00Z"))
+    assert world.drift() == []
+    assert [row.cumulative_participants for row in world.timeline()] == [2, 3]
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_message_for_a_month_that_was_let_go_still_lands(world: World, restarted: bool) -> None:
+    world.counts(world.created(), world.registered(at="2026-01-20T10:00:00Z"))
+    detach(world, date(2026, 11, 23), keep=9)
+    if restarted:
+        world.restarts()
+    world.counts_until_it_lands(world.registered(at="2026-01-20T11:00:00Z"))
+    assert world.event().total_participants == 2

@@ -1,0 +1,534 @@
+"""The contract of the database, read from its catalog: other teams build on it. PostgreSQL 18 and 16 alike."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from world import DATABASE_OWNER as OWNER
+from world import PASSWORD, QUICK, World, make_database, make_owner
+
+from hannun.embedded import PostgresServer, ValkeyServer, postgres_binaries
+
+OTHER_MAJOR = 16 if os.environ.get("HANNUN_TEST_POSTGRES", "18") == "18" else 18
+
+
+@pytest.fixture(scope="module")
+def other_postgres(home: Path) -> Iterator[PostgresServer]:
+    """The other PostgreSQL that the contract names."""
+    with PostgresServer(home / "other", binaries=postgres_binaries(OTHER_MAJOR), settings=QUICK) as server:
+        make_owner(server)
+        yield server
+
+
+@pytest.fixture(scope="module", params=["this", "other"])
+def server(request: pytest.FixtureRequest, postgres: PostgresServer) -> PostgresServer:
+    found: PostgresServer = postgres if request.param == "this" else request.getfixturevalue("other_postgres")
+    return found
+
+
+@pytest.fixture(scope="module")
+def name(server: PostgresServer) -> Iterator[str]:
+    """The name of a database that was migrated itself: a copy of one has not its settings."""
+    name = "contract"
+    make_database(server, name)
+    yield name
+    with psycopg.connect(server.superuser_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+Conn = psycopg.Connection[dict[str, Any]]
+
+
+def session(server: PostgresServer, name: str, role: str) -> Iterator[Conn]:
+    with psycopg.connect(server.url(name, role, PASSWORD), row_factory=dict_row) as conn:
+        yield conn
+        conn.rollback()
+
+
+@pytest.fixture
+def owner(server: PostgresServer, name: str) -> Iterator[Conn]:
+    """What a test does here, it does in a transaction that is rolled back."""
+    yield from session(server, name, OWNER)
+
+
+@pytest.fixture
+def readonly(server: PostgresServer, name: str) -> Iterator[Conn]:
+    yield from session(server, name, "analytics_readonly")
+
+
+@pytest.fixture
+def readwrite(server: PostgresServer, name: str) -> Iterator[Conn]:
+    yield from session(server, name, "analytics_readwrite")
+
+
+def refused(conn: Conn, statement: str, *, because: type[psycopg.Error]) -> None:
+    with pytest.raises(because), conn.transaction():
+        conn.execute(statement)  # type: ignore[call-overload]
+
+
+# -- tables and columns ------------------------------------------------------------------------------------------
+
+COUNT = ("integer", "NO", "0")
+MONEY = ("numeric(15,2)", "NO", "0.00")
+PERCENT = ("numeric(10,2)", "NO", "0.00")
+ID = ("bigint", "NO", "nextval")
+WRITTEN = {
+    "created_at": ("timestamp without time zone", "NO", "now()"),
+    "updated_at": ("timestamp without time zone", "NO", "now()"),
+}
+
+
+def text(length: int, default: str | None = None) -> tuple[str, str, str | None]:
+    return f"character varying({length})", "NO", default
+
+
+CONTRACT: dict[str, dict[str, tuple[str, str, str | None]]] = {
+    "event_stats": {
+        "id": ID,
+        "event_id": text(36),
+        "event_title": text(255),
+        "user_id": text(36),
+        "total_participants": COUNT,
+        "total_views": COUNT,
+        "estimated_roi": PERCENT,
+        "target_roi": PERCENT,
+        "sales_growth_rate": PERCENT,
+        "total_investment": MONEY,
+        "expected_revenue": MONEY,
+        "status": text(20, "'ACTIVE'"),
+        **WRITTEN,
+    },
+    "channel_stats": {
+        "id": ID,
+        "event_id": text(36),
+        "channel_name": text(50),
+        "channel_type": text(20),
+        **dict.fromkeys(("impressions", "views", "clicks", "participants", "conversions"), COUNT),
+        "distribution_cost": MONEY,
+        **dict.fromkeys(("likes", "comments", "shares", "total_calls", "completed_calls", "average_duration"), COUNT),
+        **WRITTEN,
+    },
+    "timeline_data": {
+        "id": ID,
+        "event_id": text(36),
+        "timestamp": ("timestamp without time zone", "NO", None),
+        **dict.fromkeys(("participants", "views", "engagement", "conversions", "cumulative_participants"), COUNT),
+        **WRITTEN,
+    },
+}
+
+
+@pytest.mark.parametrize("table", CONTRACT)
+def test_a_table_has_exactly_the_columns_of_the_contract(owner: Conn, table: str) -> None:
+    rows = owner.execute(
+        """SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
+                  CASE WHEN a.attnotnull THEN 'NO' ELSE 'YES' END AS nullable,
+                  pg_get_expr(d.adbin, d.adrelid) AS default_value
+             FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+            WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped""",
+        (f"public.{table}",),
+    ).fetchall()
+    found = {}
+    for row in rows:
+        default = row["default_value"]
+        if default is not None:
+            default = "nextval" if default.startswith("nextval(") else default.split("::")[0]
+        found[row["name"]] = (row["type"], row["nullable"], default)
+    assert found == CONTRACT[table]
+
+
+def test_public_holds_these_tables_and_their_months_and_nothing_else(owner: Conn) -> None:
+    owner.execute("SELECT hannun.make_timeline_month('2026-11-15'), hannun.make_timeline_month('2015-01-01')")
+    found = owner.execute(
+        "SELECT relname AS name, relkind AS kind FROM pg_class "
+        "WHERE relnamespace = 'public'::regnamespace AND relkind NOT IN ('i', 'I')"
+    ).fetchall()
+    assert {(row["name"], row["kind"]) for row in found} == {
+        ("event_stats", "r"),
+        ("channel_stats", "r"),
+        ("timeline_data", "p"),
+        ("timeline_data_2026_11", "r"),
+        ("timeline_data_2015_01", "r"),
+        ("event_stats_id_seq", "S"),
+        ("channel_stats_id_seq", "S"),
+        ("timeline_data_id_seq", "S"),
+    }
+    other = (
+        "SELECT 1 FROM pg_proc WHERE pronamespace = 'public'::regnamespace UNION ALL SELECT 1 FROM pg_type "
+        "WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd')"
+    )
+    assert owner.execute(other).fetchall() == []
+
+
+def test_ids_are_given_by_sequences_that_belong_to_their_columns(owner: Conn) -> None:
+    for table in CONTRACT:
+        (row,) = owner.execute("SELECT pg_get_serial_sequence(%s, 'id') AS s", (f"public.{table}",)).fetchall()
+        assert row["s"] == f"public.{table}_id_seq"
+
+
+# -- indexes -----------------------------------------------------------------------------------------------------
+
+INDEXES = {
+    "event_stats": {
+        "event_stats_pkey": ("btree", "UNIQUE", "(id)"),
+        "uk_event_stats_event_id": ("btree", "UNIQUE", "(event_id)"),
+        "idx_event_stats_user_id": ("btree", "", "(user_id)"),
+        "idx_event_stats_status": ("btree", "", "(status)"),
+        "idx_event_stats_created_at": ("btree", "", "(created_at DESC)"),
+    },
+    "channel_stats": {
+        "channel_stats_pkey": ("btree", "UNIQUE", "(id)"),
+        "uk_channel_stats_event_channel": ("btree", "UNIQUE", "(event_id, channel_name)"),
+        "idx_channel_stats_event_id": ("btree", "", "(event_id)"),
+        "idx_channel_stats_channel_type": ("btree", "", "(channel_type)"),
+        "idx_channel_stats_participants": ("btree", "", "(participants DESC)"),
+    },
+    "timeline_data": {
+        "idx_timeline_event_timestamp": ("btree", "UNIQUE", '(event_id, "timestamp")'),
+        "idx_timeline_timestamp": ("btree", "", '("timestamp")'),
+        "idx_timeline_brin_timestamp": ("brin", "", '("timestamp")'),
+    },
+}
+
+
+def indexes_of(conn: Conn, table: str) -> dict[str, tuple[str, str, str]]:
+    rows = conn.execute(
+        "SELECT indexname AS name, indexdef AS made FROM pg_indexes WHERE schemaname = 'public' AND tablename = %s",
+        (table,),
+    ).fetchall()
+    return {
+        row["name"]: (
+            row["made"].split(" USING ")[1].split(" ")[0],
+            "UNIQUE" if " UNIQUE " in row["made"] else "",
+            row["made"].split(" USING ")[1].split(" ", 1)[1],
+        )
+        for row in rows
+    }
+
+
+@pytest.mark.parametrize("table", INDEXES)
+def test_a_table_has_exactly_the_indexes_of_the_contract(owner: Conn, table: str) -> None:
+    assert indexes_of(owner, table) == INDEXES[table]
+
+
+def test_primary_keys_are_what_the_contract_says(owner: Conn) -> None:
+    rows = owner.execute(
+        "SELECT conrelid::regclass::text AS on, pg_get_constraintdef(oid) AS key FROM pg_constraint "
+        "WHERE contype = 'p' AND connamespace = 'public'::regnamespace AND conparentid = 0"
+    ).fetchall()
+    assert {row["on"]: row["key"] for row in rows} == {
+        "event_stats": "PRIMARY KEY (id)",
+        "channel_stats": "PRIMARY KEY (id)",
+        "timeline_data": 'PRIMARY KEY (event_id, "timestamp")',
+    }
+
+
+def test_a_month_has_every_index_of_the_whole(owner: Conn) -> None:
+    owner.execute("SELECT hannun.make_timeline_month('2026-11-15')")
+    assert sorted(indexes_of(owner, "timeline_data_2026_11").values()) == sorted(INDEXES["timeline_data"].values())
+
+
+# -- the timeline's months -----------------------------------------------------------------------------------------
+
+
+def test_the_timeline_is_partitioned_by_range_of_its_timestamp(owner: Conn) -> None:
+    (row,) = owner.execute("SELECT pg_get_partkeydef('public.timeline_data'::regclass) AS key").fetchall()
+    assert row["key"] == 'RANGE ("timestamp")'
+
+
+def test_a_month_is_half_open_named_after_itself_and_made_once(readwrite: Conn) -> None:
+    made = "SELECT hannun.make_timeline_month(%s) AS made"
+    for day, expected in (("2026-12-31", True), ("2026-12-01", False), ("2027-01-01", True)):
+        (row,) = readwrite.execute(made, (day,)).fetchall()
+        assert row["made"] is expected
+    rows = readwrite.execute(
+        "SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bounds FROM pg_inherits i "
+        "JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'public.timeline_data'::regclass ORDER BY 1"
+    ).fetchall()
+    assert [(row["name"], row["bounds"]) for row in rows] == [
+        ("timeline_data_2026_12", "FOR VALUES FROM ('2026-12-01 00:00:00') TO ('2027-01-01 00:00:00')"),
+        ("timeline_data_2027_01", "FOR VALUES FROM ('2027-01-01 00:00:00') TO ('2027-02-01 00:00:00')"),
+    ]
+
+
+def test_there_is_no_default_partition(owner: Conn) -> None:
+    (row,) = owner.execute(
+        "SELECT partdefid FROM pg_partitioned_table WHERE partrelid = 'public.timeline_data'::regclass"
+    ).fetchall()
+    assert row["partdefid"] == 0
+    refused(
+        owner,
+        "INSERT INTO public.timeline_data (event_id, timestamp) VALUES ('e', '2001-01-01')",
+        because=psycopg.errors.CheckViolation,
+    )
+
+
+# -- checks --------------------------------------------------------------------------------------------------------
+
+ROWS = {
+    "event_stats": "INSERT INTO public.event_stats (event_id, event_title, user_id) VALUES ('e', 't', 'u')",
+    "channel_stats": "INSERT INTO public.channel_stats (event_id, channel_name, channel_type) VALUES ('e', 'c', 'TV')",
+    "timeline_data": "INSERT INTO public.timeline_data (event_id, timestamp) VALUES ('e', '2026-11-20 10:00')",
+}
+AT_LEAST_ZERO = {
+    "event_stats": (
+        "total_participants", "total_views", "estimated_roi", "target_roi", "total_investment", "expected_revenue",
+    ),
+    "channel_stats": (
+        "impressions", "views", "clicks", "participants", "conversions", "distribution_cost", "total_calls",
+        "average_duration", "completed_calls",
+    ),
+    "timeline_data": ("participants", "views", "engagement", "conversions", "cumulative_participants"),
+}  # fmt: skip
+
+
+def with_a_row(conn: Conn, table: str) -> None:
+    conn.execute("SELECT hannun.make_timeline_month('2026-11-20')")
+    conn.execute(ROWS[table])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [(table, column) for table, names in AT_LEAST_ZERO.items() for column in names]
+)
+def test_a_figure_below_zero_is_refused(owner: Conn, table: str, column: str) -> None:
+    with_a_row(owner, table)
+    refused(owner, f"UPDATE public.{table} SET {column} = -1", because=psycopg.errors.CheckViolation)
+    if column != "completed_calls":
+        owner.execute(f"UPDATE public.{table} SET {column} = 1")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("event_stats", "status = 'active'"),
+        ("event_stats", "status = 'DELETED'"),
+        ("event_stats", "status = ''"),
+        ("channel_stats", "channel_type = 'CALL'"),
+        ("channel_stats", "channel_type = 'tv'"),
+        ("channel_stats", "completed_calls = 1"),
+        ("channel_stats", "completed_calls = 4, total_calls = 3"),
+    ],
+)
+def test_what_means_nothing_is_refused(owner: Conn, table: str, change: str) -> None:
+    with_a_row(owner, table)
+    refused(owner, f"UPDATE public.{table} SET {change}", because=psycopg.errors.CheckViolation)
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        *(("event_stats", f"status = '{status}'") for status in ("ACTIVE", "ENDED", "ARCHIVED")),
+        *(("channel_stats", f"channel_type = '{kind}'") for kind in ("TV", "SNS", "VOICE")),
+        ("channel_stats", "completed_calls = 3, total_calls = 3"),
+        ("event_stats", "sales_growth_rate = -99999999.99, estimated_roi = 99999999.99"),
+        ("event_stats", "total_investment = 9999999999999.99, total_participants = 2147483647"),
+    ],
+)
+def test_what_the_contract_allows_is_taken(owner: Conn, table: str, change: str) -> None:
+    with_a_row(owner, table)
+    owner.execute(f"UPDATE public.{table} SET {change}")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [(table, column) for table, names in CONTRACT.items() for column in names]
+)
+def test_nothing_may_be_null(owner: Conn, table: str, column: str) -> None:
+    with_a_row(owner, table)
+    refused(owner, f"UPDATE public.{table} SET {column} = NULL", because=psycopg.IntegrityError)  # or: in no month
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_a_row_is_there_once(owner: Conn, table: str) -> None:
+    with_a_row(owner, table)
+    refused(owner, ROWS[table], because=psycopg.errors.UniqueViolation)
+
+
+def test_a_row_begins_with_zeros_and_as_active(owner: Conn) -> None:
+    for table in ROWS:
+        with_a_row(owner, table)
+        (row,) = owner.execute(f"SELECT * FROM public.{table}").fetchall()  # type: ignore[call-overload]
+        zeros = {name for name, (_, _, default) in CONTRACT[table].items() if default in ("0", "0.00")}
+        assert {row[name] for name in zeros} == {0}
+        assert row["created_at"] == row["updated_at"]
+        assert row.get("status", "ACTIVE") == "ACTIVE"
+
+
+# -- times -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_updated_at_changes_with_each_write_whoever_writes(owner: Conn, table: str) -> None:
+    with_a_row(owner, table)
+    seen = set()
+    for _ in range(3):
+        (row,) = owner.execute(f"SELECT updated_at, created_at FROM public.{table}").fetchall()  # type: ignore[call-overload]
+        seen.add(row["updated_at"])
+        owner.execute(f"UPDATE public.{table} SET event_id = event_id")  # type: ignore[call-overload]
+    (row,) = owner.execute(f"SELECT updated_at, created_at FROM public.{table}").fetchall()  # type: ignore[call-overload]
+    assert len(seen | {row["updated_at"]}) == 4
+    assert row["updated_at"] > max(seen)
+    assert row["created_at"] == min(seen)
+
+
+def test_any_session_speaks_utc_and_writes_utc(server: PostgresServer, name: str) -> None:
+    for role in (OWNER, "analytics_readonly", "analytics_readwrite"):
+        for conn in session(server, name, role):
+            (row,) = conn.execute("SELECT current_setting('timezone') AS zone").fetchall()
+            assert row["zone"] == "UTC"
+    for conn in session(server, name, OWNER):
+        with_a_row(conn, "event_stats")
+        (row,) = conn.execute("SELECT created_at = now() AT TIME ZONE 'UTC' AS utc FROM public.event_stats").fetchall()
+        assert row["utc"]
+
+
+def test_a_foreign_writer_in_another_zone_still_touches_updated_at_in_utc(owner: Conn) -> None:
+    with_a_row(owner, "event_stats")
+    owner.execute("SET LOCAL timezone = 'Asia/Seoul'")
+    owner.execute("UPDATE public.event_stats SET total_views = 1")
+    (row,) = owner.execute(
+        "SELECT abs(extract(epoch FROM updated_at - clock_timestamp() AT TIME ZONE 'UTC')) < 60 AS utc "
+        "FROM public.event_stats"
+    ).fetchall()
+    assert row["utc"]
+
+
+# -- roles -------------------------------------------------------------------------------------------------------
+
+DENIED = psycopg.errors.InsufficientPrivilege
+
+
+def test_readonly_reads_every_table_of_public_and_the_views_made_for_it(readonly: Conn) -> None:
+    for table in (*(f"public.{name}" for name in CONTRACT), "hannun.dead_letter_reasons", "hannun.event_totals"):
+        assert readonly.execute(f"SELECT * FROM {table}").fetchall() == []  # type: ignore[call-overload]
+
+
+def test_readonly_reads_months_and_tables_that_are_made_later(server: PostgresServer, name: str) -> None:
+    with (
+        psycopg.connect(server.url(name, OWNER, PASSWORD), autocommit=True) as owner,
+        psycopg.connect(server.url(name, "analytics_readwrite", PASSWORD), autocommit=True) as readwrite,
+        psycopg.connect(server.url(name, "analytics_readonly", PASSWORD), autocommit=True) as readonly,
+    ):
+        try:
+            owner.execute("CREATE TABLE public.later (a integer)")
+            readwrite.execute("SELECT hannun.make_timeline_month('2031-05-01')")
+            for table in ("later", "timeline_data_2031_05"):
+                assert readonly.execute(f"SELECT * FROM public.{table}").fetchall() == []
+                with pytest.raises(DENIED):
+                    readonly.execute(f"DELETE FROM public.{table}")
+                readwrite.execute(f"DELETE FROM public.{table}")
+            made_by = "SELECT tableowner FROM pg_tables WHERE tablename = 'timeline_data_2031_05'"
+            assert readonly.execute(made_by).fetchone() == (OWNER,)
+        finally:
+            owner.execute("DROP TABLE public.later, public.timeline_data_2031_05")
+
+
+def hannun_tables(conn: Conn) -> list[str]:
+    rows = conn.execute(
+        "SELECT relname AS name FROM pg_class WHERE relnamespace = 'hannun'::regnamespace AND relkind IN ('r', 'p')"
+    ).fetchall()
+    return [row["name"] for row in rows]
+
+
+def test_readonly_reads_no_table_of_our_own(readonly: Conn) -> None:
+    tables = hannun_tables(readonly)
+    assert {"participants", "identity", "dead_letters", "events"} <= set(tables)
+    for table in tables:
+        refused(readonly, f"SELECT 1 FROM hannun.{table}", because=DENIED)
+
+
+def test_readonly_writes_nothing(readonly: Conn) -> None:
+    for table in CONTRACT:
+        refused(readonly, ROWS[table], because=DENIED)
+        refused(readonly, f"UPDATE public.{table} SET event_id = 'x'", because=DENIED)
+        refused(readonly, f"DELETE FROM public.{table}", because=DENIED)
+        refused(readonly, f"TRUNCATE public.{table}", because=DENIED)
+    refused(readonly, "SELECT nextval('public.event_stats_id_seq')", because=DENIED)
+    refused(readonly, "SELECT hannun.make_timeline_month('2026-11-01')", because=DENIED)
+    refused(readonly, "CREATE TABLE public.mine (a integer)", because=DENIED)
+    refused(readonly, "CREATE TABLE hannun.mine (a integer)", because=DENIED)
+
+
+def test_readwrite_writes_rows_and_makes_months(readwrite: Conn) -> None:
+    readwrite.execute("SELECT hannun.make_timeline_month('2026-11-01')")
+    for table, row in ROWS.items():
+        readwrite.execute(row)  # type: ignore[call-overload]
+        readwrite.execute(f"UPDATE public.{table} SET event_id = 'x'")  # type: ignore[call-overload]
+        assert len(readwrite.execute(f"SELECT * FROM public.{table}").fetchall()) == 1  # type: ignore[call-overload]
+        assert readwrite.execute(f"DELETE FROM public.{table}").rowcount == 1  # type: ignore[call-overload]
+
+
+def test_readwrite_changes_no_table_no_key_and_no_privilege(readwrite: Conn) -> None:
+    for statement in (
+        "CREATE TABLE public.mine (a integer)",
+        "CREATE TABLE hannun.mine (a integer)",
+        "CREATE SCHEMA mine",
+        "CREATE INDEX ON public.event_stats (event_title)",
+        "ALTER TABLE public.event_stats ADD mine integer",
+        "ALTER TABLE public.timeline_data DISABLE TRIGGER ALL",
+        "DROP TABLE public.event_stats",
+        "DROP FUNCTION hannun.make_timeline_month(date)",
+        "TRUNCATE public.event_stats",
+        "UPDATE hannun.identity SET participant_key = 'x'",
+        "DELETE FROM hannun.identity",
+        "CREATE ROLE mine",
+        "SET ROLE hannun_owner",
+    ):
+        refused(readwrite, statement, because=DENIED)
+
+
+def test_the_owners_function_looks_nowhere_but_where_it_should(readwrite: Conn) -> None:
+    (row,) = readwrite.execute(
+        "SELECT prosecdef AS as_owner, proconfig AS settings FROM pg_proc WHERE proname = 'make_timeline_month'"
+    ).fetchall()
+    assert row["as_owner"]
+    assert row["settings"] == ["search_path=pg_catalog, pg_temp"]
+
+
+def test_our_roles_log_in_and_are_nothing_more(owner: Conn) -> None:
+    rows = owner.execute(
+        "SELECT * FROM pg_roles WHERE rolname IN ('analytics_readonly', 'analytics_readwrite')"
+    ).fetchall()
+    assert len(rows) == 2
+    for row in rows:
+        assert row["rolcanlogin"]
+        for right in ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls"):
+            assert not row[right]
+
+
+# -- it works on the other PostgreSQL as well --------------------------------------------------------------------
+
+
+def test_counting_and_reconciling_work_there(server: PostgresServer, valkey: ValkeyServer, name: str) -> None:
+    with World(server, valkey, name) as world:
+        try:
+            batch = [
+                world.created(totalInvestment=100, expectedRevenue=150, baselineRevenue=5),
+                world.registered("early", channel="Radio", at="2026-10-31T23:59:59Z"),
+                world.distributed(channel="Radio", channelType="CALL", distributionCost="20"),
+                world.registered("p1", channel="NAVER"),
+                world.registered("p2"),
+                world.sold(10),
+                world.sold(20, refund=True),
+                world.status("ENDED", "2026-11-22T00:00:00Z"),
+                world.registered("p3", at="not a time"),
+            ]
+            assert [outcome.result for outcome in world.counts(*batch)] == ["counted"] * 8 + ["dead-letter"]
+            assert {outcome.result for outcome in world.counts(*batch)} == {"repeated", "dead-letter"}
+            event = world.event()
+            assert (event.total_participants, event.status, event.estimated_roi) == (3, "ENDED", 25)
+            assert event.sales_growth_rate == -300
+            assert {n: row.participants for n, row in world.channels().items()} == {"Radio": 1, "NaverBlog": 1}
+            assert world.drift() == []
+            assert [row.cumulative_participants for row in world.timeline()] == [1, 3]
+            world.rows("UPDATE public.event_stats SET total_participants = 7")
+            assert [drift.figure for drift in world.drift()] == ["total_participants"]
+        finally:
+            world.rows("DROP TABLE IF EXISTS public.timeline_data_2026_10, public.timeline_data_2026_11")
+            world.rows(
+                "TRUNCATE public.event_stats, public.channel_stats, hannun.events, hannun.participants, hannun.sales, "
+                "hannun.distributions, hannun.dead_letters, hannun.untyped_participants, hannun.owed_invalidations"
+            )

@@ -1,0 +1,70 @@
+"""The service from outside: servers shared by all tests, a database and processes of each test's own."""
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from outside import PASSWORD, Service, Start, Topics, redis_environment
+
+from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer
+
+
+@contextmanager
+def a_database(postgres: PostgresServer) -> Iterator[str]:
+    """A migrated database; its URL for the service's role."""
+    name = f"system_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests OWNER hannun_owner")
+        yield postgres.url(name, "analytics_readwrite", PASSWORD)
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer) -> Iterator[str]:
+    """A migrated database of this test's own."""
+    with a_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def start_service(tmp_path: Path) -> Iterator[Start]:
+    """Makes services; their processes are killed at the end of the test."""
+    with ExitStack() as stack:
+        yield lambda **environment: stack.enter_context(Service(tmp_path, **environment))
+
+
+@pytest.fixture
+def service(start_service: Start, database_url: str, valkey: ValkeyServer) -> Service:
+    """The service over this test's database."""
+    return start_service(DATABASE_URL=database_url, **redis_environment(valkey.url))
+
+
+@pytest.fixture(scope="module")
+def a_service(
+    tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer, valkey: ValkeyServer
+) -> Iterator[Service]:
+    """One service for all tests of a module."""
+    with (
+        a_database(postgres) as url,
+        Service(tmp_path_factory.mktemp("service"), DATABASE_URL=url, **redis_environment(valkey.url)) as service,
+    ):
+        yield service
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaServer]:
+    """One Apache Kafka for all tests of a session; they are marked to run on one worker."""
+    with tempfile.TemporaryDirectory(prefix="hannun-system-") as folder, KafkaServer(Path(folder, "kafka")) as server:
+        yield server
+
+
+@pytest.fixture
+def topics(kafka: KafkaServer) -> Topics:
+    """Five topics of this test's own, of two partitions each."""
+    topics = Topics(kafka.bootstrap)
+    kafka.create_topics(dict.fromkeys(topics.names.values(), 2))
+    return topics

@@ -1,0 +1,611 @@
+"""The service as one sees it from outside: its processes, its doors, its database. Nothing of it is imported."""
+
+import base64
+import hashlib
+import hmac
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+import psycopg
+import redis
+from confluent_kafka import Producer
+
+DEADLINE_S = 30.0
+PASSWORD = "secret-of-a-test"
+SECRET = "a-secret-of-the-system-tests-that-is-long-enough"
+GONE = (httpx2.NetworkError, httpx2.RemoteProtocolError)
+"""What a client sees of a service that dies while it is asked."""
+
+Message = dict[str, Any]
+Database = psycopg.Connection[tuple[Any, ...]]
+T = TypeVar("T")
+
+
+def wait_for(what: str, found: Callable[[], T], deadline_s: float = DEADLINE_S) -> T:
+    """What `found` returns as soon as it is true; a failure that says `what` after the deadline."""
+    deadline = time.monotonic() + deadline_s
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"waited {deadline_s} s for {what}"
+        time.sleep(0.01)
+    return value
+
+
+def token(subject: str = "the-tests", roles: Sequence[str] = ("ADMIN", "SERVICE"), secret: str = SECRET) -> str:
+    """A bearer token, as the platform's user service signs them (HS256)."""
+
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+    claims = {"sub": subject, "roles": list(roles), "exp": int(time.time()) + 86_400}
+    signed = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part(claims)}"
+    signature = hmac.digest(secret.encode(), signed.encode(), hashlib.sha256)
+    return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+# -- processes -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Process:
+    """A process of the service; what it writes is in `log`."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: dict[str, str],
+        log: Path,
+        *,
+        inherit: Sequence[int] = (),
+        user: int | None = None,
+    ) -> None:
+        self.log = log
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hannun", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=environment,
+                cwd="/",
+                pass_fds=inherit,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def says(self, words: str) -> None:
+        """Wait until it has said this."""
+        wait_for(f"{words!r} in\n{self.said}", lambda: words in self.said or not self.running)
+        assert words in self.said, f"it ended with status {self.ends()} and said:\n{self.said}"
+
+    def is_killed(self) -> None:
+        """kill -9, and no one left behind."""
+        self._process.kill()
+        self._process.wait()
+
+    def is_told_to_end(self) -> int:
+        """SIGTERM. Returns the status with which it ends."""
+        self._process.send_signal(signal.SIGTERM)
+        return self.ends()
+
+    def ends(self) -> int:
+        return self._process.wait(DEADLINE_S)
+
+
+class Service:
+    """The service's processes over one database, one Redis and, where there is one, one Kafka.
+
+    Processes run under the same settings unless a test says otherwise; all are killed at the end.
+    """
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        self.environment = {
+            **{
+                name: os.environ[name]
+                for name in ("PATH", "HOME", "PYTHONPATH", "XDG_CACHE_HOME")
+                if name in os.environ
+            },
+            "HANNUN_JWT_SECRET": SECRET,
+            "HANNUN_REQUESTS_A_MINUTE": "1000000",
+            **environment,
+        }
+        self._processes: list[Process] = []
+        self._numbers = itertools.count(1)
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(512)
+        self.api = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.http = client()
+        self._database: Database | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for process in self._processes:
+            process.is_killed()
+        if self._database is not None:
+            self._database.close()
+        self.http.close()
+        self._listener.close()
+
+    # -- processes
+
+    def runs(self, *arguments: str, **environment: str | None) -> Ran:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "hannun", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self._with(environment),
+            cwd="/",
+            check=False,
+            timeout=60,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def starts(self, *arguments: str, inherit: Sequence[int] = (), **environment: str | None) -> Process:
+        """Start a process, and do not wait for it."""
+        log = self.folder / f"{next(self._numbers):03}-{arguments[0]}.log"
+        self._processes.append(Process(arguments, self._with(environment), log, inherit=inherit))
+        return self._processes[-1]
+
+    def launches_serve(self, **environment: str | None) -> Process:
+        """Start `serve` on this service's address, and do not wait for it."""
+        descriptor = self._listener.fileno()
+        return self.starts("serve", "--fd", str(descriptor), inherit=[descriptor], **environment)
+
+    def serves(self, **environment: str | None) -> Process:
+        """Start `serve`, and wait until it answers."""
+        process = self.launches_serve(**environment)
+        process.says("serve runs")
+        return process
+
+    def ingests(self, **environment: str | None) -> Process:
+        """Start `ingest`, and wait until it has joined its group."""
+        process = self.starts("ingest", **environment)
+        process.says("ingest runs")
+        return process
+
+    def schedules(self, **environment: str | None) -> Process:
+        process = self.starts("schedule", **environment)
+        process.says("schedule runs")
+        return process
+
+    def _with(self, environment: dict[str, str | None]) -> dict[str, str]:
+        given = {**self.environment, **environment}
+        return {name: value for name, value in given.items() if value is not None}
+
+    # -- doors
+
+    def posts(self, messages: object) -> httpx2.Response:
+        """Send messages over HTTP."""
+        return self.http.post(f"{self.api}/api/v1/messages", json=messages, headers=_headers())
+
+    def posts_until_taken(self, messages: object) -> tuple[Message, list[int]]:
+        """Send the same body until it is taken, as a client does. Returns the answer, and the statuses before it."""
+        refused: list[int] = []
+
+        def taken() -> httpx2.Response | None:
+            try:
+                response = self.posts(messages)
+            except GONE:
+                refused.append(0)
+                return None
+            if response.status_code == 200:
+                return response
+            assert response.status_code == 503, response.text
+            assert int(response.headers["Retry-After"]) >= 1
+            refused.append(503)
+            return None
+
+        return wait_for("the messages to be taken", taken).json(), refused
+
+    def asks(self, path: str) -> httpx2.Response:
+        return self.http.get(self.api + path, headers=_headers())
+
+    def dashboard(self, event: str) -> "Figures | None":
+        """The figures of the dashboard; None where there is none."""
+        response = self.asks(f"/api/v1/events/{event}/analytics")
+        if response.status_code == 404:
+            return None
+        assert response.status_code == 200, response.text
+        return figures_of_dashboard(response.json())
+
+    def health(self) -> Message:
+        answer: Message = self.asks("/health/ready").json()
+        return answer
+
+    # -- what stands in the database
+
+    @property
+    def database(self) -> Database:
+        """A connection of the test's own, made anew where it broke."""
+        if self._database is None or not _answers(self._database):
+            self._database = psycopg.connect(self.environment["DATABASE_URL"], autocommit=True)
+            self._database.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        return self._database
+
+    def rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        return self.database.execute(query, arguments or None).fetchall()  # type: ignore[arg-type]
+
+    def figures(self, event: str) -> "Figures | None":
+        """The figures of an event in PostgreSQL; None where nothing of it is counted."""
+        return figures_in(self.database, event)
+
+    def owed(self) -> int:
+        """How many invalidations nobody has paid yet."""
+        return int(self.rows("SELECT count(*) FROM hannun.owed_invalidations")[0][0])
+
+    def dead_letters(self, event: str) -> int:
+        """How many dead letters there are of an event."""
+        return int(self.rows("SELECT count(*) FROM hannun.dead_letters WHERE event_id = %s", event)[0][0])
+
+    def is_proven(self) -> None:
+        """`hannun reconcile` finds no drift."""
+        ran = self.runs("reconcile")
+        assert ran.status == 0, ran.out + ran.err
+        assert "drift: 0" in ran.out
+
+
+def _answers(conn: Database) -> bool:
+    try:
+        conn.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+Start = Callable[..., Service]
+
+
+def client() -> httpx2.Client:
+    """A client that keeps no connection: whoever answers may have been killed since."""
+    limits = httpx2.Limits(max_keepalive_connections=0)
+    return httpx2.Client(timeout=2 * DEADLINE_S, trust_env=False, verify=False, limits=limits)
+
+
+def _headers() -> dict[str, str]:
+    return {"Authorization": f"Bearer {token()}"}
+
+
+def through(url: str, port: int) -> str:
+    """The same address, through a proxy on this port."""
+    return urlsplit(url)._replace(netloc=f"{urlsplit(url).netloc.rpartition(':')[0]}:{port}").geturl()
+
+
+def redis_environment(url: str) -> dict[str, str]:
+    """The settings by which the service finds this Redis."""
+    found = urlsplit(url)
+    return {
+        "REDIS_HOST": found.hostname or "",
+        "REDIS_PORT": str(found.port),
+        "REDIS_PASSWORD": found.password or "",
+    }
+
+
+def cached(url: str, event: str) -> "Figures | None":
+    """The dashboard that Redis holds for an event; None where it holds none."""
+    with redis.Redis.from_url(url, protocol=3) as conn:
+        value = conn.get(f"analytics:dashboard:{event}")
+    return None if value is None else figures_of_dashboard(json.loads(value))
+
+
+# -- figures, and who says what they must be -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is counted of an event."""
+
+    title: str
+    status: str
+    participants: int
+    unattributed: int
+    channels: dict[str, int]
+    revenue: Decimal | None
+
+
+def figures_of_dashboard(answer: Message) -> Figures:
+    recorded = answer["roi"]["revenue"]["recorded"]
+    channels = {line["channelName"]: line["participants"] for line in answer["channelPerformance"]}
+    summary = answer["summary"]
+    assert sum(channels.values()) + summary["unattributedParticipants"] == summary["totalParticipants"]
+    return Figures(
+        answer["eventTitle"],
+        answer["status"],
+        summary["totalParticipants"],
+        summary["unattributedParticipants"],
+        channels,
+        None if recorded is None else Decimal(str(recorded)).quantize(Decimal("0.01")),
+    )
+
+
+def figures_in(conn: Database, event: str) -> Figures | None:
+    """The figures of an event in the tables that others read; the parts add up, in one snapshot."""
+    with conn.transaction():
+        found = conn.execute(
+            "SELECT s.event_title, s.status, s.total_participants, e.unattributed, e.sales, e.recorded_revenue "
+            "FROM public.event_stats s JOIN hannun.events e USING (event_id) WHERE event_id = %s",
+            [event],
+        ).fetchone()
+        if found is None:
+            return None
+        channels: dict[str, int] = dict(
+            conn.execute(
+                "SELECT channel_name, participants FROM public.channel_stats WHERE event_id = %s", [event]
+            ).fetchall()
+        )
+        timeline = conn.execute(
+            "SELECT coalesce(sum(participants), 0) FROM public.timeline_data WHERE event_id = %s", [event]
+        ).fetchone()
+    title, status, participants, unattributed, sales, revenue = found
+    assert timeline is not None and timeline[0] == participants
+    assert sum(channels.values()) + unattributed == participants
+    return Figures(title, status, participants, unattributed, channels, revenue if sales else None)
+
+
+KNOWN_CHANNELS = {"WooriTV", "GenieTV", "RingoBiz", "Instagram", "NaverBlog", "KakaoChannel"}
+
+
+@dataclass
+class Event:
+    """An event: makes its messages, and says by itself what must be counted of those that were taken.
+
+    Deliberately simple-minded: it shares nothing with the service but the specification.
+    """
+
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    title: str = "봄맞이"
+    owner: str = "0d1e8a52-0000-4000-8000-00000000000a"
+    month: str = "2024-05"
+    taken: list[Message] = field(default_factory=list)
+
+    # -- its messages
+
+    @property
+    def shop(self) -> str:
+        """A channel that no table knows, of this event's own."""
+        return f"Shop {self.id[:8]}"
+
+    def at(self, day: int, time: str = "10:00:30") -> str:
+        return f"{self.month}-{day:02}T{time}+09:00"
+
+    def created(self) -> Message:
+        return self._message(
+            "event-created", eventTitle=self.title, userId=self.owner, createdAt=self.at(1), totalInvestment=1_000_000
+        )
+
+    def registered(self, channel: str | None = None, at: str | None = None) -> Message:
+        named = {} if channel is None else {"channel": channel}
+        who = str(uuid.uuid4())
+        return self._message("participant-registered", participantId=who, registeredAt=at or self.at(20), **named)
+
+    def distributed(self, channel: str, kind: str = "SNS", day: int = 2) -> Message:
+        return self._message(
+            "distribution-completed", completedAt=self.at(day), channel=channel, channelType=kind, status="SUCCESS",
+            distributionCost=50_000,
+        )  # fmt: skip
+
+    def sold(self, amount: int) -> Message:
+        return self._message("sales-recorded", saleId=str(uuid.uuid4()), amount=amount, soldAt=self.at(21))
+
+    def changed(self, status: str) -> Message:
+        return self._message("event-status-changed", status=status, changedAt=self.at(22))
+
+    def unusable(self) -> Message:
+        """A message that can only become a dead letter: it lacks a field."""
+        return self._message("participant-registered", messageId=str(uuid.uuid4()), registeredAt=self.at(20))
+
+    def some_of_everything(self) -> list[Message]:
+        """A batch that goes down every road: a new event, new channels, a month, ledgers, registers, a dead letter."""
+        return [
+            self.created(),
+            *(self.registered() for _ in range(2)),
+            *(self.registered("Instagram") for _ in range(3)),
+            self.registered("지니TV", at=self.at(19, "23:59:59")),
+            self.registered(self.shop),
+            self.unusable(),
+            self.distributed("Instagram"),
+            self.sold(12_000),
+        ]
+
+    def more_of_everything(self) -> list[Message]:
+        """What comes later: a channel's type, a repeat in the same batch, a new status."""
+        once_more = self.registered("Instagram")
+        return [
+            *(self.registered("Instagram") for _ in range(4)),
+            once_more,
+            once_more,
+            self.registered("KAKAO", at=self.at(20, "10:01:30")),
+            self.distributed(self.shop, "TV"),
+            self.changed("ENDED"),
+            self.sold(8_000),
+            self.unusable(),
+        ]
+
+    def _message(self, kind: str, **fields: object) -> Message:
+        return {"type": kind, "eventId": self.id, **fields}
+
+    # -- what must be counted
+
+    def takes(self, messages: Sequence[Message]) -> None:
+        """These were taken; how often does not matter."""
+        self.taken += messages
+
+    @property
+    def figures(self) -> Figures | None:
+        """What must be counted of what was taken."""
+        of = {kind: [m for m in self.taken if m["type"] == kind] for kind in {m["type"] for m in self.taken}}
+        if "event-created" not in of:
+            return None
+        first: dict[str, Message] = {}
+        for message in of.get("participant-registered", []):
+            if "participantId" in message:
+                first.setdefault(message["participantId"], message)
+        typed = KNOWN_CHANNELS | {message["channel"] for message in of.get("distribution-completed", [])}
+        came_by = Counter(_SPELT.get(m.get("channel"), m.get("channel")) for m in first.values())
+        channels = {name: count for name, count in came_by.items() if name in typed}
+        for message in of.get("distribution-completed", []):
+            channels.setdefault(message["channel"], 0)
+        sales = {message["saleId"]: message["amount"] for message in of.get("sales-recorded", [])}
+        statuses = [message["status"] for message in of.get("event-status-changed", [])]
+        return Figures(
+            self.title,
+            statuses[-1] if statuses else "ACTIVE",
+            len(first),
+            len(first) - sum(channels.values()),
+            channels,
+            Decimal(sum(sales.values())).quantize(Decimal("0.01")) if sales else None,
+        )
+
+    @property
+    def dead_letters(self) -> int:
+        """How many of those that were taken are dead letters."""
+        return len({m["messageId"] for m in self.taken if "messageId" in m})
+
+
+_SPELT = {"KAKAO": "KakaoChannel", "지니TV": "GenieTV"}
+
+
+# -- Kafka ---------------------------------------------------------------------------------------------------------
+
+KINDS = ("event-created", "participant-registered", "distribution-completed", "event-status-changed", "sales-recorded")
+Partition = tuple[str, int]
+
+
+class Topics:
+    """The five topics of one test on a shared broker. What is sent is remembered with the place where it landed."""
+
+    def __init__(self, bootstrap: str, *, default_names: bool = False) -> None:
+        self.bootstrap = bootstrap
+        suffix = "" if default_names else f"-{uuid.uuid4().hex[:8]}"
+        self.names = {kind: kind + suffix for kind in KINDS}
+        self.kinds = {name: kind for kind, name in self.names.items()}
+        self.landed: list[tuple[Partition, int, str, Message | bytes]] = []
+        """(partition, offset, kind, message) of all that is to be counted."""
+        self._groups = itertools.count(1)
+        self._transactions: Producer | None = None
+
+    def environment(self) -> dict[str, str]:
+        """The settings of `ingest`, in a group of its own: the old one waits 30 s for a member that was killed."""
+        return {
+            **{f"HANNUN_TOPIC_{kind.upper().replace('-', '_')}": name for kind, name in self.names.items()},
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
+            "HANNUN_KAFKA_GROUP": f"{self.names['event-created']}-{next(self._groups)}",
+            "HANNUN_START_FROM": "earliest",
+        }
+
+    def sends(self, messages: Sequence[Message]) -> None:
+        """Send messages, each to the topic of its kind."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "linger.ms": 1})
+        for message in messages:
+            self._produce(producer, message)
+        assert producer.flush(DEADLINE_S) == 0
+
+    def sends_raw(self, kind: str, value: bytes | None) -> None:
+        """Send bytes that may be no message at all."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all"})
+        producer.produce(self.names[kind], value, on_delivery=self._remember(kind, value or b""))
+        assert producer.flush(DEADLINE_S) == 0
+
+    def sends_at_once(self, messages: Sequence[Message], *, after: Sequence[Message] = ()) -> None:
+        """Send messages in one transaction, after another one with `after` that is given up: nobody may count those."""
+        if self._transactions is None:
+            self._transactions = Producer(
+                {"bootstrap.servers": self.bootstrap, "transactional.id": self.names["event-created"]}
+            )
+            self._transactions.init_transactions(DEADLINE_S)
+        producer = self._transactions
+        if after:
+            producer.begin_transaction()
+            for message in after:
+                producer.produce(self.names[message["type"]], _bytes_of(message), key=message["eventId"])
+            producer.flush(DEADLINE_S)
+            producer.abort_transaction(DEADLINE_S)
+        producer.begin_transaction()
+        for message in messages:
+            self._produce(producer, message)
+        producer.commit_transaction(DEADLINE_S)
+
+    def ends(self) -> dict[Partition, int]:
+        """The position behind the last message of each partition."""
+        ends: dict[Partition, int] = {}
+        for partition, offset, _, _ in self.landed:
+            ends[partition] = max(ends.get(partition, 0), offset + 1)
+        return ends
+
+    def counted(self, service: Service) -> bool:
+        """Whether the positions stand behind all that was sent."""
+        found = positions(service.database)
+        return all(found.get(partition, 0) == end for partition, end in self.ends().items())
+
+    def before(self, found: dict[Partition, int], event: str) -> list[Message]:
+        """The messages of an event that lie before these positions."""
+        return [
+            {**message, "type": kind}
+            for partition, offset, kind, message in self.landed
+            if isinstance(message, dict) and message["eventId"] == event and offset < found.get(partition, 0)
+        ]
+
+    def _produce(self, producer: Producer, message: Message) -> None:
+        kind = message["type"]
+        producer.produce(
+            self.names[kind], _bytes_of(message), key=message["eventId"], on_delivery=self._remember(kind, message)
+        )
+        producer.poll(0)
+
+    def _remember(self, kind: str, message: Message | bytes) -> Callable[[Any, Any], None]:
+        def landed(error: Any, record: Any) -> None:
+            assert error is None, error
+            self.landed.append(((record.topic(), record.partition()), record.offset(), kind, message))
+
+        return landed
+
+
+def positions(conn: Database) -> dict[Partition, int]:
+    """How far each partition is counted."""
+    found = conn.execute("SELECT topic, partition, next_offset FROM hannun.positions").fetchall()
+    return {(topic, partition): offset for topic, partition, offset in found}
+
+
+def _bytes_of(message: Message) -> bytes:
+    return json.dumps({name: value for name, value in message.items() if name != "type"}, ensure_ascii=False).encode()

@@ -1,0 +1,117 @@
+"""`ingest` is killed, or loses PostgreSQL, at every step of a batch; it goes on from where PostgreSQL stands.
+
+One round: messages of all kinds are sent in one transaction, after one that was given up (so offsets have gaps). At
+whichever step it happens: what is counted is exactly what lies before the positions, in one snapshot; and in the end
+everything that was sent is counted once.
+"""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from faults import Crash, Fault, PostgresFramer, Proxy, Step, every_crash
+from outside import Event, Process, Service, Topics, figures_in, positions, through, wait_for
+
+from hannun.embedded import PostgresServer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+
+
+class Rounds:
+    """An `ingest` behind a proxy, and one round after the other."""
+
+    def __init__(self, service: Service, topics: Topics, proxy: Proxy) -> None:
+        self._service = service
+        self._topics = topics
+        self._proxy = proxy
+        self._months = (f"{year}-{month:02}" for year in range(2015, 2026) for month in range(2, 13))
+        # The job for old debts would disturb the count of steps; the one in `schedule` does it.
+        proxy.holds_back("owed_at <")
+        self._behind = {"DATABASE_URL": through(service.environment["DATABASE_URL"], proxy.port)}
+        service.schedules()
+        self.ingest = self._ingests()
+
+    def goes(self, crash: Crash) -> None:
+        """A round with this crash."""
+        service, topics = self._service, self._topics
+        known, new = Event(month="2024-05"), Event(month=next(self._months))
+        topics.sends_at_once(known.some_of_everything())
+        wait_for("the first messages to be counted", lambda: topics.counted(service))
+
+        with self._proxy.set_for(crash, self.ingest.pid):
+            topics.sends_at_once(
+                known.more_of_everything() + new.some_of_everything(), after=[known.registered(), new.sold(1)]
+            )
+            wait_for(
+                "the batch, or the crash",
+                lambda: crash.happened.is_set() or (topics.counted(service) and service.owed() == 0),
+            )
+        if crash.happened.is_set() and crash.fault.startswith("kill"):
+            self.ingest.ends()
+            self._positions_are_those_of_the_counts((known, new), crash)
+            self.ingest = self._ingests()
+        wait_for(f"all to be counted, {crash.where}", lambda: topics.counted(service))
+        self._positions_are_those_of_the_counts((known, new), crash)
+        wait_for(f"the cache to be told, {crash.where}", lambda: service.owed() == 0)
+
+    def _positions_are_those_of_the_counts(self, events: tuple[Event, ...], crash: Crash) -> None:
+        with psycopg.connect(self._service.environment["DATABASE_URL"]) as conn:
+            conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with conn.transaction():
+                found = positions(conn)
+                counted = {event.id: figures_in(conn, event.id) for event in events}
+                letters = dict(
+                    conn.execute("SELECT event_id, count(*) FROM hannun.dead_letters GROUP BY event_id").fetchall()
+                )
+        for event in events:
+            event.taken = self._topics.before(found, event.id)
+            assert counted[event.id] == event.figures, crash.where
+            assert letters.get(event.id, 0) == event.dead_letters, crash.where
+
+    def _ingests(self) -> Process:
+        return self._service.ingests(**self._topics.environment(), HANNUN_BATCH_WAIT_S="0.1", **self._behind)
+
+
+@pytest.fixture
+def rounds(service: Service, topics: Topics, postgres: PostgresServer) -> Iterator[Rounds]:
+    with Proxy(postgres.port, PostgresFramer) as proxy:
+        yield Rounds(service, topics, proxy)
+        service.is_proven()
+
+
+def is_counting(step: Step) -> bool:
+    return step.who == "hannun-ingest"
+
+
+def is_commit(step: Step) -> bool:
+    return is_counting(step) and step.words == "COMMIT"
+
+
+def test_a_kill_around_any_commit(rounds: Rounds) -> None:
+    for crash in every_crash("kill after", counts=is_commit):
+        rounds.goes(crash)
+    assert crash.step >= 5, "commits of months, numbers, the batch, and the debt paid"
+
+
+def test_a_connection_to_postgresql_that_breaks_after_any_commit(rounds: Rounds) -> None:
+    for crash in every_crash("cut after", counts=is_commit):
+        rounds.goes(crash)
+    assert crash.step >= 5
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("fault", ["cut before", "cut after"])
+def test_a_connection_to_postgresql_that_breaks_at_any_step(rounds: Rounds, fault: Fault) -> None:
+    for crash in every_crash(fault, counts=is_counting):
+        rounds.goes(crash)
+    assert crash.step > 30
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("fault", ["kill before", "kill after"])
+def test_a_kill_at_any_step_of_a_batch(rounds: Rounds, fault: Fault) -> None:
+    for crash in every_crash(fault, counts=is_counting):
+        rounds.goes(crash)
+    assert crash.step > 30

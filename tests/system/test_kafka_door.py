@@ -1,0 +1,160 @@
+"""Messages over a real Kafka: all kinds, bad ones, and where reading goes on."""
+
+import json
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from outside import Event, Service, Topics, wait_for
+
+from hannun.embedded import KafkaServer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+
+
+def test_all_kinds_of_messages_are_counted_and_asked_for_over_http(service: Service, topics: Topics) -> None:
+    service.ingests(**topics.environment())
+    service.serves()
+    event = Event()
+    for messages in (event.some_of_everything(), event.more_of_everything()):
+        topics.sends(messages)
+        wait_for("the messages to be counted", lambda: topics.counted(service))
+        event.takes(messages)
+        wait_for("the cache to be told", lambda: service.owed() == 0)
+        assert service.figures(event.id) == event.figures
+        assert service.dashboard(event.id) == event.figures
+    service.is_proven()
+
+
+def test_an_event_that_is_created_after_its_participants(service: Service, topics: Topics) -> None:
+    service.ingests(**topics.environment())
+    event = Event()
+    came = [event.registered("Instagram"), event.registered(), event.sold(5_000)]
+    topics.sends(came)
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+    assert service.figures(event.id) is None
+    topics.sends([event.created()])
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+    event.takes([*came, event.created()])
+    assert service.figures(event.id) == event.figures
+
+
+def test_bad_messages_are_dead_letters_once_with_their_places(service: Service, topics: Topics) -> None:
+    environment = topics.environment()
+    process = service.ingests(**environment)
+    event = Event()
+    topics.sends([event.created(), event.registered()])
+    topics.sends_raw("participant-registered", b"not JSON at all")
+    topics.sends_raw("participant-registered", b'{"eventId": "\xff"}')
+    topics.sends_raw("sales-recorded", b"x" * 70_000)
+    topics.sends_raw("event-created", None)
+    topics.sends([event.unusable(), event.registered()])
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+    process.is_killed()
+    service.ingests(**topics.environment())
+    topics.sends([event.registered()])
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+
+    listed = [json.loads(line) for line in service.runs("dead-letters", "list", "--json").out.splitlines()]
+    places = {(letter["topic"], letter["partition"], letter["offset"]) for letter in listed}
+    bad = {
+        (*partition, offset)
+        for partition, offset, _, message in topics.landed
+        if isinstance(message, bytes) or "messageId" in message
+    }
+    assert len(listed) == 5
+    assert places == bad
+    assert all(letter["reason"] and letter["topicId"] for letter in listed)
+    shown = json.loads(service.runs("dead-letters", "show", str(listed[0]["no"])).out)
+    assert shown == listed[0]
+    plain = service.runs("dead-letters", "list").out
+    assert "5 of 5" in plain
+    figures = service.figures(event.id)
+    assert figures is not None and figures.participants == 3, "nobody was held up"
+    assert service.runs("dead-letters", "show", "123456").status == 2
+
+
+@pytest.mark.parametrize("to", ["the beginning", "the end"])
+def test_reading_goes_on_from_postgresql_and_not_from_kafkas_own_offsets(
+    service: Service, topics: Topics, to: str
+) -> None:
+    environment = topics.environment()
+    process = service.ingests(**environment)
+    event = Event()
+    first, second = event.some_of_everything(), event.more_of_everything()
+    topics.sends(first)
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+    assert process.is_told_to_end() == 0
+    topics.sends(second)
+    _commits(topics, environment["HANNUN_KAFKA_GROUP"], at_end=to == "the end")
+
+    before = service.rows("SELECT count(*) FROM hannun.dead_letters")
+    service.ingests(**environment)
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+    event.takes(first + second)
+    assert service.figures(event.id) == event.figures
+    assert service.dead_letters(event.id) == before[0][0] + 1 == event.dead_letters
+    service.is_proven()
+
+
+def _commits(topics: Topics, group: str, *, at_end: bool) -> None:
+    """Set Kafka's own offsets of the group, as a tool would."""
+    consumer = Consumer({"bootstrap.servers": topics.bootstrap, "group.id": group})
+    try:
+        ends = topics.ends()
+        wanted = [TopicPartition(*partition, ends[partition] if at_end else 0) for partition in ends]
+        consumer.commit(offsets=wanted, asynchronous=False)
+    finally:
+        consumer.close()
+
+
+def test_a_second_ingest_shares_the_work_and_takes_over(service: Service, topics: Topics) -> None:
+    environment = topics.environment()
+    first = service.ingests(**environment)
+    wait_for("its partitions", lambda: service.rows("SELECT count(*) FROM hannun.positions") == [(10,)])
+    second = service.ingests(**environment)
+    events = [Event() for _ in range(8)]
+    for event in events:
+        body = event.some_of_everything()
+        topics.sends(body)
+        event.takes(body)
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+    assert first.is_told_to_end() == 0
+    for event in events:
+        body = event.more_of_everything()
+        topics.sends(body)
+        event.takes(body)
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+    for event in events:
+        assert service.figures(event.id) == event.figures
+        assert service.dead_letters(event.id) == event.dead_letters
+    assert second.is_told_to_end() == 0
+    service.is_proven()
+
+
+@pytest.mark.faults
+def test_an_ingest_that_is_killed_and_comes_back_in_the_same_group(service: Service, topics: Topics) -> None:
+    """The group waits for the dead one until its session has run out."""
+    environment = topics.environment()
+    process = service.ingests(**environment)
+    event = Event()
+    first, second = event.some_of_everything(), event.more_of_everything()
+    topics.sends(first)
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+    process.is_killed()
+    topics.sends(second)
+    service.ingests(**environment)
+    wait_for("the messages to be counted", lambda: topics.counted(service), deadline_s=75)
+    event.takes(first + second)
+    assert service.figures(event.id) == event.figures
+
+
+def test_the_simulated_platform_delivers_over_kafka(service: Service, kafka: KafkaServer) -> None:
+    named = Topics(kafka.bootstrap, default_names=True)
+    kafka.create_topics(dict.fromkeys(named.names.values(), 2))
+    service.ingests(**named.environment())
+    home = str(service.folder / "simulation")
+    simulate = service.starts("simulate", "--kafka", "--home", home, "--pace", "20", **named.environment())
+    total = "SELECT coalesce(sum(total_participants), 0) FROM public.event_stats"
+    wait_for("some participants", lambda: service.rows(total)[0][0] > 100)
+    assert simulate.is_told_to_end() == 0
+    service.is_proven()

@@ -1,0 +1,268 @@
+"""PostgreSQL and Redis go away and come back while messages come in: nothing is lost, doubled, or answered falsely."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+import pytest
+import redis
+from faults import Proxy, RedisFramer
+from outside import PASSWORD, Event, Message, Service, Start, Topics, cached, redis_environment, wait_for
+
+from hannun.embedded import PostgresServer, ValkeyServer
+
+SOON_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def frail_postgres(home: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL that may be restarted; what it has committed stays."""
+    with PostgresServer(home / "frail-postgres", settings={"fsync": "off"}) as server:
+        with psycopg.connect(server.superuser_url, autocommit=True) as conn:
+            conn.execute(f"CREATE ROLE hannun_owner LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+        yield server
+
+
+@pytest.fixture
+def frail(start_service: Start, frail_postgres: PostgresServer, valkey: ValkeyServer) -> Service:
+    """A service on a PostgreSQL that may be restarted, in a database that `hannun migrate` has made ready."""
+    name = f"test_{os.urandom(6).hex()}"
+    with psycopg.connect(frail_postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} OWNER hannun_owner")
+    service = start_service(
+        DATABASE_URL=frail_postgres.url(name, "analytics_readwrite", PASSWORD), **redis_environment(valkey.url)
+    )
+    ran = service.runs(
+        "migrate",
+        HANNUN_OWNER_DATABASE_URL=frail_postgres.url(name, "hannun_owner", PASSWORD),
+        HANNUN_ANALYTICS_READWRITE_PASSWORD=PASSWORD,
+    )
+    assert ran.status == 0, ran.err
+    return service
+
+
+@pytest.fixture
+def frail_valkey(home: Path) -> Iterator[ValkeyServer]:
+    """A Valkey that may be killed."""
+    with ValkeyServer(home / "frail-valkey") as server:
+        yield server
+
+
+class Stream:
+    """A client that posts one body after the other, each until it is taken."""
+
+    def __init__(self, service: Service, event: Event) -> None:
+        self._service = service
+        self._event = event
+        self._enough = threading.Event()
+        self._taken = 0
+        self.refused: list[int] = []
+        self._thread = threading.Thread(target=self._posts)
+
+    def waits_for_more(self, bodies: int) -> None:
+        wanted = self._taken + bodies
+        wait_for(f"{bodies} more bodies", lambda: self._taken >= wanted or not self._thread.is_alive())
+        assert self._thread.is_alive()
+
+    @contextmanager
+    def flows(self) -> Iterator["Stream"]:
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._enough.set()
+            self._thread.join()
+
+    def _posts(self) -> None:
+        body: list[Message] = [self._event.created()]
+        while not self._enough.is_set():
+            _, refused = self._service.posts_until_taken(body)
+            self.refused += refused
+            self._event.takes(body)
+            self._taken += 1
+            body = [self._event.registered("Instagram"), self._event.registered(), self._event.unusable()]
+
+
+# -- PostgreSQL ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_postgresql_is_restarted_while_messages_are_posted(
+    frail: Service, frail_postgres: PostgresServer, mode: Literal["fast", "immediate"]
+) -> None:
+    processes = [frail.serves(), frail.schedules()]
+    event = Event()
+    with Stream(frail, event).flows() as stream:
+        stream.waits_for_more(5)
+        frail_postgres.restart(mode)
+        stream.waits_for_more(5)
+    assert set(stream.refused) <= {503}, "the door stayed open, and said when to come again"
+    assert all(process.running for process in processes)
+    assert frail.figures(event.id) == event.figures
+    assert frail.dead_letters(event.id) == event.dead_letters
+    wait_for("the debts to be paid", lambda: frail.owed() == 0)
+    assert frail.dashboard(event.id) == event.figures
+    frail.is_proven()
+
+
+def test_the_first_question_after_a_restart_of_postgresql_is_answered_soon(
+    frail: Service, frail_postgres: PostgresServer
+) -> None:
+    frail.serves()
+    event = Event()
+    frail.posts([event.created()])
+    question = f"/api/v1/events/{event.id}/analytics?refresh=true"
+    assert frail.asks(question).status_code == 200
+    frail_postgres.restart()
+    asked_at = time.monotonic()
+    wait_for("an answer", lambda: frail.asks(question).status_code == 200)
+    assert time.monotonic() - asked_at < SOON_S, "no connection is worth waiting for when the server is there"
+
+
+def test_while_postgresql_is_away_what_is_cached_is_answered_and_the_rest_asked_to_come_again(
+    frail: Service, frail_postgres: PostgresServer
+) -> None:
+    frail.serves(HANNUN_POOL_WAIT_S="0.5")
+    event = Event()
+    frail.posts([event.created()])
+    event.takes([event.created()])
+    assert frail.dashboard(event.id) == event.figures
+    frail_postgres.stop()
+    try:
+        assert frail.dashboard(event.id) == event.figures
+        assert frail.health()["status"] == "unavailable"
+        refused = frail.posts([event.registered()])
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert "password" not in refused.text and "127.0.0.1" not in refused.text
+    finally:
+        frail_postgres.start()
+    body = [event.registered()]
+    frail.posts_until_taken(body)
+    event.takes(body)
+    path = f"/api/v1/events/{event.id}/analytics"
+    wait_for("the dashboard", lambda: frail.asks(path).status_code == 200)
+    assert frail.dashboard(event.id) == event.figures
+    wait_for("health", lambda: frail.health()["status"] == "ready")
+
+
+@pytest.mark.kafka
+@pytest.mark.xdist_group("kafka")
+def test_postgresql_is_restarted_while_kafka_is_read(
+    frail: Service, frail_postgres: PostgresServer, topics: Topics
+) -> None:
+    processes = [frail.ingests(**topics.environment(), HANNUN_BATCH_MESSAGES_MAX="50"), frail.schedules()]
+    event = Event()
+    sent = [event.created()]
+    topics.sends(sent)
+    wait_for("the first message", lambda: topics.counted(frail))
+    for mode in ("fast", "immediate"):
+        more = [*(event.registered("Instagram") for _ in range(500)), event.unusable()]
+        topics.sends(more)
+        sent += more
+        wait_for("some of it to be counted", lambda: (found := frail.figures(event.id)) and found.participants)
+        frail_postgres.restart(mode)
+        wait_for("all to be counted", lambda: topics.counted(frail))
+    event.takes(sent)
+    assert frail.figures(event.id) == event.figures
+    assert frail.dead_letters(event.id) == event.dead_letters
+    assert all(process.running for process in processes)
+    wait_for("the debts to be paid", lambda: frail.owed() == 0)
+    frail.is_proven()
+
+
+# -- Redis ---------------------------------------------------------------------------------------------------------
+
+
+def test_redis_is_killed_and_comes_back(service: Service, frail_valkey: ValkeyServer) -> None:
+    serve = service.serves(**redis_environment(frail_valkey.url))
+    event = Event()
+    body = event.some_of_everything()
+    service.posts(body)
+    event.takes(body)
+    assert service.dashboard(event.id) == event.figures
+    with redis.Redis.from_url(frail_valkey.url, protocol=3) as conn:
+        yesterdays = conn.get(f"analytics:dashboard:{event.id}")
+
+    frail_valkey.kill()
+    more = event.more_of_everything()
+    assert service.posts(more).status_code == 200
+    event.takes(more)
+    answer = service.asks(f"/api/v1/events/{event.id}/analytics")
+    assert answer.headers["X-Data-Source"] == "live"
+    assert service.dashboard(event.id) == event.figures
+    assert service.health()["status"] == "degraded"
+    assert service.owed() == 1
+
+    # It comes back with the data of before: nothing in it is to be believed.
+    frail_valkey.start()
+    with redis.Redis.from_url(frail_valkey.url, protocol=3) as conn:
+        conn.set(f"analytics:dashboard:{event.id}", yesterdays)
+        assert service.dashboard(event.id) == event.figures
+        wait_for("the debt to be paid", lambda: service.owed() == 0)
+        conn.set(f"analytics:dashboard:{event.id}", yesterdays)
+    assert service.dashboard(event.id) == event.figures
+    assert service.health()["status"] == "ready"
+    wait_for("the cache to be used again", lambda: cached(frail_valkey.url, event.id) == event.figures)
+    assert serve.running
+
+
+def test_redis_is_flushed(service: Service, frail_valkey: ValkeyServer) -> None:
+    service.serves(**redis_environment(frail_valkey.url))
+    event = Event()
+    for body in (event.some_of_everything(), event.more_of_everything()):
+        service.posts(body)
+        event.takes(body)
+        assert service.dashboard(event.id) == event.figures
+        with redis.Redis.from_url(frail_valkey.url, protocol=3) as conn:
+            conn.flushall()
+        assert service.dashboard(event.id) == event.figures
+        assert cached(frail_valkey.url, event.id) == event.figures
+
+
+def test_redis_cannot_be_reached_at_the_commit_and_still_holds_the_old_answer(
+    service: Service, frail_valkey: ValkeyServer
+) -> None:
+    event = Event()
+    body, more = event.some_of_everything(), event.more_of_everything()
+    with Proxy(frail_valkey.port, RedisFramer) as proxy:
+        service.serves(**redis_environment(frail_valkey.url) | {"REDIS_PORT": str(proxy.port)})
+        service.posts(body)
+        event.takes(body)
+        assert service.dashboard(event.id) == event.figures
+        proxy.refuse()
+        assert service.posts(more).status_code == 200
+        assert cached(frail_valkey.url, event.id) == event.figures, "which is the old answer by now"
+        event.takes(more)
+        assert service.dashboard(event.id) == event.figures, "the database is asked"
+        assert service.owed() == 1
+        proxy.allow()
+        wait_for("the debt to be paid", lambda: service.owed() == 0)
+        assert service.dashboard(event.id) == event.figures
+        assert cached(frail_valkey.url, event.id) in (None, event.figures)
+
+
+def test_redis_hangs(service: Service, frail_valkey: ValkeyServer) -> None:
+    service.serves(**redis_environment(frail_valkey.url), HANNUN_REDIS_TIMEOUT_S="0.2")
+    event = Event()
+    body, more = event.some_of_everything(), event.more_of_everything()
+    service.posts(body)
+    event.takes(body)
+    assert service.dashboard(event.id) == event.figures
+    assert frail_valkey.pid is not None
+    os.kill(frail_valkey.pid, signal.SIGSTOP)
+    try:
+        assert service.posts(more).status_code == 200
+        event.takes(more)
+        assert service.dashboard(event.id) == event.figures
+        assert service.health()["status"] == "degraded"
+    finally:
+        os.kill(frail_valkey.pid, signal.SIGCONT)
+    wait_for("the debt to be paid", lambda: service.owed() == 0)
+    assert service.dashboard(event.id) == event.figures

@@ -1,0 +1,29 @@
+"""`hannun reconcile` beside a service that counts."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from faults import PostgresFramer, Proxy
+from outside import Event, Service, through, wait_for
+
+from hannun.embedded import PostgresServer
+
+
+def test_a_batch_that_commits_while_its_event_is_settled(service: Service, postgres: PostgresServer) -> None:
+    event = Event()
+    with Proxy(postgres.port, PostgresFramer) as proxy, ThreadPoolExecutor() as pool:
+        service.serves(DATABASE_URL=through(service.environment["DATABASE_URL"], proxy.port))
+        assert service.posts([event.created(), event.registered()]).status_code == 200
+
+        # Two more minutes are counted, and just before the commit somebody settles what the first batch owes.
+        proxy.holds_back("INSERT INTO hannun.owed_invalidations")
+        later = [event.registered(at=event.at(20, "09:00:00")), event.registered(at=event.at(21))]
+        posting = pool.submit(service.posts, later)
+        proxy.waits_until_held()
+        reconciling = pool.submit(service.runs, "reconcile")
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        wait_for("reconcile to wait for the batch", lambda: service.rows(waits)[0][0])
+        proxy.lets_go()
+
+        assert posting.result().status_code == 200
+        assert reconciling.result().status == 0, reconciling.result().out
+    service.is_proven()

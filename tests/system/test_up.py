@@ -1,0 +1,278 @@
+"""`hannun up`: everything on one machine, in one command, from its first start to whatever ends it."""
+
+import json
+import os
+import pwd
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+import redis
+from confluent_kafka import Producer
+from outside import DEADLINE_S, Event, Figures, Message, Process, client, figures_in, figures_of_dashboard, wait_for
+
+ENDS_S_MAX = 30.0
+KEYS = {"api", "database_url", "redis_url", "kafka_bootstrap", "admin_token"}
+
+
+class Up:
+    """`hannun up` on a home, as a newcomer meets it."""
+
+    def __init__(self, home: Path, log: Path, *, user: int | None = None) -> None:
+        self.home = home
+        self._log = log
+        self._user = user
+        self.environment = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+        if user is not None:
+            self.environment["HOME"] = str(home.parent)
+        self.process: Process | None = None
+        self.http = client()
+
+    def launches(self, *arguments: str) -> Process:
+        """Start it, and do not wait."""
+        given = ["up", "--home", str(self.home), *arguments]
+        if "--port" not in given:
+            given += ["--port", "0"]
+        return Process(given, self.environment, self._log, user=self._user)
+
+    def starts(self, *arguments: str) -> None:
+        """Start it, and wait until it says by its endpoints that it is ready; those of an earlier run do not count."""
+        before = self._written_at()
+        process = self.process = self.launches(*arguments)
+        wait_for("endpoints.json", lambda: self._written_at() not in (0, before) or not process.running, 90)
+        assert process.running, process.said
+
+    def _written_at(self) -> int:
+        try:
+            return (self.home / "endpoints.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def ends(self) -> None:
+        assert self.process is not None
+        told_at = time.monotonic()
+        assert self.process.is_told_to_end() == 0, self.process.said
+        assert time.monotonic() - told_at < ENDS_S_MAX
+        assert not (self.home / "endpoints.json").exists() or not self.answers(), "nobody answers any more"
+
+    def is_over(self) -> None:
+        """Whatever the test did, nothing of it is left."""
+        if self.process is not None and self.process.running:
+            self.process.is_told_to_end()
+        if self.process is not None:
+            self.process.is_killed()
+        self.http.close()
+
+    # -- what it tells
+
+    @property
+    def endpoints(self) -> Message:
+        told: Message = json.loads((self.home / "endpoints.json").read_text())
+        return told
+
+    def asks(self, path: str) -> httpx2.Response:
+        told = self.endpoints
+        return self.http.get(told["api"] + path, headers={"Authorization": f"Bearer {told['admin_token']}"})
+
+    def answers(self) -> bool:
+        try:
+            return self.asks("/health/ready").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    def takes(self, event: Event, messages: list[Message]) -> None:
+        told = self.endpoints
+        headers = {"Authorization": f"Bearer {told['admin_token']}"}
+        response = self.http.post(f"{told['api']}/api/v1/messages", json=messages, headers=headers)
+        assert response.status_code == 200, response.text
+        event.takes(messages)
+
+    def dashboard(self, event: Event) -> Figures:
+        return figures_of_dashboard(self.asks(f"/api/v1/events/{event.id}/analytics").json())
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.endpoints["database_url"], autocommit=True) as conn:
+            return conn.execute(query).fetchall()  # type: ignore[call-overload]
+
+    def is_proven(self) -> None:
+        """Reconcile needs nothing but DATABASE_URL."""
+        environment = {**self.environment, "DATABASE_URL": self.endpoints["database_url"]}
+        log = self._log.with_name("reconcile.log")
+        process = Process(["reconcile"], environment, log)
+        assert process.ends() == 0, process.said
+
+    def pid_of(self, verb: str) -> int:
+        """The process of this verb that our `up` has started."""
+        assert self.process is not None
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                arguments = (entry / "cmdline").read_bytes().split(b"\0")
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            except OSError:
+                continue
+            if int(parent) == self.process.pid and verb.encode() in arguments:
+                return int(entry.name)
+        return 0
+
+
+@pytest.fixture
+def new_home() -> Iterator[Path]:
+    """A home that does not exist yet, where every user of the machine may pass."""
+    with tempfile.TemporaryDirectory(prefix="hannun-up-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder, "home")
+
+
+@pytest.fixture
+def up(new_home: Path, tmp_path: Path) -> Iterator[Up]:
+    up = Up(new_home, tmp_path / "up.log")
+    yield up
+    up.is_over()
+
+
+def test_all_of_endpoints_json_works_and_sigterm_ends_it_and_the_data_stays(up: Up) -> None:
+    up.starts()
+    told = up.endpoints
+    assert set(told) == KEYS
+    assert told["kafka_bootstrap"] is None
+    assert (up.home / "endpoints.json").stat().st_mode & 0o077 == 0, "it holds secrets"
+    assert not list(up.home.glob(".endpoints.json*"))
+    event = Event()
+    up.takes(event, event.some_of_everything())
+    assert up.dashboard(event) == event.figures
+    with redis.Redis.from_url(told["redis_url"], protocol=3) as conn:
+        assert conn.ping()
+        assert conn.exists(f"analytics:dashboard:{event.id}")
+    with psycopg.connect(told["database_url"]) as conn:
+        assert figures_in(conn, event.id) == event.figures
+        tables = conn.execute(
+            "SELECT count(*) FILTER (WHERE has_table_privilege(c.oid, 'SELECT')), count(*) FROM pg_class c "
+            "WHERE relkind IN ('r', 'p', 'v') AND relnamespace IN ('public'::regnamespace, 'hannun'::regnamespace)"
+        ).fetchone()
+        assert tables is not None and tables[0] == tables[1] > 5, "it may read every table"
+    assert up.process is not None and "ready: " + told["api"] in up.process.said
+    up.ends()
+
+    up.starts()
+    assert up.dashboard(event) == event.figures
+    up.takes(event, event.more_of_everything())
+    assert up.dashboard(event) == event.figures
+    up.is_proven()
+
+
+def test_it_goes_on_after_a_kill_of_any_of_its_processes(up: Up) -> None:
+    up.starts()
+    event = Event()
+    up.takes(event, event.some_of_everything())
+    api = up.endpoints["api"]
+
+    for verb in ("serve", "schedule"):
+        killed = up.pid_of(verb)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(f"another {verb}", partial(_is_another, up, verb, killed))
+    wait_for("serve to answer", up.answers)
+    assert up.endpoints["api"] == api
+    assert up.dashboard(event) == event.figures
+
+    # A second one on the same home is told who is there.
+    assert up.process is not None
+    second = Up(up.home, up.home.parent / "second.log")
+    refused = second.launches()
+    assert refused.ends() not in (0, 1)
+    assert f"(pid {up.process.pid}) uses it" in refused.said
+    assert "Hint: " in refused.said
+    assert "Traceback" not in refused.said
+    assert up.answers(), "and the first goes on"
+
+    # kill -9 of all of it at once, as a power cut would.
+    up.process.is_killed()
+    up.starts()
+    assert up.dashboard(event) == event.figures
+    up.takes(event, event.more_of_everything())
+    assert up.dashboard(event) == event.figures
+    up.is_proven()
+
+
+def test_a_port_that_is_taken(up: Up) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = up.process = up.launches("--port", str(port))
+        assert process.ends() not in (0, 1)
+    assert f"cannot listen on 127.0.0.1:{port}" in process.said
+    assert "Hint: another --port" in process.said
+    assert "Traceback" not in process.said
+    assert not (up.home / "endpoints.json").exists()
+
+
+def test_the_demo_shows_numbers_that_move(up: Up) -> None:
+    up.starts("--demo")
+    total = "SELECT coalesce(sum(total_participants), 0) FROM public.event_stats"
+    seen = wait_for("some participants", lambda: up.rows(total)[0][0], 90)
+    wait_for("more participants", lambda: up.rows(total)[0][0] > seen, 90)
+    (event_id,) = up.rows("SELECT event_id FROM public.event_stats ORDER BY total_participants DESC LIMIT 1")[0]
+    assert up.asks(f"/api/v1/events/{event_id}/analytics").json()["summary"]["totalParticipants"] > 0
+    up.is_proven()
+    up.ends()
+
+
+@pytest.mark.kafka
+@pytest.mark.xdist_group("kafka")
+def test_messages_over_its_kafka_are_asked_for_over_http(up: Up) -> None:
+    up.starts("--kafka")
+    event = Event()
+    messages = event.some_of_everything()
+    producer = Producer({"bootstrap.servers": up.endpoints["kafka_bootstrap"]})
+    for message in messages:
+        producer.produce(message["type"], json.dumps(message), key=event.id)
+    assert producer.flush(DEADLINE_S) == 0
+    event.takes(messages)
+    wait_for("the messages to be counted", lambda: _figures(up, event) == event.figures)
+    assert up.dashboard(event) == event.figures
+    up.is_proven()
+    up.ends()
+
+
+def test_as_an_ordinary_user(tmp_path: Path, new_home: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the other tests of this file run as one already")
+    someone = pwd.getpwnam("nobody")
+    mine = new_home.parent / "of-nobody"
+    mine.mkdir()
+    os.chown(mine, someone.pw_uid, someone.pw_gid)
+    up = Up(mine / "home", tmp_path / "up.log", user=someone.pw_uid)
+    try:
+        asked = Process(["--help"], up.environment, tmp_path / "help.log", user=someone.pw_uid)
+    except PermissionError as error:
+        pytest.skip(f"NOT TESTED: {someone.pw_name} may not run Python here: {error}")
+    if asked.ends() != 0:
+        pytest.skip(f"NOT TESTED: {someone.pw_name} may not run hannun here: {asked.said[-200:]}")
+    try:
+        up.starts()
+        event = Event()
+        up.takes(event, event.some_of_everything())
+        assert up.dashboard(event) == event.figures
+        assert (up.home / "endpoints.json").stat().st_uid == someone.pw_uid
+        up.ends()
+    finally:
+        up.is_over()
+
+
+def _is_another(up: Up, verb: str, killed: int) -> bool:
+    return up.pid_of(verb) not in (0, killed)
+
+
+def _figures(up: Up, event: Event) -> Figures | None:
+    with psycopg.connect(up.endpoints["database_url"]) as conn:
+        return figures_in(conn, event.id)
