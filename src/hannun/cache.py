@@ -30,9 +30,12 @@ from redis.retry import Retry
 from hannun.domain import keys
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import OperatorError
+from hannun.telemetry import metrics
 
 LEASE_MS: Final = 3_000
 """How long a reader may take to fill. Longer than any question of ours takes; a dead reader blocks no longer."""
+REST_S: Final = 0.5
+"""How long a Redis that failed is not asked by writers. What they owe meanwhile is paid by whoever finds it."""
 WAIT_STEP_S: Final = 0.01
 
 # Fill only under the lease, never over something newer. KEYS: answer, lease. ARGV: token, value, ms to live, version,
@@ -285,7 +288,7 @@ class Invalidator:
             )
         )
         self._lock = threading.Lock()
-        self.paid = self.failed = 0
+        self._rests_until = 0.0
 
     def close(self) -> None:
         self._client.close()
@@ -308,11 +311,14 @@ class Invalidator:
                 hint="is it running, and are REDIS_HOST and REDIS_PORT right? `hannun up` starts an embedded one",
             ) from error
 
-    def invalidate(self, events: Sequence[ChangedEvent]) -> bool:
+    def invalidate(self, events: Sequence[ChangedEvent], *, at_rest_too: bool = False) -> bool:
         """Remove every answer that these changes make false, with its lease, and announce them.
 
-        Returns whether Redis has acknowledged all of it; if not, it is still owed.
+        Returns whether Redis has acknowledged all of it; if not, it is still owed. After a failure Redis is left
+        alone for a moment, unless `at_rest_too`: a batch must not wait for a server that hangs, batch after batch.
         """
+        if not at_rest_too and time.monotonic() < self._rests_until:
+            return False
         try:
             with self._client.pipeline(transaction=False) as pipe:
                 for event in events:
@@ -322,9 +328,10 @@ class Invalidator:
                     pipe.publish(keys.ANNOUNCEMENTS, _announcement(event))
                 pipe.execute()
         except (redis.RedisError, OSError):
-            self.failed += 1
+            self._rests_until = time.monotonic() + REST_S
+            metrics.invalidations.labels("owed").inc(len(events))
             return False
-        self.paid += len(events)
+        metrics.invalidations.labels("paid").inc(len(events))
         return True
 
 

@@ -170,8 +170,10 @@ def list_dead_letters(
     """List messages that could not be used, newest first."""
     from hannun.store import dead_letters
     from hannun.store.database import connect
+    from hannun.store.migrate import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-dead-letters") as conn:
+        check_version(conn)
         found = dead_letters.newest(conn, reason, limit)
         total = dead_letters.count(conn, reason)
     if as_json:
@@ -191,8 +193,10 @@ def show_dead_letter(no: Annotated[int, typer.Argument(help="its number in the l
     """Show all that is kept of one: its reason, its place, its known fields."""
     from hannun.store import dead_letters
     from hannun.store.database import connect
+    from hannun.store.migrate import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-dead-letters") as conn:
+        check_version(conn)
         letter = dead_letters.one(conn, no)
     if letter is None:
         raise OperatorError(f"there is no dead letter {no}", hint="`hannun dead-letters list` lists them")
@@ -205,9 +209,11 @@ def list_positions(
 ) -> None:
     """List how far each partition is counted, and which wait for you. Status 1 where one does."""
     from hannun.store.database import connect
+    from hannun.store.migrate import check_version
     from hannun.store.positions import positions
 
     with connect(settings_.read().needed("database_url"), application="hannun-positions") as conn:
+        check_version(conn)
         found = positions(conn)
     table = Table("topic", "partition", "next offset", "epoch", "owner", "moved", "waits because", box=None)
     for at in found:
@@ -240,12 +246,14 @@ def set_position(
     """Decide where reading goes on, on record. Reading again is harmless; what is skipped is never counted."""
     from hannun.flows.decide import decide, plan
     from hannun.store.database import connect
+    from hannun.store.migrate import check_version
     from hannun.stream import Broker
 
     settings = settings_.read()
     broker = Broker(settings.needed("kafka_bootstrap_servers"))
     broker.check([topic])
     with connect(settings.needed("database_url"), application="hannun-positions") as conn:
+        check_version(conn)
         decisions = plan(conn, broker, topic, partition, _place_in_time(to))
         if not dry_run:
             decide(conn, f"{getpass.getuser()}@{socket.gethostname()}", decisions, f"--to {to}")

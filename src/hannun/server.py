@@ -5,9 +5,10 @@ import socket
 from contextlib import suppress
 
 import uvicorn
+import uvloop
 
 from hannun.settings import Settings
-from hannun.telemetry import log
+from hannun.telemetry import log, metrics
 from hannun.web.app import application
 from hannun.wiring import open_serving
 
@@ -17,7 +18,8 @@ DRAIN_S_MAX = 3
 
 def run(settings: Settings, fd: int | None) -> None:
     """Serve on the settings' address, or on an open socket."""
-    asyncio.run(_run(settings, fd))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, fd))
 
 
 async def _run(settings: Settings, fd: int | None) -> None:
@@ -35,12 +37,15 @@ async def _run(settings: Settings, fd: int | None) -> None:
             timeout_graceful_shutdown=DRAIN_S_MAX,
         )
         listener = None if fd is None else socket.socket(fileno=fd)
+        server = uvicorn.Server(config)
         live = asyncio.create_task(services.live.run())
+        live.add_done_callback(lambda _: setattr(server, "should_exit", True))  # without it, pages would go quiet
+        metrics.watchers.set_function(lambda: services.live.watching)
         log.info(
             "serve runs", host=settings.host, port=settings.port if listener is None else listener.getsockname()[1]
         )
         try:
-            await uvicorn.Server(config).serve(sockets=None if listener is None else [listener])
+            await server.serve(sockets=None if listener is None else [listener])
         finally:
             live.cancel()
             with suppress(asyncio.CancelledError):

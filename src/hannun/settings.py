@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     answer_lifetime_s: float = 3_600.0
     jwt_secret: SecretStr = SecretStr("")
     requests_a_minute: int = 600
+    refreshes_a_minute: int = 60  # refresh=true, for each subject and process
     body_bytes_max: int = 1_000_000
     body_messages_max: int = 1_000
     counting_threads: int = 4  # POSTs that are counted at the same time, each on a connection of its own

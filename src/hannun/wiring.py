@@ -146,6 +146,7 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
                 live=live,
                 verifier=verifier,
                 limit=RateLimit(settings.requests_a_minute),
+                refresh_limit=RateLimit(settings.refreshes_a_minute),
                 body_bytes_max=settings.body_bytes_max,
                 sign_in_codes=_codes(settings),
                 secure_cookies=settings.secure_cookies,

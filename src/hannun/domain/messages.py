@@ -453,6 +453,8 @@ class Decoder:
                     kept[field.encode_name] = bytes(usable).decode().strip('"')
             elif field.encode_name == "participantId":
                 kept["participant"] = self.participant_of(usable)
+            elif field.encode_name in _INSTANT_FIELDS and not _is_an_instant(usable):
+                continue
             elif isinstance(usable, bool) or (isinstance(usable, str) and len(usable) <= _KEPT_TEXT_MAX):
                 kept[field.encode_name] = usable
         return kept
@@ -465,11 +467,18 @@ class Decoder:
         return [self._known(_DeliveryWire, delivery) or {} for delivery in listed]
 
 
+_INSTANT_FIELDS = frozenset(
+    field.encode_name
+    for wire in WIRE_TYPES.values()
+    for field in msgspec.structs.fields(wire)
+    if field.type in (_Instant, _Instant | None)
+)
 _ZERO = Decimal("0.00")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII)
-_NUMBER = re.compile(rb'"?[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?"?')
+_NUMBER = re.compile(rb'"?[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE]([+-]?)([0-9]+))?"?')
+_EXPONENT_DIGITS_MAX = 5  # beyond it no column holds a number, and none can tell it from 0
 _INTEGER = re.compile(rb"-?[0-9]+")
 _NOT_READABLE = frozenset({Reason.NOT_JSON, Reason.BAD_TEXT, Reason.TOO_LARGE, Reason.UNKNOWN_TYPE})
 _KEPT_TEXT_MAX = 255
@@ -519,8 +528,14 @@ def _decimal(field: str, raw: Raw, highest: Decimal) -> Decimal | None:
     text = bytes(raw)
     if text in (b"", b"null"):
         return None
-    if _NUMBER.fullmatch(text) is None or text.startswith(b'"') is not text.endswith(b'"'):
+    number = _NUMBER.fullmatch(text)
+    if number is None or text.startswith(b'"') is not text.endswith(b'"'):
         raise _Unusable(Reason.WRONG_TYPE, f"{field} is not a decimal")
+    sign, exponent = number.groups()
+    if exponent is not None and len(exponent) > _EXPONENT_DIGITS_MAX:
+        if sign == b"-":
+            return _ZERO
+        raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is above {highest}")
     value = Decimal(text.decode().strip('"'))
     if value < 0:
         raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is below 0")
@@ -533,6 +548,14 @@ def _decimal(field: str, raw: Raw, highest: Decimal) -> Decimal | None:
     if value > highest:
         raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is above {highest}")
     return abs(value)
+
+
+def _is_an_instant(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text.upper())
+    except ValueError:
+        return False
+    return True
 
 
 def _count(field: str, raw: Raw) -> int | None:
@@ -548,7 +571,7 @@ def _count(field: str, raw: Raw) -> int | None:
 
 def _reason(error: str) -> tuple[Reason, str]:
     """The reason behind what msgspec found. A test walks every wire field through it."""
-    if error.startswith("Object missing required field") or "got `null`" in error:
+    if error.startswith("Object missing required field") or "got `null` - at " in error:
         return Reason.MISSING_FIELD, error
     if error.startswith("Invalid enum value"):  # without the value: it may be anything, a name too
         return Reason.OUT_OF_BOUNDS, "not one of the allowed values" + error[error.rfind(" - at ") :]

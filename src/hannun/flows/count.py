@@ -16,6 +16,7 @@ from hannun.domain.batch import Outcome, Received, Span, Written, outcomes
 from hannun.domain.fold import Gathered, gather
 from hannun.domain.messages import Decoder, Fact, Rejected
 from hannun.domain.partitions import months_of
+from hannun.errors import StoreUnavailable
 from hannun.store import debts
 from hannun.store.batches import Writer
 from hannun.store.database import Database
@@ -56,8 +57,12 @@ class Counter:
         facts = [self._decode(kind, raw, received_at) for kind, raw, received_at, _ in batch]
         gathered = gather(facts)
         self._prepare(gathered)
-        with self._database.transaction() as conn:
-            written = self._writer.write(conn, batch, gathered, spans)
+        try:
+            with self._database.transaction() as conn:
+                written = self._writer.write(conn, batch, gathered, spans)
+        except StoreUnavailable:
+            self._months.clear()  # believe nothing: a month may have been let go, the database restored
+            raise
         self._pay(written)
         return Counted(facts, written)
 
@@ -85,7 +90,7 @@ def pay_old_debts(database: Database, invalidator: Invalidator, older_than_s: fl
     with database.transaction() as conn:
         owed = debts.old(conn, older_than_s)
     for debt_no, events in owed:
-        if not invalidator.invalidate(events):
+        if not invalidator.invalidate(events, at_rest_too=True):
             break
         with database.transaction() as conn:
             debts.settle(conn, [debt_no])

@@ -118,7 +118,17 @@ def _items(body: bytes) -> list[Item]:
         # Nested deeper than the parser goes: that is one item's fault, and its neighbours shall not pay for it.
         return [_item(raw) for raw in _split(text)]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if _is_object(text.partition(b"\n")[0]):  # NDJSON under another name, as a plain curl sends it
+            return _lines(text)
         raise BadQuestion(f"the body is not JSON: {error}", code="not-json") from error
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        _HEAD.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _split(text: bytes) -> list[bytes]:

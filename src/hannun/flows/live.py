@@ -14,8 +14,8 @@ import msgspec
 
 from hannun.errors import HannunError
 
-TELL_EVERY_S = 0.25
-"""The same page is told at most four times a second: nobody reads faster."""
+TELL_EVERY_S = 0.5
+"""The same page is told at most twice a second: nobody reads faster."""
 
 SEND_S_MAX = 1.0
 """How long telling one page may take. One that does not read is left out, and finds out when it asks again."""

@@ -221,9 +221,12 @@ class _Changes:
     def _add_to_timeline(self, counts: Mapping[tuple[str, int], int]) -> None:
         if counts:
             places = _columns(counts, "event_ids", "minutes")
-            self._conn.execute(
-                SQL["add_timeline_participants"], places | {"participants": [counts[place] for place in sorted(counts)]}
-            )
+            try:
+                self._conn.execute(
+                    SQL["add_timeline_participants"], places | {"participants": [counts[p] for p in sorted(counts)]}
+                )
+            except psycopg.errors.CheckViolation as error:  # its month was let go meanwhile
+                raise StoreUnavailable(f"a month of the timeline is gone: {error.diag.message_primary}") from error
 
     def _attribute(self, by_channel: Mapping[tuple[int, str], int]) -> None:
         """Give participants to their channels; those of a channel without a type wait, as unattributed."""

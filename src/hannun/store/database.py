@@ -120,7 +120,7 @@ class Reader:
             timeout=limits.wait_s,
             max_idle=limits.idle_s,
             max_lifetime=limits.lifetime_s,
-            check=AsyncConnectionPool.check_connection,
+            reconnect_timeout=5.0,
             configure=_read_only,
             open=False,
             name=application,
@@ -140,10 +140,25 @@ class Reader:
             StoreUnavailable: PostgreSQL is away.
         """
         try:
-            async with self._pool.connection() as conn:
+            conn = await self._alive()
+            try:
                 yield conn
+            finally:
+                await self._pool.putconn(conn)
         except _AWAY as error:
             raise StoreUnavailable(_told(error)) from error
+
+    async def _alive(self) -> AsyncConnection:
+        """A connection that answers. When one is dead the others mostly are too (PostgreSQL was restarted), so all are
+        looked at before the next is taken: the pool's own check tries them one by one, and waits longer each time."""
+        conn = await self._pool.getconn()
+        try:
+            await AsyncConnectionPool.check_connection(conn)
+        except _AWAY:
+            await self._pool.putconn(conn)
+            await self._pool.check()
+            conn = await self._pool.getconn()
+        return conn
 
 
 async def _read_only(conn: AsyncConnection) -> None:

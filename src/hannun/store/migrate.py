@@ -89,9 +89,14 @@ def newest_version() -> str:
 
 def version_of(conn: Connection) -> str | None:
     """The version of the schema behind a connection; None where there is none."""
-    row = conn.execute("SELECT to_regclass('hannun.schema_version') IS NOT NULL").fetchone()
-    if row is None or not row[0]:
+    row = conn.execute(SQL["version_is_readable"]).fetchone()
+    if row is None or row[0] is None:
         return None
+    if not row[0]:
+        raise OperatorError(
+            f"the database user {conn.info.user} may not read schema hannun",
+            hint=f"GRANT analytics_readwrite TO {conn.info.user}; or use that role's URL",
+        )
     found = conn.execute("SELECT version_num FROM hannun.schema_version").fetchone()
     return str(found[0]) if found else None
 

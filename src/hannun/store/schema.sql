@@ -340,16 +340,19 @@ DECLARE
     starts date := date_trunc('month', month)::date;
     name   text := 'timeline_data_' || to_char(starts, 'YYYY_MM');
 BEGIN
-    IF to_regclass('public.' || name) IS NOT NULL THEN
+    IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('public.' || name) AND relispartition) THEN
         RETURN false;
     END IF;
     -- One at a time over all processes; whoever waited finds it made. Asked of the table and not of to_regclass, which
     -- remembers that it was not there.
     PERFORM pg_advisory_xact_lock(hashtext('hannun.make_timeline_month'));
-    IF EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = name) THEN
+    IF EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = name AND relispartition) THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE public.%I (LIKE public.timeline_data INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
+    -- A month that was let go is taken in again: a message needs it.
+    IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = name) THEN
+        EXECUTE format('CREATE TABLE public.%I (LIKE public.timeline_data INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
+    END IF;
     EXECUTE format('ALTER TABLE public.timeline_data ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
                    name, starts, (starts + interval '1 month')::date);
     RETURN true;

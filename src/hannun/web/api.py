@@ -37,6 +37,16 @@ async def asker_of(request: Request, services: Served) -> Asker:
 Asking = Annotated[Asker, Depends(asker_of)]
 
 
+async def refresh_of(asker: Asking, services: Served, refresh: Refresh = False) -> bool:
+    """Whether to rebuild the answer; that has a limit of its own, since it costs a look into the database."""
+    if refresh:
+        services.refresh_limit.take(asker.user_id)
+    return refresh
+
+
+Refreshing = Annotated[bool, Depends(refresh_of)]
+
+
 async def sender_of(request: Request, services: Served) -> Asker:
     """Who sends messages: role SERVICE, and by a token of their own, so that no page can be made to send some."""
     token, from_cookie = token_in(request.headers, request.cookies)
@@ -52,8 +62,8 @@ async def event_dashboard(
     request: Request,
     services: Served,
     asker: Asking,
+    refresh: Refreshing,
     event_id: EventId,
-    refresh: Refresh = False,
 ) -> Response:
     """The dashboard of an event: summary, channels, ROI."""
     _plain_only(request)
@@ -65,12 +75,12 @@ async def event_timeline(
     request: Request,
     services: Served,
     asker: Asking,
+    refresh: Refreshing,
     event_id: EventId,
     granularity: Granularity | None = None,
     start: Annotated[str | None, Query(alias="startDate")] = None,
     end: Annotated[str | None, Query(alias="endDate")] = None,
     tz: str = DEFAULT_TZ,
-    refresh: Refresh = False,
 ) -> Response:
     """An event's participants, views, engagement and conversions over time, and where they are going."""
     zone = _zone(tz)
@@ -87,11 +97,11 @@ async def user_dashboard(
     request: Request,
     services: Served,
     asker: Asking,
+    refresh: Refreshing,
     user_id: UserId,
     status: EventStatus | None = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
-    refresh: Refresh = False,
 ) -> Response:
     """All of a merchant's events together, and a page of them, newest first."""
     _plain_only(request)

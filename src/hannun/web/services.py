@@ -21,6 +21,7 @@ class Services:
     live: Live
     verifier: Verifier
     limit: RateLimit
+    refresh_limit: RateLimit
     body_bytes_max: int
     sign_in_codes: Mapping[str, str]
     secure_cookies: bool

@@ -19,3 +19,8 @@ UPDATE public.channel_stats SET channel_name = %(name)s, channel_type = %(type)s
 -- The type of a known channel is that of the table, whatever a producer said before it was known.
 UPDATE hannun.distributions d SET channel_type = c.channel_type
   FROM hannun.channels c WHERE c.channel_no = d.channel_no AND c.key = %(key)s AND d.channel_type <> c.channel_type;
+
+-- version_is_readable --
+-- Whether this role may read the schema's version; NULL where there is none.
+SELECT CASE WHEN to_regclass('hannun.schema_version') IS NOT NULL
+            THEN has_table_privilege('hannun.schema_version', 'SELECT') END;

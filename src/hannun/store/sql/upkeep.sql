@@ -1,6 +1,7 @@
 -- may_write --
 -- Whether this role may write our tables.
-SELECT has_table_privilege('hannun.events', 'UPDATE') AND has_table_privilege('public.timeline_data', 'UPDATE');
+SELECT has_table_privilege('hannun.events', 'UPDATE') AND has_table_privilege('public.timeline_data', 'UPDATE')
+   AND current_setting('transaction_read_only') = 'off';
 
 -- owed_cumulatives --
 -- Events whose cumulative column is owed from some minute on, in the order of their numbers.
@@ -16,11 +17,13 @@ SELECT event_no FROM hannun.events WHERE event_no = %(event_no)s FOR UPDATE;
 -- written. The event must be held by an earlier statement: one that waited for a batch by itself would see the batch's
 -- debt and not its rows, which its snapshot is too old for.
 WITH owed AS (
-    SELECT event_no, event_id, cumulative_owed_from AS owed_from FROM hannun.events
+    SELECT event_no, event_id, participants, cumulative_owed_from AS owed_from FROM hannun.events
      WHERE event_no = %(event_no)s AND cumulative_owed_from IS NOT NULL FOR UPDATE
 ), base AS (
-    SELECT coalesce(sum(t.participants), 0)::bigint AS before
-      FROM public.timeline_data t, owed WHERE t.event_id = owed.event_id AND t.timestamp < owed.owed_from
+    -- All but those who came since: few rows, since debts are young; and a month that was let go still counts.
+    SELECT owed.participants - coalesce(sum(t.participants), 0) AS before
+      FROM owed LEFT JOIN public.timeline_data t ON t.event_id = owed.event_id AND t.timestamp >= owed.owed_from
+     GROUP BY owed.participants
 ), running AS (
     SELECT t.event_id, t.timestamp, t.cumulative_participants,
            base.before + sum(t.participants) OVER (ORDER BY t.timestamp) AS cumulative
