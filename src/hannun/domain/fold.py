@@ -61,29 +61,34 @@ class Gathered:
     @property
     def minutes(self) -> set[int]:
         """Each minute in which somebody took part: the partitions that must exist."""
-        return {arrival.minute for told in self.events.values() for arrival in told.participants.values()}
+        return {minute for told in self.events.values() for minute, _ in told.participants.values()}
 
 
 def gather(facts: Iterable[Fact | Rejected]) -> Gathered:
     """Sort a batch by event; of a participant or a sale only its first message is kept."""
     gathered = Gathered()
     events, channels = gathered.events, gathered.channels
+    arrivals: dict[tuple[int, Channel | None], Arrival] = {}
     for index, fact in enumerate(facts):
+        if type(fact) is ParticipantRegistered:
+            event_id, participant, minute, channel = fact
+            arrival = arrivals.get((minute, channel))
+            if arrival is None:
+                arrival = arrivals[minute, channel] = Arrival(minute, None if channel is None else channel.key)
+                if channel is not None:
+                    channels.setdefault(channel.key, channel)
+            told = events.get(event_id)
+            if told is None:
+                told = events[event_id] = Told()
+            told.participants.setdefault(participant, arrival)
+            continue
         if isinstance(fact, Rejected):
             gathered.rejected.append((index, fact))
             continue
         told = events.get(fact.event_id)
         if told is None:
             told = events[fact.event_id] = Told()
-        if type(fact) is ParticipantRegistered:
-            if fact.participant not in told.participants:
-                channel = fact.channel
-                if channel is None:
-                    told.participants[fact.participant] = Arrival(fact.minute, None)
-                else:
-                    channels.setdefault(channel.key, channel)
-                    told.participants[fact.participant] = Arrival(fact.minute, channel.key)
-        elif type(fact) is SalesRecorded:
+        if type(fact) is SalesRecorded:
             told.sales.setdefault(fact.sale_id, fact)
             if fact.channel is not None:
                 channels.setdefault(fact.channel.key, fact.channel)

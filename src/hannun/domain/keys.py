@@ -17,6 +17,11 @@ class Granularity(StrEnum):
     MONTHLY = "monthly"
 
 
+_GRANULARITIES = tuple(
+    granularity.value for granularity in Granularity
+)  # plain texts: an enum's cost three times as much
+
+
 def dashboard(event_id: str) -> str:
     return f"analytics:dashboard:{event_id}"
 
@@ -29,7 +34,7 @@ def roi(event_id: str) -> str:
     return f"analytics:roi:{event_id}"
 
 
-def timeline(event_id: str, granularity: Granularity) -> str:
+def timeline(event_id: str, granularity: str) -> str:
     return f"analytics:timeline:{event_id}:{granularity}"
 
 
@@ -49,11 +54,9 @@ def lease(key: str) -> str:
 def made_false_by(event: ChangedEvent) -> Iterable[str]:
     """Every answer that a change of an event makes false. Participants, distributions and sales reach all but some
     channels; a few more deleted than needed is cheaper than one kept that is wrong."""
-    yield dashboard(event.event_id)
-    yield roi(event.event_id)
-    for granularity in Granularity:
-        yield timeline(event.event_id, granularity)
-    for name in event.channels:
-        yield channel(event.event_id, name)
+    id_ = event.event_id
+    false = [dashboard(id_), roi(id_), *[timeline(id_, granularity) for granularity in _GRANULARITIES]]
+    false += [channel(id_, name) for name in event.channels]
     if event.user_id is not None:
-        yield user(event.user_id)
+        false.append(user(event.user_id))
+    return false

@@ -11,16 +11,17 @@ The caller decides where the transaction begins and ends. Run twice with the sam
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import itemgetter
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from hannun.domain.batch import ChangedEvent, Received, Span, Written
 from hannun.domain.channels import ChannelType
-from hannun.domain.fold import Distribution, Gathered, Register, Registers, settle
+from hannun.domain.fold import Arrival, Distribution, Gathered, Register, Registers, settle
 from hannun.domain.messages import Rejected
 from hannun.errors import StaleBatch, StoreUnavailable
 from hannun.store import registers
@@ -167,8 +168,8 @@ class _Changes:
     def add_participants(self, *, repeats_expected: bool) -> bool:
         """Count who is new. Returns whether some were not: then the next batch expects repeats too."""
         self._written.new_participants, repeats = self._add_to_ledger(repeats_expected)
-        by_minute: Counter[tuple[str, int]] = Counter()
-        by_channel: Counter[tuple[int, str]] = Counter()
+        by_minute: dict[tuple[str, int], int] = {}
+        by_channel: dict[tuple[int, str], int] = {}
         for event_id, told in self._gathered.events.items():
             new = told.participants
             if self._written.new_participants is not None:
@@ -178,14 +179,18 @@ class _Changes:
             no = self._no_of[event_id]
             change = self._change(no)
             change.participants += len(new)
-            for arrival, count in Counter(new.values()).items():
-                by_minute[event_id, arrival.minute] += count
-                if arrival.channel is None:
+            # Few of an event are counted one by one: a Counter costs as much as ten of them.
+            arrivals = Counter(new.values()).items() if len(new) > 10 else [(how, 1) for how in new.values()]
+            for (minute, channel), count in arrivals:
+                place = (event_id, minute)
+                by_minute[place] = by_minute.get(place, 0) + count
+                if channel is None:
                     change.unattributed += count
                 else:
-                    by_channel[no, arrival.channel] += count
-                if change.first_minute is None or arrival.minute < change.first_minute:
-                    change.first_minute = arrival.minute
+                    where = (no, channel)
+                    by_channel[where] = by_channel.get(where, 0) + count
+                if change.first_minute is None or minute < change.first_minute:
+                    change.first_minute = minute
         self._add_to_timeline(by_minute)
         self._attribute(by_channel)
         return repeats
@@ -196,21 +201,26 @@ class _Changes:
         `COPY` is the fast road and fails on the first repeat; the sure road says who was new. Repeats come in runs
         (a replay, a restart), so a batch takes the road that would have been right for the one before it.
         """
-        rows = [
-            (no, who, how.minute, NO_CHANNEL if how.channel is None else self._channels[how.channel].no)
-            for event_id, no in self._no_of.items()
-            for who, how in self._gathered.events[event_id].participants.items()
+        channel_nos: dict[str | None, int] = {key: self._channels[key].no for key in self._gathered.channels}
+        channel_nos[None] = NO_CHANNEL
+        events = [
+            (no, self._gathered.events[event_id].participants)
+            for event_id, no in sorted(self._no_of.items(), key=itemgetter(1))
         ]
-        if not rows:
+        if not any(participants for _, participants in events):
             return set(), repeats_expected
-        rows.sort()  # neighbours in the index
         if not repeats_expected:
             try:
                 with self._conn.transaction(), self._conn.cursor().copy(SQL["copy_participants"]) as copy:
-                    copy.write("".join([f"{no}\t{who}\t{minute}\t{channel}\n" for no, who, minute, channel in rows]))
+                    copy.write("".join(_copy_lines(events, channel_nos)))
                 return None, False
             except psycopg.errors.UniqueViolation:
                 pass
+        rows = [
+            (no, who, minute, channel_nos[channel])
+            for no, participants in events
+            for who, (minute, channel) in sorted(participants.items())
+        ]
         nos, participants, minutes, channels = map(list, zip(*rows, strict=True))
         added = self._conn.execute(
             SQL["add_participants"],
@@ -336,7 +346,30 @@ class _Changes:
         return dict(rows)
 
     def _change(self, no: int) -> _Change:
-        return self._changes.setdefault(no, _Change())
+        change = self._changes.get(no)
+        if change is None:
+            change = self._changes[no] = _Change()
+        return change
+
+
+def _copy_lines(
+    events: Iterable[tuple[int, Mapping[str, Arrival]]], channel_nos: Mapping[str | None, int]
+) -> Iterator[str]:
+    """The ledger's rows as COPY reads them, in the order of its index: neighbours there come one after the other.
+
+    Participants have 32 digits each, so the order of an event's lines is theirs. All that came in one minute through
+    one channel end in the same words, which are written once.
+    """
+    ends: dict[Arrival, str] = {}
+    for no, participants in events:
+        lines = []
+        for who, how in participants.items():
+            end = ends.get(how)
+            if end is None:
+                end = ends[how] = f"\t{how.minute}\t{channel_nos[how.channel]}\n"
+            lines.append(f"{no}\t{who}{end}")
+        lines.sort()
+        yield from lines
 
 
 def _columns(places: Iterable[tuple[object, object]], first: str, second: str) -> dict[str, list[object]]:
