@@ -5,6 +5,7 @@ HannunError
 │   ├── StoreUnavailable  PostgreSQL is away or restarting
 │   ├── StreamUnavailable Kafka is away
 │   └── Busy              a limit of ours is reached; `retry_after_s` says when to come back
+├── Refused               PostgreSQL cannot hold a row of the batch: find it, and set it aside
 ├── StaleBatch            a position is no longer where the batch began, or no longer ours: drop the batch
 ├── BadQuestion           the asker's mistake; `code` and `field` go into the answer (4xx)
 ├── Unauthenticated       no token, or one that does not hold (401)
@@ -40,6 +41,10 @@ class Busy(Transient):
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class Refused(HannunError):
+    """PostgreSQL refuses what we wanted to write. Nothing was written; the same again will be refused again."""
 
 
 class StaleBatch(HannunError):

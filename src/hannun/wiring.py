@@ -109,7 +109,7 @@ class MeasuredCounter:
         started = time.perf_counter()
         counted = self._counter.count(batch, spans)
         metrics.batch_seconds.observe(time.perf_counter() - started)
-        rejected = len(counted.written.rejected)
+        rejected = counted.rejected
         metrics.messages.labels(self._door, "dead-letter").inc(rejected)
         metrics.messages.labels(self._door, "read").inc(len(batch) - rejected)
         return counted

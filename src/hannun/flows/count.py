@@ -4,36 +4,51 @@
 
 Everything that counts is in the transaction (`store.batches`). Before it only things are made that harm nobody if the
 batch never lands: numbers for new events, partitions for new months. After it, the cache is told; a process that dies
-there leaves a debt that the next one pays.
+there leaves a debt that the next one pays. A message that PostgreSQL will never take costs its batch some halving, and
+nobody else a count.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from hannun.cache import Invalidator
 from hannun.domain.batch import Outcome, Received, Span, Written, outcomes
 from hannun.domain.fold import Gathered, gather
-from hannun.domain.messages import Decoder, Fact, Rejected
+from hannun.domain.messages import Decoder, Fact, Reason, Rejected
 from hannun.domain.partitions import months_of
-from hannun.errors import StoreUnavailable
+from hannun.errors import Refused, StoreUnavailable
 from hannun.store import debts
-from hannun.store.batches import Writer
-from hannun.store.database import Database
+from hannun.store.batches import Writer, advance
+from hannun.store.database import Connection, Database
 from hannun.store.numbers import Numbers
 from hannun.store.partitions import make_months
+from hannun.telemetry import log
+
+
+class Part(NamedTuple):
+    """Messages that were written together, and what that did."""
+
+    facts: Sequence[Fact | Rejected]
+    written: Written
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A batch that is counted. `facts` and `written` say what became of each message."""
+    """A batch that is counted: in one part, or in more where PostgreSQL refused a message of it."""
 
-    facts: list[Fact | Rejected]
-    written: Written
+    parts: Sequence[Part]
 
     def outcomes(self) -> list[Outcome]:
         """What became of each message, in the order of the batch."""
-        return outcomes(self.facts, self.written)
+        return [outcome for part in self.parts for outcome in outcomes(part.facts, part.written)]
+
+    @property
+    def rejected(self) -> int:
+        """How many messages went to the dead letters."""
+        return sum(len(part.written.rejected) for part in self.parts)
 
 
 class Counter:
@@ -59,12 +74,37 @@ class Counter:
         self._prepare(gathered)
         try:
             with self._database.transaction() as conn:
-                written = self._writer.write(conn, batch, gathered, spans)
+                parts = [Part(facts, self._writer.write(conn, batch, gathered, spans))]
         except StoreUnavailable:
             self._months.clear()  # believe nothing: a month may have been let go, the database restored
             raise
-        self._pay(written)
-        return Counted(facts, written)
+        except Refused as refused:
+            log.error("PostgreSQL refuses a message of a batch; looking for it", why=str(refused))
+            parts = self._count_in_parts(batch, facts, gathered, spans)
+        for part in parts:
+            self._pay(part.written)
+        return Counted(parts)
+
+    def _count_in_parts(
+        self, batch: Sequence[Received], facts: Sequence[Fact | Rejected], gathered: Gathered, spans: Sequence[Span]
+    ) -> list[Part]:
+        """Halve until the messages are found that PostgreSQL refuses; they go to the dead letters, the others land."""
+        with self._database.transaction() as conn:
+            advance(conn, spans)
+            self._writer.hold(conn, gathered)
+            return list(self._parts(conn, batch, facts))
+
+    def _parts(self, conn: Connection, batch: Sequence[Received], facts: Sequence[Fact | Rejected]) -> Iterator[Part]:
+        written = self._writer.write_or_refuse(conn, batch, gather(facts))
+        if isinstance(written, Written):
+            yield Part(facts, written)
+        elif len(batch) > 1:
+            half = len(batch) // 2
+            yield from self._parts(conn, batch[:half], facts[:half])
+            yield from self._parts(conn, batch[half:], facts[half:])
+        else:
+            letter = Rejected(batch[0].kind, Reason.REFUSED, written, getattr(facts[0], "event_id", None))
+            yield Part([letter], self._writer.write(conn, batch, gather([letter])))
 
     def _prepare(self, gathered: Gathered) -> None:
         """Make what the batch needs to stand on: numbers of new events and channels, partitions of new months."""
@@ -80,7 +120,8 @@ class Counter:
     def _pay(self, written: Written) -> None:
         """Tell the cache. A debt that cannot be paid now stays written, and whoever finds it pays it."""
         if written.debt_no is not None and self._invalidator.invalidate(written.events):
-            with self._database.transaction() as conn:
+            # Paid twice does no harm; a batch that is counted must not look as if it were not.
+            with suppress(StoreUnavailable), self._database.transaction() as conn:
                 debts.settle(conn, [written.debt_no])
 
 

@@ -25,7 +25,7 @@ from hannun.domain.fold import Arrival, Distribution, Gathered, Register, Regist
 from hannun.domain.messages import Rejected
 from hannun.errors import StaleBatch, StoreUnavailable
 from hannun.store import registers
-from hannun.store.database import Connection
+from hannun.store.database import REFUSALS, Connection, refusal
 from hannun.store.numbers import Numbers
 from hannun.store.queries import load
 
@@ -73,6 +73,18 @@ class Writer:
         if written.events:
             written.debt_no = _owe(conn, written.events)
         return written
+
+    def write_or_refuse(self, conn: Connection, batch: Sequence[Received], gathered: Gathered) -> Written | str:
+        """Write a part of a batch, or say why PostgreSQL refuses a row of it; the transaction goes on either way."""
+        try:
+            with conn.transaction():
+                return self.write(conn, batch, gathered)
+        except REFUSALS as error:
+            return refusal(error)
+
+    def hold(self, conn: Connection, gathered: Gathered) -> None:
+        """Hold the events of a whole batch, before its parts are written one by one: so parts cannot deadlock."""
+        _Changes(conn, self._numbers, gathered, Written()).hold_events()
 
 
 def advance(conn: Connection, spans: Iterable[Span]) -> None:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from hannun.errors import OperatorError, StoreUnavailable
+from hannun.errors import OperatorError, Refused, StoreUnavailable
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -30,6 +30,16 @@ _AWAY = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.DeadlockDetected,
 )
+
+
+REFUSALS = (psycopg.DataError, psycopg.IntegrityError)
+"""What PostgreSQL raises when it will never take a row."""
+
+
+def refusal(error: Exception) -> str:
+    """Why a row was refused: the kind of error and the rule, never the values, which may be personal."""
+    rule = getattr(getattr(error, "diag", None), "constraint_name", None)
+    return f"{type(error).__name__}{f' of {rule}' if rule else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +93,15 @@ class Database:
         Raises:
             StoreUnavailable: PostgreSQL is away, or ended the transaction for a reason that passes. Whether the
                 commit took place may be unknown: do the same again, all our writing is idempotent.
+            Refused: a row breaks a rule of its table, or does not fit a column. Nothing was written.
         """
         with self._turn:
             try:
                 conn = self._open()
                 with conn.transaction():
                     yield conn
+            except REFUSALS as error:
+                raise Refused(refusal(error)) from error
             except _AWAY as error:
                 self._drop()
                 raise StoreUnavailable(_told(error)) from error

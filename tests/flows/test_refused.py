@@ -1,0 +1,59 @@
+"""A message that every rule of ours lets through and PostgreSQL refuses: it is found, and harms nobody else."""
+
+import pytest
+from world import SPRING, World
+
+from hannun.domain.batch import Span
+
+
+@pytest.fixture
+def strict(world: World) -> World:
+    """A database with a rule that no decoder knows of."""
+    world.rows("ALTER TABLE hannun.sales ADD CONSTRAINT no_such_amount CHECK (amount <> 666)")
+    return world
+
+
+@pytest.mark.parametrize("at", [0, 1, 5, 10])
+def test_one_message_that_postgresql_refuses_is_set_aside_and_the_others_land(strict: World, at: int) -> None:
+    messages = [strict.created(), *(strict.registered(f"p{i}") for i in range(5)), *(strict.sold(10) for _ in range(4))]
+    messages.insert(at, strict.sold(666))
+    outcomes = strict.counts(*messages)
+    assert [outcome.result for outcome in outcomes].count("dead-letter") == 1
+    assert outcomes[at].reason == "refused-by-the-database"
+    assert strict.event().total_participants == 5
+    assert strict.ours().recorded_revenue == 40
+    letter = strict.dead_letters()[0]
+    assert (letter.reason, letter.event_id, letter.detail) == (
+        "refused-by-the-database",
+        SPRING,
+        "CheckViolation of no_such_amount",
+    )
+    assert strict.drift() == []
+
+
+def test_a_body_with_a_refused_message_sent_again_is_a_repeat(strict: World) -> None:
+    messages = [strict.created(), strict.registered("p1"), strict.sold(666, "s1"), strict.registered("p1")]
+    strict.counts(*messages)
+    again = strict.counts(*messages)
+    assert [outcome.result for outcome in again] == ["repeated", "repeated", "dead-letter", "repeated"]
+    assert len(strict.dead_letters()) == 1
+    assert strict.drift() == []
+
+
+def test_the_position_moves_over_a_refused_message_once(strict: World) -> None:
+    strict.rows(
+        "INSERT INTO hannun.positions (topic, partition, topic_id, next_offset, epoch) VALUES ('t', 0, 'id', 0, 1)"
+    )
+    messages = [strict.at(strict.sold(amount), offset, "t") for offset, amount in enumerate([1, 666, 3])]
+    strict.counts_span(messages, Span("t", 0, 0, 3, 1))
+    assert strict.rows("SELECT next_offset FROM hannun.positions")[0].next_offset == 3
+    assert strict.ours().recorded_revenue == 4
+    assert strict.dead_letters()[0].record_offset == 1
+    assert strict.drift() == []
+
+
+def test_what_a_refused_message_says_is_kept_nowhere(strict: World) -> None:
+    strict.rows("ALTER TABLE hannun.sales ADD CONSTRAINT no_names CHECK (sale_id <> 'Hong Gildong')")
+    strict.counts(strict.created(), strict.sold(1, "Hong Gildong"))
+    letter = strict.dead_letters()[0]
+    assert "Hong" not in str(letter.columns)
