@@ -165,17 +165,18 @@ def reconcile() -> None:
 def list_dead_letters(
     reason: Annotated[str | None, typer.Option(help="only those of this reason")] = None,
     limit: Annotated[int, typer.Option(help="how many, newest first")] = 50,
+    all_: Annotated[bool, typer.Option("--all", help="those that are resolved too")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:
-    """List messages that could not be used, newest first."""
+    """List messages that could not be used and are still open, newest first."""
     from hannun.store import dead_letters
     from hannun.store.database import connect
     from hannun.store.migrate import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-dead-letters") as conn:
         check_version(conn)
-        found = dead_letters.newest(conn, reason, limit)
-        total = dead_letters.count(conn, reason)
+        found = dead_letters.newest(conn, reason, limit, resolved_too=all_)
+        total = dead_letters.count(conn, reason, resolved_too=all_)
     if as_json:
         for letter in found:
             print(json.dumps(letter.told(), ensure_ascii=False))
@@ -256,7 +257,7 @@ def set_position(
         check_version(conn)
         decisions = plan(conn, broker, topic, partition, _place_in_time(to))
         if not dry_run:
-            decide(conn, f"{getpass.getuser()}@{socket.gethostname()}", decisions, f"--to {to}")
+            decide(conn, _operator(), decisions, f"--to {to}")
     for made in decisions:
         was = "never read" if made.was_at is None else f"was at {made.was_at}"
         skipped = f", skipping {made.skipped}" if made.skipped else ""
@@ -282,6 +283,73 @@ def _place_in_time(to: str) -> Any:
             f"--to {to} is no place to go on at", hint="earliest, latest, an offset, or 2026-11-23T09:00:00+09:00"
         )
     return moment
+
+
+@letters.command("retry")
+def retry_dead_letters(
+    nos: Annotated[list[int] | None, typer.Argument(help="their numbers in the list")] = None,
+    reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
+) -> None:
+    """Count messages that can be used by now: read from Kafka again, or put together from their known fields."""
+    from hannun.flows.retry import retry
+    from hannun.wiring import open_retrying
+
+    settings = settings_.read()
+    with open_retrying(settings) as retrying:
+        chosen = _chosen(retrying.database, nos, reason)
+        resolved = 0
+        for done in retry(
+            chosen, retrying.database, retrying.decoder, retrying.counter, retrying.read_again, _operator()
+        ):
+            resolved += done.result != "dead-letter"
+            out.print(f"{done.letter.no} {done.letter.kind}: {done.result} {done.why}".rstrip(), markup=False)
+    out.print(f"{resolved} of {len(chosen)} resolved", highlight=False)
+    if resolved < len(chosen):
+        raise typer.Exit(1)
+
+
+@letters.command("drop")
+def drop_dead_letters(
+    nos: Annotated[list[int] | None, typer.Argument(help="their numbers in the list")] = None,
+    reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
+) -> None:
+    """Close letters without counting them. They stay, with your name on them."""
+    from hannun.store import dead_letters
+    from hannun.store.database import Database
+    from hannun.store.migrate import check_version
+
+    settings = settings_.read()
+    database = Database(settings.needed("database_url"), settings.pool, application="hannun-dead-letters")
+    with database.transaction() as conn:
+        check_version(conn)
+    chosen = _chosen(database, nos, reason)
+    with database.transaction() as conn:
+        for letter in chosen:
+            dead_letters.resolve(conn, letter.no, "dropped", _operator())
+    database.close()
+    out.print(f"{len(chosen)} dropped", highlight=False)
+
+
+def _chosen(database: Any, nos: list[int] | None, reason: str | None) -> list[Any]:
+    """The open letters that an operator means; never all of them by mistake."""
+    from hannun.store import dead_letters
+
+    if not nos and reason is None:
+        raise OperatorError(
+            "nothing was chosen", hint="give numbers, or --reason; `hannun dead-letters list` shows both"
+        )
+    with database.transaction() as conn:
+        found = dead_letters.newest(conn, reason, None)
+    chosen = [letter for letter in reversed(found) if not nos or letter.no in nos]
+    missing = sorted(set(nos or ()) - {letter.no for letter in chosen})
+    if missing:
+        raise OperatorError(f"no open dead letter is {missing[0]}", hint="`hannun dead-letters list` lists them")
+    return chosen
+
+
+def _operator() -> str:
+    """Who decides, for the record."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 @app.command()

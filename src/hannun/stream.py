@@ -130,6 +130,28 @@ class Broker:
         both = [partition for partition in there if partition in lows and partition in highs]
         return {partition: Log(ids[partition[0]], lows[partition], highs[partition]) for partition in both}
 
+    def read(self, place: Place) -> bytes | None:
+        """One record as it stands in the log; None where it is gone, or the topic was made anew.
+
+        Raises:
+            StreamUnavailable: no broker answers.
+        """
+        log_ = self.logs([(place.topic, place.partition)]).get((place.topic, place.partition))
+        if log_ is None or log_.topic_id != place.topic_id or not log_.low <= place.offset < log_.high:
+            return None
+        reader = Consumer(
+            {"bootstrap.servers": self._bootstrap, "group.id": "hannun-reads-one", "enable.auto.commit": False},
+            logger=_client_log(),
+        )
+        try:
+            reader.assign([TopicPartition(place.topic, place.partition, place.offset)])
+            found = reader.poll(_CALL_S)
+        finally:
+            reader.close()
+        if found is None or found.error() is not None or found.offset() != place.offset:
+            return None
+        return found.value() or b""
+
     def offsets_at(self, partitions: Iterable[Partition], moment: datetime) -> dict[Partition, int]:
         """The first offsets whose records are of this moment or later; -1 where there is none yet."""
         return self._offsets(sorted(partitions), OffsetSpec.for_timestamp(int(moment.timestamp() * 1000)))

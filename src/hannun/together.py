@@ -42,6 +42,7 @@ OWNER = "hannun_owner"
 PORT_WANTED = 8080
 TOKEN_LASTS_S = 365 * 86_400.0
 PARTITIONS = 4
+DEMO_PACE = "0.4"  # numbers that move every second, and no last hour that dwarfs the chart
 STOP_S_MAX = 10.0
 AGAIN_AFTER_S = 0.2
 FAILURES_MAX, FAILURES_WITHIN_S = 6, 60.0
@@ -105,7 +106,8 @@ def up(wanted: Wanted, stop: threading.Event, say: Say) -> None:
         _wait_until_ready(api, children, stop)
         _write_endpoints(wanted.home, endpoints)
         if wanted.demo:
-            children.start("simulate", "simulate", "--home", str(wanted.home), *(["--kafka"] if kafka else []))
+            over = ["--kafka"] if kafka else []
+            children.start("simulate", "simulate", "--home", str(wanted.home), "--pace", DEMO_PACE, *over)
         say(f"ready: {api}/#code={code}")
         while not stop.wait(0.2):
             children.look_after()

@@ -20,7 +20,7 @@ from pathlib import Path
 from prometheus_client import start_http_server
 
 from hannun.cache import AnswerCache, Invalidator
-from hannun.domain.batch import Received, Span
+from hannun.domain.batch import Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.messages import Decoder, Rules
 from hannun.errors import OperatorError, Transient
@@ -237,6 +237,30 @@ def without_long_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """What it takes to take dead letters up again."""
+
+    database: Database
+    decoder: Decoder
+    counter: Counter
+    read_again: Callable[[Place], bytes | None]
+
+
+@contextmanager
+def open_retrying(settings: Settings) -> Iterator[Retrying]:
+    """PostgreSQL and Redis, checked; Kafka only when a letter came from there."""
+    with open_writing(settings, "hannun-retry") as writing:
+
+        def read_again(place: Place) -> bytes | None:
+            broker = Broker(settings.needed("kafka_bootstrap_servers"))
+            broker.check([])
+            return broker.read(place)
+
+        counter = Counter(writing.database(), writing.decoder, writing.invalidator)
+        yield Retrying(writing.database(), writing.decoder, counter, read_again)
 
 
 # -- timed jobs ----------------------------------------------------------------------------------------------------

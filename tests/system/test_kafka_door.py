@@ -2,11 +2,12 @@
 
 import json
 
+import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from outside import Event, Service, Topics, wait_for
 
-from hannun.embedded import KafkaServer
+from hannun.embedded import KafkaServer, PostgresServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
 
@@ -71,6 +72,34 @@ def test_bad_messages_are_dead_letters_once_with_their_places(service: Service, 
     figures = service.figures(event.id)
     assert figures is not None and figures.participants == 3, "nobody was held up"
     assert service.runs("dead-letters", "show", "123456").status == 2
+
+
+def test_a_dead_letter_is_retried_from_the_log_and_another_one_dropped(
+    service: Service, topics: Topics, postgres: PostgresServer
+) -> None:
+    name = service.environment["DATABASE_URL"].rpartition("/")[2]
+    rule = "ALTER TABLE hannun.sales {} CONSTRAINT not_now"
+    with psycopg.connect(postgres.url(name), autocommit=True) as owner:
+        owner.execute(rule.format("ADD") + " CHECK (amount <> 7)")
+        service.ingests(**topics.environment())
+        event = Event()
+        topics.sends([event.created(), event.sold(7), event.unusable(), event.sold(8)])
+        wait_for("the messages to be counted", lambda: topics.counted(service))
+        owner.execute(rule.format("DROP"))
+    refused, unusable = sorted(
+        (json.loads(line) for line in service.runs("dead-letters", "list", "--json").out.splitlines()),
+        key=lambda letter: letter["reason"] != "refused-by-the-database",
+    )
+    retried = service.runs("dead-letters", "retry", str(refused["no"]), KAFKA_BOOTSTRAP_SERVERS=topics.bootstrap)
+    assert (retried.status, "counted" in retried.out) == (0, True), retried.err
+    again = service.runs("dead-letters", "retry", str(unusable["no"]), KAFKA_BOOTSTRAP_SERVERS=topics.bootstrap)
+    assert (again.status, "missing-field" in again.out) == (1, True), again.err
+    assert service.runs("dead-letters", "drop", str(unusable["no"])).status == 0
+    assert service.runs("dead-letters", "list", "--json").out == ""
+    assert len(service.runs("dead-letters", "list", "--json", "--all").out.splitlines()) == 2
+    assert service.runs("dead-letters", "drop").status == 2, "never all by mistake"
+    figures = service.figures(event.id)
+    assert figures is not None and figures.revenue == 15
 
 
 @pytest.mark.parametrize("to", ["the beginning", "the end"])

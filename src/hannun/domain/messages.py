@@ -296,14 +296,14 @@ class Decoder:
                 _check_no_nul(wire)
             return read(wire, received_at)  # type: ignore[no-any-return]
         except _Unusable as unusable:
-            return self._rejected(kind, raw, unusable.reason, unusable.detail)
+            return self.rejected(kind, raw, unusable.reason, unusable.detail)
         except msgspec.ValidationError as error:
-            return self._rejected(kind, raw, *_reason(str(error)))
+            return self.rejected(kind, raw, *_reason(str(error)))
         except UnicodeDecodeError:
-            return self._rejected(kind, raw, Reason.BAD_TEXT, "not UTF-8")
+            return self.rejected(kind, raw, Reason.BAD_TEXT, "not UTF-8")
         except msgspec.DecodeError as error:
             surrogate = "surrogate" in str(error)
-            return self._rejected(kind, raw, Reason.BAD_TEXT if surrogate else Reason.NOT_JSON, str(error))
+            return self.rejected(kind, raw, Reason.BAD_TEXT if surrogate else Reason.NOT_JSON, str(error))
 
     def participant_of(self, participant_id: str) -> str:
         """What a participant is kept as, 32 hexadecimal digits: the UUID itself, else a keyed hash."""
@@ -416,7 +416,8 @@ class Decoder:
 
     # -- rejections
 
-    def _rejected(self, kind: str, raw: bytes, reason: Reason, detail: str) -> Rejected:
+    def rejected(self, kind: str, raw: bytes, reason: Reason, detail: str) -> Rejected:
+        """The rejection of a message, with what may be kept of it."""
         fields = self._known_fields(kind, raw) if reason not in _NOT_READABLE else None
         event_id = fields.get("eventId") if fields else None
         return Rejected(_printable(kind), reason, detail[:200], event_id if isinstance(event_id, str) else None, fields)

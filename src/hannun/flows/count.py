@@ -56,7 +56,7 @@ class Counter:
 
     def __init__(self, database: Database, decoder: Decoder, invalidator: Invalidator) -> None:
         self._database = database
-        self._decode = decoder.decode
+        self._decoder = decoder
         self._invalidator = invalidator
         self._numbers = Numbers()
         self._writer = Writer(self._numbers)
@@ -69,7 +69,8 @@ class Counter:
             StaleBatch: another consumer owns a position. Drop the batch.
             StoreUnavailable: PostgreSQL is away, or the answer to our commit was lost. Count the same batch again.
         """
-        facts = [self._decode(kind, raw, received_at) for kind, raw, received_at, _ in batch]
+        decode = self._decoder.decode
+        facts = [decode(kind, raw, received_at) for kind, raw, received_at, _ in batch]
         gathered = gather(facts)
         self._prepare(gathered)
         try:
@@ -103,7 +104,7 @@ class Counter:
             yield from self._parts(conn, batch[:half], facts[:half])
             yield from self._parts(conn, batch[half:], facts[half:])
         else:
-            letter = Rejected(batch[0].kind, Reason.REFUSED, written, getattr(facts[0], "event_id", None))
+            letter = self._decoder.rejected(batch[0].kind, batch[0].raw, Reason.REFUSED, written)
             yield Part([letter], self._writer.write(conn, batch, gather([letter])))
 
     def _prepare(self, gathered: Gathered) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from hannun.store.database import Connection
 from hannun.store.queries import load
@@ -28,6 +28,9 @@ class DeadLetter:
     size_bytes: int
     hash: bytes
     fields: dict[str, Any] | None
+    resolution: str | None
+    resolved_at: datetime | None
+    resolved_by: str | None
 
     @property
     def where(self) -> str:
@@ -51,12 +54,16 @@ class DeadLetter:
             "sizeBytes": self.size_bytes,
             "sha256": self.hash.hex(),
             "fields": self.fields,
+            "resolution": self.resolution,
+            "resolvedAt": self.resolved_at and f"{self.resolved_at.isoformat()}Z",
+            "resolvedBy": self.resolved_by,
         }
 
 
-def newest(conn: Connection, reason: str | None, limit: int) -> list[DeadLetter]:
-    """The newest, of one reason or of all."""
-    rows = conn.execute(SQL["newest"], {"reason": reason, "limit": limit}).fetchall()
+def newest(conn: Connection, reason: str | None, limit: int | None, *, resolved_too: bool = False) -> list[DeadLetter]:
+    """The newest, of one reason or of all; those that are resolved only where they are asked for too."""
+    asked = {"reason": reason, "limit": limit, "resolved_too": resolved_too}
+    rows = conn.execute(SQL["newest"], asked).fetchall()
     return [DeadLetter(*row) for row in rows]
 
 
@@ -66,7 +73,12 @@ def one(conn: Connection, no: int) -> DeadLetter | None:
     return None if row is None else DeadLetter(*row)
 
 
-def count(conn: Connection, reason: str | None) -> int:
+def resolve(conn: Connection, no: int, resolution: Literal["retried", "dropped"], by: str) -> None:
+    """Close a letter: its message was counted after all, or an operator drops it. It stays, as a record."""
+    conn.execute(SQL["resolve"], {"no": no, "resolution": resolution, "by": by})
+
+
+def count(conn: Connection, reason: str | None, *, resolved_too: bool = False) -> int:
     """How many there are, of one reason or of all."""
-    row = conn.execute(SQL["count"], {"reason": reason}).fetchone()
+    row = conn.execute(SQL["count"], {"reason": reason, "resolved_too": resolved_too}).fetchone()
     return int(row[0]) if row else 0

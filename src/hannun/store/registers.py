@@ -19,7 +19,7 @@ def read(conn: Connection, event_nos: list[int]) -> dict[int, Registers]:
     distributions: dict[int, dict[str, Distribution]] = {no: {} for no in event_nos}
     for no, key, type_, state, completed_at, views, cost, succeeded_at in conn.execute(SQL["distributions"], wanted):
         distributions[no][key] = Distribution(
-            ChannelType(type_), DeliveryState(state), _us(completed_at), views, cost, _us_or_none(succeeded_at)
+            ChannelType(type_), DeliveryState(state), microseconds(completed_at), views, cost, _us_or_none(succeeded_at)
         )
     registers: dict[int, Registers] = {}
     for no, status, status_at, plan_at, starts_at, ends_at, *plan in conn.execute(SQL["registers"], wanted):
@@ -37,7 +37,7 @@ def _plan(at: datetime | None, plan: list[Any], starts_at: datetime | None, ends
         return None
     title, user_id, investment, revenue, target, baseline = plan
     starts, ends = _us_or_none(starts_at), _us_or_none(ends_at)
-    return Plan(_us(at), title, user_id, investment, revenue, target, baseline, starts, ends)
+    return Plan(microseconds(at), title, user_id, investment, revenue, target, baseline, starts, ends)
 
 
 def save(conn: Connection, events: Mapping[int, Registers]) -> None:
@@ -99,9 +99,10 @@ def timestamp_or_none(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else timestamp(microseconds)
 
 
-def _us(moment: datetime) -> int:
+def microseconds(moment: datetime) -> int:
+    """A column's time as microseconds since 1970."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def _us_or_none(moment: datetime | None) -> int | None:
-    return None if moment is None else _us(moment)
+    return None if moment is None else microseconds(moment)

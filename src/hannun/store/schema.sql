@@ -281,12 +281,16 @@ CREATE TABLE hannun.dead_letters (
     size_bytes     integer   NOT NULL,
     hash           bytea     NOT NULL,
     fields         jsonb,
+    resolved_at    timestamp,
+    resolution     text CHECK (resolution IN ('retried', 'dropped')),
+    resolved_by    text,
     CHECK ((topic IS NULL) = (record_offset IS NULL))
 );
 CREATE UNIQUE INDEX dead_letters_position ON hannun.dead_letters (topic, partition, topic_id, record_offset)
     WHERE topic IS NOT NULL;
 CREATE UNIQUE INDEX dead_letters_hash ON hannun.dead_letters (hash) WHERE topic IS NULL;
 CREATE INDEX dead_letters_created ON hannun.dead_letters (created_at DESC);
+CREATE INDEX dead_letters_open ON hannun.dead_letters (dead_letter_no DESC) WHERE resolved_at IS NULL;
 
 -- Cached answers that a committed batch made false and that nobody has removed yet: one row for each batch.
 -- `events` is {eventId: {"userId": ... or null, "version": ..., "channels": [names]}}.
@@ -301,12 +305,14 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0002');
+INSERT INTO hannun.schema_version VALUES ('0003');
 
 -- -- what other teams and the operator look at -------------------------------------------------------------------
 
 CREATE VIEW hannun.dead_letter_reasons AS
-SELECT kind, reason, count(*) AS messages, max(created_at) AS newest_at FROM hannun.dead_letters GROUP BY kind, reason;
+SELECT kind, reason, count(*) AS messages, max(created_at) AS newest_at,
+       count(*) FILTER (WHERE resolved_at IS NULL) AS open
+  FROM hannun.dead_letters GROUP BY kind, reason;
 
 CREATE VIEW hannun.event_totals AS
 SELECT event_id, participants, unattributed, sales, recorded_revenue, status, user_id IS NOT NULL AS created,

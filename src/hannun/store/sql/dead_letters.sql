@@ -1,17 +1,24 @@
 -- newest --
--- Messages that could not be used, newest first.
+-- Messages that could not be used, newest first; those that are resolved only where all are asked for.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
-       size_bytes, hash, fields
+       size_bytes, hash, fields, resolution, resolved_at, resolved_by
   FROM hannun.dead_letters
- WHERE %(reason)s::text IS NULL OR reason = %(reason)s
+ WHERE (%(reason)s::text IS NULL OR reason = %(reason)s) AND (%(resolved_too)s OR resolved_at IS NULL)
  ORDER BY dead_letter_no DESC LIMIT %(limit)s;
 
 -- one --
 -- One of them.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
-       size_bytes, hash, fields
+       size_bytes, hash, fields, resolution, resolved_at, resolved_by
   FROM hannun.dead_letters WHERE dead_letter_no = %(no)s;
 
 -- count --
 -- How many there are.
-SELECT count(*) FROM hannun.dead_letters WHERE %(reason)s::text IS NULL OR reason = %(reason)s;
+SELECT count(*) FROM hannun.dead_letters
+ WHERE (%(reason)s::text IS NULL OR reason = %(reason)s) AND (%(resolved_too)s OR resolved_at IS NULL);
+
+-- resolve --
+-- A letter is done with: its message was counted after all, or an operator drops it. It stays, as a record.
+UPDATE hannun.dead_letters
+   SET resolved_at = clock_timestamp(), resolution = %(resolution)s, resolved_by = %(by)s
+ WHERE dead_letter_no = %(no)s AND resolved_at IS NULL;

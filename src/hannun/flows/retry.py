@@ -1,0 +1,85 @@
+"""Take dead letters up again: after a rule was mended, a channel made known, a producer corrected.
+
+A letter from Kafka is read again where it stood; one that came over HTTP is put together from its known fields.
+Either goes down the ordinary road, under the time at which it was first received: decided as a replay would decide it.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from hannun.domain.batch import Outcome, Place, Received, Result, Span
+from hannun.domain.messages import Decoder, Rejected
+from hannun.store import dead_letters
+from hannun.store.database import Database
+from hannun.store.dead_letters import DeadLetter
+from hannun.store.registers import microseconds
+
+
+class Retried(NamedTuple):
+    """What became of a letter: counted or repeated, or why it is still one."""
+
+    letter: DeadLetter
+    result: Result
+    why: str
+
+
+class Outcomes(Protocol):
+    """What became of a counted batch (`flows.count.Counted`)."""
+
+    def outcomes(self) -> list[Outcome]: ...
+
+
+class CountsBatches(Protocol):
+    """What counts a batch (`flows.count.Counter`)."""
+
+    def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Outcomes: ...
+
+
+ReadAgain = Callable[[Place], bytes | None]
+"""The bytes of a record as they stand in the log; None where they are gone, or the topic was made anew."""
+
+
+def retry(
+    letters: Iterable[DeadLetter],
+    database: Database,
+    decoder: Decoder,
+    counter: CountsBatches,
+    read_again: ReadAgain,
+    by: str,
+) -> Iterator[Retried]:
+    """Count each letter's message if it can be used by now; then the letter is resolved, else it stays open."""
+    for letter in letters:
+        result, why = _retried(letter, decoder, counter, read_again)
+        if result is not Result.DEAD_LETTER:
+            with database.transaction() as conn:
+                dead_letters.resolve(conn, letter.no, "retried", by)
+        yield Retried(letter, result, why)
+
+
+def _retried(letter: DeadLetter, decoder: Decoder, counter: CountsBatches, read_again: ReadAgain) -> tuple[Result, str]:
+    message = _message_of(letter, read_again)
+    if message is None:
+        return Result.DEAD_LETTER, "the message is no longer in the log, and not all of it is known"
+    fact = decoder.decode(message.kind, message.raw, message.received_at)
+    if isinstance(fact, Rejected):  # asked before it is counted, so that it does not become a second letter
+        return Result.DEAD_LETTER, f"{fact.reason}: {fact.detail}"
+    outcome = counter.count([message]).outcomes()[0]
+    return outcome.result, outcome.reason or ""
+
+
+def _message_of(letter: DeadLetter, read_again: ReadAgain) -> Received | None:
+    received_at = microseconds(letter.received_at)
+    if letter.topic is not None:
+        assert letter.topic_id is not None and letter.partition is not None and letter.offset is not None
+        place = Place(letter.topic, letter.topic_id, letter.partition, letter.offset)
+        raw = read_again(place)
+        return None if raw is None else Received(letter.kind, raw, received_at, place)
+    if letter.fields is None:
+        return None
+    said = dict(letter.fields)
+    if "participant" in said:  # kept as the ledger keeps it; its 16 bytes as a UUID mean themselves
+        said["participantId"] = str(uuid.UUID(said.pop("participant")))
+    return Received(letter.kind, msgspec.json.encode(said), received_at)

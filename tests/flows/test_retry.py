@@ -1,0 +1,75 @@
+"""Dead letters are worked: retried when they can be used by now, dropped when nobody wants them."""
+
+from collections.abc import Callable
+
+from world import NOW_US, World
+
+from hannun.domain.batch import Place
+from hannun.flows.retry import Retried, retry
+from hannun.store import dead_letters
+
+
+def retries(world: World, read_again: Callable[[Place], bytes | None] = lambda place: None) -> list[Retried]:
+    with world.database.transaction() as conn:
+        letters = dead_letters.newest(conn, None, None)
+    return list(retry(letters, world.database, world.decoder, world.counter, read_again, "somebody@here"))
+
+
+def refuses(world: World, amount: int) -> None:
+    world.rows(f"ALTER TABLE hannun.sales ADD CONSTRAINT for_now CHECK (amount <> {amount})")
+
+
+def allows(world: World) -> None:
+    world.rows("ALTER TABLE hannun.sales DROP CONSTRAINT for_now")
+
+
+def test_a_message_over_http_is_put_together_from_what_is_known_of_it(world: World) -> None:
+    refuses(world, 666)
+    world.counts(world.created(), world.sold(666, "s1", channel="NAVER"))
+    allows(world)
+    assert [done.result for done in retries(world)] == ["counted"]
+    assert world.ours().recorded_revenue == 666
+    resolved = world.dead_letters()[0]
+    assert (resolved.resolution, resolved.resolved_by) == ("retried", "somebody@here")
+    assert retries(world) == [], "it is resolved"
+    assert world.drift() == []
+
+
+def test_a_participant_is_retried_as_the_same_person(world: World) -> None:
+    ahead = world.registered("a name that is no UUID", at="2026-11-25T00:00:00Z")
+    world.counts(world.created(), ahead)
+    assert world.dead_letters()[0].reason == "too-early-or-too-far-ahead"
+    # Received at a wrong time, it turns out: an operator corrects that.
+    world.rows("UPDATE hannun.dead_letters SET received_at = '2026-11-25 00:00'")
+    assert [done.result for done in retries(world)] == ["counted"]
+    again = world.registered("a name that is no UUID", at="2026-11-20T00:00:00Z", at_us=NOW_US)
+    assert [outcome.result for outcome in world.counts(again)] == ["repeated"]
+    assert world.drift() == []
+
+
+def test_a_message_of_kafka_is_read_from_there_again(world: World) -> None:
+    refuses(world, 7)
+    message = world.at(world.sold(7), 41, "sales-recorded")
+    world.counts(world.created(), message)
+    allows(world)
+    asked: list[Place] = []
+
+    def log(place: Place) -> bytes | None:
+        asked.append(place)
+        return message.raw
+
+    assert [done.result for done in retries(world, log)] == ["counted"]
+    assert asked == [message.place]
+    assert world.ours().recorded_revenue == 7
+    assert world.drift() == []
+
+
+def test_what_can_still_not_be_used_stays_open_and_is_one_letter(world: World) -> None:
+    world.counts(world.message("sales-recorded", saleId="s1"), world.at(world.message("sales-recorded"), 5))
+    done = retries(world)
+    assert {each.result for each in done} == {"dead-letter"}
+    assert sorted(each.why.split(":")[0] for each in done) == [
+        "missing-field",
+        "the message is no longer in the log, and not all of it is known",
+    ]
+    assert [letter.resolution for letter in world.dead_letters()] == [None, None]
