@@ -6,6 +6,7 @@ HannunError
 │   ├── StreamUnavailable Kafka is away
 │   └── Busy              a limit of ours is reached; `retry_after_s` says when to come back
 ├── Refused               PostgreSQL cannot hold a row of the batch: find it, and set it aside
+├── Unusable              too much of a partition cannot be used: stop it, and let an operator look
 ├── StaleBatch            a position is no longer where the batch began, or no longer ours: drop the batch
 ├── BadQuestion           the asker's mistake; `code` and `field` go into the answer (4xx)
 ├── Unauthenticated       no token, or one that does not hold (401)
@@ -45,6 +46,15 @@ class Busy(Transient):
 
 class Refused(HannunError):
     """PostgreSQL refuses what we wanted to write. Nothing was written; the same again will be refused again."""
+
+
+class Unusable(HannunError):
+    """Too many messages of a partition cannot be used. Nothing of the batch was written."""
+
+    def __init__(self, message: str, *, topic: str, partition: int) -> None:
+        super().__init__(message)
+        self.topic = topic
+        self.partition = partition
 
 
 class StaleBatch(HannunError):

@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     start_from: Literal["", "earliest", "latest"] = ""  # where a partition without a position begins; "" refuses
     batch_messages_max: int = 5_000
     batch_wait_s: float = 0.05  # chosen by feel: freshness before fullness when little comes
+    dead_letters_in_a_row_max: int = 1_000  # more stop a partition, instead of emptying its topic into the dead letters
+    dead_letters_share_max: float = 0.5  # of the last 10,000 messages of a partition; more stop it
     naive_times_are: str = ""  # a zone; "" refuses instants without an offset
     channels_file: str = ""  # a table of channels instead of the one that ships
 

@@ -23,9 +23,10 @@ from hannun.cache import AnswerCache, Invalidator
 from hannun.domain.batch import Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.messages import Decoder, Rules
+from hannun.domain.quarantine import Limits
 from hannun.errors import OperatorError, Transient
 from hannun.flows import checks, count, upkeep
-from hannun.flows.count import Counted, Counter
+from hannun.flows.count import Counted, Counter, Inspect
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
@@ -53,8 +54,8 @@ class Writing:
     invalidator: Invalidator
     decoder: Decoder
 
-    def counter(self, door: str) -> "MeasuredCounter":
-        return MeasuredCounter(Counter(self.database(), self.decoder, self.invalidator), door)
+    def counter(self, door: str, inspect: Inspect = lambda *_: None) -> "MeasuredCounter":
+        return MeasuredCounter(Counter(self.database(), self.decoder, self.invalidator, inspect), door)
 
 
 @contextmanager
@@ -195,9 +196,10 @@ def open_ingesting(settings: Settings) -> Iterator[Ingest]:
             stream,
             broker,
             writing.database(),
-            writing.counter("kafka"),
+            lambda inspect: writing.counter("kafka", inspect),
             owner=f"{socket.gethostname()}/{os.getpid()}",
             start_from=settings.start_from,
+            limits=Limits(settings.dead_letters_in_a_row_max, settings.dead_letters_share_max),
             took=_measure,
         )
 

@@ -248,3 +248,20 @@ def test_positions_set_says_what_would_be_skipped_and_does_nothing_on_a_dry_run(
     assert wrong.status == 2
     assert "Hint:" in wrong.err
     group.member()
+
+
+@pytest.mark.faults
+def test_a_topic_full_of_what_cannot_be_used_stops_instead_of_becoming_dead_letters(group: Group) -> None:
+    member = group.member(HANNUN_DEAD_LETTERS_IN_A_ROW_MAX="20")
+    group.is_created()
+    group.is_counted()
+    for _ in range(60):
+        group.topics.sends_raw("sales-recorded", b"another format")
+    member.says("a partition waits for you")
+    assert group.service.runs("positions", "list").status == 1
+    assert group.service.rows("SELECT count(*) < 60 FROM hannun.dead_letters WHERE reason = 'not-json'") == [(True,)]
+    name = group.topics.names["sales-recorded"]
+    decided = group.service.runs("positions", "set", name, "--to", "latest", **group.environment)
+    assert "skipping" in decided.out, decided.err
+    group.hears()
+    group.is_counted("the good ones behind them to be counted")

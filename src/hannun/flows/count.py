@@ -8,7 +8,7 @@ there leaves a debt that the next one pays. A message that PostgreSQL will never
 nobody else a count.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -26,6 +26,9 @@ from hannun.store.database import Connection, Database
 from hannun.store.numbers import Numbers
 from hannun.store.partitions import make_months
 from hannun.telemetry import log
+
+Inspect = Callable[[Sequence[Received], Sequence[Fact | Rejected]], None]
+"""Looks at a batch before anything of it is written, and may raise."""
 
 
 class Part(NamedTuple):
@@ -54,8 +57,11 @@ class Counted:
 class Counter:
     """Counts batches. One for each thread that counts: it remembers what makes the next batch cheaper."""
 
-    def __init__(self, database: Database, decoder: Decoder, invalidator: Invalidator) -> None:
+    def __init__(
+        self, database: Database, decoder: Decoder, invalidator: Invalidator, inspect: Inspect = lambda *_: None
+    ) -> None:
         self._database = database
+        self._inspect = inspect
         self._decoder = decoder
         self._invalidator = invalidator
         self._numbers = Numbers()
@@ -68,9 +74,11 @@ class Counter:
         Raises:
             StaleBatch: another consumer owns a position. Drop the batch.
             StoreUnavailable: PostgreSQL is away, or the answer to our commit was lost. Count the same batch again.
+            Unusable: the inspection found that too much of a partition cannot be used.
         """
         decode = self._decoder.decode
         facts = [decode(kind, raw, received_at) for kind, raw, received_at, _ in batch]
+        self._inspect(batch, facts)
         gathered = gather(facts)
         self._prepare(gathered)
         try:

@@ -6,12 +6,15 @@ once. Whatever goes wrong has one way out: let the partitions go, ask PostgreSQL
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from hannun.domain.batch import Received, Span
+from hannun.domain.messages import Fact, Rejected
 from hannun.domain.positions import StartFrom, Wait
-from hannun.errors import StaleBatch, StoreUnavailable, StreamUnavailable
+from hannun.domain.quarantine import Limits, Tally
+from hannun.errors import StaleBatch, StoreUnavailable, StreamUnavailable, Unusable
 from hannun.store import positions
 from hannun.store.database import Database
 from hannun.stream import Broker, Partition, Stream, Taken
@@ -29,12 +32,17 @@ class CountsBatches(Protocol):
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> object: ...
 
 
+Inspect = Callable[[Sequence[Received], Sequence[Fact | Rejected]], None]
+
+
 class Ingest:
     """The Kafka door. One for each process; it is driven by one thread.
 
     Args:
+        counter: makes what counts, with what looks at a batch before it is written.
         owner: the name of this process beside the positions it holds.
         start_from: where a topic begins that was never read.
+        limits: how much of a partition may be unusable before it stops.
         took: told of each batch that was counted.
     """
 
@@ -43,18 +51,21 @@ class Ingest:
         stream: Stream,
         broker: Broker,
         database: Database,
-        counter: CountsBatches,
+        counter: Callable[[Inspect], CountsBatches],
         *,
         owner: str,
         start_from: StartFrom,
+        limits: Limits,
         took: Callable[[Stream, Taken], None],
     ) -> None:
         self._stream = stream
         self._broker = broker
         self._database = database
-        self._counter = counter
+        self._counter = counter(self.inspect)
         self._owner = owner
         self._start_from = start_from
+        self._limits = limits
+        self._tallies: dict[Partition, Tally] = {}
         self._took = took
         self._stopped: dict[Partition, str] = {}
         self._look_again_at = 0.0
@@ -84,8 +95,44 @@ class Ingest:
             log.warning("a batch was dropped", why=str(stale))
             self._stream.let_go([(span.topic, span.partition) for span in taken.spans])
             return
+        except Unusable as unusable:
+            self._stop(unusable, taken)
+            return
         self._stream.counted(taken.spans)
         self._took(self._stream, taken)
+
+    def inspect(self, batch: Sequence[Received], facts: Sequence[Fact | Rejected]) -> None:
+        """Look at a batch before it is written.
+
+        Raises:
+            Unusable: too much of a partition cannot be used.
+        """
+        if not self._tallies and not any(isinstance(fact, Rejected) for fact in facts):
+            return  # nearly always
+        of: defaultdict[Partition, list[Fact | Rejected]] = defaultdict(list)
+        for message, fact in zip(batch, facts, strict=True):
+            if message.place is not None:
+                of[message.place.topic, message.place.partition].append(fact)
+        tallies = {place: self._tallies.get(place, Tally()).after(told, self._limits) for place, told in of.items()}
+        for (topic, number), tally in tallies.items():
+            complaint = tally.complaint(self._limits)
+            if complaint is not None:
+                raise Unusable(f"{topic}[{number}]: {complaint}", topic=topic, partition=number)
+        self._tallies |= tallies
+
+    def _stop(self, unusable: Unusable, taken: Taken) -> None:
+        """Stop a partition until an operator has looked. Nothing of the batch was written; the others read it again."""
+        place = (unusable.topic, unusable.partition)
+        hint = (
+            "look at the topic's producer; hannun positions set --to an offset goes on there, "
+            "HANNUN_DEAD_LETTERS_IN_A_ROW_MAX allows more"
+        )
+        log.error("a partition waits for you", topic=place[0], partition=place[1], why=str(unusable), hint=hint)
+        with self._database.transaction() as conn:
+            positions.stop(conn, self._owner, *place, str(unusable), hint)
+        self._stopped[place] = str(unusable)
+        self._tallies.pop(place, None)
+        self._stream.let_go([(span.topic, span.partition) for span in taken.spans])
 
     def _begin(self, waiting: Collection[Partition]) -> None:
         """Begin what the group has granted, where PostgreSQL says."""

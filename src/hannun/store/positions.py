@@ -35,18 +35,27 @@ def claim(
 
 def _claim(conn: Connection, owner: str, topic: str, number: int, log: Log, start_from: StartFrom) -> Claim | Wait:
     place = {"topic": topic, "partition": number, "topic_id": log.topic_id, "owner": owner}
+    undecided = conn.execute(SQL["undecided"], place).fetchone()
+    if undecided is not None:
+        return Wait(*undecided)
     row = conn.execute(SQL["claim"], place).fetchone()
     known = None if row is None else Known(row[0], row[1])
     found = conn.execute(SQL["read_before"], place).fetchone() if row is None else None
     way = way_on(f"{topic}[{number}]", log, known, start_from, added=bool(found and found[0]))
     if isinstance(way, Wait):
-        conn.execute(SQL["stop"], place | {"why": way.why, "hint": way.hint})
+        conn.execute(SQL["stop"], place | {"why": way.why, "hint": way.hint, "until_decided": False})
         return way
     if row is None:
         row = conn.execute(SQL["begin"], place | {"next_offset": way.offset}).fetchone()
         assert row is not None
     conn.execute(SQL["go_on"], place)
     return Claim(row[1], row[2])
+
+
+def stop(conn: Connection, owner: str, topic: str, number: int, why: str, hint: str) -> None:
+    """Stop a partition until an operator decides, whatever its position."""
+    stopped = {"topic": topic, "partition": number, "owner": owner, "why": why, "hint": hint, "until_decided": True}
+    conn.execute(SQL["stop"], stopped)
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,6 +249,7 @@ CREATE TABLE hannun.stopped_partitions (
     hint       text      NOT NULL,
     found_by   text      NOT NULL,
     stopped_at timestamp NOT NULL DEFAULT now(),
+    until_decided boolean NOT NULL DEFAULT false,
     PRIMARY KEY (topic, partition)
 );
 
@@ -305,7 +306,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0003');
+INSERT INTO hannun.schema_version VALUES ('0004');
 
 -- -- what other teams and the operator look at -------------------------------------------------------------------
 

@@ -17,9 +17,15 @@ SELECT EXISTS (SELECT FROM hannun.positions WHERE topic = %(topic)s AND topic_id
 
 -- stop --
 -- A partition waits for an operator.
-INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by)
-VALUES (%(topic)s, %(partition)s, %(why)s, %(hint)s, %(owner)s)
-    ON CONFLICT (topic, partition) DO UPDATE SET why = excluded.why, hint = excluded.hint, found_by = excluded.found_by;
+INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by, until_decided)
+VALUES (%(topic)s, %(partition)s, %(why)s, %(hint)s, %(owner)s, %(until_decided)s)
+    ON CONFLICT (topic, partition) DO UPDATE SET why = excluded.why, hint = excluded.hint, found_by = excluded.found_by,
+       until_decided = excluded.until_decided;
+
+-- undecided --
+-- Why a partition waits for an operator, whatever its position; no row where it does not.
+SELECT why, hint FROM hannun.stopped_partitions
+ WHERE topic = %(topic)s AND partition = %(partition)s AND until_decided;
 
 -- go_on --
 -- A partition is read again.
