@@ -34,6 +34,8 @@ from hannun.telemetry import metrics
 
 LEASE_MS: Final = 3_000
 """How long a reader may take to fill. Longer than any question of ours takes; a dead reader blocks no longer."""
+SILENT_REST_S: Final = 5.0
+"""How long a Redis that accepted and did not answer in time is not asked: asking again costs its time-out again."""
 REST_S: Final = 0.5
 """How long a Redis that failed is not asked by writers. What they owe meanwhile is paid by whoever finds it."""
 WAIT_STEP_S: Final = 0.01
@@ -142,6 +144,9 @@ def unpack(value: bytes, key: str, server: str, now_ms: int) -> Answer | None:
     return Answer(b"{" + value[end + 1 :], int(meta.version), meta.owner, meta.etag, meta.until_ms)
 
 
+_CUT = (redis.ConnectionError,)
+"""What is worth trying once more: a connection that was cut. One that does not answer has cost enough."""
+_SILENT = (redis.TimeoutError, asyncio.TimeoutError)
 _AWAY = (redis.RedisError, OSError, asyncio.TimeoutError)
 
 
@@ -155,7 +160,7 @@ class AnswerCache:
             redis.asyncio.BlockingConnectionPool(
                 timeout=address.timeout_s,
                 connection_class=redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection,
-                retry=AsyncRetry(NoBackoff(), 1),
+                retry=AsyncRetry(NoBackoff(), 1, _CUT),
                 redis_connect_func=self._greet,
                 **address.options(),
             )
@@ -163,6 +168,7 @@ class AnswerCache:
         self._fill = self._client.register_script(_FILL)
         self._release = self._client.register_script(_RELEASE)
         self._server = ""
+        self._rests_until = 0.0
         self.available = False
         """Whether Redis answered when it was last asked."""
         self.hits = self.misses = self.fills = self.refused_fills = 0
@@ -185,10 +191,14 @@ class AnswerCache:
 
     async def get(self, key: str) -> Answer | None:
         """The kept answer; None where there is none to be believed."""
+        if time.monotonic() < self._rests_until:
+            return None
         try:
             value: Any = await self._client.get(key)
         except _AWAY as error:
             self.available = str(error).startswith("WRONGTYPE")  # somebody else's value under our key: a miss
+            if isinstance(error, _SILENT):
+                self._rests_until = time.monotonic() + SILENT_REST_S
             return None
         self.available = True
         answer = None if value is None else unpack(value, key, self._server, int(time.time() * 1000))
@@ -269,8 +279,9 @@ class AnswerCache:
 
     async def _greet(self, connection: Any) -> None:
         """On every new connection: which server is this? One that was started anew may hold old data."""
-        await connection.on_connect()
-        await connection.send_command("INFO", "server")
+        # Without health checks: each would connect anew where a server accepts and says nothing, and greet it again.
+        await connection.on_connect_check_health(check_health=False)
+        await connection.send_command("INFO", "server", check_health=False)
         told = await connection.read_response()
         self._server = _server_of(told)
 
@@ -287,7 +298,7 @@ class Invalidator:
             redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]  # its parameters have no types
                 timeout=address.timeout_s,
                 connection_class=redis.SSLConnection if address.tls else redis.Connection,
-                retry=Retry(NoBackoff(), 1),
+                retry=Retry(NoBackoff(), 1, _CUT),
                 **address.options(),
             )
         )
@@ -334,8 +345,8 @@ class Invalidator:
                 for event in events:
                     pipe.publish(keys.ANNOUNCEMENTS, _announcement(event))
                 pipe.execute()
-        except (redis.RedisError, OSError):
-            self._rests_until = time.monotonic() + REST_S
+        except (redis.RedisError, OSError) as error:
+            self._rests_until = time.monotonic() + (SILENT_REST_S if isinstance(error, _SILENT) else REST_S)
             metrics.invalidations.labels("owed").inc(len(events))
             return False
         metrics.invalidations.labels("paid").inc(len(events))

@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     # upkeep
     months_ahead: int = 3
     months_kept: int | None = None  # None keeps all
-    metrics_port: int | None = None  # of `ingest` and `schedule`, which have no other HTTP door; None has none
+    metrics_port: int | None = None  # of `ingest`, which has no other HTTP door; None has none
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @cached_property

@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
+from anyio import CapacityLimiter
 from prometheus_client import start_http_server
 
 from hannun.cache import AnswerCache, Invalidator
@@ -144,6 +145,7 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
             yield Services(
                 reports=reports,
                 intake=intake,
+                counting=CapacityLimiter(settings.counting_threads),
                 live=live,
                 verifier=verifier,
                 limit=RateLimit(settings.requests_a_minute),

@@ -705,7 +705,7 @@ def test_unknown_fields_are_never_kept(kind: Kind) -> None:
     for secret in (PHONE, NAME, STREET):
         assert secret not in told
     assert found.event_id == "e-1"
-    assert set(found.fields) <= {*wire_fields(kind), "participant"}
+    assert set(found.fields) <= {*wire_fields(kind), "participant", "leftOut"}
 
 
 @pytest.mark.parametrize(("kind", "field"), EVERY_FIELD)
@@ -732,16 +732,21 @@ def test_personal_data_inside_a_listed_channel_is_never_kept() -> None:
     told = told_of(found)
     for secret in (PHONE, NAME, STREET):
         assert secret not in told
-    assert found.fields["channels"] == [{"channelName": "NAVER"}, {}, {}, {}]
+    assert found.fields["channels"] == [{"channelName": "NAVER", "leftOut": ["status"]}, {}, {}, {}]
 
 
 def test_known_fields_are_kept_so_that_the_message_can_be_taken_up_again() -> None:
     found = decoded(Kind.EVENT_CREATED, createdAt="2026-11-20T10:00:00")
     assert found.reason is Reason.NO_OFFSET
     assert found.fields == {
-        **{name: str(value) for name, value in WHOLE[Kind.EVENT_CREATED].items()},
+        **{name: str(value) for name, value in WHOLE[Kind.EVENT_CREATED].items() if name != "messageId"},
         "createdAt": "2026-11-20T10:00:00",
     }
+
+
+def test_what_was_left_out_is_named_so_that_nobody_puts_the_message_together_without_it() -> None:
+    found = decoded(Kind.SALES_RECORDED, refund="true")
+    assert found.fields["leftOut"] == ["refund"]
 
 
 @pytest.mark.parametrize("participant_id", [UUID, PHONE, NAME])
@@ -827,4 +832,4 @@ def test_decoding_a_message_with_arbitrary_fields_is_the_same_each_time(kind: Ki
     if isinstance(found, Rejected):
         json.dumps(found.fields, ensure_ascii=False).encode()
         assert "\\u0000" not in json.dumps(found.fields)
-        assert set(found.fields or {}) <= {*wire_fields(kind), "participant"}
+        assert set(found.fields or {}) <= {*wire_fields(kind), "participant", "leftOut"}

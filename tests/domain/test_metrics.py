@@ -155,14 +155,16 @@ def test_a_change_from_nothing_is_new_and_has_no_percentage() -> None:
     assert change(5, 0) is None
 
 
-def test_money_of_several_events_is_summed_and_what_is_unknown_of_all_stays_unknown() -> None:
-    both = money(1, 2, 3) + money(10, 20, 30)
-    assert (both.investment, both.expected, both.recorded, both.baseline) == (33, 33, None, None)
-    assert (money(recorded=1) + money(recorded=2)).recorded == 3
-
-
 def test_a_figure_is_a_json_number_whole_where_it_is_whole() -> None:
     found = [number(Decimal("5.00")), number(Decimal("5.25")), number(Decimal("-0.01")), number(None)]
     assert found == [5, 5.25, -0.01, None]
     assert [type(figure) for figure in found[:2]] == [int, float]
     assert number(Decimal("9999999999999.99")) == 9999999999999.99
+
+
+def test_the_roi_of_several_events_counts_each_with_its_own_revenue() -> None:
+    """One with sales of 100 for 50, one that expects 1,000 for 500: 1,100 for 550."""
+    money = Money(Decimal(550), Decimal(0), Decimal(1_200), Decimal(100), None, assumed=Decimal(1_000))
+    assert money.revenue == 1_100
+    assert money.current_roi == Decimal("100.00")
+    assert money.assumed_share == Decimal("90.91")

@@ -73,3 +73,11 @@ def test_what_can_still_not_be_used_stays_open_and_is_one_letter(world: World) -
         "the message is no longer in the log, and not all of it is known",
     ]
     assert [letter.resolution for letter in world.dead_letters()] == [None, None]
+
+
+def test_a_message_of_which_something_was_left_out_is_not_put_together(world: World) -> None:
+    """A refund whose `refund` cannot be read would become a sale."""
+    world.counts(world.created(), world.sold(100, "s1", refund="true"), world.registered("p1", channel="x" * 51))
+    assert {done.result for done in retries(world)} == {"dead-letter"}
+    assert world.ours().sales == 0
+    assert world.ours().participants == 0

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator, Sequence
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 from faults import PostgresFramer, Proxy
 from outside import Event, Message, Process, Service, Topics, wait_for
@@ -234,6 +234,33 @@ def test_while_postgresql_is_away_the_group_is_kept(group: Group, postgres: Post
             assert member.running
             assert "lost" not in member.said
         group.is_shared_by(*members)
+
+
+def test_while_postgresql_is_away_others_may_join_the_group(group: Group, postgres: PostgresServer) -> None:
+    """The member hears the group meanwhile, and gives partitions back."""
+    group.is_created()
+    with Proxy(postgres.port, PostgresFramer) as proxy:
+        url = group.service.environment["DATABASE_URL"]
+        behind = url.replace(url.rpartition("/")[0].rpartition(":")[2], str(proxy.port))
+        member = group.member(DATABASE_URL=behind)
+        group.is_shared_by(member)
+        proxy.refuse()
+        group.hears()
+        member.says("PostgreSQL is away")
+        other = Consumer(
+            {
+                "bootstrap.servers": group.topics.bootstrap,
+                "group.id": group.environment["HANNUN_KAFKA_GROUP"],
+                "partition.assignment.strategy": "cooperative-sticky",
+            }
+        )
+        try:
+            other.subscribe(list(group.topics.names.values()))
+            wait_for("the other to get partitions", lambda: other.poll(0.1) is None and bool(other.assignment()))
+        finally:
+            other.close()
+        proxy.allow()
+        group.is_counted("the counting to go on")
 
 
 def test_positions_set_says_what_would_be_skipped_and_does_nothing_on_a_dry_run(group: Group) -> None:

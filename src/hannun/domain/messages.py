@@ -48,6 +48,12 @@ class Kind(StrEnum):
     SALES_RECORDED = "sales-recorded"
 
 
+LEFT_OUT = "leftOut"
+"""Among the kept fields of a dead letter: the names of those that it had and that were not kept."""
+UNKNOWN_KIND = "unknown"
+"""What stands in a dead letter where a message named no kind of ours."""
+
+
 class Reason(StrEnum):
     """Why a message cannot be used: the whole list."""
 
@@ -420,7 +426,8 @@ class Decoder:
         """The rejection of a message, with what may be kept of it."""
         fields = self._known_fields(kind, raw) if reason not in _NOT_READABLE else None
         event_id = fields.get("eventId") if fields else None
-        return Rejected(_printable(kind), reason, detail[:200], event_id if isinstance(event_id, str) else None, fields)
+        known = kind if kind in WIRE_TYPES else UNKNOWN_KIND  # a made-up type may say anything
+        return Rejected(known, reason, detail[:200], event_id if isinstance(event_id, str) else None, fields)
 
     def _known_fields(self, kind: str, raw: bytes) -> dict[str, Any] | None:
         """What a rejected message says in the fields we know, each kept only where it is valid by itself.
@@ -439,7 +446,7 @@ class Decoder:
         kept: dict[str, Any] = {}
         for field in msgspec.structs.fields(wire):
             value = said.get(field.encode_name)
-            if value is None:
+            if value is None or bytes(value) == b"null":
                 continue
             if field.encode_name in ("channels", "distributedChannels"):
                 kept[field.encode_name] = self._known_deliveries(value)
@@ -452,12 +459,26 @@ class Decoder:
             if isinstance(usable, Raw):
                 if _NUMBER.fullmatch(usable) is not None:
                     kept[field.encode_name] = bytes(usable).decode().strip('"')
+            elif field.encode_name == "messageId" and _UUID.fullmatch(usable or "") is None:
+                continue  # decides nothing, and may be anything
             elif field.encode_name == "participantId":
                 kept["participant"] = self.participant_of(usable)
             elif field.encode_name in _INSTANT_FIELDS and not _is_an_instant(usable):
                 continue
             elif isinstance(usable, bool) or (isinstance(usable, str) and len(usable) <= _KEPT_TEXT_MAX):
                 kept[field.encode_name] = usable
+        # Put together again without them the message might say something else: a refund would be a sale.
+        left_out = sorted(
+            field.encode_name
+            for field in msgspec.structs.fields(wire)
+            if field.encode_name not in kept
+            and field.encode_name not in ("messageId", "participantId")
+            and bytes(said.get(field.encode_name, b"null")) != b"null"
+        )
+        if "participantId" in said and "participant" not in kept:
+            left_out.append("participantId")
+        if left_out:
+            kept[LEFT_OUT] = left_out
         return kept
 
     def _known_deliveries(self, raw: bytes) -> list[dict[str, Any]]:
@@ -484,11 +505,6 @@ _INTEGER = re.compile(rb"-?[0-9]+")
 _NOT_READABLE = frozenset({Reason.NOT_JSON, Reason.BAD_TEXT, Reason.TOO_LARGE, Reason.UNKNOWN_TYPE})
 _KEPT_TEXT_MAX = 255
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
-
-
-def _printable(kind: str) -> str:
-    """A type that somebody made up, as a text can hold it."""
-    return kind[:64].replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _check_bytes(raw: bytes) -> None:

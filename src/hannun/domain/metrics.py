@@ -64,22 +64,19 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An event's money, in won. `recorded` is None while no sale was recorded; `baseline` while nobody told one."""
+    """Money of one event, or of several together, in won.
+
+    `recorded` is None while no sale was recorded; `baseline` while nobody told one. Of several events each counts with
+    its own revenue: `assumed` is what is expected of those without sales, `grown` the sales of those with a baseline.
+    """
 
     planned: Decimal
     channel_costs: Decimal
     expected: Decimal
     recorded: Decimal | None
     baseline: Decimal | None
-
-    def __add__(self, other: "Money") -> "Money":
-        return Money(
-            self.planned + other.planned,
-            self.channel_costs + other.channel_costs,
-            self.expected + other.expected,
-            _sum_known(self.recorded, other.recorded),
-            _sum_known(self.baseline, other.baseline),
-        )
+    assumed: Decimal | None = None
+    grown: Decimal | None = None
 
     @property
     def investment(self) -> Decimal:
@@ -87,15 +84,17 @@ class Money:
 
     @property
     def revenue(self) -> Decimal:
-        """Recorded sales where there are any, else what is expected."""
-        return self.expected if self.recorded is None else self.recorded
+        """Recorded sales where there are any, else what is expected: of each event its own."""
+        if self.recorded is None:
+            return self.expected
+        return self.recorded + (self.assumed or 0)
 
     @property
     def assumed_share(self) -> Decimal | None:
         """How much of the revenue is expected and not recorded, in percent; None where there is none."""
-        if self.revenue == 0:
+        if self.revenue <= 0:
             return None
-        return Decimal("100.00") if self.recorded is None else Decimal("0.00")
+        return percent(self.expected if self.recorded is None else (self.assumed or 0), self.revenue)
 
     @property
     def current_roi(self) -> Decimal | None:
@@ -107,9 +106,10 @@ class Money:
 
     @property
     def sales_growth_rate(self) -> Decimal | None:
-        if self.recorded is None or self.baseline is None:
+        recorded = self.recorded if self.grown is None else self.grown
+        if recorded is None or self.baseline is None:
             return None
-        return percent(self.recorded - self.baseline, self.baseline)
+        return percent(recorded - self.baseline, self.baseline)
 
     def break_even_participants(self, participants: int) -> int | None:
         """How many must come until the revenue that each brings has paid the investment."""
@@ -145,9 +145,3 @@ def number(figure: Decimal | None) -> float | int | None:
 
 def _rounded(exact: Fraction) -> Decimal:
     return (Decimal(round(exact * 100)) / 100).quantize(CENT, ROUND_HALF_EVEN)  # round() of a Fraction is half even
-
-
-def _sum_known(one: Decimal | None, other: Decimal | None) -> Decimal | None:
-    if one is None or other is None:
-        return one if other is None else other
-    return one + other

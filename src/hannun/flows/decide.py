@@ -9,6 +9,7 @@ from hannun.domain.positions import GoOn, Log
 from hannun.errors import OperatorError
 from hannun.store import positions
 from hannun.store.database import Connection
+from hannun.store.positions import Position
 from hannun.stream import Broker, Partition
 
 To = Literal["earliest", "latest"] | int | datetime
@@ -23,10 +24,11 @@ class Decision:
     log: Log
     was_at: int | None
     goes_on_at: int
+    counted_to: int
 
     @property
     def skipped(self) -> int:
-        return max(0, self.goes_on_at - max(self.log.low, self.was_at or 0))
+        return max(0, self.goes_on_at - max(self.log.low, self.counted_to))
 
 
 def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: To) -> list[Decision]:
@@ -44,9 +46,23 @@ def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: T
     at = broker.offsets_at(logs, to) if isinstance(to, datetime) else {}
     stand = {(known.topic, known.partition): known for known in positions.positions(conn)}
     return [
-        Decision(*place, log, stand[place].next_offset if place in stand else None, _offset(place, log, to, at))
+        Decision(
+            *place, log, _was_at(stand.get(place)), _offset(place, log, to, at), _counted_to(stand.get(place), log)
+        )
         for place, log in sorted(logs.items())
     ]
+
+
+def _was_at(known: Position | None) -> int | None:
+    return None if known is None else known.next_offset
+
+
+def _counted_to(known: Position | None, log: Log) -> int:
+    """How much of this very log is counted: nothing of one that was made anew or cut off."""
+    offset = _was_at(known)
+    if known is None or offset is None or known.topic_id != log.topic_id or offset > log.high:
+        return 0
+    return offset
 
 
 def _offset(place: Partition, log: Log, to: To, at: Mapping[Partition, int]) -> int:

@@ -66,6 +66,7 @@ class Ingest:
         self._start_from = start_from
         self._limits = limits
         self._tallies: dict[Partition, Tally] = {}
+        self._inspected: dict[Partition, Tally] = {}
         self._took = took
         self._stopped: dict[Partition, str] = {}
         self._look_again_at = 0.0
@@ -81,9 +82,9 @@ class Ingest:
             try:
                 self._look_again()
                 self._begin(self._stream.waiting - self._stopped.keys())
-                self._count(self._stream.take(count_max, AWAY_S if self._away else wait_s))
+                self._count(self._stream.take(count_max, wait_s))
             except StoreUnavailable as error:
-                self._wait_for_postgres(error)
+                self._wait_for_postgres(error, count_max)
 
     def _count(self, taken: Taken) -> None:
         if not taken.spans:
@@ -98,6 +99,7 @@ class Ingest:
         except Unusable as unusable:
             self._stop(unusable, taken)
             return
+        self._tallies |= self._inspected
         self._stream.counted(taken.spans)
         self._took(self._stream, taken)
 
@@ -107,6 +109,7 @@ class Ingest:
         Raises:
             Unusable: too much of a partition cannot be used.
         """
+        self._inspected = {}
         if not self._tallies and not any(isinstance(fact, Rejected) for fact in facts):
             return  # nearly always
         of: defaultdict[Partition, list[Fact | Rejected]] = defaultdict(list)
@@ -118,7 +121,7 @@ class Ingest:
             complaint = tally.complaint(self._limits)
             if complaint is not None:
                 raise Unusable(f"{topic}[{number}]: {complaint}", topic=topic, partition=number)
-        self._tallies |= tallies
+        self._inspected = tallies
 
     def _stop(self, unusable: Unusable, taken: Taken) -> None:
         """Stop a partition until an operator has looked. Nothing of the batch was written; the others read it again."""
@@ -156,6 +159,7 @@ class Ingest:
                 self._stopped[partition] = claim.why
                 continue
             self._stopped.pop(partition, None)
+            self._tallies.pop(partition, None)
             if partition in self._stream.waiting:
                 self._stream.begin(partition, logs[partition].topic_id, claim.next_offset, claim.epoch)
                 log.info("partition begun", topic=topic, partition=number, offset=claim.next_offset, epoch=claim.epoch)
@@ -173,12 +177,13 @@ class Ingest:
         else:
             self._stream.let_go(self._stream.made_anew(ids))
 
-    def _wait_for_postgres(self, error: StoreUnavailable) -> None:
-        """Drop what is in hand (it is read again) and stop fetching, so that nothing piles up; but keep the group."""
+    def _wait_for_postgres(self, error: StoreUnavailable, count_max: int) -> None:
+        """Drop what is in hand (it is read again) and stop fetching, so that nothing piles up; but hear the group."""
         if not self._away:
             log.warning("PostgreSQL is away; the partitions wait", error=str(error))
         self._away = True
         self._stream.let_go(self._stream.reading)
+        self._stream.take(count_max, AWAY_S)  # nothing is being read: only the group is heard
 
     def _back(self) -> None:
         if self._away:

@@ -133,6 +133,8 @@ class Reports:
             kept = await self._cache.get(key)
             if kept is not None:
                 return kept, "cache"
+            if not self._cache.available:
+                return await load(), "live"
         lease = await self._cache.lease(key)
         if lease is None and self._cache.available and not refresh:
             waited_for = await self._cache.wait(key)

@@ -5,13 +5,13 @@ Either goes down the ordinary road, under the time at which it was first receive
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from hannun.domain.batch import Outcome, Place, Received, Result, Span
-from hannun.domain.messages import Decoder, Rejected
+from hannun.domain.messages import LEFT_OUT, Decoder, Rejected
 from hannun.store import dead_letters
 from hannun.store.database import Database
 from hannun.store.dead_letters import DeadLetter
@@ -70,6 +70,11 @@ def _retried(letter: DeadLetter, decoder: Decoder, counter: CountsBatches, read_
     return outcome.result, outcome.reason or ""
 
 
+def _incomplete(fields: Mapping[str, Any]) -> bool:
+    listed = [*fields.get("channels", ()), *fields.get("distributedChannels", ())]
+    return LEFT_OUT in fields or any(LEFT_OUT in delivery for delivery in listed)
+
+
 def _message_of(letter: DeadLetter, read_again: ReadAgain) -> Received | None:
     received_at = microseconds(letter.received_at)
     if letter.topic is not None:
@@ -77,7 +82,7 @@ def _message_of(letter: DeadLetter, read_again: ReadAgain) -> Received | None:
         place = Place(letter.topic, letter.topic_id, letter.partition, letter.offset)
         raw = read_again(place)
         return None if raw is None else Received(letter.kind, raw, received_at, place)
-    if letter.fields is None:
+    if letter.fields is None or _incomplete(letter.fields):
         return None
     said = dict(letter.fields)
     if "participant" in said:  # kept as the ledger keeps it; its 16 bytes as a UUID mean themselves

@@ -29,6 +29,9 @@ _AWAY = (
     # A row somebody else held too long, or a snapshot that lost: nothing was written, the same batch goes again.
     psycopg.errors.SerializationFailure,
     psycopg.errors.DeadlockDetected,
+    # A server that became a standby, or ended a transaction that waited too long.
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,
 )
 
 
@@ -101,7 +104,7 @@ class Database:
                 with conn.transaction():
                     yield conn
             except REFUSALS as error:
-                raise Refused(refusal(error)) from error
+                raise Refused(refusal(error)) from None  # the driver's words hold the row's values
             except _AWAY as error:
                 self._drop()
                 raise StoreUnavailable(_told(error)) from error

@@ -77,8 +77,11 @@ def _know_channels(conn: Connection, channels: ChannelTable) -> None:
         was = conn.execute(SQL["name_of_channel"], channel._asdict()).fetchone()
         changed = conn.execute(SQL["know_channel"], channel._asdict()).fetchone()
         if was is not None and changed is not None:
-            conn.execute(SQL["rename_channel"], channel._asdict() | {"was": was[0]})
-            conn.execute(SQL["retype_distributions"], channel._asdict())
+            renamed = channel._asdict() | {"was": was[0]}
+            conn.execute(SQL["hold_events_of_channel"], renamed)
+            conn.execute(SQL["rename_channel"], renamed)
+            conn.execute(SQL["retype_distributions"], renamed)
+            conn.execute(SQL["touch_events_of_channel"], renamed)
     upkeep.attribute_typed_waiters(conn)
 
 

@@ -134,7 +134,7 @@ async def user(
                 },
             )
         ).fetchall()
-    events, version, participants, unattributed, planned, expected, recorded, baseline, types = totals
+    events, version, participants, unattributed, planned, expected, recorded, assumed, grown, baseline, types = totals
     by_type = {type_: (Counts(0, *counts), Decimal(cost)) for type_, *counts, cost in types or ()}
     costs = sum((cost for _, cost in by_type.values()), Decimal("0.00"))
     clicked = sum((counts for type_, (counts, _) in by_type.items() if type_ != "VOICE"), Counts())
@@ -144,7 +144,7 @@ async def user(
         unattributed,
         sum((counts for counts, _ in by_type.values()), Counts(participants=participants)),
         clicked,
-        Money(planned, costs, expected, recorded, baseline),
+        Money(planned, costs, expected, recorded, baseline, assumed if recorded is not None else None, grown),
         tuple(_event_line(row) for row in rows),
     )
 

@@ -49,7 +49,10 @@ def application(services: Services) -> FastAPI:
 
 def _handle_errors(app: FastAPI) -> None:
     async def ours(request: Request, error: Exception) -> Response:
-        return problem_of(error, request)
+        answer = problem_of(error, request)
+        if answer.status_code == 500:
+            log.error("request failed", route=_route_of(request), error=str(error))
+        return answer
 
     async def theirs(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

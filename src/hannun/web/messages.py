@@ -1,15 +1,18 @@
 """The door for messages over HTTP."""
 
+from functools import partial
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.concurrency import run_in_threadpool
 
-from hannun.errors import BadQuestion
+from hannun.errors import BadQuestion, Busy
 from hannun.flows.report import Asker
 from hannun.web.api import Served, sender_of
 
 router = APIRouter(prefix="/api/v1")
+WAITING_MAX = 64
+"""Bodies that wait for a thread; more are told to come back."""
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 
@@ -24,7 +27,10 @@ async def send_messages(request: Request, services: Served, _: Annotated[Asker, 
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     lines = media_type in _LINES
     # In a thread, to its end: a client that hangs up must not leave half a batch behind it.
-    answer = await run_in_threadpool(services.intake.take, body, lines=lines)
+    if services.counting.statistics().tasks_waiting >= WAITING_MAX:
+        raise Busy("too many bodies wait to be counted", retry_after_s=1.0)
+    # On threads of its own: who waits for the database must not keep the page and the health check waiting.
+    answer = await to_thread.run_sync(partial(services.intake.take, body, lines=lines), limiter=services.counting)
     return Response(answer, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from anyio import CapacityLimiter
 from starlette.requests import Request
 
 from hannun.flows.intake import Intake
@@ -18,6 +19,7 @@ class Services:
 
     reports: Reports
     intake: Intake
+    counting: CapacityLimiter
     live: Live
     verifier: Verifier
     limit: RateLimit

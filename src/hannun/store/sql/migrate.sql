@@ -20,6 +20,24 @@ UPDATE public.channel_stats SET channel_name = %(name)s, channel_type = %(type)s
 UPDATE hannun.distributions d SET channel_type = c.channel_type
   FROM hannun.channels c WHERE c.channel_no = d.channel_no AND c.key = %(key)s AND d.channel_type <> c.channel_type;
 
+-- hold_events_of_channel --
+-- Hold the events that know a channel, in the order in which every writer holds them.
+SELECT e.event_no FROM hannun.events e JOIN public.channel_stats s USING (event_id)
+ WHERE s.channel_name = %(was)s ORDER BY e.event_no FOR UPDATE OF e;
+
+-- touch_events_of_channel --
+-- The answers of events that show a channel are false: a new version, and a debt.
+WITH touched AS (
+    UPDATE hannun.events e
+       SET version = greatest(e.version + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+      FROM public.channel_stats s WHERE s.event_id = e.event_id AND s.channel_name = %(name)s
+    RETURNING e.event_id, e.user_id, e.version
+)
+INSERT INTO hannun.owed_invalidations (events)
+SELECT jsonb_object_agg(event_id, jsonb_build_object('userId', user_id, 'version', version,
+                                                     'channels', jsonb_build_array(%(name)s::text, %(was)s::text)))
+  FROM touched HAVING count(*) > 0;
+
 -- version_is_readable --
 -- Whether this role may read the schema's version; NULL where there is none.
 SELECT CASE WHEN to_regclass('hannun.schema_version') IS NOT NULL

@@ -55,7 +55,9 @@ WITH mine AS (
 SELECT (SELECT count(*) FROM counted), (SELECT coalesce(max(version), 0) FROM mine),
        coalesce(sum(e.participants), 0), coalesce(sum(e.unattributed), 0), coalesce(sum(e.total_investment), 0),
        coalesce(sum(e.expected_revenue), 0), sum(e.recorded_revenue) FILTER (WHERE e.sales > 0),
-       sum(e.baseline_revenue),
+       coalesce(sum(e.expected_revenue) FILTER (WHERE e.sales = 0), 0),
+       sum(e.recorded_revenue) FILTER (WHERE e.sales > 0 AND e.baseline_revenue IS NOT NULL),
+       sum(e.baseline_revenue) FILTER (WHERE e.sales > 0 AND e.baseline_revenue IS NOT NULL),
        (SELECT jsonb_agg(jsonb_build_array(type, impressions, views, clicks, conversions, likes, comments, shares,
                                            total_calls, completed_calls, cost::text))
           FROM (SELECT c.channel_type AS type, sum(c.impressions) AS impressions, sum(c.views) AS views,
@@ -83,9 +85,11 @@ WITH event AS (
 ), range AS (
     SELECT starts, ends, starts AT TIME ZONE 'UTC' AS starts_tz, ends AT TIME ZONE 'UTC' AS ends_tz FROM ends
 ), before AS (
-    SELECT coalesce(sum(t.participants), 0)::bigint AS participants
-      FROM public.timeline_data t JOIN event USING (event_id), range
-     WHERE %(from)s::timestamp IS NOT NULL AND t.timestamp < range.starts
+    -- All but those who came since: so the last point is the total, also when a month was let go.
+    SELECT event.participants - coalesce((SELECT sum(t.participants) FROM public.timeline_data t
+                                           WHERE t.event_id = event.event_id AND t.timestamp >= range.starts), 0)::bigint
+           AS participants
+      FROM event, range
 ), happened AS (
     SELECT date_trunc(%(unit)s, t.timestamp AT TIME ZONE 'UTC', %(tz)s) AS bucket, sum(t.participants) AS participants,
            sum(t.views) AS views, sum(t.engagement) AS engagement, sum(t.conversions) AS conversions
