@@ -110,6 +110,10 @@ def up(wanted: Wanted, stop: threading.Event, say: Say) -> None:
             children.start("simulate", "simulate", "--home", str(wanted.home), "--pace", DEMO_PACE, *over)
         say(f"ready: {api}/#code={code}")
         while not stop.wait(0.2):
+            for server in filter(None, (postgres, valkey, kafka)):
+                if not server.running:
+                    say(f"{server.name} has died; starting it again")
+                    server.start()
             children.look_after()
         say("stopping")
 

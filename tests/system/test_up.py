@@ -110,7 +110,7 @@ class Up:
         assert process.ends() == 0, process.said
 
     def pid_of(self, verb: str) -> int:
-        """The process of this verb that our `up` has started."""
+        """The process of this verb, or the server of this program, that our `up` has started."""
         assert self.process is not None
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
@@ -120,7 +120,8 @@ class Up:
                 parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
             except OSError:
                 continue
-            if int(parent) == self.process.pid and verb.encode() in arguments:
+            program = arguments[0].rpartition(b"/")[2]
+            if int(parent) == self.process.pid and verb.encode() in (program, *arguments):
                 return int(entry.name)
         return 0
 
@@ -183,6 +184,13 @@ def test_it_goes_on_after_a_kill_of_any_of_its_processes(up: Up) -> None:
     wait_for("serve to answer", up.answers)
     assert up.endpoints["api"] == api
     assert up.dashboard(event) == event.figures
+
+    assert up.process is not None
+    for program in ("postgres", "valkey-server"):
+        os.kill(up.pid_of(program), signal.SIGKILL)
+        up.process.says(f"{program.removesuffix('-server')} has died; starting it again")
+        wait_for(f"{program} to be back", lambda: up.answers() and up.asks("/health/ready").json()["status"] == "ready")
+        assert up.dashboard(event) == event.figures
 
     # A second one on the same home is told who is there.
     assert up.process is not None

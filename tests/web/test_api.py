@@ -682,6 +682,13 @@ def test_a_day_of_25_hours_has_25_hours(site: Site) -> None:
     ]
 
 
+def test_a_day_whose_midnight_comes_twice_begins_with_the_first(site: Site) -> None:
+    site.at("2026-11-23T12:00:00+09:00")
+    around(site.world, "America/Havana", "2025-11-02", timedelta(minutes=30))
+    asked = {"tz": "America/Havana", "startDate": "2025-11-02", "endDate": "2025-11-03", "granularity": "daily"}
+    assert points(site.owner.get(TIMELINE, params=asked)) == [("2025-11-02T00:00:00-04:00", 50, 98)]
+
+
 def test_hours_of_kathmandu_begin_at_its_full_hours(site: Site) -> None:
     site.at("2026-11-23T12:00:00+09:00")
     site.world.counts(site.world.created(), site.world.registered("p", at="2026-11-01T10:14:00Z"))

@@ -197,6 +197,20 @@ def test_an_item_that_nests_too_deep_costs_its_neighbours_nothing(site: Site) ->
     assert world.drift() == []
 
 
+def test_half_a_character_costs_its_neighbours_nothing(site: Site) -> None:
+    """What json.dumps and JSON.stringify make of a text that was cut inside an emoji."""
+    good = body(site, site.world.created(), site.world.registered("p1"))
+    for where in ("note", "participantId"):
+        half = json.dumps({**wire(site.world.registered("p2")), where: "cut \ud83d"})
+        answer = sent(site, f"[{json.dumps(good[0])}, {half}, {json.dumps(good[1])}]")
+        assert answer.status_code == 200
+        results = [(told["result"], told.get("reason")) for told in answer.json()["results"]]
+        assert results[1] == ("dead-letter", "bad-utf8-or-nul")
+        assert sent(site, half).json()["deadLettered"] == 1
+    assert participants(site) == 1
+    assert len(site.world.dead_letters()) == 2
+
+
 def test_names_in_every_script_come_back_as_they_were_sent(site: Site) -> None:
     world = site.world
     title = '할인 🎉 \u2028 “Ünïcödé” \\ " </script> \u202e'

@@ -10,6 +10,7 @@ what they say. `_reason` only names why one did not.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -308,8 +309,8 @@ class Decoder:
         except UnicodeDecodeError:
             return self.rejected(kind, raw, Reason.BAD_TEXT, "not UTF-8")
         except msgspec.DecodeError as error:
-            surrogate = "surrogate" in str(error)
-            return self.rejected(kind, raw, Reason.BAD_TEXT if surrogate else Reason.NOT_JSON, str(error))
+            reason = Reason.BAD_TEXT if _has_half_a_character(raw) else Reason.NOT_JSON
+            return self.rejected(kind, raw, reason, str(error))
 
     def participant_of(self, participant_id: str) -> str:
         """What a participant is kept as, 32 hexadecimal digits: the UUID itself, else a keyed hash."""
@@ -498,6 +499,7 @@ _INSTANT_FIELDS = frozenset(
 _ZERO = Decimal("0.00")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half a character, mostly of a pair
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII)
 _NUMBER = re.compile(rb'"?[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE]([+-]?)([0-9]+))?"?')
 _EXPONENT_DIGITS_MAX = 5  # beyond it no column holds a number, and none can tell it from 0
@@ -505,6 +507,17 @@ _INTEGER = re.compile(rb"-?[0-9]+")
 _NOT_READABLE = frozenset({Reason.NOT_JSON, Reason.BAD_TEXT, Reason.TOO_LARGE, Reason.UNKNOWN_TYPE})
 _KEPT_TEXT_MAX = 255
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
+
+
+def _has_half_a_character(raw: bytes) -> bool:
+    """Whether this is JSON by its grammar, and holds an escape that no text can."""
+    if _SURROGATE.search(raw) is None:
+        return False
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _check_bytes(raw: bytes) -> None:

@@ -3,6 +3,7 @@
 All of a body is taken, or none of it. Sending the same body again is safe: what was counted is a repeat.
 """
 
+import json
 import queue
 import re
 from collections.abc import Callable, Sequence
@@ -118,9 +119,20 @@ def _items(body: bytes) -> list[Item]:
         # Nested deeper than the parser goes: that is one item's fault, and its neighbours shall not pay for it.
         return [_item(raw) for raw in _split(text)]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if _is_json_to_others(text):
+            # Half a character (a lone surrogate): JSON by its grammar, and no text. That too is one item's fault.
+            return [_item(raw) for raw in _split(text)]
         if _is_object(text.partition(b"\n")[0]):  # NDJSON under another name, as a plain curl sends it
             return _lines(text)
         raise BadQuestion(f"the body is not JSON: {error}", code="not-json") from error
+
+
+def _is_json_to_others(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_object(line: bytes) -> bool:

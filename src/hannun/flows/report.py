@@ -39,6 +39,9 @@ _UNITS = {
 }
 
 
+_OF_DAYS = (Granularity.DAILY, Granularity.WEEKLY, Granularity.MONTHLY)
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
     """Who asks: a merchant sees their own, an ADMIN everything."""
@@ -221,6 +224,8 @@ class Reports:
             )
         zone = ZoneInfo(question.tz)
         starts = [datetime.fromtimestamp(point[0], zone) for point in found.points]
+        if granularity in _OF_DAYS:  # where midnight comes twice, a day begins with the first
+            starts = [start.replace(fold=0) for start in starts]
         points = [
             answers.DataPoint(start.isoformat(), *point[1:]) for start, point in zip(starts, found.points, strict=True)
         ]

@@ -124,7 +124,9 @@ SELECT coalesce(s.event_id, e.event_id) || ' / ' || coalesce(s.channel_name, e.c
        ('comments', s.comments::text, coalesce(e.comments, 0)::text),
        ('shares', s.shares::text, coalesce(e.shares, 0)::text),
        ('total_calls', s.total_calls::text, coalesce(e.total_calls, 0)::text),
-       ('completed_calls', s.completed_calls::text, coalesce(e.completed_calls, 0)::text)
+       ('completed_calls', s.completed_calls::text, coalesce(e.completed_calls, 0)::text),
+       -- a mean, which no ledger adds up to; nobody measures it yet
+       ('average_duration', s.average_duration::text, '0')
        ) AS figure (name, found, expected)
  WHERE figure.found IS DISTINCT FROM figure.expected ORDER BY 1, 2;
 
