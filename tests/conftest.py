@@ -11,6 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+
+# Before they are imported: what their assertions found is worth reading too.
+pytest.register_assert_rewrite("outside", "world", "oracle", "faults")
+
 from world import World
 
 from hannun.domain.channels import load_table

@@ -163,6 +163,11 @@ class Crash:
         """At what it happened, for people."""
         return f"{self.fault} step {self.step}: {' '.join(self.trace[-1].split())[:90]}" if self.trace else "nowhere"
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether its step has come. Its effect may be seen elsewhere before it has `happened`."""
+        return len(self.trace) >= self.step
+
     def is_due(self, step: Step) -> bool:
         if self.happened.is_set() or not step.words or not self.counts(step):
             return False
@@ -242,7 +247,7 @@ class Proxy:
 
     @contextlib.contextmanager
     def set_for(self, crash: Crash, pid: int | None = None) -> Iterator[Crash]:
-        """The crash happens at its step, within the block."""
+        """The crash happens at its step, within the block; one that has begun is waited for."""
         crash.pid = pid
         with self._lock:
             self._crash = crash
@@ -251,6 +256,8 @@ class Proxy:
         finally:
             with self._lock:
                 self._crash = None
+            if crash.has_begun:
+                assert crash.happened.wait(DONE_S_MAX), f"it began and did not happen: {crash.where}"
 
     def _accept(self) -> None:
         while True:

@@ -27,6 +27,7 @@ import redis
 from confluent_kafka import Producer
 
 DEADLINE_S = 30.0
+SAID_LINES = 40
 PASSWORD = "secret-of-a-test"
 SECRET = "a-secret-of-the-system-tests-that-is-long-enough"
 GONE = (httpx2.NetworkError, httpx2.RemoteProtocolError)
@@ -161,6 +162,8 @@ class Service:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for process in self._processes:
             process.is_killed()
+            # Shown where the test failed, and only there.
+            print(f"-- {process.log.name}", *process.said.splitlines()[-SAID_LINES:], sep="\n")
         if self._database is not None:
             self._database.close()
         self.http.close()
