@@ -833,3 +833,85 @@ def test_decoding_a_message_with_arbitrary_fields_is_the_same_each_time(kind: Ki
         json.dumps(found.fields, ensure_ascii=False).encode()
         assert "\\u0000" not in json.dumps(found.fields)
         assert set(found.fields or {}) <= {*wire_fields(kind), "participant", "leftOut"}
+
+
+# -- a batch -------------------------------------------------------------------------------------------------------
+
+REGISTERED = Kind.PARTICIPANT_REGISTERED
+_usual_instants = st.builds(
+    lambda moment, fraction, zone: moment.strftime("%Y-%m-%dT%H:%M:%S") + fraction + zone,
+    st.datetimes(datetime(2014, 12, 31), datetime(2026, 11, 25)),
+    st.sampled_from(["", ".123", ".999999"]),
+    st.sampled_from(["Z", "+09:00", "+05:45", "+00:00"]),
+)
+_whole_registrations = st.fixed_dictionaries(
+    {
+        "participantId": st.uuids().map(str) | st.sampled_from([UUID.upper(), "guest 7", "한글"]),
+        "channelName": st.sampled_from(["NAVER", "Shop 1", None]),
+        "eventId": st.sampled_from(["e-1", "e-2", "행사"]),
+    }
+)
+
+
+def batch_of(*raws: bytes) -> list[tuple[str, bytes, int, None]]:
+    return [(REGISTERED, raw, RECEIVED_AT + at, None) for at, raw in enumerate(raws)]
+
+
+def one_by_one(batch: list[tuple[str, bytes, int, None]]) -> list[Fact | Rejected]:
+    return [DECODER.decode(kind, raw, received_at) for kind, raw, received_at, _ in batch]
+
+
+@quick
+@given(st.data())
+def test_registrations_read_together_are_what_each_is_by_itself(data: st.DataObject) -> None:
+    """Of one form, as a producer writes them; sometimes with one that is odd in a field."""
+    moments = data.draw(st.lists(_usual_instants, min_size=1, max_size=6))
+    form = data.draw(st.sampled_from(moments))
+    raws = []
+    for moment in moments:
+        alike = moment[:19] + form[19:] if data.draw(st.integers(0, 9)) else moment
+        raws.append(raw_of(REGISTERED, registeredAt=alike, **data.draw(_whole_registrations)))
+    if data.draw(st.integers(0, 3)) == 0:
+        odd = data.draw(st.dictionaries(_names, _likely | _values, max_size=2))
+        raws[data.draw(st.integers(0, len(raws) - 1))] = raw_of(REGISTERED, **odd)
+    batch = batch_of(*raws)
+    assert DECODER.decode_all(batch) == one_by_one(batch)
+
+
+@quick
+@given(st.data())
+def test_a_batch_damaged_anywhere_is_what_each_of_it_is_by_itself(data: st.DataObject) -> None:
+    raws = [bytearray(raw_of(REGISTERED)) for _ in range(3)]
+    for raw in raws[: data.draw(st.integers(1, 3))]:
+        at = data.draw(st.integers(0, len(raw) - 1))
+        raw[at : at + data.draw(st.integers(0, 3))] = data.draw(
+            st.binary(max_size=4) | st.sampled_from([b"}\n{", b"\n"])
+        )
+    batch = batch_of(*map(bytes, raws))
+    assert DECODER.decode_all(batch) == one_by_one(batch)
+
+
+@pytest.mark.parametrize(
+    "raws",
+    [
+        [b'{"eventId":"a"', b'"participantId":"b","registeredAt":"2026-11-20T10:00:59Z"}'],
+        [raw_of(REGISTERED) + b"\n" + raw_of(REGISTERED)],
+        [raw_of(REGISTERED) + b"\n", raw_of(REGISTERED)],
+        [raw_of(REGISTERED) + raw_of(REGISTERED), b""],
+        [b" " + raw_of(REGISTERED), raw_of(REGISTERED)],
+        [raw_of(REGISTERED, registeredAt="2026-11-20T10:00:60Z"), raw_of(REGISTERED)],
+        [raw_of(REGISTERED, registeredAt="2026-11-20T24:00:30Z"), raw_of(REGISTERED)],
+        [raw_of(REGISTERED, registeredAt="2026-11-20T10:00:30+24:00")],
+        [raw_of(REGISTERED, registeredAt="2026-11-24T03:00:00.000001Z")],
+        [raw_of(REGISTERED, registeredAt="2026-11-24T03:00:00Z"), raw_of(REGISTERED)],
+        [raw_of(REGISTERED, registeredAt="2015-01-01T00:00:00Z"), raw_of(REGISTERED)],
+        [raw_of(REGISTERED, registeredAt="2014-12-31T23:59:59Z"), raw_of(REGISTERED)],
+        [raw_of(REGISTERED, participantId=UUID + "\n" + UUID), raw_of(REGISTERED)],
+        [raw_of(REGISTERED, note="x" * SIZE_MAX_BYTES), raw_of(REGISTERED)],
+        [raw_of(REGISTERED, note="가"), raw_of(REGISTERED, note=None)[:-1] + b',"x":"\xff"}'],
+        [],
+    ],
+)
+def test_the_edges_of_reading_registrations_together(raws: list[bytes]) -> None:
+    batch = batch_of(*raws)
+    assert DECODER.decode_all(batch) == one_by_one(batch)

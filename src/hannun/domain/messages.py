@@ -12,12 +12,13 @@ what they say. `_reason` only names why one did not.
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from enum import StrEnum
 from functools import lru_cache
+from itertools import repeat
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -273,6 +274,7 @@ class Decoder:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._wires = {kind: msgspec.json.Decoder(wire).decode for kind, wire in WIRE_TYPES.items()}
+        self._registration_lines = msgspec.json.Decoder(_ParticipantWire).decode_lines
         # Bounded: a flood of invented names must not become a flood of memory.
         self._channel_named = lru_cache(maxsize=4_096)(rules.channels.named)
         self._read: dict[Kind, Callable[[Any, int], Fact]] = {
@@ -311,6 +313,73 @@ class Decoder:
         except msgspec.DecodeError as error:
             reason = Reason.BAD_TEXT if _has_half_a_character(raw) else Reason.NOT_JSON
             return self.rejected(kind, raw, reason, str(error))
+
+    def decode_all(self, batch: Sequence[tuple[str, bytes, int, Any]]) -> list[Fact | Rejected]:
+        """What `decode` says of each message of a batch: (kind, raw, received_at, anything).
+
+        Registrations are nearly all there is, and nearly all of them are well made: they are read together, each step
+        over all of them at once. Where one of them is not like that, each is read by itself, and nothing else changes.
+        """
+        if all(kind == Kind.PARTICIPANT_REGISTERED for kind, _, _, _ in batch):
+            together = self._registrations(batch)
+            if together is not None:
+                return together
+        return [self.decode(kind, raw, received_at) for kind, raw, received_at, _ in batch]
+
+    def _registrations(self, batch: Sequence[tuple[str, bytes, int, Any]]) -> list[Fact | Rejected] | None:
+        """The facts of registrations; None where one of them needs a closer look."""
+        raws = [raw for _, raw, _, _ in batch]
+        count = len(raws)
+        lines = b"\n".join(raws)
+        # One flat object a line: then the lines are the messages, none is too deep, and none can lean on its neighbour.
+        if (
+            b"".join([raw[:1] for raw in raws]) != b"{" * count
+            or lines.count(b"{") != count
+            or lines.count(b"\n") != count - 1
+            or b"[" in lines
+            or b"\\u0000" in lines
+            or len(max(raws, key=len, default=b"")) > SIZE_MAX_BYTES
+        ):
+            return None
+        try:
+            lines.decode()  # msgspec does not look into fields that it skips
+            wires = self._registration_lines(lines)
+            minutes = self._minutes([wire.registered_at for wire in wires], min([at for _, _, at, _ in batch]))
+            channels = [self._channel_of(wire) for wire in wires]
+        except (msgspec.DecodeError, ValueError):  # UnicodeDecodeError and _Unusable among them
+            return None
+        if len(wires) != count or minutes is None:
+            return None
+        participants = self._participants_of([wire.participant_id for wire in wires])
+        fields = zip([wire.event_id for wire in wires], participants, minutes, channels, strict=True)
+        return list(map(_NEW, repeat(ParticipantRegistered), fields))
+
+    def _participants_of(self, ids: list[str]) -> list[str]:
+        """`participant_of` of each."""
+        lines = "\n".join(ids) + "\n"
+        if lines.isascii() and lines.encode().translate(_HEX_AS_H) == _UUID_LINE * len(ids):
+            return lines.replace("-", "").lower().split("\n")[:-1]
+        return [self.participant_of(id_) for id_ in ids]
+
+    def _minutes(self, texts: list[str], received_at: int) -> list[int] | None:
+        """The minute of each instant; None where they are not of one usual form, or one may be out of time."""
+        lines = "\n".join(texts) + "\n"
+        form = texts[0].encode().translate(_DIGIT_AS_0)
+        if (
+            form not in _USUAL_FORMS
+            or lines.encode().translate(_DIGIT_AS_0) != (form + b"\n") * len(texts)
+            or max(lines[_SECONDS_AT :: len(form) + 1]) > "5"
+            or "T24" in lines  # midnight or none, depending on the seconds that are cut off here
+        ):
+            return None
+        # Many are of one minute, and of each only that matters; so the calendar is asked once for each.
+        zone = _USUAL_FORMS[form]
+        told = [text[:_MINUTE_ENDS] + text[zone:] for text in texts]
+        minutes = {text: self._instant("registeredAt", text) // MINUTE_US for text in set(told)}
+        first, last = min(minutes.values()), max(minutes.values())
+        if first * MINUTE_US < REGISTERED_FROM_US or (last + 1) * MINUTE_US > received_at + REGISTERED_AHEAD_US_MAX:
+            return None
+        return [minutes[text] for text in told]
 
     def participant_of(self, participant_id: str) -> str:
         """What a participant is kept as, 32 hexadecimal digits: the UUID itself, else a keyed hash."""
@@ -497,10 +566,21 @@ _INSTANT_FIELDS = frozenset(
     if field.type in (_Instant, _Instant | None)
 )
 _ZERO = Decimal("0.00")
+_NEW: Any = tuple.__new__  # what a NamedTuple's own does, without its call
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half a character, mostly of a pair
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII)
+_UUID_LINE = b"hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh\n"
+_HEX_AS_H = bytes(104 if chr(at) in "0123456789abcdefABCDEF" else at if chr(at) in "-\n" else 0 for at in range(256))
+_DIGIT_AS_0 = bytes(48 if 48 <= at <= 57 else at for at in range(256))
+_MINUTE_ENDS, _SECONDS_AT = len("0000-00-00T00:00"), len("0000-00-00T00:00:")
+# Instants as producers write them, to the place where the zone begins.
+_USUAL_FORMS = {
+    b"0000-00-00T00:00:00" + fraction + zone: len("0000-00-00T00:00:00") + len(fraction)
+    for fraction in (b"", b".000", b".000000")
+    for zone in (b"Z", b"+00:00")
+}
 _NUMBER = re.compile(rb'"?[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE]([+-]?)([0-9]+))?"?')
 _EXPONENT_DIGITS_MAX = 5  # beyond it no column holds a number, and none can tell it from 0
 _INTEGER = re.compile(rb"-?[0-9]+")

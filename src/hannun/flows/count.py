@@ -76,8 +76,7 @@ class Counter:
             StoreUnavailable: PostgreSQL is away, or the answer to our commit was lost. Count the same batch again.
             Unusable: the inspection found that too much of a partition cannot be used.
         """
-        decode = self._decoder.decode
-        facts = [decode(kind, raw, received_at) for kind, raw, received_at, _ in batch]
+        facts = self._decoder.decode_all(batch)
         self._inspect(batch, facts)
         gathered = gather(facts)
         self._prepare(gathered)

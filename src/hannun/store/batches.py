@@ -130,7 +130,7 @@ class _Changes:
 
     def hold_events(self) -> None:
         """Hold the batch's events until its end, and see that they are the ones we think."""
-        rows = self._conn.execute(SQL["lock_events"], {"event_nos": list(self._id_of)}).fetchall()
+        rows = self._conn.execute(SQL["lock_events"], {"event_nos": _ints(self._id_of)}).fetchall()
         if {no: event_id for no, event_id, _ in rows} != self._id_of:
             self._numbers.forget()
             raise StoreUnavailable("the database numbers its events otherwise than before: restored, or exchanged")
@@ -242,10 +242,15 @@ class _Changes:
 
     def _add_to_timeline(self, counts: Mapping[tuple[str, int], int]) -> None:
         if counts:
-            places = _columns(counts, "event_ids", "minutes")
+            ordered = sorted(counts)
             try:
                 self._conn.execute(
-                    SQL["add_timeline_participants"], places | {"participants": [counts[p] for p in sorted(counts)]}
+                    SQL["add_timeline_participants"],
+                    {
+                        "event_ids": _texts([event_id for event_id, _ in ordered]),
+                        "minutes": _ints([minute for _, minute in ordered]),
+                        "participants": _ints([counts[place] for place in ordered]),
+                    },
                 )
             except psycopg.errors.CheckViolation as error:  # its month was let go meanwhile
                 raise StoreUnavailable(f"a month of the timeline is gone: {error.diag.message_primary}") from error
@@ -281,10 +286,11 @@ class _Changes:
         places = sorted(counts)
         self._conn.execute(
             SQL["add_channel_participants"],
-            _columns(counts, "event_nos", "channel_nos")
-            | {
-                "types": [counts[place][1] for place in places],
-                "participants": [counts[place][0] for place in places],
+            {
+                "event_nos": _ints([no for no, _ in places]),
+                "channel_nos": _ints([channel for _, channel in places]),
+                "types": _texts([counts[place][1] for place in places]),
+                "participants": _ints([counts[place][0] for place in places]),
             },
         )
 
@@ -331,8 +337,8 @@ class _Changes:
             self._conn.execute(
                 SQL["publish_participants"],
                 {
-                    "event_ids": [self._id_of[no] for no in counted],
-                    "participants": [self._changes[no].participants for no in counted],
+                    "event_ids": _texts([self._id_of[no] for no in counted]),
+                    "participants": _ints([self._changes[no].participants for no in counted]),
                 },
             )
         self._written.events = [
@@ -347,12 +353,12 @@ class _Changes:
         rows = self._conn.execute(
             SQL["add_to_events"],
             {
-                "event_nos": nos,
-                "participants": [change.participants for change in changes],
-                "unattributed": [change.unattributed for change in changes],
-                "sales": [change.sales for change in changes],
-                "revenues": [change.revenue for change in changes],
-                "minutes": [change.first_minute for change in changes],
+                "event_nos": _ints(nos),
+                "participants": _ints([change.participants for change in changes]),
+                "unattributed": _ints([change.unattributed for change in changes]),
+                "sales": _ints([change.sales for change in changes]),
+                "revenues": "{" + ",".join([str(change.revenue) for change in changes]) + "}",
+                "minutes": _ints([change.first_minute for change in changes]),
             },
         ).fetchall()
         return dict(rows)
@@ -382,6 +388,17 @@ def _copy_lines(
             lines.append(f"{no}\t{who}{end}")
         lines.sort()
         yield from lines
+
+
+def _ints(values: Iterable[int | None]) -> str:
+    """An array of whole numbers as PostgreSQL reads it: the driver looks at each value three times, this does once."""
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def _texts(values: Iterable[str]) -> str:
+    """An array of texts as PostgreSQL reads it."""
+    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+    return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
 
 
 def _columns(places: Iterable[tuple[object, object]], first: str, second: str) -> dict[str, list[object]]:

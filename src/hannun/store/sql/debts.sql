@@ -1,3 +1,7 @@
+-- settle_without_waiting --
+-- This transaction need not be on the disk when we go on.
+SET LOCAL synchronous_commit = off;
+
 -- settle_debts --
 -- These invalidations are paid.
 DELETE FROM hannun.owed_invalidations WHERE owed_no = ANY(%(owed_nos)s::bigint[]);
