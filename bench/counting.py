@@ -141,7 +141,7 @@ class Counting:
 def run(ground: Ground, *, quick: bool) -> list[Figure]:
     """All figures of `count`."""
     sizes = QUICK if quick else FULL
-    with _collecting_as_the_service_does():
+    with collecting_as_the_service_does():
         found = _few_events(ground, sizes)
         found += _many_events(ground, sizes)
     return found
@@ -330,7 +330,7 @@ def _upserts_of(gathered: Gathered, numbers: Numbers) -> dict[str, dict[str, lis
 
 
 @contextmanager
-def _collecting_as_the_service_does() -> Iterator[None]:
+def collecting_as_the_service_does() -> Iterator[None]:
     """The garbage collector's settings of `wiring`, for the time of the block."""
     before = gc.get_threshold()
     gc.collect()

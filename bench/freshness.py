@@ -16,11 +16,12 @@ from confluent_kafka import Producer
 
 from bench.figures import Figure, percentile
 from bench.http_door import Client
-from bench.kafka_door import produce, producer_options
+from bench.kafka_door import produce, producer_options, wait_until
 from bench.messages import Message, body_of, events, registrations, total_participants
-from bench.servers import Ground, Serving
+from bench.servers import PARTITIONS, Ground, Serving
 
 A_SECOND = 100
+BESIDE_A_BACKLOG_A_SECOND = 1_000
 SEEN_S_MAX = 20.0
 
 Send = Callable[[list[Message]], None]
@@ -29,7 +30,12 @@ Send = Callable[[list[Message]], None]
 def run(ground: Ground, *, quick: bool) -> list[Figure]:
     """All figures of `freshness`."""
     seconds = 3 if quick else 20
-    return _through_http(ground, seconds) + _through_kafka(ground, seconds)
+    backlog = 50_000 if quick else 1_000_000
+    return [
+        *_through_http(ground, seconds),
+        *_through_kafka(ground, seconds),
+        *_beside_a_backlog(ground, 2 if quick else 10, backlog),
+    ]
 
 
 def _through_http(ground: Ground, seconds: int) -> list[Figure]:
@@ -72,12 +78,50 @@ def _through_kafka(ground: Ground, seconds: int) -> list[Figure]:
     return _figures("kafka", found)
 
 
-def _messages(seed: int, seconds: int) -> tuple[list[Message], list[Message]]:
+def _beside_a_backlog(ground: Ground, seconds: int, backlog: int) -> list[Figure]:
+    """The fresh messages have a partition of their own, as an event's messages have; all others hold the backlog."""
+    site = ground.site("bench_fresh_backlog")
+    topics = ground.topics(site.name)
+    bootstrap = ground.kafka().bootstrap
+    topic = topics["participant-registered"]
+    ground.say(f"freshness: producing a backlog of {backlog:,} messages")
+    with ExitStack() as stack:
+        told, messages = _messages(42, seconds, BESIDE_A_BACKLOG_A_SECOND)
+        others = [message for message in events(43, 100) if message[0] == "event-created"]
+        produce(bootstrap, topics, told + others)
+        producer = Producer(producer_options(bootstrap) | {"queue.buffering.max.messages": 1_000_000})
+        for number, (_, key, value) in enumerate(registrations(43, events=100, count=backlog)):
+            producer.produce(topic, value, key, partition=1 + number % (PARTITIONS - 1))
+            if number % 1_000 == 0:
+                while len(producer) > 500_000:
+                    producer.poll(0.1)
+        assert producer.flush(60) == 0
+        serving = stack.enter_context(ground.serve(site))
+
+        def send(due: list[Message]) -> None:
+            for _, key, value in due:
+                producer.produce(topic, value, key, partition=0)
+            producer.poll(0)
+
+        ground.say(f"freshness: {seconds} s beside the backlog")
+        stack.enter_context(ground.ingest(site, topics))
+        wait_until(site, topic, 1)  # it has joined its group, and the backlog is being caught up
+        found = _measured(serving, ground.token(), messages, send, BESIDE_A_BACKLOG_A_SECOND)
+        assert producer.flush(10) == 0
+        left = backlog + len(messages) - wait_until(site, topic, 1)[0]
+    ground.drop(site)
+    samples = f", {left:,} of a backlog of {backlog:,} left at the end"
+    return _figures("kafka beside a backlog", found, BESIDE_A_BACKLOG_A_SECOND, samples)
+
+
+def _messages(seed: int, seconds: int, a_second: int = A_SECOND) -> tuple[list[Message], list[Message]]:
     """The event, and its registrations."""
-    return events(seed, 1), list(registrations(seed, events=1, count=A_SECOND * seconds))
+    return events(seed, 1), list(registrations(seed, events=1, count=a_second * seconds))
 
 
-def _measured(serving: Serving, token: str, messages: list[Message], send: Send) -> list[float]:
+def _measured(
+    serving: Serving, token: str, messages: list[Message], send: Send, a_second: int = A_SECOND
+) -> list[float]:
     """Send the messages in time; seconds from each one's sending to the first answer that has it."""
     event_id = messages[0][1].decode()
     poller = _Poller(serving, token, f"/api/v1/events/{event_id}/analytics", len(messages))
@@ -87,12 +131,12 @@ def _measured(serving: Serving, token: str, messages: list[Message], send: Send)
         started = time.perf_counter()
         while len(sent_at) < len(messages):
             # Who is late sends what is due in one: as a producer does.
-            due = min(len(messages), int((time.perf_counter() - started) * A_SECOND) + 1)
+            due = min(len(messages), int((time.perf_counter() - started) * a_second) + 1)
             if due > len(sent_at):
                 first = len(sent_at)
                 sent_at += [time.perf_counter()] * (due - first)
                 send(messages[first:due])
-            time.sleep(max(0.0, started + len(sent_at) / A_SECOND - time.perf_counter()))
+            time.sleep(max(0.0, started + len(sent_at) / a_second - time.perf_counter()))
         poller.wait_for(len(messages))
     return [poller.seen_at[number] - at for number, at in enumerate(sent_at)]
 
@@ -149,8 +193,8 @@ class _Poller:
             self._changed.notify_all()
 
 
-def _figures(door: str, found: list[float]) -> list[Figure]:
-    samples = f"{len(found):,} messages, {A_SECOND} a second"
+def _figures(door: str, found: list[float], a_second: int = A_SECOND, more: str = "") -> list[Figure]:
+    samples = f"{len(found):,} messages, {a_second:,} a second{more}"
     return [
         Figure("freshness", f"{door}, p50", percentile(found, 50), "s", samples),
         Figure("freshness", f"{door}, p99", percentile(found, 99), "s", samples),

@@ -6,6 +6,7 @@ start of Python nor joining the group is in it; positions in PostgreSQL say how 
 
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import psycopg
 from confluent_kafka import Producer
@@ -23,14 +24,19 @@ _COUNTED = "SELECT coalesce(sum(next_offset), 0) FROM hannun.positions WHERE top
 
 def run(ground: Ground, *, quick: bool) -> list[Figure]:
     """All figures of `kafka`."""
-    found = []
-    for event_count, messages in ((100, 40_000 if quick else 400_000), (10_000, 10_000 if quick else 60_000)):
-        found += _measured(ground, event_count, messages)
-    return found
+    few, many = (40_000, 10_000) if quick else (400_000, 60_000)
+    one, two = _measured(ground, 100, few), _measured(ground, 100, few, workers=2)
+    samples = f"two ingests beside one, a backlog of {few:,} messages each"
+    return [
+        *one,
+        *two,
+        Figure("kafka", "rate of two beside one", two[0].value / one[0].value, "ratio (wanted: 1.6)", samples),
+        *_measured(ground, 10_000, many),
+    ]
 
 
-def _measured(ground: Ground, event_count: int, messages: int) -> list[Figure]:
-    site = ground.site(f"bench_kafka_{event_count}")
+def _measured(ground: Ground, event_count: int, messages: int, *, workers: int = 1) -> list[Figure]:
+    site = ground.site(f"bench_kafka_{event_count}_{workers}")
     topics = ground.topics(site.name)
     ground.say(f"kafka: producing {messages:,} messages of {event_count:,} events")
     created = [told for told in events(20, event_count) if told[0] == "event-created"]
@@ -38,18 +44,19 @@ def _measured(ground: Ground, event_count: int, messages: int) -> list[Figure]:
     produce(ground.kafka().bootstrap, topics, registrations(20, events=event_count, count=messages))
     postgres = ground.postgres.pid or 0
     ground.say("kafka: counting")
-    with ground.ingest(site, topics) as ingest:
-        first, at = _wait_until(site, topics["participant-registered"], 1)
-        ours, theirs = used_s(ingest), used_with_children_s(postgres)
-        last, until = _wait_until(site, topics["participant-registered"], messages)
-        ours, theirs = used_s(ingest) - ours, used_with_children_s(postgres) - theirs
+    with ExitStack() as stack:
+        ingests = [stack.enter_context(ground.ingest(site, topics)) for _ in range(workers)]
+        first, at = wait_until(site, topics["participant-registered"], 1)
+        ours, theirs = sum(map(used_s, ingests)), used_with_children_s(postgres)
+        last, until = wait_until(site, topics["participant-registered"], messages)
+        ours, theirs = sum(map(used_s, ingests)) - ours, used_with_children_s(postgres) - theirs
     with psycopg.connect(site.url) as conn:
         row = conn.execute("SELECT sum(participants) FROM hannun.events").fetchone()
         assert row is not None and row[0] == messages, f"{row} of {messages} participants were counted"
     ground.drop(site)
     counted = last - first
     samples = f"{counted:,} of a backlog of {messages:,} messages"
-    name = f", {event_count:,} events"
+    name = f", {event_count:,} events" + ("" if workers == 1 else f", {workers} ingests")
     return [
         Figure("kafka", "rate" + name, counted / (until - at), "messages/s", samples),
         Figure("kafka", "processor, ingest" + name, ours / counted * 1e6, "us/message", samples),
@@ -82,7 +89,7 @@ def producer_options(bootstrap: str) -> dict[str, str | int | float | bool]:
     }
 
 
-def _wait_until(site: Site, topic: str, wanted: int) -> tuple[int, float]:
+def wait_until(site: Site, topic: str, wanted: int) -> tuple[int, float]:
     """(how many are counted, when) as soon as `wanted` are."""
     deadline = time.monotonic() + COUNTED_S_MAX
     with psycopg.connect(site.url, autocommit=True) as conn:

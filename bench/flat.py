@@ -1,0 +1,89 @@
+"""`flat`: does counting slow down as more is counted?
+
+    5,000,000 messages, one batch after the other ─► the last of them beside the first
+    then the ledger is filled to 20,000,000 rows  ─► the same batches beside the first
+
+The rows that fill the ledger are put there by SQL, in the order of its index, spread over the events that the batches
+are about: so every batch writes into pages that are already full of neighbours.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import psycopg
+
+from bench.counting import BATCH, Counting, Lap, collecting_as_the_service_does
+from bench.figures import Figure
+from bench.messages import AT, batches, registrations
+from bench.servers import Ground
+from hannun.domain.batch import Received
+
+WARM_UP = 4
+EVENTS = 100
+FILLED_AT_ONCE = 1_000_000
+
+_ROWS = "SELECT count(*) FROM hannun.participants"
+_FILL = """
+INSERT INTO hannun.participants (event_no, participant, minute, channel_no)
+SELECT event_no, participant, %(minute)s - (random() * 40000)::int, 0
+  FROM (SELECT 1 + i %% %(events)s AS event_no, gen_random_uuid() AS participant
+          FROM generate_series(1, %(rows)s) AS i ORDER BY 1, 2) AS made
+"""
+
+
+def run(ground: Ground, *, quick: bool) -> list[Figure]:
+    """All figures of `flat`."""
+    window, messages, ledger = (10, 200_000, 1_000_000) if quick else (50, 5_000_000, 20_000_000)
+    with ExitStack() as stack:
+        stack.enter_context(collecting_as_the_service_does())
+        site = ground.site("bench_flat")
+        stack.callback(ground.drop, site)
+        counting = Counting(site, stack)
+        counting.begin(50, EVENTS)
+        in_all = messages // BATCH + window
+        load = batches(registrations(50, events=EVENTS, count=BATCH * (WARM_UP + in_all)), BATCH)
+        _count(counting, load, WARM_UP)
+        first = _count(counting, load, window)
+        for done in range(window, in_all - 2 * window, window):
+            _count(counting, load, window)
+            ground.say(f"flat: {done * BATCH:,} of {messages:,} messages")
+        last = _count(counting, load, window)
+        with psycopg.connect(site.owner_url, autocommit=True) as conn:
+            _fill(ground, conn, ledger)
+        full = _count(counting, load, window)
+    samples = f"{window} batches of {BATCH:,} each"
+    return [
+        *_beside(f"after {messages:,} messages", last, first, samples),
+        *_beside(f"over a ledger of {ledger:,} rows", full, first, samples),
+    ]
+
+
+def _count(counting: Counting, load: Iterator[Sequence[Received]], batch_count: int) -> Lap:
+    lap = Lap(counting.backend)
+    for _ in range(batch_count):
+        batch = next(load)
+        with lap.of(len(batch)):
+            counting.counter.count(batch, counting.spans(batch))
+    return lap
+
+
+def _fill(ground: Ground, conn: psycopg.Connection, wanted: int) -> None:
+    row = conn.execute(_ROWS).fetchone()
+    there = int(row[0]) if row else 0
+    minute = int(AT.timestamp()) // 60
+    while there < wanted:
+        rows = min(FILLED_AT_ONCE, wanted - there)
+        conn.execute(_FILL, {"rows": rows, "events": EVENTS, "minute": minute})
+        there += rows
+        ground.say(f"flat: the ledger holds {there:,} of {wanted:,} rows")
+    # What was written to fill it shall not be paid for by the batches that are measured.
+    conn.execute("VACUUM (ANALYZE) hannun.participants")
+
+
+def _beside(when: str, now: Lap, start: Lap, samples: str) -> list[Figure]:
+    used, at_first = (lap.microseconds(lap.ours_s + lap.backend_s) for lap in (now, start))
+    return [
+        Figure("flat", f"rate {when}", now.rate, "messages/s", samples),
+        Figure("flat", "  beside the start", now.rate / start.rate, "ratio (wanted: 0.75)", samples),
+        Figure("flat", "  processor of the start beside it", at_first / used, "ratio (wanted: 0.75)", samples),
+    ]
