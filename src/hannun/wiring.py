@@ -110,7 +110,8 @@ class MeasuredCounter:
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Counted:
         started = time.perf_counter()
         counted = self._counter.count(batch, spans)
-        metrics.batch_seconds.observe(time.perf_counter() - started)
+        if batch:  # spans alone only move a position
+            metrics.batch_seconds.observe(time.perf_counter() - started)
         rejected = counted.rejected
         metrics.messages.labels(self._door, "dead-letter").inc(rejected)
         metrics.messages.labels(self._door, "read").inc(len(batch) - rejected)
@@ -219,8 +220,8 @@ def _protocol(settings: Settings) -> dict[str, object]:
 
 
 def _measure(stream: Stream, taken: Taken) -> None:
-    newest = max(message.received_at for message in taken.messages) / 1_000_000
-    metrics.newest_counted.set(newest)
+    if taken.messages:
+        metrics.newest_counted.set(max(message.received_at for message in taken.messages) / 1_000_000)
     for (topic, number), lag in stream.lags().items():
         metrics.lag.labels(topic, str(number)).set(lag)
 
