@@ -83,6 +83,28 @@ class Database:
         self._turn = threading.Lock()
         self._conn: Connection | None = None
         self._renew_at = 0.0
+        self._generation = 0
+
+    def connected(self) -> int:
+        """Connect where there is no connection. Returns how many there have been: another number, another connection.
+
+        Behind another connection there may be a database that was restored, or another one: whoever remembers what
+        stood in it believes nothing of that any more.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away.
+        """
+        with self._turn:
+            try:
+                self._open()
+            except _AWAY as error:
+                raise StoreUnavailable(_told(error)) from error
+            return self._generation
+
+    @property
+    def generation(self) -> int:
+        """How many connections there have been. Inside a transaction, it is that of the transaction's own."""
+        return self._generation
 
     def close(self) -> None:
         """Close the connection. Closing twice is fine; a transaction after it opens another."""
@@ -114,6 +136,7 @@ class Database:
             self._drop()
         if self._conn is None:
             self._conn = psycopg.connect(self._url, **self._session)
+            self._generation += 1
             self._renew_at = time.monotonic() + self._lifetime_s
         return self._conn
 
