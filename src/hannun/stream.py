@@ -279,18 +279,6 @@ class Stream:
         except KafkaException as error:
             log.debug("kafka's own offsets were not committed", error=_told(error))
 
-    def lags(self) -> dict[Partition, int]:
-        """Messages of each partition we read that are not taken yet, as far as the client knows."""
-        found = {}
-        for partition, reading in self._reading.items():
-            try:
-                _, high = self._client.get_watermark_offsets(TopicPartition(*partition), cached=True)
-            except KafkaException:
-                continue
-            if high >= 0:
-                found[partition] = max(0, high - reading.next_offset)
-        return found
-
     def made_anew(self, ids: Mapping[str, str]) -> list[Partition]:
         """Partitions we read whose topic is another now than the one we began with."""
         return [partition for partition, reading in self._reading.items() if ids.get(partition[0]) != reading.topic_id]

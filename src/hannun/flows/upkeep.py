@@ -1,12 +1,14 @@
 """The jobs that keep the house: each is a `run_once`; the wiring's table says how often."""
 
+import math
 from collections.abc import Sequence
 from datetime import date
 
 from hannun.domain.partitions import plan
-from hannun.store import partitions, upkeep
+from hannun.errors import StoreUnavailable
+from hannun.store import debts, partitions, positions, upkeep
 from hannun.store.database import Connection, Database
-from hannun.telemetry import log
+from hannun.telemetry import log, metrics, show
 
 
 def settle_cumulatives(database: Database) -> int:
@@ -33,6 +35,23 @@ def note_waiting_events(database: Database) -> int:
     for event_id, participants in waiting:
         log.warning("an event was never created", event=event_id, participants=participants)
     return len(waiting)
+
+
+def tell_gauges(database: Database) -> None:
+    """Tell the gauges what waits in the database: for an operator, and for Redis.
+
+    Raises:
+        StoreUnavailable: PostgreSQL is away; then the gauges say that nothing is known.
+    """
+    try:
+        with database.transaction() as conn:
+            stopped, owed = positions.stopped_by_topic(conn), debts.count(conn)
+    except StoreUnavailable:
+        show(metrics.stopped, {})
+        metrics.owed.set(math.nan)
+        raise
+    show(metrics.stopped, {(topic,): count for topic, count in stopped.items()})
+    metrics.owed.set(owed)
 
 
 def keep_partitions(database: Database, today: date, *, ahead: int) -> Sequence[date]:
