@@ -62,9 +62,17 @@ def keep_partitions(database: Database, today: date, *, ahead: int) -> Sequence[
 
 
 def detach_old_months(owner: Connection, today: date, *, keep: int | None, dry_run: bool) -> Sequence[date]:
-    """Detach the months that the retention setting lets go; none where it is off. Returns them, with `dry_run` too."""
-    wanted = plan(partitions.existing_months(owner), today, ahead=0, keep=keep)
+    """Finish what was broken off, and detach the months that the retention setting lets go; none where it is off.
+    Returns the months, with `dry_run` too."""
+    broken_off = partitions.broken_off_months(owner)
+    wanted = [
+        month
+        for month in plan(partitions.existing_months(owner), today, ahead=0, keep=keep).detach
+        if month not in broken_off
+    ]
     if not dry_run:
-        for month in wanted.detach:
+        for month in broken_off:
+            partitions.finish_detaching(owner, month)
+        for month in wanted:
             partitions.detach_month(owner, month)
-    return wanted.detach
+    return [*broken_off, *wanted]
