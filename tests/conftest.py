@@ -18,7 +18,7 @@ pytest.register_assert_rewrite("outside", "world", "oracle", "faults")
 from world import World
 
 from hannun.domain.channels import load_table
-from hannun.embedded import PostgresServer, ValkeyServer, java_missing_reason, postgres_binaries
+from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer, java_missing_reason, postgres_binaries
 from hannun.store.migrate import ROLES, migrate
 
 OWNER, PASSWORD = "hannun_owner", "secret-of-a-test"
@@ -46,6 +46,13 @@ def postgres(home: Path) -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def valkey(home: Path) -> Iterator[ValkeyServer]:
     with ValkeyServer(home / "valkey") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaServer]:
+    """One Apache Kafka for all tests of a session; they are marked to run on one worker."""
+    with tempfile.TemporaryDirectory(prefix="hannun-tests-") as folder, KafkaServer(Path(folder, "kafka")) as server:
         yield server
 
 

@@ -22,7 +22,7 @@ from hannun.errors import Transient
 from hannun.flows.count import Counter, pay_old_debts
 from hannun.flows.reconcile import reconcile
 from hannun.store.batches import participant_key
-from hannun.store.database import Database, PoolLimits, connect
+from hannun.store.database import Connection, Database, PoolLimits, connect
 from hannun.store.migrate import ROLES, migrate
 from hannun.store.upkeep import Drift
 
@@ -78,7 +78,7 @@ class World:
         self.database = Database(self.url, PoolLimits(wait_s=5), application="test")
         self.invalidator = Invalidator(self.redis)
         with self.database.transaction() as conn:
-            self.decoder = Decoder(Rules(participant_key(conn), load_table()))
+            self.decodes_for(conn)
         self.counter = Counter(self.database, self.decoder, self.invalidator)
         return self
 
@@ -148,6 +148,10 @@ class World:
     def restarts(self) -> None:
         """Forget all that the counting side remembers."""
         self.counter = Counter(self.database, self.decoder, self.invalidator)
+
+    def decodes_for(self, conn: Connection) -> None:
+        """From here on messages are decoded under the key of the database behind this connection."""
+        self.decoder = Decoder(Rules(participant_key(conn), load_table()))
 
     def another_database(self) -> Database:
         """A second connection to write on, for a second thread."""

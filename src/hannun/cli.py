@@ -366,17 +366,17 @@ def partitions(
     url = settings.owner_database_url.get_secret_value() or settings.needed("database_url")
     today = datetime.now(UTC).date()
     with connect(url, application="hannun-partitions") as conn:
-        wanted = plan(existing_months(conn), today, ahead=settings.months_ahead, keep=settings.months_kept)
+        wanted = plan(existing_months(conn), today, ahead=settings.months_ahead, keep=None)
         if not dry_run:
             make_months(conn, wanted.create)
         conn.commit()
         conn.autocommit = True
-        detach_old_months(conn, today, keep=settings.months_kept, dry_run=dry_run)
+        detached = detach_old_months(conn, today, keep=settings.months_kept, dry_run=dry_run)
     verb = "would be " if dry_run else ""
-    for what, months in (("made", wanted.create), ("detached", wanted.detach)):
+    for what, months in (("made", wanted.create), ("detached", detached)):
         for month in months:
             out.print(f"timeline_data_{month:%Y_%m} {verb}{what}", highlight=False)
-    if not (wanted.create or wanted.detach):
+    if not (wanted.create or detached):
         out.print("every month is as it should be")
 
 

@@ -72,7 +72,8 @@ class Settings(BaseSettings):
     # upkeep
     months_ahead: int = 3
     months_kept: int | None = None  # None keeps all
-    metrics_port: int | None = None  # of `ingest`, which has no other HTTP door; None has none
+    metrics_port: int | None = None  # of `ingest`, which has no other HTTP door; None has none, 0 any that is free
+    schedule_metrics_port: int | None = None  # another name, since both may run on one machine under one environment
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @cached_property

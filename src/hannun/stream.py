@@ -10,6 +10,11 @@ so that lag tools see them. There is one way to stop reading a partition and one
 client fetches, and put in again with its offset. We neither pause nor seek: librdkafka loses an offset when a pause
 follows an assignment closely (librdkafka #2190, #5591), and cannot seek after an error (#2961).
 
+A log holds offsets that nobody is handed: marks of transactions, and what was given up in them. A message behind them
+covers them with its span. At the end of a log no message comes behind, so there the client's word that the end is
+reached (PARTITION_EOF) moves us over them, with or without messages: else we would look as if we were behind for ever,
+and as if we had lost something as soon as retention removes them.
+
 The consumer is driven by one thread: a rebalance is heard inside `take`, when no batch is in hand.
 """
 
@@ -44,7 +49,7 @@ _CALL_S = 10.0
 
 
 class Taken(NamedTuple):
-    """Messages in the order of their partitions, and the spans they cover."""
+    """Messages in the order of their partitions, and the spans they cover; a span may hold offsets without messages."""
 
     messages: list[Received]
     spans: list[Span]
@@ -190,6 +195,7 @@ class Stream:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",  # where to begin is PostgreSQL's to say, or an operator's
             "isolation.level": "read_committed",
+            "enable.partition.eof": True,
             "fetch.queue.backoff.ms": 5,  # the default of 1000 stalls for a second
             "topic.metadata.refresh.interval.ms": 10_000,  # partitions that were added are taken up within seconds
             "queued.max.messages.kbytes": 65_536,  # memory stays bounded whatever the lag
@@ -244,19 +250,26 @@ class Stream:
         received = self._client.consume(num_messages=count_max, timeout=wait_s)
         messages: list[Received] = []
         starts: dict[Partition, int] = {}
+        gone: list[Partition] = []
         for message in received:
             error = message.error()
-            if error is not None:
-                self._note(message, error)
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                gone += self._note(message, error)
                 continue
             partition, offset = _where(message)
             reading = self._reading.get(partition)
             if reading is None or offset < reading.next_offset:
                 continue  # came in before it was revoked or let go
-            starts.setdefault(partition, reading.next_offset)
-            reading.next_offset = offset + 1
-            messages.append(self._received(message, partition, offset, reading))
-        return Taken(messages, [self._span(partition, start) for partition, start in starts.items()])
+            if error is None:
+                starts.setdefault(partition, reading.next_offset)
+                reading.next_offset = offset + 1
+                messages.append(self._received(message, partition, offset, reading))
+            elif offset > reading.next_offset:  # the end of the log, behind what nobody is handed
+                starts.setdefault(partition, reading.next_offset)
+                reading.next_offset = offset
+        spans = [self._span(partition, start) for partition, start in starts.items()]
+        self.let_go(gone)
+        return Taken(messages, spans)
 
     def counted(self, spans: Sequence[Span]) -> None:
         """Tell Kafka's own offsets, for its lag tools. Nothing of ours depends on it."""
@@ -265,18 +278,6 @@ class Stream:
             self._client.commit(offsets=ends, asynchronous=True)
         except KafkaException as error:
             log.debug("kafka's own offsets were not committed", error=_told(error))
-
-    def lags(self) -> dict[Partition, int]:
-        """Messages of each partition we read that are not taken yet, as far as the client knows."""
-        found = {}
-        for partition, reading in self._reading.items():
-            try:
-                _, high = self._client.get_watermark_offsets(TopicPartition(*partition), cached=True)
-            except KafkaException:
-                continue
-            if high >= 0:
-                found[partition] = max(0, high - reading.next_offset)
-        return found
 
     def made_anew(self, ids: Mapping[str, str]) -> list[Partition]:
         """Partitions we read whose topic is another now than the one we began with."""
@@ -313,15 +314,16 @@ class Stream:
         reading = self._reading[partition]
         return Span(*partition, start, reading.next_offset, reading.epoch)
 
-    def _note(self, message: Message, error: KafkaError) -> None:
+    def _note(self, message: Message, error: KafkaError) -> list[Partition]:
+        """What the client tells beside messages. Returns the partition whose position the broker no longer has."""
         if error.fatal():
             raise StreamUnavailable(f"the Kafka client has failed for good: {error.str()}")
         if message.topic() is not None and error.code() in _POSITION_IS_GONE:
             topic, number = str(message.topic()), int(message.partition() or 0)
             log.warning("the broker does not have our position", topic=topic, partition=number, error=error.str())
-            self.let_go([(topic, number)])
-            return
+            return [(topic, number)]
         log.warning("kafka", error=error.str())
+        return []
 
     @property
     def _client(self) -> Consumer:

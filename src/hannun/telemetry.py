@@ -3,6 +3,7 @@ positions, never what a message says. Every metric stands in the table below wit
 
 import logging
 import sys
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,16 +36,40 @@ metrics = SimpleNamespace(
     watchers=Gauge("hannun_watchers", "Pages that are woken when something changes", registry=REGISTRY),
     newest_counted=Gauge(
         "hannun_newest_counted_timestamp_seconds",
-        "When the newest message was received that is counted, seconds since 1970; its age is how far behind we are",
+        "When the newest message of a topic was received that is counted, seconds since 1970; none of a topic of which "
+        "this process reads nothing",
+        ["topic"],
         registry=REGISTRY,
     ),
     lag=Gauge(
         "hannun_lag_messages",
-        "Messages of a partition that are not counted yet",
+        "Offsets of a partition of ours that are not counted yet; none while no broker answers",
         ["topic", "partition"],
         registry=REGISTRY,
     ),
+    stopped=Gauge(
+        "hannun_stopped_partitions",
+        "Partitions of a topic that wait for an operator; none while PostgreSQL is away",
+        ["topic"],
+        registry=REGISTRY,
+    ),
+    owed=Gauge(
+        "hannun_owed_invalidations",
+        "Batches whose invalidations are not paid yet; NaN while PostgreSQL is away",
+        registry=REGISTRY,
+    ),
 )
+
+
+def show(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
+    """Let a gauge have these series, by the values of their labels, and no others."""
+    for labels, value in values.items():
+        gauge.labels(*labels).set(value)
+    for metric in gauge.collect():
+        for sample in metric.samples:
+            labels = tuple(sample.labels.values())
+            if labels not in values:
+                gauge.remove(*labels)
 
 
 def configure(level: str) -> None:

@@ -26,7 +26,7 @@ from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.messages import Decoder, Rules
 from hannun.domain.quarantine import Limits
 from hannun.errors import OperatorError, Transient
-from hannun.flows import checks, count, upkeep
+from hannun.flows import checks, count, lag, upkeep
 from hannun.flows.count import Counted, Counter, Inspect
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
@@ -35,13 +35,14 @@ from hannun.flows.report import Asker, Reports, UserQuestion
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, Reader, connect
-from hannun.stream import Broker, Stream, Taken
+from hannun.stream import Broker, Stream
 from hannun.telemetry import REGISTRY, log, metrics
 from hannun.web.auth import Verifier
 from hannun.web.limits import RateLimit
 from hannun.web.services import Services
 
 OLD_DEBTS_EVERY_S = 0.5  # a dead writer's invalidations are paid within 2 s
+GAUGES_EVERY_S = 5.0  # oftener than anybody looks
 
 
 # -- what every writer needs ---------------------------------------------------------------------------------------
@@ -49,9 +50,10 @@ OLD_DEBTS_EVERY_S = 0.5  # a dead writer's invalidations are paid within 2 s
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """The writing side of a process. Each who writes has a connection of its own: `database` opens one more."""
+    """The writing side of a process. Each who writes has a connection of its own: `database` opens one more, for which
+    PostgreSQL may be told whose it is."""
 
-    database: Callable[[], Database]
+    database: Callable[..., Database]
     invalidator: Invalidator
     decoder: Decoder
 
@@ -72,8 +74,8 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
         key = participant_key(conn)
     with ExitStack() as stack:
 
-        def database() -> Database:
-            opened = Database(url, settings.pool, application=application)
+        def database(whose: str = "") -> Database:
+            opened = Database(url, settings.pool, application=application + whose)
             stack.callback(opened.close)
             return opened
 
@@ -110,7 +112,8 @@ class MeasuredCounter:
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Counted:
         started = time.perf_counter()
         counted = self._counter.count(batch, spans)
-        metrics.batch_seconds.observe(time.perf_counter() - started)
+        if batch:  # spans alone only move a position
+            metrics.batch_seconds.observe(time.perf_counter() - started)
         rejected = counted.rejected
         metrics.messages.labels(self._door, "dead-letter").inc(rejected)
         metrics.messages.labels(self._door, "read").inc(len(batch) - rejected)
@@ -126,6 +129,7 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
     verifier = Verifier(settings.needed("jwt_secret"))
     with open_writing(settings, "hannun-serve") as writing, ExitStack() as stack:
         stack.enter_context(paying_old_debts(writing))
+        stack.enter_context(telling_gauges(writing))
         asked_by_health = writing.database()
         reader = Reader(settings.needed("database_url"), settings.pool, application="hannun-serve-read")
         cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s)
@@ -191,10 +195,9 @@ def open_ingesting(settings: Settings) -> Iterator[Ingest]:
         stream = Stream(bootstrap, settings.kafka_group, settings.topics, _protocol(settings))
         stream.open()
         stack.callback(stream.close)
-        if settings.metrics_port is not None:
-            stack.enter_context(serving_metrics(settings.metrics_port))
+        stack.enter_context(serving_metrics(settings.metrics_port))
         without_long_collections()
-        yield Ingest(
+        ingest = Ingest(
             stream,
             broker,
             writing.database(),
@@ -202,8 +205,10 @@ def open_ingesting(settings: Settings) -> Iterator[Ingest]:
             owner=f"{socket.gethostname()}/{os.getpid()}",
             start_from=settings.start_from,
             limits=Limits(settings.dead_letters_in_a_row_max, settings.dead_letters_share_max),
-            took=_measure,
         )
+        beside = writing.database("-gauges")
+        stack.enter_context(running("measure the lag", GAUGES_EVERY_S, lambda: lag.measure(ingest, beside, broker)))
+        yield ingest
 
 
 def _protocol(settings: Settings) -> dict[str, object]:
@@ -218,21 +223,30 @@ def _protocol(settings: Settings) -> dict[str, object]:
     }
 
 
-def _measure(stream: Stream, taken: Taken) -> None:
-    newest = max(message.received_at for message in taken.messages) / 1_000_000
-    metrics.newest_counted.set(newest)
-    for (topic, number), lag in stream.lags().items():
-        metrics.lag.labels(topic, str(number)).set(lag)
-
-
 @contextmanager
-def serving_metrics(port: int) -> Iterator[None]:
-    """`/metrics` of a process that has no other HTTP door."""
-    server, thread = start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
+def serving_metrics(port: int | None) -> Iterator[None]:
+    """`/metrics` of a process that has no other HTTP door, where an operator wants it.
+
+    Raises:
+        OperatorError: the port is taken.
+    """
+    if port is None:
+        yield
+        return
+    try:
+        server, thread = start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
+    except OSError as error:
+        raise OperatorError(
+            f"cannot serve /metrics on 127.0.0.1:{port}: {error.strerror}",
+            hint="each process needs a port of its own: HANNUN_METRICS_PORT of ingest, HANNUN_SCHEDULE_METRICS_PORT of "
+            "schedule; 0 takes any that is free",
+        ) from error
+    log.info("metrics are served", port=server.server_port)
     try:
         yield
     finally:
         server.shutdown()
+        server.server_close()
         thread.join(timeout=5)
 
 
@@ -283,6 +297,8 @@ def open_schedule(settings: Settings) -> Iterator[None]:
             ("months ahead", 3_600.0, lambda db: upkeep.keep_partitions(db, _today(), ahead=months_ahead)),
         ]
         stack.enter_context(paying_old_debts(writing))
+        stack.enter_context(telling_gauges(writing))
+        stack.enter_context(serving_metrics(settings.schedule_metrics_port))
         for name, every_s, job in jobs:
             stack.enter_context(running(name, every_s, partial(job, kept())))
         yield
@@ -296,6 +312,12 @@ def paying_old_debts(writing: Writing) -> AbstractContextManager[None]:
     """Pay what dead writers owe the cache, as long as the block lasts: whoever finds a debt pays it."""
     database = writing.database()
     return running("pay old debts", OLD_DEBTS_EVERY_S, lambda: count.pay_old_debts(database, writing.invalidator))
+
+
+def telling_gauges(writing: Writing) -> AbstractContextManager[None]:
+    """Keep the gauges of what waits in the database true, as long as the block lasts."""
+    database = writing.database("-gauges")
+    return running("tell the gauges", GAUGES_EVERY_S, lambda: upkeep.tell_gauges(database))
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """The months of the timeline: made ahead, made when a message needs one, let go."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 
 import psycopg
@@ -120,6 +122,52 @@ def test_an_old_month_is_detached_and_stays_as_a_table(world: World) -> None:
     assert [row.timestamp for row in world.timeline()] == [datetime(2026, 11, 20, 10)]
     (kept,) = world.rows("SELECT participants FROM public.timeline_data_2026_01")
     assert kept.participants == 1
+
+
+@contextmanager
+def a_detachment_that_was_broken_off(world: World, month: str) -> Iterator[None]:
+    """Somebody who reads holds it back, and its session is ended meanwhile. In the block, the reader still reads."""
+    with psycopg.connect(world.url) as reader, psycopg.connect(world.owner_url, autocommit=True) as owner:
+        reader.execute("SELECT count(*) FROM public.timeline_data")
+
+        def detach_in_vain() -> None:
+            with suppress(psycopg.OperationalError):
+                owner.execute(f"ALTER TABLE public.timeline_data DETACH PARTITION public.{month} CONCURRENTLY")
+
+        thread = threading.Thread(target=detach_in_vain)
+        thread.start()
+        pending = "SELECT 1 FROM pg_inherits WHERE inhdetachpending"
+        world.wait_for("the detachment to wait for the reader", lambda: world.rows(pending))
+        world.rows(f"SELECT pg_terminate_backend({owner.info.backend_pid}, 5000)")
+        thread.join(timeout=20)
+        assert world.rows(pending), "it is neither a part of the timeline nor let go"
+        yield
+
+
+@pytest.mark.parametrize("keep", [9, None])
+def test_a_detachment_that_was_broken_off_is_finished_by_the_next_run(world: World, keep: int | None) -> None:
+    world.counts(*(world.registered(at=f"2026-{month}-20T10:00:00Z") for month in ("01", "02", "11")))
+    with a_detachment_that_was_broken_off(world, "timeline_data_2026_01"):
+        pass
+    january, february = date(2026, 1, 1), date(2026, 2, 1)
+    wanted = [january] if keep is None else [january, february]
+    assert detach(world, date(2026, 12, 23), keep=keep, dry_run=True) == wanted
+    assert detach(world, date(2026, 12, 23), keep=keep) == wanted
+    assert months(world) == {february, NOVEMBER} - set(wanted)
+    assert detach(world, date(2026, 12, 23), keep=keep) == []
+    (kept,) = world.rows("SELECT participants FROM public.timeline_data_2026_01")
+    assert kept.participants == 1
+    world.counts_until_it_lands(world.registered(at="2026-01-20T11:00:00Z"))
+    assert months(world) == {january, february, NOVEMBER} - (set(wanted) - {january})
+
+
+def test_a_message_for_a_month_whose_detachment_was_broken_off_lands(world: World) -> None:
+    world.counts(world.created(), world.registered(at="2026-01-20T10:00:00Z"))
+    with a_detachment_that_was_broken_off(world, "timeline_data_2026_01"):
+        pass
+    world.counts_until_it_lands(world.registered(at="2026-01-20T11:00:00Z"))
+    assert world.event().total_participants == 2
+    assert world.drift() == []
 
 
 def test_letting_a_month_go_is_no_drift(world: World) -> None:

@@ -1,6 +1,5 @@
 """The service from outside: servers shared by all tests, a database and processes of each test's own."""
 
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -53,13 +52,6 @@ def a_service(
         Service(tmp_path_factory.mktemp("service"), DATABASE_URL=url, **redis_environment(valkey.url)) as service,
     ):
         yield service
-
-
-@pytest.fixture(scope="session")
-def kafka() -> Iterator[KafkaServer]:
-    """One Apache Kafka for all tests of a session; they are marked to run on one worker."""
-    with tempfile.TemporaryDirectory(prefix="hannun-system-") as folder, KafkaServer(Path(folder, "kafka")) as server:
-        yield server
 
 
 @pytest.fixture

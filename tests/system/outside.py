@@ -24,7 +24,8 @@ from urllib.parse import urlsplit
 import httpx2
 import psycopg
 import redis
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 DEADLINE_S = 30.0
 SAID_LINES = 40
@@ -552,22 +553,30 @@ class Topics:
 
     def sends_at_once(self, messages: Sequence[Message], *, after: Sequence[Message] = ()) -> None:
         """Send messages in one transaction, after another one with `after` that is given up: nobody may count those."""
+        if after:
+            self.gives_up(after)
+        producer = self._transactional()
+        producer.begin_transaction()
+        for message in messages:
+            self._produce(producer, message)
+        producer.commit_transaction(DEADLINE_S)
+
+    def gives_up(self, messages: Sequence[Message]) -> None:
+        """Send messages in a transaction that is given up: nobody may count them."""
+        producer = self._transactional()
+        producer.begin_transaction()
+        for message in messages:
+            producer.produce(self.names[message["type"]], _bytes_of(message), key=message["eventId"])
+        producer.flush(DEADLINE_S)
+        producer.abort_transaction(DEADLINE_S)
+
+    def _transactional(self) -> Producer:
         if self._transactions is None:
             self._transactions = Producer(
                 {"bootstrap.servers": self.bootstrap, "transactional.id": self.names["event-created"]}
             )
             self._transactions.init_transactions(DEADLINE_S)
-        producer = self._transactions
-        if after:
-            producer.begin_transaction()
-            for message in after:
-                producer.produce(self.names[message["type"]], _bytes_of(message), key=message["eventId"])
-            producer.flush(DEADLINE_S)
-            producer.abort_transaction(DEADLINE_S)
-        producer.begin_transaction()
-        for message in messages:
-            self._produce(producer, message)
-        producer.commit_transaction(DEADLINE_S)
+        return self._transactions
 
     def ends(self) -> dict[Partition, int]:
         """The position behind the last message of each partition."""
@@ -577,9 +586,28 @@ class Topics:
         return ends
 
     def counted(self, service: Service) -> bool:
-        """Whether the positions stand behind all that was sent."""
+        """Whether the positions stand behind all that was sent, or behind the marks of its transactions."""
         found = positions(service.database)
-        return all(found.get(partition, 0) == end for partition, end in self.ends().items())
+        return all(found.get(partition, 0) >= end for partition, end in self.ends().items())
+
+    def high_watermarks(self) -> dict[Partition, int]:
+        """The end of each partition's log as the broker has it: behind all messages and marks of transactions."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        wanted: dict[TopicPartition, OffsetSpec] = {
+            TopicPartition(name, number): OffsetSpec.latest()
+            for name, topic in admin.list_topics(timeout=DEADLINE_S).topics.items()
+            if name in self.kinds
+            for number in topic.partitions
+        }
+        found = {part: future.result().offset for part, future in admin.list_offsets(wanted).items()}
+        return {(part.topic, part.partition): offset for part, offset in found.items()}
+
+    def are_cut_off(self) -> None:
+        """The broker removes all that the logs hold, as its retention does."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        ends = [TopicPartition(topic, number, end) for (topic, number), end in self.high_watermarks().items()]
+        for future in admin.delete_records(ends).values():
+            future.result()
 
     def before(self, found: dict[Partition, int], event: str) -> list[Message]:
         """The messages of an event that lie before these positions."""

@@ -5,7 +5,7 @@ import json
 import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from outside import Event, Service, Topics, wait_for
+from outside import Event, Service, Topics, positions, wait_for
 
 from hannun.embedded import KafkaServer, PostgresServer
 
@@ -100,6 +100,29 @@ def test_a_dead_letter_is_retried_from_the_log_and_another_one_dropped(
     assert service.runs("dead-letters", "drop").status == 2, "never all by mistake"
     figures = service.figures(event.id)
     assert figures is not None and figures.revenue == 15
+
+
+def test_the_marks_of_transactions_are_moved_over_and_are_no_loss_when_retention_removes_them(
+    service: Service, topics: Topics
+) -> None:
+    process = service.ingests(**topics.environment())
+    event = Event()
+    first, second = event.some_of_everything(), event.more_of_everything()
+    topics.sends_at_once(first, after=[event.registered() for _ in range(9)])
+    topics.gives_up([event.registered() for _ in range(5)])
+    wait_for("the logs' ends to be reached", lambda: positions(service.database) == topics.high_watermarks())
+    event.takes(first)
+    assert service.figures(event.id) == event.figures
+
+    assert process.is_told_to_end() == 0
+    topics.are_cut_off()
+    again = service.ingests(**topics.environment())
+    topics.sends(second)
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+    event.takes(second)
+    assert service.figures(event.id) == event.figures
+    assert "waits for you" not in again.said
+    service.is_proven()
 
 
 @pytest.mark.parametrize("to", ["the beginning", "the end"])

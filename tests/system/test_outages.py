@@ -213,6 +213,20 @@ def test_redis_is_killed_and_comes_back(service: Service, frail_valkey: ValkeySe
     assert serve.running
 
 
+def test_somebody_holds_a_table_and_forgets_it(service: Service, postgres: PostgresServer) -> None:
+    url = service.environment["DATABASE_URL"]
+    serve = service.serves(DATABASE_URL=f"{url}{'&' if '?' in url else '?'}options=-c%20lock_timeout%3D200ms")
+    event = Event()
+    with psycopg.connect(postgres.url(url.rpartition("/")[2])) as forgetful:
+        forgetful.execute("LOCK TABLE hannun.events, public.event_stats")
+        assert service.posts([event.created()]).status_code == 503
+        assert service.asks(f"/api/v1/events/{event.id}/analytics").status_code == 503
+    serve.says("somebody holds a lock for too long")
+    service.posts_until_taken([event.created()])
+    event.takes([event.created()])
+    assert service.dashboard(event.id) == event.figures
+
+
 def test_redis_is_flushed(service: Service, frail_valkey: ValkeyServer) -> None:
     service.serves(**redis_environment(frail_valkey.url))
     event = Event()

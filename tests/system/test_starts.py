@@ -1,5 +1,6 @@
 """What cannot start says why, and what mends it: a status that is not 0, words on standard error, no traceback."""
 
+import socket
 from collections.abc import Iterator
 
 import psycopg
@@ -93,6 +94,12 @@ def test_redis_is_not_there(service: Service, verb: str, nobody_there: str) -> N
 
 def test_the_password_of_redis_is_wrong(service: Service) -> None:
     is_refused(service, "serve", says="REDIS_PASSWORD", REDIS_PASSWORD="another")
+
+
+def test_the_port_for_metrics_is_taken(service: Service) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        is_refused(service, "schedule", says="cannot serve /metrics", HANNUN_SCHEDULE_METRICS_PORT=port)
 
 
 @pytest.mark.parametrize(

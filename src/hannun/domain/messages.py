@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from enum import StrEnum
@@ -284,6 +284,12 @@ class Decoder:
             Kind.EVENT_STATUS_CHANGED: self._event_status_changed,
             Kind.SALES_RECORDED: self._sales_recorded,
         }
+
+    def under(self, participant_key: bytes) -> "Decoder":
+        """This decoder, or one of the same rules under another database's key."""
+        if participant_key == self._rules.participant_key:
+            return self
+        return Decoder(replace(self._rules, participant_key=participant_key))
 
     def decode(self, kind: str, raw: bytes, received_at: int) -> Fact | Rejected:
         """The fact that a message states, or why it states none.

@@ -15,6 +15,14 @@ StartFrom = Literal["", "earliest", "latest"]
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A partition as PostgreSQL has it."""
+
+    topic_id: str
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """A partition as the broker has it: the topic's identity, its first offset, and that of its next record."""
 
@@ -22,13 +30,10 @@ class Log:
     low: int
     high: int
 
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A partition as PostgreSQL has it."""
-
-    topic_id: str
-    next_offset: int
+    def not_counted(self, known: Known | None) -> int:
+        """How many of its offsets are not counted; all that are left, where nothing of this topic is."""
+        counted = self.low if known is None or known.topic_id != self.topic_id else known.next_offset
+        return self.high - min(max(counted, self.low), self.high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ nobody else a count.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from hannun.domain.messages import Decoder, Fact, Reason, Rejected
 from hannun.domain.partitions import months_of
 from hannun.errors import Refused, StoreUnavailable
 from hannun.store import debts
-from hannun.store.batches import Writer, advance
+from hannun.store.batches import Writer, advance, participant_key
 from hannun.store.database import Connection, Database
 from hannun.store.numbers import Numbers
 from hannun.store.partitions import make_months
@@ -55,7 +55,11 @@ class Counted:
 
 
 class Counter:
-    """Counts batches. One for each thread that counts: it remembers what makes the next batch cheaper."""
+    """Counts batches. One for each thread that counts: it remembers what makes the next batch cheaper.
+
+    What it remembers is true of one database. It is believed on one connection only, and not after anything went wrong
+    there: behind the next one the database may have been restored from a backup, or be another.
+    """
 
     def __init__(
         self, database: Database, decoder: Decoder, invalidator: Invalidator, inspect: Inspect = lambda *_: None
@@ -67,6 +71,7 @@ class Counter:
         self._numbers = Numbers()
         self._writer = Writer(self._numbers)
         self._months: set[date] = set()
+        self._generation = 0
 
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Counted:
         """Count a batch and, over Kafka, move the positions that it covers: all of it, or nothing.
@@ -76,31 +81,72 @@ class Counter:
             StoreUnavailable: PostgreSQL is away, or the answer to our commit was lost. Count the same batch again.
             Unusable: the inspection found that too much of a partition cannot be used.
         """
-        facts = self._decoder.decode_all(batch)
-        self._inspect(batch, facts)
-        gathered = gather(facts)
-        self._prepare(gathered)
         try:
-            with self._database.transaction() as conn:
-                parts = [Part(facts, self._writer.write(conn, batch, gathered, spans))]
+            self._meet()
+            parts = self._count(batch, spans)
         except StoreUnavailable:
-            self._months.clear()  # believe nothing: a month may have been let go, the database restored
+            self._forget()
             raise
-        except Refused as refused:
-            log.error("PostgreSQL refuses a message of a batch; looking for it", why=str(refused))
-            parts = self._count_in_parts(batch, facts, gathered, spans)
         for part in parts:
             self._pay(part.written)
         return Counted(parts)
 
+    def _meet(self) -> None:
+        """See whose database this is, where the connection is a new one."""
+        generation = self._database.connected()
+        if generation == self._generation:
+            return
+        self._forget()
+        self._generation = generation
+        with self._transaction() as conn:
+            self._decoder = self._decoder.under(participant_key(conn))
+
+    def _forget(self) -> None:
+        self._months.clear()
+        self._numbers.forget()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """A transaction on the connection of which we remember something."""
+        with self._database.transaction() as conn:
+            if self._database.generation != self._generation:
+                raise StoreUnavailable("the connection was renewed in the middle of a batch")
+            yield conn
+
+    def _count(self, batch: Sequence[Received], spans: Sequence[Span]) -> list[Part]:
+        facts = self._decoder.decode_all(batch)
+        self._inspect(batch, facts)
+        gathered = gather(facts)
+        try:
+            self._prepare(gathered)
+            with self._transaction() as conn:
+                return [Part(facts, self._writer.write(conn, batch, gathered, spans))]
+        except Refused as refused:
+            log.error("PostgreSQL refuses a message of a batch; looking for it", why=str(refused))
+        return self._count_in_parts(batch, facts, spans)
+
     def _count_in_parts(
-        self, batch: Sequence[Received], facts: Sequence[Fact | Rejected], gathered: Gathered, spans: Sequence[Span]
+        self, batch: Sequence[Received], facts: Sequence[Fact | Rejected], spans: Sequence[Span]
     ) -> list[Part]:
         """Halve until the messages are found that PostgreSQL refuses; they go to the dead letters, the others land."""
-        with self._database.transaction() as conn:
+        facts = list(self._prepared(batch, facts))
+        with self._transaction() as conn:
             advance(conn, spans)
-            self._writer.hold(conn, gathered)
+            self._writer.hold(conn, gather(facts))
             return list(self._parts(conn, batch, facts))
+
+    def _prepared(self, batch: Sequence[Received], facts: Sequence[Fact | Rejected]) -> Iterator[Fact | Rejected]:
+        """The facts, all made that they stand on; where PostgreSQL refuses to make it, a letter in a fact's place."""
+        try:
+            self._prepare(gather(facts))
+            yield from facts
+        except Refused as refused:
+            if len(batch) == 1:
+                yield self._decoder.rejected(batch[0].kind, batch[0].raw, Reason.REFUSED, str(refused))
+                return
+            half = len(batch) // 2
+            yield from self._prepared(batch[:half], facts[:half])
+            yield from self._prepared(batch[half:], facts[half:])
 
     def _parts(self, conn: Connection, batch: Sequence[Received], facts: Sequence[Fact | Rejected]) -> Iterator[Part]:
         written = self._writer.write_or_refuse(conn, batch, gather(facts))
@@ -118,12 +164,16 @@ class Counter:
         """Make what the batch needs to stand on: numbers of new events and channels, partitions of new months."""
         months = months_of(gathered.minutes) - self._months
         if months:
-            with self._database.transaction() as conn:
+            with self._transaction() as conn:
                 make_months(conn, months)
             self._months |= months
         if not self._numbers.cover(gathered):
-            with self._database.transaction() as conn:
-                self._numbers.learn(conn, gathered)
+            try:
+                with self._transaction() as conn:
+                    self._numbers.learn(conn, gathered)
+            except Refused:
+                self._numbers.forget()  # what it learned in there was rolled back
+                raise
 
     def _pay(self, written: Written) -> None:
         """Tell the cache. A debt that cannot be paid now stays written, and whoever finds it pays it."""

@@ -7,18 +7,18 @@ once. Whatever goes wrong has one way out: let the partitions go, ask PostgreSQL
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from hannun.domain.batch import Received, Span
 from hannun.domain.messages import Fact, Rejected
-from hannun.domain.positions import StartFrom, Wait
+from hannun.domain.positions import Known, StartFrom, Wait
 from hannun.domain.quarantine import Limits, Tally
 from hannun.errors import StaleBatch, StoreUnavailable, StreamUnavailable, Unusable
 from hannun.store import positions
 from hannun.store.database import Database
 from hannun.stream import Broker, Partition, Stream, Taken
-from hannun.telemetry import log
+from hannun.telemetry import log, metrics, show
 
 AWAY_S = 0.25
 """How often we look whether PostgreSQL is back. Polling goes on meanwhile, so that the group keeps us."""
@@ -43,7 +43,6 @@ class Ingest:
         owner: the name of this process beside the positions it holds.
         start_from: where a topic begins that was never read.
         limits: how much of a partition may be unusable before it stops.
-        took: told of each batch that was counted.
     """
 
     def __init__(
@@ -56,7 +55,6 @@ class Ingest:
         owner: str,
         start_from: StartFrom,
         limits: Limits,
-        took: Callable[[Stream, Taken], None],
     ) -> None:
         self._stream = stream
         self._broker = broker
@@ -67,8 +65,10 @@ class Ingest:
         self._limits = limits
         self._tallies: dict[Partition, Tally] = {}
         self._inspected: dict[Partition, Tally] = {}
-        self._took = took
         self._stopped: dict[Partition, str] = {}
+        self._believed: dict[Partition, Known | None] = {}
+        self._doubted: Collection[Partition] = ()
+        self._newest: dict[str, float] = {}
         self._look_again_at = 0.0
         self._away = False
 
@@ -85,6 +85,16 @@ class Ingest:
                 self._count(self._stream.take(count_max, wait_s))
             except StoreUnavailable as error:
                 self._wait_for_postgres(error, count_max)
+            self._see_what_is_ours()
+
+    @property
+    def believed(self) -> Mapping[Partition, Known | None]:
+        """Where the partitions that are ours stand, as far as we know. For any thread."""
+        return self._believed
+
+    def doubt(self, partitions: Collection[Partition]) -> None:
+        """PostgreSQL stands lower than we believe: begin there, also where nothing comes. For any thread."""
+        self._doubted = partitions
 
     def _count(self, taken: Taken) -> None:
         if not taken.spans:
@@ -101,7 +111,20 @@ class Ingest:
             return
         self._tallies |= self._inspected
         self._stream.counted(taken.spans)
-        self._took(self._stream, taken)
+        self._tell(taken)
+
+    def _tell(self, taken: Taken) -> None:
+        """Keep, for the gauges, how far this has brought us."""
+        for span in taken.spans:
+            partition = (span.topic, span.partition)
+            before = self._believed.get(partition)
+            if before is not None:
+                self._believed = {**self._believed, partition: Known(before.topic_id, span.end)}
+        for _, _, received_at, place in taken.messages:
+            if place is not None and received_at > self._newest.get(place.topic, 0):
+                self._newest[place.topic] = received_at
+        for topic, newest in self._newest.items():
+            metrics.newest_counted.labels(topic).set(newest / 1_000_000)
 
     def inspect(self, batch: Sequence[Received], facts: Sequence[Fact | Rejected]) -> None:
         """Look at a batch before it is written.
@@ -162,6 +185,7 @@ class Ingest:
             self._tallies.pop(partition, None)
             if partition in self._stream.waiting:
                 self._stream.begin(partition, logs[partition].topic_id, claim.next_offset, claim.epoch)
+                self._believed = {**self._believed, partition: Known(logs[partition].topic_id, claim.next_offset)}
                 log.info("partition begun", topic=topic, partition=number, offset=claim.next_offset, epoch=claim.epoch)
 
     def _look_again(self) -> None:
@@ -176,6 +200,20 @@ class Ingest:
             log.warning("no broker tells of our topics; asking again", error=str(error))
         else:
             self._stream.let_go(self._stream.made_anew(ids))
+
+    def _see_what_is_ours(self) -> None:
+        """After each take, in which the group may have given or taken: believe nothing of what is another's by now."""
+        ours = self._stream.waiting | self._stream.reading
+        if ours != self._believed.keys():
+            self._believed = {partition: self._believed.get(partition) for partition in ours}
+            topics = {topic for topic, _ in ours}
+            self._newest = {topic: newest for topic, newest in self._newest.items() if topic in topics}
+            show(metrics.newest_counted, {(topic,): newest / 1_000_000 for topic, newest in self._newest.items()})
+        if self._doubted:
+            doubted, self._doubted = self._doubted, ()
+            why = "PostgreSQL stands lower than we believed: it was restored, or an operator has decided"
+            log.warning("partitions are begun again", why=why, partitions=sorted(doubted))
+            self._stream.let_go(doubted)
 
     def _wait_for_postgres(self, error: StoreUnavailable, count_max: int) -> None:
         """Drop what is in hand (it is read again) and stop fetching, so that nothing piles up; but hear the group."""

@@ -1,12 +1,14 @@
 """The jobs that keep the house: each is a `run_once`; the wiring's table says how often."""
 
+import math
 from collections.abc import Sequence
 from datetime import date
 
 from hannun.domain.partitions import plan
-from hannun.store import partitions, upkeep
+from hannun.errors import StoreUnavailable
+from hannun.store import debts, partitions, positions, upkeep
 from hannun.store.database import Connection, Database
-from hannun.telemetry import log
+from hannun.telemetry import log, metrics, show
 
 
 def settle_cumulatives(database: Database) -> int:
@@ -35,6 +37,23 @@ def note_waiting_events(database: Database) -> int:
     return len(waiting)
 
 
+def tell_gauges(database: Database) -> None:
+    """Tell the gauges what waits in the database: for an operator, and for Redis.
+
+    Raises:
+        StoreUnavailable: PostgreSQL is away; then the gauges say that nothing is known.
+    """
+    try:
+        with database.transaction() as conn:
+            stopped, owed = positions.stopped_by_topic(conn), debts.count(conn)
+    except StoreUnavailable:
+        show(metrics.stopped, {})
+        metrics.owed.set(math.nan)
+        raise
+    show(metrics.stopped, {(topic,): count for topic, count in stopped.items()})
+    metrics.owed.set(owed)
+
+
 def keep_partitions(database: Database, today: date, *, ahead: int) -> Sequence[date]:
     """Make the months ahead. Returns those that were made."""
     with database.transaction() as conn:
@@ -43,9 +62,17 @@ def keep_partitions(database: Database, today: date, *, ahead: int) -> Sequence[
 
 
 def detach_old_months(owner: Connection, today: date, *, keep: int | None, dry_run: bool) -> Sequence[date]:
-    """Detach the months that the retention setting lets go; none where it is off. Returns them, with `dry_run` too."""
-    wanted = plan(partitions.existing_months(owner), today, ahead=0, keep=keep)
+    """Finish what was broken off, and detach the months that the retention setting lets go; none where it is off.
+    Returns the months, with `dry_run` too."""
+    broken_off = partitions.broken_off_months(owner)
+    wanted = [
+        month
+        for month in plan(partitions.existing_months(owner), today, ahead=0, keep=keep).detach
+        if month not in broken_off
+    ]
     if not dry_run:
-        for month in wanted.detach:
+        for month in broken_off:
+            partitions.finish_detaching(owner, month)
+        for month in wanted:
             partitions.detach_month(owner, month)
-    return wanted.detach
+    return [*broken_off, *wanted]

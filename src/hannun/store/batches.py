@@ -129,12 +129,14 @@ class _Changes:
         self._changes: dict[int, _Change] = {}
 
     def hold_events(self) -> None:
-        """Hold the batch's events until its end, and see that they are the ones we think."""
-        rows = self._conn.execute(SQL["lock_events"], {"event_nos": _ints(self._id_of)}).fetchall()
-        if {no: event_id for no, event_id, _ in rows} != self._id_of:
+        """Hold the batch's events until its end, and see that they and its channels are the ones we think."""
+        keys = list(self._gathered.channels)
+        known = {"channel_keys": keys, "channel_nos": [self._channels[key].no for key in keys]}
+        rows = self._conn.execute(SQL["lock_events"], {"event_nos": _ints(self._id_of), **known}).fetchall()
+        if {no: event_id for no, event_id, *_ in rows} != self._id_of or any(row[3] != len(keys) for row in rows):
             self._numbers.forget()
-            raise StoreUnavailable("the database numbers its events otherwise than before: restored, or exchanged")
-        self._owners = {no: owner for no, _, owner in rows}
+            raise StoreUnavailable("the database numbers otherwise than before: it was restored, or exchanged")
+        self._owners = {no: owner for no, _, owner, _ in rows}
 
     # -- registers: the newest wins
 

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from hannun.errors import OperatorError, Refused, StoreUnavailable
+from hannun.telemetry import log
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -54,12 +55,15 @@ class PoolLimits:
     wait_s: float = 30.0
     idle_s: float = 600.0
     lifetime_s: float = 1_800.0
+    lock_wait_s: float = 10.0
 
 
-def _session(url: str, application: str) -> dict[str, Any]:
-    """Every session of ours speaks UTC and gives up on a server that does not answer."""
+def _session(url: str, application: str, lock_wait_s: float = 0) -> dict[str, Any]:
+    """Every session of ours speaks UTC and gives up on a server that does not answer; what runs all the time also gives
+    up on a lock that is not free within `lock_wait_s` (0: a command waits as long as its operator does)."""
     given = conninfo_to_dict(url)
-    options = f"{given.get('options', '')} -c timezone=UTC".strip()
+    # The operator's own options stand behind ours, and win.
+    options = f"-c lock_timeout={round(lock_wait_s * 1000)} {given.get('options', '')} -c timezone=UTC"
     return {
         "options": options,
         "application_name": given.get("application_name", application),
@@ -78,11 +82,33 @@ class Database:
 
     def __init__(self, url: str, limits: PoolLimits, *, application: str) -> None:
         self._url = url
-        self._session = _session(url, application)
+        self._session = _session(url, application, limits.lock_wait_s)
         self._lifetime_s = limits.lifetime_s
         self._turn = threading.Lock()
         self._conn: Connection | None = None
         self._renew_at = 0.0
+        self._generation = 0
+
+    def connected(self) -> int:
+        """Connect where there is no connection. Returns how many there have been: another number, another connection.
+
+        Behind another connection there may be a database that was restored, or another one: whoever remembers what
+        stood in it believes nothing of that any more.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away.
+        """
+        with self._turn:
+            try:
+                self._open()
+            except _AWAY as error:
+                raise StoreUnavailable(_told(error)) from error
+            return self._generation
+
+    @property
+    def generation(self) -> int:
+        """How many connections there have been. Inside a transaction, it is that of the transaction's own."""
+        return self._generation
 
     def close(self) -> None:
         """Close the connection. Closing twice is fine; a transaction after it opens another."""
@@ -107,13 +133,14 @@ class Database:
                 raise Refused(refusal(error)) from None  # the driver's words hold the row's values
             except _AWAY as error:
                 self._drop()
-                raise StoreUnavailable(_told(error)) from error
+                raise _away(error) from error
 
     def _open(self) -> Connection:
         if self._conn is not None and time.monotonic() > self._renew_at:
             self._drop()
         if self._conn is None:
             self._conn = psycopg.connect(self._url, **self._session)
+            self._generation += 1
             self._renew_at = time.monotonic() + self._lifetime_s
         return self._conn
 
@@ -130,7 +157,7 @@ class Reader:
         self._limits = limits
         self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
             url,
-            kwargs=_session(url, application),
+            kwargs=_session(url, application, limits.lock_wait_s),
             min_size=limits.size_kept,
             max_size=limits.size_max,
             timeout=limits.wait_s,
@@ -162,7 +189,7 @@ class Reader:
             finally:
                 await self._pool.putconn(conn)
         except _AWAY as error:
-            raise StoreUnavailable(_told(error)) from error
+            raise _away(error) from error
 
     async def _alive(self) -> AsyncConnection:
         """A connection that answers. When one is dead the others mostly are too (PostgreSQL was restarted), so all are
@@ -220,6 +247,15 @@ def connect(url: str, *, application: str) -> Connection:
 def translated(error: Exception) -> StoreUnavailable | None:
     """The error of ours that a driver's error stands for; None where it stands for a mistake."""
     return StoreUnavailable(_told(error)) if isinstance(error, _AWAY) else None
+
+
+def _away(error: Exception) -> StoreUnavailable:
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        # Not for long between batches: a person's open transaction, or a change of the schema.
+        hint = "SELECT pid, application_name, xact_start, query FROM pg_stat_activity WHERE pid IN (SELECT unnest("
+        hint += "pg_blocking_pids(pid)) FROM pg_stat_activity); then pg_terminate_backend(pid)"
+        log.warning("somebody holds a lock for too long", error=_told(error), hint=hint)
+    return StoreUnavailable(_told(error))
 
 
 def _told(error: Exception) -> str:

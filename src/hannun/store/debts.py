@@ -22,6 +22,13 @@ def old(conn: Connection, older_than_s: float) -> list[tuple[int, list[ChangedEv
     return [(int(no), _events(events)) for no, events in rows]
 
 
+def count(conn: Connection) -> int:
+    """How many are not paid yet."""
+    row = conn.execute(SQL["count_debts"]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def _events(owed: Any) -> list[ChangedEvent]:
     return [
         ChangedEvent(event_id, event["userId"], event["version"], tuple(event["channels"]))

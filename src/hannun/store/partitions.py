@@ -26,11 +26,24 @@ def existing_months(conn: Connection) -> set[date]:
     return {month for (month,) in conn.execute(SQL["months"]).fetchall()}
 
 
+def broken_off_months(conn: Connection) -> list[date]:
+    """First days of the months whose detachment was begun and not ended: PostgreSQL has at most one at a time."""
+    return [month for (month,) in conn.execute(SQL["broken_off"]).fetchall()]
+
+
 def detach_month(owner: Connection, month: date) -> None:
     """Take a month out of the timeline, readers and writers going on. Its table stays, under its name.
 
     Args:
         owner: an autocommit connection of the owner's: PostgreSQL detaches concurrently only outside a transaction.
     """
-    name = sql.Identifier("public", f"timeline_data_{month:%Y_%m}")
-    owner.execute(sql.SQL("ALTER TABLE public.timeline_data DETACH PARTITION {} CONCURRENTLY").format(name))
+    owner.execute(sql.SQL("ALTER TABLE public.timeline_data DETACH PARTITION {} CONCURRENTLY").format(_name(month)))
+
+
+def finish_detaching(owner: Connection, month: date) -> None:
+    """Take a month out whose detachment was broken off; waits for who still reads it."""
+    owner.execute(sql.SQL("ALTER TABLE public.timeline_data DETACH PARTITION {} FINALIZE").format(_name(month)))
+
+
+def _name(month: date) -> sql.Identifier:
+    return sql.Identifier("public", f"timeline_data_{month:%Y_%m}")

@@ -3,7 +3,7 @@
 What may be done with them is decided in `domain.positions`; here it is read, claimed, and put on record.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -39,9 +39,9 @@ def _claim(conn: Connection, owner: str, topic: str, number: int, log: Log, star
     if undecided is not None:
         return Wait(*undecided)
     row = conn.execute(SQL["claim"], place).fetchone()
-    known = None if row is None else Known(row[0], row[1])
+    was_at = None if row is None else Known(row[0], row[1])
     found = conn.execute(SQL["read_before"], place).fetchone() if row is None else None
-    way = way_on(f"{topic}[{number}]", log, known, start_from, added=bool(found and found[0]))
+    way = way_on(f"{topic}[{number}]", log, was_at, start_from, added=bool(found and found[0]))
     if isinstance(way, Wait):
         conn.execute(SQL["stop"], place | {"why": way.why, "hint": way.hint, "until_decided": False})
         return way
@@ -90,6 +90,21 @@ class Stopped(NamedTuple):
 def stopped(conn: Connection) -> list[Stopped]:
     """Partitions that wait for an operator."""
     return [Stopped(*row) for row in conn.execute(SQL["stopped"])]
+
+
+def stopped_by_topic(conn: Connection) -> dict[str, int]:
+    """How many partitions of each topic wait for an operator, of every topic that was ever read."""
+    return dict(conn.execute(SQL["stopped_by_topic"]).fetchall())
+
+
+def known(conn: Connection, partitions: Collection[Partition]) -> dict[Partition, Known]:
+    """Where partitions stand; one that was never read is left out."""
+    rows = conn.execute(SQL["known"], {"topics": sorted({topic for topic, _ in partitions})}).fetchall()
+    return {
+        (topic, number): Known(topic_id, next_offset)
+        for topic, number, topic_id, next_offset in rows
+        if (topic, number) in partitions
+    }
 
 
 def decide(conn: Connection, by: str, topic: str, number: int, topic_id: str, way: GoOn, how: str) -> int | None:

@@ -11,8 +11,13 @@ UPDATE hannun.positions SET next_offset = %(end)s, updated_at = clock_timestamp(
 
 -- lock_events --
 -- Hold these events until the end of the batch: what is read of them from here on stays true. In the order of their
--- numbers, so that two batches wait for each other and never deadlock.
-SELECT event_no, event_id, user_id FROM hannun.events
+-- numbers, so that two batches wait for each other and never deadlock. Each row also says how many of the channels that
+-- we know are still numbered so.
+SELECT event_no, event_id, user_id,
+       (SELECT count(*) FROM hannun.channels
+          JOIN unnest(%(channel_keys)s::text[], %(channel_nos)s::int[]) AS known (key, channel_no)
+         USING (key, channel_no))
+  FROM hannun.events
  WHERE event_no = ANY(%(event_nos)s::int[]) ORDER BY event_no FOR UPDATE;
 
 -- copy_participants --

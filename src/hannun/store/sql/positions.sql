@@ -35,6 +35,16 @@ DELETE FROM hannun.stopped_partitions WHERE topic = %(topic)s AND partition = %(
 -- Partitions that wait for an operator.
 SELECT topic, partition, why, hint, stopped_at FROM hannun.stopped_partitions ORDER BY topic, partition;
 
+-- stopped_by_topic --
+-- How many partitions of each topic that was ever read wait for an operator.
+SELECT topic, count(s.topic)
+  FROM hannun.positions p FULL JOIN hannun.stopped_partitions s USING (topic, partition)
+ GROUP BY topic;
+
+-- known --
+-- Where the partitions of topics stand.
+SELECT topic, partition, topic_id, next_offset FROM hannun.positions WHERE topic = ANY(%(topics)s::text[]);
+
 -- positions --
 -- How far each partition is counted, and which wait for an operator.
 SELECT coalesce(p.topic, s.topic), coalesce(p.partition, s.partition), p.topic_id, p.next_offset, p.epoch, p.owner,

@@ -1,0 +1,51 @@
+"""How far behind we are, beside the reading: also true while nothing comes, a partition waits, or PostgreSQL is away.
+
+    what the reader believes ─► what PostgreSQL has ─┬─ lower: it was restored ─► the reader begins there
+                                                     └─► the ends of the logs ─► the gauges
+
+It runs in a thread of its own, so that a broker that does not answer holds up no batch.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from hannun.domain.positions import Known
+from hannun.errors import StoreUnavailable, StreamUnavailable
+from hannun.store import positions
+from hannun.store.database import Database
+from hannun.stream import Broker, Partition
+from hannun.telemetry import metrics, show
+
+
+class Reads(Protocol):
+    """What reads partitions (`flows.ingest.Ingest`): handed in by the wiring, since no flow knows another."""
+
+    @property
+    def believed(self) -> Mapping[Partition, Known | None]: ...
+
+    def doubt(self, partitions: Collection[Partition]) -> None: ...
+
+
+def measure(reader: Reads, database: Database, broker: Broker) -> None:
+    """Tell the gauge of the lag, and the reader where PostgreSQL stands lower than it believes.
+
+    Raises:
+        StreamUnavailable: no broker answers; then the gauge says that nothing is known.
+    """
+    believed = reader.believed  # before PostgreSQL is asked: as long as a partition is ours, it only rises
+    known = {partition: at for partition, at in believed.items() if at is not None}
+    told: Collection[Partition] = believed.keys()
+    try:
+        with database.transaction() as conn:
+            found = positions.known(conn, believed.keys())
+    except StoreUnavailable:
+        told = known.keys()  # what was counted last is still true; of the others nothing is known
+    else:
+        reader.doubt([at for at, was in known.items() if at not in found or found[at].next_offset < was.next_offset])
+        known = found
+    try:
+        logs = broker.logs(told)
+    except StreamUnavailable:
+        show(metrics.lag, {})
+        raise
+    show(metrics.lag, {(topic, str(no)): log.not_counted(known.get((topic, no))) for (topic, no), log in logs.items()})

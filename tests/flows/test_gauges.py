@@ -1,0 +1,45 @@
+"""What the gauges say of the database."""
+
+import math
+
+import pytest
+from prometheus_client import generate_latest
+from world import World
+
+from hannun.errors import StoreUnavailable
+from hannun.flows.upkeep import tell_gauges
+from hannun.store import positions
+from hannun.store.database import Database, PoolLimits
+from hannun.telemetry import REGISTRY
+
+
+def gauges(name: str) -> dict[str, float]:
+    """The series of a gauge, by their labels as they are written."""
+    lines = [line for line in generate_latest(REGISTRY).decode().splitlines() if line.startswith(name)]
+    return {line.removeprefix(name).rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def test_partitions_that_wait_for_an_operator_and_debts_are_told_and_unknown_is_not_zero(world: World) -> None:
+    world.rows(
+        "INSERT INTO hannun.positions (topic, partition, topic_id, next_offset) "
+        "VALUES ('a', 0, 'id', 5), ('a', 1, 'id', 5), ('b', 0, 'id', 5)"
+    )
+    with world.database.transaction() as conn:
+        for topic, number in (("a", 1), ("c", 0), ("c", 1)):
+            positions.stop(conn, "test", topic, number, "a reason", "a hint")
+    world.rows("INSERT INTO hannun.owed_invalidations (events) VALUES ('{}'), ('{}')")
+    tell_gauges(world.database)
+    assert gauges("hannun_stopped_partitions") == {'{topic="a"}': 1, '{topic="b"}': 0, '{topic="c"}': 2}
+    assert gauges("hannun_owed_invalidations") == {"": 2}
+
+    world.rows("DELETE FROM hannun.stopped_partitions")
+    world.rows("DELETE FROM hannun.owed_invalidations")
+    tell_gauges(world.database)
+    assert gauges("hannun_stopped_partitions") == {'{topic="a"}': 0, '{topic="b"}': 0}
+    assert gauges("hannun_owed_invalidations") == {"": 0}
+
+    away = Database("postgresql://127.0.0.1:1/nobody", PoolLimits(), application="test")
+    with pytest.raises(StoreUnavailable):
+        tell_gauges(away)
+    assert gauges("hannun_stopped_partitions") == {}
+    assert math.isnan(gauges("hannun_owed_invalidations")[""])
