@@ -131,10 +131,11 @@ class _Changes:
     def hold_events(self) -> None:
         """Hold the batch's events until its end, and see that they are the ones we think."""
         rows = self._conn.execute(SQL["lock_events"], {"event_nos": list(self._id_of)}).fetchall()
-        if {no: event_id for no, event_id, _ in rows} != self._id_of:
+        theirs = {no: event_id for no, event_id, _, _ in rows}
+        if theirs != self._id_of or any(database != self._numbers.database for *_, database in rows):
             self._numbers.forget()
             raise StoreUnavailable("the database numbers its events otherwise than before: restored, or exchanged")
-        self._owners = {no: owner for no, _, owner in rows}
+        self._owners = {no: owner for no, _, owner, _ in rows}
 
     # -- registers: the newest wins
 

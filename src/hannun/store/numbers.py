@@ -32,6 +32,8 @@ class Numbers:
     def __init__(self) -> None:
         self.events: dict[str, int] = {}
         self.channels: dict[str, ChannelRow] = {}
+        self.database: int | None = None
+        """Which database gave them: another one that took its name gives others."""
 
     def cover(self, gathered: Gathered) -> bool:
         """Whether all of a batch is numbered."""
@@ -39,6 +41,11 @@ class Numbers:
 
     def learn(self, conn: Connection, gathered: Gathered) -> None:
         """Number what has no number yet."""
+        row = conn.execute(SQL["database"]).fetchone()
+        assert row is not None
+        if self.database != row[0]:
+            self.forget()
+            self.database = row[0]
         if len(self.events) + len(gathered.events) > KNOWN_EVENTS_MAX:
             self.events.clear()
         self._learn_events(conn, [event_id for event_id in gathered.events if event_id not in self.events])

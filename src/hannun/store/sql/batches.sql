@@ -11,8 +11,10 @@ UPDATE hannun.positions SET next_offset = %(end)s, updated_at = clock_timestamp(
 
 -- lock_events --
 -- Hold these events until the end of the batch: what is read of them from here on stays true. In the order of their
--- numbers, so that two batches wait for each other and never deadlock.
-SELECT event_no, event_id, user_id FROM hannun.events
+-- numbers, so that two batches wait for each other and never deadlock. With the database's own number: another one of
+-- the same name numbers its events and channels otherwise.
+SELECT event_no, event_id, user_id, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+  FROM hannun.events
  WHERE event_no = ANY(%(event_nos)s::int[]) ORDER BY event_no FOR UPDATE;
 
 -- copy_participants --

@@ -1,3 +1,7 @@
+-- database --
+-- The number of the database itself: it keeps it when it is renamed.
+SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database();
+
 -- event_numbers --
 -- The numbers of events.
 SELECT event_id, event_no FROM hannun.events WHERE event_id = ANY(%(event_ids)s::text[]);
