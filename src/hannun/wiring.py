@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from anyio import CapacityLimiter
 from prometheus_client import start_http_server
 
 from hannun.cache import AnswerCache, Invalidator
-from hannun.domain.batch import Place, Received, Span
+from hannun.domain.batch import ChangedEvent, Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.messages import Decoder, Rules
 from hannun.domain.quarantine import Limits
@@ -31,11 +32,13 @@ from hannun.flows.count import Counted, Counter, Inspect
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
+from hannun.flows.replay import Replay, Tells
 from hannun.flows.report import Asker, Reports, UserQuestion
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, Reader, connect
-from hannun.stream import Broker, Stream, Taken
+from hannun.store.shadow import Shadow
+from hannun.stream import Broker, LogReader, Stream, Taken
 from hannun.telemetry import REGISTRY, log, metrics
 from hannun.web.auth import Verifier
 from hannun.web.limits import RateLimit
@@ -265,6 +268,64 @@ def open_retrying(settings: Settings) -> Iterator[Retrying]:
 
         counter = Counter(writing.database(), writing.decoder, writing.invalidator)
         yield Retrying(writing.database(), writing.decoder, counter, read_again)
+
+
+class Replaying(NamedTuple):
+    """What it takes to count again what the logs hold."""
+
+    database: Database
+    counter: Counter
+    replay: Replay
+    shadow: Shadow
+    count_shadow: Callable[[], tuple[Database, Counter]]
+    pay_debts: Callable[[], object]
+
+
+@contextmanager
+def open_replaying(settings: Settings, tells: Tells, stop: threading.Event, by: str) -> Iterator[Replaying]:
+    """PostgreSQL, Redis and Kafka, checked."""
+    bootstrap = settings.needed("kafka_bootstrap_servers")
+    with open_writing(settings, "hannun-replay") as writing, ExitStack() as stack:
+        broker = Broker(bootstrap)
+        broker.check(settings.topics)
+        shadow = open_shadow(settings)
+
+        def count_shadow() -> tuple[Database, Counter]:
+            database = Database(shadow.url, settings.pool, application="hannun-replay")
+            stack.callback(database.close)
+            return database, Counter(database, writing.decoder, Unread())
+
+        database = writing.database()
+        without_long_collections()
+        yield Replaying(
+            database,
+            Counter(writing.database(), writing.decoder, writing.invalidator),
+            Replay(
+                broker,
+                partial(LogReader, bootstrap, settings.topics),
+                tells,
+                stop,
+                by,
+                count_max=settings.batch_messages_max,
+                wait_s=settings.batch_wait_s,
+            ),
+            shadow,
+            count_shadow,
+            lambda: count.pay_old_debts(database, writing.invalidator, older_than_s=0),
+        )
+
+
+def open_shadow(settings: Settings) -> Shadow:
+    """The database beside the live one, whether it is there or not."""
+    service = settings.needed("database_url")
+    return Shadow(settings.owner_database_url.get_secret_value() or service, service)
+
+
+class Unread:
+    """Nobody reads the shadow through a cache: there is nothing to tell."""
+
+    def invalidate(self, events: Sequence[ChangedEvent]) -> bool:
+        return True
 
 
 # -- timed jobs ----------------------------------------------------------------------------------------------------

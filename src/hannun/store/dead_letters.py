@@ -1,9 +1,11 @@
 """Messages that could not be used: what is kept of them. `batches` writes them, with the batch they came in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from hannun.domain.batch import Place
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
@@ -76,6 +78,18 @@ def one(conn: Connection, no: int) -> DeadLetter | None:
 def resolve(conn: Connection, no: int, resolution: Literal["retried", "dropped"], by: str) -> None:
     """Close a letter: its message was counted after all, or an operator drops it. It stays, as a record."""
     conn.execute(SQL["resolve"], {"no": no, "resolution": resolution, "by": by})
+
+
+def resolve_counted(conn: Connection, places: Sequence[Place], by: str) -> int:
+    """Close the open letters of messages that were counted after all. Returns how many there were."""
+    asked = {
+        "topics": [place.topic for place in places],
+        "topic_ids": [place.topic_id for place in places],
+        "partitions": [place.partition for place in places],
+        "offsets": [place.offset for place in places],
+        "by": by,
+    }
+    return conn.execute(SQL["resolve_counted"], asked).rowcount
 
 
 def count(conn: Connection, reason: str | None, *, resolved_too: bool = False) -> int:

@@ -22,3 +22,12 @@ SELECT count(*) FROM hannun.dead_letters
 UPDATE hannun.dead_letters
    SET resolved_at = clock_timestamp(), resolution = %(resolution)s, resolved_by = %(by)s
  WHERE dead_letter_no = %(no)s AND resolved_at IS NULL;
+
+-- resolve_counted --
+-- Open letters whose messages, read again where they stand, were counted.
+UPDATE hannun.dead_letters l
+   SET resolved_at = clock_timestamp(), resolution = 'retried', resolved_by = %(by)s
+  FROM unnest(%(topics)s::text[], %(topic_ids)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
+       AS counted (topic, topic_id, partition, record_offset)
+ WHERE l.resolved_at IS NULL AND l.topic = counted.topic AND l.topic_id = counted.topic_id
+   AND l.partition = counted.partition AND l.record_offset = counted.record_offset;
