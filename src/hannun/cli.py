@@ -491,12 +491,12 @@ def retry_dead_letters(
     reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
 ) -> None:
     """Count messages that can be used by now: read from Kafka again, or put together from their known fields."""
-    from hannun.flows.retry import retry
+    from hannun.flows.retry import choose, retry
     from hannun.wiring import open_retrying
 
     settings = settings_.read()
     with open_retrying(settings) as retrying:
-        chosen = _chosen(retrying.database, nos, reason)
+        chosen = choose(retrying.database, nos, reason)
         resolved = 0
         for done in retry(
             chosen, retrying.database, retrying.decoder, retrying.counter, retrying.read_again, _operator()
@@ -514,7 +514,7 @@ def drop_dead_letters(
     reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
 ) -> None:
     """Close letters without counting them. They stay, with your name on them."""
-    from hannun.store import dead_letters
+    from hannun.flows.retry import drop
     from hannun.store.database import Database
     from hannun.store.migrate import check_version
 
@@ -522,29 +522,9 @@ def drop_dead_letters(
     database = Database(settings.needed("database_url"), settings.pool, application="hannun-dead-letters")
     with database.transaction() as conn:
         check_version(conn)
-    chosen = _chosen(database, nos, reason)
-    with database.transaction() as conn:
-        for letter in chosen:
-            dead_letters.resolve(conn, letter.no, "dropped", _operator())
+    dropped = drop(database, nos, reason, _operator())
     database.close()
-    out.print(f"{len(chosen)} dropped", highlight=False)
-
-
-def _chosen(database: Any, nos: list[int] | None, reason: str | None) -> list[Any]:
-    """The open letters that an operator means; never all of them by mistake."""
-    from hannun.store import dead_letters
-
-    if not nos and reason is None:
-        raise OperatorError(
-            "nothing was chosen", hint="give numbers, or --reason; `hannun dead-letters list` shows both"
-        )
-    with database.transaction() as conn:
-        found = dead_letters.newest(conn, reason, None)
-    chosen = [letter for letter in reversed(found) if not nos or letter.no in nos]
-    missing = sorted(set(nos or ()) - {letter.no for letter in chosen})
-    if missing:
-        raise OperatorError(f"no open dead letter is {missing[0]}", hint="`hannun dead-letters list` lists them")
-    return chosen
+    out.print(f"{dropped} dropped", highlight=False)
 
 
 def _operator() -> str:

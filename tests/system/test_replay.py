@@ -236,6 +236,8 @@ def test_a_replay_that_was_killed_is_begun_again_and_goes_on(replayed: Replayed)
     assert 0 < replayed.tampers(done, database=replayed.shadow)[0][0] < all_  # type: ignore[operator]
     assert "going on where it stands" in replayed.says("--from", "earliest")
     assert replayed.tampers(done, database=replayed.shadow)[0][0] == all_
+    positions = "SELECT topic, partition, topic_id, next_offset FROM hannun.positions ORDER BY 1, 2"
+    assert replayed.tampers(positions, database=replayed.shadow) == replayed.tampers(positions)
     assert "differences: 0" in replayed.says("compare")
     replayed.says("swap")
     replayed.is_right(*events)

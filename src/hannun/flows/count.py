@@ -83,7 +83,7 @@ class Counter:
             Unusable: the inspection found that too much of a partition cannot be used.
         """
         decode = self._decoder.decode
-        facts = [decode(kind, raw, received_at) for kind, raw, received_at, _ in batch]
+        facts = [decode(kind, raw, received_at) for kind, raw, received_at, _, _ in batch]
         self._inspect(batch, facts)
         gathered = gather(facts)
         self._prepare(gathered)

@@ -1,6 +1,6 @@
 """Messages that could not be used: what is kept of them. `batches` writes them, with the batch they came in."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -66,6 +66,12 @@ def newest(conn: Connection, reason: str | None, limit: int | None, *, resolved_
     """The newest, of one reason or of all; those that are resolved only where they are asked for too."""
     asked = {"reason": reason, "limit": limit, "resolved_too": resolved_too}
     rows = conn.execute(SQL["newest"], asked).fetchall()
+    return [DeadLetter(*row) for row in rows]
+
+
+def chosen(conn: Connection, nos: Collection[int] | None, reason: str | None) -> list[DeadLetter]:
+    """The open ones of these numbers and of this reason, oldest first; None asks for any."""
+    rows = conn.execute(SQL["chosen"], {"nos": None if nos is None else list(nos), "reason": reason}).fetchall()
     return [DeadLetter(*row) for row in rows]
 
 

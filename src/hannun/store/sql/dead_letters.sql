@@ -6,6 +6,15 @@ SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partit
  WHERE (%(reason)s::text IS NULL OR reason = %(reason)s) AND (%(resolved_too)s OR resolved_at IS NULL)
  ORDER BY dead_letter_no DESC LIMIT %(limit)s;
 
+-- chosen --
+-- The open letters that an operator means.
+SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
+       size_bytes, hash, fields, resolution, resolved_at, resolved_by
+  FROM hannun.dead_letters
+ WHERE resolved_at IS NULL AND (%(nos)s::bigint[] IS NULL OR dead_letter_no = ANY(%(nos)s::bigint[]))
+   AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+ ORDER BY dead_letter_no;
+
 -- one --
 -- One of them.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
