@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -29,6 +30,7 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
+    Producer,
     TopicCollection,
     TopicPartition,
 )
@@ -424,6 +426,33 @@ class LogReader:
                 f"{message.topic()}[{message.partition()}] no longer holds what is to be read: {error.str()}"
             )
         log.warning("kafka", error=error.str())
+
+
+class Publisher:
+    """Sends messages to one topic, and waits until the broker has them."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._topic = topic
+        self._options = {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,  # and so acknowledged by all replicas that are in sync
+            "linger.ms": 5,
+            "delivery.timeout.ms": int(_CALL_S * 1000),
+        }
+        self._producer: Producer | None = None
+
+    def publish(self, messages: Sequence[tuple[bytes, bytes]]) -> list[str | None]:
+        """Send keys and values. For each why the broker did not acknowledge it; None where it did."""
+        producer = self._producer = self._producer or Producer(self._options, logger=_client_log())
+        became: list[str | None] = ["the broker did not answer"] * len(messages)
+
+        def heard(index: int, error: KafkaError | None, _: Message) -> None:
+            became[index] = None if error is None else error.str()
+
+        for index, (key, value) in enumerate(messages):
+            producer.produce(self._topic, value, key, on_delivery=partial(heard, index))
+        producer.flush(2 * _CALL_S)
+        return became
 
 
 def _received(message: Message, kind: str, partition: Partition, offset: int, topic_id: str) -> Received:

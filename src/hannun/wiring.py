@@ -32,13 +32,14 @@ from hannun.flows.count import Counted, Counter, Inspect
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
+from hannun.flows.publish import publish_letters
 from hannun.flows.replay import Replay, Tells
 from hannun.flows.report import Asker, Reports, UserQuestion
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, Reader, connect
 from hannun.store.shadow import Shadow
-from hannun.stream import Broker, LogReader, Stream, Taken
+from hannun.stream import Broker, LogReader, Publisher, Stream, Taken
 from hannun.telemetry import REGISTRY, log, metrics
 from hannun.web.auth import Verifier
 from hannun.web.limits import RateLimit
@@ -343,10 +344,27 @@ def open_schedule(settings: Settings) -> Iterator[None]:
             ("note waiting events", 300.0, upkeep.note_waiting_events),
             ("months ahead", 3_600.0, lambda db: upkeep.keep_partitions(db, _today(), ahead=months_ahead)),
         ]
+        if settings.dead_letter_topic:
+            jobs.append(("publish dead letters", 5.0, partial(publish_letters, publisher=_publisher(settings))))
         stack.enter_context(paying_old_debts(writing))
         for name, every_s, job in jobs:
             stack.enter_context(running(name, every_s, partial(job, kept())))
         yield
+
+
+def _publisher(settings: Settings) -> Publisher:
+    """What publishes dead letters. Kafka may be away: the letters wait in their table.
+
+    Raises:
+        OperatorError: they would be read as messages.
+    """
+    topic = settings.dead_letter_topic
+    if topic in settings.topics:
+        raise OperatorError(
+            f"HANNUN_DEAD_LETTER_TOPIC is {topic}, which holds messages: each letter would become another",
+            hint="name a topic of its own",
+        )
+    return Publisher(settings.needed("kafka_bootstrap_servers"), topic)
 
 
 def _today() -> date:

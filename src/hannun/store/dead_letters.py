@@ -98,6 +98,16 @@ def resolve_counted(conn: Connection, places: Sequence[Place], by: str) -> int:
     return conn.execute(SQL["resolve_counted"], asked).rowcount
 
 
+def unpublished(conn: Connection, limit: int) -> list[DeadLetter]:
+    """Letters that were not published yet, oldest first."""
+    return [DeadLetter(*row) for row in conn.execute(SQL["unpublished"], {"limit": limit})]
+
+
+def mark_published(conn: Connection, nos: Sequence[int]) -> None:
+    """The broker has them."""
+    conn.execute(SQL["mark_published"], {"nos": list(nos)})
+
+
 def count(conn: Connection, reason: str | None, *, resolved_too: bool = False) -> int:
     """How many there are, of one reason or of all."""
     row = conn.execute(SQL["count"], {"reason": reason, "resolved_too": resolved_too}).fetchone()

@@ -40,3 +40,14 @@ UPDATE hannun.dead_letters l
        AS counted (topic, topic_id, partition, record_offset)
  WHERE l.resolved_at IS NULL AND l.topic = counted.topic AND l.topic_id = counted.topic_id
    AND l.partition = counted.partition AND l.record_offset = counted.record_offset;
+
+-- unpublished --
+-- Letters that the topic of letters has not got yet, oldest first.
+SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
+       size_bytes, hash, fields, resolution, resolved_at, resolved_by
+  FROM hannun.dead_letters WHERE published_at IS NULL ORDER BY dead_letter_no LIMIT %(limit)s;
+
+-- mark_published --
+-- The broker has acknowledged them.
+UPDATE hannun.dead_letters SET published_at = clock_timestamp()
+ WHERE dead_letter_no = ANY(%(nos)s::bigint[]) AND published_at IS NULL;

@@ -36,23 +36,24 @@ LOCK TABLE hannun.positions, hannun.events, hannun.dead_letters, hannun.position
 -- letters --
 -- All dead letters, oldest first.
 SELECT created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash,
-       fields, resolved_at, resolution, resolved_by
+       fields, resolved_at, resolution, resolved_by, published_at
   FROM hannun.dead_letters ORDER BY dead_letter_no;
 
 -- carry_resolution --
 -- A letter that both have is as old, and as far worked, as in the live database.
 UPDATE hannun.dead_letters
-   SET created_at = %(created_at)s, resolved_at = %(resolved_at)s, resolution = %(resolution)s, resolved_by = %(resolved_by)s
+   SET created_at = %(created_at)s, resolved_at = %(resolved_at)s, resolution = %(resolution)s,
+       resolved_by = %(resolved_by)s, published_at = %(published_at)s
  WHERE topic = %(topic)s AND partition = %(partition)s AND topic_id = %(topic_id)s AND record_offset = %(record_offset)s;
 
 -- carry_letter --
 -- A letter that only the live database has: it came over HTTP, or its message can be used by now.
 INSERT INTO hannun.dead_letters
        (created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash,
-        fields, resolved_at, resolution, resolved_by)
+        fields, resolved_at, resolution, resolved_by, published_at)
 VALUES (%(created_at)s, %(kind)s, %(reason)s, %(detail)s, %(event_id)s, %(topic)s, %(partition)s, %(topic_id)s,
         %(record_offset)s, %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s, %(resolved_at)s, %(resolution)s,
-        %(resolved_by)s)
+        %(resolved_by)s, %(published_at)s)
     ON CONFLICT DO NOTHING;
 
 -- decisions --
