@@ -122,7 +122,7 @@ class Counting:
 
     def gathered(self, batch: Sequence[Received]) -> Gathered:
         """The batch as it is folded, with all of it numbered."""
-        gathered = gather([self.decoder.decode(kind, raw, at) for kind, raw, at, _ in batch])
+        gathered = gather([self.decoder.decode(kind, raw, at) for kind, raw, at, _, _ in batch])
         if not self.numbers.cover(gathered):
             with self.database.transaction() as conn:
                 self.numbers.learn(conn, gathered)
@@ -200,7 +200,7 @@ def _steps(counting: Counting, all_batches: Iterator[list[Received]]) -> list[Fi
     for batch in all_batches:
         batch_count += 1
         with laps["decode"].of(len(batch)):
-            facts = [counting.decoder.decode(kind, raw, received_at) for kind, raw, received_at, _ in batch]
+            facts = [counting.decoder.decode(kind, raw, received_at) for kind, raw, received_at, _, _ in batch]
         with laps["fold"].of(len(batch)):
             gathered = gather(facts)
         with laps["write"].of(len(batch)), counting.database.transaction() as conn:

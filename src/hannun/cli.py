@@ -10,11 +10,13 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, Self
 
 import typer
 from rich.console import Console
@@ -35,6 +37,11 @@ letters = typer.Typer(help="Messages that could not be used.", no_args_is_help=T
 app.add_typer(letters, name="dead-letters")
 places = typer.Typer(help="How far each partition of Kafka is counted.", no_args_is_help=True)
 app.add_typer(places, name="positions")
+replays = typer.Typer(
+    help="Count again what Kafka holds: into a shadow beside the live tables, or into the live ones.",
+    invoke_without_command=True,
+)
+app.add_typer(replays, name="replay")
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -269,7 +276,7 @@ def set_position(
         )
 
 
-def _place_in_time(to: str) -> Any:
+def _place_in_time(to: str, option: str = "--to") -> Any:
     if to in ("earliest", "latest"):
         return to
     if to.isdigit():
@@ -280,9 +287,202 @@ def _place_in_time(to: str) -> Any:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise OperatorError(
-            f"--to {to} is no place to go on at", hint="earliest, latest, an offset, or 2026-11-23T09:00:00+09:00"
+            f"{option} {to} is no place in a log", hint="earliest, latest, an offset, or 2026-11-23T09:00:00+09:00"
         )
     return moment
+
+
+# -- replay ------------------------------------------------------------------------------------------------------------
+
+
+class Into(StrEnum):
+    """The tables that a replay counts into."""
+
+    LIVE = "live"
+    SHADOW = "shadow"
+
+
+@replays.callback()
+def replay(
+    context: typer.Context,
+    from_: Annotated[
+        str, typer.Option("--from", help="earliest, an offset, or an instant with an offset")
+    ] = "earliest",
+    into: Annotated[Into, typer.Option(help="a shadow that can be compared and swapped in, or the live tables")] = (
+        Into.SHADOW
+    ),
+    topic: Annotated[list[str] | None, typer.Option(help="only this topic; only into live")] = None,
+) -> None:
+    """Count again what Kafka holds, up to where it ends now. Interrupted, the same command goes on or does no harm."""
+    from hannun.wiring import channel_table, open_replaying
+
+    if context.invoked_subcommand is not None:
+        return
+    settings = settings_.read()
+    telemetry.configure(settings.log_level)
+    start = _beginning(from_)
+    topics = topic or list(settings.topics)
+    unknown = sorted(set(topics) - set(settings.topics))
+    if unknown:
+        raise OperatorError(f"{unknown[0]} is no topic of ours", hint=f"one of {', '.join(sorted(settings.topics))}")
+    if topic and into is Into.SHADOW:
+        raise OperatorError(
+            "a shadow of some topics only could never be compared", hint="leave --topic out, or replay --into live"
+        )
+    with (
+        _until_told_to_stop() as stop,
+        _Progress() as progress,
+        open_replaying(settings, progress.tell, stop, _operator()) as replaying,
+    ):
+        shadow = replaying.shadow
+        if into is Into.LIVE:
+            done = replaying.replay.into_live(replaying.database, replaying.counter, topics, start)
+        else:
+            new = shadow.make(channel_table(settings), f"--from {from_}")
+            if not new:
+                progress.note(
+                    f"{shadow.name} is there already: going on where it stands (`hannun replay drop` drops it)"
+                )
+            with shadow.as_owner(shadow.live) as live:
+                done = replaying.replay.into_shadow(live, *replaying.count_shadow(), topics, start)
+    became = ", ".join(f"{count:,} {result}" for result, count in sorted(done.became.items())) or "nothing to read"
+    out.print(f"{done.messages:,} messages read into {into}: {became}", highlight=False)
+    if done.closed:
+        out.print(f"{done.closed:,} dead letters could be used by now and are resolved", highlight=False)
+    if not done.whole:
+        again = "goes on where this one stopped" if into is Into.SHADOW else "begins again; it does no harm"
+        raise Transient(f"the replay was told to stop before its end. Hint: the same command {again}")
+    if into is Into.SHADOW:
+        out.print(f"the shadow is {shadow.name}; `hannun replay compare` says what differs", highlight=False)
+
+
+@replays.command("compare")
+def compare_replay(
+    limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
+) -> None:
+    """Bring the shadow to where the live tables stand, and say what differs. Status 1 where something does."""
+    from hannun.flows.shadow import compare
+
+    settings = settings_.read()
+    telemetry.configure(settings.log_level)
+    with _at_the_shadow(settings) as (shadow, catch_up, tells, _):
+        compared = compare(shadow, catch_up, tells)
+    _show(compared, limit)
+    if compared.found:
+        raise typer.Exit(1)
+
+
+@replays.command("swap")
+def swap_replay(
+    accept_differences: Annotated[
+        bool, typer.Option("--accept-differences", help="also lose what only the live tables know")
+    ] = False,
+    limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
+) -> None:
+    """Put the shadow in the place of the live database, which is kept. The service waits for a moment."""
+    from hannun.flows.shadow import WouldLose, swap
+
+    settings = settings_.read()
+    telemetry.configure(settings.log_level)
+    with _at_the_shadow(settings) as (shadow, catch_up, tells, pay_debts):
+        try:
+            compared = swap(shadow, catch_up, tells, _operator(), accept=accept_differences)
+        except WouldLose as error:
+            _show(error.compared, limit)
+            raise
+        pay_debts()
+    _show(compared, limit)
+    out.print(f"swapped: {shadow.live} is what was replayed, {shadow.before} what it was before", highlight=False)
+    out.print("`hannun reconcile` proves it; `hannun replay drop --before` drops the old one", highlight=False)
+
+
+@replays.command("drop")
+def drop_replay(
+    before: Annotated[bool, typer.Option("--before", help="what a swap has left, instead of the shadow")] = False,
+) -> None:
+    """Drop the shadow, or what a swap has left."""
+    from hannun.wiring import open_shadow
+
+    shadow = open_shadow(settings_.read())
+    name = shadow.before if before else shadow.name
+    out.print(f"{name} is dropped" if shadow.drop(name) else f"there is no {name}", highlight=False)
+
+
+@contextmanager
+def _at_the_shadow(settings: settings_.Settings) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """The shadow, what brings it to where live stands, what tells of it, and what pays the cache."""
+    from hannun.wiring import open_replaying, open_shadow
+
+    shadow = open_shadow(settings)
+    if shadow.kept(shadow.name) is None:
+        raise OperatorError(f"there is no shadow {shadow.name}", hint="`hannun replay --from earliest` makes one")
+    shadow.open_live()  # a swap that was killed may have left it shut
+    with (
+        _until_told_to_stop() as stop,
+        _Progress() as progress,
+        open_replaying(settings, progress.tell, stop, _operator()) as replaying,
+    ):
+        database, counter = replaying.count_shadow()
+
+        def catch_up(live: Any) -> None:
+            done = replaying.replay.into_shadow(live, database, counter, list(settings.topics), "earliest")
+            if not done.whole:
+                raise Transient("told to stop before the shadow had caught up; nothing has changed")
+
+        yield shadow, catch_up, progress.note, replaying.pay_debts
+
+
+def _show(compared: Any, limit: int) -> None:
+    """Differences, some of each part, and how many there are."""
+    parts: dict[str, list[Any]] = {}
+    for difference in compared.found:
+        parts.setdefault(difference.part, []).append(difference)
+    for part, found in parts.items():
+        for difference in found[:limit]:
+            out.print(str(difference), markup=False, highlight=False)
+        if len(found) > limit:
+            out.print(f"{part}: and {len(found) - limit:,} more", highlight=False)
+    lost = len(compared.lost)
+    out.print(f"differences: {len(compared.found):,}, of which only the live ledgers know {lost:,}", highlight=False)
+
+
+def _beginning(text: str) -> Any:
+    if text == "latest":
+        raise OperatorError("--from latest would read nothing", hint="earliest, an offset, or an instant")
+    return _place_in_time(text, "--from")
+
+
+class _Progress:
+    """How far something has come: on a terminal a line that is written anew, else a line in the log now and then."""
+
+    EVERY_S = 5.0
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + (0 if err.is_terminal else self.EVERY_S)
+        self._line = err.status("reading ...") if err.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._line is not None:
+            self._line.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._line is not None:
+            self._line.stop()
+
+    def tell(self, progress: Any) -> None:
+        """After each batch."""
+        if self._line is not None:
+            self._line.update(escape(str(progress)))
+        elif time.monotonic() >= self._next:
+            self._next = time.monotonic() + self.EVERY_S
+            telemetry.log.info("replay", progress=str(progress), done=progress.done, total=progress.total)
+
+    def note(self, step: str) -> None:
+        """What is done now."""
+        if self._line is not None:
+            self._line.update(escape(step))
+        err.print(f"  {step} ...", style="dim", markup=False)
 
 
 @letters.command("retry")
@@ -291,12 +491,12 @@ def retry_dead_letters(
     reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
 ) -> None:
     """Count messages that can be used by now: read from Kafka again, or put together from their known fields."""
-    from hannun.flows.retry import retry
+    from hannun.flows.retry import choose, retry
     from hannun.wiring import open_retrying
 
     settings = settings_.read()
     with open_retrying(settings) as retrying:
-        chosen = _chosen(retrying.database, nos, reason)
+        chosen = choose(retrying.database, nos, reason)
         resolved = 0
         for done in retry(
             chosen, retrying.database, retrying.decoder, retrying.counter, retrying.read_again, _operator()
@@ -314,7 +514,7 @@ def drop_dead_letters(
     reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
 ) -> None:
     """Close letters without counting them. They stay, with your name on them."""
-    from hannun.store import dead_letters
+    from hannun.flows.retry import drop
     from hannun.store.database import Database
     from hannun.store.migrate import check_version
 
@@ -322,29 +522,9 @@ def drop_dead_letters(
     database = Database(settings.needed("database_url"), settings.pool, application="hannun-dead-letters")
     with database.transaction() as conn:
         check_version(conn)
-    chosen = _chosen(database, nos, reason)
-    with database.transaction() as conn:
-        for letter in chosen:
-            dead_letters.resolve(conn, letter.no, "dropped", _operator())
+    dropped = drop(database, nos, reason, _operator())
     database.close()
-    out.print(f"{len(chosen)} dropped", highlight=False)
-
-
-def _chosen(database: Any, nos: list[int] | None, reason: str | None) -> list[Any]:
-    """The open letters that an operator means; never all of them by mistake."""
-    from hannun.store import dead_letters
-
-    if not nos and reason is None:
-        raise OperatorError(
-            "nothing was chosen", hint="give numbers, or --reason; `hannun dead-letters list` shows both"
-        )
-    with database.transaction() as conn:
-        found = dead_letters.newest(conn, reason, None)
-    chosen = [letter for letter in reversed(found) if not nos or letter.no in nos]
-    missing = sorted(set(nos or ()) - {letter.no for letter in chosen})
-    if missing:
-        raise OperatorError(f"no open dead letter is {missing[0]}", hint="`hannun dead-letters list` lists them")
-    return chosen
+    out.print(f"{dropped} dropped", highlight=False)
 
 
 def _operator() -> str:

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     topic_distribution_completed: str = "distribution-completed"
     topic_event_status_changed: str = "event-status-changed"
     topic_sales_recorded: str = "sales-recorded"
+    dead_letter_topic: str = ""  # "" publishes none
     kafka_group: str = "hannun"
     kafka_group_protocol: Literal["classic", "consumer"] = "classic"  # consumer is KIP-848: the broker assigns
     kafka_session_timeout_s: float = 30.0  # of the classic protocol; Event Hubs needs 30

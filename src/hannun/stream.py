@@ -24,14 +24,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
+    Producer,
     TopicCollection,
     TopicPartition,
 )
@@ -40,6 +44,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from hannun.domain.batch import Place, Received, Span
 from hannun.domain.messages import INSTANT_BEFORE_US, INSTANT_FROM_US
 from hannun.domain.positions import Log
+from hannun.domain.replay import Stretch
 from hannun.errors import OperatorError, StreamUnavailable
 from hannun.telemetry import log
 
@@ -122,8 +127,10 @@ class Broker:
                     raise StreamUnavailable(_told(error)) from error
         return ids
 
-    def logs(self, partitions: Iterable[Partition]) -> dict[Partition, Log]:
+    def logs(self, partitions: Iterable[Partition], *, committed: bool = False) -> dict[Partition, Log]:
         """Partitions as the broker has them; one that does not exist is left out.
+
+        With `committed` they end where a transaction is still open: what lies beyond cannot be read yet.
 
         Raises:
             StreamUnavailable: no broker answers.
@@ -132,7 +139,7 @@ class Broker:
         ids = self.topic_ids({topic for topic, _ in wanted})
         there = [partition for partition in wanted if partition[0] in ids]
         lows = self._offsets(there, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        highs = self._offsets(there, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        highs = self._offsets(there, OffsetSpec.latest(), committed=committed)  # type: ignore[no-untyped-call]
         both = [partition for partition in there if partition in lows and partition in highs]
         return {partition: Log(ids[partition[0]], lows[partition], highs[partition]) for partition in both}
 
@@ -162,11 +169,15 @@ class Broker:
         """The first offsets whose records are of this moment or later; -1 where there is none yet."""
         return self._offsets(sorted(partitions), OffsetSpec.for_timestamp(int(moment.timestamp() * 1000)))
 
-    def _offsets(self, partitions: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+    def _offsets(
+        self, partitions: Sequence[Partition], spec: OffsetSpec, *, committed: bool = False
+    ) -> dict[Partition, int]:
         if not partitions:
             return {}
         asked: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(
-            {TopicPartition(topic, number): spec for topic, number in partitions}, request_timeout=_CALL_S
+            {TopicPartition(topic, number): spec for topic, number in partitions},
+            request_timeout=_CALL_S,
+            isolation_level=IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED,
         )
         found = {}
         for part, future in asked.items():
@@ -263,7 +274,7 @@ class Stream:
             if error is None:
                 starts.setdefault(partition, reading.next_offset)
                 reading.next_offset = offset + 1
-                messages.append(self._received(message, partition, offset, reading))
+                messages.append(_received(message, self._kinds[partition[0]], partition, offset, reading.topic_id))
             elif offset > reading.next_offset:  # the end of the log, behind what nobody is handed
                 starts.setdefault(partition, reading.next_offset)
                 reading.next_offset = offset
@@ -302,14 +313,6 @@ class Stream:
 
     # -- messages
 
-    def _received(self, message: Message, partition: Partition, offset: int, reading: _Reading) -> Received:
-        kind, milliseconds = message.timestamp()
-        at = int(time.time() * 1_000_000) if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds * 1_000
-        # A producer that counts in microseconds gives the year 55,000: later than any column, and as good as the last.
-        at = min(max(at, INSTANT_FROM_US), INSTANT_BEFORE_US)
-        topic, number = partition
-        return Received(self._kinds[topic], message.value() or b"", at, Place(topic, reading.topic_id, number, offset))
-
     def _span(self, partition: Partition, start: int) -> Span:
         reading = self._reading[partition]
         return Span(*partition, start, reading.next_offset, reading.epoch)
@@ -332,6 +335,135 @@ class Stream:
 
 
 _POSITION_IS_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+
+
+class LogReader:
+    """Stretches of logs, each read once from its start to its end: in no group, beside whoever else reads them.
+
+    Args:
+        kinds: the kind of message that each topic holds, by the topic's name.
+        stretches: what to read of each partition.
+    """
+
+    def __init__(self, bootstrap: str, kinds: Mapping[str, str], stretches: Mapping[Partition, Stretch]) -> None:
+        self._kinds = dict(kinds)
+        self._options = {
+            "bootstrap.servers": bootstrap,
+            "group.id": "hannun-replay",  # the client wants one; nothing is joined and nothing committed
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,  # a log may end in marks of transactions, which are no messages
+            "fetch.queue.backoff.ms": 5,
+            "queued.max.messages.kbytes": 65_536,
+        }
+        self._stretches = {partition: stretch for partition, stretch in stretches.items() if stretch.offsets}
+        self._next = {partition: stretch.start for partition, stretch in self._stretches.items()}
+        self._consumer: Consumer | None = None
+
+    def __enter__(self) -> Self:
+        self._consumer = Consumer(self._options, logger=_client_log())
+        self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in self._next.items()])
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    @property
+    def total(self) -> int:
+        """How many offsets the stretches span."""
+        return sum(stretch.offsets for stretch in self._stretches.values())
+
+    @property
+    def left(self) -> int:
+        """How many of them are not taken yet."""
+        return sum(self._stretches[partition].end - offset for partition, offset in self._next.items())
+
+    def take(self, count_max: int, wait_s: float) -> Taken:
+        """The next messages; empty when none came within `wait_s`. A span may hold none: the end of a log often does.
+
+        Raises:
+            StreamUnavailable: the client has failed, or the broker no longer has what is to be read.
+        """
+        assert self._consumer is not None, "a LogReader is entered before it is asked"
+        messages: list[Received] = []
+        starts: dict[Partition, int] = {}
+        for message in self._consumer.consume(num_messages=count_max, timeout=wait_s):
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                self._note(message, error)
+                continue
+            partition, offset = _where(message)
+            at, stretch = self._next.get(partition), self._stretches.get(partition)
+            if at is None or stretch is None:
+                continue  # fetched before we stopped at its end
+            starts.setdefault(partition, at)
+            if error is None and offset < stretch.end:
+                messages.append(_received(message, self._kinds[partition[0]], partition, offset, stretch.topic_id))
+                offset += 1
+            self._next[partition] = min(offset, stretch.end)
+        spans = [
+            Span(*partition, start, self._next[partition], self._stretches[partition].epoch)
+            for partition, start in starts.items()
+            if self._next[partition] > start
+        ]
+        self._stop_at_ends(starts)
+        return Taken(messages, spans)
+
+    def _stop_at_ends(self, moved: Iterable[Partition]) -> None:
+        ended = [partition for partition in moved if self._next[partition] >= self._stretches[partition].end]
+        if ended and self._consumer is not None:
+            self._consumer.incremental_unassign([TopicPartition(*partition) for partition in ended])
+        for partition in ended:
+            del self._next[partition]
+
+    def _note(self, message: Message, error: KafkaError) -> None:
+        if error.fatal():
+            raise StreamUnavailable(f"the Kafka client has failed for good: {error.str()}")
+        if message.topic() is not None and error.code() in _POSITION_IS_GONE:
+            raise StreamUnavailable(
+                f"{message.topic()}[{message.partition()}] no longer holds what is to be read: {error.str()}"
+            )
+        log.warning("kafka", error=error.str())
+
+
+class Publisher:
+    """Sends messages to one topic, and waits until the broker has them."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._topic = topic
+        self._options = {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,  # and so acknowledged by all replicas that are in sync
+            "linger.ms": 5,
+            "delivery.timeout.ms": int(_CALL_S * 1000),
+        }
+        self._producer: Producer | None = None
+
+    def publish(self, messages: Sequence[tuple[bytes, bytes]]) -> list[str | None]:
+        """Send keys and values. For each why the broker did not acknowledge it; None where it did."""
+        producer = self._producer = self._producer or Producer(self._options, logger=_client_log())
+        became: list[str | None] = ["the broker did not answer"] * len(messages)
+
+        def heard(index: int, error: KafkaError | None, _: Message) -> None:
+            became[index] = None if error is None else error.str()
+
+        for index, (key, value) in enumerate(messages):
+            producer.produce(self._topic, value, key, on_delivery=partial(heard, index))
+        producer.flush(2 * _CALL_S)
+        return became
+
+
+def _received(message: Message, kind: str, partition: Partition, offset: int, topic_id: str) -> Received:
+    stamp, milliseconds = message.timestamp()
+    at = int(time.time() * 1_000_000) if stamp == TIMESTAMP_NOT_AVAILABLE else milliseconds * 1_000
+    # A producer that counts in microseconds gives the year 55,000: later than any column, and as good as the last.
+    at = min(max(at, INSTANT_FROM_US), INSTANT_BEFORE_US)
+    topic, number = partition
+    return Received(kind, message.value() or b"", at, Place(topic, topic_id, number, offset))
 
 
 def _where(message: Message) -> tuple[Partition, int]:

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from anyio import CapacityLimiter
 from prometheus_client import start_http_server
 
 from hannun.cache import AnswerCache, Invalidator
-from hannun.domain.batch import Place, Received, Span
+from hannun.domain.batch import ChangedEvent, Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.messages import Decoder, Rules
 from hannun.domain.quarantine import Limits
@@ -31,11 +32,14 @@ from hannun.flows.count import Counted, Counter, Inspect
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
+from hannun.flows.publish import publish_letters
+from hannun.flows.replay import Replay, Tells
 from hannun.flows.report import Asker, Reports, UserQuestion
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, Reader, connect
-from hannun.stream import Broker, Stream
+from hannun.store.shadow import Shadow
+from hannun.stream import Broker, LogReader, Publisher, Stream
 from hannun.telemetry import REGISTRY, log, metrics
 from hannun.web.auth import Verifier
 from hannun.web.limits import RateLimit
@@ -281,6 +285,64 @@ def open_retrying(settings: Settings) -> Iterator[Retrying]:
         yield Retrying(writing.database(), writing.decoder, counter, read_again)
 
 
+class Replaying(NamedTuple):
+    """What it takes to count again what the logs hold."""
+
+    database: Database
+    counter: Counter
+    replay: Replay
+    shadow: Shadow
+    count_shadow: Callable[[], tuple[Database, Counter]]
+    pay_debts: Callable[[], object]
+
+
+@contextmanager
+def open_replaying(settings: Settings, tells: Tells, stop: threading.Event, by: str) -> Iterator[Replaying]:
+    """PostgreSQL, Redis and Kafka, checked."""
+    bootstrap = settings.needed("kafka_bootstrap_servers")
+    with open_writing(settings, "hannun-replay") as writing, ExitStack() as stack:
+        broker = Broker(bootstrap)
+        broker.check(settings.topics)
+        shadow = open_shadow(settings)
+
+        def count_shadow() -> tuple[Database, Counter]:
+            database = Database(shadow.url, settings.pool, application="hannun-replay")
+            stack.callback(database.close)
+            return database, Counter(database, writing.decoder, Unread())
+
+        database = writing.database()
+        without_long_collections()
+        yield Replaying(
+            database,
+            Counter(writing.database(), writing.decoder, writing.invalidator),
+            Replay(
+                broker,
+                partial(LogReader, bootstrap, settings.topics),
+                tells,
+                stop,
+                by,
+                count_max=settings.batch_messages_max,
+                wait_s=settings.batch_wait_s,
+            ),
+            shadow,
+            count_shadow,
+            lambda: count.pay_old_debts(database, writing.invalidator, older_than_s=0),
+        )
+
+
+def open_shadow(settings: Settings) -> Shadow:
+    """The database beside the live one, whether it is there or not."""
+    service = settings.needed("database_url")
+    return Shadow(settings.owner_database_url.get_secret_value() or service, service)
+
+
+class Unread:
+    """Nobody reads the shadow through a cache: there is nothing to tell."""
+
+    def invalidate(self, events: Sequence[ChangedEvent]) -> bool:
+        return True
+
+
 # -- timed jobs ----------------------------------------------------------------------------------------------------
 
 
@@ -296,12 +358,29 @@ def open_schedule(settings: Settings) -> Iterator[None]:
             ("note waiting events", 300.0, upkeep.note_waiting_events),
             ("months ahead", 3_600.0, lambda db: upkeep.keep_partitions(db, _today(), ahead=months_ahead)),
         ]
+        if settings.dead_letter_topic:
+            jobs.append(("publish dead letters", 5.0, partial(publish_letters, publisher=_publisher(settings))))
         stack.enter_context(paying_old_debts(writing))
         stack.enter_context(telling_gauges(writing))
         stack.enter_context(serving_metrics(settings.schedule_metrics_port))
         for name, every_s, job in jobs:
             stack.enter_context(running(name, every_s, partial(job, kept())))
         yield
+
+
+def _publisher(settings: Settings) -> Publisher:
+    """What publishes dead letters. Kafka may be away: the letters wait in their table.
+
+    Raises:
+        OperatorError: they would be read as messages.
+    """
+    topic = settings.dead_letter_topic
+    if topic in settings.topics:
+        raise OperatorError(
+            f"HANNUN_DEAD_LETTER_TOPIC is {topic}, which holds messages: each letter would become another",
+            hint="name a topic of its own",
+        )
+    return Publisher(settings.needed("kafka_bootstrap_servers"), topic)
 
 
 def _today() -> date:

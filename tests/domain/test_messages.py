@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hannun.domain.batch import Received
 from hannun.domain.channels import load_table
 from hannun.domain.messages import (
     COUNT_MAX,
@@ -853,12 +854,12 @@ _whole_registrations = st.fixed_dictionaries(
 )
 
 
-def batch_of(*raws: bytes) -> list[tuple[str, bytes, int, None]]:
-    return [(REGISTERED, raw, RECEIVED_AT + at, None) for at, raw in enumerate(raws)]
+def batch_of(*raws: bytes) -> list[Received]:
+    return [Received(REGISTERED, raw, RECEIVED_AT + at) for at, raw in enumerate(raws)]
 
 
-def one_by_one(batch: list[tuple[str, bytes, int, None]]) -> list[Fact | Rejected]:
-    return [DECODER.decode(kind, raw, received_at) for kind, raw, received_at, _ in batch]
+def one_by_one(batch: list[Received]) -> list[Fact | Rejected]:
+    return [DECODER.decode(kind, raw, received_at) for kind, raw, received_at, *_ in batch]
 
 
 @quick

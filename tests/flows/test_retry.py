@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+import pytest
 from world import NOW_US, World
 
 from hannun.domain.batch import Place
-from hannun.flows.retry import Retried, retry
+from hannun.errors import OperatorError
+from hannun.flows.retry import Retried, choose, drop, retry
 from hannun.store import dead_letters
 
 
@@ -81,3 +83,32 @@ def test_a_message_of_which_something_was_left_out_is_not_put_together(world: Wo
     assert {done.result for done in retries(world)} == {"dead-letter"}
     assert world.ours().sales == 0
     assert world.ours().participants == 0
+
+
+def test_a_letter_over_http_that_is_refused_again_stays_one_letter(world: World) -> None:
+    """Put together it has other bytes than it had, and so another hash; it is the same message all the same."""
+    refuses(world, 666)
+    world.counts(world.created(), world.sold(666, "s1", note="a field that nobody knows"))
+    changed_owner = world.created(owner="somebody-else", at="2026-11-03T09:00:00+09:00", note="the same")
+    world.counts(changed_owner)
+    for _ in range(2):
+        assert {done.result for done in retries(world)} == {"dead-letter"}
+    assert [letter.resolution for letter in world.dead_letters()] == [None, None]
+    allows(world)
+    assert sorted(done.result for done in retries(world)) == ["counted", "dead-letter"]
+    assert world.drift() == []
+
+
+def test_letters_are_chosen_by_number_or_reason_and_never_all_by_mistake(world: World) -> None:
+    world.counts(*(world.message("sales-recorded", saleId=f"s{i}") for i in range(3)), world.created(owner="x" * 40))
+    first, second, third, fourth = (letter.dead_letter_no for letter in world.dead_letters())
+    assert [letter.no for letter in choose(world.database, [third, first], None)] == [first, third]
+    assert [letter.no for letter in choose(world.database, None, "missing-field")] == [first, second, third]
+    with pytest.raises(OperatorError, match="nothing was chosen"):
+        choose(world.database, [], None)
+    with pytest.raises(OperatorError, match=f"no open dead letter is {fourth + 7}"):
+        choose(world.database, [first, fourth + 7], None)
+    assert drop(world.database, [first, second], None, "somebody@here") == 2
+    assert [letter.resolution for letter in world.dead_letters()] == ["dropped", "dropped", None, None]
+    with pytest.raises(OperatorError, match=f"no open dead letter is {first}"):
+        choose(world.database, [first], None)

@@ -121,9 +121,13 @@ class Process:
         self._process.kill()
         self._process.wait()
 
+    def is_told(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal, and do not wait."""
+        self._process.send_signal(number)
+
     def is_told_to_end(self) -> int:
         """SIGTERM. Returns the status with which it ends."""
-        self._process.send_signal(signal.SIGTERM)
+        self.is_told()
         return self.ends()
 
     def ends(self) -> int:

@@ -20,13 +20,15 @@ class Place(NamedTuple):
 class Received(NamedTuple):
     """A message as it came in; `received_at` is the broker's timestamp or the time of receipt, microseconds since 1970.
 
-    `place` is None over HTTP: there its hash says which message it is.
+    `place` is None over HTTP: there its hash says which message it is, that of its bytes; or `hash`, where it was put
+    together anew from a dead letter and has other bytes than it came with.
     """
 
     kind: str
     raw: bytes
     received_at: int
     place: Place | None = None
+    hash: bytes | None = None
 
 
 class Span(NamedTuple):

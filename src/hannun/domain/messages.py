@@ -320,21 +320,21 @@ class Decoder:
             reason = Reason.BAD_TEXT if _has_half_a_character(raw) else Reason.NOT_JSON
             return self.rejected(kind, raw, reason, str(error))
 
-    def decode_all(self, batch: Sequence[tuple[str, bytes, int, Any]]) -> list[Fact | Rejected]:
-        """What `decode` says of each message of a batch: (kind, raw, received_at, anything).
+    def decode_all(self, batch: Sequence[tuple[str, bytes, int, Any, Any]]) -> list[Fact | Rejected]:
+        """What `decode` says of each message of a batch: (kind, raw, received_at, and two that do not matter here).
 
         Registrations are nearly all there is, and nearly all of them are well made: they are read together, each step
         over all of them at once. Where one of them is not like that, each is read by itself, and nothing else changes.
         """
-        if all(kind == Kind.PARTICIPANT_REGISTERED for kind, _, _, _ in batch):
+        if all(kind == Kind.PARTICIPANT_REGISTERED for kind, _, _, _, _ in batch):
             together = self._registrations(batch)
             if together is not None:
                 return together
-        return [self.decode(kind, raw, received_at) for kind, raw, received_at, _ in batch]
+        return [self.decode(kind, raw, received_at) for kind, raw, received_at, _, _ in batch]
 
-    def _registrations(self, batch: Sequence[tuple[str, bytes, int, Any]]) -> list[Fact | Rejected] | None:
+    def _registrations(self, batch: Sequence[tuple[str, bytes, int, Any, Any]]) -> list[Fact | Rejected] | None:
         """The facts of registrations; None where one of them needs a closer look."""
-        raws = [raw for _, raw, _, _ in batch]
+        raws = [raw for _, raw, _, _, _ in batch]
         count = len(raws)
         lines = b"\n".join(raws)
         # One flat object a line: then the lines are the messages, none is too deep, and none can lean on its neighbour.
@@ -350,7 +350,7 @@ class Decoder:
         try:
             lines.decode()  # msgspec does not look into fields that it skips
             wires = self._registration_lines(lines)
-            minutes = self._minutes([wire.registered_at for wire in wires], min([at for _, _, at, _ in batch]))
+            minutes = self._minutes([wire.registered_at for wire in wires], min([at for _, _, at, _, _ in batch]))
             channels = [self._channel_of(wire) for wire in wires]
         except (msgspec.DecodeError, ValueError):  # UnicodeDecodeError and _Unusable among them
             return None

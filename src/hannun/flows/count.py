@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from hannun.cache import Invalidator
-from hannun.domain.batch import Outcome, Received, Span, Written, outcomes
+from hannun.domain.batch import ChangedEvent, Outcome, Received, Span, Written, outcomes
 from hannun.domain.fold import Gathered, gather
 from hannun.domain.messages import Decoder, Fact, Reason, Rejected
 from hannun.domain.partitions import months_of
@@ -29,6 +29,12 @@ from hannun.telemetry import log
 
 Inspect = Callable[[Sequence[Received], Sequence[Fact | Rejected]], None]
 """Looks at a batch before anything of it is written, and may raise."""
+
+
+class Invalidates(Protocol):
+    """What tells the cache (`cache.Invalidator`): whether it was told."""
+
+    def invalidate(self, events: Sequence[ChangedEvent]) -> bool: ...
 
 
 class Part(NamedTuple):
@@ -62,7 +68,7 @@ class Counter:
     """
 
     def __init__(
-        self, database: Database, decoder: Decoder, invalidator: Invalidator, inspect: Inspect = lambda *_: None
+        self, database: Database, decoder: Decoder, invalidator: Invalidates, inspect: Inspect = lambda *_: None
     ) -> None:
         self._database = database
         self._inspect = inspect

@@ -120,7 +120,7 @@ class Ingest:
             before = self._believed.get(partition)
             if before is not None:
                 self._believed = {**self._believed, partition: Known(before.topic_id, span.end)}
-        for _, _, received_at, place in taken.messages:
+        for _, _, received_at, place, _ in taken.messages:
             if place is not None and received_at > self._newest.get(place.topic, 0):
                 self._newest[place.topic] = received_at
         for topic, newest in self._newest.items():

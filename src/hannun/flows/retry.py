@@ -5,13 +5,14 @@ Either goes down the ordinary road, under the time at which it was first receive
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from hannun.domain.batch import Outcome, Place, Received, Result, Span
 from hannun.domain.messages import LEFT_OUT, Decoder, Rejected
+from hannun.errors import OperatorError
 from hannun.store import dead_letters
 from hannun.store.database import Database
 from hannun.store.dead_letters import DeadLetter
@@ -36,6 +37,33 @@ class CountsBatches(Protocol):
     """What counts a batch (`flows.count.Counter`)."""
 
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Outcomes: ...
+
+
+def choose(database: Database, nos: Collection[int] | None, reason: str | None) -> list[DeadLetter]:
+    """The open letters that an operator means, oldest first; never all of them by mistake.
+
+    Raises:
+        OperatorError: nothing was chosen, or one of the numbers is of no open letter.
+    """
+    if not nos and reason is None:
+        raise OperatorError(
+            "nothing was chosen", hint="give numbers, or --reason; `hannun dead-letters list` shows both"
+        )
+    with database.transaction() as conn:
+        chosen = dead_letters.chosen(conn, nos or None, reason)
+    missing = sorted(set(nos or ()) - {letter.no for letter in chosen})
+    if missing:
+        raise OperatorError(f"no open dead letter is {missing[0]}", hint="`hannun dead-letters list` lists them")
+    return chosen
+
+
+def drop(database: Database, nos: Collection[int] | None, reason: str | None, by: str) -> int:
+    """Close letters without counting them, all or none. Returns how many."""
+    letters = choose(database, nos, reason)
+    with database.transaction() as conn:
+        for letter in letters:
+            dead_letters.resolve(conn, letter.no, "dropped", by)
+    return len(letters)
 
 
 ReadAgain = Callable[[Place], bytes | None]
@@ -87,4 +115,4 @@ def _message_of(letter: DeadLetter, read_again: ReadAgain) -> Received | None:
     said = dict(letter.fields)
     if "participant" in said:  # kept as the ledger keeps it; its 16 bytes as a UUID mean themselves
         said["participantId"] = str(uuid.UUID(said.pop("participant")))
-    return Received(letter.kind, msgspec.json.encode(said), received_at)
+    return Received(letter.kind, msgspec.json.encode(said), received_at, hash=letter.hash)

@@ -428,7 +428,7 @@ def _add_dead_letters(conn: Connection, batch: Sequence[Received], rejected: Seq
                 "offset": offset,
                 "received_at": registers.timestamp(message.received_at),
                 "size_bytes": len(message.raw),
-                "hash": hashlib.sha256(message.kind.encode() + b"\0" + message.raw).digest(),
+                "hash": message.hash or hashlib.sha256(message.kind.encode() + b"\0" + message.raw).digest(),
                 "fields": None if letter.fields is None else Jsonb(letter.fields),
             }
         )

@@ -1,9 +1,11 @@
 """Messages that could not be used: what is kept of them. `batches` writes them, with the batch they came in."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from hannun.domain.batch import Place
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
@@ -67,6 +69,12 @@ def newest(conn: Connection, reason: str | None, limit: int | None, *, resolved_
     return [DeadLetter(*row) for row in rows]
 
 
+def chosen(conn: Connection, nos: Collection[int] | None, reason: str | None) -> list[DeadLetter]:
+    """The open ones of these numbers and of this reason, oldest first; None asks for any."""
+    rows = conn.execute(SQL["chosen"], {"nos": None if nos is None else list(nos), "reason": reason}).fetchall()
+    return [DeadLetter(*row) for row in rows]
+
+
 def one(conn: Connection, no: int) -> DeadLetter | None:
     """The one of this number."""
     row = conn.execute(SQL["one"], {"no": no}).fetchone()
@@ -76,6 +84,28 @@ def one(conn: Connection, no: int) -> DeadLetter | None:
 def resolve(conn: Connection, no: int, resolution: Literal["retried", "dropped"], by: str) -> None:
     """Close a letter: its message was counted after all, or an operator drops it. It stays, as a record."""
     conn.execute(SQL["resolve"], {"no": no, "resolution": resolution, "by": by})
+
+
+def resolve_counted(conn: Connection, places: Sequence[Place], by: str) -> int:
+    """Close the open letters of messages that were counted after all. Returns how many there were."""
+    asked = {
+        "topics": [place.topic for place in places],
+        "topic_ids": [place.topic_id for place in places],
+        "partitions": [place.partition for place in places],
+        "offsets": [place.offset for place in places],
+        "by": by,
+    }
+    return conn.execute(SQL["resolve_counted"], asked).rowcount
+
+
+def unpublished(conn: Connection, limit: int) -> list[DeadLetter]:
+    """Letters that were not published yet, oldest first."""
+    return [DeadLetter(*row) for row in conn.execute(SQL["unpublished"], {"limit": limit})]
+
+
+def mark_published(conn: Connection, nos: Sequence[int]) -> None:
+    """The broker has them."""
+    conn.execute(SQL["mark_published"], {"nos": list(nos)})
 
 
 def count(conn: Connection, reason: str | None, *, resolved_too: bool = False) -> int:

@@ -285,6 +285,7 @@ CREATE TABLE hannun.dead_letters (
     resolved_at    timestamp,
     resolution     text CHECK (resolution IN ('retried', 'dropped')),
     resolved_by    text,
+    published_at   timestamp,
     CHECK ((topic IS NULL) = (record_offset IS NULL))
 );
 CREATE UNIQUE INDEX dead_letters_position ON hannun.dead_letters (topic, partition, topic_id, record_offset)
@@ -292,6 +293,7 @@ CREATE UNIQUE INDEX dead_letters_position ON hannun.dead_letters (topic, partiti
 CREATE UNIQUE INDEX dead_letters_hash ON hannun.dead_letters (hash) WHERE topic IS NULL;
 CREATE INDEX dead_letters_created ON hannun.dead_letters (created_at DESC);
 CREATE INDEX dead_letters_open ON hannun.dead_letters (dead_letter_no DESC) WHERE resolved_at IS NULL;
+CREATE INDEX dead_letters_unpublished ON hannun.dead_letters (dead_letter_no) WHERE published_at IS NULL;
 
 -- Cached answers that a committed batch made false and that nobody has removed yet: one row for each batch.
 -- `events` is {eventId: {"userId": ... or null, "version": ..., "channels": [names]}}.
@@ -306,7 +308,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0005');
+INSERT INTO hannun.schema_version VALUES ('0006');
 
 -- -- what other teams and the operator look at -------------------------------------------------------------------
 

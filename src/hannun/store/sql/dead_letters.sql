@@ -6,6 +6,15 @@ SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partit
  WHERE (%(reason)s::text IS NULL OR reason = %(reason)s) AND (%(resolved_too)s OR resolved_at IS NULL)
  ORDER BY dead_letter_no DESC LIMIT %(limit)s;
 
+-- chosen --
+-- The open letters that an operator means.
+SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
+       size_bytes, hash, fields, resolution, resolved_at, resolved_by
+  FROM hannun.dead_letters
+ WHERE resolved_at IS NULL AND (%(nos)s::bigint[] IS NULL OR dead_letter_no = ANY(%(nos)s::bigint[]))
+   AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+ ORDER BY dead_letter_no;
+
 -- one --
 -- One of them.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
@@ -22,3 +31,23 @@ SELECT count(*) FROM hannun.dead_letters
 UPDATE hannun.dead_letters
    SET resolved_at = clock_timestamp(), resolution = %(resolution)s, resolved_by = %(by)s
  WHERE dead_letter_no = %(no)s AND resolved_at IS NULL;
+
+-- resolve_counted --
+-- Open letters whose messages, read again where they stand, were counted.
+UPDATE hannun.dead_letters l
+   SET resolved_at = clock_timestamp(), resolution = 'retried', resolved_by = %(by)s
+  FROM unnest(%(topics)s::text[], %(topic_ids)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
+       AS counted (topic, topic_id, partition, record_offset)
+ WHERE l.resolved_at IS NULL AND l.topic = counted.topic AND l.topic_id = counted.topic_id
+   AND l.partition = counted.partition AND l.record_offset = counted.record_offset;
+
+-- unpublished --
+-- Letters that the topic of letters has not got yet, oldest first.
+SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
+       size_bytes, hash, fields, resolution, resolved_at, resolved_by
+  FROM hannun.dead_letters WHERE published_at IS NULL ORDER BY dead_letter_no LIMIT %(limit)s;
+
+-- mark_published --
+-- The broker has acknowledged them.
+UPDATE hannun.dead_letters SET published_at = clock_timestamp()
+ WHERE dead_letter_no = ANY(%(nos)s::bigint[]) AND published_at IS NULL;

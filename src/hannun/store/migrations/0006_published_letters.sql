@@ -1,0 +1,5 @@
+-- Dead letters are published to a topic as well, where a setting names one: marked once the broker has acknowledged them.
+
+ALTER TABLE hannun.dead_letters ADD COLUMN published_at timestamp;
+
+CREATE INDEX dead_letters_unpublished ON hannun.dead_letters (dead_letter_no) WHERE published_at IS NULL;

@@ -1,0 +1,114 @@
+"""Dead letters go to a topic too: out of the table, at least once, under one key."""
+
+import json
+import uuid
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from outside import Event, Service, Topics, wait_for
+
+from hannun.embedded import KafkaServer, PostgresServer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+UNPUBLISHED = "SELECT count(*) FROM hannun.dead_letters WHERE published_at IS NULL"
+
+
+class LetterTopic:
+    """A topic of letters, and all that it got so far."""
+
+    def __init__(self, kafka: KafkaServer) -> None:
+        self.name = f"letters-{uuid.uuid4().hex[:8]}"
+        kafka.create_topics({self.name: 1})
+        self._consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": self.name})
+        self._consumer.assign([TopicPartition(self.name, 0, 0)])
+        self.got: list[tuple[str, dict[str, object]]] = []
+
+    def has(self, count: int) -> bool:
+        for message in self._consumer.consume(100, timeout=0.1):
+            key, value = message.key(), message.value()
+            assert message.error() is None
+            assert key is not None and value is not None
+            self.got.append((key.decode(), json.loads(value)))
+        return len(self.got) >= count
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@pytest.fixture
+def letters(kafka: KafkaServer) -> Iterator[LetterTopic]:
+    topic = LetterTopic(kafka)
+    yield topic
+    topic.close()
+
+
+def test_every_dead_letter_is_published_with_nothing_of_what_it_said(
+    service: Service, topics: Topics, letters: LetterTopic
+) -> None:
+    environment = topics.environment()
+    service.ingests(**environment)
+    service.serves()
+    event = Event()
+    topics.sends([event.created(), event.unusable()])
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+    service.posts([event.unusable()])
+    service.schedules(**environment, HANNUN_DEAD_LETTER_TOPIC=letters.name)
+    wait_for("two letters", lambda: letters.has(2))
+    wait_for("them to be marked", lambda: service.rows(UNPUBLISHED) == [(0,)])
+    (kafka_key, from_kafka), (http_key, over_http) = letters.got
+    assert kafka_key == "/".join(str(from_kafka[part]) for part in ("topic", "topicId", "partition", "offset"))
+    assert http_key == f"http/{over_http['sha256']}"
+    assert from_kafka["eventId"] == over_http["eventId"] == event.id
+    assert from_kafka["reason"] == "missing-field"
+    known = {"kind", "reason", "detail", "eventId", "topic", "partition", "topicId", "offset"}
+    assert from_kafka.keys() == over_http.keys() == known | {"receivedAt", "sizeBytes", "sha256"}
+    topics.sends([event.unusable()])
+    wait_for("the next one", lambda: letters.has(3))
+    assert len({key for key, _ in letters.got}) == 3, "each once, while nobody dies"
+
+
+def test_who_dies_before_it_is_marked_publishes_it_again_under_the_same_key(
+    service: Service, topics: Topics, letters: LetterTopic, postgres: PostgresServer
+) -> None:
+    environment = {**topics.environment(), "HANNUN_DEAD_LETTER_TOPIC": letters.name}
+    service.ingests(**environment)
+    topics.sends([Event().unusable()])
+    wait_for("the messages to be counted", lambda: topics.counted(service))
+    name = service.environment["DATABASE_URL"].rpartition("/")[2]
+    with psycopg.connect(postgres.url(name)) as holder:
+        holder.execute("SELECT FROM hannun.dead_letters FOR UPDATE")  # nobody can mark it
+        schedule = service.schedules(**environment)
+        wait_for("the letter", lambda: letters.has(1))
+        schedule.is_killed()
+        holder.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    assert service.rows(UNPUBLISHED) == [(1,)]
+    service.schedules(**environment)
+    wait_for("the letter again", lambda: letters.has(2))
+    assert letters.got[0] == letters.got[1]
+    wait_for("it to be marked", lambda: service.rows(UNPUBLISHED) == [(0,)])
+
+
+def test_letters_wait_while_no_broker_answers_and_other_jobs_go_on(
+    service: Service, topics: Topics, letters: LetterTopic
+) -> None:
+    service.serves()
+    event = Event()
+    service.posts([event.created(), event.registered(), event.unusable()])
+    setting = {"HANNUN_DEAD_LETTER_TOPIC": letters.name}
+    away = service.schedules(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", **setting)
+    away.says("dead letters were not published")
+    owed = "SELECT count(*) FROM hannun.events WHERE cumulative_owed_from IS NOT NULL"
+    wait_for("the cumulative column", lambda: service.rows(owed) == [(0,)])
+    assert service.rows(UNPUBLISHED) == [(1,)]
+    assert away.is_told_to_end() == 0
+    service.schedules(KAFKA_BOOTSTRAP_SERVERS=topics.bootstrap, **setting)
+    wait_for("the letter", lambda: letters.has(1))
+
+
+def test_a_topic_of_messages_is_no_topic_of_letters(service: Service, topics: Topics) -> None:
+    environment = topics.environment()
+    ran = service.runs("schedule", **environment, HANNUN_DEAD_LETTER_TOPIC=topics.names["sales-recorded"])
+    assert ran.status == 2
+    assert "each letter would become another" in ran.err

@@ -1,0 +1,307 @@
+"""What the log holds is counted again: into the live tables, or into a shadow that takes their place."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from outside import PASSWORD, Event, Service, Start, Topics, redis_environment, wait_for
+from psycopg import sql
+
+from hannun.embedded import PostgresServer, ValkeyServer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+REPLAYED = ("participants", "sales", "distributions", "untyped_participants")
+
+
+class Replayed:
+    """A service, its topics, and the databases that its replays make."""
+
+    def __init__(self, service: Service, topics: Topics, postgres: PostgresServer) -> None:
+        self.service = service
+        self.topics = topics
+        self.live = service.environment["DATABASE_URL"].rpartition("/")[2]
+        self.shadow, self.before = f"{self.live}_shadow", f"{self.live}_before"
+        self._postgres = postgres
+
+    def tampers(self, statement: str, *arguments: object, database: str | None = None) -> list[tuple[object, ...]]:
+        """Run a statement that nobody should, or look where nobody else looks."""
+        with psycopg.connect(self._postgres.url(database or self.live), autocommit=True) as conn:
+            cursor = conn.execute(statement, arguments or None)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def exists(self, database: str) -> bool:
+        with psycopg.connect(self._postgres.superuser_url) as conn:
+            found = conn.execute("SELECT FROM pg_database WHERE datname = %s", [database]).fetchone()
+        return found is not None
+
+    def counted(self, *events: Event, more: bool = False) -> None:
+        """Send messages of events, and wait until `ingest` has counted them."""
+        for event in events:
+            messages = event.more_of_everything() if more else event.some_of_everything()
+            self.topics.sends(messages)
+            event.takes(messages)
+        self.is_caught_up()
+
+    def is_caught_up(self) -> None:
+        wait_for("the messages to be counted", lambda: self.topics.counted(self.service))
+
+    def is_right(self, *events: Event) -> None:
+        """The figures are those of the oracle, and proven."""
+        for event in events:
+            assert self.service.figures(event.id) == event.figures
+            assert self.service.dead_letters(event.id) == event.dead_letters
+        self.service.is_proven()
+
+    def says(self, *arguments: str, status: int = 0, **environment: str) -> str:
+        """Run `hannun replay`; what it said, whichever way."""
+        ran = self.service.runs("replay", *arguments, **environment)
+        assert ran.status == status, ran.out + ran.err
+        return ran.out + ran.err
+
+
+@pytest.fixture
+def replayed(
+    start_service: Start, database_url: str, valkey: ValkeyServer, topics: Topics, postgres: PostgresServer
+) -> Iterator[Replayed]:
+    name = database_url.rpartition("/")[2]
+    owner = postgres.url(name, "hannun_owner", PASSWORD)
+    environment = {"DATABASE_URL": database_url, "HANNUN_OWNER_DATABASE_URL": owner, **topics.environment()}
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute("ALTER ROLE hannun_owner CREATEDB")
+        made = Replayed(start_service(**environment, **redis_environment(valkey.url)), topics, postgres)
+        yield made
+        for database in (made.shadow, made.before):
+            conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+
+# -- into the live tables
+
+
+def test_a_replay_into_live_changes_nothing_where_nothing_was_missed(replayed: Replayed) -> None:
+    replayed.service.ingests()
+    event = Event()
+    replayed.counted(event)
+    before = replayed.tampers("SELECT event_id, version FROM hannun.events")
+    assert "counted" not in replayed.says("--into", "live")
+    assert replayed.tampers("SELECT event_id, version FROM hannun.events") == before
+    replayed.is_right(event)
+
+
+def test_a_replay_into_live_counts_what_was_lost(replayed: Replayed) -> None:
+    """As after a restore of something older, beside which the positions were not set back."""
+    replayed.service.ingests()
+    lost, kept = Event(), Event()
+    replayed.counted(lost, kept)
+    (no,) = replayed.tampers("SELECT event_no FROM hannun.events WHERE event_id = %s", lost.id)[0]
+    for table in REPLAYED:
+        replayed.tampers(f"DELETE FROM hannun.{table} WHERE event_no = %s", no)
+    for table in ("hannun.events", "public.event_stats", "public.channel_stats", "public.timeline_data"):
+        replayed.tampers(f"DELETE FROM {table} WHERE event_id = %s", lost.id)
+    replayed.service.is_proven()
+    assert "counted" in replayed.says("--from", "2020-01-01T00:00:00Z", "--into", "live")
+    replayed.is_right(lost, kept)
+
+
+def test_a_letter_that_can_be_used_by_now_is_counted_and_resolved(replayed: Replayed) -> None:
+    replayed.tampers("ALTER TABLE hannun.sales ADD CONSTRAINT not_now CHECK (amount <> 12000)")
+    replayed.service.ingests()
+    event = Event()
+    replayed.counted(event)
+    assert replayed.service.dead_letters(event.id) == 2
+    replayed.tampers("ALTER TABLE hannun.sales DROP CONSTRAINT not_now")
+    assert "1 dead letters could be used" in replayed.says("--into", "live")
+    assert replayed.tampers("SELECT reason, resolution FROM hannun.dead_letters ORDER BY reason") == [
+        ("missing-field", None),
+        ("refused-by-the-database", "retried"),
+    ]
+    assert replayed.service.figures(event.id) == event.figures
+    replayed.service.is_proven()
+
+
+def test_a_partition_that_waits_for_an_operator_is_not_read_past(replayed: Replayed) -> None:
+    replayed.service.ingests(HANNUN_DEAD_LETTERS_IN_A_ROW_MAX="5")
+    topic = replayed.topics.names["participant-registered"]
+    for _ in range(20):
+        replayed.topics.sends_raw("participant-registered", b"not JSON at all")
+    stopped = "SELECT count(*) FROM hannun.stopped_partitions WHERE until_decided"
+    wait_for("the partition to stop", lambda: replayed.tampers(stopped)[0][0])
+    before = replayed.tampers("SELECT count(*) FROM hannun.dead_letters")
+    replayed.says("--into", "live", "--topic", topic)
+    assert replayed.tampers("SELECT count(*) FROM hannun.dead_letters") == before
+
+
+# -- into the shadow
+
+
+def test_a_false_figure_is_found_by_comparing_and_mended_by_swapping(replayed: Replayed) -> None:
+    service = replayed.service
+    service.ingests()
+    service.serves()
+    event, other = Event(), Event()
+    replayed.counted(event, other)
+    replayed.counted(event, more=True)
+    wait_for("the cache to be told", lambda: service.owed() == 0)
+    replayed.tampers(
+        "UPDATE public.channel_stats SET participants = participants + 7 WHERE event_id = %s AND channel_name = %s",
+        event.id,
+        "Instagram",
+    )
+    path = f"/api/v1/events/{event.id}/analytics"
+    false = service.asks(path).json()["channelPerformance"]
+    assert f"the shadow is {replayed.shadow}" in replayed.says("--from", "earliest")
+    said = replayed.says("compare", status=1)
+    assert f"channel_stats: {event.id}: Instagram: live has" in said
+    assert "differences: 1, of which only the live ledgers know 0" in said
+    letters = replayed.tampers("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2")
+    assert "swapped" in replayed.says("swap")
+    replayed.is_right(event, other)
+    wait_for("the cache to be told", lambda: service.owed() == 0)
+    assert service.asks(path).json()["channelPerformance"] != false
+    assert service.dashboard(event.id) == event.figures
+    assert replayed.tampers("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2") == letters
+    replayed.counted(event, more=True)
+    replayed.is_right(event, other)
+    assert "is dropped" in replayed.says("drop", "--before")
+    assert not replayed.exists(replayed.before)
+
+
+def test_counting_goes_on_while_the_databases_change_places(replayed: Replayed) -> None:
+    """Kafka and HTTP both, over the swap; nobody is started again."""
+    service, topics = replayed.service, replayed.topics
+    ingest, serve = service.ingests(), service.serves()
+    events = [Event() for _ in range(5)]
+    replayed.counted(*events)
+    assert service.dashboard(events[0].id) == events[0].figures
+    replayed.says("--from", "earliest")
+    swap = service.starts("replay", "swap")
+    while swap.running:
+        for event in events:
+            messages = [event.registered("Instagram"), event.sold(1_000), event.registered("KAKAO")]
+            topics.sends(messages)
+            event.takes(messages)
+    assert swap.ends() == 0, swap.said
+    assert replayed.exists(replayed.before)
+    replayed.counted(*events, more=True)
+    late = Event()
+    body = late.some_of_everything()
+    service.posts_until_taken(body)
+    late.takes(body)
+    replayed.is_right(*events, late)
+    wait_for("the cache to be told", lambda: service.owed() == 0)
+    for event in (*events, late):
+        assert service.dashboard(event.id) == event.figures
+    assert ingest.running
+    assert serve.running
+
+
+def test_what_came_over_http_is_named_and_not_lost_by_mistake(replayed: Replayed) -> None:
+    service = replayed.service
+    service.ingests()
+    service.serves()
+    event, posted = Event(), Event()
+    replayed.counted(event)
+    body = posted.some_of_everything()
+    service.posts_until_taken(body)
+    posted.takes(body)
+    replayed.says("--from", "earliest")
+    said = replayed.says("compare", status=1)
+    assert f"participants: {posted.id}" in said
+    assert f"sales: {posted.id}" in said
+    assert event.id not in said
+    assert "nothing was swapped" in replayed.says("swap", status=2)
+    replayed.is_right(event, posted)
+    replayed.says("swap", "--accept-differences")
+    assert service.figures(posted.id) is None
+    assert service.dead_letters(posted.id) == 1, "letters are kept, wherever they came from"
+    replayed.is_right(event)
+
+
+def test_a_replay_that_was_killed_is_begun_again_and_goes_on(replayed: Replayed) -> None:
+    replayed.service.ingests()
+    events = [Event() for _ in range(20)]
+    replayed.counted(*events)
+    slowly = replayed.service.starts("replay", "--from", "earliest", HANNUN_BATCH_MESSAGES_MAX="1")
+    wait_for("the shadow", lambda: replayed.exists(replayed.shadow))
+    done = "SELECT coalesce(sum(participants), 0) FROM hannun.events"
+
+    def some() -> bool:
+        try:
+            return bool(replayed.tampers(done, database=replayed.shadow)[0][0])
+        except psycopg.Error:  # it is not migrated yet
+            return False
+
+    wait_for("some of it", some)
+    slowly.is_killed()
+    all_ = sum(event.figures.participants for event in events if event.figures)
+    assert 0 < replayed.tampers(done, database=replayed.shadow)[0][0] < all_  # type: ignore[operator]
+    assert "going on where it stands" in replayed.says("--from", "earliest")
+    assert replayed.tampers(done, database=replayed.shadow)[0][0] == all_
+    positions = "SELECT topic, partition, topic_id, next_offset FROM hannun.positions ORDER BY 1, 2"
+    assert replayed.tampers(positions, database=replayed.shadow) == replayed.tampers(positions)
+    assert "differences: 0" in replayed.says("compare")
+    replayed.says("swap")
+    replayed.is_right(*events)
+
+
+def test_a_replay_that_is_told_to_end_says_how_to_go_on(replayed: Replayed) -> None:
+    replayed.service.ingests()
+    replayed.counted(*(Event() for _ in range(30)))
+    slowly = replayed.service.starts("replay", "--into", "live", HANNUN_BATCH_MESSAGES_MAX="1")
+    locked = psycopg.connect(replayed.service.environment["HANNUN_OWNER_DATABASE_URL"])
+    with locked:
+        locked.execute("LOCK TABLE hannun.events IN EXCLUSIVE MODE")  # it can be told before its end
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_for("the replay to wait", lambda: replayed.tampers(waits)[0][0])
+        slowly.is_told()
+    assert slowly.ends() == 75
+    assert "told to stop before its end" in slowly.said
+
+
+def test_a_swap_that_was_killed_while_the_door_was_shut_is_mended_by_the_next(replayed: Replayed) -> None:
+    replayed.service.ingests()
+    event = Event()
+    replayed.counted(event)
+    replayed.says("--from", "earliest")
+    name = sql.Identifier(replayed.live)
+    with psycopg.connect(replayed._postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(name))
+    replayed.says("swap")
+    replayed.is_right(event)
+
+
+def test_what_cannot_be_done_is_said_and_nothing_is_harmed(replayed: Replayed, postgres: PostgresServer) -> None:
+    event = Event()
+    replayed.service.ingests()
+    replayed.counted(event)
+    assert "there is no shadow" in replayed.says("compare", status=2)
+    assert "there is no shadow" in replayed.says("swap", status=2)
+    assert "there is no " in replayed.says("drop")
+    assert "is no topic of ours" in replayed.says("--topic", "other", status=2)
+    assert "is no place in a log" in replayed.says("--from", "yesterday", status=2)
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(replayed.shadow)))
+        for arguments in (["--from", "earliest"], ["compare"], ["drop"]):
+            assert "no replay has made it" in replayed.says(*arguments, status=2)
+        conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(replayed.shadow)))
+        conn.execute("ALTER ROLE hannun_owner NOCREATEDB")
+        assert "may not make a database" in replayed.says("--from", "earliest", status=2)
+    replayed.is_right(event)
+
+
+def test_a_swap_that_somebody_stands_in_the_way_of_changes_nothing(
+    replayed: Replayed, postgres: PostgresServer
+) -> None:
+    event = Event()
+    replayed.service.ingests()
+    replayed.counted(event)
+    replayed.says("--from", "earliest")
+    with psycopg.connect(postgres.url(replayed.live)):
+        said = replayed.says("swap", status=2)
+    assert "cannot change places while" in said
+    with psycopg.connect(postgres.url(replayed.live)) as writer:
+        writer.execute("SELECT FROM hannun.events FOR UPDATE")
+        assert "a writer held the live tables" in replayed.says("swap", status=75)
+    replayed.counted(event, more=True)
+    replayed.is_right(event)
+    replayed.says("swap")
+    replayed.is_right(event)
