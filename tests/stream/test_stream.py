@@ -1,5 +1,6 @@
 """The stream alone, over a real Kafka: which offsets its spans cover, and that none of them is passed over untaken."""
 
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -30,11 +31,15 @@ class Log:
         self._producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": self.name})
         self._producer.init_transactions(DEADLINE_S)
         self._epoch = 0
+        self._written = 0
 
     @property
     def end(self) -> int:
-        """Behind all that the log holds, marks of transactions too."""
-        return self._broker.logs([self.partition])[self.partition].high
+        """Behind all that the log holds, marks of transactions too: the broker writes them a moment later."""
+        deadline = time.monotonic() + DEADLINE_S
+        while (high := self._broker.logs([self.partition])[self.partition].high) < self._written:
+            assert time.monotonic() < deadline, f"the log ends at {high}, and {self._written} were written"
+        return high
 
     def commits(self, count: int) -> None:
         """Messages in one transaction."""
@@ -51,6 +56,7 @@ class Log:
         for number in range(count):
             self._producer.produce(self.name, str(number).encode(), on_delivery=landed)
         self._producer.flush(DEADLINE_S)
+        self._written += count + 1
 
     def begins(self, offset: int) -> None:
         """Reading begins here, when the group has granted the partition."""
