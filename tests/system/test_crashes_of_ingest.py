@@ -144,7 +144,10 @@ class Pair:
             for event in events:
                 event.takes(event.some_of_everything())
             topics.sends([message for event in events for message in event.taken])
-            wait_for("the batch, or the crash", lambda: crash.happened.is_set() or topics.counted(service))
+            wait_for(
+                "the batch, or the crash",
+                lambda: crash.happened.is_set() or (topics.counted(service) and service.owed() == 0),
+            )
         if crash.happened.is_set():
             self._first.ends()
             self._first = self._ingests_behind()
@@ -191,4 +194,4 @@ def test_one_of_two_members_is_killed_in_the_middle_of_a_batch(pair: Pair) -> No
 def test_one_of_two_members_is_killed_at_any_step_of_a_batch(pair: Pair, fault: Fault) -> None:
     for crash in every_crash(fault, counts=is_counting):
         pair.goes(crash)
-    assert crash.step > 30
+    assert crash.step > 20, "of the topics that fall to it"
