@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 # Before they are imported: what their assertions found is worth reading too.
-pytest.register_assert_rewrite("outside", "world", "oracle", "faults")
+pytest.register_assert_rewrite("outside", "accounts", "world", "oracle", "faults")
 
 from world import World
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
@@ -58,6 +59,13 @@ def token(subject: str = "the-tests", roles: Sequence[str] = ("ADMIN", "SERVICE"
     signed = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part(claims)}"
     signature = hmac.digest(secret.encode(), signed.encode(), hashlib.sha256)
     return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 # -- processes -----------------------------------------------------------------------------------------------------
@@ -386,8 +394,8 @@ def figures_in(conn: Database, event: str) -> Figures | None:
             "SELECT coalesce(sum(participants), 0) FROM public.timeline_data WHERE event_id = %s", [event]
         ).fetchone()
     title, status, participants, unattributed, sales, revenue = found
-    assert timeline is not None and timeline[0] == participants
-    assert sum(channels.values()) + unattributed == participants
+    assert timeline is not None and timeline[0] == participants, f"{timeline} beside {found}"
+    assert sum(channels.values()) + unattributed == participants, f"{channels} beside {found}"
     return Figures(title, status, participants, unattributed, channels, revenue if sales else None)
 
 
@@ -530,6 +538,8 @@ class Topics:
         self.kinds = {name: kind for kind, name in self.names.items()}
         self.landed: list[tuple[Partition, int, str, Message | bytes]] = []
         """(partition, offset, kind, message) of all that is to be counted."""
+        self.gone: list[tuple[Partition, int, str, Message | bytes]] = []
+        """The same of what no log holds any more: its topic was deleted, or it was removed."""
         self._groups = itertools.count(1)
         self._transactions: Producer | None = None
 
@@ -542,16 +552,19 @@ class Topics:
             "HANNUN_START_FROM": "earliest",
         }
 
-    def sends(self, messages: Sequence[Message]) -> None:
-        """Send messages, each to the topic of its kind."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "linger.ms": 1})
+    def sends(self, messages: Sequence[Message], **options: str) -> None:
+        """Send messages, each to the topic of its kind; options are the producer's, with _ for the dot."""
+        given = {name.replace("_", "."): value for name, value in options.items()}
+        producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "acks": "all", "linger.ms": 1, "log_level": 0} | given
+        )
         for message in messages:
             self._produce(producer, message)
         assert producer.flush(DEADLINE_S) == 0
 
     def sends_raw(self, kind: str, value: bytes | None) -> None:
-        """Send bytes that may be no message at all."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all"})
+        """Send bytes that may be no message at all, and may be as many as the broker takes."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "message.max.bytes": 2_000_000})
         producer.produce(self.names[kind], value, on_delivery=self._remember(kind, value or b""))
         assert producer.flush(DEADLINE_S) == 0
 
@@ -581,6 +594,11 @@ class Topics:
             )
             self._transactions.init_transactions(DEADLINE_S)
         return self._transactions
+
+    def forgets(self, lost: Callable[[Partition, int], bool]) -> None:
+        """What lay at these partitions and offsets is in no log any more."""
+        self.gone += [entry for entry in self.landed if lost(*entry[:2])]
+        self.landed = [entry for entry in self.landed if not lost(*entry[:2])]
 
     def ends(self) -> dict[Partition, int]:
         """The position behind the last message of each partition."""
@@ -634,6 +652,39 @@ class Topics:
             self.landed.append(((record.topic(), record.partition()), record.offset(), kind, message))
 
         return landed
+
+
+class Load:
+    """Messages that come all the time, of one event after the other, from a thread of its own."""
+
+    def __init__(self, topics: Topics, events: Sequence[Event]) -> None:
+        self._topics = topics
+        self._events = events
+        self._enough = threading.Event()
+        self._sent = 0
+        self._thread = threading.Thread(target=self._sends)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._enough.set()
+        self._thread.join()
+
+    def waits_for_more(self, messages: int = 20) -> None:
+        wanted = self._sent + messages
+        wait_for("more messages to be sent", lambda: self._sent >= wanted or not self._thread.is_alive())
+        assert self._thread.is_alive()
+
+    def _sends(self) -> None:
+        for event in itertools.cycle(self._events):
+            if self._enough.is_set():
+                return
+            messages = [event.registered("Instagram"), event.registered(), event.sold(500)]
+            self._topics.sends(messages)
+            event.takes(messages)
+            self._sent += len(messages)
 
 
 def positions(conn: Database) -> dict[Partition, int]:

@@ -6,9 +6,11 @@ everything that was sent is counted once.
 """
 
 from collections.abc import Iterator
+from zlib import crc32
 
 import psycopg
 import pytest
+from accounts import account
 from faults import Crash, Fault, PostgresFramer, Proxy, Step, every_crash
 from outside import Event, Process, Service, Topics, figures_in, positions, through, wait_for
 
@@ -78,6 +80,7 @@ def rounds(service: Service, topics: Topics, postgres: PostgresServer) -> Iterat
     with Proxy(postgres.port, PostgresFramer) as proxy:
         yield Rounds(service, topics, proxy)
         service.is_proven()
+        account(service, topics)
 
 
 def is_counting(step: Step) -> bool:
@@ -116,3 +119,80 @@ def test_a_kill_at_any_step_of_a_batch(rounds: Rounds, fault: Fault) -> None:
     for crash in every_crash(fault, counts=is_counting):
         rounds.goes(crash)
     assert crash.step > 30
+
+
+class Pair:
+    """Two members of one group, of which the first stands behind a proxy, and one round after the other."""
+
+    def __init__(self, service: Service, topics: Topics, proxy: Proxy) -> None:
+        self._service = service
+        self._topics = topics
+        self._proxy = proxy
+        self._environment = topics.environment() | {"HANNUN_BATCH_WAIT_S": "0.1", "HANNUN_KAFKA_SESSION_TIMEOUT_S": "6"}
+        self._months = (f"{year}-{month:02}" for year in range(2015, 2026) for month in range(2, 13))
+        proxy.holds_back("owed_at <")
+        service.schedules()
+        self._second = self._ingests()
+        self._first = self._ingests_behind()
+
+    def goes(self, crash: Crash) -> None:
+        """A round with this crash of the first; the second, and who comes for the first, count on."""
+        service, topics = self._service, self._topics
+        self._both_have_partitions()
+        month = next(self._months)
+        events = [_event_in(number, month) for number in (0, 1) for _ in range(2)]
+        with self._proxy.set_for(crash, self._first.pid):
+            for event in events:
+                event.takes(event.some_of_everything())
+            topics.sends([message for event in events for message in event.taken])
+            wait_for(
+                "the batch, or the crash",
+                lambda: crash.happened.is_set() or (topics.counted(service) and service.owed() == 0),
+            )
+        if crash.happened.is_set():
+            self._first.ends()
+            self._first = self._ingests_behind()
+        wait_for(f"all to be counted, {crash.where}", lambda: topics.counted(service), deadline_s=60)
+        for event in events:
+            assert service.figures(event.id) == event.figures, crash.where
+            assert service.dead_letters(event.id) == event.dead_letters, crash.where
+        assert self._second.running
+
+    def _both_have_partitions(self) -> None:
+        wanted = {str(self._first.pid), str(self._second.pid)}
+        owners = "SELECT DISTINCT split_part(owner, '/', 2) FROM hannun.positions"
+        wait_for("both to have partitions", lambda: {pid for (pid,) in self._service.rows(owners)} == wanted, 60)
+
+    def _ingests(self, **environment: str) -> Process:
+        return self._service.ingests(**self._environment | environment)
+
+    def _ingests_behind(self) -> Process:
+        return self._ingests(DATABASE_URL=through(self._service.environment["DATABASE_URL"], self._proxy.port))
+
+
+def _event_in(partition: int, month: str) -> Event:
+    """An event whose messages land in this partition of two, so that both members have something to do."""
+    return next(event for event in iter(lambda: Event(month=month), None) if crc32(event.id.encode()) % 2 == partition)
+
+
+@pytest.fixture
+def pair(service: Service, topics: Topics, postgres: PostgresServer) -> Iterator[Pair]:
+    with Proxy(postgres.port, PostgresFramer) as proxy:
+        yield Pair(service, topics, proxy)
+        service.is_proven()
+        account(service, topics)
+
+
+def test_one_of_two_members_is_killed_in_the_middle_of_a_batch(pair: Pair) -> None:
+    crash = Crash("kill before", 1, counts=lambda step: is_counting(step) and "owed_invalidations (" in step.words)
+    pair.goes(crash)
+    assert crash.happened.is_set()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("fault", ["kill before", "kill after"])
+def test_one_of_two_members_is_killed_at_any_step_of_a_batch(pair: Pair, fault: Fault) -> None:
+    for crash in every_crash(fault, counts=is_counting):
+        pair.goes(crash)
+    assert crash.step > 20, "of the topics that fall to it"

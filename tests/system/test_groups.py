@@ -6,10 +6,11 @@ import signal
 from collections.abc import Iterator, Sequence
 
 import pytest
+from accounts import account
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 from faults import PostgresFramer, Proxy
-from outside import Event, Message, Process, Service, Topics, wait_for
+from outside import Event, Load, Message, Process, Service, Topics, through, wait_for
 
 from hannun.embedded import KafkaServer, PostgresServer
 
@@ -50,6 +51,7 @@ class Group:
         for event in self.events:
             assert self.service.figures(event.id) == event.figures
         self.service.is_proven()
+        account(self.service, self.topics)
 
     def owners(self) -> set[str]:
         """Who owns the partitions that were read."""
@@ -58,12 +60,20 @@ class Group:
 
     def is_shared_by(self, *members: Process) -> None:
         """Wait until these, and nobody else, own partitions."""
-        wanted = {str(member.pid) for member in members}
         wait_for(
-            f"the partitions to belong to {wanted}, not {self.owners()}",
-            lambda: {owner.rpartition("/")[2] for owner in self.owners()} == wanted,
+            f"the partitions to belong to {[member.pid for member in members]}, not {self.owners()}",
+            lambda: self.is_owned_by(*members),
             deadline_s=60,
         )
+
+    def is_owned_by(self, *members: Process) -> bool:
+        """Whether these, and nobody else, own partitions."""
+        return {owner.rpartition("/")[2] for owner in self.owners()} == {str(member.pid) for member in members}
+
+    def size(self) -> int:
+        """How many members the broker knows."""
+        name = self.environment["HANNUN_KAFKA_GROUP"]
+        return len(self.admin.describe_consumer_groups([name])[name].result().members)
 
 
 @pytest.fixture
@@ -105,8 +115,7 @@ def test_a_member_that_was_frozen_past_its_session_wakes_as_a_zombie_and_changes
 ) -> None:
     group.is_created()
     with Proxy(postgres.port, PostgresFramer) as proxy:
-        url = group.service.environment["DATABASE_URL"]
-        behind = url.replace(url.rpartition("/")[0].rpartition(":")[2], str(proxy.port))
+        behind = through(group.service.environment["DATABASE_URL"], proxy.port)
         zombie = group.member(DATABASE_URL=behind)
         group.is_counted()
         # Frozen with a batch in hand: it has read the messages, and not written them.
@@ -124,21 +133,61 @@ def test_a_member_that_was_frozen_past_its_session_wakes_as_a_zombie_and_changes
         group.is_counted()
 
 
+def test_a_batch_in_hand_when_another_claims_its_partitions_changes_nothing(
+    group: Group, postgres: PostgresServer
+) -> None:
+    """Nobody else has counted it yet, so the position still stands where it began: only the epoch tells."""
+    group.is_created()
+    with Proxy(postgres.port, PostgresFramer) as proxy:
+        member = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], proxy.port))
+        wait_for("the first messages to be counted", lambda: group.topics.counted(group.service))
+        proxy.holds_back("hannun.positions SET next_offset")
+        group.hears()
+        proxy.waits_until_held()
+        # What a new owner does first, and does not come any further: it takes the partitions over.
+        group.service.database.execute("UPDATE hannun.positions SET epoch = epoch + 1, owner = 'an heir'")
+        proxy.lets_go()
+        member.says("a batch was dropped")
+        wait_for("the member to claim them again", lambda: group.topics.counted(group.service))
+
+
+def test_a_member_that_is_told_to_end_keeps_its_partitions_until_its_batch_is_counted(
+    group: Group, postgres: PostgresServer
+) -> None:
+    group.is_created()
+    with Proxy(postgres.port, PostgresFramer) as proxy:
+        leaving = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], proxy.port))
+        wait_for("the first messages to be counted", lambda: group.topics.counted(group.service))
+        proxy.holds_back("hannun.positions SET next_offset")
+        group.hears()
+        proxy.waits_until_held()
+        os.kill(leaving.pid, signal.SIGTERM)
+        heir = group.member()
+        wait_for("the heir to wait, or to have what it waits for", lambda: group.size() == 2 or group.is_owned_by(heir))
+        assert not group.is_owned_by(heir), "nobody takes what another still counts"
+        proxy.lets_go()
+        assert leaving.ends() == 0
+        assert "a batch was dropped" not in leaving.said
+        group.is_shared_by(heir)
+
+
 @pytest.mark.faults
-def test_a_storm_of_restarts_loses_and_doubles_nothing(group: Group) -> None:
+@pytest.mark.timeout(300)
+def test_a_storm_of_restarts_under_load_loses_and_doubles_nothing(group: Group) -> None:
     group.is_created()
     chance = random.Random(7)
-    members = [group.member() for _ in range(3)]
-    for _ in range(5):
-        group.hears(of_each=2)
-        leaving = members.pop(chance.randrange(len(members)))
-        if chance.random() < 0.5:
-            leaving.is_killed()
-        else:
-            assert leaving.is_told_to_end() == 0
-        members.append(group.member())
-    group.hears()
-    group.is_counted()
+    running = [group.member() for _ in range(3)]
+    with Load(group.topics, group.events) as load:
+        for nth in range(5):
+            load.waits_for_more()
+            leaving = running.pop(chance.randrange(len(running)))
+            if nth % 2 == 0:
+                leaving.is_killed()
+            else:
+                assert leaving.is_told_to_end() == 0
+            running.append(group.member())
+        load.waits_for_more()
+    assert all(member.running for member in running)
 
 
 @pytest.mark.faults
@@ -163,7 +212,7 @@ def test_a_topic_made_anew_stops_until_an_operator_decides(group: Group, kafka: 
         future.result()
     wait_for("the topic to be gone", lambda: name not in group.admin.list_topics(timeout=5).topics)
     # More messages than before: an offset alone would not show that this is another topic.
-    group.topics.landed = [entry for entry in group.topics.landed if entry[0][0] != name]
+    group.topics.forgets(lambda partition, _: partition[0] == name)
     kafka.create_topics({name: 2})
     group.hears(of_each=20)
     member.says("a partition waits for you")
@@ -192,6 +241,7 @@ def test_a_log_that_was_cut_off_below_our_position_stops_until_an_operator_decid
     removed = [TopicPartition(topic, number, end) for (topic, number), end in ends.items()]
     for future in group.admin.delete_records(removed).values():
         future.result()
+    group.topics.forgets(lambda partition, offset: offset < ends.get(partition, 0))
 
     member = group.member()
     member.says("a partition waits for you")
@@ -220,8 +270,7 @@ def test_a_first_start_without_a_decision_waits_for_one_and_then_counts(group: G
 def test_while_postgresql_is_away_the_group_is_kept(group: Group, postgres: PostgresServer) -> None:
     group.is_created()
     with Proxy(postgres.port, PostgresFramer) as proxy:
-        url = group.service.environment["DATABASE_URL"]
-        behind = {"DATABASE_URL": url.replace(url.rpartition("/")[0].rpartition(":")[2], str(proxy.port))}
+        behind = {"DATABASE_URL": through(group.service.environment["DATABASE_URL"], proxy.port)}
         members = [group.member(**behind), group.member(**behind)]
         group.is_shared_by(*members)
         proxy.refuse()
@@ -240,8 +289,7 @@ def test_while_postgresql_is_away_others_may_join_the_group(group: Group, postgr
     """The member hears the group meanwhile, and gives partitions back."""
     group.is_created()
     with Proxy(postgres.port, PostgresFramer) as proxy:
-        url = group.service.environment["DATABASE_URL"]
-        behind = url.replace(url.rpartition("/")[0].rpartition(":")[2], str(proxy.port))
+        behind = through(group.service.environment["DATABASE_URL"], proxy.port)
         member = group.member(DATABASE_URL=behind)
         group.is_shared_by(member)
         proxy.refuse()

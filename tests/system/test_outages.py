@@ -12,6 +12,7 @@ from typing import Literal
 import psycopg
 import pytest
 import redis
+from accounts import account
 from faults import Proxy, RedisFramer
 from outside import PASSWORD, Event, Message, Service, Start, Topics, cached, redis_environment, wait_for
 
@@ -175,6 +176,7 @@ def test_postgresql_is_restarted_while_kafka_is_read(
     assert all(process.running for process in processes)
     wait_for("the debts to be paid", lambda: frail.owed() == 0)
     frail.is_proven()
+    account(frail, topics)
 
 
 # -- Redis ---------------------------------------------------------------------------------------------------------

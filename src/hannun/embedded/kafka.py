@@ -106,6 +106,7 @@ class KafkaServer(LocalServer):
         home: its folder; made where it does not exist.
         port: 0 for the one of last time, or any free one.
         settings: of server.properties, over ours.
+        cluster: the id of the cluster whose store it makes, where it is not to be alone; None for one of its own.
         java_options: of the virtual machine, after ours.
         progress: told, in a few words, what takes long (the first fetch, the first format).
     """
@@ -121,10 +122,13 @@ class KafkaServer(LocalServer):
         *,
         port: int = 0,
         settings: Mapping[str, str] | None = None,
+        cluster: str | None = None,
         java_options: Sequence[str] = (),
         progress: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(home, port=port, settings=settings)
+        # Kafka's ids are 16 bytes as text; one that begins with "-" would look like an option.
+        self._cluster = cluster or "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         self._java_options = tuple(java_options)
         self._progress = progress or (lambda _: None)
         self._jars: Path | None = None
@@ -255,14 +259,12 @@ class KafkaServer(LocalServer):
         shutil.rmtree(new, ignore_errors=True)
         settings = self.home / "kafka-format.properties"
         self._write_settings(settings, port=free_port(), data=new)
-        # Kafka's ids are 16 bytes as text; one that begins with "-" would look like an option.
-        cluster = "A" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         command = [
             *self._java(),
             "kafka.tools.StorageTool",
             "format",
             "--cluster-id",
-            cluster,
+            self._cluster,
             "--config",
             str(settings),
         ]

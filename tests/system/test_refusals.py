@@ -1,0 +1,120 @@
+"""What PostgreSQL does to a batch: a row it refuses, a deadlock, a transaction that loses. The others land, once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from accounts import account
+from faults import PostgresFramer, Proxy
+from outside import Event, Service, Topics, through, wait_for
+
+from hannun.embedded import PostgresServer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+Superuser = psycopg.Connection[tuple[object, ...]]
+
+
+@pytest.fixture
+def superuser(service: Service, postgres: PostgresServer) -> Iterator[Superuser]:
+    """A connection that may do everything in this test's database."""
+    with psycopg.connect(postgres.url(service.environment["DATABASE_URL"].rpartition("/")[2]), autocommit=True) as conn:
+        yield conn
+
+
+def is_counted(service: Service, topics: Topics, *events: Event) -> None:
+    wait_for(f"all to be counted: {topics.ends()}", lambda: topics.counted(service))
+    for event in events:
+        assert service.figures(event.id) == event.figures
+    service.is_proven()
+
+
+def test_one_row_that_postgresql_refuses_is_found_and_the_others_land(
+    service: Service, topics: Topics, superuser: Superuser
+) -> None:
+    superuser.execute("ALTER TABLE hannun.sales ADD CONSTRAINT never CHECK (amount <> 666)")
+    event = Event()
+    refused = event.sold(666)
+    sent = [*event.some_of_everything(), *(event.sold(10) for _ in range(30)), refused, event.sold(20)]
+    topics.sends(sent)
+    event.takes([message for message in sent if message is not refused])
+    place = next((partition, offset) for partition, offset, _, message in topics.landed if message is refused)
+    process = service.ingests(**topics.environment())
+    is_counted(service, topics, event)
+    assert "PostgreSQL refuses a message of a batch" in process.said
+    reasons = service.rows(
+        "SELECT reason, record_offset FROM hannun.dead_letters WHERE reason = 'refused-by-the-database'"
+    )
+    assert reasons == [("refused-by-the-database", place[1])]
+    account(service, topics, refused=[place])
+
+
+FAILS = """
+CREATE SEQUENCE tries_in_a_statement;
+CREATE SEQUENCE tries_at_the_commit;
+CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    nth bigint := nextval('public.' || TG_ARGV[0]);  -- of a sequence, which no rollback takes back
+BEGIN
+    IF nth < TG_NARGS THEN
+        RAISE EXCEPTION 'planned' USING ERRCODE = TG_ARGV[nth];
+    END IF;
+    RETURN NULL;
+END $$;
+"""
+
+
+def test_transactions_that_lose_are_done_again(service: Service, topics: Topics, superuser: Superuser) -> None:
+    """Serialization failures and deadlocks, several in a row, in a statement and as the answer to COMMIT."""
+    superuser.execute(FAILS)
+    for name, when in (("in_a_statement", "INITIALLY IMMEDIATE"), ("at_the_commit", "INITIALLY DEFERRED")):
+        superuser.execute(
+            f"CREATE CONSTRAINT TRIGGER {name} AFTER INSERT ON hannun.owed_invalidations DEFERRABLE {when} "
+            f"FOR EACH ROW EXECUTE FUNCTION fails('tries_{name}', '40001', '40P01')"
+        )
+    event = Event()
+    sent = event.some_of_everything()
+    topics.sends(sent)
+    event.takes(sent)
+    process = service.ingests(**topics.environment())
+    is_counted(service, topics, event)
+    tries = "SELECT s.last_value >= 5, c.last_value >= 3 FROM tries_in_a_statement s, tries_at_the_commit c"
+    assert superuser.execute(tries).fetchall() == [(True, True)], "two lost in a statement, two at the commit"
+    account(service, topics)
+    assert service.dead_letters(event.id) == event.dead_letters
+    assert process.running
+
+
+def test_a_deadlock_with_a_stranger_costs_the_batch_a_second_try(
+    service: Service, topics: Topics, superuser: Superuser, postgres: PostgresServer
+) -> None:
+    """Batches do not deadlock among themselves; somebody who locks rows by hand, in another order, may be met."""
+    event = Event()
+    topics.sends([event.created()])
+    event.takes([event.created()])
+    with Proxy(postgres.port, PostgresFramer) as proxy, ThreadPoolExecutor() as pool:
+        process = service.ingests(
+            **topics.environment(), DATABASE_URL=through(service.environment["DATABASE_URL"], proxy.port)
+        )
+        is_counted(service, topics, event)
+        # The batch holds its event; the stranger holds the event's row in event_stats, and wants the event.
+        proxy.holds_back("UPDATE public.event_stats")
+        more = [event.registered("Instagram"), event.registered()]
+        topics.sends(more)
+        event.takes(more)
+        proxy.waits_until_held()
+        superuser.execute("SET deadlock_timeout = '1h'")  # so that it is the batch that PostgreSQL gives up
+        superuser.execute("SET statement_timeout = '60s'")
+        with superuser.transaction():
+            superuser.execute("SELECT FROM public.event_stats WHERE event_id = %s FOR UPDATE", [event.id])
+            waiting = pool.submit(
+                superuser.execute, "SELECT FROM hannun.events WHERE event_id = %s FOR UPDATE", [event.id]
+            )
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            wait_for("the stranger to wait", lambda: service.rows(waits)[0][0])
+            proxy.lets_go()
+            waiting.result()
+        process.says("deadlock detected")
+        is_counted(service, topics, event)
+    account(service, topics)
+    assert process.running
