@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 
 from bench.figures import Figure
 from bench.messages import Message, events, registrations
-from bench.processor import used_s, used_with_children_s
+from bench.processor import peak_bytes, used_s, used_with_children_s
 from bench.servers import Ground, Site
 
 LOOK_EVERY_S = 0.02
@@ -50,6 +50,7 @@ def _measured(ground: Ground, event_count: int, messages: int, *, workers: int =
         ours, theirs = sum(map(used_s, ingests)), used_with_children_s(postgres)
         last, until = wait_until(site, topics["participant-registered"], messages)
         ours, theirs = sum(map(used_s, ingests)) - ours, used_with_children_s(postgres) - theirs
+        memory = max(map(peak_bytes, ingests))
     with psycopg.connect(site.url) as conn:
         row = conn.execute("SELECT sum(participants) FROM hannun.events").fetchone()
         assert row is not None and row[0] == messages, f"{row} of {messages} participants were counted"
@@ -61,6 +62,7 @@ def _measured(ground: Ground, event_count: int, messages: int, *, workers: int =
         Figure("kafka", "rate" + name, counted / (until - at), "messages/s", samples),
         Figure("kafka", "processor, ingest" + name, ours / counted * 1e6, "us/message", samples),
         Figure("kafka", "processor, PostgreSQL" + name, theirs / counted * 1e6, "us/message", samples),
+        Figure("kafka", "memory of ingest at its peak" + name, memory / 1e6, "MB", samples),
     ]
 
 

@@ -1,4 +1,4 @@
-"""How much processor time processes have used, out of /proc (Linux only), in steps of 10 ms."""
+"""What processes have used, out of /proc (Linux only): processor time in steps of 10 ms, memory at its peak."""
 
 import os
 from collections.abc import Iterator
@@ -16,6 +16,14 @@ def used_s(pid: int) -> float:
 def used_with_children_s(pid: int) -> float:
     """The same of a process with all its descendants, those that have ended included (they are its, once reaped)."""
     return sum(sum(_times(each)) for each in (pid, *_descendants(pid))) / _TICKS_A_SECOND
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has held so far."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def _times(pid: int) -> tuple[int, ...]:

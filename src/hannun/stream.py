@@ -51,6 +51,14 @@ from hannun.telemetry import log
 Partition = tuple[str, int]
 
 _CALL_S = 10.0
+_FETCHING: dict[str, object] = {
+    "fetch.queue.backoff.ms": 5,  # the default of 1000 stalls for a second
+    # Little is fetched ahead. What is fresh in one partition waits behind all that is already here of the others, and
+    # more makes nothing faster (docs/performance.md). So memory is bounded too, whatever the lag.
+    "queued.min.messages": 5_000,
+    "queued.max.messages.kbytes": 2_048,
+    "max.partition.fetch.bytes": 262_144,
+}
 
 
 class Taken(NamedTuple):
@@ -207,9 +215,8 @@ class Stream:
             "auto.offset.reset": "error",  # where to begin is PostgreSQL's to say, or an operator's
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
-            "fetch.queue.backoff.ms": 5,  # the default of 1000 stalls for a second
             "topic.metadata.refresh.interval.ms": 10_000,  # partitions that were added are taken up within seconds
-            "queued.max.messages.kbytes": 65_536,  # memory stays bounded whatever the lag
+            **_FETCHING,
             **options,
         }
         self._consumer: Consumer | None = None
@@ -355,8 +362,7 @@ class LogReader:
             "auto.offset.reset": "error",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,  # a log may end in marks of transactions, which are no messages
-            "fetch.queue.backoff.ms": 5,
-            "queued.max.messages.kbytes": 65_536,
+            **_FETCHING,
         }
         self._stretches = {partition: stretch for partition, stretch in stretches.items() if stretch.offsets}
         self._next = {partition: stretch.start for partition, stretch in self._stretches.items()}

@@ -153,7 +153,9 @@ def _database(postgres: PostgresServer, kept: Mapping[str, str], channels: Chann
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
         if conn.execute("SELECT FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone() is None:
             conn.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(sql.Identifier(OWNER)))
-        conn.execute(sql.SQL("ALTER ROLE {} CREATEDB PASSWORD {}").format(sql.Identifier(OWNER), sql.Literal(kept[OWNER])))
+        conn.execute(
+            sql.SQL("ALTER ROLE {} CREATEDB PASSWORD {}").format(sql.Identifier(OWNER), sql.Literal(kept[OWNER]))
+        )
         if conn.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone() is None:
             conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER)))
     migrate(postgres.url(DATABASE, OWNER, kept[OWNER]), channels, {role: kept[role] for role in ROLES})

@@ -13,7 +13,7 @@ from outside import DEADLINE_S, Event, Load, Service, Topics, free_port, wait_fo
 
 from hannun.embedded import KafkaServer
 
-pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka, too")]
 COORDINATOR = "__consumer_offsets"
 
 

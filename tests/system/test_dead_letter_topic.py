@@ -11,7 +11,7 @@ from outside import Event, Service, Topics, wait_for
 
 from hannun.embedded import KafkaServer, PostgresServer
 
-pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka, too")]
 UNPUBLISHED = "SELECT count(*) FROM hannun.dead_letters WHERE published_at IS NULL"
 
 

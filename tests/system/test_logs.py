@@ -6,7 +6,7 @@ import pytest
 from accounts import account
 from outside import Event, Service, Topics, wait_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka, too")]
 
 
 def is_counted(service: Service, topics: Topics, event: Event) -> None:

@@ -11,7 +11,7 @@ from outside import Event, Service, Topics, through, wait_for
 
 from hannun.embedded import PostgresServer
 
-pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka, too")]
 Superuser = psycopg.Connection[tuple[object, ...]]
 
 

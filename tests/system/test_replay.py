@@ -9,7 +9,7 @@ from psycopg import sql
 
 from hannun.embedded import PostgresServer, ValkeyServer
 
-pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka, too")]
 REPLAYED = ("participants", "sales", "distributions", "untyped_participants")
 
 
