@@ -51,7 +51,7 @@ def valkey(home: Path) -> Iterator[ValkeyServer]:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
-    """One Apache Kafka for all tests of a session; they are marked to run on one worker."""
+    """One Apache Kafka for all tests of a worker; they come in two groups, so that two workers share them."""
     with tempfile.TemporaryDirectory(prefix="hannun-tests-") as folder, KafkaServer(Path(folder, "kafka")) as server:
         yield server
 
