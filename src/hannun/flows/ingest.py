@@ -148,17 +148,20 @@ class Ingest:
 
     def _stop(self, unusable: Unusable, taken: Taken) -> None:
         """Stop a partition until an operator has looked. Nothing of the batch was written; the others read it again."""
+        self._stream.let_go([(span.topic, span.partition) for span in taken.spans])
         place = (unusable.topic, unusable.partition)
+        (epoch,) = [span.epoch for span in taken.spans if span[:2] == place]
         hint = (
             "look at the topic's producer; hannun positions set --to an offset goes on there, "
             "HANNUN_DEAD_LETTERS_IN_A_ROW_MAX allows more"
         )
-        log.error("a partition waits for you", topic=place[0], partition=place[1], why=str(unusable), hint=hint)
-        with self._database.transaction() as conn:
-            positions.stop(conn, self._owner, *place, str(unusable), hint)
-        self._stopped[place] = str(unusable)
         self._tallies.pop(place, None)
-        self._stream.let_go([(span.topic, span.partition) for span in taken.spans])
+        with self._database.transaction() as conn:
+            if not positions.owns(conn, *place, epoch):
+                return  # another reads it by now, or an operator has just decided: theirs to say
+            positions.stop(conn, self._owner, *place, str(unusable), hint)
+        log.error("a partition waits for you", topic=place[0], partition=place[1], why=str(unusable), hint=hint)
+        self._stopped[place] = str(unusable)
 
     def _begin(self, waiting: Collection[Partition]) -> None:
         """Begin what the group has granted, where PostgreSQL says."""

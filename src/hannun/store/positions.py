@@ -52,6 +52,11 @@ def _claim(conn: Connection, owner: str, topic: str, number: int, log: Log, star
     return Claim(row[1], row[2])
 
 
+def owns(conn: Connection, topic: str, number: int, epoch: int) -> bool:
+    """Whether the epoch is still the partition's; if so nobody else claims it before the end of the transaction."""
+    return conn.execute(SQL["own"], {"topic": topic, "partition": number, "epoch": epoch}).fetchone() is not None
+
+
 def stop(conn: Connection, owner: str, topic: str, number: int, why: str, hint: str) -> None:
     """Stop a partition until an operator decides, whatever its position."""
     stopped = {"topic": topic, "partition": number, "owner": owner, "why": why, "hint": hint, "until_decided": True}

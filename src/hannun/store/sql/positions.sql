@@ -15,6 +15,11 @@ RETURNING topic_id, next_offset, epoch;
 -- Whether any partition of this very topic was read before: then a further one was added to it.
 SELECT EXISTS (SELECT FROM hannun.positions WHERE topic = %(topic)s AND topic_id = %(topic_id)s);
 
+-- own --
+-- A row where a partition is still this owner's, held until the end of the transaction.
+SELECT 1 FROM hannun.positions
+ WHERE topic = %(topic)s AND partition = %(partition)s AND epoch = %(epoch)s FOR UPDATE;
+
 -- stop --
 -- A partition waits for an operator.
 INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by, until_decided)
