@@ -562,10 +562,10 @@ class Topics:
             self._produce(producer, message)
         assert producer.flush(DEADLINE_S) == 0
 
-    def sends_raw(self, kind: str, value: bytes | None) -> None:
-        """Send bytes that may be no message at all, and may be as many as the broker takes."""
+    def sends_raw(self, kind: str, value: bytes | None, *, key: str | None = None) -> None:
+        """Send bytes that may be no message at all, and may be as many as the broker takes. One key, one partition."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "message.max.bytes": 2_000_000})
-        producer.produce(self.names[kind], value, on_delivery=self._remember(kind, value or b""))
+        producer.produce(self.names[kind], value, key, on_delivery=self._remember(kind, value or b""))
         assert producer.flush(DEADLINE_S) == 0
 
     def sends_at_once(self, messages: Sequence[Message], *, after: Sequence[Message] = ()) -> None:

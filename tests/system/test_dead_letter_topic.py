@@ -90,6 +90,7 @@ def test_who_dies_before_it_is_marked_publishes_it_again_under_the_same_key(
     wait_for("it to be marked", lambda: service.rows(UNPUBLISHED) == [(0,)])
 
 
+@pytest.mark.faults
 def test_letters_wait_while_no_broker_answers_and_other_jobs_go_on(
     service: Service, topics: Topics, letters: LetterTopic
 ) -> None:

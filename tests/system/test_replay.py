@@ -216,6 +216,7 @@ def test_what_came_over_http_is_named_and_not_lost_by_mistake(replayed: Replayed
     replayed.is_right(event)
 
 
+@pytest.mark.faults
 def test_a_replay_that_was_killed_is_begun_again_and_goes_on(replayed: Replayed) -> None:
     replayed.service.ingests()
     events = [Event() for _ in range(20)]
@@ -288,6 +289,7 @@ def test_what_cannot_be_done_is_said_and_nothing_is_harmed(replayed: Replayed, p
     replayed.is_right(event)
 
 
+@pytest.mark.faults
 def test_a_swap_that_somebody_stands_in_the_way_of_changes_nothing(
     replayed: Replayed, postgres: PostgresServer
 ) -> None:
