@@ -108,6 +108,13 @@ class Replay:
         for place, log_ in logs.items():
             at = stands.get(place)
             end = end_of_live(log_, _known(at), stopped=at is not None and at.stopped is not None)
+            if end < log_.high:
+                log.warning(
+                    "a partition waits for an operator; the replay does not read past where it stands",
+                    partition="{}[{}]".format(*place),
+                    reads_to=end,
+                    log_ends_at=log_.high,
+                )
             stretches[place] = Stretch(log_.topic_id, begins[place], end)
 
         def close_letters(batch: Sequence[Received], spans: Sequence[Span], outcomes: Sequence[Outcome]) -> int:
