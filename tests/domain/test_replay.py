@@ -3,7 +3,7 @@
 import pytest
 
 from hannun.domain.positions import Known, Log
-from hannun.domain.replay import end_of_live
+from hannun.domain.replay import begin_of_shadow, end_of_live
 
 LOG = Log("this", low=100, high=200)
 
@@ -32,3 +32,12 @@ def test_nothing_is_read_of_a_stopped_partition_whose_position_is_not_in_the_log
 
 def test_nothing_is_read_of_a_topic_that_was_made_anew_before_anybody_noticed() -> None:
     assert end_of_live(LOG, Known("another", 150), stopped=False) == 100
+
+
+@pytest.mark.parametrize(("asked", "begins"), [(120, 120), (150, 150), (180, 150)])
+def test_a_shadow_begins_no_higher_than_the_live_tables_stand(asked: int, begins: int) -> None:
+    assert begin_of_shadow(asked, LOG, Known("this", 150)) == begins
+
+
+def test_a_shadow_begins_where_it_is_asked_to_where_the_live_tables_say_nothing() -> None:
+    assert begin_of_shadow(180, LOG, None) == 180

@@ -47,6 +47,11 @@ def end_of_shadow(log: Log, known: Known | None) -> int:
     return max(known.next_offset, log.low)
 
 
+def begin_of_shadow(asked: int, log: Log, known: Known | None) -> int:
+    """Where the shadow begins: not above where the live tables stand, or a swap would jump over what nobody counted."""
+    return min(asked, end_of_shadow(log, known))
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a replay has come: offsets done of all, messages counted, seconds it has taken so far."""
