@@ -279,6 +279,7 @@ def test_what_cannot_be_done_is_said_and_nothing_is_harmed(replayed: Replayed, p
     assert "there is no " in replayed.says("drop")
     assert "is no topic of ours" in replayed.says("--topic", "other", status=2)
     assert "is no place in a log" in replayed.says("--from", "yesterday", status=2)
+    assert "is no place in a log" in replayed.says("--from", "\N{SUPERSCRIPT TWO}", status=2)
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(replayed.shadow)))
         for arguments in (["--from", "earliest"], ["compare"], ["drop"]):
@@ -302,6 +303,11 @@ def test_a_swap_that_somebody_stands_in_the_way_of_changes_nothing(
     with psycopg.connect(postgres.url(replayed.live)) as writer:
         writer.execute("SELECT FROM hannun.events FOR UPDATE")
         assert "a writer held the live tables" in replayed.says("swap", status=75)
+    with psycopg.connect(postgres.url(replayed.shadow)):
+        assert "cannot drop" in replayed.says("drop", status=2)
+    replayed.tampers("UPDATE hannun.identity SET participant_key = 'another'", database=replayed.shadow)
+    assert "was cut short" in replayed.says("compare", status=2)
+    replayed.says("--from", "earliest")
     let_go_in_the_last_moment(replayed, postgres)
     replayed.counted(event, more=True)
     replayed.is_right(event)

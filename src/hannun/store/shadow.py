@@ -123,8 +123,32 @@ class Shadow:
         with self._server() as conn:
             for role in (self._owner_url, self._service_url):
                 self._end_sessions(role, name)
-            conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+            try:
+                conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+            except psycopg.errors.ObjectInUse as error:
+                raise OperatorError(
+                    f"cannot drop {name}: somebody is in it whom {conn.info.user} may not put out",
+                    hint="end those sessions, or GRANT pg_signal_backend to the owner; then drop it again",
+                ) from error
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise _not_the_owner(conn, name) from error
         return True
+
+    def check_complete(self) -> None:
+        """
+        Raises:
+            OperatorError: the making of the shadow was cut short, and what is in it cannot be compared.
+        """
+        with self.as_owner(self.live) as live, self.as_owner(self.name) as shadow:
+            try:
+                complete = live.execute(SQL["key"]).fetchone() == shadow.execute(SQL["key"]).fetchone()
+            except psycopg.errors.UndefinedTable:
+                complete = False
+        if not complete:
+            raise OperatorError(
+                f"the making of {self.name} was cut short",
+                hint="`hannun replay --from earliest` makes it whole, and goes on",
+            )
 
     @contextmanager
     def as_owner(self, name: str) -> Iterator[Connection]:
@@ -133,6 +157,17 @@ class Shadow:
             yield conn
 
     # -- change places
+
+    def check_owner(self) -> None:
+        """
+        Raises:
+            OperatorError: we may not rename the databases.
+        """
+        with self._server() as conn:
+            for name in (self.live, self.name):
+                row = conn.execute(SQL["owns"], {"name": name}).fetchone()
+                if row is None or not row[0]:
+                    raise _not_the_owner(conn, name)
 
     def open_live(self) -> None:
         """Let everybody into the live database again: a swap that was killed may have left it shut."""
@@ -194,6 +229,12 @@ class Shadow:
 
 
 _MARK = "hannun replay: "
+
+
+def _not_the_owner(conn: Connection, name: str) -> OperatorError:
+    return OperatorError(
+        f"{conn.info.user} does not own the database {name}", hint="HANNUN_OWNER_DATABASE_URL names the role that does"
+    )
 
 
 def _in_the_way(who: str) -> OperatorError:

@@ -6,6 +6,10 @@ SELECT shobj_description(oid, 'pg_database'), datallowconn FROM pg_catalog.pg_da
 -- Whether this role may make and rename databases.
 SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user;
 
+-- owns --
+-- Whether this role may act as the owner of a database.
+SELECT pg_has_role(datdba, 'USAGE') FROM pg_catalog.pg_database WHERE datname = %(name)s;
+
 -- form --
 -- How a database writes and sorts: another one that takes its place does the same.
 SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_catalog.pg_database WHERE datname = %(name)s;
@@ -25,6 +29,10 @@ SELECT pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity
 SELECT usename, count(*) FROM pg_catalog.pg_stat_activity
  WHERE datname = ANY(%(names)s::text[]) AND pid <> ALL(%(but)s::int[]) AND pid <> pg_backend_pid() AND usesysid IS NOT NULL
  GROUP BY usename ORDER BY usename;
+
+-- key --
+-- With what participants are hashed.
+SELECT participant_key FROM hannun.identity;
 
 -- take_key --
 -- Participants are hashed as in the live database, or nobody would be the same person.
