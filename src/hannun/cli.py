@@ -279,7 +279,7 @@ def set_position(
 def _place_in_time(to: str, option: str = "--to") -> Any:
     if to in ("earliest", "latest"):
         return to
-    if to.isdigit():
+    if to.isdecimal():
         return int(to)
     try:
         moment = datetime.fromisoformat(to)
@@ -344,6 +344,7 @@ def replay(
                     f"{shadow.name} is there already: going on where it stands (`hannun replay drop` drops it)"
                 )
             with shadow.as_owner(shadow.live) as live:
+                live.autocommit = True  # a transaction left open would keep `hannun migrate` waiting until the end
                 done = replaying.replay.into_shadow(live, *replaying.count_shadow(), topics, start)
     became = ", ".join(f"{count:,} {result}" for result, count in sorted(done.became.items())) or "nothing to read"
     out.print(f"{done.messages:,} messages read into {into}: {became}", highlight=False)
@@ -417,6 +418,7 @@ def _at_the_shadow(settings: settings_.Settings) -> Iterator[tuple[Any, Any, Any
     if shadow.kept(shadow.name) is None:
         raise OperatorError(f"there is no shadow {shadow.name}", hint="`hannun replay --from earliest` makes one")
     shadow.open_live()  # a swap that was killed may have left it shut
+    shadow.check_complete()
     with (
         _until_told_to_stop() as stop,
         _Progress() as progress,

@@ -1,5 +1,6 @@
 """What the log holds is counted again: into the live tables, or into a shadow that takes their place."""
 
+import threading
 from collections.abc import Iterator
 
 import psycopg
@@ -279,6 +280,7 @@ def test_what_cannot_be_done_is_said_and_nothing_is_harmed(replayed: Replayed, p
     assert "there is no " in replayed.says("drop")
     assert "is no topic of ours" in replayed.says("--topic", "other", status=2)
     assert "is no place in a log" in replayed.says("--from", "yesterday", status=2)
+    assert "is no place in a log" in replayed.says("--from", "\N{SUPERSCRIPT TWO}", status=2)
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(replayed.shadow)))
         for arguments in (["--from", "earliest"], ["compare"], ["drop"]):
@@ -303,7 +305,41 @@ def test_a_swap_that_somebody_stands_in_the_way_of_changes_nothing(
     with psycopg.connect(postgres.url(replayed.live)) as writer:
         writer.execute("SELECT FROM hannun.events FOR UPDATE")
         assert "a writer held the live tables" in replayed.says("swap", status=75)
+    with psycopg.connect(postgres.url(replayed.shadow)):
+        assert "cannot drop" in replayed.says("drop", status=2)
+    replayed.tampers("UPDATE hannun.identity SET participant_key = 'another'", database=replayed.shadow)
+    assert "was cut short" in replayed.says("compare", status=2)
+    replayed.says("--from", "earliest")
+    let_go_in_the_last_moment(replayed, postgres)
     replayed.counted(event, more=True)
     replayed.is_right(event)
+    replayed.tampers(
+        "INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by, until_decided) "
+        "SELECT topic, partition, 'carried over', 'by a swap that failed', '', true FROM hannun.positions",
+        database=replayed.shadow,
+    )
     replayed.says("swap")
     replayed.is_right(event)
+    assert replayed.tampers("SELECT count(*) FROM hannun.position_decisions WHERE how = 'replay swap'") == (
+        replayed.tampers("SELECT count(*) FROM hannun.positions")
+    ), "a swap that failed is no swap"
+
+
+def let_go_in_the_last_moment(replayed: Replayed, postgres: PostgresServer) -> None:
+    """A writer whom nobody may put out waits for the swap's lock, and leaves with its commit as soon as it is gone."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'hannun.events'::regclass"
+
+    def writes() -> None:
+        with psycopg.connect(postgres.url(replayed.live)) as late:
+            late.execute("UPDATE hannun.events SET version = version + 1")
+
+    with psycopg.connect(postgres.url(replayed.live)) as first:
+        first.execute("LOCK TABLE hannun.events IN ROW EXCLUSIVE MODE")
+        swap = replayed.service.starts("replay", "swap")
+        wait_for("the swap to wait", lambda: replayed.tampers(waiting)[0][0])
+        writer = threading.Thread(target=writes)
+        writer.start()
+        wait_for("the writer behind it", lambda: replayed.tampers(waiting)[0][0] == 2)
+    assert swap.ends() == 2, swap.said
+    writer.join()
+    assert not replayed.exists(replayed.before)

@@ -27,21 +27,29 @@ class Stretch(NamedTuple):
 def end_of_live(log: Log, known: Known | None, *, stopped: bool) -> int:
     """Where a replay into the live tables ends: where the log ended when it began.
 
-    What an operator has not decided about yet (`stopped`) is not read past: the partition was stopped for what follows.
+    What an operator has not decided about yet is not read past. That is a partition that was stopped, and a topic that
+    was made anew, whether or not anybody has tried to read it since. Where the position says nothing of this very log,
+    nothing of it is read.
     """
-    return _stands(log, known) if stopped else log.high
+    anew = known is not None and known.topic_id != log.topic_id
+    if not stopped and not anew:
+        return log.high
+    if known is None or anew or known.next_offset > log.high:
+        return log.low
+    return max(known.next_offset, log.low)
 
 
 def end_of_shadow(log: Log, known: Known | None) -> int:
-    """Where a replay into the shadow ends: where the live tables stand, so that the two can be compared."""
-    return _stands(log, known)
-
-
-def _stands(log: Log, known: Known | None) -> int:
-    """How far the live tables have counted this very log; its end where they say nothing of it."""
+    """Where a replay into the shadow ends: where the live tables stand in this very log, so that the two can be
+    compared; its end where they say nothing of it."""
     if known is None or known.topic_id != log.topic_id or known.next_offset > log.high:
         return log.high
     return max(known.next_offset, log.low)
+
+
+def begin_of_shadow(asked: int, log: Log, known: Known | None) -> int:
+    """Where the shadow begins: not above where the live tables stand, or a swap would jump over what nobody counted."""
+    return min(asked, end_of_shadow(log, known))
 
 
 @dataclass(frozen=True, slots=True)

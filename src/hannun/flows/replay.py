@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 
 from hannun.domain.batch import Outcome, Received, Result, Span
 from hannun.domain.positions import GoOn, Known, Log, Wait
-from hannun.domain.replay import Progress, Stretch, end_of_live, end_of_shadow
+from hannun.domain.replay import Progress, Stretch, begin_of_shadow, end_of_live, end_of_shadow
 from hannun.errors import OperatorError, StaleBatch, StoreUnavailable, StreamUnavailable
 from hannun.store import dead_letters, positions
 from hannun.store.database import Connection, Database
@@ -108,6 +108,13 @@ class Replay:
         for place, log_ in logs.items():
             at = stands.get(place)
             end = end_of_live(log_, _known(at), stopped=at is not None and at.stopped is not None)
+            if end < log_.high:
+                log.warning(
+                    "a partition waits for an operator; the replay does not read past where it stands",
+                    partition="{}[{}]".format(*place),
+                    reads_to=end,
+                    log_ends_at=log_.high,
+                )
             stretches[place] = Stretch(log_.topic_id, begins[place], end)
 
         def close_letters(batch: Sequence[Received], spans: Sequence[Span], outcomes: Sequence[Outcome]) -> int:
@@ -139,8 +146,11 @@ class Replay:
             read = {(at.topic, at.partition) for at in positions.positions(conn)}
             begins = self._begins({place: log_ for place, log_ in logs.items() if place not in read}, start)
             for (topic, number), offset in begins.items():
-                topic_id = logs[topic, number].topic_id
-                positions.decide(conn, self._by, topic, number, topic_id, GoOn(offset), f"replay --from {start}")
+                log_ = logs[topic, number]
+                way = GoOn(begin_of_shadow(offset, log_, _known(stands.get((topic, number)))))
+                positions.decide(conn, self._by, topic, number, log_.topic_id, way, f"replay --from {start}")
+            # A swap that failed has carried them over; what the live tables wait for stops no replay.
+            positions.forget_stopped(conn)
             claims = positions.claim(conn, self._by, logs, "")
             stretches = {}
             for place, claim in claims.items():

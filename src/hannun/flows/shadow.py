@@ -57,9 +57,11 @@ def swap(shadow: Shadow, catch_up: CatchUp, tells: Tells, by: str, *, accept: bo
             f"{shadow.before}, which the swap before this one has left, is still there",
             hint="`hannun replay drop --before` drops it",
         )
+    shadow.check_owner()
     first = compare(shadow, catch_up, tells)
     _refuse(first, accept)
     with shadow.as_owner(shadow.live) as ours, shadow.as_owner(shadow.name) as theirs:
+        catch_up(ours)  # what was counted during the comparison, so that writers need not wait for it
         tells("holding the writers")
         hold_writers(ours)
         catch_up(ours)

@@ -63,6 +63,11 @@ def stop(conn: Connection, owner: str, topic: str, number: int, why: str, hint: 
     conn.execute(SQL["stop"], stopped)
 
 
+def forget_stopped(conn: Connection) -> None:
+    """No partition waits for an operator: for a shadow, which stands only where it is replayed to."""
+    conn.execute(SQL["forget_stopped"])
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """A partition in the operator's list. Fields are None where it was never read. Times are UTC."""

@@ -123,8 +123,32 @@ class Shadow:
         with self._server() as conn:
             for role in (self._owner_url, self._service_url):
                 self._end_sessions(role, name)
-            conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+            try:
+                conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+            except psycopg.errors.ObjectInUse as error:
+                raise OperatorError(
+                    f"cannot drop {name}: somebody is in it whom {conn.info.user} may not put out",
+                    hint="end those sessions, or GRANT pg_signal_backend to the owner; then drop it again",
+                ) from error
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise _not_the_owner(conn, name) from error
         return True
+
+    def check_complete(self) -> None:
+        """
+        Raises:
+            OperatorError: the making of the shadow was cut short, and what is in it cannot be compared.
+        """
+        with self.as_owner(self.live) as live, self.as_owner(self.name) as shadow:
+            try:
+                complete = live.execute(SQL["key"]).fetchone() == shadow.execute(SQL["key"]).fetchone()
+            except psycopg.errors.UndefinedTable:
+                complete = False
+        if not complete:
+            raise OperatorError(
+                f"the making of {self.name} was cut short",
+                hint="`hannun replay --from earliest` makes it whole, and goes on",
+            )
 
     @contextmanager
     def as_owner(self, name: str) -> Iterator[Connection]:
@@ -133,6 +157,17 @@ class Shadow:
             yield conn
 
     # -- change places
+
+    def check_owner(self) -> None:
+        """
+        Raises:
+            OperatorError: we may not rename the databases.
+        """
+        with self._server() as conn:
+            for name in (self.live, self.name):
+                row = conn.execute(SQL["owns"], {"name": name}).fetchone()
+                if row is None or not row[0]:
+                    raise _not_the_owner(conn, name)
 
     def open_live(self) -> None:
         """Let everybody into the live database again: a swap that was killed may have left it shut."""
@@ -155,6 +190,10 @@ class Shadow:
                 for role in (self._owner_url, self._service_url):
                     self._end_sessions(role, self.live, but=live.info.backend_pid)
                     self._end_sessions(role, self.name, but=shadow.info.backend_pid)
+                # RENAME waits for whoever is left; a writer that is let go meanwhile would commit into what is left.
+                there = self._others(conn, live.info.backend_pid, shadow.info.backend_pid)
+                if there:
+                    raise _in_the_way(there)
                 live.close()
                 shadow.close()
                 with conn.transaction():
@@ -167,15 +206,15 @@ class Shadow:
                     conn.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(self.before), about))
             except psycopg.errors.ObjectInUse as error:
                 conn.execute(_let_in(self.live, True))
-                there = conn.execute(SQL["sessions"], {"names": [self.live, self.name]}).fetchall()
-                who = ", ".join(f"{role} ({count})" for role, count in there) or "somebody"
-                raise OperatorError(
-                    f"the databases cannot change places while {who} are in them",
-                    hint="end those sessions, or GRANT pg_signal_backend to the owner; then swap again",
-                ) from error
+                raise _in_the_way(self._others(conn)) from error
             except BaseException:
                 conn.execute(_let_in(self.live, True))
                 raise
+
+    def _others(self, conn: Connection, *but: int) -> str:
+        """Who is in the two databases, beside some sessions; empty where nobody is."""
+        there = conn.execute(SQL["sessions"], {"names": [self.live, self.name], "but": list(but)}).fetchall()
+        return ", ".join(f"{role} ({count})" for role, count in there)
 
     def _end_sessions(self, role_url: str, name: str, but: int = 0) -> None:
         """A role may always end its own sessions; others only if it may act as they do."""
@@ -190,6 +229,19 @@ class Shadow:
 
 
 _MARK = "hannun replay: "
+
+
+def _not_the_owner(conn: Connection, name: str) -> OperatorError:
+    return OperatorError(
+        f"{conn.info.user} does not own the database {name}", hint="HANNUN_OWNER_DATABASE_URL names the role that does"
+    )
+
+
+def _in_the_way(who: str) -> OperatorError:
+    return OperatorError(
+        f"the databases cannot change places while {who or 'somebody'} are in them",
+        hint="end those sessions, or GRANT pg_signal_backend to the owner; then swap again",
+    )
 
 
 def _rename(name: str, to: str) -> sql.Composed:
@@ -228,6 +280,7 @@ def carry_over(live: Connection, shadow: Connection, by: str) -> None:
             letter["fields"] = None if letter["fields"] is None else Jsonb(letter["fields"])
             shadow.execute(SQL["carry_resolution"], letter)
             shadow.execute(SQL["carry_letter"], letter)
+        shadow.execute(SQL["forget_swaps"])
         for decision in _rows(live, "decisions"):
             shadow.execute(SQL["carry_decision"], decision)
         for stopped in _rows(live, "stopped"):

@@ -36,6 +36,10 @@ SELECT why, hint FROM hannun.stopped_partitions
 -- A partition is read again.
 DELETE FROM hannun.stopped_partitions WHERE topic = %(topic)s AND partition = %(partition)s;
 
+-- forget_stopped --
+-- No partition waits.
+DELETE FROM hannun.stopped_partitions;
+
 -- stopped --
 -- Partitions that wait for an operator.
 SELECT topic, partition, why, hint, stopped_at FROM hannun.stopped_partitions ORDER BY topic, partition;

@@ -6,6 +6,10 @@ SELECT shobj_description(oid, 'pg_database'), datallowconn FROM pg_catalog.pg_da
 -- Whether this role may make and rename databases.
 SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user;
 
+-- owns --
+-- Whether this role may act as the owner of a database.
+SELECT pg_has_role(datdba, 'USAGE') FROM pg_catalog.pg_database WHERE datname = %(name)s;
+
 -- form --
 -- How a database writes and sorts: another one that takes its place does the same.
 SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_catalog.pg_database WHERE datname = %(name)s;
@@ -21,9 +25,14 @@ SELECT pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity
  WHERE datname = %(name)s AND pid <> %(but)s AND pid <> pg_backend_pid() AND pg_has_role(usesysid, 'USAGE');
 
 -- sessions --
--- Who is in a database.
+-- Who is in databases, but for some sessions; the server's own workers have no role, and get out of the way.
 SELECT usename, count(*) FROM pg_catalog.pg_stat_activity
- WHERE datname = ANY(%(names)s::text[]) AND pid <> pg_backend_pid() GROUP BY usename ORDER BY usename;
+ WHERE datname = ANY(%(names)s::text[]) AND pid <> ALL(%(but)s::int[]) AND pid <> pg_backend_pid() AND usesysid IS NOT NULL
+ GROUP BY usename ORDER BY usename;
+
+-- key --
+-- With what participants are hashed.
+SELECT participant_key FROM hannun.identity;
 
 -- take_key --
 -- Participants are hashed as in the live database, or nobody would be the same person.
@@ -55,6 +64,10 @@ VALUES (%(created_at)s, %(kind)s, %(reason)s, %(detail)s, %(event_id)s, %(topic)
         %(record_offset)s, %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s, %(resolved_at)s, %(resolution)s,
         %(resolved_by)s, %(published_at)s)
     ON CONFLICT DO NOTHING;
+
+-- forget_swaps --
+-- A swap that failed has left its record here, and never took place; those that did are carried over.
+DELETE FROM hannun.position_decisions WHERE how = 'replay swap';
 
 -- decisions --
 -- What operators decided.
