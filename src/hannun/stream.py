@@ -478,10 +478,15 @@ class Publisher:
 def _received(message: Message, kind: str, partition: Partition, offset: int, topic_id: str) -> Received:
     stamp, milliseconds = message.timestamp()
     at = int(time.time() * 1_000_000) if stamp == TIMESTAMP_NOT_AVAILABLE else milliseconds * 1_000
-    # A producer that counts in microseconds gives the year 55,000: later than any column, and as good as the last.
-    at = min(max(at, INSTANT_FROM_US), INSTANT_BEFORE_US)
-    topic, number = partition
-    return Received(kind, message.value() or b"", at, Place(topic, topic_id, number, offset))
+    if not INSTANT_FROM_US <= at <= INSTANT_BEFORE_US:
+        # A producer that counts in microseconds gives the year 55,000: later than any column, and as good as the last.
+        at = min(max(at, INSTANT_FROM_US), INSTANT_BEFORE_US)
+    place: Place = _NEW(Place, (partition[0], topic_id, partition[1], offset))
+    received: Received = _NEW(Received, (kind, message.value() or b"", at, place, None))
+    return received
+
+
+_NEW: Any = tuple.__new__  # what a NamedTuple's own does, without its call: one for each message
 
 
 def _where(message: Message) -> tuple[Partition, int]:
