@@ -95,13 +95,14 @@ def serve(fd: Annotated[int | None, typer.Option(help="an open socket to listen 
 @app.command()
 def ingest() -> None:
     """The Kafka door: count what the topics hold, as one member of the group."""
+    from hannun.flows.ingest import run_all
     from hannun.wiring import open_ingesting
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
-    with _until_told_to_stop() as stop, open_ingesting(settings) as ingest:
+    with _until_told_to_stop() as stop, open_ingesting(settings) as lanes:
         telemetry.log.info("ingest runs", topics=sorted(settings.topics))
-        ingest.run(stop, count_max=settings.batch_messages_max, wait_s=settings.batch_wait_s)
+        run_all(lanes, stop, count_max=settings.batch_messages_max, wait_s=settings.batch_wait_s)
     telemetry.log.info("ingest ended well")
 
 

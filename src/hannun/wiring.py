@@ -24,7 +24,7 @@ from prometheus_client import start_http_server
 from hannun.cache import AnswerCache, Invalidator
 from hannun.domain.batch import ChangedEvent, Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
-from hannun.domain.messages import Decoder, Rules
+from hannun.domain.messages import Decoder, Kind, Rules
 from hannun.domain.quarantine import Limits
 from hannun.errors import OperatorError, Transient
 from hannun.flows import checks, count, lag, upkeep
@@ -196,30 +196,41 @@ def _codes(settings: Settings) -> Mapping[str, str]:
 
 
 @contextmanager
-def open_ingesting(settings: Settings) -> Iterator[Ingest]:
-    """The Kafka door: Kafka, PostgreSQL and Redis, checked, and the group joined."""
+def open_ingesting(settings: Settings) -> Iterator[Sequence[Ingest]]:
+    """The Kafka door: Kafka, PostgreSQL and Redis, checked, and the group joined by each lane."""
     bootstrap = settings.needed("kafka_bootstrap_servers")
     with open_writing(settings, "hannun-ingest") as writing, ExitStack() as stack:
         broker = Broker(bootstrap)
         broker.check(settings.topics)
         stack.enter_context(paying_old_debts(writing))
-        stream = Stream(bootstrap, settings.kafka_group, settings.topics, _protocol(settings))
-        stream.open()
-        stack.callback(stream.close)
+        streams = [Stream(bootstrap, settings.kafka_group, topics, _protocol(settings)) for topics in _lanes(settings)]
+        for stream in streams:
+            stream.open()
+            stack.callback(stream.close)
         stack.enter_context(serving_metrics(settings.metrics_port))
         without_long_collections()
-        ingest = Ingest(
-            stream,
-            broker,
-            writing.database(),
-            lambda inspect: writing.counter("kafka", inspect),
-            owner=f"{socket.gethostname()}/{os.getpid()}",
-            start_from=settings.start_from,
-            limits=Limits(settings.dead_letters_in_a_row_max, settings.dead_letters_share_max),
-        )
+        lanes = [
+            Ingest(
+                stream,
+                broker,
+                writing.database(),
+                partial(writing.counter, "kafka"),
+                owner=f"{socket.gethostname()}/{os.getpid()}",
+                start_from=settings.start_from,
+                limits=Limits(settings.dead_letters_in_a_row_max, settings.dead_letters_share_max),
+            )
+            for stream in streams
+        ]
         beside = writing.database("-gauges")
-        stack.enter_context(running("measure the lag", GAUGES_EVERY_S, lambda: lag.measure(ingest, beside, broker)))
-        yield ingest
+        stack.enter_context(running("measure the lag", GAUGES_EVERY_S, lambda: lag.measure(lanes, beside, broker)))
+        yield lanes
+
+
+def _lanes(settings: Settings) -> list[dict[str, str]]:
+    """The topics of registrations by themselves, and all others together."""
+    busy = {topic: kind for topic, kind in settings.topics.items() if kind == Kind.PARTICIPANT_REGISTERED}
+    others = {topic: kind for topic, kind in settings.topics.items() if topic not in busy}
+    return [lane for lane in (busy, others) if lane]
 
 
 def _protocol(settings: Settings) -> dict[str, object]:

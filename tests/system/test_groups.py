@@ -70,10 +70,10 @@ class Group:
         """Whether these, and nobody else, own partitions."""
         return {owner.rpartition("/")[2] for owner in self.owners()} == {str(member.pid) for member in members}
 
-    def size(self) -> int:
-        """How many members the broker knows."""
+    def size(self) -> float:
+        """How many processes the broker knows: each is a member with registrations, and one with all others."""
         name = self.environment["HANNUN_KAFKA_GROUP"]
-        return len(self.admin.describe_consumer_groups([name])[name].result().members)
+        return len(self.admin.describe_consumer_groups([name])[name].result().members) / 2
 
 
 @pytest.fixture
@@ -94,6 +94,25 @@ def test_a_second_member_takes_over_half_and_gives_it_back_when_it_ends(group: G
     group.is_shared_by(first)
     group.hears()
     group.is_counted()
+
+
+def test_a_member_that_joins_takes_half_of_the_busy_topic_and_not_half_of_the_topics(group: Group) -> None:
+    group.is_created()
+    first = group.member()
+    group.is_counted()
+    second = group.member()
+    busy = "SELECT owner FROM hannun.positions WHERE topic = %s"
+    wait_for(
+        "each to own one of the two partitions of registrations",
+        lambda: (
+            {
+                owner.rpartition("/")[2]
+                for (owner,) in group.service.rows(busy, group.topics.names["participant-registered"])
+            }
+            == {str(first.pid), str(second.pid)}
+        ),
+        deadline_s=30,
+    )
 
 
 @pytest.mark.faults

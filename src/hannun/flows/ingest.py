@@ -6,6 +6,10 @@ once. Whatever goes wrong has one way out: let the partitions go, ask PostgreSQL
     this thread:   take 1 ─ prepare 1 ─► take 2 ─ prepare 2 ─────► take 3 ...
     the writer:                          └─ write 1, tell the cache ┘└─ write 2 ...
 
+Registrations are nearly all there is, and have a lane of their own (`run_all`): a group balances the number of
+partitions over its members, whatever is in them, and might give all of the busy topic to one; and what is rare does not
+wait behind what is many.
+
 One batch is being written while the next is taken and decoded, and never more than that one. Whoever wants to know
 where we stand (a partition that is begun or given back, the end) waits for it first; where it fails, what was taken
 behind it is dropped with it.
@@ -15,7 +19,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
@@ -27,7 +31,7 @@ from hannun.errors import StaleBatch, StoreUnavailable, StreamUnavailable, Unusa
 from hannun.store import positions
 from hannun.store.database import Database
 from hannun.stream import Broker, Partition, Stream, Taken
-from hannun.telemetry import log, metrics, show
+from hannun.telemetry import log, metrics
 
 AWAY_S = 0.25
 """How often we look whether PostgreSQL is back. Polling goes on meanwhile, so that the group keeps us."""
@@ -54,7 +58,7 @@ class _UnderWay(NamedTuple):
 
 
 class Ingest:
-    """The Kafka door. One for each process; it is driven by one thread, and writes in another.
+    """A lane of the Kafka door: some of the topics. It is driven by one thread, and writes in another.
 
     Args:
         counter: makes what counts, with what looks at a batch before it is written.
@@ -273,9 +277,9 @@ class Ingest:
         ours = self._stream.waiting | self._stream.reading
         if ours != self._believed.keys():
             self._believed = {partition: self._believed.get(partition) for partition in ours}
-            topics = {topic for topic, _ in ours}
-            self._newest = {topic: newest for topic, newest in self._newest.items() if topic in topics}
-            show(metrics.newest_counted, {(topic,): newest / 1_000_000 for topic, newest in self._newest.items()})
+            for topic in self._newest.keys() - {topic for topic, _ in ours}:
+                del self._newest[topic]
+                metrics.newest_counted.remove(topic)
         if self._doubted:
             doubted, self._doubted = self._doubted, ()
             why = "PostgreSQL stands lower than we believed: it was restored, or an operator has decided"
@@ -294,3 +298,17 @@ class Ingest:
         if self._away:
             log.info("PostgreSQL is back")
         self._away = False
+
+
+def run_all(lanes: Sequence[Ingest], stop: threading.Event, *, count_max: int, wait_s: float) -> None:
+    """Run lanes beside each other, each in a thread of its own; when one fails, all end.
+
+    Raises:
+        StreamUnavailable: the Kafka client of one has failed for good.
+    """
+    with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as threads:
+        running = [threads.submit(lane.run, stop, count_max=count_max, wait_s=wait_s) for lane in lanes]
+        wait(running, return_when=FIRST_EXCEPTION)
+        stop.set()
+    for lane in running:
+        lane.result()

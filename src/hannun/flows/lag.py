@@ -1,12 +1,12 @@
 """How far behind we are, beside the reading: also true while nothing comes, a partition waits, or PostgreSQL is away.
 
-    what the reader believes ─► what PostgreSQL has ─┬─ lower: it was restored ─► the reader begins there
-                                                     └─► the ends of the logs ─► the gauges
+    what the readers believe ─► what PostgreSQL has ─┬─ lower: it was restored ─► its reader begins there
+                                                      └─► the ends of the logs ─► the gauges
 
 It runs in a thread of its own, so that a broker that does not answer holds up no batch.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from hannun.domain.positions import Known
@@ -26,22 +26,25 @@ class Reads(Protocol):
     def doubt(self, partitions: Collection[Partition]) -> None: ...
 
 
-def measure(reader: Reads, database: Database, broker: Broker) -> None:
-    """Tell the gauge of the lag, and the reader where PostgreSQL stands lower than it believes.
+def measure(readers: Sequence[Reads], database: Database, broker: Broker) -> None:
+    """Tell the gauge of the lag, and the readers where PostgreSQL stands lower than they believe.
 
     Raises:
         StreamUnavailable: no broker answers; then the gauge says that nothing is known.
     """
-    believed = reader.believed  # before PostgreSQL is asked: as long as a partition is ours, it only rises
-    known = {partition: at for partition, at in believed.items() if at is not None}
-    told: Collection[Partition] = believed.keys()
+    # Before PostgreSQL is asked: as long as a partition is ours, it only rises.
+    believed = [reader.believed for reader in readers]
+    known = {partition: at for ours in believed for partition, at in ours.items() if at is not None}
+    told: Collection[Partition] = {partition for ours in believed for partition in ours}
     try:
         with database.transaction() as conn:
-            found = positions.known(conn, believed.keys())
+            found = positions.known(conn, told)
     except StoreUnavailable:
         told = known.keys()  # what was counted last is still true; of the others nothing is known
     else:
-        reader.doubt([at for at, was in known.items() if at not in found or found[at].next_offset < was.next_offset])
+        lower = {at for at, was in known.items() if at not in found or found[at].next_offset < was.next_offset}
+        for reader, ours in zip(readers, believed, strict=True):
+            reader.doubt(lower & ours.keys())
         known = found
     try:
         logs = broker.logs(told)
