@@ -61,7 +61,14 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = 8080
     answer_lifetime_s: float = 3_600.0
-    jwt_secret: SecretStr = SecretStr("")
+    jwt_secret: SecretStr = SecretStr("")  # "" takes no HS256, where there are published keys
+    jwt_jwks_url: str = ""  # where the issuer of RS256 and ES256 tokens publishes its keys
+    jwt_jwks_file: str = ""  # the same, in a file
+    jwt_jwks_refresh_s: float = 300.0  # how long a key that has left the set may still be believed
+    jwt_jwks_good_s: float = 86_400.0  # how long the last set is believed while the issuer is away
+    jwt_jwks_cooldown_s: float = 10.0  # between two readings because of keys that nobody knows
+    jwt_issuer: str = ""  # "" takes any
+    jwt_audience: str = ""  # "" takes tokens that are for nobody in particular
     requests_a_minute: int = 600
     refreshes_a_minute: int = 60  # refresh=true, for each subject and process
     body_bytes_max: int = 1_000_000

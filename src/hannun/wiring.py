@@ -4,6 +4,7 @@ The only module that turns settings into services, and the one that holds the ta
 I/O; what can be checked is checked here, so that a process dies early and says why.
 """
 
+import asyncio
 import gc
 import json
 import os
@@ -11,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -21,20 +22,23 @@ from typing import NamedTuple
 from anyio import CapacityLimiter
 from prometheus_client import start_http_server
 
+from hannun import issuer
 from hannun.cache import AnswerCache, Invalidator
+from hannun.domain.access import Asker
 from hannun.domain.batch import ChangedEvent, Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.messages import Decoder, Rules
 from hannun.domain.quarantine import Limits
 from hannun.errors import OperatorError, Transient
 from hannun.flows import checks, count, lag, upkeep
+from hannun.flows.access import Access
 from hannun.flows.count import Counted, Counter, Inspect
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
 from hannun.flows.publish import publish_letters
 from hannun.flows.replay import Replay, Tells
-from hannun.flows.report import Asker, Reports, UserQuestion
+from hannun.flows.report import Reports, UserQuestion
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, Reader, connect
@@ -42,6 +46,7 @@ from hannun.store.shadow import Shadow
 from hannun.stream import Broker, LogReader, Publisher, Stream
 from hannun.telemetry import REGISTRY, log, metrics
 from hannun.web.auth import Verifier
+from hannun.web.jwks import TokenKeys
 from hannun.web.limits import RateLimit
 from hannun.web.services import Services
 
@@ -130,7 +135,40 @@ class MeasuredCounter:
 @asynccontextmanager
 async def open_serving(settings: Settings) -> AsyncIterator[Services]:
     """Everything behind the HTTP door, open and checked."""
-    verifier = Verifier(settings.needed("jwt_secret"))
+    async with AsyncExitStack() as beside:
+        verifier = await beside.enter_async_context(verifying(settings))
+        yield await beside.enter_async_context(_serving(settings, verifier))
+
+
+@asynccontextmanager
+async def verifying(settings: Settings) -> AsyncIterator[Verifier]:
+    """Who verifies tokens, and beside it what reads the issuer's keys, where it publishes some.
+
+    An issuer that is away at the start is no error: its keys are read as soon as it is back.
+    """
+    verifier = partial(Verifier, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    if not (settings.jwt_jwks_url or settings.jwt_jwks_file):
+        yield verifier(settings.needed("jwt_secret"))
+        return
+    async with issuer.source(settings.jwt_jwks_url, settings.jwt_jwks_file) as read:
+        keys = TokenKeys(
+            read,
+            refresh_s=settings.jwt_jwks_refresh_s,
+            good_s=settings.jwt_jwks_good_s,
+            cooldown_s=settings.jwt_jwks_cooldown_s,
+        )
+        verifies = verifier(settings.jwt_secret.get_secret_value(), keys)
+        reading = asyncio.create_task(keys.run())
+        try:
+            yield verifies
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+
+
+@asynccontextmanager
+async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Services]:
     with open_writing(settings, "hannun-serve") as writing, ExitStack() as stack:
         stack.enter_context(paying_old_debts(writing))
         stack.enter_context(telling_gauges(writing))
@@ -151,6 +189,7 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
         without_long_collections()
         try:
             yield Services(
+                access=Access(reader, cache),
                 reports=reports,
                 intake=intake,
                 counting=CapacityLimiter(settings.counting_threads),

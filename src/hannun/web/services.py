@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from anyio import CapacityLimiter
 from starlette.requests import Request
 
+from hannun.flows.access import Access
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live
 from hannun.flows.report import Reports
@@ -17,6 +18,7 @@ from hannun.web.limits import RateLimit
 class Services:
     """The flows behind the door, and what the door itself decides with."""
 
+    access: Access
     reports: Reports
     intake: Intake
     counting: CapacityLimiter
