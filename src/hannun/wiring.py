@@ -39,6 +39,7 @@ from hannun.flows.live import Live, Topic
 from hannun.flows.publish import publish_letters
 from hannun.flows.replay import Replay, Tells
 from hannun.flows.report import Reports, UserQuestion
+from hannun.flows.share import Sharing
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, Reader, connect
@@ -194,12 +195,17 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
                 intake=intake,
                 counting=CapacityLimiter(settings.counting_threads),
                 live=live,
+                sharing=Sharing(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
                 verifier=verifier,
                 limit=RateLimit(settings.requests_a_minute),
                 refresh_limit=RateLimit(settings.refreshes_a_minute),
+                share_limit=RateLimit(settings.share_requests_a_minute),
+                sign_in_limit=RateLimit(settings.sign_ins_a_minute),
+                stranger_limit=RateLimit(settings.stranger_requests_a_minute),
                 body_bytes_max=settings.body_bytes_max,
                 sign_in_codes=_codes(settings),
                 secure_cookies=settings.secure_cookies,
+                cors_origins=settings.origins,
                 health=lambda: checks.health(asked_by_health, writing.invalidator),
             )
         finally:

@@ -59,8 +59,10 @@ def commands() -> Iterator[list[str]]:
 def told(answer: httpx2.Response) -> tuple[int, dict[str, Any], dict[str, str]]:
     """All of an answer but what the question itself said."""
     body = answer.json()
-    body.pop("instance")
-    return answer.status_code, body, {name: value for name, value in answer.headers.items() if name != "date"}
+    asked = body.pop("instance")
+    headers = {name: value for name, value in answer.headers.items() if name != "date"}
+    headers["content-length"] = str(int(headers["content-length"]) - len(asked.encode()))
+    return answer.status_code, body, headers
 
 
 def counted(site: Site) -> None:

@@ -1,6 +1,7 @@
 """Who asks, and what they may see."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,17 @@ class Asker:
     def may_see_merchant(self, user_id: str) -> bool:
         """Whether they may see all of a merchant's events together."""
         return self.only_event is None and self.may_see(user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a share link opens: one event, with its owner's eyes, until a date (UTC, without a zone)."""
+
+    share_id: str
+    event_id: str
+    owner: str
+    expires_at: datetime
+
+    @property
+    def asker(self) -> Asker:
+        return Asker(self.owner, frozenset(), only_event=self.event_id)

@@ -37,6 +37,8 @@ Asking = Annotated[Asker, Depends(asker_of)]
 async def refresh_of(asker: Asking, services: Served, refresh: Refresh = False) -> bool:
     """Whether to rebuild the answer; that has a limit of its own, since it costs a look into the database."""
     if refresh:
+        if asker.only_event is not None:
+            raise Forbidden("a share link shows what is there, and rebuilds nothing")
         services.refresh_limit.take(asker.user_id)
     return refresh
 

@@ -15,6 +15,7 @@ from hannun.errors import BadQuestion, Unauthenticated
 from hannun.telemetry import REGISTRY
 from hannun.web.auth import COOKIE, Session, token_in
 from hannun.web.callers import Served
+from hannun.web.limits import address_of
 from hannun.web.messages import body_of
 from hannun.web.services import Services
 
@@ -39,7 +40,7 @@ class _SignIn(msgspec.Struct):
 @router.post("/api/v1/session")
 async def sign_in(request: Request, services: Served) -> Response:
     """Exchange a token, or a ready sign-in's code, for the page's cookie."""
-    services.limit.take(f"sign-in from {request.client.host if request.client else 'somewhere'}")
+    services.sign_in_limit.take(address_of(request))
     try:
         asked = msgspec.json.decode(await body_of(request, _SIGN_IN_BYTES_MAX), type=_SignIn)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -78,8 +79,12 @@ async def sign_out() -> Response:
 
 
 async def _session(request: Request, services: Services) -> Session:
-    token, _ = token_in(request.headers, request.cookies)
-    return await services.verifier.verify(token)
+    try:
+        token, _ = token_in(request.headers, request.cookies)
+        return await services.verifier.verify(token)
+    except Unauthenticated:
+        services.stranger_limit.take(address_of(request))
+        raise
 
 
 @router.get("/health/live")

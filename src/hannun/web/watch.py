@@ -3,9 +3,11 @@
 from fastapi import APIRouter, Response
 
 from hannun.errors import NotFound
+from hannun.flows.live import Topic
 from hannun.web.api import Calling, EventId, UserId
-from hannun.web.callers import Served
-from hannun.web.live import Stream
+from hannun.web.callers import Caller, Served
+from hannun.web.live import HEARTBEAT_S, LOOKS_S, Stream
+from hannun.web.services import Services
 
 router = APIRouter(prefix="/api/v1")
 
@@ -14,7 +16,7 @@ router = APIRouter(prefix="/api/v1")
 async def watch_event(services: Served, caller: Calling, event_id: EventId) -> Response:
     """Server-sent events: `changed` with the new ETag whenever the event's answers change."""
     await services.reports.dashboard(caller.asker, event_id)  # 404 where there is none, whoever asks
-    return Stream(services.live, ("event", event_id), caller.expires_in_s)
+    return _stream(services, ("event", event_id), caller)
 
 
 @router.get("/users/{user_id}/live")
@@ -22,4 +24,9 @@ async def watch_user(services: Served, caller: Calling, user_id: UserId) -> Resp
     """Server-sent events: `changed` whenever one of the merchant's events does."""
     if not caller.asker.may_see_merchant(user_id):
         raise NotFound("no such merchant")
-    return Stream(services.live, ("user", user_id), caller.expires_in_s)
+    return _stream(services, ("user", user_id), caller)
+
+
+def _stream(services: Services, topic: Topic, caller: Caller) -> Stream:
+    every_s = HEARTBEAT_S if caller.asker.only_event is None else LOOKS_S
+    return Stream(services.live, topic, caller.expires_in_s, caller.holds, every_s)
