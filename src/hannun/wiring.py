@@ -151,6 +151,11 @@ async def verifying(settings: Settings) -> AsyncIterator[Verifier]:
     if not (settings.jwt_jwks_url or settings.jwt_jwks_file):
         yield verifier(settings.needed("jwt_secret"))
         return
+    if settings.jwt_jwks_good_s < settings.jwt_jwks_refresh_s:
+        raise OperatorError(
+            f"HANNUN_JWT_JWKS_GOOD_S is {settings.jwt_jwks_good_s:g}, so keys would end before they are read again",
+            hint=f"HANNUN_JWT_JWKS_REFRESH_S is {settings.jwt_jwks_refresh_s:g}: make it the shorter one",
+        )
     async with issuer.source(settings.jwt_jwks_url, settings.jwt_jwks_file) as read:
         keys = TokenKeys(
             read,

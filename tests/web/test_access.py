@@ -149,6 +149,28 @@ def test_a_hundred_pages_of_one_merchant_ask_whose_event_it_is_once(site: Site) 
     assert len([step for step in sent if "hannun.events" in step]) == 1
 
 
+def test_anothers_list_of_events_is_not_even_looked_for(site: Site) -> None:
+    counted(site)
+    site.owner.get(f"/api/v1/users/{OWNER}/analytics")
+    for road in ("analytics", "analytics?status=ENDED&refresh=true", "live"):
+        seen = []
+        for user in (OWNER, "there-is-none"):
+            with commands() as sent:
+                seen.append(told(site.stranger.get(f"/api/v1/users/{user}/{road}")))
+            assert sent == []
+        assert seen[0] == seen[1]
+        assert seen[0][0] == 404
+
+
+@pytest.mark.parametrize("road", ["/api/v1/session", f"/api/v1/events/{SPRING}/session"])
+def test_another_sites_page_cannot_sign_anybody_in(site: Site, road: str) -> None:
+    body = {"token": site.token(STRANGER), "share": "guessed"}
+    for site_of_page, refused in (("cross-site", True), ("same-site", True), ("same-origin", False), ("none", False)):
+        answer = site.nobody.post(road, json=body, headers={"Sec-Fetch-Site": site_of_page})
+        assert (answer.status_code == 403) == refused, site_of_page
+        assert not refused or "set-cookie" not in answer.headers
+
+
 @pytest.mark.parametrize(
     "path",
     [

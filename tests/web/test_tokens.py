@@ -266,6 +266,8 @@ def test_settings_that_cannot_be_meant_are_refused_at_the_start(site_with: Calla
     check_address("https://login.example.com/jwks")
     with pytest.raises(OperatorError, match="both"):
         site_with(jwt_jwks_url="https://login.example.com/jwks", jwt_jwks_file="jwks.json")
+    with pytest.raises(OperatorError, match="HANNUN_JWT_JWKS_GOOD_S"):
+        site_with(jwt_jwks_file="jwks.json", jwt_jwks_good_s=60.0)
     with pytest.raises(OperatorError, match="cannot be read"):
         site_with(jwt_jwks_file="/there/is/none")
 

@@ -13,7 +13,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from hannun.domain.access import Asker
-from hannun.errors import BadQuestion, HannunError, IssuerUnavailable, NotFound, Unauthenticated
+from hannun.errors import BadQuestion, Forbidden, HannunError, IssuerUnavailable, NotFound, Unauthenticated
 from hannun.web.auth import token_in
 from hannun.web.limits import address_of
 from hannun.web.services import Services, services_of
@@ -102,6 +102,16 @@ async def opened_by(request: Request, services: Services, event_id: str) -> Call
         return True
 
     return Caller(opening.asker, opening.expires_at.replace(tzinfo=UTC).timestamp(), True, holds)
+
+
+def on_our_own_page(request: Request) -> None:
+    """Nobody else's page may sign a browser in: who looks around afterwards would not know as whom.
+
+    Raises:
+        Forbidden: the browser says that another site asks. Who is no browser says nothing.
+    """
+    if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        raise Forbidden("another site's page cannot sign you in here")
 
 
 def secret_in(request: Request) -> str | None:

@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, JSONResponse
 from hannun.errors import BadQuestion, Unauthenticated
 from hannun.telemetry import REGISTRY
 from hannun.web.auth import COOKIE, Session, token_in
-from hannun.web.callers import Served
+from hannun.web.callers import Served, on_our_own_page
 from hannun.web.limits import address_of
 from hannun.web.messages import body_of
 from hannun.web.services import Services
@@ -40,6 +40,7 @@ class _SignIn(msgspec.Struct):
 @router.post("/api/v1/session")
 async def sign_in(request: Request, services: Served) -> Response:
     """Exchange a token, or a ready sign-in's code, for the page's cookie."""
+    on_our_own_page(request)
     services.sign_in_limit.take(address_of(request))
     try:
         asked = msgspec.json.decode(await body_of(request, _SIGN_IN_BYTES_MAX), type=_SignIn)

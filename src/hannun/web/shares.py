@@ -13,9 +13,10 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from hannun.errors import BadQuestion, NotFound
+from hannun.flows.share import LABEL_LENGTH_MAX
 from hannun.store.shares import Share
 from hannun.web.api import Calling, EventId
-from hannun.web.callers import SHARE_COOKIE, Caller, Served, event_in, opened_by, secret_in
+from hannun.web.callers import SHARE_COOKIE, Caller, Served, event_in, on_our_own_page, opened_by, secret_in
 from hannun.web.limits import address_of
 from hannun.web.messages import body_of
 
@@ -43,7 +44,42 @@ class _Exchange(msgspec.Struct):
     share: str
 
 
-@router.post("/shares", status_code=201)
+_TIME = {"type": "string", "format": "date-time"}
+_SHARE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "shareId": {"type": "string"},
+        "label": {"type": "string", "maxLength": LABEL_LENGTH_MAX},
+        "createdAt": _TIME,
+        "createdBy": {"type": "string"},
+        "expiresAt": _TIME,
+        "revokedAt": {"type": ["string", "null"], "format": "date-time"},
+    },
+    "required": ["shareId", "label", "createdAt", "createdBy", "expiresAt", "revokedAt"],
+}
+_MADE = {
+    **_SHARE,
+    "properties": {**_SHARE["properties"], "address": {"type": "string"}},
+    "required": [*_SHARE["required"], "address"],
+}
+_LIST = {"type": "object", "properties": {"shares": {"type": "array", "items": _SHARE}}, "required": ["shares"]}
+_WANTED = {
+    "type": "object",
+    "properties": {"until": _TIME, "label": {"type": "string", "maxLength": LABEL_LENGTH_MAX}},
+    "required": ["until"],
+}
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+@router.post(
+    "/shares",
+    status_code=201,
+    responses={201: {"description": "The link, and this once its address", **_json(_MADE)}},
+    openapi_extra={"requestBody": {"required": True, **_json(_WANTED)}},
+)
 async def make_share(request: Request, services: Served, sharer: Sharer, event_id: EventId) -> Response:
     """Make a link that opens this event read-only until a date: `{"until": instant with offset, "label"?}`.
 
@@ -57,7 +93,7 @@ async def make_share(request: Request, services: Served, sharer: Sharer, event_i
     return _told({**_shown(share), "address": address}, 201)
 
 
-@router.get("/shares")
+@router.get("/shares", responses={200: {"description": "The links", **_json(_LIST)}})
 async def shares_of_event(services: Served, sharer: Sharer, event_id: EventId) -> Response:
     """The event's links: those that open it first, then the newest of the others. Their secrets are not known."""
     return _told({"shares": [_shown(share) for share in await services.sharing.of_event(event_id)]})
@@ -73,6 +109,7 @@ async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, shar
 @router.post("/session", include_in_schema=False)
 async def open_share(request: Request, services: Served, event_id: EventId) -> Response:
     """Exchange a link's secret for a cookie, which is sent to this event's paths alone."""
+    on_our_own_page(request)
     services.sign_in_limit.take(address_of(request))
     asked = await _body(request, _Exchange, 'an exchange is {"share": the secret of a link}')
     opening = await services.sharing.open(event_in(request) or event_id, asked.share)
