@@ -11,10 +11,13 @@ import httpx2
 import psycopg
 import pytest
 import redis.asyncio
+from fastapi.routing import APIRoute
 from served import STRANGER, Site
 from world import OWNER, SPRING
 
 from hannun.domain.access import Asker
+from hannun.web.app import application
+from hannun.web.callers import caller_of
 
 SECRET_EVENT = "5b0c2f64-0000-4000-8000-000000000009"
 NONE = "5b0c2f64-0000-4000-8000-00000000000f"
@@ -225,3 +228,26 @@ def test_the_order_of_refusals_is_who_then_what_then_how(site_with: Callable[...
     assert site.stranger.get(bad).status_code == 404
     assert site.owner.get(bad).status_code == 400
     assert site.owner.get(bad).status_code == site.stranger.get(bad).status_code == 429
+
+
+def test_every_road_to_an_event_or_a_merchant_passes_the_decision(site: Site) -> None:
+    without = {"/api/v1/messages", "/api/v1/session", "/api/v1/events/{event_id}/session"}  # these decide themselves
+    roads = [route for route in routes_of(application(site.services)) if route.path.startswith("/api/v1/")]
+    assert len(roads) > len(without)
+    for route in roads:
+        if route.path in without:
+            continue
+        assert "{event_id}" in route.path or "{user_id}" in route.path, route.path
+        assert caller_of in set(dependencies_of(route.dependant)), route.path
+
+
+def routes_of(app: Any) -> list[APIRoute]:
+    """Every route of ours; FastAPI keeps those of a router in the router."""
+    routers = [app, *(route.original_router for route in app.routes if hasattr(route, "original_router"))]
+    return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+
+
+def dependencies_of(dependant: Any) -> Iterator[Any]:
+    for inner in dependant.dependencies:
+        yield inner.call
+        yield from dependencies_of(inner)

@@ -143,7 +143,7 @@ def test_only_keys_that_a_token_may_be_verified_with_are_taken_from_a_set() -> N
         published(EC, "says it is for HMAC", alg="HS256"),
         published(RSA, "not to verify", key_ops=["encrypt"]),
         published(RSA, "strange operations", key_ops=7),
-        {**json.loads(jwt.get_algorithm_by_name("RS256").to_jwk(RSA)), "kid": "private"},
+        {**json.loads(jwt.get_algorithm_by_name("RS256").to_jwk(RSA)), "kid": "private", "key_ops": ["verify"]},
         {**json.loads(p384), "kid": "p384"},
         {"kty": "RSA", "kid": "empty"},
         {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "not on the curve"},
@@ -312,3 +312,16 @@ def test_a_token_of_absurd_length_is_refused_before_it_is_read(opens: Opens, mon
     answer = site.with_token(token_by(EC, "ec-1", OWNER, padding="x" * 10_000)).get(MINE)
     assert answer.status_code == 401
     assert "longer" in answer.json()["detail"]
+
+
+def test_a_stream_ends_when_the_key_of_its_session_has_left(
+    opens: Opens, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hannun.web.watch.HEARTBEAT_S", 0.01)  # how often a stream looks
+    site, _ = opens()
+    with site.with_token(token_by(EC, "ec-1", OWNER)).stream("GET", f"/api/v1/users/{OWNER}/live") as answer:
+        assert answer.status_code == 200
+        site.world.wait_for("the page to be watching", lambda: site.watching == 1)
+        issuer.keys = [published(RSA, "rsa-1")]
+        refreshes(site)
+        site.world.wait_for("the stream to end", lambda: site.watching == 0, deadline_s=5)
