@@ -241,6 +241,17 @@ def test_an_event_has_only_so_many_links_at_a_time(site: Site, monkeypatch: pyte
     shared(site.owner)
 
 
+def test_links_that_were_revoked_stay_listed_but_not_all_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hannun.flows.share.ENDED_KEPT", 2)
+    made = []
+    for _ in range(4):
+        made.append(shared(site.owner)["shareId"])
+        site.owner.delete(f"{API}/shares/{made[-1]}")
+    opens = shared(site.owner)["shareId"]
+    listed = [share["shareId"] for share in site.owner.get(f"{API}/shares").json()["shares"]]
+    assert listed == [opens, made[3], made[2]]
+
+
 def test_a_merchant_who_opens_anothers_link_sees_that_event_and_stays_who_they_are(site: Site) -> None:
     with visitor(site) as client:
         assert client.post("/api/v1/session", json={"token": site.token(STRANGER)}).status_code == 204

@@ -31,7 +31,8 @@ LASTS_MAX = timedelta(days=366)
 LABEL_LENGTH_MAX = 100
 SHARES_MAX = 100
 """Links that open one event at the same time."""
-LISTED_MAX = 200
+ENDED_KEPT = 100
+"""Links of an event that open nothing any more, but say who had opened what to others."""
 REMEMBERED_MAX = 10_000
 SECRET_LENGTH_MAX = 100
 
@@ -74,7 +75,7 @@ class Sharing:
         new = NewShare(secrets.token_urlsafe(12), event_id, _hash(secret), label, asker.user_id, now, expires_at)
 
         def add(conn: Connection) -> None:
-            if shares.add(conn, new, count_max=SHARES_MAX):
+            if shares.add(conn, new, count_max=SHARES_MAX, ended_kept=ENDED_KEPT):
                 return
             if not shares.exists(conn, event_id):
                 raise NotFound("no such event")
@@ -88,7 +89,7 @@ class Sharing:
     async def of_event(self, event_id: str) -> list[Share]:
         """The links of an event: those that open it first, then the newest of the others."""
         async with self._reader.connection() as conn:
-            return await shares.of_event(conn, event_id, self._utc(), limit=LISTED_MAX)
+            return await shares.of_event(conn, event_id, self._utc(), limit=SHARES_MAX + ENDED_KEPT)
 
     async def revoke(self, event_id: str, share_id: str) -> None:
         """End a link; again is fine.

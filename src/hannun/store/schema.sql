@@ -305,7 +305,7 @@ CREATE TABLE hannun.owed_invalidations (
 
 -- Links that open one event to whoever has them, read-only, until a date. No log tells of them, so a replay's swap carries
 -- them over. The secret is kept as its hash alone. `user_id` is whose event it was then: a link ends with the ownership.
--- Rows stay, revoked or run out: they say who had opened what to others.
+-- The newest that were revoked or ran out stay: they say who had opened what to others.
 CREATE TABLE hannun.shares (
     share_id    text      NOT NULL PRIMARY KEY,
     event_id    text      NOT NULL,

@@ -36,9 +36,13 @@ class Share:
     revoked_at: datetime | None
 
 
-def add(conn: Connection, share: NewShare, *, count_max: int) -> bool:
-    """Make a link. False where `count_max` open the event already, or there is none."""
+def add(conn: Connection, share: NewShare, *, count_max: int, ended_kept: int) -> bool:
+    """Make a link. False where `count_max` open the event already, or there is none.
+
+    Of those that open it no more, the newest `ended_kept` stay.
+    """
     told = {name: getattr(share, name) for name in NewShare.__slots__}
+    conn.execute(SQL["forget_oldest"], {"event_id": share.event_id, "now": share.now, "kept": ended_kept})
     return conn.execute(SQL["add"], told | {"count_max": count_max}).rowcount == 1
 
 

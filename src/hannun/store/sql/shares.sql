@@ -9,6 +9,14 @@ SELECT %(share_id)s, e.event_id, e.user_id, %(secret_hash)s, %(label)s, %(now)s,
          WHERE s.event_id = e.event_id AND s.revoked_at IS NULL AND s.expires_at > %(now)s) < %(count_max)s
 RETURNING user_id;
 
+-- forget_oldest --
+-- An event keeps so many links that open nothing any more: nobody fills the table by making and revoking.
+DELETE FROM hannun.shares
+ WHERE event_id = %(event_id)s AND share_id IN (
+       SELECT share_id FROM hannun.shares
+        WHERE event_id = %(event_id)s AND (revoked_at IS NOT NULL OR expires_at <= %(now)s)
+        ORDER BY created_at DESC, share_id OFFSET %(kept)s);
+
 -- exists --
 -- Whether an event was created.
 SELECT true FROM hannun.events WHERE event_id = %(event_id)s AND user_id IS NOT NULL;
