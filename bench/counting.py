@@ -1,18 +1,20 @@
 """`count`: the counter alone, in this process, beside the least that could be done instead.
 
-    the same batch ─┬─► Counter.count                          what we do
-                    ├─► COPY of its ledger rows, and a commit  the least that leaves a proof
-                    └─► its upserts, and a commit              the least that leaves the figures (10,000 events)
+    the same batches ─┬─► Counter.prepare | Counter.write   what `ingest` does, in its two threads
+                      ├─► COPY of their ledger rows         the least that leaves a proof, with a commit a batch
+                      └─► their upserts                     the least that leaves the figures (10,000 events)
 
-They take turns batch by batch, so that whatever else the machine does meets all of them alike.
+They take turns, so that whatever else the machine does meets all of them alike.
 """
 
 import gc
 import time
 from collections import Counter as Tally
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import psycopg
 
@@ -33,9 +35,12 @@ from hannun.store.database import Connection, Database, PoolLimits, connect
 from hannun.store.numbers import Numbers
 from hannun.store.partitions import make_months
 
-BATCH = 5_000
+BATCH = 20_000
+"""As `ingest` takes them out of a backlog (HANNUN_BATCH_MESSAGES_MAX)."""
 WARM_UP = 2
 """Batches before the first that is measured: connections are made, statements prepared, tables begun."""
+TURN = 5
+"""Batches that are counted in one go, the next being prepared while one is written, before it is COPY's turn."""
 
 EPOCH = 1
 _CLAIM = """
@@ -57,8 +62,8 @@ class Sizes:
     literal: int
 
 
-FULL = Sizes(few_events=80, many_events=20, steps=20, literal=1_500)
-QUICK = Sizes(few_events=10, many_events=4, steps=4, literal=200)
+FULL = Sizes(few_events=40, many_events=15, steps=10, literal=1_500)
+QUICK = Sizes(few_events=5, many_events=5, steps=2, literal=200)
 
 
 @dataclass(slots=True)
@@ -73,10 +78,10 @@ class Lap:
 
     @contextmanager
     def of(self, messages: int) -> Iterator[None]:
-        clock, ours, theirs = time.perf_counter(), time.thread_time(), used_s(self.backend) if self.backend else 0.0
+        clock, ours, theirs = time.perf_counter(), time.process_time(), used_s(self.backend) if self.backend else 0.0
         yield
         self.clock_s += time.perf_counter() - clock
-        self.ours_s += time.thread_time() - ours
+        self.ours_s += time.process_time() - ours
         self.backend_s += (used_s(self.backend) if self.backend else 0.0) - theirs
         self.messages += messages
 
@@ -115,6 +120,18 @@ class Counting:
         with self.database.transaction() as conn:
             make_months(conn, {AT.date().replace(day=1)})
 
+    def count(self, batches: Sequence[Sequence[Received]]) -> None:
+        """Count batches as `flows.ingest` does: the next is prepared while one is written."""
+        under_way: Future[object] | None = None
+        with ThreadPoolExecutor(1) as writer:
+            for batch in batches:
+                prepared = self.counter.prepare(batch)
+                if under_way is not None:
+                    under_way.result()
+                under_way = writer.submit(self.counter.write, prepared, self.spans(batch))
+            if under_way is not None:
+                under_way.result()
+
     def spans(self, batch: Sequence[Received]) -> list[Span]:
         first, last = batch[0].place, batch[-1].place
         assert first is not None and last is not None
@@ -122,7 +139,7 @@ class Counting:
 
     def gathered(self, batch: Sequence[Received]) -> Gathered:
         """The batch as it is folded, with all of it numbered."""
-        gathered = gather([self.decoder.decode(kind, raw, at) for kind, raw, at, _, _ in batch])
+        gathered = gather(self.decoder.decode_all(batch))
         if not self.numbers.cover(gathered):
             with self.database.transaction() as conn:
                 self.numbers.learn(conn, gathered)
@@ -161,17 +178,17 @@ def _few_events(ground: Ground, sizes: Sizes) -> list[Figure]:
         all_batches = batches(
             registrations(1, events=100, count=BATCH * (WARM_UP + sizes.few_events + sizes.steps)), BATCH
         )
-        for number in range(WARM_UP + sizes.few_events):
-            batch = next(all_batches)
-            if number == WARM_UP:
-                ours, copy = Lap(counting.backend), Lap(copying.info.backend_pid)
-            with ours.of(len(batch)):
-                counting.counter.count(batch, counting.spans(batch))
-            rows = counting.ledger_rows(counting.gathered(batch))
-            with copy.of(len(rows)):
-                _copy(copying, rows)
-            if number % 10 == 9:
-                ground.say(f"count, 100 events: batch {number + 1} of {WARM_UP + sizes.few_events}")
+        counting.count(list(islice(all_batches, WARM_UP)))
+        _copy(copying, [])
+        for done in range(0, sizes.few_events, TURN):
+            turn = list(islice(all_batches, TURN))
+            with ours.of(sum(map(len, turn))):
+                counting.count(turn)
+            rows = [counting.ledger_rows(counting.gathered(batch)) for batch in turn]
+            with copy.of(sum(map(len, rows))):
+                for of_a_batch in rows:
+                    _copy(copying, of_a_batch)
+            ground.say(f"count, 100 events: batch {done + TURN} of {sizes.few_events}")
         assert ours.messages == copy.messages, "the load repeats somebody: COPY had fewer rows"
         steps = _steps(counting, all_batches)
         ground.say(f"count: the literal port, {sizes.literal} messages")
@@ -200,7 +217,7 @@ def _steps(counting: Counting, all_batches: Iterator[list[Received]]) -> list[Fi
     for batch in all_batches:
         batch_count += 1
         with laps["decode"].of(len(batch)):
-            facts = [counting.decoder.decode(kind, raw, received_at) for kind, raw, received_at, _, _ in batch]
+            facts = counting.decoder.decode_all(batch)
         with laps["fold"].of(len(batch)):
             gathered = gather(facts)
         with laps["write"].of(len(batch)), counting.database.transaction() as conn:
@@ -253,21 +270,22 @@ def _many_events(ground: Ground, sizes: Sizes) -> list[Figure]:
         ours, upserts = Lap(counting.backend), Lap(upserting.backend)
         events_seen = 0
         load = registrations(2, events=count, count=BATCH * (WARM_UP + sizes.many_events))
-        for number, batch in enumerate(batches(load, BATCH)):
-            if number == WARM_UP:
-                ours, upserts = Lap(counting.backend), Lap(upserting.backend)
-            with ours.of(len(batch)):
-                counting.counter.count(batch, counting.spans(batch))
-            gathered = upserting.gathered(batch)
-            arguments = _upserts_of(gathered, upserting.numbers)
-            with upserts.of(len(batch)), upserting.database.transaction() as conn:
-                for name, values in arguments.items():
-                    conn.execute(SQL[name], values)
-            events_seen += len(gathered.events)
-            if number % 10 == 9:
-                ground.say(f"count, 10,000 events: batch {number + 1} of {WARM_UP + sizes.many_events}")
-    batch_count = WARM_UP + sizes.many_events
-    samples = f"{ours.messages:,} messages, {sizes.many_events} batches of {events_seen // batch_count:,} events"
+        all_batches = batches(load, BATCH)
+        counting.count(list(islice(all_batches, WARM_UP)))
+        for done in range(0, sizes.many_events, TURN):
+            turn = list(islice(all_batches, TURN))
+            with ours.of(sum(map(len, turn))):
+                counting.count(turn)
+            gathered = [upserting.gathered(batch) for batch in turn]
+            arguments = [_upserts_of(of_a_batch, upserting.numbers) for of_a_batch in gathered]
+            with upserts.of(sum(map(len, turn))):
+                for of_a_batch in arguments:
+                    with upserting.database.transaction() as conn:
+                        for name, values in of_a_batch.items():
+                            conn.execute(SQL[name], values)
+            events_seen += sum(len(of_a_batch.events) for of_a_batch in gathered)
+            ground.say(f"count, 10,000 events: batch {done + TURN} of {sizes.many_events}")
+    samples = f"{ours.messages:,} messages, {sizes.many_events} batches of {events_seen // sizes.many_events:,} events"
     return [
         _figure("rate, 10,000 events", ours.rate, "messages/s", samples),
         _figure("processor, ours, 10,000 events", ours.microseconds(ours.ours_s), "us/message", samples),

@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     kafka_group_protocol: Literal["classic", "consumer"] = "classic"  # consumer is KIP-848: the broker assigns
     kafka_session_timeout_s: float = 30.0  # of the classic protocol; Event Hubs needs 30
     start_from: Literal["", "earliest", "latest"] = ""  # where a partition without a position begins; "" refuses
-    batch_messages_max: int = 5_000
+    batch_messages_max: int = 20_000
     batch_wait_s: float = 0.05  # chosen by feel: freshness before fullness when little comes
     dead_letters_in_a_row_max: int = 1_000  # more stop a partition, instead of emptying its topic into the dead letters
     dead_letters_share_max: float = 0.5  # of the last 10,000 messages of a partition; more stop it

@@ -15,12 +15,13 @@ covers them with its span. At the end of a log no message comes behind, so there
 reached (PARTITION_EOF) moves us over them, with or without messages: else we would look as if we were behind for ever,
 and as if we had lost something as soon as retention removes them.
 
-The consumer is driven by one thread: a rebalance is heard inside `take`, when no batch is in hand.
+The consumer is driven by one thread: a rebalance is heard inside `take`. What is still being written then is waited for
+before a partition is given back.
 """
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -222,11 +223,18 @@ class Stream:
         self._consumer: Consumer | None = None
         self._waiting: set[Partition] = set()
         self._reading: dict[Partition, _Reading] = {}
+        self._drain: Callable[[], None] = lambda: None
+
+    def before_giving_back(self, drain: Callable[[], None]) -> None:
+        """Have this done before partitions are given back to the group. It must not raise."""
+        self._drain = drain
 
     def open(self) -> None:
         """Join the group."""
         self._consumer = Consumer(self._options, logger=_client_log())
-        self._consumer.subscribe(list(self._kinds), on_assign=self._granted, on_revoke=self._gone, on_lost=self._gone)
+        self._consumer.subscribe(
+            list(self._kinds), on_assign=self._granted, on_revoke=self._revoked, on_lost=self._gone
+        )
 
     def close(self) -> None:
         """Leave the group, so that the others need not wait for us to time out. Closing twice is fine."""
@@ -306,6 +314,10 @@ class Stream:
     def _granted(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign([])  # nothing is fetched before PostgreSQL has said from where
         self._waiting |= {(part.topic, part.partition) for part in partitions}
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._drain()
+        self._gone(consumer, partitions)
 
     def _gone(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = {(part.topic, part.partition) for part in partitions}
@@ -466,10 +478,15 @@ class Publisher:
 def _received(message: Message, kind: str, partition: Partition, offset: int, topic_id: str) -> Received:
     stamp, milliseconds = message.timestamp()
     at = int(time.time() * 1_000_000) if stamp == TIMESTAMP_NOT_AVAILABLE else milliseconds * 1_000
-    # A producer that counts in microseconds gives the year 55,000: later than any column, and as good as the last.
-    at = min(max(at, INSTANT_FROM_US), INSTANT_BEFORE_US)
-    topic, number = partition
-    return Received(kind, message.value() or b"", at, Place(topic, topic_id, number, offset))
+    if not INSTANT_FROM_US <= at <= INSTANT_BEFORE_US:
+        # A producer that counts in microseconds gives the year 55,000: later than any column, and as good as the last.
+        at = min(max(at, INSTANT_FROM_US), INSTANT_BEFORE_US)
+    place: Place = _NEW(Place, (partition[0], topic_id, partition[1], offset))
+    received: Received = _NEW(Received, (kind, message.value() or b"", at, place, None))
+    return received
+
+
+_NEW: Any = tuple.__new__  # what a NamedTuple's own does, without its call: one for each message
 
 
 def _where(message: Message) -> tuple[Partition, int]:

@@ -22,7 +22,10 @@ metrics = SimpleNamespace(
         registry=REGISTRY,
     ),
     batch_seconds=Histogram(
-        "hannun_batch_seconds", "From the decoding of a batch to its commit", buckets=_SECONDS, registry=REGISTRY
+        "hannun_batch_seconds",
+        "From the beginning of a batch's transaction until the cache was told",
+        buckets=_SECONDS,
+        registry=REGISTRY,
     ),
     invalidations=Counter(
         "hannun_invalidations_total",

@@ -32,7 +32,7 @@ from hannun.domain.quarantine import Limits
 from hannun.errors import OperatorError, Transient
 from hannun.flows import checks, count, lag, upkeep
 from hannun.flows.access import Access
-from hannun.flows.count import Counted, Counter, Inspect
+from hannun.flows.count import Counted, Counter, Inspect, Prepared
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
@@ -120,13 +120,20 @@ class MeasuredCounter:
         self._door = door
 
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Counted:
+        return self.write(self.prepare(batch), spans)
+
+    def prepare(self, batch: Sequence[Received]) -> Prepared:
+        return self._counter.prepare(batch)
+
+    def write(self, prepared: Prepared, spans: Sequence[Span] = ()) -> Counted:
         started = time.perf_counter()
-        counted = self._counter.count(batch, spans)
-        if batch:  # spans alone only move a position
+        counted = self._counter.write(prepared, spans)
+        size = len(prepared.batch)
+        if size:  # spans alone only move a position
             metrics.batch_seconds.observe(time.perf_counter() - started)
         rejected = counted.rejected
         metrics.messages.labels(self._door, "dead-letter").inc(rejected)
-        metrics.messages.labels(self._door, "read").inc(len(batch) - rejected)
+        metrics.messages.labels(self._door, "read").inc(size - rejected)
         return counted
 
 

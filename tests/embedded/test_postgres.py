@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from hannun.embedded import PostgresServer, postgres_binaries
+from hannun.embedded import PostgresServer, postgres, postgres_binaries
 from hannun.errors import OperatorError
 
 QUICK = {"fsync": "off"}  # what we test survives a killed process, not a power failure
@@ -341,3 +341,22 @@ def test_data_that_root_has_brought_are_given_to_postgresqls_user(closed: Path, 
 def test_a_place_that_cannot_be_used_is_told_with_what_to_do(closed: Path) -> None:
     with pytest.raises(OperatorError, match=r"may not enter .*Hint: .*chmod o\+x"):
         PostgresServer(closed / "home", settings=QUICK, system_place=closed / "system").start()
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "buffers_mb"), [(0.25, 128), (1, 128), (4, 512), (8, 1024), (16, 2048), (512, 2048)]
+)
+def test_it_takes_an_eighth_of_the_memory_within_bounds(memory_gib: float, buffers_mb: int) -> None:
+    assert postgres._buffers_mb(int(memory_gib * 2**30)) == buffers_mb
+
+
+def test_its_buffers_are_those_of_the_machine_or_those_that_were_asked_for(server: PostgresServer, home: Path) -> None:
+    server.start()
+    assert run(server, "SELECT setting::bigint * 8 / 1024 FROM pg_settings WHERE name = 'shared_buffers'") >= 128
+    server.stop()
+    asked = PostgresServer(home, settings=QUICK | {"shared_buffers": "16MB"})
+    asked.start()
+    try:
+        assert run(asked, "SHOW shared_buffers") == "16MB"
+    finally:
+        asked.stop()

@@ -171,6 +171,30 @@ def test_a_member_that_is_told_to_end_keeps_its_partitions_until_its_batch_is_co
         group.is_shared_by(heir)
 
 
+def test_a_member_gives_partitions_to_another_only_when_its_batch_is_counted(
+    group: Group, postgres: PostgresServer
+) -> None:
+    group.is_created()
+    with Proxy(postgres.port, PostgresFramer) as proxy:
+        giving = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], proxy.port))
+        wait_for("the first messages to be counted", lambda: group.topics.counted(group.service))
+        proxy.holds_back("hannun.positions SET next_offset")
+        group.sends(
+            group.events[0], [group.events[0].registered()]
+        )  # one: behind it nothing is taken, and the group heard
+        proxy.waits_until_held()
+        joining = group.member()
+        wait_for(
+            "the one to wait for its batch, or the other to have what it waits for",
+            lambda: "partitions are given back as soon as" in giving.said or str(joining.pid) in str(group.owners()),
+            deadline_s=30,
+        )
+        assert group.is_owned_by(giving), "nobody takes what another still counts"
+        proxy.lets_go()
+        group.is_shared_by(giving, joining)
+        assert "a batch was dropped" not in giving.said
+
+
 @pytest.mark.faults
 @pytest.mark.timeout(300)
 def test_a_storm_of_restarts_under_load_loses_and_doubles_nothing(group: Group) -> None:

@@ -18,7 +18,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from enum import StrEnum
 from functools import lru_cache
-from itertools import repeat
+from itertools import groupby, repeat
+from operator import itemgetter
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -324,13 +325,17 @@ class Decoder:
         """What `decode` says of each message of a batch: (kind, raw, received_at, and two that do not matter here).
 
         Registrations are nearly all there is, and nearly all of them are well made: they are read together, each step
-        over all of them at once. Where one of them is not like that, each is read by itself, and nothing else changes.
+        over all of them at once. Where one is not like that, those around it are read one by one, and nothing else
+        changes.
         """
-        if all(kind == Kind.PARTICIPANT_REGISTERED for kind, _, _, _, _ in batch):
-            together = self._registrations(batch)
-            if together is not None:
-                return together
-        return [self.decode(kind, raw, received_at) for kind, raw, received_at, _, _ in batch]
+        facts: list[Fact | Rejected] = []
+        for kind, run in groupby(batch, itemgetter(0)):
+            messages = list(run)
+            for first in range(0, len(messages), _TOGETHER_MAX):
+                some = messages[first : first + _TOGETHER_MAX]
+                together = self._registrations(some) if kind == Kind.PARTICIPANT_REGISTERED else None
+                facts += together or [self.decode(kind, raw, received_at) for _, raw, received_at, _, _ in some]
+        return facts
 
     def _registrations(self, batch: Sequence[tuple[str, bytes, int, Any, Any]]) -> list[Fact | Rejected] | None:
         """The facts of registrations; None where one of them needs a closer look."""
@@ -572,6 +577,7 @@ _INSTANT_FIELDS = frozenset(
     if field.type in (_Instant, _Instant | None)
 )
 _ZERO = Decimal("0.00")
+_TOGETHER_MAX = 2_000  # registrations that are read together, and that one odd one among them slows down
 _NEW: Any = tuple.__new__  # what a NamedTuple's own does, without its call
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

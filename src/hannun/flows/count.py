@@ -37,6 +37,15 @@ class Invalidates(Protocol):
     def invalidate(self, events: Sequence[ChangedEvent]) -> bool: ...
 
 
+class Prepared(NamedTuple):
+    """A batch that is decoded and folded, by whom, and of which nothing is written yet."""
+
+    batch: Sequence[Received]
+    facts: Sequence[Fact | Rejected]
+    gathered: Gathered
+    decoder: Decoder
+
+
 class Part(NamedTuple):
     """Messages that were written together, and what that did."""
 
@@ -61,7 +70,9 @@ class Counted:
 
 
 class Counter:
-    """Counts batches. One for each thread that counts: it remembers what makes the next batch cheaper.
+    """Counts batches. One for each thread that writes: it remembers what makes the next batch cheaper.
+
+    A batch may be prepared by another thread, while the one before it is being written.
 
     What it remembers is true of one database. It is believed on one connection only, and not after anything went wrong
     there: behind the next one the database may have been restored from a backup, or be another.
@@ -80,7 +91,17 @@ class Counter:
         self._generation = 0
 
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Counted:
-        """Count a batch and, over Kafka, move the positions that it covers: all of it, or nothing.
+        """Count a batch: `prepare` and `write` in one."""
+        return self.write(self.prepare(batch), spans)
+
+    def prepare(self, batch: Sequence[Received]) -> Prepared:
+        """Decode a batch and sort it by event. Nothing is asked of anybody, so any thread may do it."""
+        decoder = self._decoder
+        facts = decoder.decode_all(batch)
+        return Prepared(batch, facts, gather(facts), decoder)
+
+    def write(self, prepared: Prepared, spans: Sequence[Span] = ()) -> Counted:
+        """Write a batch and, over Kafka, move the positions that it covers: all of it, or nothing.
 
         Raises:
             StaleBatch: another consumer owns a position. Drop the batch.
@@ -89,7 +110,9 @@ class Counter:
         """
         try:
             self._meet()
-            parts = self._count(batch, spans)
+            if prepared.decoder is not self._decoder:  # this database has another key
+                prepared = self.prepare(prepared.batch)
+            parts = self._write(prepared, spans)
         except StoreUnavailable:
             self._forget()
             raise
@@ -119,40 +142,39 @@ class Counter:
                 raise StoreUnavailable("the connection was renewed in the middle of a batch")
             yield conn
 
-    def _count(self, batch: Sequence[Received], spans: Sequence[Span]) -> list[Part]:
-        facts = self._decoder.decode_all(batch)
+    def _write(self, prepared: Prepared, spans: Sequence[Span]) -> list[Part]:
+        batch, facts, gathered, _ = prepared
         self._inspect(batch, facts)
-        gathered = gather(facts)
         try:
-            self._prepare(gathered)
+            self._make_room(gathered)
             with self._transaction() as conn:
                 return [Part(facts, self._writer.write(conn, batch, gathered, spans))]
         except Refused as refused:
             log.error("PostgreSQL refuses a message of a batch; looking for it", why=str(refused))
-        return self._count_in_parts(batch, facts, spans)
+        return self._write_in_parts(batch, facts, spans)
 
-    def _count_in_parts(
+    def _write_in_parts(
         self, batch: Sequence[Received], facts: Sequence[Fact | Rejected], spans: Sequence[Span]
     ) -> list[Part]:
         """Halve until the messages are found that PostgreSQL refuses; they go to the dead letters, the others land."""
-        facts = list(self._prepared(batch, facts))
+        facts = list(self._with_room(batch, facts))
         with self._transaction() as conn:
             advance(conn, spans)
             self._writer.hold(conn, gather(facts))
             return list(self._parts(conn, batch, facts))
 
-    def _prepared(self, batch: Sequence[Received], facts: Sequence[Fact | Rejected]) -> Iterator[Fact | Rejected]:
+    def _with_room(self, batch: Sequence[Received], facts: Sequence[Fact | Rejected]) -> Iterator[Fact | Rejected]:
         """The facts, all made that they stand on; where PostgreSQL refuses to make it, a letter in a fact's place."""
         try:
-            self._prepare(gather(facts))
+            self._make_room(gather(facts))
             yield from facts
         except Refused as refused:
             if len(batch) == 1:
                 yield self._decoder.rejected(batch[0].kind, batch[0].raw, Reason.REFUSED, str(refused))
                 return
             half = len(batch) // 2
-            yield from self._prepared(batch[:half], facts[:half])
-            yield from self._prepared(batch[half:], facts[half:])
+            yield from self._with_room(batch[:half], facts[:half])
+            yield from self._with_room(batch[half:], facts[half:])
 
     def _parts(self, conn: Connection, batch: Sequence[Received], facts: Sequence[Fact | Rejected]) -> Iterator[Part]:
         written = self._writer.write_or_refuse(conn, batch, gather(facts))
@@ -166,7 +188,7 @@ class Counter:
             letter = self._decoder.rejected(batch[0].kind, batch[0].raw, Reason.REFUSED, written)
             yield Part([letter], self._writer.write(conn, batch, gather([letter])))
 
-    def _prepare(self, gathered: Gathered) -> None:
+    def _make_room(self, gathered: Gathered) -> None:
         """Make what the batch needs to stand on: numbers of new events and channels, partitions of new months."""
         months = months_of(gathered.minutes) - self._months
         if months:

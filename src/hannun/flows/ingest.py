@@ -2,13 +2,22 @@
 
 Counts and positions are written in one transaction, and reading begins at those positions: that is the whole of exactly
 once. Whatever goes wrong has one way out: let the partitions go, ask PostgreSQL where they stand, and begin there.
+
+    this thread:   take 1 ─ prepare 1 ─► take 2 ─ prepare 2 ─────► take 3 ...
+    the writer:                          └─ write 1, tell the cache ┘└─ write 2 ...
+
+One batch is being written while the next is taken and decoded, and never more than that one. Whoever wants to know
+where we stand (a partition that is begun or given back, the end) waits for it first; where it fails, what was taken
+behind it is dropped with it.
 """
 
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol
 
 from hannun.domain.batch import Received, Span
 from hannun.domain.messages import Fact, Rejected
@@ -29,14 +38,23 @@ LOOK_AGAIN_S = 5.0
 class CountsBatches(Protocol):
     """What counts a batch (`flows.count.Counter`): handed in by the wiring, since no flow knows another."""
 
-    def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> object: ...
+    def prepare(self, batch: Sequence[Received]) -> Any: ...
+
+    def write(self, prepared: Any, spans: Sequence[Span] = ()) -> object: ...
 
 
 Inspect = Callable[[Sequence[Received], Sequence[Fact | Rejected]], None]
 
 
+class _UnderWay(NamedTuple):
+    """A batch that is being written."""
+
+    taken: Taken
+    result: Future[object]
+
+
 class Ingest:
-    """The Kafka door. One for each process; it is driven by one thread.
+    """The Kafka door. One for each process; it is driven by one thread, and writes in another.
 
     Args:
         counter: makes what counts, with what looks at a batch before it is written.
@@ -63,6 +81,8 @@ class Ingest:
         self._owner = owner
         self._start_from = start_from
         self._limits = limits
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._under_way: _UnderWay | None = None
         self._tallies: dict[Partition, Tally] = {}
         self._inspected: dict[Partition, Tally] = {}
         self._stopped: dict[Partition, str] = {}
@@ -78,14 +98,20 @@ class Ingest:
         Raises:
             StreamUnavailable: the Kafka client has failed for good.
         """
-        while not stop.is_set():
-            try:
-                self._look_again()
-                self._begin(self._stream.waiting - self._stopped.keys())
-                self._count(self._stream.take(count_max, wait_s))
-            except StoreUnavailable as error:
-                self._wait_for_postgres(error, count_max)
-            self._see_what_is_ours()
+        self._stream.before_giving_back(self._drain)
+        try:
+            while not stop.is_set():
+                try:
+                    self._look_again()
+                    self._begin(self._stream.waiting - self._stopped.keys())
+                    self._hand_over(self._stream.take(count_max, wait_s))
+                except StoreUnavailable as error:
+                    self._wait_for_postgres(error, count_max)
+                self._see_what_is_ours()
+            with suppress(StoreUnavailable):  # then nothing of the last batch is counted, and it is read again
+                self._finish()
+        finally:
+            self._writer.shutdown()
 
     @property
     def believed(self) -> Mapping[Partition, Known | None]:
@@ -96,22 +122,59 @@ class Ingest:
         """PostgreSQL stands lower than we believe: begin there, also where nothing comes. For any thread."""
         self._doubted = partitions
 
-    def _count(self, taken: Taken) -> None:
+    # -- a batch: handed over to the writer, and what became of it
+
+    def _hand_over(self, taken: Taken) -> None:
+        """Have a batch written, as soon as the one before it is."""
         if not taken.spans:
+            if self._under_way is not None and self._under_way.result.done():
+                self._finish()
             return
+        prepared = self._counter.prepare(taken.messages)
+        if self._finish():
+            result = self._writer.submit(self._counter.write, prepared, taken.spans)
+            self._under_way = _UnderWay(taken, result)
+        else:
+            self._let_go(taken)  # it begins where the one before it would have ended
+
+    def _finish(self) -> bool:
+        """Wait until the batch that is being written is counted. Returns whether what comes behind it may be counted.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away.
+        """
+        if self._under_way is None:
+            return True
+        (taken, result), self._under_way = self._under_way, None
         try:
-            self._counter.count(taken.messages, taken.spans)
+            result.result()
         except StaleBatch as stale:
             # Another owner counts these now; or it was ourselves, and the answer to our commit was lost.
             log.warning("a batch was dropped", why=str(stale))
-            self._stream.let_go([(span.topic, span.partition) for span in taken.spans])
-            return
+            self._let_go(taken)
+            return False
         except Unusable as unusable:
             self._stop(unusable, taken)
-            return
+            return False
         self._tallies |= self._inspected
         self._stream.counted(taken.spans)
         self._tell(taken)
+        return True
+
+    def _drain(self) -> None:
+        """The group takes partitions from us: let nobody begin them before what we write of them is written.
+
+        This is heard in the middle of a take, so what went wrong is left to the next `_finish`.
+        """
+        if self._under_way is None:
+            return
+        log.info("partitions are given back as soon as the batch under way is counted")
+        wait([self._under_way.result])
+        if self._under_way.result.exception() is None:
+            self._finish()
+
+    def _let_go(self, taken: Taken) -> None:
+        self._stream.let_go([(span.topic, span.partition) for span in taken.spans])
 
     def _tell(self, taken: Taken) -> None:
         """Keep, for the gauges, how far this has brought us."""
@@ -148,7 +211,7 @@ class Ingest:
 
     def _stop(self, unusable: Unusable, taken: Taken) -> None:
         """Stop a partition until an operator has looked. Nothing of the batch was written; the others read it again."""
-        self._stream.let_go([(span.topic, span.partition) for span in taken.spans])
+        self._let_go(taken)
         place = (unusable.topic, unusable.partition)
         (epoch,) = [span.epoch for span in taken.spans if span[:2] == place]
         hint = (
@@ -172,6 +235,7 @@ class Ingest:
         except StreamUnavailable as error:
             log.warning("no broker tells of our partitions; asking again", error=str(error))
             return
+        self._finish()
         with self._database.transaction() as conn:
             claims = positions.claim(conn, self._owner, logs, self._start_from)
         self._back()
