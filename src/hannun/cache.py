@@ -135,13 +135,31 @@ _META_AT: Final = len(b'{"_size":      ,"_hannun":')
 def unpack(value: bytes, key: str, server: str, now_ms: int) -> Answer | None:
     """The answer in a kept value; None where it is not one, or is not to be believed."""
     try:
-        end = _META_AT + int(value[_SIZE_AT : _SIZE_AT + 6])
-        meta = _meta_decoder.decode(value[_META_AT:end])
+        meta, end = _told(value)
     except (ValueError, msgspec.MsgspecError):
         return None
     if meta.key != key or meta.server != server or (meta.until_ms and now_ms >= meta.until_ms):
         return None
     return Answer(b"{" + value[end + 1 :], int(meta.version), meta.owner, meta.etag, meta.until_ms)
+
+
+def owner_in(head: bytes, key: str, server: str) -> str | None:
+    """The owner that the head of a kept value names; None where it is not to be believed."""
+    try:
+        meta, _ = _told(head)
+    except (ValueError, msgspec.MsgspecError):
+        return None
+    return meta.owner if meta.key == key and meta.server == server else None
+
+
+def _told(value: bytes) -> tuple[Meta, int]:
+    """What a kept value says of itself, and where that ends."""
+    end = _META_AT + int(value[_SIZE_AT : _SIZE_AT + 6])
+    return _meta_decoder.decode(value[_META_AT:end]), end
+
+
+_HEAD: Final = 1_023
+"""The last byte of a kept value's head: what it says of itself ends well before."""
 
 
 _CUT = (redis.ConnectionError,)
@@ -207,6 +225,23 @@ class AnswerCache:
         else:
             self.hits += 1
         return answer
+
+    async def owner(self, key: str) -> str | None:
+        """The owner that stands in the kept answer; None where there is none to be believed.
+
+        Its head is read alone, so that how long it takes does not tell how much is kept.
+        """
+        if time.monotonic() < self._rests_until:
+            return None
+        try:
+            head: Any = await self._client.getrange(key, 0, _HEAD)
+        except _AWAY as error:
+            self.available = str(error).startswith("WRONGTYPE")
+            if isinstance(error, _SILENT):
+                self._rests_until = time.monotonic() + SILENT_REST_S
+            return None
+        self.available = True
+        return owner_in(head, key, self._server)
 
     async def lease(self, key: str) -> Lease | None:
         """The right to fill `key`; None where somebody else has it, or Redis is away (`available` says which)."""

@@ -147,7 +147,9 @@ def token(
     unknown = sorted(set(roles) - ROLES)
     if unknown:
         raise OperatorError(f"no role is named {', '.join(unknown)}", hint=f"one of {', '.join(sorted(ROLES))}")
-    print(issue(settings_.read().needed("jwt_secret"), user, roles, hours * 3600))
+    settings = settings_.read()
+    about = {"issuer": settings.jwt_issuer, "audience": settings.jwt_audience}
+    print(issue(settings.needed("jwt_secret"), user, roles, hours * 3600, **about))
 
 
 @app.command()

@@ -4,6 +4,7 @@ HannunError
 ├── Transient             try later; loops do so by themselves
 │   ├── StoreUnavailable  PostgreSQL is away or restarting
 │   ├── StreamUnavailable Kafka is away
+│   ├── IssuerUnavailable the keys of the tokens' issuer cannot be had; `retry_after_s` as below
 │   └── Busy              a limit of ours is reached; `retry_after_s` says when to come back
 ├── Refused               PostgreSQL cannot hold a row of the batch: find it, and set it aside
 ├── Unusable              too much of a partition cannot be used: stop it, and let an operator look
@@ -34,6 +35,14 @@ class StoreUnavailable(Transient):
 
 class StreamUnavailable(Transient):
     """No Kafka broker answers."""
+
+
+class IssuerUnavailable(Transient):
+    """The issuer's published keys cannot be had."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Busy(Transient):

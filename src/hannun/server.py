@@ -34,6 +34,8 @@ async def _run(settings: Settings, fd: int | None) -> None:
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
             timeout_graceful_shutdown=DRAIN_S_MAX,
         )
         listener = None if fd is None else socket.socket(fileno=fd)

@@ -3,6 +3,7 @@
 Each field is described in `docs/operating.md`, which a test checks.
 """
 
+import re
 from functools import cached_property
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from hannun.cache import RedisAddress
 from hannun.errors import OperatorError
 from hannun.store.database import PoolLimits
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
 
 class Settings(BaseSettings):
@@ -61,9 +64,21 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = 8080
     answer_lifetime_s: float = 3_600.0
-    jwt_secret: SecretStr = SecretStr("")
+    jwt_secret: SecretStr = SecretStr("")  # "" takes no HS256, where there are published keys
+    jwt_jwks_url: str = ""  # where the issuer of RS256 and ES256 tokens publishes its keys
+    jwt_jwks_file: str = ""  # the same, in a file
+    jwt_jwks_refresh_s: float = 300.0  # how long a key that has left the set may still be believed
+    jwt_jwks_good_s: float = 86_400.0  # how long the last set is believed while the issuer is away
+    jwt_jwks_cooldown_s: float = 10.0  # between two readings because of keys that nobody knows
+    jwt_issuer: str = ""  # "" takes any
+    jwt_audience: str = ""  # "" takes tokens that are for nobody in particular
     requests_a_minute: int = 600
     refreshes_a_minute: int = 60  # refresh=true, for each subject and process
+    share_requests_a_minute: int = 3_000  # for each share link and process: all who have it together
+    sign_ins_a_minute: int = 60  # for each address and process; 0 is no limit
+    stranger_requests_a_minute: int = 300  # without a token that holds, for each address and process; 0 is no limit
+    trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is believed
+    cors_origins: str = ""  # "" lets no other origin in
     body_bytes_max: int = 1_000_000
     body_messages_max: int = 1_000
     counting_threads: int = 4  # POSTs that are counted at the same time, each on a connection of its own
@@ -105,6 +120,22 @@ class Settings(BaseSettings):
             self.topic_event_status_changed: "event-status-changed",
             self.topic_sales_recorded: "sales-recorded",
         }
+
+    @cached_property
+    def origins(self) -> list[str]:
+        """The origins whose pages may call the API.
+
+        Raises:
+            OperatorError: HANNUN_CORS_ORIGINS holds what is no origin.
+        """
+        origins = [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise OperatorError(
+                    f"HANNUN_CORS_ORIGINS holds {origin!r}, which is no origin",
+                    hint="https://shop.example.com, without a path, and several with commas; * would let in everybody",
+                )
+        return origins
 
     @cached_property
     def naive_zone(self) -> ZoneInfo | None:

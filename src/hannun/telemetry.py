@@ -37,6 +37,11 @@ metrics = SimpleNamespace(
         "hannun_requests_total", "HTTP requests by route and status", ["route", "status"], registry=REGISTRY
     ),
     watchers=Gauge("hannun_watchers", "Pages that are woken when something changes", registry=REGISTRY),
+    token_keys_read=Gauge(
+        "hannun_token_keys_read_timestamp_seconds",
+        "When the issuer's public keys were last read, seconds since 1970; 0 where none were",
+        registry=REGISTRY,
+    ),
     newest_counted=Gauge(
         "hannun_newest_counted_timestamp_seconds",
         "When the newest message of a topic was received that is counted, seconds since 1970; none of a topic of which "

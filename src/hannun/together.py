@@ -198,6 +198,8 @@ def _environment(
         "REDIS_DATABASE": "0",
         "KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka_bootstrap or "",
         "HANNUN_JWT_SECRET": kept["jwt_secret"],
+        "HANNUN_JWT_ISSUER": "",  # what we sign ourselves is by nobody and for nobody in particular
+        "HANNUN_JWT_AUDIENCE": "",
         "HANNUN_SIGN_IN_CODES": json.dumps(codes),
         "HANNUN_START_FROM": "earliest",
         "HANNUN_API": endpoints.api,

@@ -4,6 +4,7 @@ The only module that turns settings into services, and the one that holds the ta
 I/O; what can be checked is checked here, so that a process dies early and says why.
 """
 
+import asyncio
 import gc
 import json
 import os
@@ -11,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -21,20 +22,24 @@ from typing import NamedTuple
 from anyio import CapacityLimiter
 from prometheus_client import start_http_server
 
+from hannun import issuer
 from hannun.cache import AnswerCache, Invalidator
+from hannun.domain.access import Asker
 from hannun.domain.batch import ChangedEvent, Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.messages import Decoder, Kind, Rules
 from hannun.domain.quarantine import Limits
 from hannun.errors import OperatorError, Transient
 from hannun.flows import checks, count, lag, upkeep
+from hannun.flows.access import Access
 from hannun.flows.count import Counted, Counter, Inspect, Prepared
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
 from hannun.flows.publish import publish_letters
 from hannun.flows.replay import Replay, Tells
-from hannun.flows.report import Asker, Reports, UserQuestion
+from hannun.flows.report import Reports, UserQuestion
+from hannun.flows.share import Sharing
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, Reader, connect
@@ -42,6 +47,7 @@ from hannun.store.shadow import Shadow
 from hannun.stream import Broker, LogReader, Publisher, Stream
 from hannun.telemetry import REGISTRY, log, metrics
 from hannun.web.auth import Verifier
+from hannun.web.jwks import TokenKeys
 from hannun.web.limits import RateLimit
 from hannun.web.services import Services
 
@@ -137,7 +143,45 @@ class MeasuredCounter:
 @asynccontextmanager
 async def open_serving(settings: Settings) -> AsyncIterator[Services]:
     """Everything behind the HTTP door, open and checked."""
-    verifier = Verifier(settings.needed("jwt_secret"))
+    async with AsyncExitStack() as beside:
+        verifier = await beside.enter_async_context(verifying(settings))
+        yield await beside.enter_async_context(_serving(settings, verifier))
+
+
+@asynccontextmanager
+async def verifying(settings: Settings) -> AsyncIterator[Verifier]:
+    """Who verifies tokens, and beside it what reads the issuer's keys, where it publishes some.
+
+    An issuer that is away at the start is no error: its keys are read as soon as it is back.
+    """
+    verifier = partial(Verifier, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    if not (settings.jwt_jwks_url or settings.jwt_jwks_file):
+        yield verifier(settings.needed("jwt_secret"))
+        return
+    if settings.jwt_jwks_good_s < settings.jwt_jwks_refresh_s:
+        raise OperatorError(
+            f"HANNUN_JWT_JWKS_GOOD_S is {settings.jwt_jwks_good_s:g}, so keys would end before they are read again",
+            hint=f"HANNUN_JWT_JWKS_REFRESH_S is {settings.jwt_jwks_refresh_s:g}: make it the shorter one",
+        )
+    async with issuer.source(settings.jwt_jwks_url, settings.jwt_jwks_file) as read:
+        keys = TokenKeys(
+            read,
+            refresh_s=settings.jwt_jwks_refresh_s,
+            good_s=settings.jwt_jwks_good_s,
+            cooldown_s=settings.jwt_jwks_cooldown_s,
+        )
+        verifies = verifier(settings.jwt_secret.get_secret_value(), keys)
+        reading = asyncio.create_task(keys.run())
+        try:
+            yield verifies
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+
+
+@asynccontextmanager
+async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Services]:
     with open_writing(settings, "hannun-serve") as writing, ExitStack() as stack:
         stack.enter_context(paying_old_debts(writing))
         stack.enter_context(telling_gauges(writing))
@@ -158,16 +202,22 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
         without_long_collections()
         try:
             yield Services(
+                access=Access(reader, cache),
                 reports=reports,
                 intake=intake,
                 counting=CapacityLimiter(settings.counting_threads),
                 live=live,
+                sharing=Sharing(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
                 verifier=verifier,
                 limit=RateLimit(settings.requests_a_minute),
                 refresh_limit=RateLimit(settings.refreshes_a_minute),
+                share_limit=RateLimit(settings.share_requests_a_minute),
+                sign_in_limit=RateLimit(settings.sign_ins_a_minute),
+                stranger_limit=RateLimit(settings.stranger_requests_a_minute),
                 body_bytes_max=settings.body_bytes_max,
                 sign_in_codes=_codes(settings),
                 secure_cookies=settings.secure_cookies,
+                cors_origins=settings.origins,
                 health=lambda: checks.health(asked_by_health, writing.invalidator),
             )
         finally:

@@ -17,7 +17,7 @@ FLOORS = [
     ["settings"],
     ["web"],
     ["flows"],
-    ["store", "stream", "cache", "channels"],
+    ["store", "stream", "cache", "channels", "issuer"],
     ["telemetry"],
     ["domain"],
     ["errors"],

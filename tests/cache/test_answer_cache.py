@@ -16,10 +16,11 @@ from world import OWNER, SPRING, World
 
 from hannun.cache import Answer, AnswerCache
 from hannun.domain import keys
+from hannun.domain.access import Asker
 from hannun.domain.batch import ChangedEvent
 from hannun.domain.keys import Granularity
 from hannun.embedded import PostgresServer, ValkeyServer
-from hannun.flows.report import Asker, Reports, TimelineQuestion, UserQuestion
+from hannun.flows.report import Reports, TimelineQuestion, UserQuestion
 from hannun.store.database import AsyncConnection, PoolLimits, Reader
 
 KEY = keys.dashboard(SPRING)

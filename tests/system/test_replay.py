@@ -154,12 +154,18 @@ def test_a_false_figure_is_found_by_comparing_and_mended_by_swapping(replayed: R
     assert f"channel_stats: {event.id}: Instagram: live has" in said
     assert "differences: 1, of which only the live ledgers know 0" in said
     letters = replayed.tampers("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2")
+    replayed.tampers(
+        "INSERT INTO hannun.shares VALUES ('link', %s, 'u', 'hash', '', now(), 'u', now() + interval '1 day', now())",
+        event.id,
+    )
+    links = replayed.tampers("SELECT * FROM hannun.shares")
     assert "swapped" in replayed.says("swap")
     replayed.is_right(event, other)
     wait_for("the cache to be told", lambda: service.owed() == 0)
     assert service.asks(path).json()["channelPerformance"] != false
     assert service.dashboard(event.id) == event.figures
     assert replayed.tampers("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2") == letters
+    assert replayed.tampers("SELECT * FROM hannun.shares") == links
     replayed.counted(event, more=True)
     replayed.is_right(event, other)
     assert "is dropped" in replayed.says("drop", "--before")

@@ -117,7 +117,7 @@ def test_a_page_that_leaves_is_forgotten(site: Site) -> None:
 def test_a_session_that_ends_takes_its_stream_with_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.sends(site.world.created())
     almost = SimpleNamespace(time=lambda: time.time() + 3_599.5)  # the stream believes it to be later than it is
-    monkeypatch.setattr("hannun.web.watch.time", almost)
+    monkeypatch.setattr("hannun.web.callers.time", almost)
     with site.owner.stream("GET", LIVE) as answer:
         assert answer.status_code == 200
         assert Stream(answer).ends()

@@ -27,6 +27,9 @@ def dashboard(event_id: str) -> str:
 
 
 def channel(event_id: str, channel_name: str) -> str:
+    """An id with a colon is escaped: event `a:b` with channel `c` is not event `a` with channel `b:c`."""
+    if ":" in event_id or "%" in event_id:
+        event_id = event_id.replace("%", "%25").replace(":", "%3A")
     return f"analytics:channel:{event_id}:{channel_name}"
 
 

@@ -4,7 +4,7 @@
              └► miss ─► lease ─► PostgreSQL ─► fill if it stands ─► answer (live)
                      └► somebody reads already: wait for theirs ──► answer (cache), or PostgreSQL without filling
 
-Who may see an answer is decided by its owner, which stands in it: another's event looks like none at all.
+Who may see an event is decided before it is asked for (`flows/access`), and again by the owner in the answer.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from hannun.cache import Answer, AnswerCache
 from hannun.domain import answers, keys
+from hannun.domain.access import Asker
 from hannun.domain.keys import Granularity
 from hannun.domain.metrics import Counts, number, total
 from hannun.domain.trend import trend
@@ -40,17 +41,6 @@ _UNITS = {
 
 
 _OF_DAYS = (Granularity.DAILY, Granularity.WEEKLY, Granularity.MONTHLY)
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks: a merchant sees their own, an ADMIN everything."""
-
-    user_id: str
-    roles: frozenset[str]
-
-    def may_see(self, owner: str) -> bool:
-        return owner == self.user_id or "ADMIN" in self.roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +105,7 @@ class Reports:
 
     async def user(self, asker: Asker, question: UserQuestion, *, refresh: bool = False) -> tuple[Answer, Source]:
         """All of a merchant's events together, and a page of them. A merchant without events has an answer too."""
-        if not asker.may_see(question.user_id):
+        if not asker.may_see_merchant(question.user_id):
             raise NotFound("no such merchant")
         key = keys.user(question.user_id) if question.plain else None
         return await self._answer(asker, key, lambda: self._user(question), refresh)

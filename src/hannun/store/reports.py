@@ -216,12 +216,6 @@ async def timeline(
     return TimelineFigures(user_id, version, starts, ends, tuple(tuple(point) for point in points or ()))
 
 
-async def owner(conn: AsyncConnection, event_id: str) -> str | None:
-    """Whose an event is; None where there is no such event."""
-    row: Any = await (await conn.execute(SQL["owner"], {"event_id": event_id})).fetchone()
-    return None if row is None else str(row[0])
-
-
 async def first_minute(conn: AsyncConnection, event_id: str) -> datetime | None:
     """When an event's timeline begins, UTC; None where nothing has happened."""
     row: Any = await (await conn.execute(SQL["first_minute"], {"event_id": event_id})).fetchone()

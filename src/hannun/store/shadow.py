@@ -272,8 +272,9 @@ def hold_writers(live: Connection) -> None:
 def carry_over(live: Connection, shadow: Connection, by: str) -> None:
     """Give the shadow what only the live database knows and no log tells, in one transaction of the shadow's.
 
-    Dead letters and what became of them, decisions of operators, partitions that wait for one, versions, ages; epochs
-    above those that anybody holds; and the debt of every cached answer. Doing it again changes nothing that counts.
+    Dead letters and what became of them, share links, decisions of operators, partitions that wait for one, versions,
+    ages; epochs above those that anybody holds; and the debt of every cached answer. Doing it again changes nothing
+    that counts.
     """
     with shadow.transaction():
         for letter in _rows(live, "letters"):
@@ -283,6 +284,8 @@ def carry_over(live: Connection, shadow: Connection, by: str) -> None:
         shadow.execute(SQL["forget_swaps"])
         for decision in _rows(live, "decisions"):
             shadow.execute(SQL["carry_decision"], decision)
+        for share in _rows(live, "shares"):
+            shadow.execute(SQL["carry_share"], share)
         for stopped in _rows(live, "stopped"):
             shadow.execute(SQL["carry_stopped"], stopped)
         now = {(at["topic"], at["partition"]): at["next_offset"] for at in _rows(shadow, "positions")}

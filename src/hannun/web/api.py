@@ -8,30 +8,27 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from hannun.cache import Answer
+from hannun.domain.access import Asker
 from hannun.domain.keys import Granularity
 from hannun.domain.messages import EventStatus
 from hannun.errors import BadQuestion, Forbidden
-from hannun.flows.report import DEFAULT_TZ, PAGE_DEFAULT, PAGE_MAX, Asker, Source, TimelineQuestion, UserQuestion
-from hannun.web.auth import token_in
-from hannun.web.services import Services, services_of
+from hannun.flows.report import DEFAULT_TZ, PAGE_DEFAULT, PAGE_MAX, Source, TimelineQuestion, UserQuestion
+from hannun.web.callers import EVENT_ID_MAX, Caller, Served, caller_of, signed_in
 
 router = APIRouter(prefix="/api/v1")
 
 _NO_NUL = "^[^\\x00]*$"  # which PostgreSQL cannot be asked for
 EventId = Annotated[
-    str, Path(min_length=1, max_length=36, pattern=_NO_NUL, description="the event's id, normally a UUID")
+    str, Path(min_length=1, max_length=EVENT_ID_MAX, pattern=_NO_NUL, description="the event's id, normally a UUID")
 ]
 UserId = Annotated[str, Path(min_length=1, max_length=36, pattern=_NO_NUL, description="the merchant's id")]
 Refresh = Annotated[bool, Query(description="rebuild from the database")]
-Served = Annotated[Services, Depends(services_of)]
+Calling = Annotated[Caller, Depends(caller_of)]
 
 
-async def asker_of(request: Request, services: Served) -> Asker:
-    """Who asks, with their rate limit taken."""
-    token, _ = token_in(request.headers, request.cookies)
-    asker = services.verifier.verify(token).asker
-    services.limit.take(asker.user_id)
-    return asker
+async def asker_of(caller: Calling) -> Asker:
+    """Who asks, let in to the event of the path."""
+    return caller.asker
 
 
 Asking = Annotated[Asker, Depends(asker_of)]
@@ -40,6 +37,8 @@ Asking = Annotated[Asker, Depends(asker_of)]
 async def refresh_of(asker: Asking, services: Served, refresh: Refresh = False) -> bool:
     """Whether to rebuild the answer; that has a limit of its own, since it costs a look into the database."""
     if refresh:
+        if asker.only_event is not None:
+            raise Forbidden("a share link shows what is there, and rebuilds nothing")
         services.refresh_limit.take(asker.user_id)
     return refresh
 
@@ -49,12 +48,10 @@ Refreshing = Annotated[bool, Depends(refresh_of)]
 
 async def sender_of(request: Request, services: Served) -> Asker:
     """Who sends messages: role SERVICE, and by a token of their own, so that no page can be made to send some."""
-    token, from_cookie = token_in(request.headers, request.cookies)
-    asker = services.verifier.verify(token).asker
-    services.limit.take(asker.user_id)
-    if from_cookie or "SERVICE" not in asker.roles:
+    caller = await signed_in(request, services)
+    if caller.from_cookie or "SERVICE" not in caller.asker.roles:
         raise Forbidden("sending messages needs a bearer token with the role SERVICE")
-    return asker
+    return caller.asker
 
 
 @router.get("/events/{event_id}/analytics")

@@ -8,12 +8,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hannun import errors
 from hannun.telemetry import log, metrics
-from hannun.web import api, messages, pages, watch
+from hannun.web import api, messages, pages, shares, watch
 from hannun.web.problems import problem_of, problem_of_status
 from hannun.web.services import Services
 
@@ -40,9 +41,20 @@ def application(services: Services) -> FastAPI:
     app.include_router(api.router)
     app.include_router(messages.router)
     app.include_router(watch.router)
+    app.include_router(shares.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _handle_errors(app)
+    if services.cors_origins:
+        # Without cookies: a front end of another origin brings a token, and nobody's cookie can be used from there.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=services.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-None-Match"],
+            expose_headers=["ETag", "X-Data-Source", "Retry-After", "WWW-Authenticate"],
+            max_age=600,
+        )
     app.add_middleware(_Secured)
     return app
 

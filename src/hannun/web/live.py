@@ -5,6 +5,7 @@ notice. A comment every 15 s keeps proxies from closing a quiet line.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -12,13 +13,20 @@ from starlette.types import Receive, Scope, Send
 from hannun.flows.live import Live, Topic
 
 HEARTBEAT_S = 15.0
+LOOKS_S = 1.0
+"""How often it is looked whether a link, which may be revoked at any time, still opens."""
 
 
 class Stream(Response):
     """One page's stream. A Response, so that FastAPI hands it on as it is; it sends itself."""
 
-    def __init__(self, live: Live, topic: Topic, expires_in_s: float) -> None:
+    def __init__(
+        self, live: Live, topic: Topic, expires_in_s: float, holds: Callable[[], Awaitable[bool]], every_s: float
+    ) -> None:
+        """`holds` is asked `every_s` whether the page may still watch."""
         super().__init__()
+        self._holds = holds
+        self._every_s = every_s
         self._live = live
         self._topic = topic
         self._expires_in_s = expires_in_s
@@ -43,23 +51,31 @@ class Stream(Response):
         leave = self._live.watch(self._topic, tell)
         try:
             async with asyncio.timeout(self._expires_in_s):  # a session that ends takes its streams with it
-                await self._until_left(receive, tell)
+                if await self._until_left(receive, tell):
+                    return
         except TimeoutError:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            pass
         finally:
             leave()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    @staticmethod
-    async def _until_left(receive: Receive, tell: object) -> None:
+    async def _until_left(self, receive: Receive, tell: Callable[[bytes], Awaitable[None]]) -> bool:
+        """Whether the page has left; else it may watch no longer."""
         waiting = asyncio.ensure_future(receive())
+        quiet_s = 0.0
         try:
             while True:
-                done, _ = await asyncio.wait({waiting}, timeout=HEARTBEAT_S)
+                done, _ = await asyncio.wait({waiting}, timeout=self._every_s)
                 if done:
                     if waiting.result()["type"] == "http.disconnect":
-                        return
+                        return True
                     waiting = asyncio.ensure_future(receive())
-                else:
-                    await tell(b": still here\n\n")  # type: ignore[operator]
+                    continue
+                if not await self._holds():
+                    return False
+                quiet_s += self._every_s
+                if quiet_s >= HEARTBEAT_S:
+                    quiet_s = 0.0
+                    await tell(b": still here\n\n")
         finally:
             waiting.cancel()

@@ -6,9 +6,10 @@ from typing import Annotated
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
 
+from hannun.domain.access import Asker
 from hannun.errors import BadQuestion, Busy
-from hannun.flows.report import Asker
-from hannun.web.api import Served, sender_of
+from hannun.web.api import sender_of
+from hannun.web.callers import Served
 
 router = APIRouter(prefix="/api/v1")
 WAITING_MAX = 64

@@ -13,8 +13,9 @@ from starlette.responses import FileResponse, JSONResponse
 
 from hannun.errors import BadQuestion, Unauthenticated
 from hannun.telemetry import REGISTRY
-from hannun.web.api import Served
 from hannun.web.auth import COOKIE, Session, token_in
+from hannun.web.callers import Served, on_our_own_page
+from hannun.web.limits import address_of
 from hannun.web.messages import body_of
 from hannun.web.services import Services
 
@@ -39,7 +40,8 @@ class _SignIn(msgspec.Struct):
 @router.post("/api/v1/session")
 async def sign_in(request: Request, services: Served) -> Response:
     """Exchange a token, or a ready sign-in's code, for the page's cookie."""
-    services.limit.take(f"sign-in from {request.client.host if request.client else 'somewhere'}")
+    on_our_own_page(request)
+    services.sign_in_limit.take(address_of(request))
     try:
         asked = msgspec.json.decode(await body_of(request, _SIGN_IN_BYTES_MAX), type=_SignIn)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -47,7 +49,7 @@ async def sign_in(request: Request, services: Served) -> Response:
     token = asked.token if asked.code is None else services.sign_in_codes.get(asked.code)
     if not token:
         raise Unauthenticated("this sign-in is not known, or the service was started anew since it was made")
-    session = services.verifier.verify(token.strip())
+    session = await services.verifier.verify(token.strip())
     response = Response(status_code=204)
     response.set_cookie(
         COOKIE,
@@ -64,7 +66,7 @@ async def sign_in(request: Request, services: Served) -> Response:
 @router.get("/api/v1/session")
 async def who_am_i(request: Request, services: Served) -> Response:
     """Who is signed in, and until when."""
-    session = _session(request, services)
+    session = await _session(request, services)
     expires_at = datetime.fromtimestamp(session.expires_at, UTC).isoformat().replace("+00:00", "Z")
     told = {"userId": session.asker.user_id, "roles": sorted(session.asker.roles), "expiresAt": expires_at}
     return JSONResponse(told, headers={"Cache-Control": "no-store"})
@@ -77,9 +79,13 @@ async def sign_out() -> Response:
     return response
 
 
-def _session(request: Request, services: Services) -> Session:
-    token, _ = token_in(request.headers, request.cookies)
-    return services.verifier.verify(token)
+async def _session(request: Request, services: Services) -> Session:
+    try:
+        token, _ = token_in(request.headers, request.cookies)
+        return await services.verifier.verify(token)
+    except Unauthenticated:
+        services.stranger_limit.take(address_of(request))
+        raise
 
 
 @router.get("/health/live")

@@ -29,6 +29,12 @@ _WORDS: dict[type[BaseException], _Words] = {
     errors.StoreUnavailable: _Words(
         503, "store-unavailable", "잠시 후 다시 시도해 주세요", "The database is away; try again in a moment"
     ),
+    errors.IssuerUnavailable: _Words(
+        503,
+        "issuer-unavailable",
+        "로그인을 확인할 수 없습니다. 잠시 후 다시 시도해 주세요",
+        "Your token cannot be verified now; try again in a moment",
+    ),
 }
 _UNKNOWN = _Words(500, "internal", "서버 오류가 발생했습니다", "Something went wrong on our side")
 _NOT_FOUND = _Words(404, "no-such-path", "없는 주소입니다", "There is no such path")
@@ -47,6 +53,9 @@ def problem_of(error: BaseException, request: Request) -> Response:
         code, status, field = error.code, error.status, error.field
     elif isinstance(error, errors.Busy):
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    elif isinstance(error, errors.IssuerUnavailable):
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+        detail = None
     elif isinstance(error, errors.StoreUnavailable):
         headers["Retry-After"] = str(STORE_RETRY_S)
         detail = None

@@ -1,14 +1,16 @@
 """What the HTTP door needs, opened by the wiring and handed to every route."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from anyio import CapacityLimiter
 from starlette.requests import Request
 
+from hannun.flows.access import Access
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live
 from hannun.flows.report import Reports
+from hannun.flows.share import Sharing
 from hannun.web.auth import Verifier
 from hannun.web.limits import RateLimit
 
@@ -17,16 +19,22 @@ from hannun.web.limits import RateLimit
 class Services:
     """The flows behind the door, and what the door itself decides with."""
 
+    access: Access
     reports: Reports
     intake: Intake
     counting: CapacityLimiter
     live: Live
+    sharing: Sharing
     verifier: Verifier
     limit: RateLimit
     refresh_limit: RateLimit
+    share_limit: RateLimit
+    sign_in_limit: RateLimit
+    stranger_limit: RateLimit
     body_bytes_max: int
     sign_in_codes: Mapping[str, str]
     secure_cookies: bool
+    cors_origins: Sequence[str]
     health: Callable[[], Mapping[str, object]]
 
 

@@ -1,37 +1,32 @@
 """The streams that wake pages."""
 
-import time
-
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from hannun.errors import NotFound
-from hannun.web.api import EventId, Served, UserId
-from hannun.web.auth import Session, token_in
-from hannun.web.live import Stream
+from hannun.flows.live import Topic
+from hannun.web.api import Calling, EventId, UserId
+from hannun.web.callers import Caller, Served
+from hannun.web.live import HEARTBEAT_S, LOOKS_S, Stream
 from hannun.web.services import Services
 
 router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/events/{event_id}/live")
-async def watch_event(request: Request, services: Served, event_id: EventId) -> Response:
+async def watch_event(services: Served, caller: Calling, event_id: EventId) -> Response:
     """Server-sent events: `changed` with the new ETag whenever the event's answers change."""
-    session = _session_of(request, services)
-    await services.reports.dashboard(session.asker, event_id)  # 404 where it is not theirs
-    return Stream(services.live, ("event", event_id), session.expires_at - time.time())
+    await services.reports.dashboard(caller.asker, event_id)  # 404 where there is none, whoever asks
+    return _stream(services, ("event", event_id), caller)
 
 
 @router.get("/users/{user_id}/live")
-async def watch_user(request: Request, services: Served, user_id: UserId) -> Response:
+async def watch_user(services: Served, caller: Calling, user_id: UserId) -> Response:
     """Server-sent events: `changed` whenever one of the merchant's events does."""
-    session = _session_of(request, services)
-    if not session.asker.may_see(user_id):
+    if not caller.asker.may_see_merchant(user_id):
         raise NotFound("no such merchant")
-    return Stream(services.live, ("user", user_id), session.expires_at - time.time())
+    return _stream(services, ("user", user_id), caller)
 
 
-def _session_of(request: Request, services: Services) -> Session:
-    token, _ = token_in(request.headers, request.cookies)
-    session = services.verifier.verify(token)
-    services.limit.take(session.asker.user_id)
-    return session
+def _stream(services: Services, topic: Topic, caller: Caller) -> Stream:
+    every_s = HEARTBEAT_S if caller.asker.only_event is None else LOOKS_S
+    return Stream(services.live, topic, caller.expires_in_s, caller.holds, every_s)

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,63 @@ def test_everybody_can_use_it_as_far_as_axe_can_tell(site: Site, browser: Browse
     expect(page.get_by_role("heading", level=1)).to_have_text("이벤트를 찾을 수 없어요")
     look("nothing")
     assert found == {at: [] for at in found}
+
+
+def link_of(site: Site, days: float = 7) -> tuple[str, str]:
+    """A share link of the event: its address and its id."""
+    until = (datetime.now(UTC) + timedelta(days=days)).isoformat()
+    made = site.owner.post(f"/api/v1{EVENT}/shares", json={"until": until}).json()
+    return site.address + made["address"], made["shareId"]
+
+
+def test_a_share_link_opens_its_event_and_nothing_else(site: Site, browser: Browser) -> None:
+    address, _ = link_of(site)
+    page = browser.opens()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address.replace("#", "?lang=ko#"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
+    assert page.url == f"{site.address}{EVENT}?lang=ko"  # the secret has left the address
+    secret = address.partition("#share=")[2]
+    assert not [url for url in asked if secret in url.partition("#")[0]]
+    assert page.evaluate("document.cookie") == ""
+    expect(page.get_by_text("공유 링크로 보고 있어요")).to_be_visible()
+    expect(page.get_by_role("link", name="이벤트 목록")).to_have_count(0)
+    expect(page.get_by_role("button", name="로그아웃")).to_have_count(0)
+    expect(page.get_by_text("실시간", exact=True)).to_be_visible()
+    site.world.counts(site.world.registered("by-the-way"))
+    expect(page.locator(".headline")).to_contain_text("지금까지 8명이 참여했어요")  # live, too
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")  # the cookie remembers
+    page.get_by_role("link", name="English").click()
+    expect(page.get_by_text("You are looking through a share link")).to_be_visible()
+    page.goto(f"{site.address}/events/another-merchants?lang=ko")
+    expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()
+    page.goto(f"{site.address}/?lang=ko")
+    expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()
+    assert browser.complaints(401) == []
+
+
+def test_a_share_link_that_is_revoked_closes_the_page_that_it_opened(site: Site, browser: Browser) -> None:
+    address, share = link_of(site)
+    page = browser.opens()
+    page.goto(address)
+    expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
+    assert site.owner.delete(f"/api/v1{EVENT}/shares/{share}").status_code == 204
+    expect(page.get_by_role("heading", level=1)).to_have_text("이 링크로는 더 이상 볼 수 없어요")
+    expect(page.get_by_text("봄맞이")).to_have_count(0)
+    page.goto("about:blank")
+    page.goto(address.replace("#", "?lang=en#"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("This link no longer opens anything")
+    assert browser.complaints(401, 404) == []
+
+
+def test_a_merchant_with_a_session_opens_anothers_link(site: Site, browser: Browser) -> None:
+    address, _ = link_of(site)
+    page = browser.opens()
+    page.context.add_cookies([{"name": "hannun_session", "value": site.token(STRANGER), "url": site.address}])
+    page.goto(address)
+    expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
+    page.locator("a.back").click()
+    expect(page.get_by_role("link", name="남의 이벤트")).to_be_visible()  # their own
+    assert browser.complaints() == []

@@ -16,10 +16,6 @@ SELECT s.event_id, s.event_title, s.status, s.user_id, s.total_participants, e.u
   FROM public.event_stats s JOIN hannun.events e USING (event_id)
  WHERE s.event_id = %(event_id)s;
 
--- owner --
--- Whose an event is, and its version.
-SELECT user_id, version FROM hannun.events WHERE event_id = %(event_id)s AND user_id IS NOT NULL;
-
 -- user_events --
 -- A page of a merchant's events, newest first, with the participants of the last 24 hours of the clock.
 WITH page AS (

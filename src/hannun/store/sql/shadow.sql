@@ -40,7 +40,8 @@ UPDATE hannun.identity SET participant_key = %(key)s;
 
 -- hold_writers --
 -- Nobody writes from here on; who reads goes on reading. In the order in which a batch takes them.
-LOCK TABLE hannun.positions, hannun.events, hannun.dead_letters, hannun.position_decisions IN EXCLUSIVE MODE;
+LOCK TABLE hannun.positions, hannun.events, hannun.dead_letters, hannun.position_decisions, hannun.shares
+  IN EXCLUSIVE MODE;
 
 -- letters --
 -- All dead letters, oldest first.
@@ -80,6 +81,18 @@ INSERT INTO hannun.position_decisions (decided_at, decided_by, topic, partition,
 SELECT %(decided_at)s, %(decided_by)s, %(topic)s, %(partition)s, %(topic_id)s, %(was_at)s, %(goes_on_at)s, %(how)s
  WHERE NOT EXISTS (SELECT FROM hannun.position_decisions
                     WHERE decided_at = %(decided_at)s AND topic = %(topic)s AND partition = %(partition)s);
+
+-- shares --
+-- Links that open an event to others.
+SELECT share_id, event_id, user_id, secret_hash, label, created_at, created_by, expires_at, revoked_at FROM hannun.shares;
+
+-- carry_share --
+-- A link goes on opening what it opened, and one that was revoked stays so.
+INSERT INTO hannun.shares
+       (share_id, event_id, user_id, secret_hash, label, created_at, created_by, expires_at, revoked_at)
+VALUES (%(share_id)s, %(event_id)s, %(user_id)s, %(secret_hash)s, %(label)s, %(created_at)s, %(created_by)s,
+        %(expires_at)s, %(revoked_at)s)
+    ON CONFLICT (share_id) DO UPDATE SET revoked_at = excluded.revoked_at;
 
 -- positions --
 -- How far each partition is counted, and under which epoch.

@@ -88,6 +88,25 @@ export async function signIn(proof) {
   forgetAll();
 }
 
+/** @param {string} eventId */
+const shareSession = (eventId) => `/api/v1/events/${encodeURIComponent(eventId)}/session`;
+
+/** Exchange a share link's secret for a cookie that opens this event. @param {string} eventId @param {string} share */
+export async function openShare(eventId, share) {
+  await send(shareSession(eventId), {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ share }),
+  });
+  forgetAll();
+}
+
+/** Until when a share link has opened this event to this browser; null where none has. @param {string} eventId @returns {Promise<string | null>} */
+export async function openUntil(eventId) {
+  const response = await send(shareSession(eventId), { headers: { Accept: "application/json" } });
+  return (await response.json()).expiresAt;
+}
+
 export async function signOut() {
   await send("/api/v1/session", { method: "DELETE" });
   forgetAll();

@@ -2,9 +2,9 @@
 import { useEffect, useRef } from "./vendor/preact-hooks.js";
 import { render } from "./vendor/preact.js";
 import { html } from "./html.js";
-import { Problem, signIn, signOut, whoAmI } from "./api.js";
-import { address, addressWith, codeRefused, go, lang, place, session, settle, words } from "./state.js";
-import { Eye, PageMissing, ProblemView } from "./components/problem.js";
+import { openShare, openUntil, Problem, signIn, signOut, whoAmI } from "./api.js";
+import { address, addressWith, codeRefused, go, guest, lang, linkRefused, place, session, settle, words } from "./state.js";
+import { Eye, LinkMissing, PageMissing, ProblemView } from "./components/problem.js";
 import { Skeleton } from "./components/skeleton.js";
 import { EventView } from "./views/event.js";
 import { MerchantView } from "./views/merchant.js";
@@ -28,6 +28,19 @@ function viewOf(path) {
   if (kind === "events") return html`<${EventView} key=${name} eventId=${name} />`;
   if (kind === "users") return html`<${MerchantView} key=${name} userId=${name} />`;
   return html`<${PageMissing} />`;
+}
+
+/** The event that a path names, if it does. @param {string} path */
+function eventIn(path) {
+  const [, kind, id, ...rest] = path.replace(/\/$/, "").split("/");
+  return kind === "events" && rest.length === 0 ? decoded(id) : "";
+}
+
+/** What somebody sees who is not signed in. @param {string} path */
+function viewOfNobody(path) {
+  const name = eventIn(path);
+  if (name && guest.value?.eventId === name) return html`<${EventView} key=${name} eventId=${name} />`;
+  return name && linkRefused.value ? html`<${LinkMissing} />` : html`<${SignInView} />`;
 }
 
 /** @param {string | undefined} part */
@@ -76,7 +89,7 @@ function App() {
         : who === undefined
           ? html`<${Skeleton} tiles=${4} />`
           : who === null
-            ? html`<${SignInView} />`
+            ? viewOfNobody(path)
             : viewOf(path)}
     </main>
   `;
@@ -94,27 +107,41 @@ async function leave() {
 
 /** The one-time code of the address, until it is redeemed. @type {string | null} */
 let code = null;
+/** The secret of the share link in the address, until it is exchanged. @type {string | null} */
+let share = null;
 
 /** Gone from the address before anything else: a reload or a shared address must not carry it. */
-function takeCode() {
-  const found = new URLSearchParams(location.hash.slice(1)).get("code");
-  if (!found) return;
-  code = found;
-  settle(location.pathname + location.search);
+function takeSecrets() {
+  const found = new URLSearchParams(location.hash.slice(1));
+  code = found.get("code") ?? code;
+  share = found.get("share") ?? share;
+  if (found.has("code") || found.has("share")) settle(location.pathname + location.search);
 }
 
-/** Redeem the code, if there is one, then ask who is here. */
+/** Whether a secret was refused, and not only now. @param {Promise<void>} exchange */
+async function refused(exchange) {
+  try {
+    await exchange;
+    return false;
+  } catch (error) {
+    if (!(error instanceof Problem) || error.passes) throw error;
+    return true;
+  }
+}
+
+/** Redeem what the address brought, then ask who is here. */
 async function greet() {
   greeting.value = null;
+  const eventId = eventIn(location.pathname);
   try {
-    if (code) {
-      await signIn({ code }).catch((error) => {
-        if (!(error instanceof Problem) || error.passes) throw error;
-        codeRefused.value = true;
-      });
-      code = null;
-    }
-    session.value = await whoAmI();
+    if (code) codeRefused.value = await refused(signIn({ code }));
+    code = null;
+    if (share && eventId) linkRefused.value = await refused(openShare(eventId, share));
+    share = null;
+    const who = await whoAmI();
+    const expiresAt = who === null && eventId ? await openUntil(eventId) : null;
+    guest.value = expiresAt ? { eventId, expiresAt } : null;
+    session.value = who;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     greeting.value = error;
@@ -136,8 +163,8 @@ document.addEventListener("click", (event) => {
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
 // The address printed by the demo may be pasted into a tab in which we are already.
 addEventListener("hashchange", () => {
-  takeCode();
-  if (code) greet();
+  takeSecrets();
+  if (code || share) greet();
 });
-takeCode();
+takeSecrets();
 greet();

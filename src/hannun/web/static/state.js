@@ -23,6 +23,12 @@ export const session = signal(/** @type {import("./shapes.js").Session | null | 
 /** Why the one-time code in the address did not work, if it did not. */
 export const codeRefused = signal(false);
 
+/** The event that a share link has opened to us, and until when. */
+export const guest = signal(/** @type {{ eventId: string, expiresAt: string } | null} */ (null));
+
+/** Whether the share link in the address opened nothing. */
+export const linkRefused = signal(false);
+
 export const lang = computed(() => {
   const wanted = place.value.query.get("lang");
   if (wanted === "ko" || wanted === "en") return wanted;

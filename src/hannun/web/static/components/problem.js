@@ -49,6 +49,18 @@ export function PageMissing() {
   `;
 }
 
+/** A share link that opens nothing, or nothing any more. */
+export function LinkMissing() {
+  const w = words.value.problem;
+  return html`
+    <section class="empty" role="alert">
+      <${Eye} closed=${true} />
+      <h1 tabindex="-1">${w.linkMissing}</h1>
+      <p>${w.linkMissingHint}</p>
+    </section>
+  `;
+}
+
 /** Our mark: one eye; closed where there is nothing to see. @param {{ closed?: boolean }} props */
 export const Eye = ({ closed = false }) => html`
   <svg class="eye" viewBox="0 0 32 32" width="32" height="32" aria-hidden="true">

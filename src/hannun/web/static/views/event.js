@@ -5,14 +5,14 @@ import { html } from "../html.js";
 import { ask, recall } from "../api.js";
 import { count, dateWithYear, money, moneyShort, percent, signedPercent } from "../format.js";
 import { useLive } from "../live.js";
-import { address, lang, now, place, words, zone } from "../state.js";
+import { address, guest, lang, now, place, session, words, zone } from "../state.js";
 import { Bar, RoiBar } from "../components/bars.js";
 import { Status } from "../components/badge.js";
 import { Channels } from "../components/channels.js";
 import { Chart, VIEWS } from "../components/chart.js";
 import { LiveNote } from "../components/live-note.js";
 import { Money, Num } from "../components/number.js";
-import { ProblemView } from "../components/problem.js";
+import { LinkMissing, ProblemView } from "../components/problem.js";
 import { Skeleton } from "../components/skeleton.js";
 import { measured, originOf, Tile, Value } from "../components/tile.js";
 import { Herald } from "../components/herald.js";
@@ -57,13 +57,17 @@ export function EventView({ eventId }) {
     document.title = shown ? `${shown.eventTitle} · ${words.value.name}` : words.value.name;
   }, [shown?.eventTitle, lang.value]);
 
+  const byLink = session.value ? null : guest.value;
+  if (byLink && problem?.status === 404) return html`<${LinkMissing} />`;
   if (problem && (!shown || !problem.passes)) return html`<${ProblemView} problem=${problem} of="event" retry=${() => follower.refresh()} />`;
   if (!shown) return html`<${Skeleton} tiles=${6} />`;
 
   const w = words.value;
   return html`
     <div class="page-head">
-      <a class="back" href=${address("/")}><span aria-hidden="true">‹</span> ${w.back}</a>
+      ${byLink
+        ? html`<p class="note">${w.event.byLink(dateWithYear(byLink.expiresAt))}</p>`
+        : html`<a class="back" href=${address("/")}><span aria-hidden="true">‹</span> ${w.back}</a>`}
       <h1 tabindex="-1">${shown.eventTitle}</h1>
       <p class="period"><${Status} status=${shown.status} /> ${periodOf(shown)}</p>
       <p class="headline">${headline(shown)}</p>

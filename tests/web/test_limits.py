@@ -1,0 +1,122 @@
+"""Limits, which hold in each process by itself, and who may call from where."""
+
+from collections.abc import Callable
+
+import pytest
+from served import Site
+from starlette.requests import Request
+from world import OWNER, SPRING
+
+from hannun.errors import OperatorError
+from hannun.settings import Settings
+from hannun.web.limits import RateLimit, address_of
+
+ANALYTICS = f"/api/v1/events/{SPRING}/analytics"
+SHOP = "https://shop.example.com"
+
+
+def stands_still(site: Site) -> Site:
+    for limit in ("limit", "refresh_limit", "share_limit", "sign_in_limit", "stranger_limit"):
+        getattr(site.services, limit)._clock = lambda: 0.0
+    return site
+
+
+def test_who_has_no_token_that_holds_is_limited_by_address(site_with: Callable[..., Site]) -> None:
+    site = stands_still(site_with(stranger_requests_a_minute=3))
+    site.world.counts(site.world.created())
+    bad = site.with_token("guessed")
+    answers = [site.nobody.get(ANALYTICS), bad.get(ANALYTICS), site.nobody.get("/api/v1/session"), bad.get(ANALYTICS)]
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+    assert answers[3].headers["retry-after"] == "20"
+    assert answers[3].json()["code"] == "too-many-requests"
+    assert bad.post("/api/v1/messages", json=[]).status_code == 429
+    assert site.owner.get(ANALYTICS).status_code == 200  # a token that holds is not asked where it comes from
+
+
+def test_a_limit_of_nothing_is_none(site_with: Callable[..., Site]) -> None:
+    site = stands_still(site_with(stranger_requests_a_minute=0, sign_ins_a_minute=0))
+    assert {site.nobody.get(ANALYTICS).status_code for _ in range(50)} == {401}
+    assert {site.nobody.post("/api/v1/session", json={"token": "x"}).status_code for _ in range(50)} == {401}
+
+
+def test_signing_in_is_limited_by_address_whether_it_succeeds_or_not(site_with: Callable[..., Site]) -> None:
+    site = stands_still(site_with(sign_ins_a_minute=3))
+    tries = [
+        site.nobody.post("/api/v1/session", json={"token": "guessed"}),
+        site.nobody.post("/api/v1/session", json={"token": site.token(OWNER)}),
+        site.nobody.post(f"/api/v1/events/{SPRING}/session", json={"share": "guessed"}),
+        site.nobody.post(f"/api/v1/events/{SPRING}/session", json={"share": "guessed"}),
+        site.nobody.post("/api/v1/session", json={"token": site.token(OWNER)}),
+    ]
+    assert [answer.status_code for answer in tries] == [401, 204, 404, 429, 429]
+    assert tries[4].headers["retry-after"] == "20"
+
+
+def test_limits_hold_without_redis(site_with: Callable[..., Site]) -> None:
+    site = stands_still(site_with(requests_a_minute=2))
+    site.world.counts(site.world.created())
+    site.services.reports._cache._rests_until = float("inf")  # as after a Redis that does not answer
+    assert [site.owner.get(ANALYTICS).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def asked_from(host: str) -> Request:
+    return Request({"type": "http", "client": (host, 1)})
+
+
+def test_an_address_is_one_caller() -> None:
+    assert address_of(asked_from("203.0.113.9")) == address_of(asked_from("::ffff:203.0.113.9")) == "203.0.113.9"
+    assert address_of(asked_from("2001:db8::1")) == address_of(asked_from("2001:db8::ffff:1")) == "2001:db8::/64"
+    assert address_of(asked_from("2001:db8:0:1::1")) != address_of(asked_from("2001:db8::1"))
+    assert address_of(asked_from("fe80::1%eth0")) == "fe80::/64"
+    assert len(address_of(asked_from("x" * 1_000))) == 64
+    assert address_of(Request({"type": "http", "client": None})) == ""
+
+
+def test_what_is_remembered_of_callers_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hannun.web.limits.SUBJECTS_MAX", 3)
+    limit = RateLimit(1, lambda: 0.0)
+    for n in range(10):
+        limit.take(f"caller {n}")
+    assert len(limit._buckets) == 3
+
+
+# -- other origins
+
+
+def test_the_platforms_front_end_may_call_and_reads_what_it_needs(site_with: Callable[..., Site]) -> None:
+    site = site_with(cors_origins=f"{SHOP}, http://localhost:3000")
+    site.world.counts(site.world.created())
+    asks_first = {
+        "Origin": SHOP,
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization, if-none-match",
+    }
+    allowed = site.nobody.options(ANALYTICS, headers=asks_first)
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-origin"] == SHOP
+    assert "authorization" in allowed.headers["access-control-allow-headers"].lower()
+    for origin in (SHOP, "http://localhost:3000"):
+        for client, status in ((site.owner, 200), (site.stranger, 404), (site.nobody, 401)):
+            answer = client.get(ANALYTICS, headers={"Origin": origin})
+            assert answer.status_code == status
+            assert answer.headers["access-control-allow-origin"] == origin
+            assert "Origin" in answer.headers["vary"]
+            assert "etag" in answer.headers["access-control-expose-headers"].lower()
+            assert "access-control-allow-credentials" not in answer.headers  # nobody's cookie is used from there
+
+
+OTHERS = ["https://evil.example.com", f"{SHOP}.evil.example.com", "http://shop.example.com", "null"]
+
+
+@pytest.mark.parametrize("origin", OTHERS)
+def test_no_other_origin_may_read_an_answer(site_with: Callable[..., Site], origin: str) -> None:
+    for site in (site_with(cors_origins=SHOP), site_with()):
+        asks_first = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+        assert "access-control-allow-origin" not in site.nobody.options(ANALYTICS, headers=asks_first).headers
+        assert "access-control-allow-origin" not in site.owner.get(ANALYTICS, headers={"Origin": origin}).headers
+
+
+@pytest.mark.parametrize("origins", ["*", "https://shop.example.com/", "shop.example.com", "null", "https://a, *"])
+def test_what_is_no_origin_is_refused_at_the_start(origins: str) -> None:
+    with pytest.raises(OperatorError, match="CORS"):
+        _ = Settings(cors_origins=origins).origins

@@ -1,0 +1,313 @@
+"""Links that open one event to whoever has them: what they open, for how long, and that they open nothing else."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from served import STRANGER, Site, opened
+from test_access import NONE, commands, told
+from test_live import watched
+from world import OWNER, SPRING, World
+
+OTHER = "5b0c2f64-0000-4000-8000-000000000007"
+API = f"/api/v1/events/{SPRING}"
+VIEWS = ("analytics", "analytics/timeline", "analytics/timeline?granularity=daily&tz=UTC")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+@pytest.fixture
+def site(site_with: Callable[..., Site]) -> Site:
+    """Two events of a merchant and one of another's; what is remembered of links is remembered until the test says."""
+    site = site_with()
+    site.world.counts(
+        site.world.created(eventTitle="봄맞이"),
+        site.world.created(OTHER, eventTitle="비밀"),
+        site.world.created("another-merchants", owner=STRANGER),
+        site.world.registered("p1"),
+    )
+    site.services.sharing._monotonic = Clock()
+    return site
+
+
+def passes(site: Site, seconds: float) -> None:
+    clock = site.services.sharing._monotonic
+    assert isinstance(clock, Clock)
+    clock.s += seconds
+
+
+def until(**ahead: float) -> str:
+    return (datetime.now(UTC) + timedelta(**ahead)).isoformat()
+
+
+def shared(client: httpx2.Client, event: str = SPRING, **fields: Any) -> dict[str, Any]:
+    """A link, as its maker gets it."""
+    answer = client.post(f"/api/v1/events/{event}/shares", json={"until": until(days=7), **fields})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def secret_of(share: dict[str, Any]) -> str:
+    return str(share["address"]).partition("#share=")[2]
+
+
+@contextmanager
+def visitor(site: Site) -> Iterator[httpx2.Client]:
+    """A browser that has never been here."""
+    with httpx2.Client(base_url=site.address, timeout=20, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def guest(site: Site) -> Iterator[httpx2.Client]:
+    """Somebody who opened a link of the merchant's."""
+    with visitor(site) as client:
+        enters(client, shared(site.owner))
+        yield client
+
+
+def enters(client: httpx2.Client, share: dict[str, Any], event: str = SPRING) -> None:
+    answer = client.post(f"/api/v1/events/{event}/session", json={"share": secret_of(share)})
+    assert answer.status_code == 204, answer.text
+
+
+def test_a_link_opens_the_views_of_its_event(site: Site, guest: httpx2.Client) -> None:
+    for view in VIEWS:
+        assert guest.get(f"{API}/{view}").json() == site.owner.get(f"{API}/{view}").json()
+    etag = guest.get(f"{API}/analytics").headers["etag"]
+    assert guest.get(f"{API}/analytics", headers={"If-None-Match": etag}).status_code == 304
+    with watched(site, guest, f"{API}/live") as stream:
+        site.world.counts(site.world.registered())
+        assert stream.told()["eventId"] == SPRING
+
+
+def test_a_link_opens_nothing_else(site: Site, guest: httpx2.Client) -> None:
+    cookie = {"Cookie": f"hannun_share={guest.cookies['hannun_share']}"}  # sent everywhere, whatever its path
+    for event in (OTHER, "another-merchants", NONE):
+        for view in (*VIEWS, "live", "shares"):
+            assert guest.get(f"/api/v1/events/{event}/{view}").status_code == 401
+            assert guest.get(f"/api/v1/events/{event}/{view}", headers=cookie).status_code == 404
+    for path in (f"/api/v1/users/{OWNER}/analytics", f"/api/v1/users/{OWNER}/live", "/api/v1/session"):
+        assert guest.get(path, headers=cookie).status_code == 401
+    assert guest.post("/api/v1/messages", json=[], headers=cookie).status_code == 401
+    assert guest.get(f"{API}/shares").status_code == 404
+    assert guest.post(f"{API}/shares", json={"until": until(days=1)}).status_code == 401
+    (share,) = site.owner.get(f"{API}/shares").json()["shares"]
+    assert guest.delete(f"{API}/shares/{share['shareId']}").status_code == 401
+    assert guest.get(f"{API}/analytics?refresh=true").status_code == 403
+    for as_a_token in (guest.cookies["hannun_share"], share["shareId"]):
+        assert site.with_token(as_a_token).get(f"{API}/analytics").status_code == 401
+    assert guest.get(f"{API}/analytics").status_code == 200
+
+
+def test_the_cookie_goes_to_its_event_alone_and_no_script_reads_it(site: Site) -> None:
+    for event, path in ((SPRING, SPRING), ("another-merchants", "another-merchants")):
+        share = shared(site.admin, event)
+        answer = site.nobody.post(f"/api/v1/events/{path}/session", json={"share": secret_of(share)})
+        cookie = answer.headers["set-cookie"]
+        assert f"Path=/api/v1/events/{path};" in cookie
+        assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "Max-Age=604" in cookie
+
+
+def test_the_secret_is_shown_once_and_kept_as_its_hash(site: Site) -> None:
+    share = shared(site.owner, label="대행사")
+    secret = secret_of(share)
+    assert len(secret) >= 43
+    assert share["address"] == f"/events/{SPRING}#share={secret}"
+    listed = site.owner.get(f"{API}/shares")
+    assert secret not in listed.text
+    assert listed.json() == {"shares": [{name: value for name, value in share.items() if name != "address"}]}
+    assert (share["label"], share["createdBy"], share["revokedAt"]) == ("대행사", OWNER, None)
+    (row,) = site.world.rows("SELECT * FROM hannun.shares")
+    assert secret not in str(row.columns) and secret.encode() not in row.secret_hash
+    for table in ("analytics_readonly",):
+        assert not site.world.rows(f"SELECT 1 WHERE has_table_privilege('{table}', 'hannun.shares', 'SELECT')")
+
+
+def test_a_link_that_is_revoked_opens_nothing_at_once(site: Site, guest: httpx2.Client) -> None:
+    (share,) = site.owner.get(f"{API}/shares").json()["shares"]
+    assert guest.get(f"{API}/analytics").status_code == 200
+    for _ in range(2):
+        assert site.owner.delete(f"{API}/shares/{share['shareId']}").status_code == 204
+    refused = guest.get(f"{API}/analytics")
+    assert told(refused) == told(guest.get(f"{API}/analytics/timeline")) == told(site.stranger.get(f"{API}/analytics"))
+    assert refused.status_code == 404
+    assert site.owner.get(f"{API}/shares").json()["shares"][0]["revokedAt"] is not None
+    assert guest.get(f"{API}/session").json() == {"expiresAt": None}
+
+
+def test_a_link_that_another_process_revoked_opens_nothing_a_second_later(site: Site, guest: httpx2.Client) -> None:
+    assert guest.get(f"{API}/analytics").status_code == 200
+    site.world.rows("UPDATE hannun.shares SET revoked_at = now()")
+    assert guest.get(f"{API}/analytics").status_code == 200  # remembered
+    passes(site, 1.0)
+    assert guest.get(f"{API}/analytics").status_code == 404
+
+
+def test_a_stream_ends_with_the_link_that_opened_it(site: Site, guest: httpx2.Client) -> None:
+    with watched(site, guest, f"{API}/live"):
+        site.world.rows("UPDATE hannun.shares SET revoked_at = now()")
+        passes(site, 1.0)
+        site.world.wait_for("the stream to end", lambda: site.watching == 0, deadline_s=5)
+    assert guest.get(f"{API}/live").status_code == 404
+
+
+def test_a_link_that_has_run_out_opens_nothing(site: Site, guest: httpx2.Client) -> None:
+    assert guest.get(f"{API}/analytics").status_code == 200
+    site.services.sharing._now = lambda: datetime.now(UTC) + timedelta(days=7, seconds=1)
+    assert guest.get(f"{API}/analytics").status_code == 404  # also while it is remembered
+    passes(site, 1.0)
+    assert guest.get(f"{API}/analytics").status_code == 404
+    with visitor(site) as late:
+        assert late.post(f"{API}/session", json={"share": guest.cookies["hannun_share"]}).status_code == 404
+
+
+def test_a_link_ends_with_the_ownership(site: Site, guest: httpx2.Client) -> None:
+    site.world.rows("UPDATE hannun.events SET user_id = %s WHERE event_id = %s", STRANGER, SPRING)
+    passes(site, 1.0)
+    assert guest.get(f"{API}/analytics").status_code == 404
+
+
+def test_a_secret_opens_only_its_own_event_and_a_wrong_one_tells_nothing(site: Site) -> None:
+    secret = secret_of(shared(site.owner))
+    seen = []
+    for event, tried in itertools.product(
+        (SPRING, OTHER, "another-merchants", NONE), (secret, "guessed", "", "x" * 9_000)
+    ):
+        if (event, tried) == (SPRING, secret):
+            continue
+        with commands() as sent:
+            answer = site.nobody.post(f"/api/v1/events/{event}/session", json={"share": tried})
+        assert "set-cookie" not in answer.headers
+        seen.append((told(answer), len(sent) if len(tried) < 100 else None))
+    assert {str(each[0]) for each in seen} == {str(seen[0][0])}
+    assert {each[1] for each in seen} == {seen[0][1], None}
+    assert seen[0][0][0] == 404
+
+
+def test_a_link_is_made_by_who_sees_the_event_and_by_nobody_else(site: Site) -> None:
+    body = {"until": until(days=1)}
+    assert site.admin.post(f"{API}/shares", json=body).status_code == 201
+    assert site.admin.post(f"/api/v1/events/{NONE}/shares", json=body).status_code == 404
+    assert site.nobody.post(f"{API}/shares", json=body).status_code == 401
+    for client in (site.stranger, site.service):
+        refused = [client.post(f"/api/v1/events/{event}/shares", json=body) for event in (SPRING, NONE)]
+        assert told(refused[0]) == told(refused[1])
+        assert refused[0].status_code == 404
+    share = shared(site.owner)
+    for event in (SPRING, "another-merchants"):  # a merchant can neither see nor revoke another's links
+        assert site.stranger.delete(f"/api/v1/events/{event}/shares/{share['shareId']}").status_code == 404
+    assert site.stranger.get(f"{API}/shares").status_code == 404
+    assert site.owner.delete(f"/api/v1/events/{OTHER}/shares/{share['shareId']}").status_code == 404
+    assert site.owner.get(f"{API}/shares").json()["shares"][0]["revokedAt"] is None
+
+
+def test_a_link_that_cannot_be_meant_is_refused(site: Site) -> None:
+    for body, code in (
+        ({"until": until(days=-1)}, "bad-date"),
+        ({"until": until(days=400)}, "bad-date"),
+        ({"until": "9999-12-31T23:59:59-23:00"}, "bad-date"),
+        ({"until": "0001-01-01T00:00:00+23:00"}, "bad-date"),
+        ({"until": "2027-01-01T00:00:00"}, "no-offset"),
+        ({"until": "tomorrow"}, "bad-body"),
+        ({}, "bad-body"),
+        ([], "bad-body"),
+        ({"until": until(days=1), "label": "x" * 101}, "bad-parameter"),
+        ({"until": until(days=1), "label": "\0"}, "bad-parameter"),
+    ):
+        answer = site.owner.post(f"{API}/shares", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (400, code), body
+    assert site.owner.post(f"{API}/shares", content=b"x" * 20_000).status_code == 413
+    assert site.owner.get(f"{API}/shares").json() == {"shares": []}
+
+
+def test_an_event_has_only_so_many_links_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hannun.flows.share.SHARES_MAX", 2)
+    first, _ = shared(site.owner), shared(site.owner)
+    refused = site.owner.post(f"{API}/shares", json={"until": until(days=1)})
+    assert (refused.status_code, refused.json()["code"]) == (409, "too-many-shares")
+    site.owner.delete(f"{API}/shares/{first['shareId']}")
+    shared(site.owner)
+
+
+def test_links_that_were_revoked_stay_listed_but_not_all_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hannun.flows.share.ENDED_KEPT", 2)
+    made = []
+    for _ in range(4):
+        made.append(shared(site.owner)["shareId"])
+        site.owner.delete(f"{API}/shares/{made[-1]}")
+    opens = shared(site.owner)["shareId"]
+    listed = [share["shareId"] for share in site.owner.get(f"{API}/shares").json()["shares"]]
+    assert listed == [opens, made[3], made[2]]
+
+
+def test_a_merchant_who_opens_anothers_link_sees_that_event_and_stays_who_they_are(site: Site) -> None:
+    with visitor(site) as client:
+        assert client.post("/api/v1/session", json={"token": site.token(STRANGER)}).status_code == 204
+        assert client.get(f"{API}/analytics").status_code == 404
+        enters(client, shared(site.owner))
+        assert client.get(f"{API}/analytics").status_code == 200
+        assert client.get(f"/api/v1/events/{OTHER}/analytics").status_code == 404
+        assert client.get("/api/v1/events/another-merchants/analytics").status_code == 200
+        assert client.get("/api/v1/session").json()["userId"] == STRANGER
+        assert client.post(f"{API}/shares", json={"until": until(days=1)}).status_code == 404
+        assert client.delete(f"{API}/session").status_code == 204
+        assert client.get(f"{API}/analytics").status_code == 404
+
+
+def test_who_brings_a_token_speaks_for_themselves(site: Site, guest: httpx2.Client) -> None:
+    for token, status in ((site.token(STRANGER), 404), ("bad", 401), (site.token(OWNER), 200)):
+        assert guest.get(f"{API}/analytics", headers={"Authorization": f"Bearer {token}"}).status_code == status
+
+
+def test_two_links_of_two_events_live_side_by_side(site: Site, guest: httpx2.Client) -> None:
+    enters(guest, shared(site.owner, OTHER), OTHER)
+    assert guest.get(f"{API}/analytics").json()["eventId"] == SPRING
+    assert guest.get(f"/api/v1/events/{OTHER}/analytics").json()["eventId"] == OTHER
+    assert guest.get(f"{API}/session").json()["expiresAt"] is not None
+
+
+def test_a_link_has_a_limit_of_its_own_and_spends_nobody_elses(world: World) -> None:
+    with ExitStack() as stack:
+        site = stack.enter_context(opened(world, share_requests_a_minute=2, requests_a_minute=5))
+        site.services.share_limit._clock = site.services.limit._clock = lambda: 0.0
+        world.counts(world.created())
+        share = shared(site.owner)
+        guests = [stack.enter_context(visitor(site)) for _ in range(2)]
+        for guest in guests:
+            enters(guest, share)
+        answers = [guests[n % 2].get(f"{API}/analytics") for n in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert answers[2].headers["retry-after"] == "30"
+        assert site.owner.get(f"{API}/analytics").status_code == 200
+
+
+def test_a_page_that_a_link_opens_asks_the_database_for_it_once_a_second(site: Site, guest: httpx2.Client) -> None:
+    passes(site, 1.0)
+    with commands() as sent:
+        for _ in range(5):
+            guest.get(f"{API}/analytics")
+    assert len([step for step in sent if "hannun.shares" in step]) == 1
+
+
+def test_ids_with_odd_signs_can_be_shared(site: Site) -> None:
+    for event, path in (("a b;c", "a%20b%3Bc"), ("ㄱ:ㄴ", "%E3%84%B1%3A%E3%84%B4"), ("it's(1)!*", "it's(1)!*")):
+        site.world.counts(site.world.created(event))
+        answer = site.owner.post(f"/api/v1/events/{path}/shares", json={"until": until(days=1)})
+        assert answer.json()["address"].startswith(f"/events/{path}#share=")
+        with visitor(site) as client:
+            entered = client.post(f"/api/v1/events/{path}/session", json={"share": secret_of(answer.json())})
+            assert f"Path=/api/v1/events/{path};" in entered.headers["set-cookie"]
+            cookie = {"Cookie": entered.headers["set-cookie"].partition(";")[0]}
+            assert client.get(f"/api/v1/events/{path}/analytics", headers=cookie).json()["eventId"] == event

@@ -1,0 +1,327 @@
+"""Tokens by an issuer's published keys: which are believed, for how long, and what their issuer is spared."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from issuer import EC, RSA, Issuer, new_ec, new_rsa, pem_of, published, token_by
+from served import SECRET, Site
+from world import OWNER, SPRING
+
+from hannun.errors import OperatorError
+from hannun.issuer import check_address
+from hannun.web.auth import Verifier
+from hannun.web.jwks import keys_in
+
+MINE = f"/api/v1/users/{OWNER}/analytics"
+
+
+class Clock:
+    """The clock of the keys, moved by the test."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with Issuer() as issuer:
+        yield issuer
+
+
+Opens = Callable[..., tuple[Site, Clock]]
+
+
+@pytest.fixture
+def opens(site_with: Callable[..., Site], issuer: Issuer) -> Opens:
+    """A site that has read the issuer's set once, and whose time for keys stands still."""
+
+    def open_site(**settings: Any) -> tuple[Site, Clock]:
+        settings = {"jwt_jwks_refresh_s": 3_600.0, "jwt_jwks_url": issuer.url, **settings}
+        site = site_with(**settings)
+        keys, clock = site.services.verifier._keys, Clock()
+        assert keys is not None
+        site.world.wait_for("the keys to be read", lambda: keys._keys)
+        keys._clock, keys._cool_at, keys._good_until = clock, 10.0, 86_400.0
+        return site, clock
+
+    return open_site
+
+
+def refreshes(site: Site) -> None:
+    """What happens by itself every few minutes."""
+    keys = site.services.verifier._keys
+    assert keys is not None
+    site.inside(keys.refresh)
+
+
+def status(site: Site, token: str, path: str = MINE) -> int:
+    return site.with_token(token).get(path).status_code
+
+
+def test_tokens_by_published_keys_are_believed_beside_those_by_the_secret(opens: Opens) -> None:
+    site, _ = opens()
+    site.world.counts(site.world.created())
+    for token in (token_by(RSA, "rsa-1", OWNER), token_by(EC, "ec-1", OWNER), site.token(OWNER)):
+        assert status(site, token) == status(site, token, f"/api/v1/events/{SPRING}/analytics") == 200
+
+
+def test_without_a_secret_only_published_keys_count(opens: Opens) -> None:
+    site, _ = opens(jwt_secret="")
+    assert status(site, token_by(RSA, "rsa-1", OWNER)) == 200
+    assert status(site, site.token(OWNER)) == 401
+    assert status(site, hmac_signed({"alg": "HS256", "typ": "JWT"}, b"")) == 401
+
+
+def hmac_signed(header: dict[str, Any], secret: bytes) -> str:
+    claims = {"sub": OWNER, "roles": ["ADMIN"], "exp": int(time.time()) + 60}
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims)]
+    signature = hmac.digest(secret, b".".join(parts), hashlib.sha256)
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+def test_a_token_that_no_published_key_has_signed_is_refused(opens: Opens) -> None:
+    site, _ = opens()
+    thief = new_ec()
+    by_issuer = token_by(RSA, "rsa-1", OWNER)
+    header, _, signature = by_issuer.split(".")
+    admin = base64.urlsafe_b64encode(json.dumps({"sub": OWNER, "roles": ["ADMIN"], "exp": 4e9}).encode()).decode()
+    refused = {
+        "another's key under the kid": token_by(thief, "ec-1", OWNER),
+        "no kid": token_by(RSA, None, OWNER),
+        "another key's kid": token_by(RSA, "ec-1", OWNER),
+        "the set has no such kid": token_by(RSA, "rsa-2", OWNER),
+        "the public key as the secret": hmac_signed({"alg": "HS256", "kid": "rsa-1"}, pem_of(RSA)),
+        "the public key as the secret, without its end": hmac_signed({"alg": "HS256"}, pem_of(EC).strip()),
+        "the modulus as the secret": hmac_signed({"alg": "HS256", "kid": "rsa-1"}, published(RSA, "")["n"].encode()),
+        "says RS256, is HMAC by the public key": hmac_signed({"alg": "RS256", "kid": "rsa-1"}, pem_of(RSA)),
+        "says RS256, is HMAC by our secret": hmac_signed({"alg": "RS256", "kid": "rsa-1"}, SECRET.encode()),
+        "none": hmac_signed({"alg": "none", "kid": "rsa-1"}, b"").rpartition(".")[0] + ".",
+        "PS256 by the right key": jwt.encode({"sub": OWNER, "exp": 4e9}, RSA, "PS256", {"kid": "rsa-1"}),
+        "RS512 by the right key": jwt.encode({"sub": OWNER, "exp": 4e9}, RSA, "RS512", {"kid": "rsa-1"}),
+        "brings its own key": jwt.encode(
+            {"sub": OWNER, "exp": 4e9}, thief, "ES256", {"kid": "ec-1", "jwk": published(thief, "ec-1")}
+        ),
+        "names its own set": jwt.encode(
+            {"sub": OWNER, "exp": 4e9}, thief, "ES256", {"kid": "ec-1", "jku": "http://127.0.0.1:1/jwks"}
+        ),
+        "other claims under the signature": f"{header}.{admin.rstrip('=')}.{signature}",
+        "a kid that is no text": hmac_signed({"alg": "ES256", "kid": 1}, b"x"),
+        "an extension that must be understood": jwt.encode(
+            {"sub": OWNER, "exp": 4e9}, RSA, "RS256", {"kid": "rsa-1", "crit": ["x"], "x": 1}
+        ),
+    }
+    for what, token in refused.items():
+        assert status(site, token) == 401, what
+
+
+def test_a_public_key_cannot_be_the_secret() -> None:
+    with pytest.raises(OperatorError, match="PEM"):
+        Verifier(pem_of(RSA).decode())
+
+
+def test_only_keys_that_a_token_may_be_verified_with_are_taken_from_a_set() -> None:
+    secret = {"kty": "oct", "k": base64.urlsafe_b64encode(SECRET.encode()).decode(), "kid": "oct", "alg": "HS256"}
+    p384 = jwt.get_algorithm_by_name("ES384").to_jwk(ec.generate_private_key(ec.SECP384R1()).public_key())
+    left_out = [
+        secret,
+        published(new_rsa(1_024), "weak"),
+        published(RSA, "to encrypt", use="enc"),
+        published(RSA, "for another algorithm", alg="RS512"),
+        published(EC, "says it is for HMAC", alg="HS256"),
+        published(RSA, "not to verify", key_ops=["encrypt"]),
+        published(RSA, "strange operations", key_ops=7),
+        {**json.loads(jwt.get_algorithm_by_name("RS256").to_jwk(RSA)), "kid": "private", "key_ops": ["verify"]},
+        {**json.loads(p384), "kid": "p384"},
+        {"kty": "RSA", "kid": "empty"},
+        {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "not on the curve"},
+        {**published(RSA, ""), "kid": None},
+        "no key",
+        None,
+    ]
+    document = json.dumps({"keys": [*left_out, published(RSA, "r"), published(EC, "e", alg="ES256")]})
+    assert set(keys_in(document.encode())) == {("r", "RS256"), ("e", "ES256")}
+    for no_set in (b"", b"[]", b"{}", b'{"keys": {}}', b"\xff"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            keys_in(no_set)
+
+
+def test_a_key_that_is_new_is_found_when_a_token_names_it(opens: Opens, issuer: Issuer) -> None:
+    site, clock = opens()
+    new = new_ec()
+    issuer.keys.append(published(new, "ec-2"))
+    clock.s = 10.0  # the cool-down of the first reading is over
+    assert status(site, token_by(new, "ec-2", OWNER)) == 200
+    assert issuer.reads == 2
+
+
+def test_tokens_of_unknown_keys_cannot_hammer_the_issuer(opens: Opens, issuer: Issuer) -> None:
+    site, clock = opens()
+    for second, reads in ((0.0, 1), (9.9, 1), (10.0, 2), (15.0, 2), (20.0, 3)):
+        clock.s = second
+        for n in range(5):
+            assert status(site, token_by(EC, f"made up {second} {n}", OWNER)) == 401
+        assert issuer.reads == reads, second
+
+
+def test_an_issuer_that_is_away_is_not_hammered_either(opens: Opens, issuer: Issuer) -> None:
+    site, clock = opens()
+    issuer.says = (500, b"")
+    clock.s = 10.0
+    for n in range(5):
+        answer = site.with_token(token_by(EC, f"made up {n}", OWNER)).get(MINE)
+        assert (answer.status_code, answer.json()["code"]) == (503, "issuer-unavailable")
+        assert answer.headers["retry-after"] == "10"
+    assert issuer.reads == 2
+
+
+def test_a_key_that_has_left_the_set_is_no_longer_believed(opens: Opens, issuer: Issuer) -> None:
+    site, _ = opens()
+    remembered, by_another = token_by(RSA, "rsa-1", OWNER), token_by(EC, "ec-1", OWNER)
+    assert status(site, remembered) == status(site, by_another) == 200
+    issuer.keys = [published(EC, "ec-1")]
+    refreshes(site)
+    assert status(site, remembered) == status(site, token_by(RSA, "rsa-1", OWNER)) == 401
+    assert status(site, by_another) == 200
+
+
+def test_another_key_under_an_old_name_is_another_key(opens: Opens, issuer: Issuer) -> None:
+    site, _ = opens()
+    remembered, new = token_by(EC, "ec-1", OWNER), new_ec()
+    assert status(site, remembered) == 200
+    issuer.keys = [published(new, "ec-1")]
+    refreshes(site)
+    assert status(site, remembered) == 401
+    assert status(site, token_by(new, "ec-1", OWNER)) == 200
+
+
+def test_while_the_issuer_is_away_the_last_set_is_good_for_a_while(opens: Opens, issuer: Issuer) -> None:
+    site, clock = opens()
+    remembered = token_by(RSA, "rsa-1", OWNER)
+    assert status(site, remembered) == 200
+    for says in ((500, b""), (200, b"<html>"), (302, b""), (200, b" " * 2_000_000)):
+        issuer.says = says
+        refreshes(site)
+        assert status(site, remembered) == status(site, token_by(EC, "ec-1", OWNER)) == 200
+    clock.s = 86_400.0
+    assert status(site, remembered) == status(site, token_by(EC, "ec-1", OWNER)) == 503
+    assert status(site, site.token(OWNER)) == 200  # the secret needs no issuer
+    issuer.says = None
+    refreshes(site)
+    assert status(site, remembered) == 200
+
+
+def test_an_issuer_that_hangs_holds_up_nobody_whose_key_is_known(opens: Opens, issuer: Issuer) -> None:
+    site, clock = opens()
+    known = token_by(RSA, "rsa-1", OWNER)
+    issuer.answers.clear()
+    issuer.asked.clear()
+    clock.s = 10.0
+    client, told = site.with_token(token_by(EC, "made up", OWNER)), []
+    waits = Thread(target=lambda: told.append(client.get(MINE).status_code))
+    waits.start()
+    assert issuer.asked.wait(10)
+    assert status(site, known) == status(site, site.token(OWNER)) == 200
+    assert told == []  # who names an unknown key is still waiting
+    issuer.answers.set()
+    waits.join()
+    assert told == [401]
+
+
+def test_an_issuer_that_is_away_at_the_start_is_found_later(site_with: Callable[..., Site], issuer: Issuer) -> None:
+    issuer.says = (503, b"")
+    site = site_with(jwt_jwks_url=issuer.url, jwt_jwks_cooldown_s=0.01)
+    token = token_by(RSA, "rsa-1", OWNER)
+    assert status(site, token) == 503
+    issuer.says = None
+    site.world.wait_for("the keys to be read", lambda: status(site, token) == 200)
+
+
+def test_keys_may_come_from_a_file_that_is_exchanged(site_with: Callable[..., Site], tmp_path: Path) -> None:
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps({"keys": [published(RSA, "rsa-1")]}))
+    site = site_with(jwt_jwks_file=str(file), jwt_jwks_refresh_s=0.01)
+    assert status(site, token_by(RSA, "rsa-1", OWNER)) == 200
+    file.write_text(json.dumps({"keys": [published(EC, "ec-1")]}))
+    site.world.wait_for("the new key", lambda: status(site, token_by(EC, "ec-1", OWNER)) == 200)
+    assert status(site, token_by(RSA, "rsa-1", OWNER)) == 401
+
+
+def test_settings_that_cannot_be_meant_are_refused_at_the_start(site_with: Callable[..., Site]) -> None:
+    for url in ("http://login.example.com/jwks", "ftp://login.example.com/jwks", "jwks.json", "https://"):
+        with pytest.raises(OperatorError, match="HANNUN_JWT_JWKS_URL"):
+            check_address(url)
+    check_address("https://login.example.com/jwks")
+    with pytest.raises(OperatorError, match="both"):
+        site_with(jwt_jwks_url="https://login.example.com/jwks", jwt_jwks_file="jwks.json")
+    with pytest.raises(OperatorError, match="HANNUN_JWT_JWKS_GOOD_S"):
+        site_with(jwt_jwks_file="jwks.json", jwt_jwks_good_s=60.0)
+    with pytest.raises(OperatorError, match="cannot be read"):
+        site_with(jwt_jwks_file="/there/is/none")
+
+
+def test_issuer_and_audience_are_checked_when_they_are_set(opens: Opens) -> None:
+    site, _ = opens(jwt_issuer="https://login.example.com", jwt_audience="hannun")
+    right = {"iss": "https://login.example.com", "aud": "hannun"}
+    assert status(site, token_by(RSA, "rsa-1", OWNER, **right)) == 200
+    assert status(site, token_by(RSA, "rsa-1", OWNER, **{**right, "aud": ["billing", "hannun"]})) == 200
+    for wrong in ({"iss": "https://evil.example.com"}, {"iss": None}, {"aud": "billing"}, {"aud": None}, {"aud": []}):
+        assert status(site, token_by(RSA, "rsa-1", OWNER, **(right | wrong))) == 401, wrong
+    assert status(site, site.token(OWNER)) == 401  # by the secret too
+
+
+def test_a_token_for_somebody_else_is_refused_where_no_audience_is_set(opens: Opens) -> None:
+    site, _ = opens()
+    assert status(site, token_by(RSA, "rsa-1", OWNER, aud="billing")) == 401
+
+
+def test_clocks_may_be_a_few_seconds_apart(opens: Opens) -> None:
+    site, _ = opens()
+    now = int(time.time())
+    for taken in ({"nbf": now + 3}, {"iat": now + 3}, {"exp": now - 2}):
+        assert status(site, token_by(EC, "ec-1", OWNER, **taken)) == 200, taken
+    for refused in ({"nbf": now + 60}, {"iat": now + 60}, {"exp": now - 60}, {"exp": None}):
+        assert status(site, token_by(EC, "ec-1", OWNER, **refused)) == 401, refused
+
+
+def test_claims_of_absurd_size_do_no_harm(opens: Opens) -> None:
+    site, _ = opens()
+    for absurd in ({"exp": 1e300}, {"exp": 10**30}):
+        assert site.with_token(token_by(EC, "ec-1", OWNER, **absurd)).get("/api/v1/session").status_code == 200
+    for refused in ({"exp": float("inf")}, {"exp": float("nan")}, {"nbf": float("inf")}, {"iat": float("inf")}):
+        assert status(site, token_by(EC, "ec-1", OWNER, **refused)) == 401, refused
+    assert status(site, token_by(EC, "ec-1", "x" * 300), "/api/v1/session") == 401
+
+
+def test_a_token_of_absurd_length_is_refused_before_it_is_read(opens: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, _ = opens()
+    assert status(site, token_by(EC, "ec-1", OWNER, padding="x" * 3_000)) == 200
+    monkeypatch.setattr("jwt.get_unverified_header", lambda _: pytest.fail("it was read"))
+    answer = site.with_token(token_by(EC, "ec-1", OWNER, padding="x" * 10_000)).get(MINE)
+    assert answer.status_code == 401
+    assert "longer" in answer.json()["detail"]
+
+
+def test_a_stream_ends_when_the_key_of_its_session_has_left(
+    opens: Opens, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hannun.web.watch.HEARTBEAT_S", 0.01)  # how often a stream looks
+    site, _ = opens()
+    with site.with_token(token_by(EC, "ec-1", OWNER)).stream("GET", f"/api/v1/users/{OWNER}/live") as answer:
+        assert answer.status_code == 200
+        site.world.wait_for("the page to be watching", lambda: site.watching == 1)
+        issuer.keys = [published(RSA, "rsa-1")]
+        refreshes(site)
+        site.world.wait_for("the stream to end", lambda: site.watching == 0, deadline_s=5)
