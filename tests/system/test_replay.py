@@ -265,6 +265,21 @@ def test_a_replay_that_is_told_to_end_says_how_to_go_on(replayed: Replayed) -> N
     assert "told to stop before its end" in slowly.said
 
 
+def test_postgresql_that_goes_away_during_a_comparison_is_said_in_words(replayed: Replayed) -> None:
+    replayed.service.ingests()
+    replayed.counted(Event())
+    replayed.says("--from", "earliest")
+    with psycopg.connect(replayed.service.environment["HANNUN_OWNER_DATABASE_URL"]) as locked:
+        locked.execute("LOCK TABLE hannun.events IN ACCESS EXCLUSIVE MODE")
+        comparing = replayed.service.starts("replay", "compare")
+        waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'hannun-replay'"
+        wait_for("the comparison to wait", lambda: replayed.tampers(waits))
+        replayed.tampers(f"SELECT pg_terminate_backend(pid) FROM ({waits}) AS waiting")
+    assert comparing.ends() == 75
+    assert "terminating connection" in comparing.said
+    assert "Traceback" not in comparing.said
+
+
 def test_a_swap_that_was_killed_while_the_door_was_shut_is_mended_by_the_next(replayed: Replayed) -> None:
     replayed.service.ingests()
     event = Event()

@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError, Transient
 from hannun.store import positions
-from hannun.store.database import Connection, connect
+from hannun.store.database import Connection, connect, translated
 from hannun.store.migrate import check_version, migrate
 from hannun.store.queries import load
 
@@ -152,9 +152,19 @@ class Shadow:
 
     @contextmanager
     def as_owner(self, name: str) -> Iterator[Connection]:
-        """A connection of the owner's to one of the databases; committed at the end of the block."""
-        with connect(make_conninfo(self._owner_url, dbname=name), application="hannun-replay") as conn:
-            yield conn
+        """A connection of the owner's to one of the databases; committed at the end of the block.
+
+        Raises:
+            StoreUnavailable: PostgreSQL went away in the block.
+        """
+        try:
+            with connect(make_conninfo(self._owner_url, dbname=name), application="hannun-replay") as conn:
+                yield conn
+        except psycopg.Error as error:
+            away = translated(error)
+            if away is None:
+                raise
+            raise away from error
 
     # -- change places
 
