@@ -26,6 +26,7 @@ from hannun.domain.batch import ChangedEvent, Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.messages import Decoder, Rules
 from hannun.domain.quarantine import Limits
+from hannun.domain.questions import OfMerchant, UserQuestion
 from hannun.errors import OperatorError, Transient
 from hannun.flows import checks, count, lag, upkeep
 from hannun.flows.count import Counted, Counter, Inspect
@@ -34,7 +35,7 @@ from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
 from hannun.flows.publish import publish_letters
 from hannun.flows.replay import Replay, Tells
-from hannun.flows.report import Asker, Reports, UserQuestion
+from hannun.flows.report import Asker, Reports
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, Reader, connect
@@ -137,7 +138,7 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
         asked_by_health = writing.database()
         reader = Reader(settings.needed("database_url"), settings.pool, application="hannun-serve-read")
         cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s)
-        reports = Reports(reader, cache, lambda: datetime.now(UTC))
+        reports = Reports(reader, cache, lambda: datetime.now(UTC), channel_table(settings))
         live = Live(cache.announcements, lambda topic: _etag(reports, topic))
         counters = [writing.counter("http") for _ in range(settings.counting_threads)]
         intake = Intake(
@@ -175,7 +176,7 @@ async def _etag(reports: Reports, topic: Topic) -> str | None:
     if kind == "event":
         answer, _ = await reports.dashboard(everything, id_)
     else:
-        answer, _ = await reports.user(everything, UserQuestion(id_))
+        answer, _ = await reports.user(everything, UserQuestion(OfMerchant(id_)))
     return answer.etag
 
 
