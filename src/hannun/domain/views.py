@@ -290,7 +290,7 @@ def timeline(
     # All but those who came in the range and after it: also those of a month that was let go.
     before = head.participants - figures.after - totals[0]
     cumulative = list(accumulate(came, initial=before))[1:]
-    ends = [*grid.starts[1:], grid.ends]
+    ends = [*grid.starts, grid.ends][1:]
     asked = question.range
     bounds = (
         -1 if asked.start is None else seconds_of(asked.start),

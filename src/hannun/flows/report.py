@@ -9,7 +9,7 @@ Who may see an answer is decided by its owner, which stands in it: another's eve
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
 
@@ -203,8 +203,8 @@ class Reports:
             return _kept(views.channel(found[0]), found[0].changed, event.user_id)
 
         answer, source = await self._answer(asker, keys.channel(of.event_id, channel.name), load, refresh)
-        listed = views.one_channel(of.event_id, _one_channel.decode(answer.body))
-        return _kept(listed, answer.version, answer.owner), source
+        body = answers.encode(views.one_channel(of.event_id, _one_channel.decode(answer.body)))
+        return replace(answer, body=body, etag=answers.etag_of(answer.version, body)), source
 
     async def _roi(self, question: RoiQuestion) -> Answer | None:
         of, asked, now = question.of, question.range, self._utc_now()
