@@ -162,7 +162,8 @@ class World:
         self.rows(
             "INSERT INTO public.timeline_data AS t (event_id, timestamp, views, engagement, conversions) "
             "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (event_id, timestamp) DO UPDATE SET "
-            "views = t.views + excluded.views, engagement = t.engagement + excluded.engagement, conversions = t.conversions + excluded.conversions",
+            "views = t.views + excluded.views, engagement = t.engagement + excluded.engagement, "
+            "conversions = t.conversions + excluded.conversions",
             event,
             minute,
             counts.get("views", 0),

@@ -32,6 +32,7 @@ _LONGEST = {
 _CLOCKS = {Granularity.MINUTE: 60, Granularity.HOURLY: 3_600}
 _MONDAY = 3  # 1970-01-01 was a Thursday
 _PROBE_S = DAY // 4  # no zone has changed its offset to and fro in six hours since 1970
+_TIMES = [f"T{minute // 60:02}:{minute % 60:02}:00" for minute in range(1_440)]
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
@@ -59,11 +60,12 @@ class Buckets:
         ends = {offset: _offset_text(offset) for offset in set(self.offsets)}
         texts = []
         for start, offset in zip(self.starts, self.offsets, strict=True):
-            day, second = divmod(start + offset, DAY)
-            if day not in days:
-                days[day] = date.fromordinal(_EPOCH_ORDINAL + day).isoformat()
-            hour, rest = divmod(second, 3_600)
-            texts.append(f"{days[day]}T{hour:02}:{rest // 60:02}:{rest % 60:02}{ends[offset]}")
+            local = start + offset
+            day = local // DAY
+            second = local - day * DAY
+            date_ = days.get(day) or days.setdefault(day, date.fromordinal(_EPOCH_ORDINAL + day).isoformat())
+            time = _TIMES[second // 60] if second % 60 == 0 else f"{_TIMES[second // 60][:-2]}{second % 60:02}"
+            texts.append(f"{date_}{time}{ends[offset]}")
         return texts
 
     def hours(self) -> list[int]:
