@@ -107,13 +107,18 @@ def history(told: Told, random_: random.Random) -> None:
                     told.measured(event, name, minute, **counts)
 
 
-def ranges(random_: random.Random) -> Iterable[tuple[dict[str, str], datetime | None, datetime | None, ZoneInfo]]:
+def ranges(
+    random_: random.Random, told: Told
+) -> Iterable[tuple[dict[str, str], datetime | None, datetime | None, ZoneInfo]]:
     """What is asked, and what it means."""
     for zone_name, near in CHANGING:
         zone = ZoneInfo(zone_name)
         middle = datetime.fromisoformat(near)
         start = (middle - timedelta(minutes=random_.randrange(4 * 1_440))).replace(second=0)
+        # where somebody came: a range that is half open is seen only at its ends
+        came = [at for event in told.oracle.events.values() for at, _ in event.participants.values() if at > middle]
         end = (middle + timedelta(minutes=random_.randrange(1, 4 * 1_440))).replace(second=0)
+        end = min(came) if came and random_.random() < 0.5 else end
         shape = random_.randrange(4)
         if shape == 0:  # dates of the zone
             days = start.astimezone(zone).date(), end.astimezone(zone).date() + timedelta(days=1)
@@ -201,7 +206,7 @@ def test_every_figure_of_every_view_is_what_the_messages_say(site: Site, seed: i
     oracle = told.oracle
     site.at(NOW.isoformat())
     seen = [event for event in EVENTS if event != THIRD]
-    for params, start, end, zone in ranges(random_):
+    for params, start, end, zone in ranges(random_, told):
         within = between(start, end)
         before = previous_of(start, end, zone)
         for event in random_.sample(EVENTS, 2):
@@ -253,7 +258,7 @@ def test_every_bucket_of_every_timeline_is_what_the_messages_say(site: Site, see
     history(told, random_)
     site.at(NOW.isoformat())
     seen = [event for event in EVENTS if event != THIRD]
-    for params, start, end, zone in ranges(random_):
+    for params, start, end, zone in ranges(random_, told):
         for granularity in ("hourly", "daily", "weekly", "monthly", "minute"):
             mine = random_.random() < 0.3
             events = seen if mine else [random_.choice(EVENTS)]
@@ -286,6 +291,24 @@ def test_every_bucket_of_every_timeline_is_what_the_messages_say(site: Site, see
 
 
 ZONES = sorted(available_timezones() - {"Factory", "localtime"})
+
+
+@pytest.mark.parametrize("granularity", list(Granularity))
+@pytest.mark.parametrize(("zone", "near"), [*CHANGING, ("Australia/Lord_Howe", "2026-04-04T15:00:00Z")])
+def test_buckets_begin_anew_where_the_clocks_are_changed(zone: str, near: str, granularity: Granularity) -> None:
+    middle = datetime.fromisoformat(near)
+    start, end = middle - timedelta(minutes=150), middle + timedelta(minutes=170)
+    found = buckets(int(start.timestamp()), int(end.timestamp()), granularity, zone)
+    expected = [begins for begins, _ in walked(granularity, ZoneInfo(zone), start, end)]
+    assert found.labels() == [begins.isoformat() for begins in expected]
+
+
+def test_an_hour_that_is_cut_by_a_change_of_half_an_hour_has_two_buckets() -> None:
+    """At 02:00 Lord Howe sets its clocks back to 01:30."""
+    change = int(datetime(2026, 4, 4, 15, tzinfo=UTC).timestamp())
+    found = buckets(change - 3_600, change + 3_600, Granularity.HOURLY, "Australia/Lord_Howe")
+    assert found.labels() == ["2026-04-05T01:00:00+11:00", "2026-04-05T01:30:00+10:30", "2026-04-05T02:00:00+10:30"]
+    assert found.ends == change + 5_400
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -430,6 +453,35 @@ def test_a_timeline_shows_the_metrics_that_are_asked_for(site: Site) -> None:
         assert set(answer["totals"]) == {"views"}
         assert {"dataPoints.views", "dataPoints.cumulativeParticipants"} <= set(answer["provenance"])
         assert "dataPoints.participants" not in answer["provenance"]
+
+
+def test_a_moment_belongs_to_one_of_two_ranges_that_meet(site: Site) -> None:
+    three(site.world)
+    site.world.measures(SPRING, "NaverBlog", "2026-11-20 14:59", {"views": 5})
+    site.world.measures(SPRING, "NaverBlog", "2026-11-20 15:00", {"views": 70})
+    for path in (ANALYTICS, MINE):
+        for bounds, came, views in (
+            ({"startDate": "2026-11-20", "endDate": "2026-11-21"}, 2 + (path == MINE), 5),
+            ({"startDate": "2026-11-21", "endDate": "2026-11-22"}, 2, 70),
+            ({"startDate": "2026-11-20T23:59:59+09:00", "endDate": "2026-11-21"}, 1, 5),
+            ({"startDate": "2026-11-21T00:00:00+09:00", "endDate": "2026-11-21T00:01:00+09:00"}, 1, 70),
+        ):
+            answer = site.owner.get(path, params=bounds).json()
+            summary = answer["summary"]
+            assert (summary["totalParticipants"], summary["totalViews"]) == (came, views), (path, bounds)
+            if path == MINE:
+                assert sum(event["totalParticipants"] for event in answer["events"]) == came
+                assert sum(event["totalViews"] for event in answer["events"]) == views
+
+
+def test_what_a_merchants_answer_is_as_of_does_not_fall_when_an_event_leaves_it(site: Site) -> None:
+    three(site.world)
+    site.world.counts(site.world.registered("another", SPRING))
+    before = site.owner.get(MINE).json()["lastUpdatedAt"]
+    site.world.counts(site.world.status("ARCHIVED", "2026-11-22T00:00:00Z", SPRING))
+    after = site.owner.get(MINE).json()
+    assert after["totalEvents"] == 2
+    assert after["lastUpdatedAt"] > before
 
 
 def test_a_range_is_compared_with_the_equal_one_before_it(site: Site) -> None:
