@@ -145,6 +145,46 @@ class World:
         """The message as it stands in a log."""
         return message._replace(place=Place(topic, "topic-id", partition, offset))
 
+    def measures(self, event: str, channel: str, minute: str, counts: dict[str, int]) -> None:
+        """What a channel has told, as it lands: the increment and all that follows from it."""
+        names, values = list(counts), list(counts.values())
+        self.rows(
+            f"INSERT INTO hannun.increments (event_no, channel_no, minute, {', '.join(names)}) "
+            f"SELECT event_no, channel_no, %s, {', '.join(map(str, values))} FROM hannun.events, hannun.channels "
+            "WHERE event_id = %s AND name = %s",
+            minute,
+            event,
+            channel,
+        )
+        sums = ", ".join(f"{name} = {name} + {value}" for name, value in counts.items())
+        self.rows(f"UPDATE public.channel_stats SET {sums} WHERE event_id = %s AND channel_name = %s", event, channel)
+        engagement = sum(counts.get(name, 0) for name in ("likes", "comments", "shares", "clicks"))
+        self.rows(
+            "INSERT INTO public.timeline_data AS t (event_id, timestamp, views, engagement, conversions) "
+            "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (event_id, timestamp) DO UPDATE SET "
+            "views = t.views + excluded.views, engagement = t.engagement + excluded.engagement, "
+            "conversions = t.conversions + excluded.conversions",
+            event,
+            minute,
+            counts.get("views", 0),
+            engagement,
+            counts.get("conversions", 0),
+        )
+        self.rows(
+            "UPDATE hannun.events SET cumulative_owed_from = least(cumulative_owed_from, %s) WHERE event_id = %s",
+            minute,
+            event,
+        )
+        self.sums_views(event)
+
+    def sums_views(self, event: str) -> None:
+        """An event's views are the sum of its channels'."""
+        self.rows(
+            "UPDATE public.event_stats s SET total_views = "
+            "(SELECT sum(views) FROM public.channel_stats c WHERE c.event_id = s.event_id) WHERE event_id = %s",
+            event,
+        )
+
     def restarts(self) -> None:
         """Forget all that the counting side remembers."""
         self.counter = Counter(self.database, self.decoder, self.invalidator)

@@ -29,6 +29,7 @@ from hannun.domain.batch import ChangedEvent, Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.messages import Decoder, Kind, Rules
 from hannun.domain.quarantine import Limits
+from hannun.domain.questions import OfMerchant, UserQuestion
 from hannun.errors import OperatorError, Transient
 from hannun.flows import checks, count, lag, upkeep
 from hannun.flows.access import Access
@@ -38,7 +39,7 @@ from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
 from hannun.flows.publish import publish_letters
 from hannun.flows.replay import Replay, Tells
-from hannun.flows.report import Reports, UserQuestion
+from hannun.flows.report import Reports
 from hannun.flows.share import Sharing
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
@@ -188,7 +189,7 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
         asked_by_health = writing.database()
         reader = Reader(settings.needed("database_url"), settings.pool, application="hannun-serve-read")
         cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s)
-        reports = Reports(reader, cache, lambda: datetime.now(UTC))
+        reports = Reports(reader, cache, lambda: datetime.now(UTC), channel_table(settings))
         live = Live(cache.announcements, lambda topic: _etag(reports, topic))
         counters = [writing.counter("http") for _ in range(settings.counting_threads)]
         intake = Intake(
@@ -232,7 +233,7 @@ async def _etag(reports: Reports, topic: Topic) -> str | None:
     if kind == "event":
         answer, _ = await reports.dashboard(everything, id_)
     else:
-        answer, _ = await reports.user(everything, UserQuestion(id_))
+        answer, _ = await reports.user(everything, UserQuestion(OfMerchant(id_)))
     return answer.etag
 
 

@@ -18,13 +18,28 @@ from hannun.cache import Answer, AnswerCache
 from hannun.domain import keys
 from hannun.domain.access import Asker
 from hannun.domain.batch import ChangedEvent
+from hannun.domain.channels import load_table
 from hannun.domain.keys import Granularity
+from hannun.domain.messages import EventStatus
+from hannun.domain.questions import (
+    ChannelsQuestion,
+    Metric,
+    OfEvent,
+    OfMerchant,
+    Order,
+    Range,
+    RoiQuestion,
+    SortBy,
+    TimelineQuestion,
+    UserQuestion,
+)
 from hannun.embedded import PostgresServer, ValkeyServer
-from hannun.flows.report import Reports, TimelineQuestion, UserQuestion
+from hannun.flows.report import Reports
 from hannun.store.database import AsyncConnection, PoolLimits, Reader
 
 KEY = keys.dashboard(SPRING)
 ME = Asker(OWNER, frozenset({"MERCHANT"}))
+MINE = OfMerchant(OWNER)
 CHANGED = ChangedEvent(SPRING, OWNER, 1, ("NaverBlog",))
 T = TypeVar("T")
 
@@ -50,7 +65,7 @@ class Serve:
     def __init__(self, world: World) -> None:
         self.reader = CountingReader(world.url, PoolLimits(size_kept=1, wait_s=5), application="test-read")
         self.cache = AnswerCache(world.redis, lifetime_s=3_600)
-        self.reports = Reports(self.reader, self.cache, lambda: datetime.now(UTC))
+        self.reports = Reports(self.reader, self.cache, lambda: datetime.now(UTC), load_table())
 
     async def __aenter__(self) -> "Serve":
         await self.reader.open()
@@ -312,12 +327,16 @@ def test_what_is_kept_is_readable_by_anybody(world: World) -> None:
 
     async def work(serve: Serve) -> None:
         await serve.dashboard()
-        await serve.reports.user(ME, UserQuestion(OWNER))
+        await serve.reports.user(ME, UserQuestion(MINE))
         for granularity in Granularity:
-            await serve.reports.timeline(ME, TimelineQuestion(SPRING, granularity))
+            await serve.reports.timeline(ME, TimelineQuestion(OfEvent(SPRING), granularity=granularity))
+        await serve.reports.roi(ME, RoiQuestion(OfEvent(SPRING)))
+        await serve.reports.channels(ME, ChannelsQuestion(OfEvent(SPRING), channels=("NAVER",)))
 
     serving(world, work)
     fields = {
+        f"analytics:channel:{SPRING}:NaverBlog": {"channelName", "metrics", "performance"},
+        f"analytics:roi:{SPRING}": {"currentRoi", "targetRoi", "investment"},
         f"analytics:dashboard:{SPRING}": {"eventId", "eventTitle", "summary", "channelPerformance", "roi"},
         f"analytics:user:{OWNER}": {"totalEvents", "summary", "events"},
         **{
@@ -339,22 +358,104 @@ def test_what_is_kept_is_readable_by_anybody(world: World) -> None:
 
 
 def test_only_the_plain_view_is_kept(world: World) -> None:
-    world.counts(world.created())
-    moment = datetime(2026, 11, 1)
+    world.counts(world.created(), world.registered("p1", channel="NAVER"))
+    moment, event = datetime(2026, 11, 1), OfEvent(SPRING)
 
     async def work(serve: Serve) -> None:
         for question in (
-            TimelineQuestion(SPRING, Granularity.DAILY, tz="UTC"),
-            TimelineQuestion(SPRING, Granularity.DAILY, start=moment),
-            TimelineQuestion(SPRING, Granularity.DAILY, end=moment),
+            TimelineQuestion(event, Range(tz="UTC"), Granularity.DAILY),
+            TimelineQuestion(event, Range(start=moment), Granularity.DAILY),
+            TimelineQuestion(event, Range(end=moment), Granularity.DAILY),
+            TimelineQuestion(event, granularity=Granularity.DAILY, metrics=frozenset([Metric.VIEWS])),
+            TimelineQuestion(MINE, granularity=Granularity.DAILY),
         ):
             assert (await serve.reports.timeline(ME, question))[1] == "live"
-        for asked in (UserQuestion(OWNER, status="ACTIVE"), UserQuestion(OWNER, limit=1)):
+        for asked in (UserQuestion(OfMerchant(OWNER, status=EventStatus.ACTIVE)), UserQuestion(MINE, limit=1)):
             assert (await serve.reports.user(ME, asked))[1] == "live"
+        assert (await serve.reports.dashboard(ME, SPRING, Range(tz="UTC")))[1] == "live"
+        for listed in (
+            ChannelsQuestion(event),
+            ChannelsQuestion(event, channels=("NAVER", "WooriTV")),
+            ChannelsQuestion(event, channels=("NAVER",), order=Order(SortBy.VIEWS)),
+            ChannelsQuestion(event, Range(start=moment), ("NAVER",)),
+            ChannelsQuestion(event, channels=("never heard of",)),
+            ChannelsQuestion(MINE),
+        ):
+            assert (await serve.reports.channels(ME, listed))[1] == "live"
+        for money in (
+            RoiQuestion(event, projection=True),
+            RoiQuestion(event, Range(end=moment)),
+            RoiQuestion(MINE),
+        ):
+            assert (await serve.reports.roi(ME, money))[1] == "live"
 
     serving(world, work)
     with plain(world) as client:
         assert client.keys() == []
+
+
+# What a write makes false (spec/2-cache.md, rule 2). Timelines go with every write: one deleted too much is cheaper
+# than one kept that is wrong.
+TIMELINES = {f"analytics:timeline:{SPRING}:{each}" for each in ("minute", "hourly", "daily", "weekly", "monthly")}
+OF_EVENT = {f"analytics:dashboard:{SPRING}", f"analytics:roi:{SPRING}", f"analytics:user:{OWNER}", *TIMELINES}
+NAVER, WOORI = (f"analytics:channel:{SPRING}:{name}" for name in ("NaverBlog", "WooriTV"))
+
+
+def test_a_write_removes_the_keys_of_the_table_and_leaves_other_channels(world: World) -> None:
+    world.counts(
+        world.created(),
+        world.distributed(channelName="WooriTV"),
+        world.registered("p0", channel="NAVER"),
+        world.registered("p1", channel="WooriTV"),
+    )
+    writes = [
+        (world.registered("p2", channel="네이버블로그"), OF_EVENT | {NAVER}),
+        (world.registered("p3"), OF_EVENT),
+        (
+            world.distributed(channelName="우리동네TV", at="2026-11-05T00:00:00Z", distributionCost=5),
+            OF_EVENT | {WOORI},
+        ),
+        (world.distributed(channelName="WooriTV", at="2026-11-06T00:00:00Z", status="FAILED"), OF_EVENT | {WOORI}),
+        (world.sold(100, channel="WooriTV"), OF_EVENT),
+        (world.status("ENDED", "2026-11-22T00:00:00Z"), OF_EVENT),
+        (world.created(at="2026-11-22T00:00:00Z", eventTitle="다시"), OF_EVENT),
+        (world.registered("p2"), set()),
+    ]
+
+    async def fill(serve: Serve) -> None:
+        await serve.dashboard()
+        await serve.reports.user(ME, UserQuestion(MINE))
+        await serve.reports.roi(ME, RoiQuestion(OfEvent(SPRING)))
+        for name in ("NAVER", "WOORIDONGNE_TV"):
+            await serve.reports.channels(ME, ChannelsQuestion(OfEvent(SPRING), channels=(name,)))
+        for granularity in Granularity:
+            await serve.reports.timeline(ME, TimelineQuestion(OfEvent(SPRING), granularity=granularity))
+
+    for write, false in writes:
+        serving(world, fill)
+        with plain(world) as client:
+            before = {key.decode() for key in client.scan_iter()}
+            assert before == OF_EVENT | {NAVER, WOORI}
+            world.counts(write)
+            assert before - {key.decode() for key in client.scan_iter()} == false, write
+
+
+def test_an_answer_about_one_channel_is_the_same_live_and_cached(world: World) -> None:
+    world.counts(world.created(), world.registered("p0", channel="NAVER"), world.registered("p1", channel="WooriTV"))
+
+    async def work(serve: Serve) -> None:
+        asked = ChannelsQuestion(OfEvent(SPRING), channels=("naver blog",))
+        live, source = await serve.reports.channels(ME, asked)
+        assert source == "live"
+        # another channel changes: this one's answer is as true as before, and its ETag says so
+        world.counts(world.registered("p2", channel="WooriTV"))
+        cached, source = await serve.reports.channels(ME, asked)
+        assert source == "cache"
+        fresh, _ = await serve.reports.channels(ME, asked, refresh=True)
+        assert live.body == cached.body == fresh.body
+        assert live.etag == cached.etag == fresh.etag
+
+    serving(world, work)
 
 
 def test_a_write_removes_every_answer_that_it_makes_false(world: World) -> None:
@@ -370,7 +471,7 @@ def test_a_write_removes_every_answer_that_it_makes_false(world: World) -> None:
     async def work(serve: Serve) -> list[bytes]:
         return [
             (await serve.reports.dashboard(ME, SPRING))[0].body,
-            (await serve.reports.user(ME, UserQuestion(OWNER)))[0].body,
+            (await serve.reports.user(ME, UserQuestion(MINE)))[0].body,
         ]
 
     seen = serving(world, work)

@@ -10,7 +10,8 @@ MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 
 def of(participants: Sequence[int], *, hourly: bool = True) -> Trend:
     step = timedelta(hours=1) if hourly else timedelta(days=1)
-    return trend(participants, [MONDAY + step * count for count in range(len(participants))], hourly=hourly)
+    starts = [MONDAY + step * count for count in range(len(participants))]
+    return trend(participants, [at.hour for at in starts] if hourly else [], [at.isoweekday() for at in starts])
 
 
 def test_a_line_has_its_slope_and_no_error() -> None:

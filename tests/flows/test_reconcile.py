@@ -60,43 +60,11 @@ def much_happens(world: World) -> None:
         ),
         world.registered("p9", SPRING, at="2026-10-20T10:04:00Z"),
     )
-    measures(world, SPRING, "NaverBlog", "2026-11-20 10:01", dict.fromkeys(MEASURED, 4))
-    measures(world, SPRING, "NaverBlog", "2026-11-20 10:07", dict.fromkeys(MEASURED, 2))
-    measures(world, SPRING, "RingoBiz", "2026-11-20 10:01", {"total_calls": 5, "completed_calls": 3})
+    world.measures(SPRING, "NaverBlog", "2026-11-20 10:01", dict.fromkeys(MEASURED, 4))
+    world.measures(SPRING, "NaverBlog", "2026-11-20 10:07", dict.fromkeys(MEASURED, 2))
+    world.measures(SPRING, "RingoBiz", "2026-11-20 10:01", {"total_calls": 5, "completed_calls": 3})
     corrects(world, SPRING, "NaverBlog", "views", -1)
     assert world.drift() == []
-
-
-def measures(world: World, event: str, channel: str, minute: str, counts: dict[str, int]) -> None:
-    """What a channel has told, as it lands: the increment and all that follows from it."""
-    names, values = list(counts), list(counts.values())
-    world.rows(
-        f"INSERT INTO hannun.increments (event_no, channel_no, minute, {', '.join(names)}) "
-        f"SELECT event_no, channel_no, %s, {', '.join(map(str, values))} FROM hannun.events, hannun.channels "
-        "WHERE event_id = %s AND name = %s",
-        minute,
-        event,
-        channel,
-    )
-    sums = ", ".join(f"{name} = {name} + {value}" for name, value in counts.items())
-    world.rows(f"UPDATE public.channel_stats SET {sums} WHERE event_id = %s AND channel_name = %s", event, channel)
-    engagement = sum(counts.get(name, 0) for name in ("likes", "comments", "shares", "clicks"))
-    world.rows(
-        "INSERT INTO public.timeline_data AS t (event_id, timestamp, views, engagement, conversions) "
-        "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (event_id, timestamp) DO UPDATE SET views = t.views + excluded.views, "
-        "engagement = t.engagement + excluded.engagement, conversions = t.conversions + excluded.conversions",
-        event,
-        minute,
-        counts.get("views", 0),
-        engagement,
-        counts.get("conversions", 0),
-    )
-    world.rows(
-        "UPDATE hannun.events SET cumulative_owed_from = least(cumulative_owed_from, %s) WHERE event_id = %s",
-        minute,
-        event,
-    )
-    see_again(world, event)
 
 
 def corrects(world: World, event: str, channel: str, metric: str, amount: int) -> None:
@@ -116,15 +84,7 @@ def corrects(world: World, event: str, channel: str, metric: str, amount: int) -
         event,
         channel,
     )
-    see_again(world, event)
-
-
-def see_again(world: World, event: str) -> None:
-    world.rows(
-        "UPDATE public.event_stats SET total_views = "
-        "(SELECT sum(views) FROM public.channel_stats c WHERE c.event_id = event_stats.event_id) WHERE event_id = %s",
-        event,
-    )
+    world.sums_views(event)
 
 
 def named(world: World) -> set[tuple[str, str]]:

@@ -1,18 +1,15 @@
-"""The shapes of the API's answers, and how figures become one. Names are the contract; pure, so that the same figures
-give the same bytes, live and cached.
+"""The shapes of the API's answers. Names are the contract; how figures become one stands in `domain.views`.
 
 Every answer adds up in itself: channels + unattributed = total = last point of the timeline.
 """
 
 import hashlib
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from hannun.domain.metrics import Counts, Money, cost_per, number
 from hannun.domain.trend import Trend
 
 Number = float | int
@@ -127,19 +124,25 @@ class Roi(Answered):
 
 
 class Provenance(Answered):
-    """What a figure is: measured, planned, estimated, stale or unknown; and as of when."""
+    """What a figure is: measured, planned, estimated, stale or unknown; as of when; and its unit: count, percent, KRW
+    (won), or people a bucket."""
 
     kind: str
     as_of: str | None
+    unit: str
 
 
 class Dashboard(Answered):
+    """An event at a glance. `moneyPeriod` is what money, and what is divided by it, is about: the event as a whole,
+    also where a range was asked for."""
+
     event_id: str
     event_title: str
     status: str
     start_date: str | None
     end_date: str | None
     period: Period
+    money_period: Period
     summary: Summary
     channel_performance: list[ChannelPerformance]
     roi: Roi
@@ -147,33 +150,186 @@ class Dashboard(Answered):
     last_updated_at: str | None
 
 
+class ChannelMetrics(Answered):
+    """The counts of a channel. Calls are of VOICE channels; their mean length in seconds is null under a range and over
+    several events, where nobody recorded it. `expectedViews` is a plan."""
+
+    participants: int
+    impressions: int
+    views: int
+    clicks: int
+    conversions: int
+    engagement: int
+    likes: int
+    comments: int
+    shares: int
+    total_calls: int
+    completed_calls: int
+    average_duration: int | None
+    expected_views: int | None
+
+
+class ChannelRates(Answered):
+    """The rates (percent) and costs (won) of a channel; null where there is nothing to divide by."""
+
+    click_through_rate: Number | None
+    engagement_rate: Number | None
+    participation_rate: Number | None
+    conversion_rate: Number | None
+    distribution_cost: Number
+    cost_per_participant: Number | None
+    cost_per_view: Number | None
+    cost_per_conversion: Number | None
+
+
+class Channel(Answered):
+    """One channel. `state` says what its measured counts are: measured, stale, planned, failed or unknown."""
+
+    channel_name: str
+    channel_type: str
+    state: str
+    metrics: ChannelMetrics
+    performance: ChannelRates
+    measured_at: str | None
+    last_updated_at: str | None
+
+
+class Channels(Answered):
+    """Channels next to each other. With a filter the totals are those of what is shown, so that they add up; those who
+    came by no channel belong to none of the filter's."""
+
+    period: Period
+    money_period: Period
+    total_participants: int
+    unattributed_participants: int
+    channels: list[Channel]
+    provenance: dict[str, Provenance]
+    last_updated_at: str | None
+
+
+class EventChannels(Channels):
+    event_id: str
+
+
+class UserChannels(Channels):
+    """The channels of a merchant's events together: one entry for each name and type."""
+
+    user_id: str
+    total_events: int
+
+
 class DataPoint(Answered):
-    """A bucket: `timestamp` is its start; `complete` says that it lies wholly in the past and in the period."""
+    """A bucket: `timestamp` is its start; `complete` says that it lies wholly in the past and in the period. Metrics
+    that were not asked for are left out."""
 
     timestamp: str
-    participants: int
-    views: int
-    engagement: int
-    conversions: int
-    cumulative_participants: int
     complete: bool
+    participants: int | UnsetType = UNSET
+    views: int | UnsetType = UNSET
+    engagement: int | UnsetType = UNSET
+    conversions: int | UnsetType = UNSET
+    cumulative_participants: int | UnsetType = UNSET
 
 
 class TimelineTotals(Answered):
-    participants: int
-    views: int
-    engagement: int
-    conversions: int
+    """The sums over the period; of metrics that were not asked for there is none."""
+
+    participants: int | UnsetType = UNSET
+    views: int | UnsetType = UNSET
+    engagement: int | UnsetType = UNSET
+    conversions: int | UnsetType = UNSET
 
 
 class Timeline(Answered):
-    event_id: str
+    """What happened over time. The trend is that of participants, over complete buckets."""
+
     granularity: str
     tz: str
     period: Period
     data_points: list[DataPoint]
     trend: Trend
     totals: TimelineTotals
+    provenance: dict[str, Provenance]
+    last_updated_at: str | None
+
+
+class EventTimeline(Timeline):
+    event_id: str
+
+
+class UserTimeline(Timeline):
+    user_id: str
+    total_events: int
+
+
+class Interval(Answered):
+    """A figure that is expected, between the bounds of a prediction interval."""
+
+    value: Number
+    low: Number
+    high: Number
+
+
+class Projection(Answered):
+    """Where an event ends if it goes on as in its last days.
+
+    `method` is `mean-of-last-weeks`: the mean of a complete day over the last whole weeks (`days`), for each day that
+    is left, between the bounds that `level` percent of such sums keep (Student's t over the days' own scatter). What no
+    day has shown yet (a new channel, a last-day rush) is not in it. A figure that cannot be told is null, and `reasons`
+    says why.
+    """
+
+    method: str
+    level: int
+    days: int | None
+    projected_to: str | None
+    participants: Interval | None
+    revenue: Interval | None
+    roi: Interval | None
+    reasons: dict[str, str]
+
+
+class ChannelCost(Answered):
+    """What a channel cost, in won, beside whom it brought."""
+
+    channel_name: str
+    channel_type: str
+    participants: int
+    distribution_cost: Number
+    cost_per_participant: Number | None
+    cost_per_view: Number | None
+    cost_per_conversion: Number | None
+
+
+class EventRoi(Roi):
+    """Whether an event was worth the money. Participants are those of `period`; money, and what is divided by it, is of
+    `moneyPeriod`: the event as a whole."""
+
+    event_id: str
+    event_title: str
+    status: str
+    period: Period
+    money_period: Period
+    total_participants: int
+    unattributed_participants: int
+    channels: list[ChannelCost]
+    projection: Projection | None
+    provenance: dict[str, Provenance]
+    last_updated_at: str | None
+
+
+class UserRoi(Roi):
+    """Whether a merchant's events together were worth the money: the ROI of the sums."""
+
+    user_id: str
+    total_events: int
+    period: Period
+    money_period: Period
+    total_participants: int
+    unattributed_participants: int
+    channels: list[ChannelCost]
+    projection: Projection | None
+    provenance: dict[str, Provenance]
     last_updated_at: str | None
 
 
@@ -194,12 +350,17 @@ class UserEvent(Answered):
 
 
 class User(Answered):
+    """A merchant's events together, and a page of them."""
+
     user_id: str
     total_events: int
+    period: Period
+    money_period: Period
     summary: Summary
     roi: Roi
     events: list[UserEvent]
     next_cursor: str | None
+    provenance: dict[str, Provenance]
     last_updated_at: str | None
 
 
@@ -224,115 +385,3 @@ def changed_at(version: int) -> str | None:
     if version == 0:
         return None
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=version)).isoformat().replace("+00:00", "Z")
-
-
-def summary_of(counts: Counts, clicked: Counts, unattributed: int) -> Summary:
-    """Counts and rates together; `clicked` are the counts of the TV and SNS channels, which have clicks."""
-    return Summary(
-        total_participants=counts.participants,
-        unattributed_participants=unattributed,
-        total_views=counts.views,
-        total_reach=counts.impressions,
-        total_clicks=counts.clicks,
-        total_conversions=counts.conversions,
-        click_through_rate=number(counts.click_through_rate),
-        engagement_rate=number(counts.engagement_rate),
-        participation_rate=number(counts.participation_rate),
-        conversion_rate=number(clicked.conversion_rate),
-        social_interactions=SocialInteractions(counts.likes, counts.comments, counts.shares),
-    )
-
-
-def roi_of(money: Money, counts: Counts, target_roi: Decimal | None) -> Roi:
-    return Roi(
-        current_roi=number(money.current_roi),
-        target_roi=number(target_roi),
-        estimated_roi=number(money.estimated_roi),
-        sales_growth_rate=number(money.sales_growth_rate),
-        investment=Investment(_number(money.investment), _number(money.planned), _number(money.channel_costs)),
-        revenue=Revenue(
-            _number(money.revenue), number(money.recorded), _number(money.expected), number(money.assumed_share)
-        ),
-        cost_per_participant=number(cost_per(money.investment, counts.participants)),
-        cost_per_view=number(cost_per(money.investment, counts.views)),
-        cost_per_conversion=number(cost_per(money.investment, counts.conversions)),
-        break_even_participants=money.break_even_participants(counts.participants),
-    )
-
-
-def channel_of(
-    name: str,
-    type_: str,
-    state: str,
-    measured_at: str | None,
-    counts: Counts,
-    expected_views: int | None,
-    cost: Decimal,
-) -> ChannelPerformance:
-    voice = type_ == "VOICE"
-    return ChannelPerformance(
-        channel_name=name,
-        channel_type=type_,
-        state=state,
-        measured_at=measured_at,
-        participants=counts.participants,
-        views=counts.views,
-        impressions=counts.impressions,
-        clicks=counts.clicks,
-        conversions=counts.conversions,
-        expected_views=expected_views,
-        click_through_rate=number(counts.click_through_rate),
-        engagement_rate=number(counts.engagement_rate),
-        participation_rate=number(counts.participation_rate),
-        conversion_rate=number(counts.call_completion_rate if voice else counts.conversion_rate),
-        distribution_cost=_number(cost),
-        cost_per_participant=number(cost_per(cost, counts.participants)),
-        cost_per_view=number(cost_per(cost, counts.views)),
-        cost_per_conversion=number(cost_per(cost, counts.conversions)),
-    )
-
-
-def provenance_of(money: Money, states: Sequence[str], as_of: str | None) -> dict[str, Provenance]:
-    """What the figures of a dashboard are. Missing is not 0: views that nobody has measured are unknown."""
-    if "stale" in states:
-        views = "stale"
-    elif "measured" in states:
-        views = "measured"
-    else:
-        views = "unknown"
-    recorded = money.recorded is not None
-    revenue = "measured" if recorded else "planned"
-    measured = {f"summary.{name}": Provenance(views, None) for name in _MEASURED_BY_CHANNELS}
-    return {
-        "summary.totalParticipants": Provenance("measured", as_of),
-        "summary.unattributedParticipants": Provenance("measured", as_of),
-        **measured,
-        "roi.investment.planned": Provenance("planned", as_of),
-        "roi.investment.channels": Provenance("measured", as_of),
-        "roi.revenue.total": Provenance(revenue, as_of),
-        "roi.currentRoi": Provenance("measured" if recorded else "estimated", as_of),
-        "roi.estimatedRoi": Provenance("estimated", as_of),
-        "roi.breakEvenParticipants": Provenance("estimated", as_of),
-        "roi.costPerParticipant": Provenance("measured", as_of),
-        "roi.costPerView": Provenance(views, None),
-        "roi.costPerConversion": Provenance(views, None),
-    }
-
-
-_MEASURED_BY_CHANNELS = (
-    "totalViews",
-    "totalReach",
-    "totalClicks",
-    "totalConversions",
-    "clickThroughRate",
-    "engagementRate",
-    "participationRate",
-    "conversionRate",
-    "socialInteractions",
-)
-
-
-def _number(figure: Decimal) -> Number:
-    shown = number(figure)
-    assert shown is not None
-    return shown

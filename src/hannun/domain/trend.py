@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from operator import mul
 
 import msgspec
 
@@ -24,16 +24,16 @@ class Trend(msgspec.Struct, rename="camel"):
     peak_weekdays: list[int]
 
 
-def trend(participants: Sequence[int], starts: Sequence[datetime], *, hourly: bool) -> Trend:
+def trend(participants: Sequence[int], hours: Sequence[int], weekdays: Sequence[int]) -> Trend:
     """The trend of complete buckets.
 
     Args:
         participants: of each bucket, in time order.
-        starts: each bucket's start, in the zone asked for.
-        hourly: whether buckets are an hour or less, so that hours of the day mean something.
+        hours: the hour of the day in which each begins, in the zone asked for; empty where buckets are longer.
+        weekdays: the day of the week (1 Monday to 7) on which each begins; empty where buckets are longer.
     """
-    peak_hours = _peaks([start.hour for start in starts], participants) if hourly else []
-    peak_weekdays = _peaks([start.isoweekday() for start in starts], participants) if starts else []
+    peak_hours = _peaks(hours, participants) if hours else []
+    peak_weekdays = _peaks(weekdays, participants) if weekdays else []
     if len(participants) < POINTS_MIN or not any(participants):
         return Trend("early", None, None, peak_hours, peak_weekdays)
     slope, error = _line(participants)
@@ -47,11 +47,12 @@ def trend(participants: Sequence[int], starts: Sequence[datetime], *, hourly: bo
 def _line(values: Sequence[int]) -> tuple[float, float]:
     """Slope of the least-squares line over 0, 1, 2, ... and its standard error."""
     count = len(values)
-    mean_x, mean_y = (count - 1) / 2, sum(values) / count
-    spread = sum((x - mean_x) ** 2 for x in range(count))
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in enumerate(values)) / spread
-    rest = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in enumerate(values))
-    return slope, math.sqrt(rest / (count - 2) / spread)
+    mean_y = sum(values) / count
+    spread = count * (count * count - 1) / 12
+    off = [y - mean_y for y in values]
+    slope = sum(map(mul, range(count), off)) / spread
+    rest = sum(map(mul, off, off)) - slope * slope * spread
+    return slope, math.sqrt(max(rest, 0.0) / (count - 2) / spread)
 
 
 def _peaks(places: Sequence[int], participants: Sequence[int]) -> list[int]:

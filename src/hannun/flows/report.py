@@ -8,107 +8,116 @@ Who may see an event is decided before it is asked for (`flows/access`), and aga
 """
 
 import asyncio
-import base64
-import binascii
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
-from zoneinfo import ZoneInfo
+
+import msgspec
 
 from hannun.cache import Answer, AnswerCache
-from hannun.domain import answers, keys
+from hannun.domain import answers, keys, views
 from hannun.domain.access import Asker
+from hannun.domain.buckets import DAY, Buckets, buckets, default_granularity, moment_of, seconds_of
+from hannun.domain.channels import ChannelTable
+from hannun.domain.figures import Compared, EventFigures, MerchantFigures, TimelineHead
 from hannun.domain.keys import Granularity
-from hannun.domain.metrics import Counts, number, total
-from hannun.domain.trend import trend
-from hannun.errors import BadQuestion, NotFound
+from hannun.domain.projection import Course, days_used, projection, without
+from hannun.domain.questions import (
+    EVERYTHING,
+    ChannelsQuestion,
+    OfEvent,
+    OfMerchant,
+    Order,
+    Range,
+    RoiQuestion,
+    Subject,
+    TimelineQuestion,
+    UserQuestion,
+    cursor_of,
+    place_of,
+)
+from hannun.errors import NotFound
 from hannun.store import reports
-from hannun.store.database import Reader
+from hannun.store.database import AsyncConnection, Reader
 
-DEFAULT_TZ = "Asia/Seoul"
-POINTS_MAX = 50_000
-PAGE_DEFAULT, PAGE_MAX = 50, 200
-HOURLY_UP_TO = timedelta(days=7)
-
-_UNITS = {
-    Granularity.MINUTE: ("minute", "1 minute"),
-    Granularity.HOURLY: ("hour", "1 hour"),
-    Granularity.DAILY: ("day", "1 day"),
-    Granularity.WEEKLY: ("week", "1 week"),
-    Granularity.MONTHLY: ("month", "1 month"),
-}
-
-
-_OF_DAYS = (Granularity.DAILY, Granularity.WEEKLY, Granularity.MONTHLY)
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineQuestion:
-    """A timeline of an event. Instants are UTC, cut to the minute; None is open."""
-
-    event_id: str
-    granularity: Granularity | None = None
-    tz: str = DEFAULT_TZ
-    start: datetime | None = None
-    end: datetime | None = None
-
-    @property
-    def plain(self) -> bool:
-        return self.tz == DEFAULT_TZ and self.start is None and self.end is None
-
-
-@dataclass(frozen=True, slots=True)
-class UserQuestion:
-    """A page of a merchant's events."""
-
-    user_id: str
-    status: str | None = None
-    cursor: str | None = None
-    limit: int = PAGE_DEFAULT
-
-    @property
-    def plain(self) -> bool:
-        return self.status is None and self.cursor is None and self.limit == PAGE_DEFAULT
-
+_MINUTE = timedelta(minutes=1)
 
 T = TypeVar("T")
 Source = Literal["cache", "live"]
 Load = Callable[[], Awaitable[Answer | None]]
+_one_channel = msgspec.json.Decoder(answers.Channel)
 
 
 class Reports:
-    """Answers questions. `now` is the clock, UTC, with a zone."""
+    """Answers questions. `now` is the clock, UTC, with a zone; `table` says which channel a name means.
 
-    def __init__(self, reader: Reader, cache: AnswerCache, now: Callable[[], datetime]) -> None:
+    Every question raises
+        NotFound: there is no such event or merchant that this asker may see.
+        BadQuestion: it would have too many points, or its range is too long.
+        StoreUnavailable: the answer is not in the cache, and PostgreSQL is away.
+    """
+
+    def __init__(self, reader: Reader, cache: AnswerCache, now: Callable[[], datetime], table: ChannelTable) -> None:
         self._reader = reader
         self._cache = cache
         self._now = now
+        self._table = table
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def dashboard(self, asker: Asker, event_id: str, *, refresh: bool = False) -> tuple[Answer, Source]:
-        """The dashboard of an event.
+    async def dashboard(
+        self, asker: Asker, event_id: str, asked: Range = EVERYTHING, *, refresh: bool = False
+    ) -> tuple[Answer, Source]:
+        """An event at a glance."""
+        key = keys.dashboard(event_id) if asked.plain else None
+        return await self._answer(asker, key, lambda: self._dashboard(event_id, asked), refresh)
 
-        Raises:
-            NotFound: there is no such event that this asker may see.
-            StoreUnavailable: it is not in the cache, and PostgreSQL is away.
-        """
-        return await self._answer(asker, keys.dashboard(event_id), lambda: self._dashboard(event_id), refresh)
+    async def channels(
+        self, asker: Asker, question: ChannelsQuestion, *, refresh: bool = False
+    ) -> tuple[Answer, Source]:
+        """The channels of an event, or of a merchant's events together."""
+        if isinstance(question.of, OfMerchant):
+            self._may_ask(asker, question.of)
+            return await self._answer(asker, None, lambda: self._channels(question), refresh)
+        if len(question.channels) == 1 and question.range.plain and question.order == Order():
+            try:
+                return await self._channel(asker, question.of, question.channels[0], refresh)
+            except NotFound:
+                pass  # the event has no such channel, or is none that they may see: the whole question tells which
+        return await self._answer(asker, None, lambda: self._channels(question), refresh)
 
     async def timeline(
         self, asker: Asker, question: TimelineQuestion, *, refresh: bool = False
     ) -> tuple[Answer, Source]:
-        """The timeline of an event. Raises as `dashboard`, and BadQuestion where it would have too many points."""
-        granularity = question.granularity or await self._default_granularity(question)
-        key = keys.timeline(question.event_id, granularity) if question.plain else None
+        """What happened over time."""
+        if isinstance(question.of, OfMerchant):
+            self._may_ask(asker, question.of)
+            return await self._answer(asker, None, lambda: self._timeline(question, question.granularity), refresh)
+        granularity = question.granularity
+        if granularity is None and question.plain:
+            granularity = await self._to_its_end(self._granularity_so_far(question.of))
+        key = keys.timeline(question.of.event_id, granularity) if question.plain and granularity else None
         return await self._answer(asker, key, lambda: self._timeline(question, granularity), refresh)
+
+    async def roi(self, asker: Asker, question: RoiQuestion, *, refresh: bool = False) -> tuple[Answer, Source]:
+        """Whether an event, or a merchant's events together, were worth the money."""
+        key = None
+        if isinstance(question.of, OfMerchant):
+            self._may_ask(asker, question.of)
+        elif question.range.plain and not question.projection:
+            key = keys.roi(question.of.event_id)
+        return await self._answer(asker, key, lambda: self._roi(question), refresh)
 
     async def user(self, asker: Asker, question: UserQuestion, *, refresh: bool = False) -> tuple[Answer, Source]:
         """All of a merchant's events together, and a page of them. A merchant without events has an answer too."""
-        if not asker.may_see_merchant(question.user_id):
-            raise NotFound("no such merchant")
-        key = keys.user(question.user_id) if question.plain else None
+        self._may_ask(asker, question.of)
+        key = keys.user(question.of.user_id) if question.plain else None
         return await self._answer(asker, key, lambda: self._user(question), refresh)
+
+    @staticmethod
+    def _may_ask(asker: Asker, of: OfMerchant) -> None:
+        if not asker.may_see_merchant(of.user_id):
+            raise NotFound("no such merchant")
 
     # -- the road of every answer
 
@@ -151,173 +160,207 @@ class Reports:
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
-    # -- figures to answers
+    # -- one event
 
-    async def _dashboard(self, event_id: str) -> Answer | None:
-        async with self._reader.connection() as conn:
-            found = await reports.dashboard(conn, event_id)
-        if found is None:
+    async def _dashboard(self, event_id: str, asked: Range) -> Answer | None:
+        now = self._utc_now()
+        before = asked.before(now)
+        async with self._reader.connection() as conn, conn.transaction():
+            event = await reports.event(conn, event_id)
+            compared = None if event is None else await self._period(conn, [event.event_no], asked, before)
+        if event is None:
             return None
-        as_of = answers.changed_at(found.version)
-        channels = [
-            answers.channel_of(
-                channel.name,
-                channel.type,
-                _state_of(channel),
-                None,
-                channel.counts,
-                channel.expected_views,
-                channel.cost,
-            )
-            for channel in found.channels
-        ]
-        counts = total(channel.counts for channel in found.channels)
-        counts += Counts(participants=found.participants - counts.participants)  # with those of no channel
-        clicked = total(channel.counts for channel in found.channels if channel.type != "VOICE")
-        answer = answers.Dashboard(
-            event_id=found.event_id,
-            event_title=found.title,
-            status=found.status,
-            start_date=answers.instant(found.starts_at),
-            end_date=answers.instant(found.ends_at),
-            period=answers.Period(None, None, DEFAULT_TZ),
-            summary=answers.summary_of(counts, clicked, found.unattributed),
-            channel_performance=channels,
-            roi=answers.roi_of(found.money, counts, found.target_roi),
-            provenance=answers.provenance_of(found.money, [channel.state for channel in channels], as_of),
-            last_updated_at=as_of,
-        )
-        return _kept(answer, found.version, found.user_id)
+        answer = views.dashboard(event, asked, compared, before)
+        return _kept(answer, event.version, event.user_id, until=_until(asked, now))
 
-    async def _timeline(self, question: TimelineQuestion, granularity: Granularity) -> Answer | None:
-        now = self._now().astimezone(UTC).replace(tzinfo=None)
-        unit, step = _UNITS[granularity]
-        async with self._reader.connection() as conn:
-            found = await reports.timeline(
-                conn,
-                question.event_id,
-                unit=unit,
-                step=step,
-                tz=question.tz,
-                start=question.start,
-                end=question.end,
-                now=now,
-                points_max=POINTS_MAX,
-            )
-        if found is None:
-            return None
-        if len(found.points) > POINTS_MAX:
-            raise BadQuestion(
-                f"more than {POINTS_MAX} points: ask for a shorter range or a coarser granularity",
-                code="too-many-points",
-                field="granularity",
-            )
-        zone = ZoneInfo(question.tz)
-        starts = [datetime.fromtimestamp(point[0], zone) for point in found.points]
-        if granularity in _OF_DAYS:  # where midnight comes twice, a day begins with the first
-            starts = [start.replace(fold=0) for start in starts]
-        points = [
-            answers.DataPoint(start.isoformat(), *point[1:]) for start, point in zip(starts, found.points, strict=True)
-        ]
-        complete = [(point.participants, start) for point, start in zip(points, starts, strict=True) if point.complete]
-        answer = answers.Timeline(
-            event_id=question.event_id,
-            granularity=granularity,
-            tz=question.tz,
-            period=answers.Period(
-                answers.instant(question.start, question.tz), answers.instant(question.end, question.tz), question.tz
-            ),
-            data_points=points,
-            trend=trend(
-                [participants for participants, _ in complete],
-                [start for _, start in complete],
-                hourly=granularity in (Granularity.MINUTE, Granularity.HOURLY),
-            ),
-            totals=answers.TimelineTotals(*(sum(point[column] for point in found.points) for column in (1, 2, 3, 4))),
-            last_updated_at=answers.changed_at(found.version),
-        )
-        # A new minute begins a new bucket, or completes one.
-        next_minute = datetime.fromtimestamp((self._now().timestamp() // 60 + 1) * 60, UTC)
-        return _kept(answer, found.version, found.user_id, until=next_minute)
+    async def _channel(self, asker: Asker, of: OfEvent, name: str, refresh: bool) -> tuple[Answer, Source]:
+        """The question for one channel: what is kept is the channel, what is answered a list with it.
 
-    async def _default_granularity(self, question: TimelineQuestion) -> Granularity:
-        """Hourly up to 7 days, else daily."""
-        start = question.start
-        end = question.end or self._now().astimezone(UTC).replace(tzinfo=None)
-        if start is None:
+        Raises:
+            NotFound: the event has no such channel, or is none that they may see.
+        """
+        channel = self._table.named(name)
+        if channel is None:
+            raise NotFound("no such channel")
+
+        async def load() -> Answer | None:
             async with self._reader.connection() as conn:
-                start = await reports.first_minute(conn, question.event_id)
-        return Granularity.HOURLY if start is None or end - start <= HOURLY_UP_TO else Granularity.DAILY
+                event = await reports.event(conn, of.event_id)
+            found = [each for each in event.channels if self._table.named(each.name) == channel] if event else []
+            if event is None or not found:
+                return None
+            return _kept(views.channel(found[0]), found[0].changed, event.user_id)
+
+        answer, source = await self._answer(asker, keys.channel(of.event_id, channel.name), load, refresh)
+        body = answers.encode(views.one_channel(of.event_id, _one_channel.decode(answer.body)))
+        return replace(answer, body=body, etag=answers.etag_of(answer.version, body)), source
+
+    async def _roi(self, question: RoiQuestion) -> Answer | None:
+        of, asked, now = question.of, question.range, self._utc_now()
+        async with self._reader.connection() as conn, conn.transaction():
+            if isinstance(of, OfMerchant):
+                together = await self._merchant(conn, of)
+                channels = await reports.merchant_channels(conn, together.event_nos)
+                compared = await self._period(conn, together.event_nos, asked, None)
+                several = without("several-events", None) if question.projection else None
+                answer: answers.Answered = views.user_roi(of, asked, together, channels, compared, several)
+                return _kept(answer, together.version, of.user_id)
+            event = await reports.event(conn, of.event_id)
+            if event is None:
+                return None
+            compared = await self._period(conn, [event.event_no], asked, None)
+            projected = await self._projection(conn, event, asked.tz, now) if question.projection else None
+        return _kept(views.event_roi(event, asked, compared, projected), event.version, event.user_id)
+
+    async def _projection(
+        self, conn: AsyncConnection, event: EventFigures, tz: str, now: datetime
+    ) -> answers.Projection:
+        """Where the event ends, made of its last complete days."""
+        ends = event.ends_at
+        projected_to = answers.instant(ends, tz)
+        if event.status != "ACTIVE" or (ends is not None and ends <= now):
+            return without("over", projected_to)
+        if ends is None:
+            return without("no-end", None)
+        first = await reports.first_minute(conn, event.event_id)
+        if first is None:
+            return without("nobody-came", projected_to)
+        begun = buckets(seconds_of(first), seconds_of(now), Granularity.DAILY, tz)
+        days = [at for at in (*begun.starts, begun.ends) if seconds_of(first) <= at <= seconds_of(now)]
+        used = days_used(len(days) - 1)
+        if used == 0:
+            return without("too-early", projected_to)
+        days = days[-used - 1 :]
+        grid = Buckets(days[:-1], [0] * used, days[-1])
+        came = await reports.timeline(conn, [event.event_id], grid, moment_of(days[0]), moment_of(days[-1]))
+        sold = await reports.sales(conn, event.event_no, days)
+        participants = [0] * used
+        for place, count, *_ in came.filled:
+            participants[place] = count
+        counted = event.totals.counts.participants
+        course = Course(
+            participants,
+            sold[:-1],
+            days_left=(seconds_of(ends) - days[-1]) / DAY,
+            participants_before=counted - came.after,
+            participants_now=counted,
+            recorded_before=(event.money.recorded or 0) - sold[-1],
+        )
+        return projection(course, event.money, projected_to)
+
+    # -- a merchant's events
+
+    async def _merchant(self, conn: AsyncConnection, of: OfMerchant) -> MerchantFigures:
+        return await reports.merchant(
+            conn,
+            of.user_id,
+            status=of.status,
+            text=of.text,
+            channel_keys=self._keys_of(of.channels) if of.channels else None,
+        )
 
     async def _user(self, question: UserQuestion) -> Answer:
-        now = self._now().astimezone(UTC).replace(tzinfo=None)
-        hour = now.replace(minute=0, second=0, microsecond=0)
-        async with self._reader.connection() as conn:
-            found = await reports.user(
+        of, asked, now = question.of, question.range, self._utc_now()
+        before, hour = asked.before(now), now.replace(minute=0, second=0, microsecond=0)
+        async with self._reader.connection() as conn, conn.transaction():
+            together = await self._merchant(conn, of)
+            found = await reports.merchant_page(
                 conn,
-                question.user_id,
-                status=question.status,
-                before=None if question.cursor is None else _place_of(question.cursor),
+                of.user_id,
+                together.event_nos,
+                asked,
+                before=None if question.cursor is None else place_of(question.cursor),
                 limit=question.limit + 1,
                 hour=hour,
             )
-        page = found.page[: question.limit]
-        answer = answers.User(
-            user_id=question.user_id,
-            total_events=found.events,
-            summary=answers.summary_of(found.counts, found.clicked, found.unattributed),
-            roi=answers.roi_of(found.money, found.counts, target_roi=None),
-            events=[_user_event(line) for line in page],
-            next_cursor=_cursor_of(page[-1]) if len(found.page) > question.limit else None,
-            last_updated_at=answers.changed_at(found.version),
+            compared = await self._period(conn, together.event_nos, asked, before)
+        page = found[: question.limit]
+        answer = views.user(
+            of,
+            asked,
+            together,
+            compared,
+            before,
+            page,
+            next_cursor=cursor_of(page[-1].created_at, page[-1].row_id) if len(found) > question.limit else None,
         )
-        next_hour = hour.replace(tzinfo=UTC) + timedelta(hours=1)
-        return _kept(answer, found.version, question.user_id, until=next_hour)
+        return _kept(answer, together.version, of.user_id, until=_until(asked, now) or hour + timedelta(hours=1))
+
+    # -- an event's, or a merchant's
+
+    async def _channels(self, question: ChannelsQuestion) -> Answer | None:
+        of, asked = question.of, question.range
+        keys_of = frozenset(self._keys_of(question.channels))
+        wanted = (lambda name: bool(keys_of.intersection(self._keys_of([name])))) if question.channels else None
+        async with self._reader.connection() as conn, conn.transaction():
+            if isinstance(of, OfMerchant):
+                together = await self._merchant(conn, of)
+                found = await reports.merchant_channels(conn, together.event_nos)
+                compared = await self._period(conn, together.event_nos, asked, None)
+                answer: answers.Answered = views.user_channels(
+                    of, asked, together, found, compared, question.order, wanted
+                )
+                return _kept(answer, together.version, of.user_id)
+            event = await reports.event(conn, of.event_id)
+            if event is None:
+                return None
+            compared = await self._period(conn, [event.event_no], asked, None)
+        return _kept(views.event_channels(event, asked, compared, question.order, wanted), event.version, event.user_id)
+
+    async def _timeline(self, question: TimelineQuestion, granularity: Granularity | None) -> Answer | None:
+        asked, now = question.range, self._utc_now()
+        async with self._reader.connection() as conn, conn.transaction():
+            head = await self._head(conn, question.of)
+            if head is None:
+                return None
+            this_minute = now.replace(second=0, microsecond=0)
+            start = asked.start or head.first or this_minute
+            end = asked.end or max(asked.until(now), (head.last or this_minute) + _MINUTE)
+            if granularity is None:
+                granularity = default_granularity(start, end if asked.end else now)
+            grid = buckets(seconds_of(start), seconds_of(end), granularity, asked.tz)
+            found = await reports.timeline(conn, head.event_ids, grid, start, end)
+        answer = views.timeline(
+            question, granularity, head, grid, found, range_ends=seconds_of(end), now=seconds_of(now)
+        )
+        # What stands there may stay as it is until the next bucket begins, which completes the one before.
+        turns = (at for at in (*grid.starts, grid.ends) if at > seconds_of(now))
+        until = None if asked.end is not None and asked.end <= now else moment_of(next(turns, seconds_of(now) + 60))
+        return _kept(answer, head.version, head.owner, until=until)
+
+    async def _head(self, conn: AsyncConnection, of: Subject) -> TimelineHead | None:
+        if isinstance(of, OfEvent):
+            return await reports.timeline_head(conn, of.event_id)
+        return await reports.merchant_timeline_head(conn, of.user_id, await self._merchant(conn, of))
+
+    async def _granularity_so_far(self, of: OfEvent) -> Granularity:
+        async with self._reader.connection() as conn:
+            start = await reports.first_minute(conn, of.event_id)
+        now = self._utc_now()
+        return default_granularity(start or now, now)
+
+    @staticmethod
+    async def _period(
+        conn: AsyncConnection, event_nos: list[int], asked: Range, before: Range | None
+    ) -> Compared | None:
+        """What happened within a range; None where none is asked for: then it is all that ever did."""
+        return await reports.period(conn, event_nos, asked, before) if asked.bounded else None
+
+    def _keys_of(self, names: Iterable[str]) -> list[str]:
+        return [channel.key for channel in map(self._table.named, names) if channel is not None]
+
+    def _utc_now(self) -> datetime:
+        return self._now().astimezone(UTC).replace(tzinfo=None)
 
 
-def _kept(answer: Any, version: int, owner: str, until: datetime | None = None) -> Answer:
+def _kept(answer: answers.Answered, version: int, owner: str, until: datetime | None = None) -> Answer:
+    """The answer as bytes; `until`, UTC, is when it stops being true by itself."""
     body = answers.encode(answer)
-    until_ms = 0 if until is None else int(until.timestamp() * 1000)
-    return Answer(body, version, owner, answers.etag_of(version, body), until_ms)
-
-
-def _state_of(channel: reports.ChannelFigures) -> str:
-    """What is known of a channel that nobody has polled: its distribution's state is all there is."""
-    if channel.delivery == "FAILED":
-        return "failed"
-    return "planned" if channel.delivery == "SUCCESS" else "unknown"
-
-
-def _user_event(line: reports.EventLine) -> answers.UserEvent:
-    current = line.money.current_roi
-    return answers.UserEvent(
-        event_id=line.event_id,
-        event_title=line.title,
-        status=line.status,
-        start_date=answers.instant(line.starts_at),
-        end_date=answers.instant(line.ends_at),
-        total_participants=line.participants,
-        total_views=line.views,
-        current_roi=number(current),
-        target_roi=number(line.target_roi) or 0,
-        sparkline=list(line.last_hours),
-        last_updated_at=answers.changed_at(line.version),
+    return Answer(
+        body, version, owner, answers.etag_of(version, body), 0 if until is None else seconds_of(until) * 1000
     )
 
 
-def _cursor_of(line: reports.EventLine) -> str:
-    return base64.urlsafe_b64encode(f"{line.created_at.isoformat()}/{line.row_id}".encode()).decode().rstrip("=")
-
-
-def _place_of(cursor: str) -> tuple[datetime, int]:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        at, row_id = text.split("/")
-        place = datetime.fromisoformat(at).replace(tzinfo=None), int(row_id)
-        if not 0 <= place[1] < 2**63:
-            raise ValueError("not a row's number")
-        return place
-    except (ValueError, binascii.Error) as error:
-        raise BadQuestion(
-            "this cursor is not one of ours: take nextCursor as it came", code="bad-cursor", field="cursor"
-        ) from error
+def _until(asked: Range, now: datetime) -> datetime | None:
+    """A range that ends now is compared with another one a minute later."""
+    return asked.until(now) if asked.start is not None and asked.end is None else None

@@ -1,152 +1,159 @@
-"""Questions to PostgreSQL, answered as values. Each is one statement, and so of one moment."""
+"""Questions to PostgreSQL, answered as values. Whoever asks more than one asks them in one transaction: the reader's
+transactions are of one moment."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import psycopg
-
+from hannun.domain.buckets import Buckets
+from hannun.domain.figures import (
+    ChannelFigures,
+    Compared,
+    EventFigures,
+    EventLine,
+    MerchantFigures,
+    PeriodFigures,
+    TimelineFigures,
+    TimelineHead,
+    totals_of,
+)
 from hannun.domain.metrics import Counts, Money
-from hannun.errors import BadQuestion
+from hannun.domain.questions import Range
 from hannun.store.database import AsyncConnection
 from hannun.store.queries import load
 
 SQL = load("reports")
 
-
-@dataclass(frozen=True, slots=True)
-class ChannelFigures:
-    """One channel of an event. `delivery` and `completed_at` are of its newest distribution, None without one."""
-
-    name: str
-    type: str
-    counts: Counts
-    average_duration_s: int
-    cost: Decimal
-    delivery: str | None
-    expected_views: int | None
-    completed_at: str | None
+_EPOCH = datetime(1970, 1, 1)  # without a zone on purpose: the columns are UTC
+_EVER, _NEVER = _EPOCH, datetime(9999, 1, 1)
+_MINUTE = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True)
-class EventFigures:
-    """All that a dashboard is made of. `version` is the microsecond of the newest change."""
-
-    event_id: str
-    title: str
-    status: str
-    user_id: str
-    participants: int
-    unattributed: int
-    version: int
-    money: Money
-    target_roi: Decimal
-    starts_at: datetime | None
-    ends_at: datetime | None
-    channels: tuple[ChannelFigures, ...]
+# -- one event -----------------------------------------------------------------------------------------------------
 
 
-async def dashboard(conn: AsyncConnection, event_id: str) -> EventFigures | None:
+async def event(conn: AsyncConnection, event_id: str) -> EventFigures | None:
     """An event with its channels; None where it does not exist or was not created yet."""
-    row: Any = await (await conn.execute(SQL["dashboard"], {"event_id": event_id}, prepare=True)).fetchone()
+    row: Any = await (await conn.execute(SQL["event"], {"event_id": event_id}, prepare=True)).fetchone()
     if row is None:
         return None
-    event_id, title, status, user_id, participants, unattributed, version, *money, starts_at, ends_at, channels = row
+    no, event_id, title, status, user_id, unattributed, version, *money, starts_at, ends_at, found = row
     planned, expected, target, baseline, recorded = money
-    figures = tuple(_channel(channel) for channel in channels or ())
-    costs = sum((channel.cost for channel in figures), Decimal("0.00"))
+    channels = tuple(_channel(channel) for channel in found or ())
+    costs = sum((channel.cost for channel in channels), Decimal("0.00"))
     return EventFigures(
+        no,
         event_id,
         title,
         status,
         user_id,
-        participants,
         unattributed,
         version,
         Money(planned, costs, expected, recorded, baseline),
         target,
         starts_at,
         ends_at,
-        figures,
+        channels,
     )
 
 
-def _channel(row: list[Any]) -> ChannelFigures:
-    name, type_, *counts, duration, cost, delivery, expected_views, completed_at = row
-    return ChannelFigures(name, type_, Counts(*counts), duration, Decimal(cost), delivery, expected_views, completed_at)
+def _channel(row: Sequence[Any]) -> ChannelFigures:
+    name, type_, *counts, duration, cost, delivery, expected_views, changed = row
+    return ChannelFigures(name, type_, Counts(*counts), duration, Decimal(cost), delivery, expected_views, changed)
 
 
-@dataclass(frozen=True, slots=True)
-class EventLine:
-    """An event in its merchant's list. `last_hours` are participants of the last 24 clock hours, oldest first."""
+async def period(
+    conn: AsyncConnection, event_nos: Sequence[int], asked: Range, before: Range | None, *, compare: bool = True
+) -> Compared:
+    """What happened within a range in events together, and in the range before it where there is one."""
+    base = before if compare else None
+    starts, until = asked.start or _EVER, asked.end or _NEVER
+    since = starts if base is None or base.start is None else base.start
+    bounds = {"starts": starts, "since": since, "until": until}
+    rows: Any = await (
+        await conn.execute(
+            SQL["period"],
+            {"event_nos": list(event_nos)} | bounds | {f"{name}_minute": _minute(at) for name, at in bounds.items()},
+        )
+    ).fetchall()
 
-    row_id: int
-    created_at: datetime
-    event_id: str
-    title: str
-    status: str
-    participants: int
-    views: int
-    target_roi: Decimal
-    version: int
-    money: Money
-    starts_at: datetime | None
-    ends_at: datetime | None
-    last_hours: tuple[int, ...]
+    def figures(within: bool) -> PeriodFigures:
+        told = [row[1:] for row in rows if row[0] is within]
+        return PeriodFigures(
+            {(name, type_): Counts(*counts) for name, type_, *counts in told if name is not None},
+            sum(row[2] for row in told if row[0] is None),
+        )
 
-
-@dataclass(frozen=True, slots=True)
-class UserFigures:
-    """All of a merchant's events together, and a page of them."""
-
-    events: int
-    version: int
-    unattributed: int
-    counts: Counts
-    clicked: Counts  # of TV and SNS channels alone: what the conversion rate is made of
-    money: Money
-    page: tuple[EventLine, ...]
+    return Compared(figures(within=True), None if base is None else figures(within=False))
 
 
-async def user(
+def _minute(moment: datetime) -> int:
+    """The ledger's minutes since 1970, which end before the year 6053."""
+    return min((moment - _EPOCH) // _MINUTE, 2**31 - 1)
+
+
+# -- a merchant's events -------------------------------------------------------------------------------------------
+
+
+async def merchant(
+    conn: AsyncConnection, user_id: str, *, status: str | None, text: str | None, channel_keys: Sequence[str] | None
+) -> MerchantFigures:
+    """All of a merchant's events together that the filter leaves."""
+    row: Any = await (
+        await conn.execute(
+            SQL["user_totals"],
+            {
+                "user_id": user_id,
+                "status": status,
+                "text": text,
+                "channel_keys": None if channel_keys is None else list(channel_keys),
+            },
+        )
+    ).fetchone()
+    nos, ids, version, unattributed, planned, expected, recorded, assumed, grown, baseline, types = row
+    by_type = [(type_, Counts(*counts), Decimal(cost)) for type_, *counts, cost in types or ()]
+    costs = sum((cost for _, _, cost in by_type), Decimal("0.00"))
+    return MerchantFigures(
+        nos,
+        ids,
+        version,
+        totals_of([(type_, counts) for type_, counts, _ in by_type], unattributed),
+        Money(planned, costs, expected, recorded, baseline, assumed if recorded is not None else None, grown),
+    )
+
+
+async def merchant_page(
     conn: AsyncConnection,
     user_id: str,
+    event_nos: Sequence[int],
+    asked: Range,
     *,
-    status: str | None,
     before: tuple[datetime, int] | None,
     limit: int,
     hour: datetime,
-) -> UserFigures:
-    """A merchant's events, newest first, after the place `before`; `hour` is the current hour, UTC."""
-    async with conn.transaction():
-        totals: Any = await (await conn.execute(SQL["user_totals"], {"user_id": user_id, "status": status})).fetchone()
-        rows: Any = await (
-            await conn.execute(
-                SQL["user_events"],
-                {
-                    "user_id": user_id,
-                    "status": status,
-                    "before_at": before and before[0],
-                    "before": before and before[1],
-                    "limit": limit,
-                    "hour": hour,
-                },
-            )
-        ).fetchall()
-    events, version, participants, unattributed, planned, expected, recorded, assumed, grown, baseline, types = totals
-    by_type = {type_: (Counts(0, *counts), Decimal(cost)) for type_, *counts, cost in types or ()}
-    costs = sum((cost for _, cost in by_type.values()), Decimal("0.00"))
-    clicked = sum((counts for type_, (counts, _) in by_type.items() if type_ != "VOICE"), Counts())
-    return UserFigures(
-        events,
-        version,
-        unattributed,
-        sum((counts for counts, _ in by_type.values()), Counts(participants=participants)),
-        clicked,
-        Money(planned, costs, expected, recorded, baseline, assumed if recorded is not None else None, grown),
-        tuple(_event_line(row) for row in rows),
-    )
+) -> list[EventLine]:
+    """A page of these events, newest first, after the place `before`; `hour` is the current hour, UTC."""
+    since, until = asked.start or _EVER, asked.end or _NEVER
+    rows: Any = await (
+        await conn.execute(
+            SQL["user_events"],
+            {
+                "user_id": user_id,
+                "event_nos": list(event_nos),
+                "before_at": before and before[0],
+                "before": before and before[1],
+                "limit": limit,
+                "hour": hour,
+                "ranged": asked.bounded,
+                "since": since,
+                "until": until,
+                "since_minute": _minute(since),
+                "until_minute": _minute(until),
+            },
+        )
+    ).fetchall()
+    return [_event_line(row) for row in rows]
 
 
 def _event_line(row: Any) -> EventLine:
@@ -161,7 +168,7 @@ def _event_line(row: Any) -> EventLine:
         title,
         status,
         participants,
-        views,
+        int(views),
         target,
         version,
         money,
@@ -171,49 +178,72 @@ def _event_line(row: Any) -> EventLine:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineFigures:
-    """An event's buckets. A point is (start in seconds since 1970, participants, views, engagement, conversions,
-    cumulative participants, complete)."""
+async def merchant_channels(conn: AsyncConnection, event_nos: Sequence[int]) -> list[ChannelFigures]:
+    """The channels of events together, most participants first."""
+    rows: Any = await (await conn.execute(SQL["user_channels"], {"event_nos": list(event_nos)})).fetchall()
+    channels = []
+    for name, type_, *counts, cost, delivery, expected_views, changed in rows:
+        channels.append(ChannelFigures(name, type_, Counts(*counts), None, cost, delivery, expected_views, changed))
+    return channels
 
-    user_id: str
-    version: int
-    starts: datetime
-    ends: datetime
-    points: tuple[tuple[int, int, int, int, int, int, bool], ...]
+
+# -- a timeline ----------------------------------------------------------------------------------------------------
+
+
+async def timeline_head(conn: AsyncConnection, event_id: str) -> TimelineHead | None:
+    """Whose timeline it is, and where it begins and ends; None where there is no such event."""
+    row: Any = await (await conn.execute(SQL["timeline_head"], {"event_id": event_id}, prepare=True)).fetchone()
+    if row is None:
+        return None
+    user_id, version, participants, first, last, measured = row
+    return TimelineHead(user_id, version, participants, [event_id], first, last, measured)
+
+
+async def merchant_timeline_head(conn: AsyncConnection, user_id: str, figures: MerchantFigures) -> TimelineHead:
+    """The same of a merchant's events together."""
+    asked = {"event_ids": figures.event_ids, "event_nos": figures.event_nos}
+    row: Any = await (await conn.execute(SQL["timeline_ends"], asked)).fetchone()
+    return TimelineHead(user_id, figures.version, figures.totals.counts.participants, figures.event_ids, *row)
 
 
 async def timeline(
-    conn: AsyncConnection,
-    event_id: str,
-    *,
-    unit: str,
-    step: str,
-    tz: str,
-    start: datetime | None,
-    end: datetime | None,
-    now: datetime,
-    points_max: int,
-) -> TimelineFigures | None:
-    """An event's buckets within [start, end), UTC without a zone; None where there is no such event."""
-    question = {
-        "event_id": event_id,
-        "unit": unit,
-        "step": step,
-        "tz": tz,
+    conn: AsyncConnection, event_ids: Sequence[str], grid: Buckets, start: datetime, end: datetime
+) -> TimelineFigures:
+    """What happened in events together in each bucket of the grid within [start, end), UTC without a zone."""
+    asked = {
+        "event_ids": list(event_ids),
         "from": start,
         "to": end,
-        "now": now,
-        "points_max": points_max,
+        "grain": grid.grain,
+        "starts": _numbers(grid.starts),
     }
-    try:
-        row: Any = await (await conn.execute(SQL["timeline"], question)).fetchone()
-    except psycopg.errors.InvalidParameterValue as error:  # a zone that Python knows and PostgreSQL does not
-        raise BadQuestion(f"the database knows no zone {tz!r}", code="unknown-zone", field="tz") from error
-    if row is None:
-        return None
-    user_id, version, starts, ends, points = row
-    return TimelineFigures(user_id, version, starts, ends, tuple(tuple(point) for point in points or ()))
+    filled: Any = await (await conn.execute(SQL["timeline_filled"], asked)).fetchall()
+    return TimelineFigures(filled, await came_from(conn, event_ids, end))
+
+
+async def came_from(conn: AsyncConnection, event_ids: Sequence[str], end: datetime) -> int:
+    """How many came to events together from a minute on."""
+    row: Any = await (await conn.execute(SQL["timeline_after"], {"event_ids": list(event_ids), "to": end})).fetchone()
+    return int(row[0])
+
+
+async def sales(conn: AsyncConnection, event_no: int, starts: Sequence[int]) -> list[Decimal]:
+    """What was sold in each of these buckets (seconds since 1970); in the last one all that came later."""
+    asked = {
+        "event_no": event_no,
+        "from": _EPOCH + timedelta(seconds=starts[0]),
+        "starts": _numbers(starts),
+    }
+    rows: Any = await (await conn.execute(SQL["sales_by_bucket"], asked)).fetchall()
+    sold = [Decimal("0.00")] * len(starts)
+    for place, amount in rows:
+        sold[place] = amount
+    return sold
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    """An array as text: the driver looks at each value of a list three times, a join looks once."""
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 async def first_minute(conn: AsyncConnection, event_id: str) -> datetime | None:

@@ -1,6 +1,8 @@
 """The REST API: parse, call one flow, show. Shapes and definitions: `docs/api.md`."""
 
-from datetime import UTC, date, datetime, time
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -11,8 +13,27 @@ from hannun.cache import Answer
 from hannun.domain.access import Asker
 from hannun.domain.keys import Granularity
 from hannun.domain.messages import EventStatus
+from hannun.domain.questions import (
+    DEFAULT_TZ,
+    PAGE_DEFAULT,
+    PAGE_MAX,
+    TEXT_LENGTH_MAX,
+    ChannelsQuestion,
+    OfEvent,
+    OfMerchant,
+    Order,
+    Range,
+    RoiQuestion,
+    SortBy,
+    SortOrder,
+    TimelineQuestion,
+    UserQuestion,
+    day,
+    listed,
+    metrics_named,
+)
 from hannun.errors import BadQuestion, Forbidden
-from hannun.flows.report import DEFAULT_TZ, PAGE_DEFAULT, PAGE_MAX, Source, TimelineQuestion, UserQuestion
+from hannun.flows.report import Source
 from hannun.web.callers import EVENT_ID_MAX, Caller, Served, caller_of, signed_in
 
 router = APIRouter(prefix="/api/v1")
@@ -54,17 +75,79 @@ async def sender_of(request: Request, services: Served) -> Asker:
     return caller.asker
 
 
+async def range_of(
+    start: Annotated[
+        str | None, Query(alias="startDate", max_length=40, description="an instant with its offset, or a date in `tz`")
+    ] = None,
+    end: Annotated[str | None, Query(alias="endDate", max_length=40, description="the same; not in the range")] = None,
+    tz: Annotated[str, Query(max_length=64, description="an IANA zone")] = DEFAULT_TZ,
+) -> Range:
+    """The range of a question, in its zone."""
+    zone = _zone(tz)
+    return Range(_moment("startDate", start, zone), _moment("endDate", end, zone), tz)
+
+
+Asked = Annotated[Range, Depends(range_of)]
+Named = Annotated[str | None, Query(max_length=1_200, pattern=_NO_NUL, description="channels, with commas between")]
+MetricNames = Annotated[str | None, Query(max_length=200, description="metrics, with commas between; all without")]
+
+
+async def merchant_of(
+    user_id: UserId,
+    status: Annotated[EventStatus | None, Query(description="all but ARCHIVED without")] = None,
+    text: Annotated[
+        str | None,
+        Query(alias="q", min_length=1, max_length=TEXT_LENGTH_MAX, pattern=_NO_NUL, description="stands in the title"),
+    ] = None,
+) -> OfMerchant:
+    """A merchant's events, or those that a filter leaves."""
+    return OfMerchant(user_id, status, text)
+
+
+Merchant = Annotated[OfMerchant, Depends(merchant_of)]
+
+
+async def merchant_on(merchant: Merchant, channels: Named = None) -> OfMerchant:
+    """The same, of which each runs on one of these channels."""
+    return replace(merchant, channels=listed("channels", channels))
+
+
+MerchantOn = Annotated[OfMerchant, Depends(merchant_on)]
+
+
+async def order_of(
+    by: Annotated[SortBy, Query(alias="sortBy")] = SortBy.PARTICIPANTS,
+    order: Annotated[SortOrder, Query(alias="sortOrder")] = SortOrder.DESC,
+) -> Order:
+    return Order(by, order is SortOrder.DESC)
+
+
+Sorted = Annotated[Order, Depends(order_of)]
+Projecting = Annotated[bool, Query(alias="includeProjection", description="where the event will end, if it goes on so")]
+
+
 @router.get("/events/{event_id}/analytics")
 async def event_dashboard(
+    request: Request, services: Served, asker: Asking, refresh: Refreshing, event_id: EventId, asked: Asked
+) -> Response:
+    """The dashboard of an event: summary, channels, ROI."""
+    return _answered(request, *await services.reports.dashboard(asker, event_id, asked, refresh=refresh))
+
+
+@router.get("/events/{event_id}/analytics/channels")
+async def event_channels(
     request: Request,
     services: Served,
     asker: Asking,
     refresh: Refreshing,
     event_id: EventId,
+    asked: Asked,
+    order: Sorted,
+    channels: Named = None,
 ) -> Response:
-    """The dashboard of an event: summary, channels, ROI."""
-    _plain_only(request)
-    return _answered(request, *await services.reports.dashboard(asker, event_id, refresh=refresh))
+    """Each channel of an event, or those named."""
+    question = ChannelsQuestion(OfEvent(event_id), asked, listed("channels", channels), order)
+    return _answered(request, *await services.reports.channels(asker, question, refresh=refresh))
 
 
 @router.get("/events/{event_id}/analytics/timeline")
@@ -74,19 +157,28 @@ async def event_timeline(
     asker: Asking,
     refresh: Refreshing,
     event_id: EventId,
+    asked: Asked,
     granularity: Granularity | None = None,
-    start: Annotated[str | None, Query(alias="startDate")] = None,
-    end: Annotated[str | None, Query(alias="endDate")] = None,
-    tz: str = DEFAULT_TZ,
+    metrics: MetricNames = None,
 ) -> Response:
     """An event's participants, views, engagement and conversions over time, and where they are going."""
-    zone = _zone(tz)
-    question = TimelineQuestion(
-        event_id, granularity, tz, _moment("startDate", start, zone), _moment("endDate", end, zone)
-    )
-    if question.start is not None and question.end is not None and question.start >= question.end:
-        raise BadQuestion("startDate is not before endDate", code="empty-range", field="startDate")
+    question = TimelineQuestion(OfEvent(event_id), asked, granularity, metrics_named(metrics))
     return _answered(request, *await services.reports.timeline(asker, question, refresh=refresh))
+
+
+@router.get("/events/{event_id}/analytics/roi")
+async def event_roi(
+    request: Request,
+    services: Served,
+    asker: Asking,
+    refresh: Refreshing,
+    event_id: EventId,
+    asked: Asked,
+    projection: Projecting = False,
+) -> Response:
+    """Whether an event was worth the money."""
+    question = RoiQuestion(OfEvent(event_id), asked, projection)
+    return _answered(request, *await services.reports.roi(asker, question, refresh=refresh))
 
 
 @router.get("/users/{user_id}/analytics")
@@ -95,15 +187,61 @@ async def user_dashboard(
     services: Served,
     asker: Asking,
     refresh: Refreshing,
-    user_id: UserId,
-    status: EventStatus | None = None,
+    merchant: MerchantOn,
+    asked: Asked,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
 ) -> Response:
     """All of a merchant's events together, and a page of them, newest first."""
-    _plain_only(request)
-    question = UserQuestion(user_id, status, cursor, limit)
+    question = UserQuestion(merchant, asked, cursor, limit)
     return _answered(request, *await services.reports.user(asker, question, refresh=refresh))
+
+
+@router.get("/users/{user_id}/analytics/channels")
+async def user_channels(
+    request: Request,
+    services: Served,
+    asker: Asking,
+    refresh: Refreshing,
+    merchant: Merchant,
+    asked: Asked,
+    order: Sorted,
+    channels: Named = None,
+) -> Response:
+    """Each channel of a merchant's events together, or those named."""
+    question = ChannelsQuestion(merchant, asked, listed("channels", channels), order)
+    return _answered(request, *await services.reports.channels(asker, question, refresh=refresh))
+
+
+@router.get("/users/{user_id}/analytics/timeline")
+async def user_timeline(
+    request: Request,
+    services: Served,
+    asker: Asking,
+    refresh: Refreshing,
+    merchant: MerchantOn,
+    asked: Asked,
+    granularity: Granularity | None = None,
+    metrics: MetricNames = None,
+) -> Response:
+    """What happened over time in all of a merchant's events together."""
+    question = TimelineQuestion(merchant, asked, granularity, metrics_named(metrics))
+    return _answered(request, *await services.reports.timeline(asker, question, refresh=refresh))
+
+
+@router.get("/users/{user_id}/analytics/roi")
+async def user_roi(
+    request: Request,
+    services: Served,
+    asker: Asking,
+    refresh: Refreshing,
+    merchant: MerchantOn,
+    asked: Asked,
+    projection: Projecting = False,
+) -> Response:
+    """Whether a merchant's events together were worth the money."""
+    question = RoiQuestion(merchant, asked, projection)
+    return _answered(request, *await services.reports.roi(asker, question, refresh=refresh))
 
 
 def _answered(request: Request, answer: Answer, source: Source) -> Response:
@@ -125,15 +263,6 @@ def _same(if_none_match: str | None, etag: str) -> bool:
     return etag in tags or "*" in tags
 
 
-def _plain_only(request: Request) -> None:
-    """Ranges come with the views of their own issue; until then a range is refused, and never silently ignored."""
-    for name in ("startDate", "endDate", "tz"):
-        if name in request.query_params and not (name == "tz" and request.query_params[name] == DEFAULT_TZ):
-            raise BadQuestion(
-                f"{name} is not served on this view yet; the timeline takes it", code="range-not-served", field=name
-            )
-
-
 @cache
 def _zones() -> frozenset[str]:
     """The zones by name. Not `localtime` and the like, which are files beside them and mean nothing to PostgreSQL."""
@@ -153,18 +282,27 @@ _FROM, _BEFORE = datetime(1970, 1, 1), datetime(9998, 1, 1)
 """What every zone and every driver on the road can express, as for messages."""
 
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_INSTANT = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(?P<offset>[Zz]|[+-]\d{2}(:?[0-5]\d)?)?", re.ASCII
+)
+
+
 def _moment(field: str, text: str | None, zone: ZoneInfo) -> datetime | None:
     """An instant with an offset, or a date in the zone; UTC without a zone, cut down to the minute."""
     if text is None:
         return None
     try:
-        if len(text) == 10:
-            moment = datetime.combine(date.fromisoformat(text), time(), zone)
+        if _DATE.fullmatch(text):
+            moment = day(text, zone)
         else:
-            moment = datetime.fromisoformat(text.replace(" ", "+"))  # a + in an address is a space
-            if moment.tzinfo is None:
+            told = _INSTANT.fullmatch(text) or _INSTANT.fullmatch(text[:10] + text[10:].replace(" ", "+"))
+            if told is None:  # a + in an address is a space
+                raise ValueError("no instant")
+            if told["offset"] is None:
                 raise BadQuestion(f"{field} has no offset", code="no-offset", field=field)
-        moment = moment.astimezone(UTC).replace(tzinfo=None, second=0, microsecond=0)
+            moment = datetime.fromisoformat(told[0].upper().replace(",", ".")).astimezone(UTC).replace(tzinfo=None)
+        moment = moment.replace(second=0, microsecond=0)
         if not _FROM <= moment < _BEFORE:
             raise BadQuestion(f"{field} is before 1970 or after 9997", code="bad-date", field=field)
         return moment

@@ -1,13 +1,15 @@
--- dashboard --
+-- event --
 -- One event with all its channels, of one moment: one statement is one snapshot. No row where the event does not
--- exist or was not created yet. Amounts travel as text inside JSON, so that no digit is lost.
-SELECT s.event_id, s.event_title, s.status, s.user_id, s.total_participants, e.unattributed, e.version,
+-- exist or was not created yet. Amounts travel as text inside JSON, so that no digit is lost. A row of channel_stats
+-- changes with everything that is told of its channel, so its updated_at is the channel's version.
+SELECT e.event_no, s.event_id, s.event_title, s.status, s.user_id, e.unattributed, e.version,
        e.total_investment, e.expected_revenue, e.target_roi, e.baseline_revenue,
        CASE WHEN e.sales > 0 THEN e.recorded_revenue END, e.starts_at, e.ends_at,
        (SELECT jsonb_agg(jsonb_build_array(
                    c.channel_name, c.channel_type, c.participants, c.impressions, c.views, c.clicks, c.conversions,
                    c.likes, c.comments, c.shares, c.total_calls, c.completed_calls, c.average_duration,
-                   c.distribution_cost::text, d.state, d.expected_views, d.completed_at)
+                   c.distribution_cost::text, d.state, d.expected_views,
+                   (extract(epoch FROM c.updated_at) * 1000000)::bigint)
                ORDER BY c.participants DESC, c.channel_name)
           FROM public.channel_stats c
           LEFT JOIN hannun.channels n ON n.name = c.channel_name
@@ -16,15 +18,44 @@ SELECT s.event_id, s.event_title, s.status, s.user_id, s.total_participants, e.u
   FROM public.event_stats s JOIN hannun.events e USING (event_id)
  WHERE s.event_id = %(event_id)s;
 
+-- period --
+-- What happened within [since, until), by channel and by whether it was from `starts` on: participants from the ledger,
+-- what channels measured from their recorded increments. A channel whose type nobody has told has no name here: who
+-- came by it is unattributed. The ledger counts minutes since 1970.
+WITH came AS (
+    SELECT event_no, channel_no, minute >= %(starts_minute)s AS within, count(*) AS participants
+      FROM hannun.participants
+     WHERE event_no = ANY(%(event_nos)s::int[]) AND minute >= %(since_minute)s AND minute < %(until_minute)s
+     GROUP BY 1, 2, 3
+), measured AS (
+    SELECT event_no, channel_no, minute >= %(starts)s AS within, sum(impressions) AS impressions, sum(views) AS views,
+           sum(clicks) AS clicks, sum(conversions) AS conversions, sum(likes) AS likes, sum(comments) AS comments,
+           sum(shares) AS shares, sum(total_calls) AS total_calls, sum(completed_calls) AS completed_calls
+      FROM hannun.increments
+     WHERE event_no = ANY(%(event_nos)s::int[]) AND minute >= %(since)s AND minute < %(until)s
+     GROUP BY 1, 2, 3
+), typed AS (
+    SELECT happened.*, n.name, coalesce(n.channel_type, d.channel_type) AS type
+      FROM (came FULL JOIN measured USING (event_no, channel_no, within)) happened
+      LEFT JOIN hannun.channels n USING (channel_no)
+      LEFT JOIN hannun.distributions d USING (event_no, channel_no)
+)
+SELECT within, CASE WHEN type IS NOT NULL THEN name END, type, coalesce(sum(participants), 0)::bigint,
+       coalesce(sum(impressions), 0)::bigint, coalesce(sum(views), 0)::bigint, coalesce(sum(clicks), 0)::bigint,
+       coalesce(sum(conversions), 0)::bigint, coalesce(sum(likes), 0)::bigint, coalesce(sum(comments), 0)::bigint,
+       coalesce(sum(shares), 0)::bigint, coalesce(sum(total_calls), 0)::bigint,
+       coalesce(sum(completed_calls), 0)::bigint
+  FROM typed GROUP BY 1, 2, 3;
+
 -- user_events --
--- A page of a merchant's events, newest first, with the participants of the last 24 hours of the clock.
-WITH page AS (
-    SELECT s.id, s.event_id, s.event_title, s.status, s.user_id, s.total_participants, s.total_views, s.target_roi,
-           s.created_at, e.unattributed, e.version, e.total_investment, e.expected_revenue, e.baseline_revenue,
+-- A page of a merchant's events, newest first, with the participants of the last 24 hours of the clock. Under a range
+-- an event's participants and views are those of the range; NULL where none was asked for.
+WITH page AS MATERIALIZED (
+    SELECT s.id, s.event_id, s.event_title, s.status, s.total_participants, s.total_views, s.target_roi,
+           s.created_at, e.event_no, e.version, e.total_investment, e.expected_revenue, e.baseline_revenue,
            CASE WHEN e.sales > 0 THEN e.recorded_revenue END AS recorded, e.starts_at, e.ends_at
       FROM public.event_stats s JOIN hannun.events e USING (event_id)
-     WHERE s.user_id = %(user_id)s
-       AND (CASE WHEN %(status)s::text IS NULL THEN s.status <> 'ARCHIVED' ELSE s.status = %(status)s END)
+     WHERE s.user_id = %(user_id)s AND e.event_no = ANY(%(event_nos)s::int[])
        AND (%(before)s::bigint IS NULL OR (s.created_at, s.id) < (%(before_at)s::timestamp, %(before)s::bigint))
      ORDER BY s.created_at DESC, s.id DESC LIMIT %(limit)s
 ), hours AS (
@@ -35,87 +66,110 @@ WITH page AS (
        AND t.timestamp >= %(hour)s::timestamp - interval '23 hours' AND t.timestamp < %(hour)s::timestamp + interval '1 hour'
      GROUP BY 1, 2
 )
-SELECT p.id, p.created_at, p.event_id, p.event_title, p.status, p.total_participants, p.total_views, p.target_roi,
-       p.version, p.total_investment, p.expected_revenue, p.baseline_revenue, p.recorded, p.starts_at, p.ends_at,
+SELECT p.id, p.created_at, p.event_id, p.event_title, p.status,
+       CASE WHEN %(ranged)s THEN (SELECT count(*) FROM hannun.participants c
+                                   WHERE c.event_no = p.event_no AND c.minute >= %(since_minute)s
+                                     AND c.minute < %(until_minute)s)
+            ELSE p.total_participants END,
+       CASE WHEN %(ranged)s THEN (SELECT coalesce(sum(i.views), 0) FROM hannun.increments i
+                                   WHERE i.event_no = p.event_no AND i.minute >= %(since)s AND i.minute < %(until)s)
+            ELSE p.total_views END,
+       p.target_roi, p.version, p.total_investment, p.expected_revenue, p.baseline_revenue, p.recorded, p.starts_at,
+       p.ends_at,
        coalesce((SELECT sum(distribution_cost) FROM public.channel_stats c WHERE c.event_id = p.event_id), 0),
        (SELECT jsonb_object_agg(ago, participants) FROM hours h WHERE h.event_id = p.event_id)
   FROM page p ORDER BY p.created_at DESC, p.id DESC;
 
 -- user_totals --
--- All of a merchant's events together.
-WITH mine AS (
-    SELECT e.* FROM hannun.events e WHERE e.user_id = %(user_id)s
-), counted AS (
-    SELECT * FROM mine WHERE CASE WHEN %(status)s::text IS NULL THEN status <> 'ARCHIVED' ELSE status = %(status)s END
+-- All of a merchant's events together that a filter leaves. The version is that of all of them, filtered or not: it
+-- must not fall when an event leaves.
+WITH mine AS MATERIALIZED (
+    SELECT * FROM hannun.events WHERE user_id = %(user_id)s
+), counted AS MATERIALIZED (
+    SELECT * FROM mine e
+     WHERE CASE WHEN %(status)s::text IS NULL THEN status <> 'ARCHIVED' ELSE status = %(status)s END
+       AND (%(text)s::text IS NULL OR position(lower(normalize(%(text)s)) IN lower(normalize(title))) > 0)
+       AND (%(channel_keys)s::text[] IS NULL
+            OR EXISTS (SELECT FROM public.channel_stats c JOIN hannun.channels n ON n.name = c.channel_name
+                        WHERE c.event_id = e.event_id AND n.key = ANY(%(channel_keys)s::text[])))
 )
-SELECT (SELECT count(*) FROM counted), (SELECT coalesce(max(version), 0) FROM mine),
-       coalesce(sum(e.participants), 0), coalesce(sum(e.unattributed), 0), coalesce(sum(e.total_investment), 0),
-       coalesce(sum(e.expected_revenue), 0), sum(e.recorded_revenue) FILTER (WHERE e.sales > 0),
+SELECT coalesce((SELECT array_agg(event_no) FROM counted), '{}'),
+       coalesce((SELECT array_agg(event_id::text) FROM counted), '{}'),
+       (SELECT coalesce(max(version), 0) FROM mine),
+       coalesce(sum(e.unattributed), 0)::bigint, coalesce(sum(e.total_investment), 0), coalesce(sum(e.expected_revenue), 0),
+       sum(e.recorded_revenue) FILTER (WHERE e.sales > 0),
        coalesce(sum(e.expected_revenue) FILTER (WHERE e.sales = 0), 0),
        sum(e.recorded_revenue) FILTER (WHERE e.sales > 0 AND e.baseline_revenue IS NOT NULL),
        sum(e.baseline_revenue) FILTER (WHERE e.sales > 0 AND e.baseline_revenue IS NOT NULL),
-       (SELECT jsonb_agg(jsonb_build_array(type, impressions, views, clicks, conversions, likes, comments, shares,
-                                           total_calls, completed_calls, cost::text))
-          FROM (SELECT c.channel_type AS type, sum(c.impressions) AS impressions, sum(c.views) AS views,
+       (SELECT jsonb_agg(jsonb_build_array(type, participants, impressions, views, clicks, conversions, likes, comments,
+                                           shares, total_calls, completed_calls, cost::text))
+          FROM (SELECT c.channel_type AS type, sum(c.participants) AS participants,
+                       sum(c.impressions) AS impressions, sum(c.views) AS views,
                        sum(c.clicks) AS clicks, sum(c.conversions) AS conversions, sum(c.likes) AS likes,
                        sum(c.comments) AS comments, sum(c.shares) AS shares, sum(c.total_calls) AS total_calls,
                        sum(c.completed_calls) AS completed_calls, sum(c.distribution_cost) AS cost
-                  FROM public.channel_stats c WHERE c.event_id IN (SELECT event_id FROM counted)
+                  -- OFFSET 0: by each event's own rows, which the planner takes for more than they are
+                  FROM counted CROSS JOIN LATERAL (SELECT * FROM public.channel_stats s
+                                                    WHERE s.event_id = counted.event_id OFFSET 0) c
                  GROUP BY c.channel_type) types)
   FROM counted e;
 
--- timeline --
--- An event's buckets within [from, to) in a zone, empty ones too, with what had come before each bucket's end.
--- `to` is open where NULL: everything so far, up to now, and what was registered ahead of it.
-WITH event AS (
-    SELECT e.event_id, e.user_id, e.version, e.participants FROM hannun.events e
-     WHERE e.event_id = %(event_id)s AND e.user_id IS NOT NULL
-), ends AS (
-    SELECT coalesce(%(from)s::timestamp,
-                    (SELECT min(timestamp) FROM public.timeline_data JOIN event USING (event_id)),
-                    date_trunc('minute', %(now)s::timestamp)) AS starts,
-           coalesce(%(to)s::timestamp,
-                    greatest(date_trunc('minute', %(now)s::timestamp) + interval '1 minute',
-                             (SELECT max(timestamp) + interval '1 minute' FROM public.timeline_data
-                                JOIN event USING (event_id)))) AS ends
-), range AS (
-    SELECT starts, ends, starts AT TIME ZONE 'UTC' AS starts_tz, ends AT TIME ZONE 'UTC' AS ends_tz FROM ends
-), before AS (
-    -- All but those who came since: so the last point is the total, also when a month was let go.
-    SELECT event.participants - coalesce((SELECT sum(t.participants) FROM public.timeline_data t
-                                           WHERE t.event_id = event.event_id AND t.timestamp >= range.starts), 0)::bigint
-           AS participants
-      FROM event, range
-), happened AS (
-    SELECT date_trunc(%(unit)s, t.timestamp AT TIME ZONE 'UTC', %(tz)s) AS bucket, sum(t.participants) AS participants,
-           sum(t.views) AS views, sum(t.engagement) AS engagement, sum(t.conversions) AS conversions
-      FROM public.timeline_data t JOIN event USING (event_id), range
-     WHERE t.timestamp >= range.starts AND t.timestamp < range.ends
+-- user_channels --
+-- The channels of events together, by name and type. A state is what most is known of: of any success the plan.
+SELECT c.channel_name, c.channel_type, sum(c.participants)::bigint, sum(c.impressions)::bigint, sum(c.views)::bigint,
+       sum(c.clicks)::bigint, sum(c.conversions)::bigint, sum(c.likes)::bigint, sum(c.comments)::bigint,
+       sum(c.shares)::bigint, sum(c.total_calls)::bigint, sum(c.completed_calls)::bigint, sum(c.distribution_cost),
+       max(d.state), sum(d.expected_views)::bigint, max((extract(epoch FROM c.updated_at) * 1000000)::bigint)
+  FROM hannun.events e
+ CROSS JOIN LATERAL (SELECT * FROM public.channel_stats s WHERE s.event_id = e.event_id OFFSET 0) c
+  LEFT JOIN hannun.channels n ON n.name = c.channel_name
+  LEFT JOIN hannun.distributions d ON d.event_no = e.event_no AND d.channel_no = n.channel_no
+ WHERE e.event_no = ANY(%(event_nos)s::int[])
+ GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2;
+
+-- timeline_head --
+-- Whose timeline it is, and over which minutes anything has happened.
+SELECT e.user_id, e.version, e.participants,
+       (SELECT timestamp FROM public.timeline_data WHERE event_id = %(event_id)s ORDER BY timestamp LIMIT 1),
+       (SELECT timestamp FROM public.timeline_data WHERE event_id = %(event_id)s ORDER BY timestamp DESC LIMIT 1),
+       EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = e.event_no)
+  FROM hannun.events e WHERE e.event_id = %(event_id)s AND e.user_id IS NOT NULL;
+
+-- timeline_ends --
+-- Over which minutes anything has happened in any of these events, and whether a channel was ever measured.
+SELECT min(ends.first), max(ends.last),
+       EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = ANY(%(event_nos)s::int[]))
+  FROM unnest(%(event_ids)s::text[]) AS of (event_id)
+ CROSS JOIN LATERAL (
+       SELECT (SELECT timestamp FROM public.timeline_data t WHERE t.event_id = of.event_id ORDER BY timestamp LIMIT 1),
+              (SELECT timestamp FROM public.timeline_data t WHERE t.event_id = of.event_id ORDER BY timestamp DESC LIMIT 1)
+       ) AS ends (first, last);
+
+-- timeline_filled --
+-- What happened in each bucket within [from, to), counted from 0; buckets in which nothing did are left out. First by
+-- `grain`, of which every bucket's start is a multiple, since finding a bucket costs more than finding a grain. Bounds
+-- stand in the statement and not in a sub-query, so that months outside them are not opened.
+WITH grains AS MATERIALIZED (
+    SELECT date_bin(%(grain)s * interval '1 second', t.timestamp, timestamp '1970-01-01') AS grain,
+           sum(t.participants) AS participants, sum(t.views) AS views, sum(t.engagement) AS engagement,
+           sum(t.conversions) AS conversions
+      FROM public.timeline_data t
+     WHERE t.event_id = ANY(%(event_ids)s::text[]) AND t.timestamp >= %(from)s AND t.timestamp < %(to)s
      GROUP BY 1
-), buckets AS (
-    -- Each bucket that holds a moment; two moments a step, since a change of the clock moves where buckets begin, and
-    -- stepping on from the first one would miss them. Bounded by its end and not by LIMIT: a series is made whole
-    -- before it is cut.
-    SELECT DISTINCT date_trunc(%(unit)s, moment, %(tz)s) AS bucket
-      FROM range, date_trunc(%(unit)s, starts_tz, %(tz)s) AS first,
-           least(ends_tz - interval '1 microsecond', date_add(first, %(points_max)s * %(step)s::interval, %(tz)s)) AS last,
-           LATERAL (SELECT generate_series(first, last, %(step)s::interval / 2) AS moment
-                    UNION ALL SELECT last WHERE first <= last) AS moments
-), points AS (
-    SELECT bucket, coalesce(participants, 0)::bigint AS participants, coalesce(views, 0)::bigint AS views,
-           coalesce(engagement, 0)::bigint AS engagement, coalesce(conversions, 0)::bigint AS conversions
-      FROM buckets LEFT JOIN happened USING (bucket)
 )
-SELECT event.user_id, event.version, range.starts, range.ends,
-       (SELECT jsonb_agg(jsonb_build_array(
-                   extract(epoch FROM p.bucket)::bigint, p.participants, p.views, p.engagement, p.conversions,
-                   before.participants + running, p.complete) ORDER BY p.bucket)
-          FROM (SELECT points.*, sum(points.participants) OVER (ORDER BY bucket) AS running,
-                       bucket >= range.starts_tz
-                       AND coalesce(lead(bucket) OVER (ORDER BY bucket), date_add(bucket, %(step)s::interval, %(tz)s))
-                           <= least(range.ends_tz, %(now)s::timestamp AT TIME ZONE 'UTC') AS complete
-                  FROM points) p, before)
-  FROM event, range;
+SELECT width_bucket(extract(epoch FROM grain)::bigint, %(starts)s::bigint[]) - 1, sum(participants)::bigint,
+       sum(views)::bigint, sum(engagement)::bigint, sum(conversions)::bigint
+  FROM grains GROUP BY 1 ORDER BY 1;
+
+-- timeline_after --
+-- How many came from a minute on.
+SELECT coalesce(sum(t.participants), 0)::bigint FROM public.timeline_data t
+ WHERE t.event_id = ANY(%(event_ids)s::text[]) AND t.timestamp >= %(to)s;
+
+-- sales_by_bucket --
+-- What was sold in each bucket from the first one on, counted from 0: the last holds all that came later.
+SELECT width_bucket(floor(extract(epoch FROM sold_at))::bigint, %(starts)s::bigint[]) - 1, sum(amount)
+  FROM hannun.sales WHERE event_no = %(event_no)s AND sold_at >= %(from)s GROUP BY 1;
 
 -- first_minute --
 -- When an event's timeline begins.

@@ -1,0 +1,157 @@
+"""What PostgreSQL found, as values: what answers are made of. A version is the microsecond (since 1970) of a change."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from hannun.domain.metrics import Counts, Money, total
+
+VOICE = "VOICE"
+UNTOUCHED = Counts()
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFigures:
+    """One channel of an event, or of all events of a merchant on which it runs.
+
+    `delivery` is the state of its newest distribution, None without one; `changed` its newest change.
+    """
+
+    name: str
+    type: str
+    counts: Counts
+    average_duration_s: int | None
+    cost: Decimal
+    delivery: str | None
+    expected_views: int | None
+    changed: int
+
+    @property
+    def state(self) -> str:
+        """What is known of a channel that nobody has polled: its distribution's state is all there is."""
+        if self.delivery == "FAILED":
+            return "failed"
+        return "planned" if self.delivery == "SUCCESS" else "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts together; `counts` with those of no channel, `clicked` of the TV and SNS channels alone, which have
+    clicks: what the conversion rate is made of."""
+
+    counts: Counts
+    clicked: Counts
+    unattributed: int
+
+
+def totals_of(by_channel: Iterable[tuple[str, Counts]], unattributed: int) -> Totals:
+    """The totals of channels, told as (type, counts), and of those who came by none."""
+    pairs = list(by_channel)
+    return Totals(
+        total(counts for _, counts in pairs) + Counts(participants=unattributed),
+        total(counts for type_, counts in pairs if type_ != VOICE),
+        unattributed,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodFigures:
+    """What happened within a range: by (channel, type), and who came by no channel whose type is known."""
+
+    channels: Mapping[tuple[str, str], Counts] = field(default_factory=dict)
+    unattributed: int = 0
+
+    def of(self, channel: ChannelFigures) -> Counts:
+        return self.channels.get((channel.name, channel.type), UNTOUCHED)
+
+    @property
+    def totals(self) -> Totals:
+        return totals_of(((type_, counts) for (_, type_), counts in self.channels.items()), self.unattributed)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What happened within a range, and in the equal one before; None where there is none."""
+
+    period: PeriodFigures
+    before: PeriodFigures | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventFigures:
+    """An event with its channels, as a whole."""
+
+    event_no: int
+    event_id: str
+    title: str
+    status: str
+    user_id: str
+    unattributed: int
+    version: int
+    money: Money
+    target_roi: Decimal
+    starts_at: datetime | None
+    ends_at: datetime | None
+    channels: tuple[ChannelFigures, ...]
+
+    @property
+    def totals(self) -> Totals:
+        """What the event came to. The parts are summed up, so that they add up whatever stands in a total."""
+        return totals_of(((channel.type, channel.counts) for channel in self.channels), self.unattributed)
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """An event in its merchant's list. `last_hours` are participants of the last 24 clock hours, oldest first."""
+
+    row_id: int
+    created_at: datetime
+    event_id: str
+    title: str
+    status: str
+    participants: int
+    views: int
+    target_roi: Decimal
+    version: int
+    money: Money
+    starts_at: datetime | None
+    ends_at: datetime | None
+    last_hours: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantFigures:
+    """All of a merchant's events that a question is about, together. `version` is of all of their events, so that it
+    does not fall when one of them leaves."""
+
+    event_nos: list[int]
+    event_ids: list[str]
+    version: int
+    totals: Totals
+    money: Money
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineHead:
+    """Whose timeline it is, and over which minutes anything has happened (UTC, None where nothing has).
+
+    `measured` says whether a channel has ever been measured.
+    """
+
+    owner: str
+    version: int
+    participants: int
+    event_ids: list[str]
+    first: datetime | None
+    last: datetime | None
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineFigures:
+    """What happened in each bucket in which something did: (bucket, participants, views, engagement, conversions); and
+    how many came after the range."""
+
+    filled: list[tuple[int, int, int, int, int]]
+    after: int

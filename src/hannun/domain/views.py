@@ -1,0 +1,608 @@
+"""How figures become an answer: pure, so that the same figures give the same bytes, live and cached.
+
+Under a range participants and what channels measured are of the range; money, and what is divided by it, is of the
+event as a whole, and the answer says so (`moneyPeriod`).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from itertools import accumulate
+from typing import Any
+
+from hannun.domain.answers import (
+    Channel,
+    ChannelCost,
+    ChannelMetrics,
+    ChannelPerformance,
+    ChannelRates,
+    Dashboard,
+    DataPoint,
+    Delta,
+    EventChannels,
+    EventRoi,
+    EventTimeline,
+    Investment,
+    Number,
+    Period,
+    Previous,
+    Projection,
+    Provenance,
+    Revenue,
+    Roi,
+    SocialInteractions,
+    Summary,
+    Timeline,
+    TimelineTotals,
+    User,
+    UserChannels,
+    UserEvent,
+    UserRoi,
+    UserTimeline,
+    changed_at,
+    instant,
+)
+from hannun.domain.buckets import Buckets, seconds_of
+from hannun.domain.figures import (
+    UNTOUCHED,
+    VOICE,
+    ChannelFigures,
+    Compared,
+    EventFigures,
+    EventLine,
+    MerchantFigures,
+    TimelineFigures,
+    TimelineHead,
+    Totals,
+    totals_of,
+)
+from hannun.domain.keys import Granularity
+from hannun.domain.metrics import Counts, Money, change, cost_per, number
+from hannun.domain.questions import DEFAULT_TZ, Metric, OfMerchant, Order, Range, SortBy, TimelineQuestion
+from hannun.domain.trend import Trend, trend
+
+EVER = Period(None, None, DEFAULT_TZ)
+
+
+# -- one event -----------------------------------------------------------------------------------------------------
+
+
+def dashboard(event: EventFigures, asked: Range, compared: Compared | None, before: Range | None) -> Dashboard:
+    whole = event.totals
+    channels = _with_new_ones(event.channels, compared)
+    return Dashboard(
+        event_id=event.event_id,
+        event_title=event.title,
+        status=event.status,
+        start_date=instant(event.starts_at),
+        end_date=instant(event.ends_at),
+        period=period(asked),
+        money_period=EVER,
+        summary=summary(whole, compared, before),
+        channel_performance=[_performance(each, _in_period(each, compared)) for each in channels],
+        roi=roi(event.money, whole.counts, event.target_roi),
+        provenance=_of_summary({each.state for each in channels}, event.version)
+        | _of_channels("channelPerformance", channels, event.version)
+        | _of_roi("roi.", event.money, {each.state for each in channels}, event.version),
+        last_updated_at=changed_at(event.version),
+    )
+
+
+def event_channels(
+    event: EventFigures, asked: Range, compared: Compared | None, order: Order, wanted: Callable[[str], bool] | None
+) -> EventChannels:
+    """The channels that are wanted, all where `wanted` is None."""
+    shown, came, unattributed = _shown(event.channels, event.unattributed, compared, order, wanted)
+    return EventChannels(
+        event_id=event.event_id,
+        period=period(asked),
+        money_period=EVER,
+        total_participants=came,
+        unattributed_participants=unattributed,
+        channels=shown,
+        provenance=_of_channels("channels", event.channels, event.version),
+        last_updated_at=changed_at(event.version),
+    )
+
+
+def one_channel(event_id: str, channel: Channel) -> EventChannels:
+    """The answer to the question for one channel, made of the channel alone."""
+    return EventChannels(
+        event_id=event_id,
+        period=EVER,
+        money_period=EVER,
+        total_participants=channel.metrics.participants,
+        unattributed_participants=0,
+        channels=[channel],
+        provenance=_of_counts("channels", {channel.state}, channel.last_updated_at),
+        last_updated_at=channel.last_updated_at,
+    )
+
+
+def channel(figures: ChannelFigures, counts: Counts | None = None) -> Channel:
+    """A channel; `counts` are those of a range, else those of all time."""
+    within = figures.counts if counts is None else counts
+    return Channel(
+        channel_name=figures.name,
+        channel_type=figures.type,
+        state=figures.state,
+        metrics=ChannelMetrics(
+            participants=within.participants,
+            impressions=within.impressions,
+            views=within.views,
+            clicks=within.clicks,
+            conversions=within.conversions,
+            engagement=within.engagement,
+            likes=within.likes,
+            comments=within.comments,
+            shares=within.shares,
+            total_calls=within.total_calls,
+            completed_calls=within.completed_calls,
+            average_duration=figures.average_duration_s if counts is None else None,
+            expected_views=figures.expected_views,
+        ),
+        performance=ChannelRates(
+            click_through_rate=number(within.click_through_rate),
+            engagement_rate=number(within.engagement_rate),
+            participation_rate=number(within.participation_rate),
+            conversion_rate=number(_conversion_rate(figures.type, within)),
+            distribution_cost=_number(figures.cost),
+            cost_per_participant=number(cost_per(figures.cost, figures.counts.participants)),
+            cost_per_view=number(cost_per(figures.cost, figures.counts.views)),
+            cost_per_conversion=number(cost_per(figures.cost, figures.counts.conversions)),
+        ),
+        measured_at=None,
+        last_updated_at=changed_at(figures.changed),
+    )
+
+
+def event_roi(event: EventFigures, asked: Range, compared: Compared | None, projected: Projection | None) -> EventRoi:
+    figures = roi(event.money, event.totals.counts, event.target_roi)
+    within = event.totals if compared is None else compared.period.totals
+    channels = _with_new_ones(event.channels, compared)
+    return EventRoi(
+        **_fields(figures),
+        event_id=event.event_id,
+        event_title=event.title,
+        status=event.status,
+        period=period(asked),
+        money_period=EVER,
+        total_participants=within.counts.participants,
+        unattributed_participants=within.unattributed,
+        channels=[_cost(each, _in_period(each, compared)) for each in channels],
+        projection=projected,
+        provenance=_of_roi("", event.money, {each.state for each in channels}, event.version)
+        | _of_projection(projected, event.version),
+        last_updated_at=changed_at(event.version),
+    )
+
+
+# -- a merchant's events -------------------------------------------------------------------------------------------
+
+
+def user(
+    asked_of: OfMerchant,
+    asked: Range,
+    figures: MerchantFigures,
+    compared: Compared | None,
+    before: Range | None,
+    page: Sequence[EventLine],
+    next_cursor: str | None,
+) -> User:
+    return User(
+        user_id=asked_of.user_id,
+        total_events=len(figures.event_nos),
+        period=period(asked),
+        money_period=EVER,
+        summary=summary(figures.totals, compared, before),
+        roi=roi(figures.money, figures.totals.counts, target_roi=None),
+        events=[_line(line) for line in page],
+        next_cursor=next_cursor,
+        provenance=_of_summary((), figures.version)
+        | _of_roi("roi.", figures.money, (), figures.version)
+        | {"events.totalParticipants": _measured(changed_at(figures.version), "count")},
+        last_updated_at=changed_at(figures.version),
+    )
+
+
+def user_channels(
+    asked_of: OfMerchant,
+    asked: Range,
+    figures: MerchantFigures,
+    channels: Sequence[ChannelFigures],
+    compared: Compared | None,
+    order: Order,
+    wanted: Callable[[str], bool] | None,
+) -> UserChannels:
+    shown, came, unattributed = _shown(channels, figures.totals.unattributed, compared, order, wanted)
+    return UserChannels(
+        user_id=asked_of.user_id,
+        total_events=len(figures.event_nos),
+        period=period(asked),
+        money_period=EVER,
+        total_participants=came,
+        unattributed_participants=unattributed,
+        channels=shown,
+        provenance=_of_channels("channels", channels, figures.version),
+        last_updated_at=changed_at(figures.version),
+    )
+
+
+def user_roi(
+    asked_of: OfMerchant,
+    asked: Range,
+    figures: MerchantFigures,
+    channels: Sequence[ChannelFigures],
+    compared: Compared | None,
+    projected: Projection | None,
+) -> UserRoi:
+    within = figures.totals if compared is None else compared.period.totals
+    return UserRoi(
+        **_fields(roi(figures.money, figures.totals.counts, target_roi=None)),
+        user_id=asked_of.user_id,
+        total_events=len(figures.event_nos),
+        period=period(asked),
+        money_period=EVER,
+        total_participants=within.counts.participants,
+        unattributed_participants=within.unattributed,
+        channels=[_cost(each, _in_period(each, compared)) for each in _with_new_ones(channels, compared)],
+        projection=projected,
+        provenance=_of_roi("", figures.money, {each.state for each in channels}, figures.version)
+        | _of_projection(projected, figures.version),
+        last_updated_at=changed_at(figures.version),
+    )
+
+
+def _line(line: EventLine) -> UserEvent:
+    return UserEvent(
+        event_id=line.event_id,
+        event_title=line.title,
+        status=line.status,
+        start_date=instant(line.starts_at),
+        end_date=instant(line.ends_at),
+        total_participants=line.participants,
+        total_views=line.views,
+        current_roi=number(line.money.current_roi),
+        target_roi=_number(line.target_roi),
+        sparkline=list(line.last_hours),
+        last_updated_at=changed_at(line.version),
+    )
+
+
+# -- a timeline ----------------------------------------------------------------------------------------------------
+
+
+def timeline(
+    question: TimelineQuestion,
+    granularity: Granularity,
+    head: TimelineHead,
+    grid: Buckets,
+    figures: TimelineFigures,
+    *,
+    range_ends: int,
+    now: int,
+) -> EventTimeline | UserTimeline:
+    """Every bucket of the grid, empty ones too; `range_ends` and `now` are seconds since 1970."""
+    rows = [(0, 0, 0, 0)] * len(grid.starts)
+    for place, *counts in figures.filled:
+        rows[place] = tuple(counts)  # type: ignore[assignment]  # four of them
+    came, views, engagement, conversions = zip(*rows, strict=True) if rows else ((), (), (), ())
+    totals = [sum(column) for column in (came, views, engagement, conversions)]
+    # All but those who came in the range and after it: also those of a month that was let go.
+    before = head.participants - figures.after - totals[0]
+    cumulative = list(accumulate(came, initial=before))[1:]
+    ends = [*grid.starts, grid.ends][1:]
+    asked = question.range
+    bounds = (
+        -1 if asked.start is None else seconds_of(asked.start),
+        min(now, range_ends if asked.end is not None else now),
+    )
+    complete = [bounds[0] <= start and end <= bounds[1] for start, end in zip(grid.starts, ends, strict=True)]
+    columns: dict[Metric, Sequence[int]] = {
+        Metric.PARTICIPANTS: came,
+        Metric.VIEWS: views,
+        Metric.ENGAGEMENT: engagement,
+        Metric.CONVERSIONS: conversions,
+        Metric.CUMULATIVE_PARTICIPANTS: cumulative,
+    }
+    told = question.metrics
+    answer = Timeline(
+        granularity=granularity,
+        tz=asked.tz,
+        period=period(asked),
+        data_points=_points(grid.labels(), complete, columns, told),
+        trend=_trend(grid, came, complete, granularity),
+        totals=TimelineTotals(
+            **{metric.value: total for metric, total in zip(columns, totals, strict=False) if metric in told}
+        ),
+        provenance=_of_timeline(head, told),
+        last_updated_at=changed_at(head.version),
+    )
+    if isinstance(question.of, OfMerchant):
+        return UserTimeline(**_fields(answer), user_id=question.of.user_id, total_events=len(head.event_ids))
+    return EventTimeline(**_fields(answer), event_id=question.of.event_id)
+
+
+def _points(
+    labels: list[str], complete: list[bool], columns: dict[Metric, Sequence[int]], told: Iterable[Metric]
+) -> list[DataPoint]:
+    if len(set(told)) == len(columns):
+        return list(map(DataPoint, labels, complete, *columns.values()))
+    names = {metric: _FIELDS[metric] for metric in columns if metric in set(told)}
+    return [
+        DataPoint(label, done, **{name: columns[metric][place] for metric, name in names.items()})
+        for place, (label, done) in enumerate(zip(labels, complete, strict=True))
+    ]
+
+
+_FIELDS = {metric: metric.value for metric in Metric} | {Metric.CUMULATIVE_PARTICIPANTS: "cumulative_participants"}
+
+
+def _trend(grid: Buckets, came: Sequence[int], complete: list[bool], granularity: Granularity) -> Trend:
+    def done(values: Sequence[int]) -> list[int]:
+        return [value for value, is_complete in zip(values, complete, strict=True) if is_complete]
+
+    hourly = granularity in (Granularity.MINUTE, Granularity.HOURLY)
+    daily = hourly or granularity is Granularity.DAILY
+    return trend(done(came), done(grid.hours()) if hourly else [], done(grid.weekdays()) if daily else [])
+
+
+# -- parts of answers ----------------------------------------------------------------------------------------------
+
+
+def period(asked: Range) -> Period:
+    return Period(instant(asked.start, asked.tz), instant(asked.end, asked.tz), asked.tz)
+
+
+def summary(whole: Totals, compared: Compared | None, before: Range | None) -> Summary:
+    """Counts and rates together; under a range those of the range, beside the equal one before it."""
+    within = whole if compared is None else compared.period.totals
+    counts = within.counts
+    previous = delta = None
+    if compared is not None and compared.before is not None and before is not None:
+        base = compared.before.totals.counts
+        previous = Previous(period(before), base.participants, base.views, base.conversions)
+        delta = Delta(
+            number(change(counts.participants, base.participants)),
+            number(change(counts.views, base.views)),
+            number(change(counts.conversions, base.conversions)),
+        )
+    return Summary(
+        total_participants=counts.participants,
+        unattributed_participants=within.unattributed,
+        total_views=counts.views,
+        total_reach=counts.impressions,
+        total_clicks=counts.clicks,
+        total_conversions=counts.conversions,
+        click_through_rate=number(counts.click_through_rate),
+        engagement_rate=number(counts.engagement_rate),
+        participation_rate=number(counts.participation_rate),
+        conversion_rate=number(within.clicked.conversion_rate),
+        social_interactions=SocialInteractions(counts.likes, counts.comments, counts.shares),
+        previous=previous,
+        delta=delta,
+    )
+
+
+def roi(money: Money, counts: Counts, target_roi: Decimal | None) -> Roi:
+    return Roi(
+        current_roi=number(money.current_roi),
+        target_roi=number(target_roi),
+        estimated_roi=number(money.estimated_roi),
+        sales_growth_rate=number(money.sales_growth_rate),
+        investment=Investment(_number(money.investment), _number(money.planned), _number(money.channel_costs)),
+        revenue=Revenue(
+            _number(money.revenue), number(money.recorded), _number(money.expected), number(money.assumed_share)
+        ),
+        cost_per_participant=number(cost_per(money.investment, counts.participants)),
+        cost_per_view=number(cost_per(money.investment, counts.views)),
+        cost_per_conversion=number(cost_per(money.investment, counts.conversions)),
+        break_even_participants=money.break_even_participants(counts.participants),
+    )
+
+
+def _performance(figures: ChannelFigures, counts: Counts | None) -> ChannelPerformance:
+    told = channel(figures, counts)
+    metrics, performance = told.metrics, told.performance
+    return ChannelPerformance(
+        channel_name=told.channel_name,
+        channel_type=told.channel_type,
+        state=told.state,
+        measured_at=told.measured_at,
+        participants=metrics.participants,
+        views=metrics.views,
+        impressions=metrics.impressions,
+        clicks=metrics.clicks,
+        conversions=metrics.conversions,
+        expected_views=metrics.expected_views,
+        click_through_rate=performance.click_through_rate,
+        engagement_rate=performance.engagement_rate,
+        participation_rate=performance.participation_rate,
+        conversion_rate=performance.conversion_rate,
+        distribution_cost=performance.distribution_cost,
+        cost_per_participant=performance.cost_per_participant,
+        cost_per_view=performance.cost_per_view,
+        cost_per_conversion=performance.cost_per_conversion,
+    )
+
+
+def _cost(figures: ChannelFigures, counts: Counts | None) -> ChannelCost:
+    told = channel(figures, counts)
+    return ChannelCost(
+        channel_name=told.channel_name,
+        channel_type=told.channel_type,
+        participants=told.metrics.participants,
+        distribution_cost=told.performance.distribution_cost,
+        cost_per_participant=told.performance.cost_per_participant,
+        cost_per_view=told.performance.cost_per_view,
+        cost_per_conversion=told.performance.cost_per_conversion,
+    )
+
+
+def _in_period(figures: ChannelFigures, compared: Compared | None) -> Counts | None:
+    return None if compared is None else compared.period.of(figures)
+
+
+def _with_new_ones(channels: Sequence[ChannelFigures], compared: Compared | None) -> list[ChannelFigures]:
+    """The channels, and those whose type has come and whose row has not yet: they have participants all the same."""
+    known = {(each.name, each.type) for each in channels}
+    new = [] if compared is None else sorted(set(compared.period.channels) - known)
+    return [
+        *channels,
+        *(ChannelFigures(name, type_, UNTOUCHED, None, Decimal(0), None, None, 0) for name, type_ in new),
+    ]
+
+
+def _shown(
+    channels: Sequence[ChannelFigures],
+    unattributed: int,
+    compared: Compared | None,
+    order: Order,
+    wanted: Callable[[str], bool] | None,
+) -> tuple[list[Channel], int, int]:
+    """The channels that are wanted, in order; all their participants, and among them those of no channel."""
+    figures = _with_new_ones(channels, compared)
+    if compared is not None:
+        unattributed = compared.period.unattributed
+    if wanted is not None:
+        figures = [each for each in figures if wanted(each.name)]
+        unattributed = 0
+    shown = sort([channel(each, _in_period(each, compared)) for each in figures], order)
+    counts = [(each.channel_type, Counts(participants=each.metrics.participants)) for each in shown]
+    return shown, totals_of(counts, unattributed).counts.participants, unattributed
+
+
+def sort(channels: Iterable[Channel], order: Order) -> list[Channel]:
+    """In order; what has no value last, ties by name."""
+    by_name = sorted(channels, key=lambda each: (each.channel_name, each.channel_type))
+    with_value = [each for each in by_name if _value(each, order.by) is not None]
+    without = [each for each in by_name if _value(each, order.by) is None]
+    # Sorting keeps ties as they stand, in both directions.
+    return sorted(with_value, key=lambda each: _value(each, order.by), reverse=order.descending) + without
+
+
+def _value(told: Channel, by: SortBy) -> Any:
+    name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in by)
+    for part in (told, told.metrics, told.performance):
+        if hasattr(part, name):
+            return getattr(part, name)
+    raise AssertionError(f"a channel has no {by}")
+
+
+def _conversion_rate(type_: str, counts: Counts) -> Decimal | None:
+    return counts.call_completion_rate if type_ == VOICE else counts.conversion_rate
+
+
+# -- what figures are ----------------------------------------------------------------------------------------------
+
+_MEASURED_BY_CHANNELS = {
+    "totalViews": "count",
+    "totalReach": "count",
+    "totalClicks": "count",
+    "totalConversions": "count",
+    "clickThroughRate": "percent",
+    "engagementRate": "percent",
+    "participationRate": "percent",
+    "conversionRate": "percent",
+    "socialInteractions": "count",
+}
+_COUNTS = ("views", "impressions", "clicks", "conversions")
+_RATES = ("clickThroughRate", "engagementRate", "participationRate", "conversionRate")
+
+
+def _measured(as_of: str | None, unit: str) -> Provenance:
+    return Provenance("measured", as_of, unit)
+
+
+def _kind_of(states: Iterable[str]) -> str:
+    """What the counts that channels measure are. Missing is not 0: what nobody has measured is unknown."""
+    states = set(states)
+    return next((kind for kind in ("stale", "measured") if kind in states), "unknown")
+
+
+def _of_summary(states: Iterable[str], version: int) -> dict[str, Provenance]:
+    kind, as_of = _kind_of(states), changed_at(version)
+    return {
+        "summary.totalParticipants": _measured(as_of, "count"),
+        "summary.unattributedParticipants": _measured(as_of, "count"),
+        **{f"summary.{name}": Provenance(kind, None, unit) for name, unit in _MEASURED_BY_CHANNELS.items()},
+    }
+
+
+def _of_channels(where: str, channels: Iterable[ChannelFigures], version: int) -> dict[str, Provenance]:
+    return _of_counts(where, {each.state for each in channels}, changed_at(version))
+
+
+def _of_counts(where: str, states: Iterable[str], as_of: str | None) -> dict[str, Provenance]:
+    """Of the entries of a list of channels; each also has a state of its own."""
+    kind = _kind_of(states)
+    return {
+        f"{where}.participants": _measured(as_of, "count"),
+        **{f"{where}.{name}": Provenance(kind, None, "count") for name in _COUNTS},
+        **{f"{where}.{name}": Provenance(kind, None, "percent") for name in _RATES},
+        f"{where}.expectedViews": Provenance("planned", as_of, "count"),
+        f"{where}.distributionCost": _measured(as_of, "KRW"),
+        f"{where}.costPerParticipant": _measured(as_of, "KRW"),
+        f"{where}.costPerView": Provenance(kind, None, "KRW"),
+        f"{where}.costPerConversion": Provenance(kind, None, "KRW"),
+    }
+
+
+def _of_roi(where: str, money: Money, states: Iterable[str], version: int) -> dict[str, Provenance]:
+    kind, as_of = _kind_of(states), changed_at(version)
+    recorded = money.recorded is not None
+    assumed = not recorded or bool(money.assumed)
+    sales = "estimated" if assumed and recorded else "measured" if recorded else "planned"
+    return {
+        f"{where}investment.total": _measured(as_of, "KRW"),
+        f"{where}investment.planned": Provenance("planned", as_of, "KRW"),
+        f"{where}investment.channels": _measured(as_of, "KRW"),
+        f"{where}revenue.total": Provenance(sales, as_of, "KRW"),
+        f"{where}revenue.recorded": Provenance("measured" if recorded else "unknown", as_of, "KRW"),
+        f"{where}revenue.expected": Provenance("planned", as_of, "KRW"),
+        f"{where}revenue.assumedShare": _measured(as_of, "percent"),
+        f"{where}currentRoi": Provenance("estimated" if assumed else "measured", as_of, "percent"),
+        f"{where}targetRoi": Provenance("planned", as_of, "percent"),
+        f"{where}estimatedRoi": Provenance("estimated", as_of, "percent"),
+        f"{where}salesGrowthRate": Provenance("measured" if recorded else "unknown", as_of, "percent"),
+        f"{where}breakEvenParticipants": Provenance("estimated", as_of, "count"),
+        f"{where}costPerParticipant": _measured(as_of, "KRW"),
+        f"{where}costPerView": Provenance(kind, None, "KRW"),
+        f"{where}costPerConversion": Provenance(kind, None, "KRW"),
+    }
+
+
+def _of_projection(projected: Projection | None, version: int) -> dict[str, Provenance]:
+    if projected is None:
+        return {}
+    units = {"participants": "count", "revenue": "KRW", "roi": "percent"}
+    return {
+        f"projection.{name}": Provenance(
+            "unknown" if name in projected.reasons else "estimated", changed_at(version), unit
+        )
+        for name, unit in units.items()
+    }
+
+
+def _of_timeline(head: TimelineHead, told: Iterable[Metric]) -> dict[str, Provenance]:
+    as_of = changed_at(head.version)
+    people = (Metric.PARTICIPANTS, Metric.CUMULATIVE_PARTICIPANTS)
+    return {
+        **{
+            f"dataPoints.{metric.value}": Provenance(
+                "measured" if metric in people or head.measured else "unknown", as_of, "count"
+            )
+            for metric in Metric
+            if metric in set(told)
+        },
+        "trend.slope": Provenance("estimated", as_of, "people a bucket, for each bucket"),
+    }
+
+
+def _fields(answer: Any) -> dict[str, Any]:
+    return {name: getattr(answer, name) for name in answer.__struct_fields__}
+
+
+def _number(figure: Decimal) -> Number:
+    shown = number(figure)
+    assert shown is not None
+    return shown

@@ -1,0 +1,600 @@
+"""Every figure of every view, over random histories, ranges and zones, against another reading of the specification."""
+
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from oracle import KNOWN, Oracle, Within, between, number, percent, same, walked
+from served import Site
+from world import OWNER, SPRING, World
+
+from hannun.domain.batch import Received
+from hannun.domain.buckets import buckets
+from hannun.domain.keys import Granularity
+
+OTHER = "5b0c2f64-0000-4000-8000-000000000002"
+THIRD = "5b0c2f64-0000-4000-8000-000000000003"
+LATE = "5b0c2f64-0000-4000-8000-000000000004"
+EVENTS = (SPRING, OTHER, THIRD, LATE)
+NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+MINE = f"/api/v1/users/{OWNER}/analytics"
+SPELLINGS = ["NAVER", "네이버블로그", "WooriTV", "Kakao Channel", "ringo-biz", "Radio", "Poster", None]
+CHANGING = [  # zone, a moment near which its clocks change
+    ("Asia/Seoul", "2026-10-20T00:00:00Z"),
+    ("UTC", "2026-11-01T00:00:00Z"),
+    ("Asia/Kathmandu", "2026-11-01T18:15:00Z"),
+    ("America/New_York", "2026-11-01T06:00:00Z"),
+    ("America/Havana", "2026-11-01T05:00:00Z"),
+    ("America/St_Johns", "2026-11-01T04:30:00Z"),
+    ("Australia/Lord_Howe", "2026-10-03T15:30:00Z"),
+    ("Africa/Cairo", "2026-10-29T21:00:00Z"),
+    ("Asia/Gaza", "2026-10-23T23:00:00Z"),
+    ("Europe/Dublin", "2026-10-25T01:00:00Z"),
+    ("America/Santiago", "2026-09-06T04:00:00Z"),
+    ("Pacific/Chatham", "2026-09-26T14:00:00Z"),
+]
+
+
+class Told:
+    """Messages, told to the service and to the oracle."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.oracle = Oracle()
+
+    def __call__(self, *messages: Received) -> None:
+        for message in messages:
+            self.oracle.hears(message.kind, message.raw)
+        self.world.counts(*messages)
+
+    def measured(self, event: str, channel: str, minute: datetime, **counts: int) -> None:
+        shown = channel if channel in KNOWN else channel.capitalize()
+        self.world.measures(event, shown, minute.strftime("%Y-%m-%d %H:%M"), counts)
+        self.oracle.sees(event, channel, minute, **counts)
+
+
+def history(told: Told, random_: random.Random) -> None:
+    """Events of one merchant, one ARCHIVED: people from September to today, sales, distributions, measurements."""
+    world = told.world
+    for number_, event in enumerate(EVENTS):
+        plan = {
+            "eventTitle": ["봄맞이 100% 행사", "여름_할인", "Autumn SALE", "겨울"][number_],
+            "totalInvestment": random_.choice([0, 10_000, "99999.99"]),
+            "expectedRevenue": random_.choice([0, 25_000, "1000.50"]),
+            "targetRoi": random_.choice([0, 30]),
+            "baselineRevenue": random_.choice([None, 0, 5_000]),
+        }
+        told(world.created(event, **{name: value for name, value in plan.items() if value is not None}))
+    told(world.status("ARCHIVED", "2026-11-20T00:00:00Z", THIRD))
+    first = datetime(2026, 9, 4, 12, tzinfo=UTC)
+    span_s = int((NOW - first).total_seconds())
+    for event in EVENTS[:3]:
+        people = []
+        for i in range(random_.choice([0, 60, 150])):
+            at = first + timedelta(seconds=random_.randrange(span_s))
+            if i % 3 == 0:  # as many around a change of clocks as elsewhere
+                near = datetime.fromisoformat(random_.choice(CHANGING)[1])
+                at = near + timedelta(minutes=random_.randint(-200, 200))
+            fields = {"channel": channel} if (channel := random_.choice(SPELLINGS)) else {}
+            people.append(world.registered(f"p{i}", event, at=at.isoformat(), **fields))
+        told(*people)
+        for name in random_.sample(["NAVER", "WooriTV", "RingoBiz", "Radio", "Instagram"], random_.randint(0, 4)):
+            told(
+                world.distributed(
+                    event,
+                    channelName=name,
+                    channelType={"WooriTV": "TV", "RingoBiz": "VOICE"}.get(name, "SNS"),
+                    status=random_.choice(["SUCCESS", "SUCCESS", "FAILED"]),
+                    distributionCost=random_.choice([0, 3_000, "777.77"]),
+                    expectedViews=random_.randint(0, 900),
+                )
+            )
+        for _ in range(random_.choice([0, 0, 4])):
+            told(world.sold(random_.choice([900, "30000.25"]), event=event, refund=random_.random() < 0.3))
+        for name, (type_, _, _) in told.oracle.channels(event).items():
+            for _ in range(random_.randint(0, 6)):
+                minute = (first + timedelta(seconds=random_.randrange(span_s))).replace(second=0, microsecond=0)
+                names = ["impressions", "views", "clicks", "conversions", "likes", "comments", "shares"]
+                counts = {each: random_.randrange(50) for each in names}
+                if type_ == "VOICE":
+                    counts = {"total_calls": 20, "completed_calls": random_.randrange(20), "conversions": 3}
+                polled = {(at, channel) for at, channel, _ in told.oracle.events[event].increments}
+                if (minute, name) not in polled:
+                    told.measured(event, name, minute, **counts)
+
+
+def ranges(
+    random_: random.Random, told: Told
+) -> Iterable[tuple[dict[str, str], datetime | None, datetime | None, ZoneInfo]]:
+    """What is asked, and what it means."""
+    for zone_name, near in CHANGING:
+        zone = ZoneInfo(zone_name)
+        middle = datetime.fromisoformat(near)
+        start = (middle - timedelta(minutes=random_.randrange(4 * 1_440))).replace(second=0)
+        # where somebody came: a range that is half open is seen only at its ends
+        came = [at for event in told.oracle.events.values() for at, _ in event.participants.values() if at > middle]
+        end = (middle + timedelta(minutes=random_.randrange(1, 4 * 1_440))).replace(second=0)
+        end = min(came) if came and random_.random() < 0.5 else end
+        shape = random_.randrange(4)
+        if shape == 0:  # dates of the zone
+            days = start.astimezone(zone).date(), end.astimezone(zone).date() + timedelta(days=1)
+            start, end = (first_of(day.isoformat(), zone) for day in days)
+            yield {"tz": zone_name, "startDate": str(days[0]), "endDate": str(days[1])}, start, end, zone
+        elif shape == 1:
+            yield {"tz": zone_name, "startDate": start.isoformat()}, start, None, zone
+        elif shape == 2:
+            yield {"tz": zone_name, "endDate": end.astimezone(zone).isoformat()}, None, end, zone
+        else:
+            bounds = {"startDate": start.astimezone(zone).isoformat(), "endDate": end.isoformat()}
+            yield {"tz": zone_name, **bounds}, start, end, zone
+    yield {}, None, None, ZoneInfo("Asia/Seoul")
+
+
+def first_of(day: str, zone: ZoneInfo) -> datetime:
+    """The first minute that a zone shows on a date, looked for minute by minute."""
+    at = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(hours=15)
+    while at.astimezone(zone).date().isoformat() < day:
+        at += timedelta(minutes=1)
+    return at
+
+
+def previous_of(start: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
+    """The equal range before: as many days of the clock where both ends begin one, else as many minutes."""
+    if start is None:
+        return None
+    end = end or NOW.replace(second=0) + timedelta(minutes=1)
+    dates = [at.astimezone(zone).date().isoformat() for at in (start, end)]
+    if [first_of(day, zone) for day in dates] == [start, end]:
+        days = datetime.fromisoformat(dates[1]) - datetime.fromisoformat(dates[0])
+        return first_of((datetime.fromisoformat(dates[0]) - days).date().isoformat(), zone), start
+    return start - (end - start), start
+
+
+def ours(channel: dict[str, Any]) -> tuple[str, str]:
+    """A channel as the oracle names it."""
+    name = channel["channelName"]
+    return (name if name in KNOWN else same(name)), channel["channelType"]
+
+
+def assert_summary(
+    found: dict[str, Any], oracle: Oracle, events: list[str], within: Within, before: tuple[datetime, datetime] | None
+) -> None:
+    expected = oracle.summary(events, within)
+    assert {name: found[name] for name in expected} == expected
+    if before is None:
+        assert (found["previous"], found["delta"]) == (None, None)
+        return
+    base = oracle.summary(events, between(*before))
+    told = found["previous"]
+    assert [datetime.fromisoformat(told["period"][end]) for end in ("startDate", "endDate")] == list(before)
+    for name in ("totalParticipants", "totalViews", "totalConversions"):
+        assert told[name] == base[name]
+        change = None
+        if base[name]:
+            change = number(percent(Decimal(expected[name] - base[name]), Decimal(base[name])))
+        assert found["delta"][name] == change
+
+
+def assert_channels(found: list[dict[str, Any]], oracle: Oracle, events: list[str], within: Within) -> None:
+    """Of a dashboard, flat."""
+    assert sorted(map(ours, found)) == sorted(oracle.channel_counts(events, within))
+    for channel in found:
+        name, type_ = ours(channel)
+        expected = oracle.channel(events, name, type_, within) | {"channelName": channel["channelName"]}
+        assert {field: channel[field] for field in expected} == expected
+        assert channel["state"] == oracle.state(events, name, type_)
+
+
+def flat(channel: dict[str, Any]) -> dict[str, Any]:
+    return {**channel, **channel["metrics"], **channel["performance"]}
+
+
+def assert_adds_up(answer: dict[str, Any], channels: list[dict[str, Any]]) -> None:
+    by_channel = sum(channel.get("participants", 0) for channel in channels)
+    assert by_channel + answer["unattributedParticipants"] == answer["totalParticipants"]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_every_figure_of_every_view_is_what_the_messages_say(site: Site, seed: int) -> None:
+    random_ = random.Random(seed)
+    told = Told(site.world)
+    history(told, random_)
+    oracle = told.oracle
+    site.at(NOW.isoformat())
+    seen = [event for event in EVENTS if event != THIRD]
+    for params, start, end, zone in ranges(random_, told):
+        within = between(start, end)
+        before = previous_of(start, end, zone)
+        for event in random_.sample(EVENTS, 2):
+            path = f"/api/v1/events/{event}/analytics"
+            answer = site.owner.get(path, params=params).json()
+            assert_summary(answer["summary"], oracle, [event], within, before)
+            assert_channels(answer["channelPerformance"], oracle, [event], within)
+            assert_adds_up(answer["summary"], answer["channelPerformance"])
+            assert answer["roi"] == oracle.roi([event])
+            assert answer["moneyPeriod"]["startDate"] is answer["moneyPeriod"]["endDate"] is None
+
+            channels = site.owner.get(f"{path}/channels", params=params).json()
+            shown = [flat(channel) for channel in channels["channels"]]
+            assert_channels(shown, oracle, [event], within)
+            assert_adds_up(channels, shown)
+            assert channels["totalParticipants"] == answer["summary"]["totalParticipants"]
+            counts = [channel["participants"] for channel in shown]
+            assert counts == sorted(counts, reverse=True)
+
+            money = site.owner.get(f"{path}/roi", params=params).json()
+            expected = oracle.roi([event])
+            assert {name: money[name] for name in expected} == expected
+            assert_adds_up(money, money["channels"])
+            assert money["projection"] is None
+        together = site.owner.get(MINE, params=params).json()
+        assert together["totalEvents"] == 3
+        assert_summary(together["summary"], oracle, seen, within, before)
+        assert together["roi"] == oracle.roi(seen, target=False)
+        assert {event["eventId"]: event["totalParticipants"] for event in together["events"]} == {
+            event: oracle.summary([event], within)["totalParticipants"] for event in seen
+        }
+        channels = site.owner.get(f"{MINE}/channels", params=params).json()
+        shown = [flat(channel) for channel in channels["channels"]]
+        assert_channels(shown, oracle, seen, within)
+        assert_adds_up(channels, shown)
+        money = site.owner.get(f"{MINE}/roi", params=params).json()
+        expected = oracle.roi(seen, target=False)
+        assert {name: money[name] for name in expected} == expected
+        assert_adds_up(money, money["channels"])
+        archived = site.owner.get(MINE, params=params | {"status": "ARCHIVED"}).json()
+        assert [event["eventId"] for event in archived["events"]] == [THIRD]
+        assert_summary(archived["summary"], oracle, [THIRD], within, before)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_every_bucket_of_every_timeline_is_what_the_messages_say(site: Site, seed: int) -> None:
+    random_ = random.Random(seed)
+    told = Told(site.world)
+    history(told, random_)
+    site.at(NOW.isoformat())
+    seen = [event for event in EVENTS if event != THIRD]
+    for params, start, end, zone in ranges(random_, told):
+        for granularity in ("hourly", "daily", "weekly", "monthly", "minute"):
+            mine = random_.random() < 0.3
+            events = seen if mine else [random_.choice(EVENTS)]
+            path = f"{MINE}/timeline" if mine else f"/api/v1/events/{events[0]}/analytics/timeline"
+            minutes = [at for event in events for at, _ in told.oracle.events[event].participants.values()]
+            minutes += [at for event in events for at, _, _ in told.oracle.events[event].increments]
+            first = start or min(minutes, default=NOW.replace(second=0))
+            last = end or NOW.replace(second=0) + timedelta(minutes=1)
+            if granularity == "minute" and (last - first) > timedelta(days=5):
+                continue
+            answer = site.owner.get(path, params=params | {"granularity": granularity}).json()
+            points = answer["dataPoints"]
+            complete = [point.pop("complete") for point in points]
+            expected = told.oracle.points(events, granularity, zone, first, last)
+            assert points == expected, (params, granularity)
+            starts = [datetime.fromisoformat(point["timestamp"]) for point in points]
+            for number_, (begins, is_complete) in enumerate(zip(starts, complete, strict=True)):
+                ends = starts[number_ + 1] if number_ + 1 < len(starts) else None
+                if ends is not None:
+                    assert is_complete == ((start is None or begins >= start) and ends <= NOW)
+            if end is None and complete:
+                assert complete[-1] is False
+            assert answer["totals"]["participants"] == sum(point["participants"] for point in points)
+            total = sum(len(told.oracle.events[event].participants) for event in events)
+            if end is None and points:
+                assert points[-1]["cumulativeParticipants"] == total
+
+
+# -- buckets, against a walk over every minute
+
+
+ZONES = sorted(available_timezones() - {"Factory", "localtime"})
+
+
+@pytest.mark.parametrize("granularity", list(Granularity))
+@pytest.mark.parametrize(("zone", "near"), [*CHANGING, ("Australia/Lord_Howe", "2026-04-04T15:00:00Z")])
+def test_buckets_begin_anew_where_the_clocks_are_changed(zone: str, near: str, granularity: Granularity) -> None:
+    middle = datetime.fromisoformat(near)
+    start, end = middle - timedelta(minutes=150), middle + timedelta(minutes=170)
+    found = buckets(int(start.timestamp()), int(end.timestamp()), granularity, zone)
+    expected = [begins for begins, _ in walked(granularity, ZoneInfo(zone), start, end)]
+    assert found.labels() == [begins.isoformat() for begins in expected]
+
+
+def test_an_hour_that_is_cut_by_a_change_of_half_an_hour_has_two_buckets() -> None:
+    """At 02:00 Lord Howe sets its clocks back to 01:30."""
+    change = int(datetime(2026, 4, 4, 15, tzinfo=UTC).timestamp())
+    found = buckets(change - 3_600, change + 3_600, Granularity.HOURLY, "Australia/Lord_Howe")
+    assert found.labels() == ["2026-04-05T01:00:00+11:00", "2026-04-05T01:30:00+10:30", "2026-04-05T02:00:00+10:30"]
+    assert found.ends == change + 5_400
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_buckets_of_every_zone_begin_where_its_clocks_say(seed: int) -> None:
+    random_ = random.Random(seed)
+    spans_h = {"minute": 3, "hourly": 40, "daily": 120, "weekly": 24 * 20, "monthly": 24 * 50}
+    for _ in range(30):
+        name, granularity = random_.choice(ZONES), random_.choice(list(spans_h))
+        zone = ZoneInfo(name)
+        near = datetime(1973, 1, 1, tzinfo=UTC) + timedelta(days=random_.randrange(24_000))
+        # half of them where the offset changes: looked for day by day, so that the walk does not ask who is tested
+        if random_.random() < 0.7:
+            for _ in range(400):
+                if near.astimezone(zone).utcoffset() != (near + timedelta(days=1)).astimezone(zone).utcoffset():
+                    break
+                near += timedelta(days=1)
+        start = near - timedelta(minutes=random_.randrange(60 * spans_h[granularity]))
+        end = near + timedelta(minutes=random_.randrange(1, 60 * spans_h[granularity]))
+        found = buckets(int(start.timestamp()), int(end.timestamp()), Granularity(granularity), name)
+        expected = [begins for begins, _ in walked(granularity, zone, start, end)]
+        assert found.labels() == [begins.isoformat() for begins in expected], (name, granularity, start, end)
+        assert found.hours() == [begins.hour for begins in expected]
+        assert found.weekdays() == [begins.isoweekday() for begins in expected]
+        assert all(begins % found.grain == 0 for begins in found.starts)
+        following = [begins for begins, _ in walked(granularity, zone, end, end + timedelta(days=33))]
+        nexts = [int(at.timestamp()) for at in following if at >= end]
+        if nexts:
+            assert found.ends == nexts[0]
+
+
+# -- what can be asked
+
+ANALYTICS = f"/api/v1/events/{SPRING}/analytics"
+
+
+def three(world: World) -> None:
+    """Three events: two run on NaverBlog, one of these on WooriTV too; the third on nothing."""
+    world.counts(
+        world.created(eventTitle="봄맞이 100% 행사", totalInvestment=10_000),
+        world.created(OTHER, eventTitle="여름_SALE"),
+        world.created(THIRD, eventTitle="가을"),
+        world.distributed(channelName="NAVER", distributionCost=3_000),
+        world.distributed(channelName="WooriTV", distributionCost=500),
+        world.distributed(OTHER, channelName="NAVER"),
+        *(world.registered(f"n{i}", channel="NAVER", at=f"2026-11-2{i}T10:00:00+09:00") for i in range(3)),
+        world.registered("w", channel="WooriTV", at="2026-11-20T23:59:59+09:00"),
+        world.registered("x", at="2026-11-21T00:00:00+09:00"),
+        world.registered("o", OTHER, channel="네이버블로그"),
+    )
+
+
+def names(answer: Any) -> list[str]:
+    return [channel["channelName"] for channel in answer.json()["channels"]]
+
+
+def test_channels_are_told_one_by_one_or_together_and_always_add_up(site: Site) -> None:
+    three(site.world)
+    told = site.owner.get(f"{ANALYTICS}/channels").json()
+    assert set(told) == {
+        "eventId", "period", "moneyPeriod", "totalParticipants", "unattributedParticipants", "channels", "provenance",
+        "lastUpdatedAt",
+    }  # fmt: skip
+    (naver, woori) = told["channels"]
+    assert set(naver) >= {"channelName", "channelType", "state", "metrics", "performance", "measuredAt"}
+    assert (naver["metrics"]["participants"], woori["metrics"]["participants"]) == (3, 1)
+    assert (told["totalParticipants"], told["unattributedParticipants"]) == (5, 1)
+    assert naver["performance"]["costPerParticipant"] == 1_000
+    for asked, shown, total in (
+        ("NAVER", ["NaverBlog"], 3),
+        ("naver blog,우리동네TV", ["NaverBlog", "WooriTV"], 4),
+        ("WooriTV", ["WooriTV"], 1),
+        ("never heard of", [], 0),
+        ("never heard of,NAVER", ["NaverBlog"], 3),
+    ):
+        for _ in range(2):  # live, and cached where it is
+            answer = site.owner.get(f"{ANALYTICS}/channels", params={"channels": asked})
+            assert names(answer) == shown
+            assert (answer.json()["totalParticipants"], answer.json()["unattributedParticipants"]) == (total, 0)
+            assert set(answer.json()) == set(told)
+            assert all(channel in told["channels"] for channel in answer.json()["channels"])
+    assert site.stranger.get(f"{ANALYTICS}/channels?channels=NAVER").status_code == 404
+    assert site.stranger.get(f"{ANALYTICS}/channels?channels=nowhere").status_code == 404
+    assert site.owner.get("/api/v1/events/nowhere/analytics/channels?channels=NAVER").status_code == 404
+
+
+def test_channels_are_sorted_as_asked_and_what_has_no_value_comes_last(site: Site) -> None:
+    three(site.world)
+    site.world.counts(site.world.distributed(channelName="Instagram", distributionCost=9_000))
+    for by, order, expected in (
+        ("participants", "desc", ["NaverBlog", "WooriTV", "Instagram"]),
+        ("participants", "asc", ["Instagram", "WooriTV", "NaverBlog"]),
+        ("channelName", "asc", ["Instagram", "NaverBlog", "WooriTV"]),
+        ("distributionCost", "desc", ["Instagram", "NaverBlog", "WooriTV"]),
+        ("costPerParticipant", "desc", ["NaverBlog", "WooriTV", "Instagram"]),
+        ("costPerParticipant", "asc", ["WooriTV", "NaverBlog", "Instagram"]),
+        ("views", "desc", ["Instagram", "NaverBlog", "WooriTV"]),
+    ):
+        answer = site.owner.get(f"{ANALYTICS}/channels", params={"sortBy": by, "sortOrder": order})
+        assert names(answer) == expected, (by, order)
+    for by in ("channelType", "state", "impressions", "totalCalls", "clickThroughRate", "costPerConversion", "likes"):
+        assert len(names(site.owner.get(f"{MINE}/channels", params={"sortBy": by}))) == 3
+
+
+def test_a_merchants_events_are_found_by_status_channel_and_words_of_the_title(site: Site) -> None:
+    three(site.world)
+    site.world.counts(site.world.status("ENDED", "2026-11-22T00:00:00Z", OTHER))
+    for params, found, participants in (
+        ({}, {SPRING, OTHER, THIRD}, 6),
+        ({"q": "100%"}, {SPRING}, 5),
+        ({"q": "_"}, {OTHER}, 1),
+        ({"q": "%"}, {SPRING}, 5),
+        ({"q": "sale"}, {OTHER}, 1),
+        ({"q": "가을"}, {THIRD}, 0),
+        ({"q": "겨울"}, set(), 0),
+        ({"channels": "NAVER"}, {SPRING, OTHER}, 6),
+        ({"channels": "우리동네TV"}, {SPRING}, 5),
+        ({"channels": "WooriTV,Instagram"}, {SPRING}, 5),
+        ({"channels": "Instagram"}, set(), 0),
+        ({"status": "ENDED"}, {OTHER}, 1),
+        ({"status": "ENDED", "channels": "WooriTV"}, set(), 0),
+        ({"status": "ACTIVE", "q": "봄"}, {SPRING}, 5),
+    ):
+        answer = site.owner.get(MINE, params=params).json()
+        assert {event["eventId"] for event in answer["events"]} == found, params
+        assert (answer["totalEvents"], answer["summary"]["totalParticipants"]) == (len(found), participants)
+        for view in ("timeline", "roi"):
+            same_events = site.owner.get(f"{MINE}/{view}", params=params).json()
+            assert same_events["totalEvents"] == len(found)
+        assert site.owner.get(f"{MINE}/roi", params=params).json()["totalParticipants"] == participants
+    (naver,) = site.owner.get(f"{MINE}/channels", params={"channels": "NAVER"}).json()["channels"]
+    assert naver["metrics"]["participants"] == 4  # there it is the channels that are named, not the events
+
+
+def test_a_timeline_shows_the_metrics_that_are_asked_for(site: Site) -> None:
+    three(site.world)
+    asked = {"granularity": "daily", "metrics": "views,cumulativeParticipants"}
+    for path in (f"{ANALYTICS}/timeline", f"{MINE}/timeline"):
+        answer = site.owner.get(path, params=asked).json()
+        assert all(
+            set(point) == {"timestamp", "complete", "views", "cumulativeParticipants"} for point in answer["dataPoints"]
+        )
+        assert set(answer["totals"]) == {"views"}
+        assert {"dataPoints.views", "dataPoints.cumulativeParticipants"} <= set(answer["provenance"])
+        assert "dataPoints.participants" not in answer["provenance"]
+
+
+def test_a_moment_belongs_to_one_of_two_ranges_that_meet(site: Site) -> None:
+    three(site.world)
+    site.world.measures(SPRING, "NaverBlog", "2026-11-20 14:59", {"views": 5})
+    site.world.measures(SPRING, "NaverBlog", "2026-11-20 15:00", {"views": 70})
+    for path in (ANALYTICS, MINE):
+        for bounds, came, views in (
+            ({"startDate": "2026-11-20", "endDate": "2026-11-21"}, 2 + (path == MINE), 5),
+            ({"startDate": "2026-11-21", "endDate": "2026-11-22"}, 2, 70),
+            ({"startDate": "2026-11-20T23:59:59+09:00", "endDate": "2026-11-21"}, 1, 5),
+            ({"startDate": "2026-11-21T00:00:00+09:00", "endDate": "2026-11-21T00:01:00+09:00"}, 1, 70),
+        ):
+            answer = site.owner.get(path, params=bounds).json()
+            summary = answer["summary"]
+            assert (summary["totalParticipants"], summary["totalViews"]) == (came, views), (path, bounds)
+            if path == MINE:
+                assert sum(event["totalParticipants"] for event in answer["events"]) == came
+                assert sum(event["totalViews"] for event in answer["events"]) == views
+
+
+def test_what_a_merchants_answer_is_as_of_does_not_fall_when_an_event_leaves_it(site: Site) -> None:
+    three(site.world)
+    site.world.counts(site.world.registered("another", SPRING))
+    before = site.owner.get(MINE).json()["lastUpdatedAt"]
+    site.world.counts(site.world.status("ARCHIVED", "2026-11-22T00:00:00Z", SPRING))
+    after = site.owner.get(MINE).json()
+    assert after["totalEvents"] == 2
+    assert after["lastUpdatedAt"] > before
+
+
+def test_a_range_is_compared_with_the_equal_one_before_it(site: Site) -> None:
+    three(site.world)
+    asked = {"startDate": "2026-11-21", "endDate": "2026-11-22"}
+    summary = site.owner.get(ANALYTICS, params=asked).json()["summary"]
+    assert (summary["totalParticipants"], summary["unattributedParticipants"]) == (2, 1)
+    assert summary["previous"] == {
+        "period": {
+            "startDate": "2026-11-20T00:00:00+09:00",
+            "endDate": "2026-11-21T00:00:00+09:00",
+            "tz": "Asia/Seoul",
+        },
+        "totalParticipants": 2,
+        "totalViews": 0,
+        "totalConversions": 0,
+    }
+    assert summary["delta"] == {"totalParticipants": 0, "totalViews": None, "totalConversions": None}
+    week = site.owner.get(ANALYTICS, params={"startDate": "2026-11-18", "endDate": "2026-11-25"}).json()["summary"]
+    assert (week["totalParticipants"], week["delta"]["totalParticipants"]) == (5, None)  # new
+
+
+def test_every_figure_says_what_it_is_as_of_when_and_in_which_unit(site: Site) -> None:
+    three(site.world)
+
+    def figures(told: dict[str, Any], where: str) -> set[str]:
+        """The paths of all numbers, and of what could be one."""
+        found = set()
+        for name, value in told.items():
+            if isinstance(value, dict) and name != "socialInteractions":
+                found |= figures(value, f"{where}{name}.")
+            elif value is None or isinstance(value, int | float | dict):
+                found.add(where + name)
+        return found
+
+    for path, parts in (
+        (ANALYTICS, ("summary", "roi")),
+        (MINE, ("summary", "roi")),
+    ):
+        answer = site.owner.get(path).json()
+        for part in parts:
+            told = {name: value for name, value in answer[part].items() if name not in ("previous", "delta")}
+            assert figures(told, f"{part}.") <= set(answer["provenance"])
+    money = site.owner.get(f"{ANALYTICS}/roi").json()
+    told = {name: money[name] for name in ("currentRoi", "targetRoi", "investment", "revenue", "breakEvenParticipants")}
+    assert figures(told, "") <= set(money["provenance"])
+    for path in (ANALYTICS, f"{ANALYTICS}/channels", f"{ANALYTICS}/timeline", f"{ANALYTICS}/roi", MINE):
+        for origin in site.owner.get(path).json()["provenance"].values():
+            assert origin["kind"] in {"measured", "planned", "estimated", "stale", "unknown"}
+            assert origin["unit"]
+
+
+def test_an_etag_is_the_same_live_and_cached_in_every_view(site: Site) -> None:
+    three(site.world)
+    site.at(NOW.isoformat())
+    for path in (
+        ANALYTICS,
+        f"{ANALYTICS}/channels",
+        f"{ANALYTICS}/channels?channels=NAVER",
+        f"{ANALYTICS}/timeline?granularity=daily",
+        f"{ANALYTICS}/roi",
+        f"{ANALYTICS}?startDate=2026-11-21",
+        MINE,
+        f"{MINE}/channels",
+        f"{MINE}/timeline",
+        f"{MINE}/roi",
+    ):
+        first, again, fresh = (
+            site.owner.get(path),
+            site.owner.get(path),
+            site.owner.get(path, params={"refresh": "1"}),
+        )
+        assert first.json()["lastUpdatedAt"] is not None
+        if "?" not in path or "channels=" in path or "granularity" in path:
+            assert first.headers["etag"] == again.headers["etag"]
+            assert first.content == again.content
+        assert site.owner.get(path, headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+        assert fresh.status_code == 200
+
+
+# -- where it ends
+
+
+def test_a_projection_says_how_it_was_made_or_why_there_is_none(site: Site) -> None:
+    world = site.world
+    site.at("2026-11-23T12:00:00+09:00")
+
+    def projected(event: str) -> Any:
+        path = f"/api/v1/events/{event}/analytics/roi"
+        return site.owner.get(path, params={"includeProjection": "true"}).json()["projection"]
+
+    plan = {"totalInvestment": 100_000, "endDate": "2026-12-03T00:00:00+09:00"}
+    world.counts(world.created(SPRING, **plan), world.created(OTHER, totalInvestment=5))
+    assert projected(OTHER)["reasons"]["participants"] == "no-end"
+    assert projected(SPRING)["reasons"]["participants"] == "nobody-came"
+    world.counts(world.registered("p", at="2026-11-20T10:00:00+09:00"))
+    assert projected(SPRING)["reasons"]["participants"] == "too-early"
+    # nine days before today, of which the first is not whole: ten a day, then two today
+    people = [(day, who) for day in range(14, 23) for who in range(10)]
+    world.counts(*(world.registered(f"{d}-{w}", at=f"2026-11-{d}T09:0{w}:00+09:00") for d, w in people))
+    world.counts(*(world.registered(f"today-{i}", at="2026-11-23T09:00:00+09:00") for i in range(2)))
+    told = projected(SPRING)
+    assert (told["method"], told["level"], told["days"]) == ("mean-of-last-weeks", 95, 7)
+    # 91 came before today (one more than ten on the 20th); ten days are left from midnight on
+    assert told["participants"]["value"] == 91 + round(71 / 7 * 10)
+    assert told["participants"]["low"] < told["participants"]["value"] < told["participants"]["high"]
+    assert (told["revenue"], told["reasons"]) == (None, dict.fromkeys(("revenue", "roi"), "nothing-recorded"))
+    sold = [f"2026-11-{day}T12:00:00+09:00" for day in range(16, 23)]
+    world.counts(*(world.sold(20_000, soldAt=at) for at in sold), world.sold(5_000, soldAt="2026-11-23T09:00:00+09:00"))
+    told = projected(SPRING)
+    assert told["revenue"] == {"value": 340_000, "low": 340_000, "high": 340_000}  # 20,000 on each of ten days more
+    assert told["roi"]["value"] == 240
+    world.counts(world.status("ENDED", "2026-11-23T00:00:00Z"))
+    assert projected(SPRING)["reasons"]["roi"] == "over"
+    several = site.owner.get(f"{MINE}/roi", params={"includeProjection": "true"}).json()["projection"]
+    assert several["reasons"]["roi"] == "several-events"
