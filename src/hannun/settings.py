@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     redis_database: int = Field(0, validation_alias=AliasChoices("REDIS_DATABASE"))
     redis_tls: bool = False
     redis_timeout_s: float = 3.0
+    redis_read_wait_s: float = 0.5  # a question asks the database rather than wait longer
     redis_connections_max: int = 20
     kafka_bootstrap_servers: str = Field("", validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"))
 
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = 8080
     answer_lifetime_s: float = 3_600.0
+    copies_bytes_max: int = 32_000_000  # of answers in the memory of each `serve`; 0 keeps none
     jwt_secret: SecretStr = SecretStr("")
     requests_a_minute: int = 600
     refreshes_a_minute: int = 60  # refresh=true, for each subject and process

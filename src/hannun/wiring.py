@@ -136,7 +136,12 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
         stack.enter_context(telling_gauges(writing))
         asked_by_health = writing.database()
         reader = Reader(settings.needed("database_url"), settings.pool, application="hannun-serve-read")
-        cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s)
+        cache = AnswerCache(
+            settings.redis,
+            lifetime_s=settings.answer_lifetime_s,
+            wait_s=settings.redis_read_wait_s,
+            copies_bytes_max=settings.copies_bytes_max,
+        )
         reports = Reports(reader, cache, lambda: datetime.now(UTC))
         live = Live(cache.announcements, lambda topic: _etag(reports, topic))
         counters = [writing.counter("http") for _ in range(settings.counting_threads)]

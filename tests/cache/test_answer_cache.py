@@ -203,9 +203,9 @@ def test_a_reader_that_waits_takes_what_was_filled_since_it_looked(world: World)
         look = serve.cache.get
         looked = False
 
-        async def filled_just_after_the_first_look(key: str) -> Answer | None:
+        async def filled_just_after_the_first_look(key: str, seen: int = 0) -> Answer | None:
             nonlocal looked
-            found = await look(key)
+            found = await look(key, seen)
             if not looked:
                 looked = True
                 await serve.cache.fill(lease, answer(1))

@@ -1,5 +1,7 @@
 """The REST API: parse, call one flow, show. Shapes and definitions: `docs/api.md`."""
 
+import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from functools import cache
 from typing import Annotated
@@ -31,7 +33,7 @@ async def asker_of(request: Request, services: Served) -> Asker:
     token, _ = token_in(request.headers, request.cookies)
     asker = services.verifier.verify(token).asker
     services.limit.take(asker.user_id)
-    return asker
+    return replace(asker, seen=_version_in(request.headers.get("if-none-match")))
 
 
 Asking = Annotated[Asker, Depends(asker_of)]
@@ -116,9 +118,17 @@ def _answered(request: Request, answer: Answer, source: Source) -> Response:
         "Vary": "Authorization, Cookie, Accept-Encoding",
         "X-Data-Source": source,
     }
+    if answer.stale:
+        headers["X-Data-Stale"] = "true"
     if _same(request.headers.get("if-none-match"), answer.etag):
         return Response(status_code=304, headers=headers)
     return Response(answer.body, headers=headers, media_type="application/json")
+
+
+def _version_in(if_none_match: str | None) -> int:
+    """The newest version that a client says to have: the first part of our ETags. 0 where it says none."""
+    versions = re.findall(r'"([0-9a-f]{1,14})-', if_none_match or "")
+    return max((int(version, 16) for version in versions), default=0)
 
 
 def _same(if_none_match: str | None, etag: str) -> bool:
