@@ -28,7 +28,7 @@ from hannun.domain.messages import Decoder, Rules
 from hannun.domain.quarantine import Limits
 from hannun.errors import OperatorError, Transient
 from hannun.flows import checks, count, lag, upkeep
-from hannun.flows.count import Counted, Counter, Inspect
+from hannun.flows.count import Counted, Counter, Inspect, Payer
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
@@ -46,6 +46,7 @@ from hannun.web.limits import RateLimit
 from hannun.web.services import Services
 
 OLD_DEBTS_EVERY_S = 0.5  # a dead writer's invalidations are paid within 2 s
+LOOK_EVERY_S = 0.5  # how soon a kept answer says that PostgreSQL is away
 GAUGES_EVERY_S = 5.0  # oftener than anybody looks
 
 
@@ -61,8 +62,27 @@ class Writing:
     invalidator: Invalidator
     decoder: Decoder
 
-    def counter(self, door: str, inspect: Inspect = lambda *_: None) -> "MeasuredCounter":
-        return MeasuredCounter(Counter(self.database(), self.decoder, self.invalidator, inspect), door)
+    def counter(self, door: str, payer: Payer, inspect: Inspect = lambda *_: None) -> "MeasuredCounter":
+        return MeasuredCounter(Counter(self.database(), self.decoder, self.invalidator, inspect, payer), door)
+
+    @contextmanager
+    def paying(self, cache: AnswerCache | None = None) -> Iterator[Payer]:
+        """Pay what the batches of this process owe, as long as the block lasts; where it answers questions as well,
+        they hear of what is not paid yet."""
+        database = self.database("-payer")
+        if cache is None:
+            payer = Payer(database, self.invalidator)
+        else:
+            payer = Payer(database, self.invalidator, owes=cache.owes, paid=cache.paid)
+        stop = threading.Event()
+        thread = threading.Thread(target=payer.run, args=[stop], name="pay debts")
+        thread.start()
+        try:
+            yield payer
+        finally:
+            stop.set()
+            payer.wake()
+            thread.join(timeout=10)
 
 
 @contextmanager
@@ -142,9 +162,12 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
             wait_s=settings.redis_read_wait_s,
             copies_bytes_max=settings.copies_bytes_max,
         )
-        reports = Reports(reader, cache, lambda: datetime.now(UTC))
+        health = checks.Health(asked_by_health, writing.invalidator)
+        stack.enter_context(running("look at PostgreSQL", LOOK_EVERY_S, health.look_at_database))
+        payer = stack.enter_context(writing.paying(cache))
+        reports = Reports(reader, cache, lambda: datetime.now(UTC), lambda: health.database_away)
         live = Live(cache.announcements, lambda topic: _etag(reports, topic))
-        counters = [writing.counter("http") for _ in range(settings.counting_threads)]
+        counters = [writing.counter("http", payer) for _ in range(settings.counting_threads)]
         intake = Intake(
             counters,
             messages_max=settings.body_messages_max,
@@ -166,7 +189,7 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
                 body_bytes_max=settings.body_bytes_max,
                 sign_in_codes=_codes(settings),
                 secure_cookies=settings.secure_cookies,
-                health=lambda: checks.health(asked_by_health, writing.invalidator),
+                health=health.tell,
             )
         finally:
             await cache.close()
@@ -205,12 +228,13 @@ def open_ingesting(settings: Settings) -> Iterator[Ingest]:
         stream.open()
         stack.callback(stream.close)
         stack.enter_context(serving_metrics(settings.metrics_port))
+        payer = stack.enter_context(writing.paying())
         without_long_collections()
         ingest = Ingest(
             stream,
             broker,
             writing.database(),
-            lambda inspect: writing.counter("kafka", inspect),
+            lambda inspect: writing.counter("kafka", payer, inspect),
             owner=f"{socket.gethostname()}/{os.getpid()}",
             start_from=settings.start_from,
             limits=Limits(settings.dead_letters_in_a_row_max, settings.dead_letters_share_max),

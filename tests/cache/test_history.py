@@ -130,7 +130,7 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
                     serve = chance.choice((one, two))
                     asked = Asked(acknowledged.before(time.monotonic() - lag_s), seen)
                     copied = serve.cache.copied
-                    refresh = chance.random() < 0.05
+                    refresh = chance.random() < 0.003  # seldom: it brings a copy up to date, too
                     asker = replace(ME, seen=version)
                     if chance.random() < 0.02:  # and leaves in the middle of it
                         task = asyncio.create_task(serve.reports.dashboard(asker, SPRING))
@@ -144,7 +144,7 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
                     if (why := broken(asked, seen)) is not None:
                         wrong.append(why)
                     version = answer.version
-                    await asyncio.sleep(chance.random() * 0.004)
+                    await asyncio.sleep(chance.random() * 0.006)
 
             await asyncio.gather(*(client(number) for number in range(6)))
             for task in hearing:
@@ -158,7 +158,7 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
         for thread in threads:
             thread.result()
     assert wrong == []
-    assert told["cache"] > 20 and told["live"] > 20 and (told["copy"] > 20) == bool(copies_bytes_max), told
+    assert told["cache"] > 20 and told["live"] > 5 and (told["copy"] > 20) == bool(copies_bytes_max), told
     with plain(world) as client:
         assert client.get(f"hannun:lease:{{{KEY}}}") is None
     assert world.drift() == []
