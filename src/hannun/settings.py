@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     dead_letters_in_a_row_max: int = 1_000  # more stop a partition, instead of emptying its topic into the dead letters
     dead_letters_share_max: float = 0.5  # of the last 10,000 messages of a partition; more stop it
     naive_times_are: str = ""  # a zone; "" refuses instants without an offset
+    processed_marks_a_second: int = 1_000  # in Redis, for others to look at; 0 writes none
+    processed_mark_lifetime_s: float = 86_400.0
     channels_file: str = ""  # a table of channels instead of the one that ships
 
     # answering
@@ -73,6 +75,9 @@ class Settings(BaseSettings):
     secure_cookies: bool = False  # true behind TLS
 
     # upkeep
+    consistency_samples_a_second: float = (
+        1.0  # invalidations after which the cache is held against the database; 0: none
+    )
     months_ahead: int = 3
     months_kept: int | None = None  # None keeps all
     metrics_port: int | None = None  # of `ingest`, which has no other HTTP door; None has none, 0 any that is free

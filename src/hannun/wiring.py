@@ -22,6 +22,7 @@ from anyio import CapacityLimiter
 from prometheus_client import start_http_server
 
 from hannun.cache import AnswerCache, Invalidator
+from hannun.cache.marks import Marks
 from hannun.domain.batch import ChangedEvent, Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.messages import Decoder, Rules
@@ -61,9 +62,12 @@ class Writing:
     database: Callable[..., Database]
     invalidator: Invalidator
     decoder: Decoder
+    marks: Marks
 
     def counter(self, door: str, payer: Payer, inspect: Inspect = lambda *_: None) -> "MeasuredCounter":
-        return MeasuredCounter(Counter(self.database(), self.decoder, self.invalidator, inspect, payer), door)
+        return MeasuredCounter(
+            Counter(self.database(), self.decoder, self.invalidator, inspect, payer), door, self.marks
+        )
 
     @contextmanager
     def paying(self, cache: AnswerCache | None = None) -> Iterator[Payer]:
@@ -74,15 +78,8 @@ class Writing:
             payer = Payer(database, self.invalidator)
         else:
             payer = Payer(database, self.invalidator, owes=cache.owes, paid=cache.paid)
-        stop = threading.Event()
-        thread = threading.Thread(target=payer.run, args=[stop], name="pay debts")
-        thread.start()
-        try:
+        with beside("pay debts", payer.run, payer.wake):
             yield payer
-        finally:
-            stop.set()
-            payer.wake()
-            thread.join(timeout=10)
 
 
 @contextmanager
@@ -106,7 +103,14 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
         invalidator = Invalidator(settings.redis)
         stack.callback(invalidator.close)
         invalidator.check()
-        yield Writing(database, invalidator, Decoder(Rules(key, channel_table(settings), settings.naive_zone)))
+        marks = Marks(
+            settings.redis,
+            a_second=settings.processed_marks_a_second,
+            lifetime_s=settings.processed_mark_lifetime_s,
+        )
+        stack.callback(marks.close)
+        stack.enter_context(beside("mark messages", marks.run))
+        yield Writing(database, invalidator, Decoder(Rules(key, channel_table(settings), settings.naive_zone)), marks)
 
 
 def channel_table(settings: Settings) -> ChannelTable:
@@ -127,11 +131,12 @@ def channel_table(settings: Settings) -> ChannelTable:
 
 
 class MeasuredCounter:
-    """A counter that tells the metrics what it did."""
+    """A counter that tells the metrics, and those who look at marks, what it did."""
 
-    def __init__(self, counter: Counter, door: str) -> None:
+    def __init__(self, counter: Counter, door: str, marks: Marks) -> None:
         self._counter = counter
         self._door = door
+        self._marks = marks
 
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Counted:
         started = time.perf_counter()
@@ -141,6 +146,8 @@ class MeasuredCounter:
         rejected = counted.rejected
         metrics.messages.labels(self._door, "dead-letter").inc(rejected)
         metrics.messages.labels(self._door, "read").inc(len(batch) - rejected)
+        if self._marks.room():
+            self._marks.mark(counted.message_ids(batch))
         return counted
 
 
@@ -426,6 +433,22 @@ def telling_gauges(writing: Writing) -> AbstractContextManager[None]:
     """Keep the gauges of what waits in the database true, as long as the block lasts."""
     database = writing.database("-gauges")
     return running("tell the gauges", GAUGES_EVERY_S, lambda: upkeep.tell_gauges(database))
+
+
+@contextmanager
+def beside(
+    name: str, work: Callable[[threading.Event], object], wake: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Let `work` run in a thread of its own until the block ends; it is told by its event, and finishes what it has."""
+    stop = threading.Event()
+    thread = threading.Thread(target=work, args=[stop], name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        wake()
+        thread.join(timeout=10)
 
 
 @contextmanager

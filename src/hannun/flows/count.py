@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 from hannun.cache import Invalidator
 from hannun.domain.batch import ChangedEvent, Outcome, Received, Span, Written, outcomes
 from hannun.domain.fold import Gathered, gather
-from hannun.domain.messages import Decoder, Fact, Reason, Rejected
+from hannun.domain.messages import Decoder, Fact, Reason, Rejected, message_id
 from hannun.domain.partitions import months_of
 from hannun.errors import Refused, StoreUnavailable
 from hannun.store import debts
@@ -62,6 +62,15 @@ class Counted:
     def outcomes(self) -> list[Outcome]:
         """What became of each message, in the order of the batch."""
         return [outcome for part in self.parts for outcome in outcomes(part.facts, part.written)]
+
+    def message_ids(self, batch: Sequence[Received]) -> Iterator[str]:
+        """The ids of the messages of the batch that are counted by now, as far as they have one."""
+        messages = iter(batch)
+        for part in self.parts:
+            rejected = {index for index, _ in part.written.rejected}
+            for index, message in zip(range(len(part.facts)), messages, strict=False):
+                if index not in rejected and (id_ := message_id(message.raw)) is not None:
+                    yield id_
 
     @property
     def rejected(self) -> int:
