@@ -4,6 +4,7 @@ The only module that turns settings into services, and the one that holds the ta
 I/O; what can be checked is checked here, so that a process dies early and says why.
 """
 
+import asyncio
 import gc
 import json
 import os
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from hannun.domain.messages import Decoder, Rules
 from hannun.domain.quarantine import Limits
 from hannun.errors import OperatorError, Transient
 from hannun.flows import checks, count, lag, upkeep
+from hannun.flows.consistency import Consistency
 from hannun.flows.count import Counted, Counter, Inspect, Payer
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
@@ -401,7 +403,41 @@ def open_schedule(settings: Settings) -> Iterator[None]:
         stack.enter_context(serving_metrics(settings.schedule_metrics_port))
         for name, every_s, job in jobs:
             stack.enter_context(running(name, every_s, partial(job, kept())))
+        if settings.consistency_samples_a_second > 0:
+            stack.enter_context(beside("hold the cache against the database", partial(hold_cache, settings)))
         yield
+
+
+def hold_cache(settings: Settings, stop: threading.Event) -> None:
+    """Hold the cache against the database until told to stop."""
+    asyncio.run(_hold_cache(settings, stop))
+
+
+async def _hold_cache(settings: Settings, stop: threading.Event) -> None:
+    limits = replace(settings.pool, size_max=2, size_kept=1)
+    reader = Reader(settings.needed("database_url"), limits, application="hannun-schedule-read")
+    cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s, wait_s=settings.redis_read_wait_s)
+    reports = Reports(reader, cache, lambda: datetime.now(UTC))
+    consistency = Consistency(
+        cache.announcements,
+        reports.kept,
+        reports.rebuilt,
+        samples_a_second=settings.consistency_samples_a_second,
+    )
+    await reader.open()
+    await cache.open()
+    checking = asyncio.create_task(consistency.run())
+    told_to_stop = asyncio.create_task(asyncio.to_thread(stop.wait))
+    try:
+        await asyncio.wait({checking, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            log.critical("nobody holds the cache against the database any more", exc_info=checking.exception())
+            os._exit(70)
+    finally:
+        checking.cancel()
+        await asyncio.gather(checking, return_exceptions=True)
+        await cache.close()
+        await reader.close()
 
 
 def _publisher(settings: Settings) -> Publisher:

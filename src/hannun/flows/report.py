@@ -132,6 +132,16 @@ class Reports:
         key = keys.user(question.user_id) if question.plain else None
         return await self._answer(asker, key, lambda: self._user(question), refresh)
 
+    async def kept(self, topic: tuple[str, str]) -> Answer | None:
+        """What Redis holds of ("event", eventId) or ("user", userId) now, whoever it belongs to."""
+        kind, id_ = topic
+        return await self._cache.get(keys.dashboard(id_) if kind == "event" else keys.user(id_))
+
+    async def rebuilt(self, topic: tuple[str, str]) -> Answer | None:
+        """What the database says of it now."""
+        kind, id_ = topic
+        return await (self._dashboard(id_) if kind == "event" else self._user(UserQuestion(id_)))
+
     # -- the road of every answer
 
     async def _answer(self, asker: Asker, key: str | None, load: Load, refresh: bool) -> tuple[Answer, Source]:
