@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     dead_letters_in_a_row_max: int = 1_000  # more stop a partition, instead of emptying its topic into the dead letters
     dead_letters_share_max: float = 0.5  # of the last 10,000 messages of a partition; more stop it
     naive_times_are: str = ""  # a zone; "" refuses instants without an offset
+    invalidations_apart_s: float = 0.05  # of the same event; 0 invalidates after each batch
     processed_marks_a_second: int = 1_000  # in Redis, for others to look at; 0 writes none
     processed_mark_lifetime_s: float = 86_400.0
     channels_file: str = ""  # a table of channels instead of the one that ships

@@ -65,6 +65,7 @@ class Writing:
     invalidator: Invalidator
     decoder: Decoder
     marks: Marks
+    apart_s: float
 
     def counter(self, door: str, payer: Payer, inspect: Inspect = lambda *_: None) -> "MeasuredCounter":
         return MeasuredCounter(
@@ -77,9 +78,9 @@ class Writing:
         they hear of what is not paid yet."""
         database = self.database("-payer")
         if cache is None:
-            payer = Payer(database, self.invalidator)
+            payer = Payer(database, self.invalidator, apart_s=self.apart_s)
         else:
-            payer = Payer(database, self.invalidator, owes=cache.owes, paid=cache.paid)
+            payer = Payer(database, self.invalidator, apart_s=self.apart_s, owes=cache.owes, paid=cache.paid)
         with beside("pay debts", payer.run, payer.wake):
             yield payer
 
@@ -112,7 +113,8 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
         )
         stack.callback(marks.close)
         stack.enter_context(beside("mark messages", marks.run))
-        yield Writing(database, invalidator, Decoder(Rules(key, channel_table(settings), settings.naive_zone)), marks)
+        decoder = Decoder(Rules(key, channel_table(settings), settings.naive_zone))
+        yield Writing(database, invalidator, decoder, marks, settings.invalidations_apart_s)
 
 
 def channel_table(settings: Settings) -> ChannelTable:
@@ -163,7 +165,7 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
     with open_writing(settings, "hannun-serve") as writing, ExitStack() as stack:
         stack.enter_context(paying_old_debts(writing))
         stack.enter_context(telling_gauges(writing))
-        asked_by_health = writing.database()
+        asked_by_health = writing.database("-health")
         reader = Reader(settings.needed("database_url"), settings.pool, application="hannun-serve-read")
         cache = AnswerCache(
             settings.redis,
@@ -431,8 +433,7 @@ async def _hold_cache(settings: Settings, stop: threading.Event) -> None:
     try:
         await asyncio.wait({checking, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
-            log.critical("nobody holds the cache against the database any more", exc_info=checking.exception())
-            os._exit(70)
+            checking.result()  # it has failed
     finally:
         checking.cancel()
         await asyncio.gather(checking, return_exceptions=True)
@@ -475,9 +476,20 @@ def telling_gauges(writing: Writing) -> AbstractContextManager[None]:
 def beside(
     name: str, work: Callable[[threading.Event], object], wake: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """Let `work` run in a thread of its own until the block ends; it is told by its event, and finishes what it has."""
+    """Let `work` run in a thread of its own until the block ends: its event tells it, and it finishes what it has.
+
+    Where it fails, the process ends, loudly.
+    """
     stop = threading.Event()
-    thread = threading.Thread(target=work, args=[stop], name=name, daemon=True)
+
+    def run() -> None:
+        try:
+            work(stop)
+        except Exception as error:
+            log.critical("what runs beside failed for good", job=name, exc_info=error)
+            os._exit(70)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     try:
         yield

@@ -128,7 +128,7 @@ class AnswerCache:
         # Blocking: whoever finds all connections in use waits for one. Refused, they would all ask PostgreSQL instead.
         self._client = redis.asyncio.Redis.from_pool(
             redis.asyncio.BlockingConnectionPool(
-                timeout=address.timeout_s,
+                timeout=self._timeout_s,
                 connection_class=redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection,
                 retry=AsyncRetry(NoBackoff(), 1, _CUT),
                 redis_connect_func=self._greet,
@@ -263,7 +263,7 @@ class AnswerCache:
         return self._floors.of(key)
 
     def told(self, key: str, floor: int, answer: Answer) -> None:
-        """The database has said this, and Redis does not know it. `floor` is that of before it was asked."""
+        """The database has said this, and Redis does not know it yet. `floor` is that of before it was asked."""
         self._floors.read(key, floor, answer.version)
 
     async def wait(self, key: str, seen: int = 0) -> Answer | None:

@@ -233,7 +233,7 @@ class _Waiting(NamedTuple):
 
 
 class Payer:
-    """Pays what the batches of a process owe: at once, but the same event again only `APART_S` after it was paid.
+    """Pays what the batches of a process owe: at once, but the same event again only `apart_s` after it was paid.
 
         commit ─► not paid lately ─► pay in the thread that counted ─┐
               └─► paid a moment ago ─► wait for the others ─► pay ───┴─► settle, many debts in one transaction
@@ -243,6 +243,7 @@ class Payer:
 
     Args:
         owes, paid: told which events wait to be paid, and which no longer do.
+        apart_s: an event is paid at most once in so long; 0 pays each batch at once.
     """
 
     def __init__(
@@ -252,10 +253,12 @@ class Payer:
         *,
         owes: Callable[[Sequence[ChangedEvent]], None] = lambda _: None,
         paid: Callable[[Sequence[ChangedEvent]], None] = lambda _: None,
+        apart_s: float = APART_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._invalidator = invalidator
+        self._apart_s = apart_s
         self._owes = owes
         self._told = paid
         self._now = now
@@ -266,10 +269,13 @@ class Payer:
         self._settled: list[int] = []
 
     def pay(self, debt_no: int, events: Sequence[ChangedEvent]) -> None:
-        """Pay a debt that was just committed, now or within `APART_S`."""
+        """Pay a debt that was just committed, now or within `apart_s`."""
         with self._turn:
             now = self._now()
-            due_s = max((self._paid_at.get(event.event_id, -APART_S) for event in events), default=now) + APART_S
+            due_s = (
+                max((self._paid_at.get(event.event_id, -self._apart_s) for event in events), default=now)
+                + self._apart_s
+            )
             if due_s > now:
                 self._owes(events)
                 self._waiting.append(_Waiting(due_s, debt_no, events))
@@ -315,7 +321,7 @@ class Payer:
 
     def _note(self, events: Sequence[ChangedEvent], now: float) -> None:
         if len(self._paid_at) > EVENTS_AT_ONCE:
-            self._paid_at = {id_: at for id_, at in self._paid_at.items() if now - at < APART_S}
+            self._paid_at = {id_: at for id_, at in self._paid_at.items() if now - at < self._apart_s}
         self._paid_at.update(dict.fromkeys([event.event_id for event in events], now))
 
 

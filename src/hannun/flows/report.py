@@ -185,9 +185,8 @@ class Reports:
         try:
             answer = await load()
             if answer is not None:
+                self._cache.told(key, floor, answer)
                 filled = await self._cache.fill(lease, answer)
-                if not filled:
-                    self._cache.told(key, floor, answer)
         finally:
             if not filled:
                 await self._cache.release(lease)
