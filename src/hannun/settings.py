@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     redis_database: int = Field(0, validation_alias=AliasChoices("REDIS_DATABASE"))
     redis_tls: bool = False
     redis_timeout_s: float = 3.0
+    redis_read_wait_s: float = 0.5  # a question asks the database rather than wait longer
     redis_connections_max: int = 20
     kafka_bootstrap_servers: str = Field("", validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"))
 
@@ -58,12 +59,16 @@ class Settings(BaseSettings):
     dead_letters_in_a_row_max: int = 1_000  # more stop a partition, instead of emptying its topic into the dead letters
     dead_letters_share_max: float = 0.5  # of the last 10,000 messages of a partition; more stop it
     naive_times_are: str = ""  # a zone; "" refuses instants without an offset
+    invalidations_apart_s: float = 0.05  # of the same event; 0 invalidates after each batch
+    processed_marks_a_second: int = 1_000  # in Redis, for others to look at; 0 writes none
+    processed_mark_lifetime_s: float = 86_400.0
     channels_file: str = ""  # a table of channels instead of the one that ships
 
     # answering
     host: str = "127.0.0.1"
     port: int = 8080
     answer_lifetime_s: float = 3_600.0
+    copies_bytes_max: int = 32_000_000  # of answers in the memory of each `serve`; 0 keeps none
     jwt_secret: SecretStr = SecretStr("")  # "" takes no HS256, where there are published keys
     jwt_jwks_url: str = ""  # where the issuer of RS256 and ES256 tokens publishes its keys
     jwt_jwks_file: str = ""  # the same, in a file
@@ -86,6 +91,9 @@ class Settings(BaseSettings):
     secure_cookies: bool = False  # true behind TLS
 
     # upkeep
+    consistency_samples_a_second: float = (
+        1.0  # invalidations after which the cache is held against the database; 0: none
+    )
     months_ahead: int = 3
     months_kept: int | None = None  # None keeps all
     metrics_port: int | None = None  # of `ingest`, which has no other HTTP door; None has none, 0 any that is free

@@ -61,6 +61,19 @@ metrics = SimpleNamespace(
         ["topic"],
         registry=REGISTRY,
     ),
+    consistency_checks=Counter(
+        "hannun_consistency_checks_total",
+        "Kept answers held against the database, by seconds after an invalidation and by result: consistent, "
+        "inconsistent, absent",
+        ["after", "result"],
+        registry=REGISTRY,
+    ),
+    consistent=Gauge(
+        "hannun_consistent_ratio",
+        "Share of the last 1,000 kept answers that said what the database said, by seconds after an invalidation",
+        ["after"],
+        registry=REGISTRY,
+    ),
     owed=Gauge(
         "hannun_owed_invalidations",
         "Batches whose invalidations are not paid yet; NaN while PostgreSQL is away",

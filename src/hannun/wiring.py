@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from prometheus_client import start_http_server
 
 from hannun import issuer
 from hannun.cache import AnswerCache, Invalidator
+from hannun.cache.marks import Marks
 from hannun.domain.access import Asker
 from hannun.domain.batch import ChangedEvent, Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
@@ -33,7 +34,8 @@ from hannun.domain.questions import OfMerchant, UserQuestion
 from hannun.errors import OperatorError, Transient
 from hannun.flows import checks, count, lag, upkeep
 from hannun.flows.access import Access
-from hannun.flows.count import Counted, Counter, Inspect, Prepared
+from hannun.flows.consistency import Consistency
+from hannun.flows.count import Counted, Counter, Inspect, Payer, Prepared
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
@@ -53,6 +55,7 @@ from hannun.web.limits import RateLimit
 from hannun.web.services import Services
 
 OLD_DEBTS_EVERY_S = 0.5  # a dead writer's invalidations are paid within 2 s
+LOOK_EVERY_S = 0.5  # how soon a kept answer says that PostgreSQL is away
 GAUGES_EVERY_S = 5.0  # oftener than anybody looks
 
 
@@ -67,9 +70,25 @@ class Writing:
     database: Callable[..., Database]
     invalidator: Invalidator
     decoder: Decoder
+    marks: Marks
+    apart_s: float
 
-    def counter(self, door: str, inspect: Inspect = lambda *_: None) -> "MeasuredCounter":
-        return MeasuredCounter(Counter(self.database(), self.decoder, self.invalidator, inspect), door)
+    def counter(self, door: str, payer: Payer, inspect: Inspect = lambda *_: None) -> "MeasuredCounter":
+        return MeasuredCounter(
+            Counter(self.database(), self.decoder, self.invalidator, inspect, payer), door, self.marks
+        )
+
+    @contextmanager
+    def paying(self, cache: AnswerCache | None = None) -> Iterator[Payer]:
+        """Pay what the batches of this process owe, as long as the block lasts; where it answers questions as well,
+        they hear of what is not paid yet."""
+        database = self.database("-payer")
+        if cache is None:
+            payer = Payer(database, self.invalidator, apart_s=self.apart_s)
+        else:
+            payer = Payer(database, self.invalidator, apart_s=self.apart_s, owes=cache.owes, paid=cache.paid)
+        with beside("pay debts", payer.run, payer.wake):
+            yield payer
 
 
 @contextmanager
@@ -93,7 +112,15 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
         invalidator = Invalidator(settings.redis)
         stack.callback(invalidator.close)
         invalidator.check()
-        yield Writing(database, invalidator, Decoder(Rules(key, channel_table(settings), settings.naive_zone)))
+        marks = Marks(
+            settings.redis,
+            a_second=settings.processed_marks_a_second,
+            lifetime_s=settings.processed_mark_lifetime_s,
+        )
+        stack.callback(marks.close)
+        stack.enter_context(beside("mark messages", marks.run))
+        decoder = Decoder(Rules(key, channel_table(settings), settings.naive_zone))
+        yield Writing(database, invalidator, decoder, marks, settings.invalidations_apart_s)
 
 
 def channel_table(settings: Settings) -> ChannelTable:
@@ -114,11 +141,12 @@ def channel_table(settings: Settings) -> ChannelTable:
 
 
 class MeasuredCounter:
-    """A counter that tells the metrics what it did."""
+    """A counter that tells the metrics, and those who look at marks, what it did."""
 
-    def __init__(self, counter: Counter, door: str) -> None:
+    def __init__(self, counter: Counter, door: str, marks: Marks) -> None:
         self._counter = counter
         self._door = door
+        self._marks = marks
 
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Counted:
         return self.write(self.prepare(batch), spans)
@@ -135,6 +163,8 @@ class MeasuredCounter:
         rejected = counted.rejected
         metrics.messages.labels(self._door, "dead-letter").inc(rejected)
         metrics.messages.labels(self._door, "read").inc(size - rejected)
+        if self._marks.room():
+            self._marks.mark(counted.message_ids(prepared.batch))
         return counted
 
 
@@ -186,12 +216,22 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
     with open_writing(settings, "hannun-serve") as writing, ExitStack() as stack:
         stack.enter_context(paying_old_debts(writing))
         stack.enter_context(telling_gauges(writing))
-        asked_by_health = writing.database()
+        asked_by_health = writing.database("-health")
         reader = Reader(settings.needed("database_url"), settings.pool, application="hannun-serve-read")
-        cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s)
-        reports = Reports(reader, cache, lambda: datetime.now(UTC), channel_table(settings))
+        cache = AnswerCache(
+            settings.redis,
+            lifetime_s=settings.answer_lifetime_s,
+            wait_s=settings.redis_read_wait_s,
+            copies_bytes_max=settings.copies_bytes_max,
+        )
+        health = checks.Health(asked_by_health, writing.invalidator)
+        stack.enter_context(running("look at PostgreSQL", LOOK_EVERY_S, health.look_at_database))
+        payer = stack.enter_context(writing.paying(cache))
+        reports = Reports(
+            reader, cache, lambda: datetime.now(UTC), channel_table(settings), lambda: health.database_away
+        )
         live = Live(cache.announcements, lambda topic: _etag(reports, topic))
-        counters = [writing.counter("http") for _ in range(settings.counting_threads)]
+        counters = [writing.counter("http", payer) for _ in range(settings.counting_threads)]
         intake = Intake(
             counters,
             messages_max=settings.body_messages_max,
@@ -219,7 +259,7 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
                 sign_in_codes=_codes(settings),
                 secure_cookies=settings.secure_cookies,
                 cors_origins=settings.origins,
-                health=lambda: checks.health(asked_by_health, writing.invalidator),
+                health=health.tell,
             )
         finally:
             await cache.close()
@@ -259,13 +299,14 @@ def open_ingesting(settings: Settings) -> Iterator[Sequence[Ingest]]:
             stream.open()
             stack.callback(stream.close)
         stack.enter_context(serving_metrics(settings.metrics_port))
+        payer = stack.enter_context(writing.paying())
         without_long_collections()
         lanes = [
             Ingest(
                 stream,
                 broker,
                 writing.database(),
-                partial(writing.counter, "kafka"),
+                partial(writing.counter, "kafka", payer),
                 owner=f"{socket.gethostname()}/{os.getpid()}",
                 start_from=settings.start_from,
                 limits=Limits(settings.dead_letters_in_a_row_max, settings.dead_letters_share_max),
@@ -434,7 +475,40 @@ def open_schedule(settings: Settings) -> Iterator[None]:
         stack.enter_context(serving_metrics(settings.schedule_metrics_port))
         for name, every_s, job in jobs:
             stack.enter_context(running(name, every_s, partial(job, kept())))
+        if settings.consistency_samples_a_second > 0:
+            stack.enter_context(beside("hold the cache against the database", partial(hold_cache, settings)))
         yield
+
+
+def hold_cache(settings: Settings, stop: threading.Event) -> None:
+    """Hold the cache against the database until told to stop."""
+    asyncio.run(_hold_cache(settings, stop))
+
+
+async def _hold_cache(settings: Settings, stop: threading.Event) -> None:
+    limits = replace(settings.pool, size_max=2, size_kept=1)
+    reader = Reader(settings.needed("database_url"), limits, application="hannun-schedule-read")
+    cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s, wait_s=settings.redis_read_wait_s)
+    reports = Reports(reader, cache, lambda: datetime.now(UTC), channel_table(settings))
+    consistency = Consistency(
+        cache.announcements,
+        reports.kept,
+        reports.rebuilt,
+        samples_a_second=settings.consistency_samples_a_second,
+    )
+    await reader.open()
+    await cache.open()
+    checking = asyncio.create_task(consistency.run())
+    told_to_stop = asyncio.create_task(asyncio.to_thread(stop.wait))
+    try:
+        await asyncio.wait({checking, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            checking.result()  # it has failed
+    finally:
+        checking.cancel()
+        await asyncio.gather(checking, return_exceptions=True)
+        await cache.close()
+        await reader.close()
 
 
 def _publisher(settings: Settings) -> Publisher:
@@ -466,6 +540,33 @@ def telling_gauges(writing: Writing) -> AbstractContextManager[None]:
     """Keep the gauges of what waits in the database true, as long as the block lasts."""
     database = writing.database("-gauges")
     return running("tell the gauges", GAUGES_EVERY_S, lambda: upkeep.tell_gauges(database))
+
+
+@contextmanager
+def beside(
+    name: str, work: Callable[[threading.Event], object], wake: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Let `work` run in a thread of its own until the block ends: its event tells it, and it finishes what it has.
+
+    Where it fails, the process ends, loudly.
+    """
+    stop = threading.Event()
+
+    def run() -> None:
+        try:
+            work(stop)
+        except Exception as error:
+            log.critical("what runs beside failed for good", job=name, exc_info=error)
+            os._exit(70)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        wake()
+        thread.join(timeout=10)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from hannun.domain.questions import (
     UserQuestion,
 )
 from hannun.embedded import PostgresServer, ValkeyServer
+from hannun.flows.count import Counter
 from hannun.flows.report import Reports
 from hannun.store.database import AsyncConnection, PoolLimits, Reader
 
@@ -57,6 +58,13 @@ class CountingReader(Reader):
             await self.hold()
         async with super().connection() as conn:
             yield conn
+
+
+class Unpaid:
+    """Redis cannot be told."""
+
+    def invalidate(self, events: object) -> bool:
+        return False
 
 
 class Serve:
@@ -219,9 +227,9 @@ def test_a_reader_that_waits_takes_what_was_filled_since_it_looked(world: World)
         look = serve.cache.get
         looked = False
 
-        async def filled_just_after_the_first_look(key: str) -> Answer | None:
+        async def filled_just_after_the_first_look(key: str, seen: int = 0) -> Answer | None:
             nonlocal looked
-            found = await look(key)
+            found = await look(key, seen)
             if not looked:
                 looked = True
                 await serve.cache.fill(lease, answer(1))
@@ -355,6 +363,86 @@ def test_what_is_kept_is_readable_by_anybody(world: World) -> None:
         assert json.loads(dashboard)["summary"]["totalParticipants"] == 1
         assert world.invalidator.invalidate([CHANGED])
         assert client.keys() == []
+
+
+def test_an_answer_lives_as_long_as_is_set_a_little_less_or_more(world: World) -> None:
+    async def work() -> set[int]:
+        cache = AnswerCache(world.redis, lifetime_s=100)
+        found = set()
+        for number in range(20):
+            lease = await cache.lease(f"{KEY}{number}")
+            assert lease is not None and await cache.fill(lease, answer(1))
+            with plain(world) as client:
+                found.add(int(client.pttl(lease.key)))  # type: ignore[arg-type]
+        await cache.close()
+        return found
+
+    lives_ms = asyncio.run(work())
+    assert all(94_000 < life <= 105_000 for life in lives_ms)
+    assert max(lives_ms) - min(lives_ms) > 1_000, "so that not all end at once"
+
+
+def test_who_has_seen_more_than_is_kept_gets_no_less(world: World) -> None:
+    world.counts(world.created())
+
+    async def work(serve: Serve) -> None:
+        await serve.dashboard()
+        kept, source = await serve.reports.dashboard(ME, SPRING)
+        assert source == "cache"
+        # A commit whose invalidation is still owed, seen by this client in another process.
+        world.counter = Counter(world.database, world.decoder, Unpaid())
+        await asyncio.to_thread(world.counts, world.registered("p1"))
+        assert (await serve.reports.dashboard(replace(ME, seen=kept.version), SPRING))[0] == kept
+        newer = world.ours().version
+        seen, source = await serve.reports.dashboard(replace(ME, seen=newer), SPRING)
+        assert seen.version == newer and source == "live"
+        assert await serve.dashboard() == (1, "cache")  # and what it found serves all
+
+    serving(world, work)
+
+
+def test_refresh_takes_the_lease_by_force_and_who_had_it_keeps_nothing(world: World) -> None:
+    async def work(serve: Serve) -> None:
+        slow = await serve.cache.lease(KEY)
+        forced = await serve.cache.lease(KEY, by_force=True)
+        assert slow is not None and forced is not None
+        assert await serve.cache.fill(slow, answer(1)) is False
+        assert await serve.cache.fill(forced, answer(2)) is True
+        assert await serve.cache.get(KEY) == answer(2)
+
+    serving(world, work)
+
+
+def test_what_was_told_past_redis_is_the_least_that_is_told_from_then_on(world: World) -> None:
+    world.counts(world.created())
+
+    async def work(serve: Serve) -> None:
+        assert await serve.dashboard() == (0, "live")
+        world.counter = Counter(world.database, world.decoder, Unpaid())
+        await asyncio.to_thread(world.counts, world.registered("p1"))
+        reachable, serve.cache._rests_until = serve.cache._rests_until, float("inf")
+        serve.cache.available = False
+        assert await serve.dashboard() == (1, "live")
+        serve.cache._rests_until = reachable
+        assert await serve.dashboard() == (1, "live")  # not the 0 that Redis still holds
+        assert await serve.dashboard() == (1, "cache")
+
+    serving(world, work)
+
+
+def test_an_answer_that_was_kept_says_so_while_the_database_is_away(world: World) -> None:
+    world.counts(world.created())
+
+    async def work(serve: Serve) -> None:
+        away = False
+        reports = Reports(serve.reader, serve.cache, serve.reports._now, lambda: away)
+        for expected in (False, False, True):
+            away = expected
+            answer, source = await reports.dashboard(ME, SPRING)
+            assert answer.stale is expected
+        assert source == "cache"
+
+    serving(world, work)
 
 
 def test_only_the_plain_view_is_kept(world: World) -> None:

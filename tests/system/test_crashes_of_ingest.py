@@ -84,7 +84,7 @@ def rounds(service: Service, topics: Topics, postgres: PostgresServer) -> Iterat
 
 
 def is_counting(step: Step) -> bool:
-    return step.who == "hannun-ingest"
+    return step.who in ("hannun-ingest", "hannun-ingest-payer")
 
 
 def is_commit(step: Step) -> bool:

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 import redis
 from accounts import account
-from faults import Proxy, RedisFramer
-from outside import PASSWORD, Event, Message, Service, Start, Topics, cached, redis_environment, wait_for
+from faults import Crash, Proxy, RedisFramer, Step
+from outside import GONE, PASSWORD, Event, Message, Service, Start, Topics, cached, redis_environment, wait_for
 
 from hannun.embedded import PostgresServer, ValkeyServer
 
@@ -134,9 +134,16 @@ def test_while_postgresql_is_away_what_is_cached_is_answered_and_the_rest_asked_
     frail.posts([event.created()])
     event.takes([event.created()])
     assert frail.dashboard(event.id) == event.figures
+    path = f"/api/v1/events/{event.id}/analytics"
+    assert "X-Data-Stale" not in frail.asks(path).headers
     frail_postgres.stop()
     try:
         assert frail.dashboard(event.id) == event.figures
+        wait_for("answers to say so", lambda: frail.asks(path).headers.get("X-Data-Stale") == "true")
+        for question in (f"{path}?refresh=true", f"{path}/timeline?tz=UTC", "/api/v1/users/nobody/analytics"):
+            unanswered = frail.asks(question)
+            assert unanswered.status_code == 503, question
+            assert int(unanswered.headers["Retry-After"]) >= 1
         assert frail.health()["status"] == "unavailable"
         refused = frail.posts([event.registered()])
         assert refused.status_code == 503
@@ -147,10 +154,10 @@ def test_while_postgresql_is_away_what_is_cached_is_answered_and_the_rest_asked_
     body = [event.registered()]
     frail.posts_until_taken(body)
     event.takes(body)
-    path = f"/api/v1/events/{event.id}/analytics"
     wait_for("the dashboard", lambda: frail.asks(path).status_code == 200)
     assert frail.dashboard(event.id) == event.figures
     wait_for("health", lambda: frail.health()["status"] == "ready")
+    assert "X-Data-Stale" not in frail.asks(path).headers
 
 
 @pytest.mark.kafka
@@ -239,6 +246,7 @@ def test_redis_is_flushed(service: Service, frail_valkey: ValkeyServer) -> None:
         with redis.Redis.from_url(frail_valkey.url, protocol=3) as conn:
             conn.flushall()
         assert service.dashboard(event.id) == event.figures
+        wait_for("it to be kept again", lambda: service.dashboard(event.id) and cached(frail_valkey.url, event.id))
         assert cached(frail_valkey.url, event.id) == event.figures
 
 
@@ -282,3 +290,106 @@ def test_redis_hangs(service: Service, frail_valkey: ValkeyServer) -> None:
         os.kill(frail_valkey.pid, signal.SIGCONT)
     wait_for("the debt to be paid", lambda: service.owed() == 0)
     assert service.dashboard(event.id) == event.figures
+
+
+WORST_S = 2.0
+"""How old an answer may be at the worst."""
+
+
+def is_a_deletion(step: Step) -> bool:
+    return step.words.startswith("DEL ") and "analytics:dashboard:" in step.words
+
+
+def test_a_writer_dies_between_its_commit_and_the_invalidation(
+    service: Service, start_service: Start, frail_valkey: ValkeyServer
+) -> None:
+    here = redis_environment(frail_valkey.url)
+    answering = start_service(DATABASE_URL=service.environment["DATABASE_URL"], **here)
+    answering.serves()
+    event = Event()
+    body, more = event.some_of_everything(), event.more_of_everything()
+    with Proxy(frail_valkey.port, RedisFramer) as proxy:
+        at_once = {"HANNUN_INVALIDATIONS_APART_S": "0"}  # so that it dies before it has answered
+        writing = service.serves(**here | at_once | {"REDIS_PORT": str(proxy.port)})
+        service.posts(body)
+        event.takes(body)
+        assert answering.dashboard(event.id) == event.figures
+        with proxy.set_for(Crash("kill before", 1, is_a_deletion), writing.pid) as crash:
+            with pytest.raises(GONE):
+                service.posts(more)
+            assert crash.happened.wait(SOON_S)
+        died_at = time.monotonic()
+        assert cached(frail_valkey.url, event.id) in (event.figures, None), "the old answer, or it is paid already"
+        event.takes(more)
+        wait_for("the answer to be true", lambda: answering.dashboard(event.id) == event.figures, WORST_S)
+        assert time.monotonic() - died_at < WORST_S
+    wait_for("the debt to be settled", lambda: service.owed() == 0)
+
+
+def test_a_writer_cannot_reach_redis_and_those_who_answer_can(
+    service: Service, start_service: Start, frail_valkey: ValkeyServer
+) -> None:
+    here = redis_environment(frail_valkey.url)
+    answering = start_service(DATABASE_URL=service.environment["DATABASE_URL"], **here)
+    answering.serves()
+    event = Event()
+    body, more = event.some_of_everything(), event.more_of_everything()
+    with Proxy(frail_valkey.port, RedisFramer) as proxy:
+        service.serves(**here | {"REDIS_PORT": str(proxy.port)})
+        service.posts(body)
+        event.takes(body)
+        assert answering.dashboard(event.id) == event.figures
+        proxy.refuse()
+        assert service.posts(more).status_code == 200
+        counted_at = time.monotonic()
+        event.takes(more)
+        assert service.dashboard(event.id) == event.figures, "who has counted it answers nothing older"
+        wait_for("the others to say so", lambda: answering.dashboard(event.id) == event.figures, WORST_S)
+        assert time.monotonic() - counted_at < WORST_S, "another process has paid the debt"
+        wait_for("the debt to be settled", lambda: service.owed() == 0)
+
+
+def test_redis_is_out_of_memory(service: Service, frail_valkey: ValkeyServer) -> None:
+    service.serves(**redis_environment(frail_valkey.url))
+    event = Event()
+    body, more = event.some_of_everything(), event.more_of_everything()
+    service.posts(body)
+    event.takes(body)
+    assert service.dashboard(event.id) == event.figures
+    with redis.Redis.from_url(frail_valkey.url, protocol=3) as conn:
+        before = conn.config_get("maxmemory")["maxmemory"]
+        conn.config_set("maxmemory", "1mb")
+        try:
+            assert service.posts(more).status_code == 200
+            event.takes(more)
+            for _ in range(3):
+                assert service.dashboard(event.id) == event.figures
+            assert cached(frail_valkey.url, event.id) is None, "what was false is gone, and nothing new fits"
+            assert service.owed() == 0 or wait_for("the debt to be paid", lambda: service.owed() == 0)
+        finally:
+            conn.config_set("maxmemory", before)
+    wait_for("answers to be kept again", lambda: service.dashboard(event.id) and cached(frail_valkey.url, event.id))
+    assert service.dashboard(event.id) == event.figures
+
+
+def test_redis_that_is_slow_makes_neither_a_question_nor_a_probe_as_slow(
+    service: Service, frail_valkey: ValkeyServer
+) -> None:
+    service.serves(**redis_environment(frail_valkey.url))
+    event = Event()
+    service.posts([event.created()])
+    event.takes([event.created()])
+    assert service.dashboard(event.id) == event.figures
+    assert frail_valkey.pid is not None
+    os.kill(frail_valkey.pid, signal.SIGSTOP)
+    try:
+        for ask in (
+            lambda: service.dashboard(event.id) == event.figures,
+            lambda: service.health()["status"] == "degraded",
+        ):
+            for _ in range(3):
+                asked_at = time.monotonic()
+                assert ask()
+                assert time.monotonic() - asked_at < 1.5, "3 s is what it is given, not what people wait for"
+    finally:
+        os.kill(frail_valkey.pid, signal.SIGCONT)

@@ -8,12 +8,14 @@ from datetime import datetime
 class Asker:
     """Who asks: a merchant sees their own, an ADMIN everything.
 
-    Who came by a share link has the owner's eyes, for `only_event` alone and no roles.
+    Who came by a share link has the owner's eyes, for `only_event` alone and no roles. `seen` is the version of the
+    answer that they have already (If-None-Match): they get none that is older.
     """
 
     user_id: str
     roles: frozenset[str]
     only_event: str | None = None
+    seen: int = 0
 
     @property
     def sees_all(self) -> bool:

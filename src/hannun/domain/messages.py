@@ -700,3 +700,19 @@ def _reason(error: str) -> tuple[Reason, str]:
     if " of length " in error or "out of range" in error:
         return Reason.OUT_OF_BOUNDS, error
     return Reason.WRONG_TYPE, error
+
+
+class _Identified(Struct):
+    messageId: str | None = None
+
+
+_IDENTIFIED = msgspec.json.Decoder(_Identified)
+
+
+def message_id(raw: bytes) -> str | None:
+    """The id that a message gives itself, 1 to 64 characters; it decides nothing."""
+    try:
+        id_ = _IDENTIFIED.decode(raw).messageId
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return id_ if id_ is not None and 1 <= len(id_) <= 64 else None

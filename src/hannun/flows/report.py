@@ -3,6 +3,7 @@
     question ─► hit ─────────────────────────────────────────────► answer (cache)
              └► miss ─► lease ─► PostgreSQL ─► fill if it stands ─► answer (live)
                      └► somebody reads already: wait for theirs ──► answer (cache), or PostgreSQL without filling
+    a copy in this process that may still be believed stands before all that.
 
 Who may see an event is decided before it is asked for (`flows/access`), and again by the owner in the answer.
 """
@@ -50,7 +51,8 @@ _one_channel = msgspec.json.Decoder(answers.Channel)
 
 
 class Reports:
-    """Answers questions. `now` is the clock, UTC, with a zone; `table` says which channel a name means.
+    """Answers questions. `now` is the clock, UTC, with a zone; `table` says which channel a name means;
+    `database_away` is whether PostgreSQL is known to be.
 
     Every question raises
         NotFound: there is no such event or merchant that this asker may see.
@@ -58,11 +60,19 @@ class Reports:
         StoreUnavailable: the answer is not in the cache, and PostgreSQL is away.
     """
 
-    def __init__(self, reader: Reader, cache: AnswerCache, now: Callable[[], datetime], table: ChannelTable) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        cache: AnswerCache,
+        now: Callable[[], datetime],
+        table: ChannelTable,
+        database_away: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._reader = reader
         self._cache = cache
         self._now = now
         self._table = table
+        self._database_away = database_away
         self._running: set[asyncio.Task[Any]] = set()
 
     async def dashboard(
@@ -119,40 +129,79 @@ class Reports:
         if not asker.may_see_merchant(of.user_id):
             raise NotFound("no such merchant")
 
+    async def kept(self, topic: tuple[str, str]) -> Answer | None:
+        """What Redis holds of ("event", eventId) or ("user", userId) now, whoever it belongs to."""
+        kind, id_ = topic
+        return await self._cache.get(keys.dashboard(id_) if kind == "event" else keys.user(id_))
+
+    async def rebuilt(self, topic: tuple[str, str]) -> Answer | None:
+        """What the database says of it now."""
+        kind, id_ = topic
+        return await (
+            self._dashboard(id_, EVERYTHING) if kind == "event" else self._user(UserQuestion(OfMerchant(id_)))
+        )
+
     # -- the road of every answer
 
     async def _answer(self, asker: Asker, key: str | None, load: Load, refresh: bool) -> tuple[Answer, Source]:
-        # Never cancelled half-way: a reader who has left must not break the connection under the next one.
-        answer, source = await self._to_its_end(self._fetch(key, load, refresh))
+        answer: Answer | None
+        source: Source = "cache"
+        copy = None if key is None or refresh else self._cache.copy(key, asker.seen)
+        if copy is not None:
+            answer = self._marked(copy)
+        else:
+            # Never cancelled half-way: a reader who has left must not break the connection under the next one.
+            answer, source = await self._to_its_end(self._fetch(key, load, refresh, asker.seen))
         if answer is None or not asker.may_see(answer.owner):
             raise NotFound("no such event")
         return answer, source
 
-    async def _fetch(self, key: str | None, load: Load, refresh: bool) -> tuple[Answer | None, Source]:
+    async def _fetch(self, key: str | None, load: Load, refresh: bool, seen: int) -> tuple[Answer | None, Source]:
         if key is None:
             return await load(), "live"
+        with self._cache.reading(key) as guard:
+            answer, source = await self._read(key, load, refresh, seen)
+            if answer is not None:
+                self._cache.keep(guard, key, answer)
+        return (answer if answer is None or source == "live" else self._marked(answer)), source
+
+    async def _read(self, key: str, load: Load, refresh: bool, seen: int) -> tuple[Answer | None, Source]:
         if not refresh:
-            kept = await self._cache.get(key)
+            kept = await self._cache.get(key, seen)
             if kept is not None:
                 return kept, "cache"
             if not self._cache.available:
-                return await load(), "live"
-        lease = await self._cache.lease(key)
-        if lease is None and self._cache.available and not refresh:
-            waited_for = await self._cache.wait(key)
+                return await self._told(key, load), "live"
+        lease = await self._cache.lease(key, by_force=refresh)
+        if lease is None and self._cache.available:
+            waited_for = await self._cache.wait(key, seen)
             if waited_for is not None:
                 return waited_for, "cache"
         if lease is None:
-            return await load(), "live"
+            return await self._told(key, load), "live"
         filled = False
+        floor = self._cache.floor(key)
         try:
             answer = await load()
             if answer is not None:
+                self._cache.told(key, floor, answer)
                 filled = await self._cache.fill(lease, answer)
         finally:
             if not filled:
                 await self._cache.release(lease)
         return answer, "live"
+
+    async def _told(self, key: str, load: Load) -> Answer | None:
+        """Past Redis: whoever saw this must not get what Redis still holds."""
+        floor = self._cache.floor(key)
+        answer = await load()
+        if answer is not None:
+            self._cache.told(key, floor, answer)
+        return answer
+
+    def _marked(self, kept: Answer) -> Answer:
+        """A kept answer says so where nobody can know whether it is still true."""
+        return replace(kept, stale=True) if self._database_away() else kept
 
     async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)

@@ -8,6 +8,8 @@ from hannun.store.database import Connection
 from hannun.store.queries import load
 
 SQL = load("debts")
+AT_ONCE = 100
+"""How many old debts are read at a time."""
 
 
 def settle(conn: Connection, debt_nos: Sequence[int]) -> None:
@@ -17,8 +19,8 @@ def settle(conn: Connection, debt_nos: Sequence[int]) -> None:
 
 
 def old(conn: Connection, older_than_s: float) -> list[tuple[int, list[ChangedEvent]]]:
-    """Debts that nobody has paid for `older_than_s` seconds, oldest first, at most 100."""
-    rows = conn.execute(SQL["old_debts"], {"older_than_s": older_than_s}).fetchall()
+    """Debts that nobody has paid for `older_than_s` seconds, oldest first, at most `AT_ONCE`."""
+    rows = conn.execute(SQL["old_debts"], {"older_than_s": older_than_s, "limit": AT_ONCE}).fetchall()
     return [(int(no), _events(events)) for no, events in rows]
 
 

@@ -47,9 +47,9 @@ Refresh = Annotated[bool, Query(description="rebuild from the database")]
 Calling = Annotated[Caller, Depends(caller_of)]
 
 
-async def asker_of(caller: Calling) -> Asker:
-    """Who asks, let in to the event of the path."""
-    return caller.asker
+async def asker_of(request: Request, caller: Calling) -> Asker:
+    """Who asks, let in to the event of the path, with what they have seen already."""
+    return replace(caller.asker, seen=_version_in(request.headers.get("if-none-match")))
 
 
 Asking = Annotated[Asker, Depends(asker_of)]
@@ -251,9 +251,17 @@ def _answered(request: Request, answer: Answer, source: Source) -> Response:
         "Vary": "Authorization, Cookie, Accept-Encoding",
         "X-Data-Source": source,
     }
+    if answer.stale:
+        headers["X-Data-Stale"] = "true"
     if _same(request.headers.get("if-none-match"), answer.etag):
         return Response(status_code=304, headers=headers)
     return Response(answer.body, headers=headers, media_type="application/json")
+
+
+def _version_in(if_none_match: str | None) -> int:
+    """The newest version that a client says to have: the first part of our ETags. 0 where it says none."""
+    versions = re.findall(r'"([0-9a-f]{1,14})-', if_none_match or "")
+    return max((int(version, 16) for version in versions), default=0)
 
 
 def _same(if_none_match: str | None, etag: str) -> bool:

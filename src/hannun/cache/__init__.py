@@ -10,13 +10,16 @@ GET; scripts run only on a miss. A value names the key it was made for, its vers
 given to: under another key, or from a server that has come back with old data, it is a miss.
 
 Reading is asynchronous (`AnswerCache`, in serve), invalidating synchronous (`Invalidator`, beside every writer).
+`copies` keeps answers in the process as well, and holds what numbers must not run back to. `tests/cache/model.py`
+explores all of it, step by step.
 """
 
 import asyncio
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +30,9 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from hannun.cache.answer import HEAD_LAST, owner_in, pack, unpack
+from hannun.cache.answer import Answer as Answer
+from hannun.cache.copies import Copies, Floors, Guard
 from hannun.domain import keys
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import OperatorError
@@ -39,6 +45,10 @@ SILENT_REST_S: Final = 5.0
 REST_S: Final = 0.5
 """How long a Redis that failed is not asked by writers. What they owe meanwhile is paid by whoever finds it."""
 WAIT_STEP_S: Final = 0.01
+BEAT_S: Final = 0.025
+"""How often a subscription is asked whether it is alive, where copies depend on it."""
+SLOW_BEAT_S: Final = 5.0
+"""The same where nothing depends on it but pages that wait."""
 
 # Fill only under the lease, never over something newer. KEYS: answer, lease. ARGV: token, value, ms to live, version,
 # server
@@ -85,28 +95,6 @@ class RedisAddress:
         }
 
 
-class Meta(msgspec.Struct, frozen=True):
-    """What a kept value says of itself. `until_ms` (since 1970): when it stops being true by itself; 0 never."""
-
-    key: str
-    version: str
-    owner: str
-    etag: str
-    server: str
-    until_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as bytes of JSON, with what decides who may see it and whether it is still the same."""
-
-    body: bytes
-    version: int
-    owner: str
-    etag: str
-    until_ms: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to fill a key, while nothing invalidates it."""
@@ -114,52 +102,6 @@ class Lease:
     key: str
     token: str
     server: str
-
-
-_META_FIRST = b'{"_hannun":'
-_meta_decoder = msgspec.json.Decoder(Meta)
-
-
-def pack(key: str, server: str, answer: Answer) -> bytes:
-    """The answer's JSON object with what it says of itself as its first field, so that any reader can read it."""
-    meta = Meta(key, str(answer.version), answer.owner, answer.etag, server, answer.until_ms)
-    packed = msgspec.json.encode(meta)
-    # The size stands in front in a field of its own, so that a hit need not parse the payload.
-    return b'{"_size":%6d,"_hannun":%b,%b' % (len(packed), packed, answer.body[1:])
-
-
-_SIZE_AT: Final = len(b'{"_size":')
-_META_AT: Final = len(b'{"_size":      ,"_hannun":')
-
-
-def unpack(value: bytes, key: str, server: str, now_ms: int) -> Answer | None:
-    """The answer in a kept value; None where it is not one, or is not to be believed."""
-    try:
-        meta, end = _told(value)
-    except (ValueError, msgspec.MsgspecError):
-        return None
-    if meta.key != key or meta.server != server or (meta.until_ms and now_ms >= meta.until_ms):
-        return None
-    return Answer(b"{" + value[end + 1 :], int(meta.version), meta.owner, meta.etag, meta.until_ms)
-
-
-def owner_in(head: bytes, key: str, server: str) -> str | None:
-    """The owner that the head of a kept value names; None where it is not to be believed."""
-    try:
-        meta, _ = _told(head)
-    except (ValueError, msgspec.MsgspecError):
-        return None
-    return meta.owner if meta.key == key and meta.server == server else None
-
-
-def _told(value: bytes) -> tuple[Meta, int]:
-    """What a kept value says of itself, and where that ends."""
-    end = _META_AT + int(value[_SIZE_AT : _SIZE_AT + 6])
-    return _meta_decoder.decode(value[_META_AT:end]), end
-
-
-_HEAD: Final = 1_023
-"""The last byte of a kept value's head: what it says of itself ends well before."""
 
 
 _CUT = (redis.ConnectionError,)
@@ -171,16 +113,26 @@ _AWAY = (redis.RedisError, OSError, asyncio.TimeoutError)
 class AnswerCache:
     """Answers, for the readers of one process. Every method treats Redis' absence as a miss."""
 
-    def __init__(self, address: RedisAddress, *, lifetime_s: float) -> None:
+    def __init__(
+        self, address: RedisAddress, *, lifetime_s: float, wait_s: float | None = None, copies_bytes_max: int = 0
+    ) -> None:
+        """
+        Args:
+            wait_s: how long a reader waits for Redis; the address's own time-out, where it is shorter or none is said.
+            copies_bytes_max: room for copies in this process; 0 keeps none.
+        """
         self._lifetime_s = lifetime_s
+        self._timeout_s = min(address.timeout_s, wait_s or address.timeout_s)
+        self._copies = Copies(copies_bytes_max)
+        self._floors = Floors()
         # Blocking: whoever finds all connections in use waits for one. Refused, they would all ask PostgreSQL instead.
         self._client = redis.asyncio.Redis.from_pool(
             redis.asyncio.BlockingConnectionPool(
-                timeout=address.timeout_s,
+                timeout=self._timeout_s,
                 connection_class=redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection,
                 retry=AsyncRetry(NoBackoff(), 1, _CUT),
                 redis_connect_func=self._greet,
-                **address.options(),
+                **address.options() | {"socket_timeout": self._timeout_s},
             )
         )
         self._fill = self._client.register_script(_FILL)
@@ -189,7 +141,7 @@ class AnswerCache:
         self._rests_until = 0.0
         self.available = False
         """Whether Redis answered when it was last asked."""
-        self.hits = self.misses = self.fills = self.refused_fills = 0
+        self.copied = self.hits = self.misses = self.fills = self.refused_fills = 0
 
     async def open(self) -> None:
         """Look whether Redis is there. Not being there is degraded, not an error."""
@@ -207,23 +159,63 @@ class AnswerCache:
             self.available = False
         return self.available
 
-    async def get(self, key: str) -> Answer | None:
-        """The kept answer; None where there is none to be believed."""
-        if time.monotonic() < self._rests_until:
+    # -- copies in this process
+
+    def copy(self, key: str, seen: int = 0) -> Answer | None:
+        """This process's own copy, where there is one to be believed that is not older than what was `seen`."""
+        answer = self._copies.get(key, time.monotonic(), int(time.time() * 1000))
+        if answer is None or answer.version < max(seen, self._floors.of(key)):
             return None
+        self.copied += 1
+        return answer
+
+    @contextmanager
+    def reading(self, key: str) -> Iterator[Guard | None]:
+        """Around all that may be read of a key: what is read inside may be kept under this guard."""
+        guard = self._copies.begin(key, time.monotonic())
+        try:
+            yield guard
+        finally:
+            self._copies.end(guard)
+
+    def keep(self, guard: Guard | None, key: str, answer: Answer) -> None:
+        """Keep a copy of what was just read, if nothing was announced since its reading began."""
+        self._copies.keep(guard, key, answer)
+
+    def owes(self, events: Iterable[ChangedEvent]) -> None:
+        """These commits are not told to Redis yet: until they are, nothing older is answered here. For any thread."""
+        for event in events:
+            for key in keys.made_false_by(event):
+                self._floors.rise(key, event.version)
+
+    def paid(self, events: Iterable[ChangedEvent]) -> None:
+        """They are. For any thread."""
+        for event in events:
+            for key in keys.made_false_by(event):
+                self._floors.settle(key, event.version)
+
+    # -- Redis
+
+    async def get(self, key: str, seen: int = 0) -> Answer | None:
+        """The kept answer; None where there is none to be believed, or only one older than what was `seen` or told."""
+        now = time.monotonic()
+        if now < self._rests_until:
+            return None
+        if self._rests_until:  # one looks whether it is back; the others need not wait for that
+            self._rests_until = now + SILENT_REST_S
         try:
             value: Any = await self._client.get(key)
         except _AWAY as error:
             self.available = str(error).startswith("WRONGTYPE")  # somebody else's value under our key: a miss
-            if isinstance(error, _SILENT):
-                self._rests_until = time.monotonic() + SILENT_REST_S
+            self._rests_until = time.monotonic() + SILENT_REST_S if isinstance(error, _SILENT) else 0.0
             return None
         self.available = True
+        self._rests_until = 0.0
         answer = None if value is None else unpack(value, key, self._server, int(time.time() * 1000))
-        if answer is None:
+        if answer is None or answer.version < max(seen, self._floors.of(key)):
             self.misses += 1
-        else:
-            self.hits += 1
+            return None
+        self.hits += 1
         return answer
 
     async def owner(self, key: str) -> str | None:
@@ -234,7 +226,7 @@ class AnswerCache:
         if time.monotonic() < self._rests_until:
             return None
         try:
-            head: Any = await self._client.getrange(key, 0, _HEAD)
+            head: Any = await self._client.getrange(key, 0, HEAD_LAST)
         except _AWAY as error:
             self.available = str(error).startswith("WRONGTYPE")
             if isinstance(error, _SILENT):
@@ -243,15 +235,18 @@ class AnswerCache:
         self.available = True
         return owner_in(head, key, self._server)
 
-    async def lease(self, key: str) -> Lease | None:
-        """The right to fill `key`; None where somebody else has it, or Redis is away (`available` says which)."""
-        token = secrets.token_hex(8)
+    async def lease(self, key: str, *, by_force: bool = False) -> Lease | None:
+        """The right to fill `key`; None where somebody else has it, or Redis is away (`available` says which).
+
+        By force it is taken from whoever has it: what they have read will not be kept.
+        """
+        token, server = secrets.token_hex(8), self._server  # as known before: a lease that comes back is not believed
         try:
-            taken = await self._client.set(keys.lease(key), token, nx=True, px=LEASE_MS)
+            taken = await self._client.set(keys.lease(key), token, nx=not by_force, px=LEASE_MS)
         except _AWAY:
             self.available = False
             return None
-        return Lease(key, token, self._server) if taken else None
+        return Lease(key, token, server) if taken else None
 
     async def fill(self, lease: Lease, answer: Answer) -> bool:
         """Keep an answer, if the lease still stands and nothing newer is there. Refused, the lease is gone too."""
@@ -268,6 +263,7 @@ class AnswerCache:
             return False
         if filled:
             self.fills += 1
+            self._floors.settle(lease.key, answer.version)
         else:
             self.refused_fills += 1
         return bool(filled)
@@ -279,17 +275,25 @@ class AnswerCache:
         except _AWAY:
             self.available = False
 
-    async def wait(self, key: str) -> Answer | None:
+    def floor(self, key: str) -> int:
+        """The least version that may be told of a key. To be asked before the database is."""
+        return self._floors.of(key)
+
+    def told(self, key: str, floor: int, answer: Answer) -> None:
+        """The database has said this, and Redis does not know it yet. `floor` is that of before it was asked."""
+        self._floors.read(key, floor, answer.version)
+
+    async def wait(self, key: str, seen: int = 0) -> Answer | None:
         """Wait for the answer of whoever holds the lease; None as soon as nobody does."""
         deadline = time.monotonic() + LEASE_MS / 1000
         while time.monotonic() < deadline:
             await asyncio.sleep(WAIT_STEP_S)
-            answer = await self.get(key)
+            answer = await self.get(key, seen)
             if answer is not None or not self.available:
                 return answer
             try:
                 if not await self._client.exists(keys.lease(key)):
-                    return await self.get(key)  # the holder may have filled since we looked
+                    return await self.get(key, seen)  # the holder may have filled since we looked
             except _AWAY:
                 return None
         return None
@@ -297,20 +301,35 @@ class AnswerCache:
     async def announcements(self) -> AsyncIterator[dict[str, Any] | None]:
         """Events as they change: what was announced; None each time announcements may have been missed.
 
-        Ends with the caller's task. While Redis is away it keeps trying, every second.
+        Copies are dropped before it is passed on. Ends with the caller's task. While Redis is away it keeps trying,
+        every second.
         """
         while True:
             try:
                 async with self._client.pubsub() as subscription:
                     await subscription.subscribe(keys.ANNOUNCEMENTS)
+                    pulse = _Pulse(BEAT_S if self._copies.wanted else SLOW_BEAT_S, self._timeout_s)
                     while True:
-                        message = await subscription.get_message(timeout=10.0)
-                        if message is not None:
-                            # The client reconnects by itself; only that it subscribes anew says that it did.
-                            yield None if message["type"] == "subscribe" else _announced(message["data"])
+                        message = await pulse.next_message(subscription)
+                        if message is not None and (told := self._heard(message)) is not _NOTHING:
+                            yield told
             except _AWAY:
+                self._copies.lost()
                 yield None
                 await asyncio.sleep(1.0)
+
+    def _heard(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """Drop the copies that a message of the subscription makes false, and say what it announced."""
+        if message["type"] == "pong":  # what was announced before this ping was sent has come before its answer
+            self._copies.heard(float(message["data"] or 0))
+            return _NOTHING
+        # The client reconnects by itself; only that it subscribes anew says that it did.
+        announced = None if message["type"] == "subscribe" else _announced(message["data"])
+        if announced is None:
+            self._copies.lost()
+        else:
+            self._copies.announced(keys.made_false_by(_changed(announced)))
+        return announced
 
     async def _greet(self, connection: Any) -> None:
         """On every new connection: which server is this? One that was started anew may hold old data."""
@@ -319,6 +338,40 @@ class AnswerCache:
         await connection.send_command("INFO", "server", check_health=False)
         told = await connection.read_response()
         self._server = _server_of(told)
+
+
+_NOTHING: Final[dict[str, Any]] = {}
+
+
+class _Pulse:
+    """Asks a subscription again and again whether it is alive."""
+
+    def __init__(self, every_s: float, patience_s: float) -> None:
+        self._every_s = every_s
+        self._patience_s = patience_s
+        self._heard_at = time.monotonic()
+        self._beat_at = self._heard_at
+
+    async def next_message(self, subscription: Any) -> dict[str, Any] | None:
+        """What came, if anything did until the next beat. A ping says when it was sent.
+
+        Raises:
+            redis.TimeoutError: nothing has come for too long.
+        """
+        now = time.monotonic()
+        if now - self._heard_at > self._every_s + self._patience_s:
+            raise redis.TimeoutError("the subscription has gone quiet")
+        if now >= self._beat_at:
+            self._beat_at = now + self._every_s
+            await subscription.ping(b"%.6f" % now)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # Before Python 3.12, asyncio.wait_for (in the client) forgets a cancellation that comes as it finishes.
+                raise asyncio.CancelledError
+        message: dict[str, Any] | None = await subscription.get_message(timeout=max(self._beat_at - now, 0.001))
+        if message is not None:
+            self._heard_at = time.monotonic()
+        return message
 
 
 EVENTS_A_COMMAND = 50
@@ -389,13 +442,21 @@ class Invalidator:
 
 
 def _announcement(event: ChangedEvent) -> bytes:
-    return msgspec.json.encode({"eventId": event.event_id, "userId": event.user_id, "version": str(event.version)})
+    told = {"eventId": event.event_id, "userId": event.user_id, "version": str(event.version)}
+    return msgspec.json.encode({**told, "channels": event.channels})
+
+
+def _changed(announced: dict[str, Any]) -> ChangedEvent:
+    """What was announced, as far as it says which keys are false."""
+    channels = tuple(name for name in announced.get("channels") or () if isinstance(name, str))
+    return ChangedEvent(str(announced.get("eventId")), announced.get("userId"), 0, channels)
 
 
 def _announced(data: bytes) -> dict[str, Any] | None:
     """What was announced; None where it cannot be read, which is as good as missed."""
     try:
-        return msgspec.json.decode(data, type=dict[str, Any])
+        announced: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
+        return announced
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
