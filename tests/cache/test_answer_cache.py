@@ -435,7 +435,7 @@ def test_an_answer_that_was_kept_says_so_while_the_database_is_away(world: World
 
     async def work(serve: Serve) -> None:
         away = False
-        reports = Reports(serve.reader, serve.cache, serve.reports._now, lambda: away)
+        reports = Reports(serve.reader, serve.cache, serve.reports._now, load_table(), lambda: away)
         for expected in (False, False, True):
             away = expected
             answer, source = await reports.dashboard(ME, SPRING)

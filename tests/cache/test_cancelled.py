@@ -11,6 +11,7 @@ from test_answer_cache import ME, SPRING, Serve, plain
 from world import World
 
 from hannun.cache import AnswerCache
+from hannun.domain.channels import load_table
 from hannun.flows.report import Reports
 
 
@@ -20,7 +21,7 @@ class Leaving(Serve):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.cache = AnswerCache(world.redis, lifetime_s=3_600, copies_bytes_max=1_000_000)
-        self.reports = Reports(self.reader, self.cache, self.reports._now)
+        self.reports = Reports(self.reader, self.cache, self.reports._now, load_table())
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from world import World
 
 from hannun.cache import AnswerCache, Invalidator
 from hannun.cache.copies import LAG_S_MAX
+from hannun.domain.channels import load_table
 from hannun.errors import Transient
 from hannun.flows.count import Counter, pay_old_debts
 from hannun.flows.report import Reports
@@ -49,7 +50,7 @@ class Copying(Serve):
         self.cache = AnswerCache(
             replace(world.redis, port=port), lifetime_s=3_600, wait_s=0.2, copies_bytes_max=copies_bytes_max
         )
-        self.reports = Reports(self.reader, self.cache, self.reports._now)
+        self.reports = Reports(self.reader, self.cache, self.reports._now, load_table())
 
     async def hears(self) -> None:
         async for _ in self.cache.announcements():
