@@ -332,7 +332,7 @@ def test_buckets_of_every_zone_begin_where_its_clocks_say(seed: int) -> None:
         assert found.labels() == [begins.isoformat() for begins in expected], (name, granularity, start, end)
         assert found.hours() == [begins.hour for begins in expected]
         assert found.weekdays() == [begins.isoweekday() for begins in expected]
-        assert all(begins % found.grain == 0 for begins in found.starts)
+        assert all((begins - found.starts[0]) % found.grain == 0 for begins in [*found.starts, found.ends])
         following = [begins for begins, _ in walked(granularity, zone, end, end + timedelta(days=33))]
         nexts = [int(at.timestamp()) for at in following if at >= end]
         if nexts:
