@@ -1,5 +1,6 @@
 """Every figure of every view, over random histories, ranges and zones, against another reading of the specification."""
 
+import json
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -332,7 +333,7 @@ def test_buckets_of_every_zone_begin_where_its_clocks_say(seed: int) -> None:
         assert found.labels() == [begins.isoformat() for begins in expected], (name, granularity, start, end)
         assert found.hours() == [begins.hour for begins in expected]
         assert found.weekdays() == [begins.isoweekday() for begins in expected]
-        assert all(begins % found.grain == 0 for begins in found.starts)
+        assert all((begins - found.starts[0]) % found.grain == 0 for begins in [*found.starts, found.ends])
         following = [begins for begins, _ in walked(granularity, zone, end, end + timedelta(days=33))]
         nexts = [int(at.timestamp()) for at in following if at >= end]
         if nexts:
@@ -598,3 +599,18 @@ def test_a_projection_says_how_it_was_made_or_why_there_is_none(site: Site) -> N
     assert projected(SPRING)["reasons"]["roi"] == "over"
     several = site.owner.get(f"{MINE}/roi", params={"includeProjection": "true"}).json()["projection"]
     assert several["reasons"]["roi"] == "several-events"
+
+
+def test_a_timeline_is_kept_until_its_next_bucket_begins(site: Site) -> None:
+    three(site.world)
+    site.at("2026-11-23T12:34:56+09:00")
+    for granularity, until in (
+        ("minute", "2026-11-23T12:35:00+09:00"),
+        ("hourly", "2026-11-23T13:00:00+09:00"),
+        ("daily", "2026-11-24T00:00:00+09:00"),
+        ("weekly", "2026-11-30T00:00:00+09:00"),
+        ("monthly", "2026-12-01T00:00:00+09:00"),
+    ):
+        site.owner.get(f"{ANALYTICS}/timeline", params={"granularity": granularity})
+        kept: Any = site.redis.get(f"analytics:timeline:{SPRING}:{granularity}")
+        assert json.loads(kept)["_hannun"]["until_ms"] == datetime.fromisoformat(until).timestamp() * 1_000

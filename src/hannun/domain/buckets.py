@@ -50,9 +50,10 @@ class Buckets:
 
     @property
     def grain(self) -> int:
-        """The longest time in seconds, at most a day and at least a minute, of which every start is a multiple: what
-        is summed up by it can be given to buckets without loss."""
-        return max(60, math.gcd(DAY, *self.starts))
+        """The longest time in seconds of which every bucket is made, counted from the first one's start: what is summed
+        up by it can be given to buckets without loss. Where all are alike it is a bucket."""
+        first = self.starts[0]
+        return math.gcd(self.ends - first, *(start - first for start in self.starts))
 
     def labels(self) -> list[str]:
         """Each start as ISO 8601 with the zone's offset."""

@@ -210,14 +210,17 @@ async def timeline(
     conn: AsyncConnection, event_ids: Sequence[str], grid: Buckets, start: datetime, end: datetime
 ) -> TimelineFigures:
     """What happened in events together in each bucket of the grid within [start, end), UTC without a zone."""
-    asked = {
-        "event_ids": list(event_ids),
-        "from": start,
-        "to": end,
-        "grain": grid.grain,
-        "starts": _numbers(grid.starts),
-    }
-    filled: Any = await (await conn.execute(SQL["timeline_filled"], asked)).fetchall()
+    filled: Any = []
+    if grid.starts:
+        asked = {
+            "event_ids": list(event_ids),
+            "from": start,
+            "to": end,
+            "first": _EPOCH + timedelta(seconds=grid.starts[0]),
+            "grain": grid.grain,
+            "starts": _numbers(grid.starts),
+        }
+        filled = await (await conn.execute(SQL["timeline_filled"], asked)).fetchall()
     return TimelineFigures(filled, await came_from(conn, event_ids, end))
 
 

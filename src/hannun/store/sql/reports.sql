@@ -147,10 +147,10 @@ SELECT min(ends.first), max(ends.last),
 
 -- timeline_filled --
 -- What happened in each bucket within [from, to), counted from 0; buckets in which nothing did are left out. First by
--- `grain`, of which every bucket's start is a multiple, since finding a bucket costs more than finding a grain. Bounds
--- stand in the statement and not in a sub-query, so that months outside them are not opened.
+-- `grain`, of which every bucket is made, since finding a bucket costs more than finding a grain. Bounds stand in the
+-- statement and not in a sub-query, so that months outside them are not opened.
 WITH grains AS MATERIALIZED (
-    SELECT date_bin(%(grain)s * interval '1 second', t.timestamp, timestamp '1970-01-01') AS grain,
+    SELECT date_bin(%(grain)s * interval '1 second', t.timestamp, %(first)s) AS grain,
            sum(t.participants) AS participants, sum(t.views) AS views, sum(t.engagement) AS engagement,
            sum(t.conversions) AS conversions
       FROM public.timeline_data t
