@@ -109,7 +109,7 @@ def test_no_two_arrivals_share_a_number(minute: int, number: int, other_minute: 
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(st.lists(ARRIVALS, min_size=1, max_size=14), st.lists(ARRIVALS, min_size=1, max_size=14), st.booleans())
+@given(st.lists(ARRIVALS, min_size=1, max_size=8), st.lists(ARRIVALS, min_size=1, max_size=8), st.booleans())
 def test_any_minute_and_channel_is_counted_once_and_read_as_it_was_told(
     numbered: World, first: list[tuple[int, int]], then: list[tuple[int, int]], restarted: bool
 ) -> None:
