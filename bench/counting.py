@@ -30,6 +30,7 @@ from hannun.domain.fold import Gathered, gather
 from hannun.domain.messages import Decoder, Kind, Rules
 from hannun.flows.count import Counter
 from hannun.store import debts
+from hannun.store.arrivals import packed
 from hannun.store.batches import SQL, Writer, participant_key
 from hannun.store.database import Connection, Database, PoolLimits, connect
 from hannun.store.numbers import Numbers
@@ -48,8 +49,8 @@ INSERT INTO hannun.positions (topic, partition, topic_id, next_offset, epoch)
 VALUES (%(topic)s, 0, %(topic_id)s, 0, %(epoch)s) ON CONFLICT DO NOTHING
 """
 
-LedgerRow = tuple[int, str, int, int]
-"""Event number, participant, minute, channel number."""
+LedgerRow = tuple[int, str, int | None]
+"""Event number, participant, and minute and channel in one number, as the ledger keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,11 @@ class Counting:
         """What the batch puts into the ledger, sorted as the service sorts it."""
         channels = self.numbers.channels
         return sorted(
-            (self.numbers.events[event_id], who, how.minute, 0 if how.channel is None else channels[how.channel].no)
+            (
+                self.numbers.events[event_id],
+                who,
+                packed(how.minute, 0 if how.channel is None else channels[how.channel].no),
+            )
             for event_id, told in gathered.events.items()
             for who, how in told.participants.items()
         )
@@ -248,9 +253,9 @@ def _scratch_ledger(site: Site) -> Iterator[Connection]:
 def _copy(conn: Connection, rows: Sequence[LedgerRow]) -> None:
     """The rows into the table, in one transaction."""
     with conn.transaction(), conn.cursor() as cursor:
-        into = "COPY hannun.bench_ledger (event_no, participant, minute, channel_no) FROM STDIN"
+        into = "COPY hannun.bench_ledger (event_no, participant, came) FROM STDIN"
         with cursor.copy(into) as copy:
-            copy.write("".join([f"{no}\t{who}\t{minute}\t{channel}\n" for no, who, minute, channel in rows]))
+            copy.write("".join([f"{no}\t{who}\t{came}\n" for no, who, came in rows]))
 
 
 # -- 10,000 events: beside the upserts -------------------------------------------------------------------------------

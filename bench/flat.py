@@ -17,6 +17,8 @@ from bench.figures import Figure
 from bench.messages import AT, batches, registrations
 from bench.servers import Ground
 from hannun.domain.batch import Received
+from hannun.store.arrivals import CHANNELS, packed
+from hannun.store.batches import NO_CHANNEL
 
 WARM_UP = 4
 EVENTS = 100
@@ -24,8 +26,8 @@ FILLED_AT_ONCE = 1_000_000
 
 _ROWS = "SELECT count(*) FROM hannun.participants"
 _FILL = """
-INSERT INTO hannun.participants (event_no, participant, minute, channel_no)
-SELECT event_no, participant, %(minute)s - (random() * 40000)::int, 0
+INSERT INTO hannun.participants (event_no, participant, came)
+SELECT event_no, participant, %(came)s - %(channels)s * (random() * 40000)::int
   FROM (SELECT 1 + i %% %(events)s AS event_no, gen_random_uuid() AS participant
           FROM generate_series(1, %(rows)s) AS i ORDER BY 1, 2) AS made
 """
@@ -70,10 +72,10 @@ def _count(counting: Counting, load: Iterator[Sequence[Received]], batch_count: 
 def _fill(ground: Ground, conn: psycopg.Connection, wanted: int) -> None:
     row = conn.execute(_ROWS).fetchone()
     there = int(row[0]) if row else 0
-    minute = int(AT.timestamp()) // 60
+    came = packed(int(AT.timestamp()) // 60, NO_CHANNEL)
     while there < wanted:
         rows = min(FILLED_AT_ONCE, wanted - there)
-        conn.execute(_FILL, {"rows": rows, "events": EVENTS, "minute": minute})
+        conn.execute(_FILL, {"rows": rows, "events": EVENTS, "came": came, "channels": CHANNELS})
         there += rows
         ground.say(f"flat: the ledger holds {there:,} of {wanted:,} rows")
     # What was written to fill it shall not be paid for by the batches that are measured.

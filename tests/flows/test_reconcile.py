@@ -271,7 +271,7 @@ def test_a_row_that_is_gone_or_too_many_is_named(busy: World, tampering: str, ta
             {("event_totals", "participants"), ("timeline_data", "participants")},
         ),
         (
-            "INSERT INTO hannun.participants SELECT gen_random_uuid(), event_no, minute, channel_no "
+            "INSERT INTO hannun.participants SELECT gen_random_uuid(), event_no, minute, channel_no, came "
             "FROM hannun.participants LIMIT 1",
             {("event_totals", "participants"), ("timeline_data", "participants")},
         ),
@@ -337,7 +337,8 @@ def test_a_session_that_may_only_read_reconciles_as_well(busy: World) -> None:
 
 
 def reconciles_as_a_process(url: str) -> subprocess.CompletedProcess[str]:
-    environment = {"DATABASE_URL": url, "PATH": os.environ["PATH"]}
+    ours = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    environment = {"DATABASE_URL": url, **ours}
     return subprocess.run(
         [sys.executable, "-m", "hannun", "reconcile"],
         env=environment,

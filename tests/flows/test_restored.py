@@ -13,7 +13,7 @@ OTHER = "5b0c2f64-0000-4000-8000-00000000000b"
 
 def channels_of_the_ledger(world: World) -> dict[str, int]:
     rows = world.rows(
-        "SELECT c.name, count(*) AS participants FROM hannun.participants p JOIN hannun.channels c USING (channel_no) "
+        "SELECT c.name, count(*) AS participants FROM hannun.arrivals a JOIN hannun.channels c USING (channel_no) "
         "GROUP BY c.name"
     )
     return {row.name: row.participants for row in rows}

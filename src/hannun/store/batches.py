@@ -11,7 +11,7 @@ The caller decides where the transaction begins and ends. Run twice with the sam
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import itemgetter
@@ -25,6 +25,7 @@ from hannun.domain.fold import Arrival, Distribution, Gathered, Register, Regist
 from hannun.domain.messages import Rejected
 from hannun.errors import StaleBatch, StoreUnavailable
 from hannun.store import registers
+from hannun.store.arrivals import packed
 from hannun.store.database import REFUSALS, Connection, refusal
 from hannun.store.numbers import Numbers
 from hannun.store.queries import load
@@ -225,20 +226,29 @@ class _Changes:
             return set(), repeats_expected
         if not repeats_expected:
             try:
-                with self._conn.transaction(), self._conn.cursor().copy(SQL["copy_participants"]) as copy:
-                    copy.write("".join(_copy_lines(events, channel_nos)))
+                with self._conn.transaction():
+                    for name, lines in _copy_lines(events, channel_nos).items():
+                        if lines:
+                            with self._conn.cursor().copy(SQL[name]) as copy:
+                                copy.write("".join(lines))
                 return None, False
             except psycopg.errors.UniqueViolation:
                 pass
         rows = [
-            (no, who, minute, channel_nos[channel])
+            (no, who, *_columns_of(minute, channel_nos[channel]))
             for no, participants in events
             for who, (minute, channel) in sorted(participants.items())
         ]
-        nos, participants, minutes, channels = map(list, zip(*rows, strict=True))
+        nos, who, cames, minutes, channels = zip(*rows, strict=True)
         added = self._conn.execute(
             SQL["add_participants"],
-            {"event_nos": nos, "participants": participants, "minutes": minutes, "channel_nos": channels},
+            {
+                "event_nos": _ints(nos),
+                "participants": list(who),
+                "cames": _ints(cames),
+                "minutes": _ints(minutes),
+                "channel_nos": _ints(channels),
+            },
         ).fetchall()
         return {(self._id_of[no], participant.hex) for no, participant in added}, len(added) < len(rows)
 
@@ -372,24 +382,38 @@ class _Changes:
         return change
 
 
+def _columns_of(minute: int, channel_no: int) -> tuple[int | None, int | None, int | None]:
+    """The ledger's columns of an arrival: (came, minute, channel_no)."""
+    came = packed(minute, channel_no)
+    return (None, minute, channel_no) if came is None else (came, None, None)
+
+
 def _copy_lines(
     events: Iterable[tuple[int, Mapping[str, Arrival]]], channel_nos: Mapping[str | None, int]
-) -> Iterator[str]:
-    """The ledger's rows as COPY reads them, in the order of its index: neighbours there come one after the other.
+) -> dict[str, list[str]]:
+    """The ledger's rows as COPY reads them, by statement, in the order of its index: so neighbours come together.
 
     Participants have 32 digits each, so the order of an event's lines is theirs. All that came in one minute through
-    one channel end in the same words, which are written once.
+    one channel end in the same word, which is written once.
     """
-    ends: dict[Arrival, str] = {}
+    ends: dict[Arrival, str] = {}  # empty where minute and channel do not fit into one number
+    statements: dict[str, list[str]] = {"copy_participants": [], "copy_wide_participants": []}
     for no, participants in events:
-        lines = []
+        lines, wide = [], []
         for who, how in participants.items():
             end = ends.get(how)
             if end is None:
-                end = ends[how] = f"\t{how.minute}\t{channel_nos[how.channel]}\n"
-            lines.append(f"{no}\t{who}{end}")
+                came = packed(how.minute, channel_nos[how.channel])
+                end = ends[how] = "" if came is None else f"\t{came}\n"
+            if end:
+                lines.append(f"{no}\t{who}{end}")
+            else:
+                wide.append(f"{no}\t{who}\t{how.minute}\t{channel_nos[how.channel]}\n")
         lines.sort()
-        yield from lines
+        wide.sort()
+        statements["copy_participants"] += lines
+        statements["copy_wide_participants"] += wide
+    return statements
 
 
 def _ints(values: Iterable[int | None]) -> str:

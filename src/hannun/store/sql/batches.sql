@@ -22,14 +22,18 @@ SELECT event_no, event_id, user_id,
 
 -- copy_participants --
 -- The fast road into the ledger: right as long as nobody of the batch is in it.
+COPY hannun.participants (event_no, participant, came) FROM STDIN;
+
+-- copy_wide_participants --
+-- The same for those whose minute or channel does not fit into `came`.
 COPY hannun.participants (event_no, participant, minute, channel_no) FROM STDIN;
 
 -- add_participants --
--- The sure road into the ledger; answers who was new.
-INSERT INTO hannun.participants (event_no, participant, minute, channel_no)
-SELECT event_no, participant, minute, channel_no
-  FROM unnest(%(event_nos)s::int[], %(participants)s::uuid[], %(minutes)s::int[], %(channel_nos)s::int[])
-       AS told (event_no, participant, minute, channel_no)
+-- The sure road into the ledger; answers who was new. Where `came` is told, minute and channel are NULL.
+INSERT INTO hannun.participants (event_no, participant, came, minute, channel_no)
+SELECT event_no, participant, came, minute, channel_no
+  FROM unnest(%(event_nos)s::int[], %(participants)s::uuid[], %(cames)s::int[], %(minutes)s::int[], %(channel_nos)s::int[])
+       AS told (event_no, participant, came, minute, channel_no)
     ON CONFLICT (event_no, participant) DO NOTHING
 RETURNING event_no, participant;
 

@@ -3,7 +3,7 @@
 
 -- participants --
 SELECT e.event_id, p.participant::text AS key, ROW(p.minute, c.key)::text AS value
-  FROM hannun.participants p JOIN hannun.events e USING (event_no) LEFT JOIN hannun.channels c USING (channel_no)
+  FROM hannun.arrivals p JOIN hannun.events e USING (event_no) LEFT JOIN hannun.channels c USING (channel_no)
 
 -- sales --
 SELECT e.event_id, s.sale_id AS key, ROW(s.amount, s.sold_at, c.key)::text AS value

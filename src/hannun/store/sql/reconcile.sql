@@ -6,7 +6,7 @@
 WITH ledger AS (
     SELECT p.event_no, count(*) AS participants,
            count(*) FILTER (WHERE coalesce(d.channel_type, c.channel_type) IS NULL) AS unattributed
-      FROM hannun.participants p
+      FROM hannun.arrivals p
       LEFT JOIN hannun.channels c USING (channel_no)
       LEFT JOIN hannun.distributions d USING (event_no, channel_no)
      GROUP BY p.event_no
@@ -29,7 +29,7 @@ SELECT place, name, found::text, expected::text FROM compared WHERE found IS DIS
 -- hannun.untyped_participants: those who wait for their channel's type, from the ledger.
 WITH ledger AS (
     SELECT p.event_no, p.channel_no, count(*) AS participants
-      FROM hannun.participants p
+      FROM hannun.arrivals p
       JOIN hannun.channels c ON c.channel_no = p.channel_no AND c.channel_type IS NULL
       LEFT JOIN hannun.distributions d ON d.event_no = p.event_no AND d.channel_no = p.channel_no
      WHERE d.event_no IS NULL
@@ -78,7 +78,7 @@ SELECT coalesce(s.event_id, e.event_id), figure.name, figure.found, figure.expec
 -- public.channel_stats: its rows and figures, from the ledger, the distributions, the increments and the corrections.
 WITH ledger AS (
     SELECT p.event_no, p.channel_no, count(*) AS participants
-      FROM hannun.participants p GROUP BY p.event_no, p.channel_no
+      FROM hannun.arrivals p GROUP BY p.event_no, p.channel_no
 ), measured AS (
     SELECT event_no, channel_no,
            sum(amount) FILTER (WHERE metric = 'impressions') AS impressions,
@@ -136,7 +136,7 @@ SELECT coalesce(s.event_id, e.event_id) || ' / ' || coalesce(s.channel_name, e.c
 WITH happened AS (
     SELECT event_no, to_timestamp(minute * 60.0) AT TIME ZONE 'UTC' AS timestamp,
            count(*) AS participants, 0::bigint AS views, 0::bigint AS engagement, 0::bigint AS conversions
-      FROM hannun.participants GROUP BY event_no, minute
+      FROM hannun.arrivals GROUP BY event_no, minute
      UNION ALL
     SELECT event_no, minute, 0, sum(views), sum(likes + comments + shares + clicks), sum(conversions)
       FROM hannun.increments GROUP BY event_no, minute

@@ -24,7 +24,7 @@ SELECT e.event_no, s.event_id, s.event_title, s.status, s.user_id, e.unattribute
 -- came by it is unattributed. The ledger counts minutes since 1970.
 WITH came AS (
     SELECT event_no, channel_no, minute >= %(starts_minute)s AS within, count(*) AS participants
-      FROM hannun.participants
+      FROM hannun.arrivals
      WHERE event_no = ANY(%(event_nos)s::int[]) AND minute >= %(since_minute)s AND minute < %(until_minute)s
      GROUP BY 1, 2, 3
 ), measured AS (
@@ -67,7 +67,7 @@ WITH page AS MATERIALIZED (
      GROUP BY 1, 2
 )
 SELECT p.id, p.created_at, p.event_id, p.event_title, p.status,
-       CASE WHEN %(ranged)s THEN (SELECT count(*) FROM hannun.participants c
+       CASE WHEN %(ranged)s THEN (SELECT count(*) FROM hannun.arrivals c
                                    WHERE c.event_no = p.event_no AND c.minute >= %(since_minute)s
                                      AND c.minute < %(until_minute)s)
             ELSE p.total_participants END,

@@ -1,0 +1,21 @@
+"""How the ledger keeps minute and channel of a participant: in one integer where they fit, in two columns else.
+
+    came = (minutes since FIRST_MINUTE) * CHANNELS + channel number
+
+PostgreSQL rounds a row up to a multiple of 8 bytes, so the second integer would cost 8. Nothing is bounded by it: what
+does not fit is only larger. `hannun.arrivals` reads both forms.
+"""
+
+FIRST_MINUTE = 23_667_840
+"""2015-01-01T00:00Z in minutes since 1970; registrations from before are not taken."""
+LAST_MINUTE = FIRST_MINUTE + 2**25 - 1
+"""In October 2078."""
+CHANNELS = 64
+"""How many channel numbers fit, from 0 (no channel) on."""
+
+
+def packed(minute: int, channel_no: int) -> int | None:
+    """Minute and channel number in one integer; None where they do not fit."""
+    if FIRST_MINUTE <= minute <= LAST_MINUTE and 0 <= channel_no < CHANNELS:
+        return (minute - FIRST_MINUTE) * CHANNELS + channel_no
+    return None

@@ -1,0 +1,313 @@
+"""The ledger of participants keeps minute and channel in two forms. Nobody who reads it can tell which."""
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.rows import namedtuple_row
+from world import DATABASE_OWNER, PASSWORD, World, make_database
+
+from hannun.domain.batch import Outcome, Received
+from hannun.domain.channels import load_table
+from hannun.domain.messages import REGISTERED_FROM_US
+from hannun.embedded import PostgresServer, ValkeyServer
+from hannun.store import compare
+from hannun.store.arrivals import CHANNELS, FIRST_MINUTE, LAST_MINUTE, packed
+from hannun.store.migrate import ROLES, migrate
+
+MINUTE_US = 60_000_000
+MINUTES = st.sampled_from([FIRST_MINUTE, FIRST_MINUTE + 1, LAST_MINUTE, LAST_MINUTE + 1, 68_375_520]) | st.integers(
+    FIRST_MINUTE, 2 * LAST_MINUTE - FIRST_MINUTE
+)
+NUMBERS = (0, 1, 62, 63, 64, 65, 127, 128, 40_000, 2**31 - 1)
+"""Of channels: 0 is none, 1 ships with Hannun, the others are made here."""
+ARRIVALS = st.tuples(MINUTES, st.sampled_from(NUMBERS))
+DAY = 24 * 60
+
+
+def name_of(number: int) -> str | None:
+    return None if number == 0 else f"channel {number}"
+
+
+def has_channels(world: World, numbers: tuple[int, ...] = NUMBERS) -> None:
+    """Channels under these very numbers; every other one without a type, so that its participants wait."""
+    world.rows("DELETE FROM hannun.channels")
+    for index, number in enumerate(number for number in numbers if number):
+        world.rows(
+            "INSERT INTO hannun.channels (channel_no, key, name, channel_type) OVERRIDING SYSTEM VALUE "
+            "VALUES (%s, %s, %s, %s)",
+            number,
+            f"channel{number}",
+            name_of(number),
+            (None, "SNS")[index % 2],
+        )
+
+
+@pytest.fixture
+def numbered(world: World) -> World:
+    has_channels(world)
+    return world
+
+
+def came(world: World, event: str, who: str, minute: int, number: int) -> Received:
+    """A registration, received when it happened."""
+    at = datetime.fromtimestamp(minute * 60 + 30, UTC).isoformat()
+    channel = {} if number == 0 else {"channel": name_of(number)}
+    message = world.registered(who, event, at=at, **channel)
+    return message._replace(received_at=minute * MINUTE_US + 31_000_000)
+
+
+def arrivals(world: World, event: str) -> dict[str, tuple[int, int]]:
+    rows = world.rows(
+        "SELECT participant::text, minute, channel_no FROM hannun.arrivals JOIN hannun.events USING (event_no) "
+        "WHERE event_id = %s",
+        event,
+    )
+    return {row.participant: (row.minute, row.channel_no) for row in rows}
+
+
+def results(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.reason or outcome.result for outcome in outcomes]
+
+
+def ids(count: int) -> list[str]:
+    return [str(uuid.uuid4()) for _ in range(count)]
+
+
+# -- the number -----------------------------------------------------------------------------------------------------
+
+
+def test_what_fits_is_exactly_what_an_integer_of_postgresql_holds() -> None:
+    assert FIRST_MINUTE * MINUTE_US == REGISTERED_FROM_US
+    assert packed(FIRST_MINUTE, 0) == 0
+    assert packed(LAST_MINUTE, CHANNELS - 1) == 2**31 - 1
+    assert [packed(FIRST_MINUTE - 1, 0), packed(LAST_MINUTE + 1, 0)] == [None, None]
+    assert [packed(FIRST_MINUTE, CHANNELS), packed(FIRST_MINUTE, -1)] == [None, None]
+
+
+@given(MINUTES, st.integers(0, 200), MINUTES, st.integers(0, 200))
+def test_no_two_arrivals_share_a_number(minute: int, number: int, other_minute: int, other_number: int) -> None:
+    one, other = packed(minute, number), packed(other_minute, other_number)
+    if one is not None and one == other:
+        assert (minute, number) == (other_minute, other_number)
+
+
+# -- counted --------------------------------------------------------------------------------------------------------
+
+
+@settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=40,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(ARRIVALS, min_size=1, max_size=8), st.lists(ARRIVALS, min_size=1, max_size=8), st.booleans())
+def test_any_minute_and_channel_is_counted_once_and_read_as_it_was_told(
+    numbered: World, first: list[tuple[int, int]], then: list[tuple[int, int]], restarted: bool
+) -> None:
+    """By COPY, and by the road that a batch with repeats takes."""
+    world = numbered
+    event = f"event-{world.next_number()}"  # each example has one of its own
+    with world.looking():
+        told = dict(zip(ids(len(first) + len(then)), first + then, strict=True))
+        messages = [came(world, event, who, *how) for who, how in told.items()]
+        if restarted:
+            world.restarts()
+        assert results(world.counts(*messages[: len(first)])) == ["counted"] * len(first)
+        assert results(world.counts(*messages)) == ["repeated"] * len(first) + ["counted"] * len(then)
+        assert results(world.counts(*messages)) == ["repeated"] * len(messages)
+        assert arrivals(world, event) == told
+        waiting = world.rows(
+            "SELECT channel_no, u.participants FROM hannun.untyped_participants u JOIN hannun.events USING (event_no) "
+            "WHERE event_id = %s",
+            event,
+        )
+        untyped = Counter(number for _, number in told.values() if number in NUMBERS[1::2])
+        assert {row.channel_no: row.participants for row in waiting} == untyped
+        assert world.drift() == []
+
+
+def test_only_what_does_not_fit_takes_the_wide_columns(numbered: World) -> None:
+    world = numbered
+    told = {(LAST_MINUTE, 63), (LAST_MINUTE, 64), (LAST_MINUTE + 1, 63), (FIRST_MINUTE, 0), (FIRST_MINUTE, 65)}
+    messages = [came(world, "one", who, *how) for who, how in zip(ids(5), sorted(told), strict=True)]
+    for event in ("one", "two"):  # the second time on the sure road
+        world.counts(
+            *(message._replace(raw=message.raw.replace(b'"one"', f'"{event}"'.encode())) for message in messages)
+        )
+        wide = world.rows(
+            "SELECT minute, channel_no FROM hannun.participants JOIN hannun.events USING (event_no) "
+            "WHERE event_id = %s AND came IS NULL",
+            event,
+        )
+        assert {(row.minute, row.channel_no) for row in wide} == {how for how in told if packed(*how) is None}
+        world.counts(*messages)
+    assert world.drift() == []
+
+
+@pytest.mark.parametrize(
+    "columns", ["1, 3, NULL", "1, NULL, 1", "1, 3, 1", "NULL, 3, NULL", "NULL, NULL, 1", "NULL, NULL, NULL"]
+)
+def test_a_row_in_both_forms_or_in_none_is_refused(world: World, columns: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="participants_came_check"):
+        world.rows(
+            "INSERT INTO hannun.participants (participant, event_no, came, minute, channel_no) "
+            f"VALUES (gen_random_uuid(), 1, {columns})"
+        )
+
+
+# -- reconciled -----------------------------------------------------------------------------------------------------
+
+PACKED, WIDE = (FIRST_MINUTE + DAY, 62), (FIRST_MINUTE + DAY, 65)
+
+
+@pytest.mark.parametrize("how", [PACKED, WIDE], ids=["packed", "wide"])
+@pytest.mark.parametrize(
+    ("tampering", "named"),
+    [
+        ("DELETE FROM hannun.participants", {"event_totals", "timeline_data", "channel_stats"}),
+        (
+            "INSERT INTO hannun.participants SELECT gen_random_uuid(), event_no, minute, channel_no, came "
+            "FROM hannun.participants",
+            {"event_totals", "timeline_data", "channel_stats"},
+        ),
+        ("UPDATE hannun.participants SET came = came + 64, minute = minute + 1", {"timeline_data"}),
+        (
+            "UPDATE hannun.participants SET came = came + 1, channel_no = channel_no - 1",
+            {"channel_stats", "event_totals"},
+        ),
+        # The other form, and another minute with it.
+        (
+            f"UPDATE hannun.participants SET came = CASE WHEN came IS NULL THEN {packed(FIRST_MINUTE, 62)} END, "
+            f"minute = CASE WHEN came IS NOT NULL THEN {FIRST_MINUTE} END, "
+            "channel_no = CASE WHEN came IS NOT NULL THEN came & 63 END",
+            {"timeline_data"},
+        ),
+    ],
+)
+def test_a_falsified_row_is_found_in_either_form(
+    world: World, how: tuple[int, int], tampering: str, named: set[str]
+) -> None:
+    has_channels(world, (0, 61, 62, 63, 64, 65))  # 62 and 64 have no type
+    world.rows("UPDATE hannun.channels SET channel_type = CASE WHEN channel_no IN (62, 65) THEN 'SNS' END")
+    world.counts(came(world, "one", ids(1)[0], *how))
+    assert world.drift() == []
+    world.rows(tampering)
+    assert {drift.table for drift in world.drift()} >= named
+
+
+def test_a_row_that_changes_its_form_and_nothing_else_is_no_drift(numbered: World) -> None:
+    """As a writer of the version before leaves it, that still runs while the database is migrated already."""
+    world = numbered
+    world.counts(
+        *(came(world, "one", who, FIRST_MINUTE + DAY, number) for number, who in zip(NUMBERS, ids(10), strict=True))
+    )
+    before = arrivals(world, "one")
+    world.rows(
+        "UPDATE hannun.participants p SET came = NULL, minute = a.minute, channel_no = a.channel_no "
+        "FROM hannun.arrivals a WHERE a.event_no = p.event_no AND a.participant = p.participant"
+    )
+    assert arrivals(world, "one") == before
+    assert world.drift() == []
+
+
+# -- compared -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shadow(world: World, postgres: PostgresServer, valkey: ValkeyServer) -> Iterator[World]:
+    """Another database that counts the same, and numbers its channels in another order."""
+    name = f"{world.name}_b"
+    make_database(postgres, name)
+    with World(postgres, valkey, name) as shadow:
+        yield shadow
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_one_arrival_in_both_forms_is_compared_as_one(world: World, shadow: World) -> None:
+    """Channels beyond the 64th here are among the first there, and the other way round."""
+    world.rows("ALTER TABLE hannun.channels ALTER COLUMN channel_no RESTART WITH 60")
+    messages = [
+        came(world, "one", who, minute, number)
+        for number, who in enumerate(ids(10))
+        for minute in (FIRST_MINUTE, LAST_MINUTE + 1)[number % 2 :][:1]
+    ]
+    for message in messages:
+        world.counts(message)
+    for message in reversed(messages):
+        shadow.counts(message)
+    forms = "SELECT count(*) AS wide FROM hannun.participants WHERE came IS NULL"
+    assert world.rows(forms)[0].wide > shadow.rows(forms)[0].wide > 0
+    with world.looking() as live, shadow.looking() as other:
+        for conn in (live, other):
+            conn.row_factory = namedtuple_row  # type: ignore[assignment]
+        assert compare.digests(live, "participants") == compare.digests(other, "participants")
+        assert compare.rows_of(live, "participants", "one") == compare.rows_of(other, "participants", "one")
+        other.execute("UPDATE hannun.participants SET came = came + 64 WHERE came IS NOT NULL")
+        assert compare.digests(live, "participants") != compare.digests(other, "participants")
+
+
+# -- migrated -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old(world: World, postgres: PostgresServer) -> Iterator[str]:
+    """The name of a database as it was before there were two forms."""
+    files = sorted(Path(str(resources.files("hannun.store").joinpath("migrations"))).glob("[0-9]*.sql"))
+    before = [
+        file for file in files if file.name < next(f.name for f in files if f.name.endswith("_packed_arrivals.sql"))
+    ]
+    name = f"{world.name}_old"
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} OWNER {DATABASE_OWNER}")
+    with psycopg.connect(postgres.url(name, DATABASE_OWNER, PASSWORD)) as conn:
+        conn.execute("CREATE SCHEMA hannun")
+        conn.execute("CREATE TABLE hannun.schema_version (version_num varchar(32) PRIMARY KEY)")
+        conn.execute("INSERT INTO hannun.schema_version VALUES (%s)", [before[-1].name[:4]])
+        for file in before:
+            conn.execute(file.read_bytes())
+    yield name
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_ledger_of_before_is_migrated_whatever_stands_in_it(
+    postgres: PostgresServer, valkey: ValkeyServer, old: str
+) -> None:
+    minutes = (
+        -5,
+        FIRST_MINUTE - 1,
+        FIRST_MINUTE,
+        FIRST_MINUTE + 1,
+        29_000_000,
+        LAST_MINUTE,
+        LAST_MINUTE + 1,
+        2**31 - 1,
+    )
+    hows = [(minute, number) for minute in minutes for number in (-1, *NUMBERS)]
+    told = dict(zip(ids(len(hows)), hows, strict=True))
+    url = postgres.url(old, DATABASE_OWNER, PASSWORD)
+    with psycopg.connect(url) as conn:
+        conn.execute("INSERT INTO hannun.events (event_id, participants) VALUES ('one', %s)", [len(told)])
+        with conn.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO hannun.participants (participant, event_no, minute, channel_no) VALUES (%s, 1, %s, %s)",
+                [(who, *how) for who, how in told.items()],
+            )
+    migrate(url, load_table(), dict.fromkeys(ROLES, PASSWORD))
+    with World(postgres, valkey, old) as world:
+        assert arrivals(world, "one") == told
+        rows = world.rows("SELECT participant::text, came FROM hannun.participants")
+        assert {row.participant: row.came for row in rows} == {who: packed(*how) for who, how in told.items()}
+        again = [came(world, "one", who, FIRST_MINUTE, 0) for who in told]
+        assert set(results(world.counts(*again))) == {"repeated"}
+        assert results(world.counts(came(world, "one", ids(1)[0], FIRST_MINUTE, 0))) == ["counted"]
