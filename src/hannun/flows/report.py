@@ -129,6 +129,19 @@ class Reports:
         if not asker.may_see_merchant(of.user_id):
             raise NotFound("no such merchant")
 
+    async def hit(self, topic: tuple[str, str], seen: int) -> Answer | None:
+        """The plain dashboard of ("event", eventId) or ("user", userId), where one is kept that is not older than what
+        was `seen`. Who may see it is for the caller to decide, by its owner."""
+        kind, id_ = topic
+        key = keys.dashboard(id_) if kind == "event" else keys.user(id_)
+        answer = self._cache.copy(key, seen)
+        if answer is None:
+            with self._cache.reading(key) as guard:
+                answer = await self._cache.get(key, seen)
+                if answer is not None:
+                    self._cache.keep(guard, key, answer)
+        return None if answer is None else self._marked(answer)
+
     async def kept(self, topic: tuple[str, str]) -> Answer | None:
         """What Redis holds of ("event", eventId) or ("user", userId) now, whoever it belongs to."""
         kind, id_ = topic

@@ -38,6 +38,7 @@ from hannun.web.callers import EVENT_ID_MAX, Caller, Served, caller_of, signed_i
 
 router = APIRouter(prefix="/api/v1")
 
+VARY = "Authorization, Cookie, Accept-Encoding"
 _NO_NUL = "^[^\\x00]*$"  # which PostgreSQL cannot be asked for
 EventId = Annotated[
     str, Path(min_length=1, max_length=EVENT_ID_MAX, pattern=_NO_NUL, description="the event's id, normally a UUID")
@@ -49,7 +50,7 @@ Calling = Annotated[Caller, Depends(caller_of)]
 
 async def asker_of(request: Request, caller: Calling) -> Asker:
     """Who asks, let in to the event of the path, with what they have seen already."""
-    return replace(caller.asker, seen=_version_in(request.headers.get("if-none-match")))
+    return replace(caller.asker, seen=version_in(request.headers.get("if-none-match")))
 
 
 Asking = Annotated[Asker, Depends(asker_of)]
@@ -248,23 +249,24 @@ def _answered(request: Request, answer: Answer, source: Source) -> Response:
     headers = {
         "ETag": answer.etag,
         "Cache-Control": "private, no-cache",
-        "Vary": "Authorization, Cookie, Accept-Encoding",
+        "Vary": VARY,
         "X-Data-Source": source,
     }
     if answer.stale:
         headers["X-Data-Stale"] = "true"
-    if _same(request.headers.get("if-none-match"), answer.etag):
+    if same(request.headers.get("if-none-match"), answer.etag):
         return Response(status_code=304, headers=headers)
     return Response(answer.body, headers=headers, media_type="application/json")
 
 
-def _version_in(if_none_match: str | None) -> int:
+def version_in(if_none_match: str | None) -> int:
     """The newest version that a client says to have: the first part of our ETags. 0 where it says none."""
     versions = re.findall(r'"([0-9a-f]{1,14})-', if_none_match or "")
     return max((int(version, 16) for version in versions), default=0)
 
 
-def _same(if_none_match: str | None, etag: str) -> bool:
+def same(if_none_match: str | None, etag: str) -> bool:
+    """Whether a client has this answer already."""
     if if_none_match is None:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]

@@ -15,16 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hannun import errors
 from hannun.telemetry import log, metrics
 from hannun.web import api, messages, pages, shares, watch
+from hannun.web.hot import Hot
 from hannun.web.problems import problem_of, problem_of_status
+from hannun.web.security import SECURITY
 from hannun.web.services import Services
 
 STATIC = Path(str(resources.files("hannun.web").joinpath("static")))
-_SECURITY = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-}
 
 
 def application(services: Services) -> FastAPI:
@@ -56,6 +52,7 @@ def application(services: Services) -> FastAPI:
             max_age=600,
         )
     app.add_middleware(_Secured)
+    app.add_middleware(Hot, services=services)
     return app
 
 
@@ -103,7 +100,7 @@ class _Secured:
                 status = message["status"]
                 if not request.url.path.startswith("/docs"):  # FastAPI's page loads its scripts from elsewhere
                     headers = MutableHeaders(scope=message)
-                    for name, value in _SECURITY.items():
+                    for name, value in SECURITY.items():
                         headers.setdefault(name, value)
             await send(message)
 
