@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import counting, flat, freshness, http_door, kafka_door, ledger
+from bench import answers, counting, flat, freshness, http_door, kafka_door, ledger
 from bench.figures import Figure, as_json, show
 from bench.servers import Ground, environment_of, ground
 from hannun import telemetry
@@ -24,6 +24,7 @@ BENCHES: dict[str, tuple[str, Run]] = {
     "count": ("the counter alone, beside COPY, upserts and the literal port", counting.run),
     "flat": ("counting over millions of messages and a full ledger, beside its start", flat.run),
     "bytes": ("what a participant costs on the disk", ledger.run),
+    "answers": ("a dashboard that is kept, beside the least that could be done for it", answers.run),
     "freshness": ("from sending to an answer that has it", freshness.run),
 }
 

@@ -117,7 +117,7 @@ class Ground:
         return issue(self._secret, "bench", ["ADMIN", "SERVICE"], 3_600.0)
 
     @contextmanager
-    def serve(self, site: Site) -> Iterator[Serving]:
+    def serve(self, site: Site, **settings: str) -> Iterator[Serving]:
         """`hannun serve` in a process of its own, ready."""
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
@@ -125,9 +125,22 @@ class Ground:
             listener.set_inheritable(True)
             port = listener.getsockname()[1]
             arguments = ["serve", "--fd", str(listener.fileno())]
-            with self._process(arguments, self._environment(site), [listener.fileno()]) as process:
+            with self._process(arguments, self._environment(site) | settings, [listener.fileno()]) as process:
                 self._wait_until_ready(port, process)
                 yield Serving(process.pid, port)
+
+    @contextmanager
+    def bare(self, site: Site, which: str, **settings: str) -> Iterator[Serving]:
+        """A server of `bench.bare` in a process of its own."""
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(512)
+            listener.set_inheritable(True)
+            environment = self._environment(site) | settings
+            environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), environment["PYTHONPATH"]])
+            arguments = [which, str(listener.fileno())]
+            with self._process(arguments, environment, [listener.fileno()], module="bench.bare") as process:
+                yield Serving(process.pid, listener.getsockname()[1])
 
     @contextmanager
     def ingest(self, site: Site, topics: dict[str, str]) -> Iterator[int]:
@@ -158,12 +171,12 @@ class Ground:
 
     @contextmanager
     def _process(
-        self, arguments: list[str], environment: dict[str, str], inherit: list[int]
+        self, arguments: list[str], environment: dict[str, str], inherit: list[int], *, module: str = "hannun"
     ) -> Iterator[subprocess.Popen[bytes]]:
         log = self.home / f"{arguments[0]}.log"
         with log.open("ab") as file:
             process = spawn(
-                [sys.executable, "-m", "hannun", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 log=file.fileno(),
                 environment=environment,
                 account=None,
@@ -174,7 +187,7 @@ class Ground:
             yield process
             if process.poll() is not None:
                 raise OperatorError(
-                    f"hannun {arguments[0]} ended with status {process.returncode} while it was measured:\n"
+                    f"{module} {arguments[0]} ended with status {process.returncode} while it was measured:\n"
                     + log.read_text(errors="replace")[-2_000:],
                     hint="a bench of a process that dies means nothing",
                 )

@@ -10,6 +10,7 @@ import uvloop
 from hannun.settings import Settings
 from hannun.telemetry import log, metrics
 from hannun.web.app import application
+from hannun.web.hot import Hot
 from hannun.wiring import open_serving
 
 DRAIN_S_MAX = 3
@@ -25,7 +26,7 @@ def run(settings: Settings, fd: int | None) -> None:
 async def _run(settings: Settings, fd: int | None) -> None:
     async with open_serving(settings) as services:
         config = uvicorn.Config(
-            application(services),
+            Hot(application(services), services),
             host=settings.host,
             port=settings.port,
             loop="none",

@@ -24,6 +24,7 @@ from hannun.domain.batch import Received
 from hannun.settings import Settings
 from hannun.web.app import application
 from hannun.web.auth import issue
+from hannun.web.hot import Hot
 from hannun.web.services import Services
 from hannun.wiring import open_serving
 
@@ -86,7 +87,7 @@ class Site:
             try:
                 services = await stack.enter_async_context(open_serving(self._settings))
                 config = uvicorn.Config(
-                    application(services),
+                    Hot(application(services), services),
                     loop="none",
                     http="httptools",
                     lifespan="off",

@@ -261,7 +261,9 @@ def _answered(request: Request, answer: Answer, source: Source) -> Response:
 
 def version_in(if_none_match: str | None) -> int:
     """The newest version that a client says to have: the first part of our ETags. 0 where it says none."""
-    versions = re.findall(r'"([0-9a-f]{1,14})-', if_none_match or "")
+    if if_none_match is None:
+        return 0
+    versions = re.findall(r'"([0-9a-f]{1,14})-', if_none_match)
     return max((int(version, 16) for version in versions), default=0)
 
 

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hannun import errors
 from hannun.telemetry import log, metrics
 from hannun.web import api, messages, pages, shares, watch
-from hannun.web.hot import Hot
 from hannun.web.problems import problem_of, problem_of_status
 from hannun.web.security import SECURITY
 from hannun.web.services import Services
@@ -52,7 +51,6 @@ def application(services: Services) -> FastAPI:
             max_age=600,
         )
     app.add_middleware(_Secured)
-    app.add_middleware(Hot, services=services)
     return app
 
 
