@@ -86,7 +86,7 @@ class Writing:
         if cache is None:
             payer = Payer(database, self.invalidator, apart_s=self.apart_s)
         else:
-            payer = Payer(database, self.invalidator, apart_s=self.apart_s, owes=cache.owes, paid=cache.paid)
+            payer = Payer(database, self.invalidator, apart_s=self.apart_s, owes=cache.owes)
         with beside("pay debts", payer.run, payer.wake):
             yield payer
 

@@ -136,3 +136,12 @@ def test_it_is_counted_like_any_other_request(kept: Site) -> None:
     assert json.loads(kept.owner.get(EVENT).content)["eventId"] == SPRING
     assert kept.owner.get(EVENT, params=THE_ROUTE).status_code == 200
     assert requests() == before + 2
+
+
+def test_who_sends_a_message_reads_it_at_once(kept: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the copy in this process still holds: the announcement may be on its way, here for ever."""
+    kept.owner.get(EVENT)
+    monkeypatch.setattr(kept.services.reports._cache._copies, "announced", lambda _: None)
+    for number in (3, 4, 5):
+        kept.sends(kept.world.registered(f"p{number}"))
+        assert json.loads(kept.owner.get(EVENT).content)["summary"]["totalParticipants"] == number

@@ -183,16 +183,10 @@ class AnswerCache:
         self._copies.keep(guard, key, answer)
 
     def owes(self, events: Iterable[ChangedEvent]) -> None:
-        """These commits are not told to Redis yet: until they are, nothing older is answered here. For any thread."""
+        """These were committed here: from now on nothing older is answered here. For any thread."""
         for event in events:
             for key in keys.made_false_by(event):
                 self._floors.rise(key, event.version)
-
-    def paid(self, events: Iterable[ChangedEvent]) -> None:
-        """They are. For any thread."""
-        for event in events:
-            for key in keys.made_false_by(event):
-                self._floors.settle(key, event.version)
 
     # -- Redis
 

@@ -150,8 +150,8 @@ class Copies:
 class Floors:
     """The least version that may be told of a key. For any thread.
 
-    Only of what Redis may not know yet: an answer past it, or a commit whose invalidation is still owed. So there are
-    few; of too many the oldest are forgotten.
+    Only of what Redis, or a copy here, may not know yet: an answer past them, or a commit of this process, until an
+    answer is filled that has it. So there are few; of too many the oldest are forgotten.
     """
 
     def __init__(self) -> None:

@@ -264,7 +264,8 @@ class Payer:
     calls `run`.
 
     Args:
-        owes, paid: told which events wait to be paid, and which no longer do.
+        owes: told of each debt before it is paid, so that this process answers nothing older from then on, whatever
+            Redis and its own copies still hold.
         apart_s: an event is paid at most once in so long; 0 pays each batch at once.
     """
 
@@ -274,7 +275,6 @@ class Payer:
         invalidator: Invalidates,
         *,
         owes: Callable[[Sequence[ChangedEvent]], None] = lambda _: None,
-        paid: Callable[[Sequence[ChangedEvent]], None] = lambda _: None,
         apart_s: float = APART_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -282,7 +282,6 @@ class Payer:
         self._invalidator = invalidator
         self._apart_s = apart_s
         self._owes = owes
-        self._told = paid
         self._now = now
         self._turn = threading.Lock()
         self._wake = threading.Event()
@@ -292,6 +291,7 @@ class Payer:
 
     def pay(self, debt_no: int, events: Sequence[ChangedEvent]) -> None:
         """Pay a debt that was just committed, now or within `apart_s`."""
+        self._owes(events)
         with self._turn:
             now = self._now()
             due_s = (
@@ -299,7 +299,6 @@ class Payer:
                 + self._apart_s
             )
             if due_s > now:
-                self._owes(events)
                 self._waiting.append(_Waiting(due_s, debt_no, events))
             else:
                 self._note(events, now)
@@ -331,7 +330,6 @@ class Payer:
             self._note(events, now)
             settled, self._settled = self._settled, []
         if due and self._invalidator.invalidate(events):
-            self._told(events)
             settled += [one.debt_no for one in due]
         if settled:
             with suppress(StoreUnavailable), self._database.transaction() as conn:
