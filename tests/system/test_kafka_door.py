@@ -125,7 +125,7 @@ def test_the_marks_of_transactions_are_moved_over_and_are_no_loss_when_retention
     service.is_proven()
 
 
-@pytest.mark.parametrize("to", ["the beginning", "the end"])
+@pytest.mark.parametrize("to", [pytest.param("the beginning", marks=pytest.mark.faults), "the end"])
 def test_reading_goes_on_from_postgresql_and_not_from_kafkas_own_offsets(
     service: Service, topics: Topics, to: str
 ) -> None:

@@ -254,6 +254,7 @@ def test_a_replay_that_was_killed_is_begun_again_and_goes_on(replayed: Replayed)
     replayed.is_right(*events)
 
 
+@pytest.mark.faults
 def test_a_replay_that_is_told_to_end_says_how_to_go_on(replayed: Replayed) -> None:
     replayed.service.ingests()
     replayed.counted(*(Event() for _ in range(30)))
@@ -268,6 +269,7 @@ def test_a_replay_that_is_told_to_end_says_how_to_go_on(replayed: Replayed) -> N
     assert "told to stop before its end" in slowly.said
 
 
+@pytest.mark.faults
 def test_postgresql_that_goes_away_during_a_comparison_is_said_in_words(replayed: Replayed) -> None:
     replayed.service.ingests()
     replayed.counted(Event())
@@ -283,6 +285,7 @@ def test_postgresql_that_goes_away_during_a_comparison_is_said_in_words(replayed
     assert "Traceback" not in comparing.said
 
 
+@pytest.mark.faults
 def test_a_swap_that_was_killed_while_the_door_was_shut_is_mended_by_the_next(replayed: Replayed) -> None:
     replayed.service.ingests()
     event = Event()
@@ -295,6 +298,7 @@ def test_a_swap_that_was_killed_while_the_door_was_shut_is_mended_by_the_next(re
     replayed.is_right(event)
 
 
+@pytest.mark.faults
 def test_what_cannot_be_done_is_said_and_nothing_is_harmed(replayed: Replayed, postgres: PostgresServer) -> None:
     event = Event()
     replayed.service.ingests()

@@ -199,7 +199,7 @@ def assert_adds_up(answer: dict[str, Any], channels: list[dict[str, Any]]) -> No
     assert by_channel + answer["unattributedParticipants"] == answer["totalParticipants"]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.faults)])
 def test_every_figure_of_every_view_is_what_the_messages_say(site: Site, seed: int) -> None:
     random_ = random.Random(seed)
     told = Told(site.world)
@@ -252,7 +252,7 @@ def test_every_figure_of_every_view_is_what_the_messages_say(site: Site, seed: i
         assert_summary(archived["summary"], oracle, [THIRD], within, before)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.faults)])
 def test_every_bucket_of_every_timeline_is_what_the_messages_say(site: Site, seed: int) -> None:
     random_ = random.Random(seed)
     told = Told(site.world)
@@ -312,7 +312,7 @@ def test_an_hour_that_is_cut_by_a_change_of_half_an_hour_has_two_buckets() -> No
     assert found.ends == change + 5_400
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.faults) for seed in range(2, 6))])
 def test_buckets_of_every_zone_begin_where_its_clocks_say(seed: int) -> None:
     random_ = random.Random(seed)
     spans_h = {"minute": 3, "hourly": 40, "daily": 120, "weekly": 24 * 20, "monthly": 24 * 50}
