@@ -54,6 +54,7 @@ def _measured(ground: Ground, event_count: int, messages: int, *, workers: int =
     with ExitStack() as stack:
         ingests = [stack.enter_context(ground.ingest(site, topics)) for _ in range(workers)]
         _wait_until_shared(site, topics["participant-registered"], workers)
+        wait_until(site, topics["event-created"], event_count)
         # They hold their partitions, and stand still while the backlog grows.
         ground.say(f"kafka: producing {messages:,} messages of {event_count:,} events")
         with _standing_still(ingests):
