@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, Protocol
 
 from hannun.domain.batch import Received, Span
 from hannun.domain.messages import Fact, Rejected
+from hannun.domain.pace import size_next
 from hannun.domain.positions import Known, StartFrom, Wait
 from hannun.domain.quarantine import Limits, Tally
 from hannun.errors import StaleBatch, StoreUnavailable, StreamUnavailable, Unusable
@@ -54,7 +55,7 @@ class _UnderWay(NamedTuple):
     """A batch that is being written."""
 
     taken: Taken
-    result: Future[object]
+    took_s: Future[float]
 
 
 class Ingest:
@@ -87,6 +88,7 @@ class Ingest:
         self._limits = limits
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._under_way: _UnderWay | None = None
+        self._size = self._size_max = 1
         self._tallies: dict[Partition, Tally] = {}
         self._inspected: dict[Partition, Tally] = {}
         self._stopped: dict[Partition, str] = {}
@@ -103,14 +105,15 @@ class Ingest:
             StreamUnavailable: the Kafka client has failed for good.
         """
         self._stream.before_giving_back(self._drain)
+        self._size = self._size_max = count_max
         try:
             while not stop.is_set():
                 try:
                     self._look_again()
                     self._begin(self._stream.waiting - self._stopped.keys())
-                    self._hand_over(self._stream.take(count_max, wait_s))
+                    self._hand_over(self._stream.take(self._size, wait_s))
                 except StoreUnavailable as error:
-                    self._wait_for_postgres(error, count_max)
+                    self._wait_for_postgres(error)
                 self._see_what_is_ours()
             with suppress(StoreUnavailable):  # then nothing of the last batch is counted, and it is read again
                 self._finish()
@@ -131,15 +134,20 @@ class Ingest:
     def _hand_over(self, taken: Taken) -> None:
         """Have a batch written, as soon as the one before it is."""
         if not taken.spans:
-            if self._under_way is not None and self._under_way.result.done():
+            if self._under_way is not None and self._under_way.took_s.done():
                 self._finish()
             return
         prepared = self._counter.prepare(taken.messages)
         if self._finish():
-            result = self._writer.submit(self._counter.write, prepared, taken.spans)
-            self._under_way = _UnderWay(taken, result)
+            self._under_way = _UnderWay(taken, self._writer.submit(self._write, prepared, taken.spans))
         else:
             self._let_go(taken)  # it begins where the one before it would have ended
+
+    def _write(self, prepared: Any, spans: Sequence[Span]) -> float:
+        """In the writer's thread. Returns how many seconds it took."""
+        began_s = time.monotonic()
+        self._counter.write(prepared, spans)
+        return time.monotonic() - began_s
 
     def _finish(self) -> bool:
         """Wait until the batch that is being written is counted. Returns whether what comes behind it may be counted.
@@ -149,9 +157,9 @@ class Ingest:
         """
         if self._under_way is None:
             return True
-        (taken, result), self._under_way = self._under_way, None
+        (taken, writing), self._under_way = self._under_way, None
         try:
-            result.result()
+            took_s = writing.result()
         except StaleBatch as stale:
             # Another owner counts these now; or it was ourselves, and the answer to our commit was lost.
             log.warning("a batch was dropped", why=str(stale))
@@ -160,6 +168,7 @@ class Ingest:
         except Unusable as unusable:
             self._stop(unusable, taken)
             return False
+        self._size = size_next(self._size, len(taken.messages), took_s, self._size_max)
         self._tallies |= self._inspected
         self._stream.counted(taken.spans)
         self._tell(taken)
@@ -173,8 +182,8 @@ class Ingest:
         if self._under_way is None:
             return
         log.info("partitions are given back as soon as the batch under way is counted")
-        wait([self._under_way.result])
-        if self._under_way.result.exception() is None:
+        wait([self._under_way.took_s])
+        if self._under_way.took_s.exception() is None:
             self._finish()
 
     def _let_go(self, taken: Taken) -> None:
@@ -286,13 +295,13 @@ class Ingest:
             log.warning("partitions are begun again", why=why, partitions=sorted(doubted))
             self._stream.let_go(doubted)
 
-    def _wait_for_postgres(self, error: StoreUnavailable, count_max: int) -> None:
+    def _wait_for_postgres(self, error: StoreUnavailable) -> None:
         """Drop what is in hand (it is read again) and stop fetching, so that nothing piles up; but hear the group."""
         if not self._away:
             log.warning("PostgreSQL is away; the partitions wait", error=str(error))
         self._away = True
         self._stream.let_go(self._stream.reading)
-        self._stream.take(count_max, AWAY_S)  # nothing is being read: only the group is heard
+        self._stream.take(self._size, AWAY_S)  # nothing is being read: only the group is heard
 
     def _back(self) -> None:
         if self._away:
