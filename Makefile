@@ -63,7 +63,7 @@ faults: $(VENV)/.dev ## the long crash and fault histories
 lock: ## lock the newest versions that fit pyproject.toml and requirements/*.in (needs uv)
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded \
 	   --no-header --no-annotate pyproject.toml requirements/build.in -o requirements/run.txt
-	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded \
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded --extra parquet \
 	   --no-header --no-annotate -c requirements/run.txt pyproject.toml requirements/build.in requirements/dev.in -o requirements/dev.txt
 
 clean: ## remove the environment and what the demo kept

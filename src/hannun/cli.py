@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -169,6 +169,123 @@ def reconcile() -> None:
     out.print(f"drift: {found}", highlight=False)
     if found:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    view: Annotated[str, typer.Argument(help="dashboard, channels, timeline or roi; all-... of a merchant")],
+    id_: Annotated[str, typer.Argument(metavar="ID", help="the event's, of all-... the merchant's")],
+    form: Annotated[str, typer.Option("--format", help="csv, xlsx or parquet")] = "csv",
+    out_: Annotated[str, typer.Option("--out", help="a file, - for standard output; without it named by title")] = "",
+    table: Annotated[str | None, typer.Option(help="of CSV and Parquet: figures, channels, points or events")] = None,
+    start: Annotated[str | None, typer.Option(help="an instant with an offset, or a date in --tz")] = None,
+    end: Annotated[str | None, typer.Option(help="the same; not in the range")] = None,
+    tz: Annotated[str, typer.Option(help="an IANA zone")] = "Asia/Seoul",
+    granularity: Annotated[str | None, typer.Option(help="of a timeline")] = None,
+    lang: Annotated[str, typer.Option(help="ko or en")] = "ko",
+) -> None:
+    """Write a view as a file, with the figures of the API. There is never half a file."""
+    import asyncio
+
+    from hannun.domain.tables import View
+    from hannun.files import Format
+    from hannun.flows.export import Wanted
+
+    settings = settings_.read()
+    wanted = Wanted(
+        _one_of(View, "VIEW", view), _one_of(Format, "--format", form), "en" if lang == "en" else "ko", table
+    )
+    with err.status("reading ...") if err.is_terminal else nullcontext() as line:
+
+        def tell(done: int, total: int) -> None:
+            if line is not None:
+                line.update(f"{done:,} of {total:,} rows")
+
+        name = asyncio.run(_export(settings, wanted, id_, (start, end, tz, granularity), out_, tell))
+    if name != "-":
+        err.print(name, markup=False, highlight=False)
+
+
+def _one_of(kind: Any, option: str, text: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise OperatorError(f"{option} {text} is not known", hint=f"one of {', '.join(kind)}") from None
+
+
+async def _export(
+    settings: settings_.Settings,
+    wanted: Any,
+    id_: str,
+    asked: tuple[str | None, str | None, str, str | None],
+    name: str,
+    tell: Any,
+) -> str:
+    """Write the file; returns its name."""
+    from hannun.domain.tables import file_name
+    from hannun.wiring import open_exporting
+
+    async with open_exporting(settings) as (reports, exports):
+        pages, title = await _pages(reports, wanted.view, id_, *asked)
+        made = await exports.begin("the operator", wanted, pages, tell)
+        if name == "-":
+            async for chunk in made.chunks():
+                sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+            return name
+        as_of = made.answer.last_updated_at
+        path = Path(name or file_name(wanted.view, title, as_of, wanted.format.value, wanted.language))
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with beside.open("wb") as file:
+                async for chunk in made.chunks():
+                    file.write(chunk)
+            beside.replace(path)
+        except OSError as error:
+            raise OperatorError(f"cannot write {path}: {error.strerror}", hint="--out names another file") from error
+        finally:
+            made.leave()
+            beside.unlink(missing_ok=True)
+        return str(path)
+
+
+async def _pages(
+    reports: Any,
+    view: Any,
+    id_: str,
+    start: str | None,
+    end: str | None,
+    tz: str,
+    granularity: str | None,
+) -> tuple[Any, str]:
+    """The answer of a view, all of it, and the title of its event."""
+    from hannun.domain.access import Asker
+    from hannun.domain.answers import Dashboard
+    from hannun.domain.keys import Granularity
+    from hannun.domain.questions import ChannelsQuestion, OfEvent, OfMerchant, RoiQuestion, TimelineQuestion
+    from hannun.domain.tables import View, answer_of
+    from hannun.flows.export import only
+    from hannun.web.api import range_of
+
+    operator, asked = Asker("", frozenset({"ADMIN"})), await range_of(start, end, tz)
+    if view is View.ALL_DASHBOARD:
+        return reports.pages(operator, OfMerchant(id_), asked), ""
+    of, title = OfMerchant(id_) if view.of_merchant else OfEvent(id_), ""
+    if not view.of_merchant:
+        whole, _ = await reports.dashboard(operator, id_, asked)
+        dashboard: Dashboard = answer_of(View.DASHBOARD, whole.body)
+        title = dashboard.event_title
+    kind = view.removeprefix("all-")
+    if kind == "channels":
+        answer, _ = await reports.channels(operator, ChannelsQuestion(of, asked))
+    elif kind == "timeline":
+        grain = None if granularity is None else _one_of(Granularity, "--granularity", granularity)
+        answer, _ = await reports.timeline(operator, TimelineQuestion(of, asked, grain))
+    elif kind == "roi":
+        answer, _ = await reports.roi(operator, RoiQuestion(of, asked))
+    else:
+        answer = whole
+    return only(answer), title
 
 
 @letters.command("list")

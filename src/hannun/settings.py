@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     stranger_requests_a_minute: int = 300  # without a token that holds, for each address and process; 0 is no limit
     trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is believed
     cors_origins: str = ""  # "" lets no other origin in
+    exports_at_once: int = 8  # files that are being made or read, in each process; of one caller 2
     body_bytes_max: int = 1_000_000
     body_messages_max: int = 1_000
     counting_threads: int = 4  # POSTs that are counted at the same time, each on a connection of its own

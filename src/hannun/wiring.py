@@ -36,12 +36,13 @@ from hannun.flows import checks, count, lag, upkeep
 from hannun.flows.access import Access
 from hannun.flows.consistency import Consistency
 from hannun.flows.count import Counted, Counter, Inspect, Payer, Prepared
+from hannun.flows.export import Exports
 from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
 from hannun.flows.publish import publish_letters
 from hannun.flows.replay import Replay, Tells
-from hannun.flows.report import Reports
+from hannun.flows.report import Reports, Uncached
 from hannun.flows.share import Sharing
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
@@ -245,6 +246,7 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
             yield Services(
                 access=Access(reader, cache),
                 reports=reports,
+                exports=Exports(settings.exports_at_once),
                 intake=intake,
                 counting=CapacityLimiter(settings.counting_threads),
                 live=live,
@@ -264,6 +266,24 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
         finally:
             await cache.close()
             await reader.close()
+
+
+@asynccontextmanager
+async def open_exporting(settings: Settings) -> AsyncIterator[tuple[Reports, Exports]]:
+    """What it takes to make a file by a command: PostgreSQL, checked, and no cache.
+
+    Raises:
+        OperatorError: PostgreSQL is not there or not as it must be, with what to do.
+    """
+    url = settings.needed("database_url")
+    with connect(url, application="hannun-export") as conn:
+        checks.check_database(conn)
+    reader = Reader(url, replace(settings.pool, size_max=1, size_kept=1), application="hannun-export")
+    await reader.open()
+    try:
+        yield Uncached(reader, lambda: datetime.now(UTC), channel_table(settings)), Exports(at_once=1)
+    finally:
+        await reader.close()
 
 
 async def _etag(reports: Reports, topic: Topic) -> str | None:

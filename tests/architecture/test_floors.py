@@ -17,7 +17,7 @@ FLOORS = [
     ["settings"],
     ["web"],
     ["flows"],
-    ["store", "stream", "cache", "channels", "issuer"],
+    ["store", "stream", "cache", "channels", "issuer", "files"],
     ["telemetry"],
     ["domain"],
     ["errors"],

@@ -9,7 +9,7 @@ Who may see an event is decided before it is asked for (`flows/access`), and aga
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
@@ -26,6 +26,7 @@ from hannun.domain.keys import Granularity
 from hannun.domain.projection import Course, days_used, projection, without
 from hannun.domain.questions import (
     EVERYTHING,
+    PAGE_MAX,
     ChannelsQuestion,
     OfEvent,
     OfMerchant,
@@ -123,6 +124,23 @@ class Reports:
         self._may_ask(asker, question.of)
         key = keys.user(question.of.user_id) if question.plain else None
         return await self._answer(asker, key, lambda: self._user(question), refresh)
+
+    def pages(self, asker: Asker, of: OfMerchant, asked: Range) -> AsyncGenerator[Answer]:
+        """All of a merchant's events, page by page, from one snapshot: who reads them reads on without waiting, and
+        closes the generator. A reader that is cancelled would break the connection."""
+        self._may_ask(asker, of)
+        return self._pages(of, asked)
+
+    async def _pages(self, of: OfMerchant, asked: Range) -> AsyncGenerator[Answer]:
+        now, question = self._utc_now(), UserQuestion(of, asked, limit=PAGE_MAX)
+        async with self._reader.connection() as conn, conn.transaction():
+            figures = await self._together(conn, of, asked, now)
+            while True:
+                answer, cursor = await self._page(conn, question, figures, now)
+                yield answer
+                if cursor is None:
+                    return
+                question = replace(question, cursor=cursor)
 
     @staticmethod
     def _may_ask(asker: Asker, of: OfMerchant) -> None:
@@ -322,31 +340,42 @@ class Reports:
         )
 
     async def _user(self, question: UserQuestion) -> Answer:
-        of, asked, now = question.of, question.range, self._utc_now()
-        before, hour = asked.before(now), now.replace(minute=0, second=0, microsecond=0)
+        now = self._utc_now()
         async with self._reader.connection() as conn, conn.transaction():
-            together = await self._merchant(conn, of)
-            found = await reports.merchant_page(
-                conn,
-                of.user_id,
-                together.event_nos,
-                asked,
-                before=None if question.cursor is None else place_of(question.cursor),
-                limit=question.limit + 1,
-                hour=hour,
-            )
-            compared = await self._period(conn, together.event_nos, asked, before)
-        page = found[: question.limit]
-        answer = views.user(
-            of,
+            figures = await self._together(conn, question.of, question.range, now)
+            answer, _ = await self._page(conn, question, figures, now)
+        return answer
+
+    async def _together(
+        self, conn: AsyncConnection, of: OfMerchant, asked: Range, now: datetime
+    ) -> tuple[MerchantFigures, Compared | None]:
+        figures = await self._merchant(conn, of)
+        return figures, await self._period(conn, figures.event_nos, asked, asked.before(now))
+
+    async def _page(
+        self,
+        conn: AsyncConnection,
+        question: UserQuestion,
+        figures: tuple[MerchantFigures, Compared | None],
+        now: datetime,
+    ) -> tuple[Answer, str | None]:
+        """A page of a merchant's events, and the cursor of the next; None after the last."""
+        of, asked, hour = question.of, question.range, now.replace(minute=0, second=0, microsecond=0)
+        together, compared = figures
+        found = await reports.merchant_page(
+            conn,
+            of.user_id,
+            together.event_nos,
             asked,
-            together,
-            compared,
-            before,
-            page,
-            next_cursor=cursor_of(page[-1].created_at, page[-1].row_id) if len(found) > question.limit else None,
+            before=None if question.cursor is None else place_of(question.cursor),
+            limit=question.limit + 1,
+            hour=hour,
         )
-        return _kept(answer, together.version, of.user_id, until=_until(asked, now) or hour + timedelta(hours=1))
+        page = found[: question.limit]
+        cursor = cursor_of(page[-1].created_at, page[-1].row_id) if len(found) > question.limit else None
+        answer = views.user(of, asked, together, compared, asked.before(now), page, next_cursor=cursor)
+        until = _until(asked, now) or hour + timedelta(hours=1)
+        return _kept(answer, together.version, of.user_id, until=until), cursor
 
     # -- an event's, or a merchant's
 
@@ -413,6 +442,22 @@ class Reports:
 
     def _utc_now(self) -> datetime:
         return self._now().astimezone(UTC).replace(tzinfo=None)
+
+
+class Uncached(Reports):
+    """Answers from the database alone, for a command."""
+
+    def __init__(self, reader: Reader, now: Callable[[], datetime], table: ChannelTable) -> None:
+        self._reader = reader
+        self._now = now
+        self._table = table
+        self._running = set()
+
+    async def _answer(self, asker: Asker, key: str | None, load: Load, refresh: bool) -> tuple[Answer, Source]:
+        answer = await load()
+        if answer is None or not asker.may_see(answer.owner):
+            raise NotFound("no such event")
+        return answer, "live"
 
 
 def _kept(answer: answers.Answered, version: int, owner: str, until: datetime | None = None) -> Answer:

@@ -1,7 +1,8 @@
 """The REST API: parse, call one flow, show. Shapes and definitions: `docs/api.md`."""
 
 import re
-from dataclasses import replace
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated
@@ -32,9 +33,13 @@ from hannun.domain.questions import (
     listed,
     metrics_named,
 )
+from hannun.domain.tables import View
 from hannun.errors import BadQuestion, Forbidden
 from hannun.flows.report import Source
 from hannun.web.callers import EVENT_ID_MAX, Caller, Served, caller_of, signed_in
+from hannun.web.exports import Asked as AskedAs
+from hannun.web.exports import AskedFile, answered_as_file, pages_as_file
+from hannun.web.services import Services
 
 router = APIRouter(prefix="/api/v1")
 
@@ -127,17 +132,43 @@ Sorted = Annotated[Order, Depends(order_of)]
 Projecting = Annotated[bool, Query(alias="includeProjection", description="where the event will end, if it goes on so")]
 
 
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """Shows an answer as it was asked for: as JSON, or as a file."""
+
+    request: Request
+    services: Services
+    asker: Asker
+    file: AskedAs | None
+
+    async def __call__(self, view: View, answer: Answer, source: Source) -> Response:
+        if self.file is None:
+            return _answered(self.request, answer, source)
+        return await answered_as_file(self.request, self.services, self.asker, self.file, view, answer, source)
+
+    async def all_pages(self, pages: AsyncGenerator[Answer]) -> Response:
+        assert self.file is not None
+        return await pages_as_file(self.request, self.services, self.asker, self.file, pages)
+
+
+async def showing(request: Request, services: Served, asker: Asking, file: AskedFile) -> Showing:
+    return Showing(request, services, asker, file)
+
+
+Show = Annotated[Showing, Depends(showing)]
+
+
 @router.get("/events/{event_id}/analytics")
 async def event_dashboard(
-    request: Request, services: Served, asker: Asking, refresh: Refreshing, event_id: EventId, asked: Asked
+    show: Show, services: Served, asker: Asking, refresh: Refreshing, event_id: EventId, asked: Asked
 ) -> Response:
     """The dashboard of an event: summary, channels, ROI."""
-    return _answered(request, *await services.reports.dashboard(asker, event_id, asked, refresh=refresh))
+    return await show(View.DASHBOARD, *await services.reports.dashboard(asker, event_id, asked, refresh=refresh))
 
 
 @router.get("/events/{event_id}/analytics/channels")
 async def event_channels(
-    request: Request,
+    show: Show,
     services: Served,
     asker: Asking,
     refresh: Refreshing,
@@ -148,12 +179,12 @@ async def event_channels(
 ) -> Response:
     """Each channel of an event, or those named."""
     question = ChannelsQuestion(OfEvent(event_id), asked, listed("channels", channels), order)
-    return _answered(request, *await services.reports.channels(asker, question, refresh=refresh))
+    return await show(View.CHANNELS, *await services.reports.channels(asker, question, refresh=refresh))
 
 
 @router.get("/events/{event_id}/analytics/timeline")
 async def event_timeline(
-    request: Request,
+    show: Show,
     services: Served,
     asker: Asking,
     refresh: Refreshing,
@@ -164,12 +195,12 @@ async def event_timeline(
 ) -> Response:
     """An event's participants, views, engagement and conversions over time, and where they are going."""
     question = TimelineQuestion(OfEvent(event_id), asked, granularity, metrics_named(metrics))
-    return _answered(request, *await services.reports.timeline(asker, question, refresh=refresh))
+    return await show(View.TIMELINE, *await services.reports.timeline(asker, question, refresh=refresh))
 
 
 @router.get("/events/{event_id}/analytics/roi")
 async def event_roi(
-    request: Request,
+    show: Show,
     services: Served,
     asker: Asking,
     refresh: Refreshing,
@@ -179,12 +210,12 @@ async def event_roi(
 ) -> Response:
     """Whether an event was worth the money."""
     question = RoiQuestion(OfEvent(event_id), asked, projection)
-    return _answered(request, *await services.reports.roi(asker, question, refresh=refresh))
+    return await show(View.ROI, *await services.reports.roi(asker, question, refresh=refresh))
 
 
 @router.get("/users/{user_id}/analytics")
 async def user_dashboard(
-    request: Request,
+    show: Show,
     services: Served,
     asker: Asking,
     refresh: Refreshing,
@@ -194,13 +225,15 @@ async def user_dashboard(
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
 ) -> Response:
     """All of a merchant's events together, and a page of them, newest first."""
+    if show.file is not None:
+        return await show.all_pages(services.reports.pages(asker, merchant, asked))
     question = UserQuestion(merchant, asked, cursor, limit)
-    return _answered(request, *await services.reports.user(asker, question, refresh=refresh))
+    return await show(View.ALL_DASHBOARD, *await services.reports.user(asker, question, refresh=refresh))
 
 
 @router.get("/users/{user_id}/analytics/channels")
 async def user_channels(
-    request: Request,
+    show: Show,
     services: Served,
     asker: Asking,
     refresh: Refreshing,
@@ -211,12 +244,12 @@ async def user_channels(
 ) -> Response:
     """Each channel of a merchant's events together, or those named."""
     question = ChannelsQuestion(merchant, asked, listed("channels", channels), order)
-    return _answered(request, *await services.reports.channels(asker, question, refresh=refresh))
+    return await show(View.ALL_CHANNELS, *await services.reports.channels(asker, question, refresh=refresh))
 
 
 @router.get("/users/{user_id}/analytics/timeline")
 async def user_timeline(
-    request: Request,
+    show: Show,
     services: Served,
     asker: Asking,
     refresh: Refreshing,
@@ -227,12 +260,12 @@ async def user_timeline(
 ) -> Response:
     """What happened over time in all of a merchant's events together."""
     question = TimelineQuestion(merchant, asked, granularity, metrics_named(metrics))
-    return _answered(request, *await services.reports.timeline(asker, question, refresh=refresh))
+    return await show(View.ALL_TIMELINE, *await services.reports.timeline(asker, question, refresh=refresh))
 
 
 @router.get("/users/{user_id}/analytics/roi")
 async def user_roi(
-    request: Request,
+    show: Show,
     services: Served,
     asker: Asking,
     refresh: Refreshing,
@@ -242,7 +275,7 @@ async def user_roi(
 ) -> Response:
     """Whether a merchant's events together were worth the money."""
     question = RoiQuestion(merchant, asked, projection)
-    return _answered(request, *await services.reports.roi(asker, question, refresh=refresh))
+    return await show(View.ALL_ROI, *await services.reports.roi(asker, question, refresh=refresh))
 
 
 def _answered(request: Request, answer: Answer, source: Source) -> Response:

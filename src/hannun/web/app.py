@@ -47,7 +47,14 @@ def application(services: Services) -> FastAPI:
             allow_origins=services.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "If-None-Match"],
-            expose_headers=["ETag", "X-Data-Source", "Retry-After", "WWW-Authenticate"],
+            expose_headers=[
+                "ETag",
+                "Content-Disposition",
+                "X-Row-Count",
+                "X-Data-Source",
+                "Retry-After",
+                "WWW-Authenticate",
+            ],
             max_age=600,
         )
     app.add_middleware(_Secured)

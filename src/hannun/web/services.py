@@ -7,6 +7,7 @@ from anyio import CapacityLimiter
 from starlette.requests import Request
 
 from hannun.flows.access import Access
+from hannun.flows.export import Exports
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live
 from hannun.flows.report import Reports
@@ -21,6 +22,7 @@ class Services:
 
     access: Access
     reports: Reports
+    exports: Exports
     intake: Intake
     counting: CapacityLimiter
     live: Live

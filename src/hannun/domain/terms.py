@@ -1,0 +1,312 @@
+"""What figures are called in Korean and English, in which unit they are, and what they mean: for files of people.
+
+A figure is known by the last part of its name in an answer: `summary.totalViews` and `totalViews` are the same thing.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Language = Literal["ko", "en"]
+
+
+class Unit(StrEnum):
+    """What stands in a cell."""
+
+    TEXT = "text"
+    COUNT = "count"
+    PERCENT = "percent"
+    WON = "KRW"
+    SECONDS = "seconds"
+    NUMBER = "number"
+    INSTANT = "instant"
+    YES_NO = "yes/no"
+    COUNTS = "counts"
+
+    @property
+    def is_number(self) -> bool:
+        return self in (Unit.COUNT, Unit.PERCENT, Unit.WON, Unit.SECONDS, Unit.NUMBER)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A figure's name in both languages, its unit, and what it means where the name does not say."""
+
+    unit: Unit
+    ko: str
+    en: str
+    meaning_ko: str = ""
+    meaning_en: str = ""
+
+    def name(self, language: Language) -> str:
+        return self.ko if language == "ko" else self.en
+
+    def meaning(self, language: Language) -> str:
+        return self.meaning_ko if language == "ko" else self.meaning_en
+
+
+_UNITS_SHOWN = {
+    Unit.PERCENT: ("%", "%"),
+    Unit.WON: ("원", "KRW"),
+    Unit.SECONDS: ("초", "s"),
+}
+
+
+def heading(term: Term, language: Language, tz: str) -> str:
+    """A column's title with its unit; an instant's with the zone."""
+    name = term.name(language)
+    if term.unit is Unit.INSTANT:
+        return f"{name} ({tz})"
+    shown = _UNITS_SHOWN.get(term.unit)
+    return name if shown is None else f"{name} ({shown[0] if language == 'ko' else shown[1]})"
+
+
+_T, _C, _P, _W, _I = Unit.TEXT, Unit.COUNT, Unit.PERCENT, Unit.WON, Unit.INSTANT
+
+TERMS: dict[str, Term] = {
+    # what it is about
+    "eventId": Term(_T, "행사 ID", "Event ID"),
+    "eventTitle": Term(_T, "행사명", "Event"),
+    "userId": Term(_T, "판매자 ID", "Merchant ID"),
+    "totalEvents": Term(_C, "행사 수", "Events"),
+    "status": Term(_T, "상태", "Status"),
+    "startDate": Term(_I, "시작", "Start"),
+    "endDate": Term(_I, "끝", "End"),
+    "tz": Term(_T, "시간대", "Time zone"),
+    "granularity": Term(_T, "집계 단위", "Granularity"),
+    "lastUpdatedAt": Term(_I, "마지막 변경", "Last change"),
+    # channels
+    "channelName": Term(_T, "채널", "Channel"),
+    "channelType": Term(_T, "채널 유형", "Channel type"),
+    "state": Term(
+        _T,
+        "측정 상태",
+        "State",
+        "측정값의 상태: measured 측정됨, stale 지난 값, planned 배포됨(측정 전), failed 배포 실패, unknown 모름",
+        "what the measured counts are: measured, stale, planned (distributed, not measured yet), failed, unknown",
+    ),
+    "measuredAt": Term(_I, "측정 시각", "Measured at"),
+    # counts
+    "totalParticipants": Term(
+        _C,
+        "전체 참여자",
+        "Total participants",
+        "행사마다 한 사람을 한 번만 셉니다. 채널별 참여자와 채널 미확인을 더하면 전체입니다.",
+        "each person once an event; channels and those of no known channel add up to it",
+    ),
+    "unattributedParticipants": Term(_C, "채널 미확인 참여자", "Participants of no known channel"),
+    "participants": Term(_C, "참여자", "Participants"),
+    "cumulativeParticipants": Term(
+        _C,
+        "누적 참여자",
+        "Cumulative participants",
+        "행사 시작부터 구간의 끝(조회 기간이 먼저 끝나면 그때)까지의 모든 참여자",
+        "everybody since the event began, until the end of the bucket or of the range",
+    ),
+    "totalViews": Term(_C, "전체 조회수", "Total views"),
+    "views": Term(_C, "조회수", "Views"),
+    "expectedViews": Term(_C, "예상 조회수", "Expected views", "배포 계획의 값", "of the distribution's plan"),
+    "totalReach": Term(_C, "전체 노출수", "Total reach"),
+    "impressions": Term(_C, "노출수", "Impressions"),
+    "totalClicks": Term(_C, "전체 클릭수", "Total clicks"),
+    "clicks": Term(_C, "클릭수", "Clicks"),
+    "totalConversions": Term(_C, "전체 전환수", "Total conversions"),
+    "conversions": Term(_C, "전환수", "Conversions"),
+    "engagement": Term(_C, "반응수", "Engagement", "좋아요 + 댓글 + 공유 + 클릭", "likes + comments + shares + clicks"),
+    "likes": Term(_C, "좋아요", "Likes"),
+    "comments": Term(_C, "댓글", "Comments"),
+    "shares": Term(_C, "공유", "Shares"),
+    "totalCalls": Term(_C, "전체 통화", "Calls"),
+    "completedCalls": Term(_C, "완료 통화", "Completed calls"),
+    "averageDuration": Term(Unit.SECONDS, "평균 통화 시간", "Mean call length"),
+    # rates
+    "clickThroughRate": Term(_P, "클릭률", "Click-through rate", "클릭 ÷ 노출", "clicks / impressions"),
+    "engagementRate": Term(_P, "반응률", "Engagement rate", "반응 ÷ 노출", "engagement / impressions"),
+    "participationRate": Term(_P, "참여율", "Participation rate", "참여자 ÷ 조회수", "participants / views"),
+    "conversionRate": Term(
+        _P,
+        "전환율",
+        "Conversion rate",
+        "전환 ÷ 클릭 (TV, SNS). 음성 채널은 완료 통화 ÷ 전체 통화",
+        "conversions / clicks (TV, SNS); of a VOICE channel completed calls / calls",
+    ),
+    # money
+    "distributionCost": Term(_W, "배포 비용", "Distribution cost"),
+    "costPerParticipant": Term(
+        _W,
+        "참여자당 비용",
+        "Cost per participant",
+        "비용 ÷ 참여자 (moneyPeriod 기준)",
+        "cost / participants, of moneyPeriod",
+    ),
+    "costPerView": Term(
+        _W, "조회당 비용", "Cost per view", "비용 ÷ 조회수 (moneyPeriod 기준)", "cost / views, of moneyPeriod"
+    ),
+    "costPerConversion": Term(
+        _W, "전환당 비용", "Cost per conversion", "비용 ÷ 전환 (moneyPeriod 기준)", "cost / conversions, of moneyPeriod"
+    ),
+    "currentRoi": Term(
+        _P,
+        "현재 ROI",
+        "Current ROI",
+        "(매출 − 투자금) ÷ 투자금. 손실은 음수, 투자금이 없으면 빈칸",
+        "(revenue - investment) / investment; a loss is negative, nothing invested is empty",
+    ),
+    "targetRoi": Term(_P, "목표 ROI", "Target ROI"),
+    "estimatedRoi": Term(
+        _P, "예상 ROI", "Estimated ROI", "예상 매출로 계산한 ROI", "the ROI that the expected revenue would give"
+    ),
+    "salesGrowthRate": Term(
+        _P, "매출 성장률", "Sales growth", "기준 매출 대비 기록된 매출", "recorded sales against the baseline"
+    ),
+    "investment.total": Term(
+        _W, "투자금", "Investment", "계획 투자금 + 채널 배포 비용", "the plan's and the channels' costs"
+    ),
+    "investment.planned": Term(_W, "계획 투자금", "Planned investment"),
+    "investment.channels": Term(_W, "채널 배포 비용", "Channels' costs"),
+    "revenue.total": Term(
+        _W, "매출", "Revenue", "기록된 매출, 없으면 예상 매출", "recorded sales, else what is expected"
+    ),
+    "revenue.recorded": Term(_W, "기록된 매출", "Recorded revenue"),
+    "revenue.expected": Term(_W, "예상 매출", "Expected revenue"),
+    "revenue.assumedShare": Term(
+        _P, "예상 매출의 비중", "Assumed share", "매출 가운데 예상인 몫", "how much of the revenue is expected"
+    ),
+    "breakEvenParticipants": Term(_C, "손익분기 참여자", "Break-even participants"),
+    # the period before
+    "previous.period.startDate": Term(_I, "이전 기간 시작", "Period before: start"),
+    "previous.period.endDate": Term(_I, "이전 기간 끝", "Period before: end"),
+    "previous.period.tz": Term(_T, "이전 기간 시간대", "Period before: time zone"),
+    "previous.totalParticipants": Term(_C, "이전 기간 참여자", "Participants in the period before"),
+    "previous.totalViews": Term(_C, "이전 기간 조회수", "Views in the period before"),
+    "previous.totalConversions": Term(_C, "이전 기간 전환수", "Conversions in the period before"),
+    "delta.totalParticipants": Term(
+        _P, "참여자 증감", "Change of participants", "이전 기간이 0이면 빈칸 (신규)", "empty where the base is 0 (new)"
+    ),
+    "delta.totalViews": Term(_P, "조회수 증감", "Change of views"),
+    "delta.totalConversions": Term(_P, "전환수 증감", "Change of conversions"),
+    # over time
+    "timestamp": Term(_I, "구간 시작", "Bucket start"),
+    "complete": Term(
+        Unit.YES_NO,
+        "완결",
+        "Complete",
+        "구간 전체가 과거이고 조회 기간 안에 있음",
+        "the bucket lies wholly in the past and in the range",
+    ),
+    "trend.direction": Term(
+        _T, "추세", "Trend", "up 증가, down 감소, flat 비슷, early 판단하기 이름", "up, down, flat, or too early to say"
+    ),
+    "trend.slope": Term(
+        Unit.NUMBER,
+        "추세 기울기",
+        "Slope",
+        "구간마다 늘어나는 구간 참여자 수",
+        "participants a bucket, for each bucket",
+    ),
+    "trend.slopeError": Term(Unit.NUMBER, "기울기 표준오차", "Slope's standard error"),
+    "trend.peakHours": Term(Unit.COUNTS, "참여가 많은 시간 (0~23시)", "Peak hours (0 to 23)"),
+    "trend.peakWeekdays": Term(Unit.COUNTS, "참여가 많은 요일 (1 월요일 ~ 7 일요일)", "Peak weekdays (1 Monday to 7)"),
+    "totals.participants": Term(_C, "기간 참여자 합계", "Participants in the period"),
+    "totals.views": Term(_C, "기간 조회수 합계", "Views in the period"),
+    "totals.engagement": Term(_C, "기간 반응수 합계", "Engagement in the period"),
+    "totals.conversions": Term(_C, "기간 전환수 합계", "Conversions in the period"),
+    "sparkline": Term(
+        Unit.COUNTS,
+        "최근 24시간 참여자 (시간별, 오래된 순)",
+        "Participants of the last 24 hours, oldest first",
+    ),
+    # a projection
+    "projection": Term(_T, "전망", "Projection"),
+    "projection.method": Term(_T, "전망 방법", "Projection's method"),
+    "projection.level": Term(_P, "전망 신뢰 수준", "Projection's level"),
+    "projection.days": Term(_C, "전망에 쓴 날수", "Days that the projection is made of"),
+    "projection.projectedTo": Term(_I, "전망 시점", "Projected to"),
+    # the columns of a list of figures
+    "figure": Term(_T, "항목", "Figure"),
+    "name": Term(_T, "이름", "Name"),
+    "value": Term(Unit.NUMBER, "값", "Value"),
+    "text": Term(_T, "내용", "Text"),
+    "unit": Term(_T, "단위", "Unit"),
+    "kind": Term(
+        _T,
+        "값의 종류",
+        "Kind",
+        "measured 측정값, planned 계획값, estimated 추정값, stale 지난 값, unknown 알 수 없음(0이 아님)",
+        "measured, planned, estimated, stale, or unknown (which is not 0)",
+    ),
+    "asOf": Term(_I, "기준 시각", "As of"),
+}
+for _name, _ko, _en, _unit in (
+    ("participants", "참여자", "participants", _C),
+    ("revenue", "매출", "revenue", _W),
+    ("roi", "ROI", "ROI", _P),
+):
+    TERMS[f"projection.{_name}"] = Term(_unit, f"전망 {_ko}", f"Projected {_en}")
+    TERMS[f"projection.reasons.{_name}"] = Term(_T, f"전망 {_ko}: 없는 이유", f"Projected {_en}: why there is none")
+    for _part, _part_ko, _part_en in (("value", "", ""), ("low", " 하한", ", low"), ("high", " 상한", ", high")):
+        TERMS[f"projection.{_name}.{_part}"] = Term(_unit, f"전망 {_ko}{_part_ko}", f"Projected {_en}{_part_en}")
+for _of, _of_ko, _of_en in (("period", "조회 기간", "Period"), ("moneyPeriod", "금액 기간", "Period of money")):
+    for _part, _part_ko, _part_en, _unit in (
+        ("startDate", "시작", "start", _I),
+        ("endDate", "끝", "end", _I),
+        ("tz", "시간대", "time zone", _T),
+    ):
+        TERMS[f"{_of}.{_part}"] = Term(_unit, f"{_of_ko} {_part_ko}", f"{_of_en}: {_part_en}")
+
+
+def term(path: str) -> Term:
+    """The term of a figure by its name in an answer: its own, or that of its last parts. A figure that nobody has named
+    yet keeps its name."""
+    parts = path.split(".")
+    for start in range(len(parts)):
+        found = TERMS.get(".".join(parts[start:]))
+        if found is not None:
+            return found
+    return Term(_T, path, path)
+
+
+WORDS: dict[str, tuple[str, str]] = {
+    # sheets
+    "figures": ("지표", "Figures"),
+    "channels": ("채널", "Channels"),
+    "points": ("타임라인", "Timeline"),
+    "events": ("행사", "Events"),
+    "about": ("설명", "About"),
+    # views
+    "dashboard": ("대시보드", "Dashboard"),
+    "timeline": ("타임라인", "Timeline"),
+    "roi": ("ROI", "ROI"),
+    "all": ("전체 행사", "All events"),
+    # the sheet that explains
+    "offset": ("UTC 차이", "UTC offset"),
+    "view": ("보기", "View"),
+    "asked": ("조회한 내용", "What was asked"),
+    "everything": ("지금까지 전체", "everything so far"),
+    "to": ("~", "to"),
+    "now": ("현재", "now"),
+    "period": ("기간", "Period"),
+    "moneyPeriod": ("금액의 기간", "Period of money"),
+    "moneyNote": (
+        "비용, 매출, ROI는 조회 기간과 관계없이 이 기간의 값입니다.",
+        "Costs, revenue and ROI are of this period, whatever was asked for.",
+    ),
+    "tz": ("시간대", "Time zone"),
+    "asOf": ("기준 시각 (이때까지의 변경 반영)", "As of (the newest change in it)"),
+    "nothing": ("아직 없음", "nothing yet"),
+    "empty": ("빈칸", "An empty cell"),
+    "emptyNote": (
+        "값이 없거나 계산할 수 없음. 0이 아닙니다.",
+        "There is no value, or nothing to divide by. It is not 0.",
+    ),
+    "columns": ("열과 항목", "Columns and figures"),
+    "unit": ("단위", "Unit"),
+    "meaning": ("뜻", "Meaning"),
+    "kinds": ("값의 종류", "What figures are"),
+    "kind": ("종류", "Kind"),
+    "rows": ("행 수", "Rows"),
+}
+
+
+def word(name: str, language: Language) -> str:
+    return WORDS[name][0 if language == "ko" else 1]

@@ -1,0 +1,433 @@
+"""Every view as a file: the same figures, cell by cell, safe to open, and nothing left behind."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+import sheets
+from served import Site
+from sheets import Book
+from world import OWNER, SPRING, World
+
+MINE = f"/api/v1/users/{OWNER}/analytics"
+ONE = f"/api/v1/events/{SPRING}/analytics"
+OTHER = "5b0c2f64-0000-4000-8000-000000000002"
+RANGE = "tz=America/New_York&startDate=2026-10-31&endDate=2026-11-23"
+LISTS = {  # view, the JSON field of its list, and the table that this is
+    "": ("channelPerformance", "channels"),
+    "/channels": ("channels", "channels"),
+    "/timeline": ("dataPoints", "points"),
+    "/roi": ("channels", "channels"),
+}
+LIST_FIELDS = {field for field, _ in LISTS.values()} | {"events"}
+VIEWS = [(base, view) for base in (ONE, MINE) for view in LISTS]
+SHEETS = {"channels": "채널", "points": "타임라인", "events": "행사", "figures": "지표"}
+
+
+@pytest.fixture(autouse=True)
+def export_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where files are made: empty again after every test."""
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+def lively(world: World) -> None:
+    """Two events: with people, money, losses, measured channels and such that nobody has measured."""
+    world.counts(
+        world.created(
+            eventTitle="봄맞이 대축제", totalInvestment="100000.50", expectedRevenue=20_000, targetRoi=30, endDate=LATE
+        ),
+        world.created(OTHER, eventTitle="여름", totalInvestment=0, expectedRevenue=0, targetRoi=0),
+        world.distributed(channelName="NAVER", channelType="SNS", distributionCost="777.77", expectedViews=500),
+        world.distributed(channelName="RingoBiz", channelType="VOICE", distributionCost=0, status="FAILED"),
+        world.sold("30000.25"),
+        *[
+            world.registered(
+                f"p{i}", at=f"2026-11-{1 + i % 20:02}T0{i % 10}:30:00Z", **{"channel": "NAVER"} if i % 3 else {}
+            )
+            for i in range(60)
+        ],
+        world.registered("q", OTHER),
+    )
+    world.measures(SPRING, "NaverBlog", "2026-11-03 05:00", {"impressions": 300, "views": 100, "clicks": 7, "likes": 2})
+
+
+LATE = "2026-12-03T00:00:00+09:00"
+
+
+def flat(told: dict[str, Any], road: str = "") -> Iterator[tuple[str, Any]]:
+    """What JSON says outside its lists of entries, by path."""
+    for name, value in told.items():
+        if isinstance(value, dict) and name != "provenance":
+            yield from flat(value, f"{road}{name}.")
+        elif name in ("provenance", "nextCursor") or (name in LIST_FIELDS and isinstance(value, list)):
+            continue
+        elif value is not None or name not in ("previous", "delta", "projection"):  # parts that are not there
+            yield road + name, value
+
+
+def entries(site: Site, address: str, field: str) -> list[dict[str, Any]]:
+    """The entries of an answer's list, of all its pages, each with its figures side by side."""
+    found, cursor = [], ""
+    while True:
+        told = site.owner.get(f"{address}{cursor}").json()
+        found += [{path.rpartition(".")[2]: value for path, value in flat(entry, " ")} for entry in told[field]]
+        if not told.get("nextCursor"):
+            return [{name.strip(): value for name, value in entry.items()} for entry in found]
+        cursor = f"&cursor={told['nextCursor']}"
+
+
+def same_text(cell: str, value: Any) -> bool:
+    """Whether a cell of CSV says what JSON says."""
+    if value is None or isinstance(value, bool):
+        return cell == {None: "", True: "TRUE", False: "FALSE"}[value]
+    if isinstance(value, list):
+        return cell == " ".join(map(str, value))
+    return cell == value if isinstance(value, str) else Decimal(cell) == Decimal(repr(value))
+
+
+def same_cell(cell: Any, value: Any, zone: ZoneInfo) -> bool:
+    """Whether a cell of a workbook says what JSON says."""
+    if isinstance(cell, datetime):
+        expected = datetime.fromisoformat(value).astimezone(zone).replace(tzinfo=None)
+        return abs(cell - expected) < timedelta(milliseconds=2)
+    if isinstance(value, list):
+        return cell == " ".join(map(str, value))
+    return cell == value and isinstance(cell, bool) == isinstance(value, bool)
+
+
+def same_value(cell: Any, value: Any) -> bool:
+    """Whether a value of Parquet is what JSON says."""
+    if isinstance(cell, datetime):
+        return cell == datetime.fromisoformat(value)
+    if isinstance(cell, Decimal):
+        return cell == Decimal(repr(value))
+    return bool(cell == value) and isinstance(cell, bool) == isinstance(value, bool)
+
+
+@pytest.mark.parametrize("question", ["", f"{RANGE}&granularity=daily&metrics=participants,conversions"])
+def test_every_view_in_every_format_says_what_the_json_says(world: World, site: Site, question: str) -> None:
+    lively(world)
+    zone = ZoneInfo("America/New_York" if question else "Asia/Seoul")
+    for base, view in VIEWS:
+        field, table = ("events", "events") if (base, view) == (MINE, "") else LISTS[view]
+        asked = f"{base}{view}?{question}" + ("&includeProjection=true" if view == "/roi" else "")
+        rows = entries(site, asked, field)
+        figures = dict(flat(site.owner.get(asked).json()))
+        assert rows and figures
+
+        of_parquet = sheets.parquet(site.owner.get(f"{asked}&format=parquet&table={table}").content).read()
+        keys = of_parquet.column_names
+        assert of_parquet.num_rows == len(rows)
+        for told, row in zip(of_parquet.to_pylist(), rows, strict=True):
+            assert told.keys() == row.keys()
+            assert all(same_value(told[key], row[key]) for key in row), (told, row)
+
+        titles, *of_csv = sheets.csv_rows(site.owner.get(f"{asked}&format=csv&lang=ko&table={table}").content)
+        assert len(titles) == len(keys) and len(of_csv) == len(rows)
+        for cells, row in zip(of_csv, rows, strict=True):
+            assert all(same_text(cell, row[key]) for cell, key in zip(cells, keys, strict=True)), (cells, row)
+
+        book = Book(site.owner.get(f"{asked}&format=xlsx&lang=ko").content)
+        assert set(book.sheets) == {SHEETS[table], "지표", "설명"}
+        head, *of_book = book.rows(SHEETS[table])
+        assert head[: len(titles)] == titles
+        for cells, row in zip(of_book, rows, strict=True):
+            assert all(same_cell(cell, row[key], zone) for cell, key in zip(cells, keys, strict=False)), (cells, row)
+
+        lines = sheets.csv_rows(site.owner.get(f"{asked}&format=csv&table=figures").content)[1:]
+        assert {line[0] for line in lines} == set(figures)
+        for path, _, number, text, *_ in lines:
+            is_text = isinstance(figures[path], str | list)
+            shown = " · ".join(map(str, figures[path])) if isinstance(figures[path], list) else figures[path]
+            assert same_text(text if is_text else number, shown), path
+        in_book = {row[0]: row for row in book.rows("지표")[1:]}
+        of_table = sheets.parquet(site.owner.get(f"{asked}&format=parquet&table=figures").content).read().to_pylist()
+        for line in of_table:
+            value = figures[line["figure"]]
+            if not isinstance(value, str | list):
+                assert line["value"] == value and in_book[line["figure"]][2] == value
+            elif not isinstance(value, list):
+                assert line["text"] == value and same_cell(in_book[line["figure"]][3], value, zone)
+
+
+def test_a_figure_that_nobody_knows_is_an_empty_cell_and_a_loss_is_a_number(world: World, site: Site) -> None:
+    world.counts(world.created(totalInvestment=50_000, expectedRevenue=20_000))
+    told = {row[0]: row for row in sheets.csv_rows(site.owner.get(f"{ONE}?format=csv").content)}
+    assert told["summary.clickThroughRate"][2:4] == ["", ""]
+    assert b'"roi.currentRoi","Current ROI",-60,' in site.owner.get(f"{ONE}?format=csv").content
+    assert told["roi.currentRoi"][4:6] == ["percent", "estimated"]
+    book = Book(site.owner.get(f"{ONE}?format=xlsx").content)
+    in_book = {row[0]: row for row in book.rows("Figures")}
+    assert in_book["summary.clickThroughRate"][2] is None and in_book["roi.currentRoi"][2] == -60
+    parquet = sheets.parquet(site.owner.get(f"{ONE}?format=parquet").content).read().to_pylist()
+    assert {row["figure"]: row["value"] for row in parquet}["summary.clickThroughRate"] is None
+
+
+DANGEROUS = [
+    "=1+1",
+    '=HYPERLINK("http://evil","x")',
+    "+82 10 1234",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1+1",
+    "  =1+1",
+    "＝1+1",
+    "＠SUM(A1)",
+    "'=1+1",
+    "a;=1+1",
+    'a",=1+1',
+    "a\r\n=1+1",
+    "\u200b=1+1",
+    "−5",
+    "007",
+    "００７",
+    "1E5",
+    "3-4",
+    "2026-03-01",
+    "3월 1일",
+    "2026년 3월",
+    "오후 3:30",
+    "MARCH1",
+    "TRUE",
+    "50%",
+    "₩1,000",
+    '봄맞이, "대"축제',
+]
+HARMLESS = ["봄맞이 100% 행사", "5일의 행복", "a;=1+1", 'a",=1+1', '봄맞이, "대"축제', "Marching band 5", "a\r\n=1+1"]
+
+
+def test_no_title_and_no_channel_becomes_a_formula_a_number_or_a_date(world: World, site: Site) -> None:
+    events = {f"5b0c2f64-0000-4000-8000-{n:012}": title for n, title in enumerate([*DANGEROUS, *HARMLESS])}
+    site.sends(
+        *[
+            world.created(event, eventTitle=title, at=f"2026-11-01T09:00:{int(event[-12:]):02}+09:00")
+            for event, title in events.items()
+        ]
+    )
+    kept = {event: site.owner.get(f"/api/v1/events/{event}/analytics").json()["eventTitle"] for event in events}
+    body = site.owner.get(f"{MINE}?format=csv").content
+    raw = {row[0]: row[1] for row in _raw(body)[1:]}
+    for event, title in kept.items():
+        starts = title.strip("\u200b \t")[:1]
+        assert starts not in ("=", "+", "-", "@", "＝", "＠", "−") or raw[event][0] == "'", title
+        assert raw[event].removeprefix("'") == title
+        assert (raw[event] == title) == (title in HARMLESS), f"{title!r} is guarded without need, or not at all"
+
+    book = Book(site.owner.get(f"{MINE}?format=xlsx").content)  # which fails on a formula
+    shown = {row[0]: row[1] for row in book.rows("Events")[1:]}
+    assert shown == kept
+    assert "hyperlink" not in book.xml("Events")
+    assert {form for _, form, *_ in [book.formats("Events", at) for at in range(1, 4)]} == {"@"}, (
+        "edited, a text stays a text"
+    )
+
+    world.counts(world.distributed(channelName="=cmd|' /C calc'!A1", channelType="SNS"))
+    channels = site.owner.get(f"{ONE}/channels?format=csv").content
+    assert [row[0][:5] for row in _raw(channels)[1:]] == ["'=cmd"]
+
+
+def _raw(body: bytes) -> list[list[str]]:
+    import csv
+    import io
+
+    return list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
+
+
+def test_a_file_tells_its_name_its_language_its_zone_and_what_it_is(world: World, site: Site) -> None:
+    lively(world)
+    answer = site.owner.get(f"{ONE}/timeline?format=xlsx&tz=Asia/Kathmandu", headers={"Accept-Language": "ko-KR"})
+    said = answer.headers["content-disposition"]
+    assert said.startswith('attachment; filename="hannun-timeline.xlsx"; ')
+    assert re.fullmatch(r"봄맞이 대축제 타임라인 \d{4}-\d\d-\d\d\.xlsx", unquote(said.partition("UTF-8''")[2]))
+    assert said.isascii()
+    assert answer.headers["content-language"] == "ko"
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    book = Book(answer.content)
+    assert book.rows("타임라인")[0][0] == "구간 시작 (Asia/Kathmandu)"
+    assert book.rows("타임라인")[1][-1] == "+05:45"
+    assert 'ySplit="1"' in book.xml("타임라인") and 'state="frozen"' in book.xml("타임라인")
+    assert "<cols>" in book.xml("타임라인")
+    about = {row[0]: row for row in reversed(book.rows("설명")) if row[0]}
+    assert about["행사명"][1] == "봄맞이 대축제"
+    assert about["시간대"][1] == "Asia/Kathmandu"
+    assert about["기준 시각 (이때까지의 변경 반영)"][1] == site.owner.get(f"{ONE}/timeline").json()["lastUpdatedAt"]
+    assert about["dataPoints.participants"][1] == "measured"
+    english = site.owner.get(f"{ONE}/timeline?format=csv&lang=en", headers={"Accept-Language": "ko-KR"})
+    assert english.text.startswith('\ufeff"Bucket start (Asia/Seoul)","Complete"')
+    assert english.headers["content-type"] == "text/csv; charset=utf-8"
+    assert english.headers["x-row-count"] == str(len(sheets.csv_rows(english.content)) - 1)
+
+
+def test_the_same_answer_has_the_same_tag_and_is_not_sent_twice(world: World, site: Site) -> None:
+    lively(world)
+    json_tag = site.owner.get(ONE).headers["etag"]
+    tags = {}
+    for form in ("csv", "xlsx", "parquet"):
+        first = site.owner.get(f"{ONE}?format={form}")
+        tags[form] = first.headers["etag"]
+        assert tags[form].startswith(json_tag[:-1]) and site.owner.get(f"{ONE}?format={form}").content == first.content
+        again = site.owner.get(f"{ONE}?format={form}", headers={"If-None-Match": tags[form]})
+        assert again.status_code == 304 and again.content == b""
+    assert len({*tags.values(), json_tag, site.owner.get(f"{ONE}?format=csv&lang=ko").headers["etag"]}) == 5
+    world.counts(world.registered())
+    changed = site.owner.get(f"{ONE}?format=csv", headers={"If-None-Match": tags["csv"]})
+    assert changed.status_code == 200
+    whole = site.owner.get(f"{MINE}?format=csv")
+    assert site.owner.get(f"{MINE}?format=csv", headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "parquet"])
+def test_who_may_not_see_a_view_gets_no_file_and_who_has_a_link_does(world: World, site: Site, form: str) -> None:
+    lively(world)
+    for base, view in VIEWS:
+        refused = site.stranger.get(f"{base}{view}?format={form}")
+        assert refused.status_code == 404 and refused.headers["content-type"] == "application/problem+json"
+        if base == ONE:
+            assert site.stranger.get(f"{base}{view}?format={form}&table=nonsense").status_code == 404
+        assert site.nobody.get(f"{base}{view}?format={form}").status_code == 401
+    link = site.owner.post(f"/api/v1/events/{SPRING}/shares", json={"until": "2027-01-01T00:00:00Z"}).json()
+    secret = link["address"].partition("#share=")[2]
+    guest = site._client({})
+    assert guest.post(f"/api/v1/events/{SPRING}/session", json={"share": secret}).status_code < 300
+    assert guest.get(f"{ONE}?format={form}").status_code == 200
+    assert guest.get(f"/api/v1/events/{OTHER}/analytics?format={form}").status_code == 401
+    assert guest.get(f"{MINE}?format={form}").status_code == 401
+
+
+def test_what_cannot_be_made_is_said_as_a_problem(world: World, site: Site) -> None:
+    world.counts(world.created())
+    for address, code, field in (
+        (f"{ONE}?format=pdf", "bad-parameter", "format"),
+        (f"{ONE}?format=csv&table=points", "unknown-table", "table"),
+        (f"{ONE}?format=xlsx&table=figures", "bad-parameter", "table"),
+        (f"{ONE}?format=csv&lang=de", "bad-parameter", "lang"),
+        (f"{MINE}?format=csv&limit=5", "bad-parameter", "limit"),
+        (f"{MINE}?format=csv&cursor=abc", "bad-parameter", "cursor"),
+        (f"{ONE}/timeline?format=csv&granularity=minute&startDate=2020-01-01", "too-many-points", None),
+    ):
+        problem = site.owner.get(address)
+        assert (problem.status_code, problem.json()["code"]) == (400, code), address
+        assert field is None or problem.json()["field"] == field
+
+
+def test_without_pyarrow_parquet_says_what_to_install(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.counts(world.created())
+    monkeypatch.setattr("hannun.files.parquet_file.find_spec", lambda name: None)
+    problem = site.owner.get(f"{ONE}?format=parquet")
+    assert (problem.status_code, problem.json()["code"]) == (501, "format-not-installed")
+    assert "pip install 'hannun[parquet]'" in problem.json()["detail"]
+    assert site.owner.get(f"{ONE}?format=csv").status_code == 200
+
+
+def many_events(world: World, count: int) -> None:
+    """Thousands of events of one merchant, put straight where counting would."""
+    world.counts(world.created())
+    world.rows(
+        "INSERT INTO hannun.events OVERRIDING SYSTEM VALUE "
+        "SELECT (jsonb_populate_record(e, jsonb_build_object('event_no', 1000000 + n, "
+        "'event_id', 'e-' || n, 'title', '행사 ' || n))).* FROM hannun.events e, generate_series(1, %s) n",
+        count,
+    )
+    world.rows(
+        "INSERT INTO public.event_stats OVERRIDING SYSTEM VALUE "
+        "SELECT (jsonb_populate_record(s, jsonb_build_object('id', 1000000 + n, "
+        "'event_id', 'e-' || n, 'event_title', '행사 ' || n, 'created_at', s.created_at + n * interval '1 second'))).* "
+        "FROM public.event_stats s, generate_series(1, %s) n",
+        count,
+    )
+
+
+def test_thousands_of_events_are_one_file_of_one_moment(world: World, site: Site) -> None:
+    many_events(world, 1_500)
+    with site.owner.stream("GET", f"{MINE}?format=csv") as answer:
+        parts = answer.iter_raw()
+        body = next(parts)
+        site.sends(world.created(OTHER, eventTitle="나중"), world.registered("late", "e-1"))
+        body += b"".join(parts)
+    rows = sheets.csv_rows(body)[1:]
+    assert len(rows) == 1_501 == int(answer.headers["x-row-count"])
+    assert len({row[0] for row in rows}) == 1_501
+    assert sum(int(row[5]) for row in rows) == 0, "a file is of one moment"
+    assert len(sheets.csv_rows(site.owner.get(f"{MINE}?format=csv").content)) == 1_503
+
+
+def test_who_leaves_in_the_middle_leaves_nothing_behind(world: World, site: Site, export_folder: Path) -> None:
+    lively(world)
+    many_minutes = f"{ONE}/timeline?granularity=minute&startDate=2026-10-25&endDate=2026-11-28&format="
+    where = urlsplit(site.address)
+    with socket.create_connection((where.hostname, where.port)) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        token = site.token(OWNER)
+        line.sendall(f"GET {many_minutes}csv HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        assert line.recv(1) == b"H"
+        world.wait_for("the file to be begun", lambda: list(export_folder.iterdir()))
+        assert site.services.exports.open == 1
+    world.wait_for("the file to be given up", lambda: site.services.exports.open == 0)
+    assert list(export_folder.iterdir()) == []
+    assert len(sheets.csv_rows(site.owner.get(f"{many_minutes}csv").content)) == 34 * 1_440 + 1
+    assert site.services.reports._reader._pool.get_stats()["requests_waiting"] == 0
+
+
+def test_only_so_many_files_are_made_at_a_time(world: World, site: Site) -> None:
+    lively(world)
+    streams = [
+        site.signed_in(OWNER).stream("GET", f"{ONE}/timeline?granularity=minute&startDate=2026-10-25&format=csv")
+        for _ in range(2)
+    ]
+    with streams[0] as first, streams[1] as second:
+        assert (first.status_code, second.status_code) == (200, 200)
+        third = site.owner.get(f"{ONE}?format=csv")
+        assert third.status_code == 429 and int(third.headers["retry-after"]) >= 1
+        assert site.owner.get(ONE).status_code == 200
+    world.wait_for("their files to be given up", lambda: site.services.exports.open == 0)
+    assert site.owner.get(f"{ONE}?format=csv").status_code == 200
+
+
+def test_every_figure_of_every_view_has_a_name_in_both_languages(world: World, site: Site) -> None:
+    lively(world)
+    for base, view in VIEWS:
+        asked = f"{base}{view}?{RANGE}" + ("&includeProjection=true" if view == "/roi" else "")
+        for row in sheets.csv_rows(site.owner.get(f"{asked}&format=csv&table=figures&lang=ko").content)[1:]:
+            assert row[1] != row[0], f"{row[0]} has no name"
+        told = json.loads(site.owner.get(asked).content)
+        assert told["provenance"]
+
+
+def test_the_command_writes_what_the_door_sends_and_never_half_a_file(world: World, site: Site, tmp_path: Path) -> None:
+    lively(world)
+    here = tmp_path / "here"
+    here.mkdir()
+
+    def export(*words: str, url: str = world.url) -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, "DATABASE_URL": url}
+        command = [sys.executable, "-m", "hannun", "export", *words]
+        return subprocess.run(command, cwd=here, env=environment, capture_output=True, timeout=60, check=False)
+
+    done = export("timeline", SPRING, "--granularity", "daily", "--start", "2026-11-01", "--end", "2026-11-05")
+    assert done.returncode == 0, done.stderr
+    (file,) = here.iterdir()
+    assert re.fullmatch(r"봄맞이 대축제 타임라인 \d{4}-\d\d-\d\d\.csv", file.name)
+    question = "granularity=daily&startDate=2026-11-01&endDate=2026-11-05&format=csv&lang=ko"
+    assert file.read_bytes() == site.owner.get(f"{ONE}/timeline?{question}").content
+    piped = export("all-dashboard", OWNER, "--out", "-", "--lang", "en")
+    assert piped.stdout == site.owner.get(f"{MINE}?format=csv&lang=en").content
+    missing = export("roi", "nowhere", "--out", "roi.csv")
+    assert missing.returncode == 2 and list(here.iterdir()) == [file]
