@@ -1,0 +1,196 @@
+"""The OpenAPI document is true: what it promises is what the service does, and nobody changes it unseen."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import Site
+
+from hannun.web.contract import PROMISES
+from hannun.web.problems import CODES
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import contract  # noqa: E402  # a tool of the repository, not of the package
+
+EXAMPLES = ROOT / "src/hannun/web/examples.json"
+CHANGING = {"lastUpdatedAt", "asOf", "createdAt", "shareId", "address", "expiresAt"}
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def document() -> Json:
+    return dict(json.loads(contract.made()))
+
+
+def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+# -- what it says
+
+
+def test_what_is_kept_in_the_repository_is_what_the_code_makes() -> None:
+    assert contract.KEPT.read_text(encoding="utf-8") == contract.made(), contract.RENEW
+
+
+def test_every_operation_says_what_it_answers_and_how_it_refuses(document: Json) -> None:
+    names = [operation["operationId"] for *_, operation in operations(document)]
+    assert len(names) == len(set(names)) == len(PROMISES)
+    for path, method, operation in operations(document):
+        where = f"{method} {path}"
+        assert operation["summary"] and operation["security"] and "422" not in operation["responses"], where
+        for status, response in operation["responses"].items():
+            for kind, content in response.get("content", {}).items():
+                assert content["schema"], where
+                assert (kind == "application/problem+json") == (status >= "400"), where
+            assert ("Retry-After" in response.get("headers", {})) == (status in ("429", "503")), where
+            assert ("WWW-Authenticate" in response.get("headers", {})) == (status == "401"), where
+
+
+def test_every_figure_says_its_unit(document: Json) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["Summary"]["properties"]["totalParticipants"]["x-unit"] == "count"
+    for name in ("Summary", "ChannelRates", "Roi", "Investment", "Revenue", "Delta"):
+        for field, schema in schemas[name]["properties"].items():
+            kinds = [each for each in schema.get("anyOf", [schema]) if each.get("type") in ("integer", "number")]
+            assert all("x-unit" in each for each in kinds), f"{name}.{field}"
+    assert schemas["Problem"]["properties"]["code"]["enum"] == sorted(CODES)
+
+
+# -- what would break those who build on it
+
+
+def _change(change: Callable[[Json], Any]) -> Callable[[Json], Json]:
+    def changed(document: Json) -> Json:
+        new = copy.deepcopy(document)
+        change(new)
+        return new
+
+    return changed
+
+
+def _view(document: Json) -> Json:
+    return document["paths"]["/api/v1/events/{eventId}/analytics/timeline"]["get"]
+
+
+def _schema(document: Json, name: str) -> Json:
+    return document["components"]["schemas"][name]
+
+
+BREAKING = {
+    "GET /api/v1/events/{eventId}/analytics/timeline: is gone": lambda d: d["paths"].pop(
+        "/api/v1/events/{eventId}/analytics/timeline"
+    ),
+    "parameter tz is gone": lambda d: _view(d)["parameters"].remove(
+        next(each for each in _view(d)["parameters"] if each["name"] == "tz")
+    ),
+    "parameter tz is required now": lambda d: next(
+        each for each in _view(d)["parameters"] if each["name"] == "tz"
+    ).update(required=True),
+    "takes only minute, hourly now": lambda d: _schema(d, "Granularity").update(enum=["minute", "hourly"]),
+    "dataPoints is gone": lambda d: _schema(d, "EventTimeline")["properties"].pop("dataPoints"),
+    "dataPoints may be missing now": lambda d: _schema(d, "EventTimeline")["required"].remove("dataPoints"),
+    "participants: integer became string": lambda d: _schema(d, "DataPoint")["properties"]["participants"].update(
+        type="string"
+    ),
+    "averageDuration: may be number now": lambda d: _schema(d, "ChannelMetrics")["properties"]["averageDuration"][
+        "anyOf"
+    ].append({"type": "number"}),
+    "x-unit percent became KRW": lambda d: _schema(d, "Summary")["properties"]["clickThroughRate"]["anyOf"][0].update(
+        {"x-unit": "KRW"}
+    ),
+    "has no header ETag any more": lambda d: _view(d)["responses"]["200"]["headers"].pop("ETag"),
+    "304 is answered no longer": lambda d: _view(d)["responses"].pop("304"),
+    "label is required now": lambda d: _schema(d, "WantedLink")["required"].append("label"),
+    "who could call it no longer can": lambda d: _view(d).update(security=[{"new": []}]),
+}
+
+
+@pytest.mark.parametrize("named", BREAKING)
+def test_what_would_break_a_client_is_named(document: Json, named: str) -> None:
+    found = contract.broken(document, _change(BREAKING[named])(document))
+    assert any(named in each for each in found), found
+
+
+def test_what_only_adds_breaks_nothing(document: Json) -> None:
+    def add(new: Json) -> None:
+        _schema(new, "Summary")["properties"]["more"] = {"type": "string"}
+        _view(new)["parameters"].append({"in": "query", "name": "more", "required": False, "schema": {}})
+        new["paths"]["/api/v1/more"] = new["paths"]["/api/v1/session"]
+
+    assert contract.broken(document, document) == []
+    assert contract.broken(document, _change(add)(document)) == []
+
+
+# -- whether it is so
+
+
+def test_the_examples_are_questions_that_were_asked_and_answered_so(told: Site, examples: Json) -> None:
+    """HANNUN_RENEW_EXAMPLES=1 writes down what is answered now."""
+    told.services.sharing._now = lambda: datetime.fromisoformat("2026-11-23T03:00:00+00:00")
+    found = copy.deepcopy(examples)
+    paths = {operation["operationId"]: (path, method) for path, method, operation in operations(kept())}
+    for name, example in found.items():
+        path, method = paths[name]
+        for parameter, value in example.get("path", {}).items():
+            path = path.replace(f"{{{parameter}}}", value)
+        client = told.signed_in("the-platform", "SERVICE") if name == "sendMessages" else told.owner
+        answer = client.request(method, path, params=example.get("query"), json=example.get("body"))
+        assert answer.status_code in (200, 201), (name, answer.text)
+        example["answer"] = answer.json()
+    if os.environ.get("HANNUN_RENEW_EXAMPLES"):
+        EXAMPLES.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    else:
+        assert same(found) == same(examples)
+
+
+def kept() -> Json:
+    return dict(json.loads(contract.made()))
+
+
+def same(told: Any) -> Any:
+    """What is told, without what is another one each time: when it was written, and what chance has drawn."""
+    if isinstance(told, dict):
+        return {name: None if name in CHANGING else same(each) for name, each in told.items()}
+    return [same(each) for each in told] if isinstance(told, list) else told
+
+
+def schemathesis(site: Site, folder: Path, *arguments: str) -> None:
+    """Ask all that schemathesis can think of, by all its checks. Not the streams, which never end: `test_live` does."""
+    token = site.token("the-operator", "ADMIN", "SERVICE")
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("schemathesis"), "run", f"{site.address}/openapi.json", "--checks", "all",
+            "--header", f"Authorization: Bearer {token}", "--exclude-path-regex", "/live$", "--request-timeout", "20",
+            "--suppress-health-check", "all", "--continue-on-failure", "--no-color", *arguments,
+        ],
+        cwd=folder,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parent), str(ROOT / "src")]
+        )},
+        capture_output=True,
+        text=True,
+        timeout=3_000,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+
+
+def test_schemathesis_finds_nothing(told: Site, tmp_path: Path) -> None:
+    schemathesis(told, tmp_path, "--phases", "examples,fuzzing,stateful", "--max-examples", "2", "--seed", "1")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3_600)
+def test_schemathesis_finds_nothing_in_many_questions(told: Site, tmp_path: Path) -> None:
+    schemathesis(told, tmp_path, "--max-examples", "150")
