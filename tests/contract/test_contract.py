@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -188,6 +189,47 @@ def schemathesis(site: Site, folder: Path, *arguments: str) -> None:
 
 def test_schemathesis_finds_nothing(told: Site, tmp_path: Path) -> None:
     schemathesis(told, tmp_path, "--phases", "examples,fuzzing,stateful", "--max-examples", "2", "--seed", "1")
+
+
+@pytest.mark.faults
+def test_a_generated_client_fits_and_gets_the_same_figures(told: Site, tmp_path: Path, examples: Json) -> None:
+    """Generated, compiled under strict types, and run: 10 s, so it is among the long ones."""
+    programs = ROOT / "tools/page/node_modules/.bin"
+    if not (programs / "openapi-ts").exists():
+        assert os.environ.get("CI") != "true", "CI must generate a client, and the packages of tools/page are not there"
+        pytest.skip("needs the packages of tools/page (npm ci)")
+    shutil.copy(Path(__file__).with_name("client.ts"), tmp_path)
+    (tmp_path / "node_modules").symlink_to(ROOT / "tools/page/node_modules")
+    path = examples["eventDashboard"]["path"] | examples["userDashboard"]["path"]
+    asked = {"ADDRESS": told.address, "TOKEN": told.token(path["userId"]), "EVENT": path["eventId"]}
+
+    def run(*command: str | Path) -> str:
+        environment = {**os.environ, **asked, "USER": path["userId"]}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(programs / "openapi-ts", "-i", str(contract.KEPT), "-o", "client", "-c", "@hey-api/client-fetch")
+    run(
+        programs / "tsc", "client.ts", "--strict", "--target", "es2022", "--module", "commonjs",
+        "--moduleResolution", "bundler", "--skipLibCheck", "--lib", "es2023,dom,dom.iterable",
+        "--outDir", "out",
+    )  # fmt: skip
+    got = json.loads(run("node", "out/client.js"))
+    event, user = f"/api/v1/events/{path['eventId']}/analytics", f"/api/v1/users/{path['userId']}/analytics"
+    plain = {
+        "dashboard": event,
+        "channels": f"{event}/channels?sortBy=views&sortOrder=asc",
+        "timeline": f"{event}/timeline?granularity=daily&tz=UTC",
+        "roi": f"{event}/roi?includeProjection=true",
+        "user": f"{user}?limit=1",
+        "userChannels": f"{user}/channels",
+        "userTimeline": f"{user}/timeline?granularity=weekly",
+        "userRoi": f"{user}/roi",
+    }
+    assert got["answers"] == {name: told.owner.get(address).json() for name, address in plain.items()}
+    assert got["figures"]["came"] == sum(got["figures"]["points"]) == 5
+    assert got["figures"]["code"] == "unknown-zone"
 
 
 @pytest.mark.faults

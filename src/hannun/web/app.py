@@ -38,7 +38,7 @@ def application(services: Services) -> FastAPI:
         description="How a promotional event is doing, on every channel, in numbers that can be proven.",
         openapi_url="/openapi.json",
         generate_unique_id_function=lambda route: route.name,
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
     )
     app.state.services = services
@@ -122,10 +122,9 @@ class _Secured:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if not request.url.path.startswith("/docs"):  # FastAPI's page loads its scripts from elsewhere
-                    headers = MutableHeaders(scope=message)
-                    for name, value in _SECURITY.items():
-                        headers.setdefault(name, value)
+                headers = MutableHeaders(scope=message)
+                for name, value in _SECURITY.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:

@@ -138,7 +138,7 @@ def _operation(path: str, found: Json, structs: set[type]) -> Json:
         "operationId": name,
         "tags": [_tag_of(path)],
         "summary": summary.rstrip("."),
-        "description": inspect.cleandoc(f"{summary}\n{more}"),
+        **({"description": inspect.cleandoc(f"{summary}\n{more}")} if more.strip() else {}),
         "security": [dict(caller) for caller in promise.callers],
     }
     parameters = [_parameter(each, example) for each in found.get("parameters", [])]

@@ -24,7 +24,8 @@ from hannun.web.services import Services
 router = APIRouter(include_in_schema=False)
 api = APIRouter(prefix="/api/v1")
 _SIGN_IN_BYTES_MAX = 16_384
-_INDEX = Path(__file__).parent / "static" / "index.html"
+_STATIC = Path(__file__).parent / "static"
+_INDEX, _DOCS = _STATIC / "index.html", _STATIC / "docs.html"
 
 
 @router.get("/")
@@ -33,6 +34,12 @@ _INDEX = Path(__file__).parent / "static" / "index.html"
 async def page() -> Response:
     """The page; which view it shows is in its address."""
     return FileResponse(_INDEX, headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/docs")
+async def docs() -> Response:
+    """The contract to browse and to try."""
+    return FileResponse(_DOCS, headers={"Cache-Control": "no-cache"})
 
 
 class SignIn(msgspec.Struct):
