@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +138,6 @@ def test_what_only_adds_breaks_nothing(document: Json) -> None:
 
 def test_the_examples_are_questions_that_were_asked_and_answered_so(told: Site, examples: Json) -> None:
     """HANNUN_RENEW_EXAMPLES=1 writes down what is answered now."""
-    told.services.sharing._now = lambda: datetime.fromisoformat("2026-11-23T03:00:00+00:00")
     found = copy.deepcopy(examples)
     paths = {operation["operationId"]: (path, method) for path, method, operation in operations(kept())}
     for name, example in found.items():
