@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema_rs import validator_for
 from served import Site
 
 from hannun.web.contract import PROMISES
@@ -152,6 +153,19 @@ def test_the_examples_are_questions_that_were_asked_and_answered_so(told: Site, 
         EXAMPLES.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     else:
         assert same(found) == same(examples)
+
+
+def test_the_examples_have_the_shapes_that_the_document_promises(document: Json) -> None:
+    shown = 0
+    for path, method, operation in operations(document):
+        for response in operation["responses"].values():
+            content = response.get("content", {}).get("application/json", {})
+            if "example" in content:
+                schema = {**content["schema"], "components": document["components"]}
+                found = list(validator_for(schema, validate_formats=True).iter_errors(content["example"]))
+                assert found == [], f"{method} {path}: {found[0]}"
+                shown += 1
+    assert shown >= 11
 
 
 def kept() -> Json:
