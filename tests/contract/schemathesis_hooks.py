@@ -30,8 +30,15 @@ def ndjson(_: Any, value: Any) -> Any:
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """What no schema can say: that a range begins before it ends, and a link ends within the next year."""
+    """What no schema can say: that a range begins before it ends, and has not too many minutes in it, and that a link
+    ends within the next year."""
     query, body = case.query, case.body
+    if isinstance(query, dict) and query.get("granularity") in ("hourly", "minute"):
+        start, end = query.get("startDate"), query.get("endDate")
+        if _is_day(start) and (end is None or _is_day(end)):
+            query["endDate"] = str(date.fromisoformat(start[:10]) + timedelta(days=7))
+        elif start is None and _is_day(end):
+            query["startDate"] = str(date.fromisoformat(end[:10]) - timedelta(days=7))
     if isinstance(query, dict) and _is_day(query.get("startDate")) and _is_day(query.get("endDate")):
         if query["startDate"][:10] == query["endDate"][:10]:
             del query["endDate"]
