@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check format bench faults lock clean
+.PHONY: help env demo test check contract format bench faults lock clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,8 +47,12 @@ check: $(VENV)/.dev $(PAGE) ## lint, types, SQL, architecture: what CI runs besi
 	@$(BIN)/mypy
 	@$(BIN)/squawk --config .squawk.toml src/hannun/store/migrations/*.sql
 	@if [ -f $(PAGE) ]; then cd tools/page && npx --no-install tsc -p .; fi
+	@$(BIN)/python tools/contract.py check
 	@$(BIN)/python -m pytest -q tests/architecture
 	@echo "check: all well"
+
+contract: $(VENV)/.dev ## make docs/openapi.json anew, which says what the API promises
+	@$(BIN)/python tools/contract.py write
 
 format: $(VENV)/.dev ## put the code in its form
 	@$(BIN)/ruff format .

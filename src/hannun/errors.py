@@ -25,6 +25,21 @@ class HannunError(Exception):
     """Anything that Hannun itself raises."""
 
 
+class Told(HannunError):
+    """An error of which whoever asks is told, in their language.
+
+    Args:
+        said: an English sentence, with the names of its facts in braces. It is also what its translation is found by
+            (`web/korean.py`).
+        facts: what stands in its place.
+    """
+
+    def __init__(self, said: str, **facts: object) -> None:
+        super().__init__(said.format(**facts) if facts else said)
+        self.said = said
+        self.facts = facts
+
+
 class Transient(HannunError):
     """It may work a moment later, unchanged."""
 
@@ -45,11 +60,11 @@ class IssuerUnavailable(Transient):
         self.retry_after_s = retry_after_s
 
 
-class Busy(Transient):
+class Busy(Told, Transient):
     """A limit is reached; nothing was taken."""
 
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
-        super().__init__(message)
+    def __init__(self, said: str, *, retry_after_s: float, **facts: object) -> None:
+        super().__init__(said, **facts)
         self.retry_after_s = retry_after_s
 
 
@@ -70,21 +85,20 @@ class StaleBatch(HannunError):
     """Another owner has moved a position of this batch, or holds it now. Nothing was written."""
 
 
-class BadQuestion(HannunError):
-    """The question cannot be answered as asked."""
+class BadQuestion(Told):
+    """The question cannot be answered as asked. What each `code` means, and its status, stands in `web/problems.py`."""
 
-    def __init__(self, message: str, *, code: str, field: str | None = None, status: int = 400) -> None:
-        super().__init__(message)
+    def __init__(self, said: str, *, code: str, field: str | None = None, **facts: object) -> None:
+        super().__init__(said, **facts, **({} if field is None else {"field": field}))
         self.code = code
         self.field = field
-        self.status = status
 
 
-class Unauthenticated(HannunError):
+class Unauthenticated(Told):
     """Who asks is not known."""
 
 
-class Forbidden(HannunError):
+class Forbidden(Told):
     """Who asks is known, and lacks a role."""
 
 

@@ -362,6 +362,7 @@ def test_the_page_signs_in_by_a_cookie_that_no_script_can_read(site: Site) -> No
     assert site.nobody.get(ANALYTICS).status_code == 200
     assert site.nobody.delete("/api/v1/session").status_code == 204
     assert site.nobody.get(ANALYTICS).status_code == 401
+    assert site.nobody.post("/api/v1/session", content=b"{").json()["code"] == "bad-sign-in"
     for bad, status in ((b"{", 400), (b"[]", 400), (b"{}", 401), (b'{"code": "guessed"}', 401), (b"\xff", 400)):
         assert site.nobody.post("/api/v1/session", content=bad).status_code == status
     too_much = site.nobody.post("/api/v1/session", content=b" " * 100_000)
@@ -437,6 +438,9 @@ BAD = [
     (f"{ANALYTICS}/channels?channels=NAVER,,WooriTV", "bad-parameter", "channels"),
     (f"{ANALYTICS}/channels?channels={','.join(f'c{i}' for i in range(21))}", "too-many", "channels"),
     (f"{ANALYTICS}/channels?sortBy=luck", "bad-parameter", "sortBy"),
+    (f"{ANALYTICS}?startdate=2026-11-01", "unknown-parameter", "startdate"),
+    (f"{ANALYTICS}?tz=UTC&tz=Asia/Seoul", "bad-parameter", "tz"),
+    (f"{ANALYTICS}?refresh=1", "bad-parameter", "refresh"),
     (f"{ANALYTICS}/channels?sortOrder=up", "bad-parameter", "sortOrder"),
     (f"{ANALYTICS}/roi?includeProjection=perhaps", "bad-parameter", "includeProjection"),
     (f"{ANALYTICS}/roi?endDate=2026-11-01T00:00", "no-offset", "endDate"),
@@ -453,9 +457,9 @@ BAD = [
     (f"{MINE}?cursor=%F0%9F%98%80", "bad-cursor", "cursor"),
     (f"{MINE}?cursor=bm90aGluZw", "bad-cursor", "cursor"),
     (f"{MINE}?cursor=MjAyNi0wMS0wMVQwMDowMDowMC85OTk5OTk5OTk5OTk5OTk5OTk5OTk5", "bad-cursor", "cursor"),
-    (f"/api/v1/events/{'e' * 37}/analytics", "bad-parameter", "event_id"),
-    ("/api/v1/events/%00/analytics", "bad-parameter", "event_id"),
-    ("/api/v1/users/%00/analytics", "bad-parameter", "user_id"),
+    (f"/api/v1/events/{'e' * 37}/analytics", "bad-parameter", "eventId"),
+    ("/api/v1/events/%00/analytics", "bad-parameter", "eventId"),
+    ("/api/v1/users/%00/analytics", "bad-parameter", "userId"),
 ]
 
 
@@ -515,12 +519,12 @@ def test_what_operators_and_builders_look_at_is_there(site: Site) -> None:
     contract = site.nobody.get("/openapi.json").json()
     assert contract["openapi"].startswith("3.1")
     assert {
-        "/api/v1/events/{event_id}/analytics",
-        "/api/v1/events/{event_id}/analytics/timeline",
-        "/api/v1/users/{user_id}/analytics",
+        "/api/v1/events/{eventId}/analytics",
+        "/api/v1/events/{eventId}/analytics/timeline",
+        "/api/v1/users/{userId}/analytics",
         "/api/v1/messages",
-        "/api/v1/events/{event_id}/live",
-        "/api/v1/users/{user_id}/live",
+        "/api/v1/events/{eventId}/live",
+        "/api/v1/users/{userId}/live",
     } <= set(contract["paths"])
     assert site.nobody.get("/docs").status_code == 200
     assert site.nobody.get("/health/live").json() == {"status": "live"}

@@ -553,7 +553,7 @@ def test_an_etag_is_the_same_live_and_cached_in_every_view(site: Site) -> None:
         first, again, fresh = (
             site.owner.get(path),
             site.owner.get(path),
-            site.owner.get(path, params={"refresh": "1"}),
+            site.owner.get(path, params={"refresh": "true"}),
         )
         assert first.json()["lastUpdatedAt"] is not None
         if "?" not in path or "channels=" in path or "granularity" in path:

@@ -13,7 +13,7 @@ const MODULES = new URL("./node_modules/", import.meta.url);
 /** uPlot's own ES module is not minified (150 kB); its minified form is a script, to which one line adds the export. */
 const AS_MODULE = "export default uPlot;\n";
 
-/** `types` is what tsc reads instead of the minified file; it finds the package in our node_modules. */
+/** `script` is a script and no module: it imports nothing. `types` is what tsc reads instead of the minified file; it finds the package in our node_modules. */
 const FILES = [
   { to: "preact.js", from: "preact/dist/preact.module.js", types: 'export * from "preact";' },
   { to: "preact-hooks.js", from: "preact/hooks/dist/hooks.module.js", types: 'export * from "preact/hooks";' },
@@ -22,6 +22,8 @@ const FILES = [
   { to: "htm.js", from: "htm/dist/htm.module.js", types: 'export { default } from "htm";' },
   { to: "uplot.js", from: "uplot/dist/uPlot.iife.min.js", append: AS_MODULE, types: 'export { default } from "uplot";' },
   { to: "uplot.css", from: "uplot/dist/uPlot.min.css" },
+  { to: "swagger-ui.js", from: "swagger-ui-dist/swagger-ui-bundle.js", script: true },
+  { to: "swagger-ui.css", from: "swagger-ui-dist/swagger-ui.css", script: true },
 ];
 
 /** @type {Record<string, string>} */
@@ -32,22 +34,27 @@ const RELATIVE = {
 };
 
 /** @param {string} source */
-const withRelativeImports = (source) =>
+const withoutMap = (source) =>
   source
-    .replace(/\bfrom ?"([^"./][^"]*)"/g, (_, name) => {
-      if (!RELATIVE[name]) throw new Error(`no vendored file for the import "${name}": add it to FILES and RELATIVE`);
-      return `from"${RELATIVE[name]}"`;
-    })
     .replace(/\/\/# sourceMappingURL=.*$/gm, "")
+    .replace(/\/\*# sourceMappingURL=.*?\*\/\s*$/gm, "")
     .trimEnd() + "\n";
+
+/** @param {string} source */
+const withRelativeImports = (source) =>
+  source.replace(/\bfrom ?"([^"./][^"]*)"/g, (_, name) => {
+    if (!RELATIVE[name]) throw new Error(`no vendored file for the import "${name}": add it to FILES and RELATIVE`);
+    return `from"${RELATIVE[name]}"`;
+  });
 
 /** @param {string} from */
 const packageOf = (from) => from.split("/").slice(0, from.startsWith("@") ? 2 : 1).join("/");
 
-const rows = FILES.map(({ to, from, append, types }) => {
+const rows = FILES.map(({ to, from, append, types, script }) => {
   const name = packageOf(from);
   const { version, license } = JSON.parse(readFileSync(new URL(`${name}/package.json`, MODULES), "utf8"));
-  const text = withRelativeImports(readFileSync(new URL(from, MODULES), "utf8")) + (append ?? "");
+  const source = withoutMap(readFileSync(new URL(from, MODULES), "utf8"));
+  const text = (script ? source : withRelativeImports(source)) + (append ?? "");
   writeFileSync(new URL(to, VENDOR), text);
   if (types) writeFileSync(new URL(to.replace(/js$/, "d.ts"), VENDOR), `${types}\n`);
   const licence = `LICENSE.${name.replace("@", "").replace("/", "-")}`;

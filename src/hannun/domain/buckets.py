@@ -88,9 +88,10 @@ def buckets(start: int, end: int, granularity: Granularity, tz: str) -> Buckets:
     """
     if end - start > RANGE_DAYS_MAX * DAY:
         raise BadQuestion(
-            f"the range is longer than {RANGE_DAYS_MAX} days, the most that is answered: name both of its ends",
+            "the range is longer than {days_max} days, the most that is answered: name both of its ends",
             code="range-too-long",
             field="startDate",
+            days_max=RANGE_DAYS_MAX,
         )
     if (end - start) // _LONGEST[granularity] > POINTS_MAX:
         raise _too_many_points()
@@ -112,9 +113,10 @@ def buckets(start: int, end: int, granularity: Granularity, tz: str) -> Buckets:
 
 def _too_many_points() -> BadQuestion:
     return BadQuestion(
-        f"more than {POINTS_MAX} points, the most that is answered: ask for a shorter range or a coarser granularity",
+        "more than {count_max} points, the most that is answered: ask for a shorter range or a coarser granularity",
         code="too-many-points",
         field="granularity",
+        count_max=POINTS_MAX,
     )
 
 

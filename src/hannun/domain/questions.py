@@ -37,9 +37,10 @@ class Range:
             raise BadQuestion("startDate is not before endDate", code="empty-range", field="startDate")
         if self.end - self.start > timedelta(days=RANGE_DAYS_MAX):
             raise BadQuestion(
-                f"the range is longer than {RANGE_DAYS_MAX} days, the most that is answered: ask for less",
+                "the range is longer than {days_max} days, the most that is answered: ask for less",
                 code="range-too-long",
                 field="startDate",
+                days_max=RANGE_DAYS_MAX,
             )
 
     @property
@@ -226,9 +227,11 @@ def metrics_named(text: str | None) -> frozenset[Metric]:
     for name in names:
         if name not in known:
             raise BadQuestion(
-                f"no metric is named {name[:40]!r}; there are {', '.join(Metric)}",
+                "no metric is named {name!r}: there are {known}",
                 code="unknown-metric",
                 field="metrics",
+                name=name[:40],
+                known=", ".join(Metric),
             )
     return frozenset(map(Metric, names))
 
@@ -243,9 +246,14 @@ def listed(name: str, text: str | None) -> tuple[str, ...]:
         return ()
     entries: Sequence[str] = [entry.strip() for entry in text.split(",")]
     if not all(entries):
-        raise BadQuestion(f"{name} has an empty entry", code="bad-parameter", field=name)
+        raise BadQuestion("{field} has an empty entry", code="bad-parameter", field=name)
     if len(entries) > NAMES_MAX:
-        raise BadQuestion(f"{name} names more than {NAMES_MAX}, the most that is answered", code="too-many", field=name)
+        raise BadQuestion(
+            "{field} names more than {count_max}, the most that is answered: ask for less",
+            code="too-many",
+            field=name,
+            count_max=NAMES_MAX,
+        )
     return tuple(dict.fromkeys(entries))
 
 

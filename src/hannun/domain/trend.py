@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from operator import mul
+from typing import Annotated
 
 import msgspec
 
@@ -17,7 +18,7 @@ class Trend(msgspec.Struct, rename="camel"):
     """`direction` is up, down, flat or early (too early to say). `slope` is participants a bucket, for each bucket;
     `slopeError` its standard error. Peak hours (0 to 23) and weekdays (1 Monday to 7) are of the zone asked for."""
 
-    direction: str
+    direction: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["up", "down", "flat", "early"]})]
     slope: float | None
     slope_error: float | None
     peak_hours: list[int]

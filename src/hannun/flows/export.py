@@ -57,22 +57,23 @@ class Wanted:
         """
         if self.table is not None and self.table not in self.view.tables:
             raise BadQuestion(
-                f"{self.view} has no table {self.table!r}; it has {', '.join(self.view.tables)}",
+                "this view has no table {table}; it has {tables}",
                 code="unknown-table",
                 field="table",
+                table=self.table,
+                tables=", ".join(self.view.tables),
             )
         if self.table is not None and not self.format.holds_one_table:
             raise BadQuestion(
-                f"a workbook holds all tables; leave table out, or ask for {Format.CSV}",
-                code="bad-parameter",
-                field="table",
+                "a workbook holds all tables: leave table out, or ask for csv", code="bad-parameter", field="table"
             )
         if self.format.missing is not None:
             raise BadQuestion(
-                f"{self.format} cannot be made here. Hint: {self.format.missing}, where the service runs",
+                "{format} cannot be made here; where the service runs: {hint}",
                 code="format-not-installed",
                 field="format",
-                status=501,
+                format=self.format.value,
+                hint=self.format.missing,
             )
 
 

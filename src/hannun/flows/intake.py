@@ -6,13 +6,16 @@ All of a body is taken, or none of it. Sending the same body again is safe: what
 import json
 import queue
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import UNSET
 
+from hannun.domain.answers import MessageResult, MessagesTaken, encode
 from hannun.domain.batch import Outcome, Received, Span
 from hannun.errors import BadQuestion, Busy
 
@@ -85,7 +88,10 @@ class Intake:
         items = _lines(body) if lines else _items(body)
         if len(items) > self._messages_max:
             raise BadQuestion(
-                f"{len(items)} messages in one body; at most {self._messages_max}", code="too-many-messages", status=413
+                "the body has {count} messages, and at most {count_max} are taken: send it in parts",
+                code="too-many-messages",
+                count=len(items),
+                count_max=self._messages_max,
             )
         received_at = self._now()
         batch = [Received(item.kind, item.raw, received_at) for item in items]
@@ -98,7 +104,7 @@ class Intake:
         try:
             counter = self._free.get(timeout=self._wait_s_max)
         except queue.Empty:
-            raise Busy("too many bodies are being counted", retry_after_s=_RETRY_S) from None
+            raise Busy("too many bodies wait to be counted: send it again later", retry_after_s=_RETRY_S) from None
         try:
             yield counter
         finally:
@@ -124,7 +130,7 @@ def _items(body: bytes) -> list[Item]:
             return [_item(raw) for raw in _split(text)]
         if _is_object(text.partition(b"\n")[0]):  # NDJSON under another name, as a plain curl sends it
             return _lines(text)
-        raise BadQuestion(f"the body is not JSON: {error}", code="not-json") from error
+        raise BadQuestion("the body is not JSON ({found})", code="not-json", found=error) from error
 
 
 def _is_json_to_others(text: bytes) -> bool:
@@ -180,19 +186,9 @@ def _item(raw: bytes) -> Item:
 
 
 def _answer(items: Sequence[Item], outcomes: Sequence[Outcome]) -> bytes:
-    counts = {"counted": 0, "repeated": 0, "dead-letter": 0}
-    results: list[dict[str, str | None]] = []
-    for item, outcome in zip(items, outcomes, strict=True):
-        counts[outcome.result] += 1
-        result: dict[str, str | None] = {"messageId": item.message_id, "result": outcome.result}
-        if outcome.reason is not None:
-            result["reason"] = outcome.reason
-        results.append(result)
-    return msgspec.json.encode(
-        {
-            "counted": counts["counted"],
-            "repeated": counts["repeated"],
-            "deadLettered": counts["dead-letter"],
-            "results": results,
-        }
-    )
+    counts = Counter[str](outcome.result for outcome in outcomes)
+    results = [
+        MessageResult(item.message_id, outcome.result, UNSET if outcome.reason is None else outcome.reason)
+        for item, outcome in zip(items, outcomes, strict=True)
+    ]
+    return encode(MessagesTaken(counts["counted"], counts["repeated"], counts["dead-letter"], results))

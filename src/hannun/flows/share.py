@@ -65,11 +65,16 @@ class Sharing:
         """
         now = self._now()
         if not now < until <= now + LASTS_MAX:  # before it is brought to UTC, where year 9999 may have no place
-            raise BadQuestion(f"until is not within the next {LASTS_MAX.days} days", code="bad-date", field="until")
+            raise BadQuestion(
+                "until is not within the next {days_max} days", code="bad-date", field="until", days_max=LASTS_MAX.days
+            )
         now, expires_at = _utc(now), _utc(until)
         if len(label) > LABEL_LENGTH_MAX or "\0" in label:
             raise BadQuestion(
-                f"label: up to {LABEL_LENGTH_MAX} characters, and none of them NUL", code="bad-parameter", field="label"
+                "{field}: up to {length_max} characters, and none of them NUL",
+                code="bad-parameter",
+                field="label",
+                length_max=LABEL_LENGTH_MAX,
             )
         secret = secrets.token_urlsafe(32)
         new = NewShare(secrets.token_urlsafe(12), event_id, _hash(secret), label, asker.user_id, now, expires_at)
@@ -80,7 +85,9 @@ class Sharing:
             if not shares.exists(conn, event_id):
                 raise NotFound("no such event")
             raise BadQuestion(
-                f"{SHARES_MAX} links open this event already; revoke one first", code="too-many-shares", status=409
+                "{count_max} links open this event already, the most there can be: revoke one first",
+                code="too-many-shares",
+                count_max=SHARES_MAX,
             )
 
         await self._write(add)

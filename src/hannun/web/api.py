@@ -5,21 +5,26 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from hannun.cache import Answer
+from hannun.domain import answers
 from hannun.domain.access import Asker
 from hannun.domain.keys import Granularity
 from hannun.domain.messages import EventStatus
 from hannun.domain.questions import (
     DEFAULT_TZ,
+    NAMES_MAX,
     PAGE_DEFAULT,
     PAGE_MAX,
     TEXT_LENGTH_MAX,
     ChannelsQuestion,
+    Metric,
     OfEvent,
     OfMerchant,
     Order,
@@ -36,7 +41,8 @@ from hannun.domain.questions import (
 from hannun.domain.tables import View
 from hannun.errors import BadQuestion, Forbidden
 from hannun.flows.report import Source
-from hannun.web.callers import EVENT_ID_MAX, Caller, Served, caller_of, signed_in
+from hannun.web.callers import EVENT_ID_MAX, Caller, Served, caller_of, only_known, signed_in
+from hannun.web.contract import view
 from hannun.web.exports import Asked as AskedAs
 from hannun.web.exports import AskedFile, answered_as_file, pages_as_file
 from hannun.web.services import Services
@@ -49,7 +55,17 @@ EventId = Annotated[
     str, Path(min_length=1, max_length=EVENT_ID_MAX, pattern=_NO_NUL, description="the event's id, normally a UUID")
 ]
 UserId = Annotated[str, Path(min_length=1, max_length=36, pattern=_NO_NUL, description="the merchant's id")]
-Refresh = Annotated[bool, Query(description="rebuild from the database")]
+
+
+def _true_or_false(text: object) -> object:
+    """Exactly these, as the contract says; not also 1, yes and on."""
+    if isinstance(text, str) and text not in ("true", "false"):
+        raise PydanticCustomError("bool_parsing", "neither true nor false")
+    return text
+
+
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+Refresh = Annotated[Flag, Query(description="rebuild from the database")]
 Calling = Annotated[Caller, Depends(caller_of)]
 
 
@@ -76,17 +92,48 @@ Refreshing = Annotated[bool, Depends(refresh_of)]
 async def sender_of(request: Request, services: Served) -> Asker:
     """Who sends messages: role SERVICE, and by a token of their own, so that no page can be made to send some."""
     caller = await signed_in(request, services)
+    only_known(request)
     if caller.from_cookie or "SERVICE" not in caller.asker.roles:
         raise Forbidden("sending messages needs a bearer token with the role SERVICE")
     return caller.asker
 
 
+_YEARS = "^(19[7-9][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-7])-"
+_MOMENT: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "format": "date-time", "pattern": _YEARS},
+        {"type": "string", "format": "date", "pattern": _YEARS},
+    ]
+}
+
+
 async def range_of(
     start: Annotated[
-        str | None, Query(alias="startDate", max_length=40, description="an instant with its offset, or a date in `tz`")
+        str | None,
+        Query(
+            alias="startDate",
+            max_length=40,
+            description="an instant with its offset, or a date in `tz`; cut down to the minute",
+            json_schema_extra=_MOMENT,
+        ),
     ] = None,
-    end: Annotated[str | None, Query(alias="endDate", max_length=40, description="the same; not in the range")] = None,
-    tz: Annotated[str, Query(max_length=64, description="an IANA zone")] = DEFAULT_TZ,
+    end: Annotated[
+        str | None,
+        Query(
+            alias="endDate",
+            max_length=40,
+            description="the same; it is not in the range, and startDate lies before it",
+            json_schema_extra=_MOMENT,
+        ),
+    ] = None,
+    tz: Annotated[
+        str,
+        Query(
+            max_length=64,
+            description="an IANA zone: where days and weeks begin",
+            json_schema_extra={"format": "iana-time-zone"},
+        ),
+    ] = DEFAULT_TZ,
 ) -> Range:
     """The range of a question, in its zone."""
     zone = _zone(tz)
@@ -94,8 +141,28 @@ async def range_of(
 
 
 Asked = Annotated[Range, Depends(range_of)]
-Named = Annotated[str | None, Query(max_length=1_200, pattern=_NO_NUL, description="channels, with commas between")]
-MetricNames = Annotated[str | None, Query(max_length=200, description="metrics, with commas between; all without")]
+_NAME = "[^,\\x00]*[^,\\s\\x00][^,\\x00]*"
+Named = Annotated[
+    str | None,
+    Query(
+        max_length=1_200,
+        pattern=_NO_NUL,
+        description=f"channels, by any spelling, with commas between; at most {NAMES_MAX}",
+        json_schema_extra={"pattern": f"^{_NAME}(,{_NAME}){{0,{NAMES_MAX - 1}}}$"},
+    ),
+]
+Grains = Annotated[
+    Granularity | None, Query(description="how long a bucket is; without one hourly up to 7 days, else daily")
+]
+_METRIC = f"({'|'.join(Metric)})"
+MetricNames = Annotated[
+    str | None,
+    Query(
+        max_length=200,
+        description="metrics, with commas between; all without",
+        json_schema_extra={"pattern": f"^{_METRIC}(,{_METRIC}){{0,{NAMES_MAX - 1}}}$"},
+    ),
+]
 
 
 async def merchant_of(
@@ -122,14 +189,25 @@ MerchantOn = Annotated[OfMerchant, Depends(merchant_on)]
 
 
 async def order_of(
-    by: Annotated[SortBy, Query(alias="sortBy")] = SortBy.PARTICIPANTS,
-    order: Annotated[SortOrder, Query(alias="sortOrder")] = SortOrder.DESC,
+    by: Annotated[SortBy, Query(alias="sortBy", description="a figure or a name of a channel")] = SortBy.PARTICIPANTS,
+    order: Annotated[
+        SortOrder, Query(alias="sortOrder", description="what has no value comes last in both")
+    ] = SortOrder.DESC,
 ) -> Order:
     return Order(by, order is SortOrder.DESC)
 
 
 Sorted = Annotated[Order, Depends(order_of)]
-Projecting = Annotated[bool, Query(alias="includeProjection", description="where the event will end, if it goes on so")]
+Projecting = Annotated[Flag, Query(alias="includeProjection", description="where the event will end, if it goes on so")]
+
+
+_PAGES = {
+    "nextPage": ("user_dashboard", {"userId": "$response.body#/userId", "cursor": "$response.body#/nextCursor"}),
+    "newestEvent": ("event_dashboard", {"eventId": "$response.body#/events/0/eventId"}),
+    "itsChannels": ("event_channels", {"eventId": "$response.body#/events/0/eventId"}),
+    "itsTimeline": ("event_timeline", {"eventId": "$response.body#/events/0/eventId"}),
+    "itsRoi": ("event_roi", {"eventId": "$response.body#/events/0/eventId"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +237,7 @@ Show = Annotated[Showing, Depends(showing)]
 
 
 @router.get("/events/{event_id}/analytics")
+@view(answers.Dashboard, of_event=True)
 async def event_dashboard(
     show: Show, services: Served, asker: Asking, refresh: Refreshing, event_id: EventId, asked: Asked
 ) -> Response:
@@ -167,6 +246,7 @@ async def event_dashboard(
 
 
 @router.get("/events/{event_id}/analytics/channels")
+@view(answers.EventChannels, "too-many", of_event=True)
 async def event_channels(
     show: Show,
     services: Served,
@@ -183,6 +263,7 @@ async def event_channels(
 
 
 @router.get("/events/{event_id}/analytics/timeline")
+@view(answers.EventTimeline, "too-many", "too-many-points", "unknown-metric", of_event=True)
 async def event_timeline(
     show: Show,
     services: Served,
@@ -190,7 +271,7 @@ async def event_timeline(
     refresh: Refreshing,
     event_id: EventId,
     asked: Asked,
-    granularity: Granularity | None = None,
+    granularity: Grains = None,
     metrics: MetricNames = None,
 ) -> Response:
     """An event's participants, views, engagement and conversions over time, and where they are going."""
@@ -199,6 +280,7 @@ async def event_timeline(
 
 
 @router.get("/events/{event_id}/analytics/roi")
+@view(answers.EventRoi, of_event=True)
 async def event_roi(
     show: Show,
     services: Served,
@@ -214,6 +296,7 @@ async def event_roi(
 
 
 @router.get("/users/{user_id}/analytics")
+@view(answers.User, "too-many", "bad-cursor", follows=_PAGES)
 async def user_dashboard(
     show: Show,
     services: Served,
@@ -221,8 +304,15 @@ async def user_dashboard(
     refresh: Refreshing,
     merchant: MerchantOn,
     asked: Asked,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
+    cursor: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="where the page begins: `nextCursor` of the one before, as it came",
+            json_schema_extra={"format": "cursor"},
+        ),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX, description="the most events of a page")] = PAGE_DEFAULT,
 ) -> Response:
     """All of a merchant's events together, and a page of them, newest first."""
     if show.file is not None:
@@ -232,6 +322,7 @@ async def user_dashboard(
 
 
 @router.get("/users/{user_id}/analytics/channels")
+@view(answers.UserChannels, "too-many")
 async def user_channels(
     show: Show,
     services: Served,
@@ -248,6 +339,7 @@ async def user_channels(
 
 
 @router.get("/users/{user_id}/analytics/timeline")
+@view(answers.UserTimeline, "too-many", "too-many-points", "unknown-metric")
 async def user_timeline(
     show: Show,
     services: Served,
@@ -255,7 +347,7 @@ async def user_timeline(
     refresh: Refreshing,
     merchant: MerchantOn,
     asked: Asked,
-    granularity: Granularity | None = None,
+    granularity: Grains = None,
     metrics: MetricNames = None,
 ) -> Response:
     """What happened over time in all of a merchant's events together."""
@@ -264,6 +356,7 @@ async def user_timeline(
 
 
 @router.get("/users/{user_id}/analytics/roi")
+@view(answers.UserRoi, "too-many")
 async def user_roi(
     show: Show,
     services: Served,
@@ -320,7 +413,9 @@ def _zone(name: str) -> ZoneInfo:
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
-    raise BadQuestion(f"no zone is named {name[:64]!r}", code="unknown-zone", field="tz")
+    raise BadQuestion(
+        "no zone is named {name!r}: give an IANA name, as in Asia/Seoul", code="unknown-zone", field="tz", name=name
+    )
 
 
 _FROM, _BEFORE = datetime(1970, 1, 1), datetime(9998, 1, 1)
@@ -345,13 +440,15 @@ def _moment(field: str, text: str | None, zone: ZoneInfo) -> datetime | None:
             if told is None:  # a + in an address is a space
                 raise ValueError("no instant")
             if told["offset"] is None:
-                raise BadQuestion(f"{field} has no offset", code="no-offset", field=field)
+                raise BadQuestion(
+                    "{field} has no offset from UTC: add one, as in +09:00 or Z", code="no-offset", field=field
+                )
             moment = datetime.fromisoformat(told[0].upper().replace(",", ".")).astimezone(UTC).replace(tzinfo=None)
         moment = moment.replace(second=0, microsecond=0)
         if not _FROM <= moment < _BEFORE:
-            raise BadQuestion(f"{field} is before 1970 or after 9997", code="bad-date", field=field)
+            raise BadQuestion("{field} is before 1970 or after 9997", code="bad-date", field=field)
         return moment
     except (ValueError, OverflowError) as error:
         raise BadQuestion(
-            f"{field} is neither an ISO 8601 instant with an offset nor a date", code="bad-date", field=field
+            "{field} is neither an ISO 8601 instant with an offset nor a date", code="bad-date", field=field
         ) from error

@@ -1,5 +1,6 @@
 """The application: routes, errors, security headers. Built with its services already open."""
 
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import compile_path
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hannun import errors
 from hannun.telemetry import log, metrics
 from hannun.web import api, messages, pages, shares, watch
-from hannun.web.problems import problem_of, problem_of_status
+from hannun.web.openapi import document_of
+from hannun.web.problems import invalid, problem_of, problem_of_status
 from hannun.web.security import SECURITY
 from hannun.web.services import Services
 
@@ -29,7 +32,8 @@ def application(services: Services) -> FastAPI:
         version="1",
         description="How a promotional event is doing, on every channel, in numbers that can be proven.",
         openapi_url="/openapi.json",
-        docs_url="/docs",
+        generate_unique_id_function=lambda route: route.name,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.services = services
@@ -37,6 +41,7 @@ def application(services: Services) -> FastAPI:
     app.include_router(messages.router)
     app.include_router(watch.router)
     app.include_router(shares.router)
+    app.include_router(pages.api)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _handle_errors(app)
@@ -58,7 +63,22 @@ def application(services: Services) -> FastAPI:
             max_age=600,
         )
     app.add_middleware(_Secured)
+    app.openapi = partial(_document, app)  # type: ignore[method-assign]  # FastAPI's own way to say it
     return app
+
+
+def _allowed(app: FastAPI, path: str) -> str:
+    """What methods a path of the document takes. Of routes that share one, Starlette names the first one's alone."""
+    for told, operations in app.openapi()["paths"].items():
+        if compile_path(told)[0].match(path):
+            return ", ".join(sorted(method.upper() for method in operations))
+    return ""
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        app.openapi_schema = document_of(app)
+    return app.openapi_schema
 
 
 def _handle_errors(app: FastAPI) -> None:
@@ -70,17 +90,18 @@ def _handle_errors(app: FastAPI) -> None:
 
     async def theirs(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return problem_of_status(error.status_code, request, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405 and "Allow" in headers:
+            headers["Allow"] = _allowed(app, request.url.path) or headers["Allow"]
+        return problem_of_status(error.status_code, request, headers)
 
-    async def invalid(request: Request, error: Exception) -> Response:
+    async def unread(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        first: Any = error.errors()[0]
-        field = str(first["loc"][-1])
-        return problem_of(errors.BadQuestion(f"{field}: {first['msg']}", code="bad-parameter", field=field), request)
+        return problem_of(invalid(error.errors()[0]), request)
 
     app.add_exception_handler(errors.HannunError, ours)
     app.add_exception_handler(HTTPException, theirs)
-    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(RequestValidationError, unread)
 
 
 class _Secured:
@@ -103,10 +124,9 @@ class _Secured:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if not request.url.path.startswith("/docs"):  # FastAPI's page loads its scripts from elsewhere
-                    headers = MutableHeaders(scope=message)
-                    for name, value in SECURITY.items():
-                        headers.setdefault(name, value)
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:

@@ -98,7 +98,7 @@ class Verifier:
 
     async def _verified(self, token: str) -> Session:
         if len(token) > TOKEN_LENGTH_MAX:
-            raise Unauthenticated(f"the token is longer than {TOKEN_LENGTH_MAX} characters")
+            raise Unauthenticated("the token is longer than {length_max} characters", length_max=TOKEN_LENGTH_MAX)
         try:
             header = jwt.get_unverified_header(token)
             algorithm, kid = header.get("alg"), header.get("kid")
@@ -112,7 +112,7 @@ class Verifier:
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated("the token has expired") from error
         except jwt.InvalidTokenError as error:
-            raise Unauthenticated(f"the token does not hold: {error}") from error
+            raise _held_no_longer(error) from error
         except (OverflowError, RecursionError) as error:
             raise Unauthenticated("the token does not hold: what it says cannot be read") from error
         raise Unauthenticated("the token does not hold: it is not signed by an algorithm that is taken here")
@@ -135,6 +135,22 @@ class Verifier:
             raise Unauthenticated("the token's sub or roles are not what they should be")
         asker = Asker(subject, frozenset(str(role) for role in roles) & ROLES)
         return Session(asker, min(float(claims["exp"]), _LAST_S), key)
+
+
+def _held_no_longer(error: jwt.InvalidTokenError) -> Unauthenticated:
+    """Why a token does not hold, in words of ours: PyJWT's are English alone."""
+    match error:
+        case jwt.MissingRequiredClaimError():
+            return Unauthenticated("the token does not hold: it has no {claim}", claim=error.claim)
+        case jwt.InvalidSignatureError():
+            return Unauthenticated("the token does not hold: its signature is not by the key it should be by")
+        case jwt.ImmatureSignatureError() | jwt.InvalidIssuedAtError():
+            return Unauthenticated("the token does not hold yet: its nbf or iat lies ahead")
+        case jwt.InvalidIssuerError():
+            return Unauthenticated("the token does not hold: it is by another issuer")
+        case jwt.InvalidAudienceError():
+            return Unauthenticated("the token does not hold: it is for another audience")
+    return Unauthenticated("the token does not hold: what it says cannot be read")
 
 
 def _expired(session: Session) -> bool:

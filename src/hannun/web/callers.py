@@ -5,12 +5,14 @@ All of that is decided before a route looks anything up, for every route that na
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 
 from hannun.domain.access import Asker
 from hannun.errors import BadQuestion, Forbidden, HannunError, IssuerUnavailable, NotFound, Unauthenticated
@@ -52,11 +54,14 @@ async def caller_of(request: Request, services: Served) -> Caller:
         caller = await signed_in(request, services)
         if event_id is not None:
             await services.access.admit(caller.asker, event_id)
+        only_known(request)
         return caller
     except (Unauthenticated, NotFound):
         if event_id is None or secret_in(request) is None or request.method != "GET":
             raise
-    return await opened_by(request, services, event_id)
+    caller = await opened_by(request, services, event_id)
+    only_known(request)
+    return caller
 
 
 async def signed_in(request: Request, services: Services) -> Caller:
@@ -104,6 +109,41 @@ async def opened_by(request: Request, services: Services, event_id: str) -> Call
     return Caller(opening.asker, opening.expires_at.replace(tzinfo=UTC).timestamp(), True, holds)
 
 
+def only_known(request: Request) -> None:
+    """A parameter that the route does not know is refused, and one that is there twice: a misspelt `startDate` would
+    else be answered with all that ever was, and nobody would see that it is not the range that was meant.
+
+    Raises:
+        BadQuestion: there is such a one.
+    """
+    if not request.query_params:
+        return
+    known = _parameters_of(request.scope["route"])
+    seen = set()
+    for name, _ in request.query_params.multi_items():
+        if name not in known:
+            raise BadQuestion(
+                "{field} is no parameter of this: {known}",
+                code="unknown-parameter",
+                field=name[:64],
+                known=", ".join(sorted(known)) or "-",
+            )
+        if name in seen:
+            raise BadQuestion("{field} is given more than once", code="bad-parameter", field=name)
+        seen.add(name)
+
+
+def _parameters_of(route: APIRoute) -> frozenset[str]:
+    """Which query parameters a route, or what it depends on, asks for."""
+
+    def asked(dependant: Dependant) -> Iterator[str]:
+        yield from (each.alias for each in dependant.query_params)
+        for inner in dependant.dependencies:
+            yield from asked(inner)
+
+    return frozenset(asked(route.dependant))
+
+
 def on_our_own_page(request: Request) -> None:
     """Nobody else's page may sign a browser in: who looks around afterwards would not know as whom.
 
@@ -128,6 +168,9 @@ def event_in(request: Request) -> str | None:
     event_id: str | None = request.path_params.get("event_id")
     if event_id is not None and ("\0" in event_id or not 0 < len(event_id) <= EVENT_ID_MAX):
         raise BadQuestion(
-            f"event_id: 1 to {EVENT_ID_MAX} characters, and none of them NUL", code="bad-parameter", field="event_id"
+            "{field}: 1 to {length_max} characters, and none of them NUL",
+            code="bad-parameter",
+            field="eventId",
+            length_max=EVENT_ID_MAX,
         )
     return event_id

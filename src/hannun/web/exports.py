@@ -97,7 +97,7 @@ async def pages_as_file(
     """
     for name in ("cursor", "limit"):
         if name in request.query_params:
-            raise BadQuestion(f"a file holds all events; leave {name} out", code="bad-parameter", field=name)
+            raise BadQuestion("a file holds all events: leave {field} out", code="bad-parameter", field=name)
     return await _file(request, services, asker, asked, View.ALL_DASHBOARD, pages, "", (), {"X-Data-Source": "live"})
 
 

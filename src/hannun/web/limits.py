@@ -34,7 +34,11 @@ class RateLimit:
         left, at = self._buckets.get(subject, (float(self._a_minute), now))
         left = min(float(self._a_minute), left + (now - at) * self._a_minute / 60)
         if left < 1:
-            raise Busy(f"more than {self._a_minute} requests a minute", retry_after_s=(1 - left) * 60 / self._a_minute)
+            raise Busy(
+                "more than {count_max} requests a minute",
+                retry_after_s=(1 - left) * 60 / self._a_minute,
+                count_max=self._a_minute,
+            )
         self._buckets[subject] = (left - 1, now)
         self._buckets.move_to_end(subject)
         if len(self._buckets) > SUBJECTS_MAX:

@@ -6,6 +6,7 @@ from hannun.errors import NotFound
 from hannun.flows.live import Topic
 from hannun.web.api import Calling, EventId, UserId
 from hannun.web.callers import Caller, Served
+from hannun.web.contract import CALLER, OF_EVENT, answers_with
 from hannun.web.live import HEARTBEAT_S, LOOKS_S, Stream
 from hannun.web.services import Services
 
@@ -13,6 +14,7 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/events/{event_id}/live")
+@answers_with(None, refuses=OF_EVENT, media_type="text/event-stream")
 async def watch_event(services: Served, caller: Calling, event_id: EventId) -> Response:
     """Server-sent events: `changed` with the new ETag whenever the event's answers change."""
     await services.reports.dashboard(caller.asker, event_id)  # 404 where there is none, whoever asks
@@ -20,6 +22,7 @@ async def watch_event(services: Served, caller: Calling, event_id: EventId) -> R
 
 
 @router.get("/users/{user_id}/live")
+@answers_with(None, refuses=(*CALLER, "not-found", "bad-parameter"), media_type="text/event-stream")
 async def watch_user(services: Served, caller: Calling, user_id: UserId) -> Response:
     """Server-sent events: `changed` whenever one of the merchant's events does."""
     if not caller.asker.may_see_merchant(user_id):

@@ -366,3 +366,16 @@ def test_a_merchant_with_a_session_opens_anothers_link(site: Site, browser: Brow
     page.locator("a.back").click()
     expect(page.get_by_role("link", name="남의 이벤트")).to_be_visible()  # their own
     assert browser.complaints() == []
+
+
+def test_the_contract_can_be_browsed_under_the_same_policy_and_asks_nobody_else(site: Site, browser: Browser) -> None:
+    page = browser.opens()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{site.address}/docs")
+    operation = page.locator("#operations-events-eventTimeline")
+    expect(operation).to_be_visible()
+    operation.get_by_role("button").first.click()
+    expect(operation).to_contain_text("granularity")
+    assert [url for url in asked if not url.startswith((site.address, "data:"))] == []
+    assert browser.said == []

@@ -1,0 +1,113 @@
+"""What problems say, in Korean: by the English sentence as it stands in the code. A test finds what is missing."""
+
+KOREAN: dict[str, str] = {
+    # -- who asks
+    "this needs a token: Authorization: Bearer <token>": "토큰이 필요합니다. Authorization: Bearer <토큰>",
+    "the token has expired": "토큰이 만료되었습니다",
+    "the token is longer than {length_max} characters": "토큰이 {length_max}자를 넘습니다",
+    "the token does not hold: it names no key (kid)": "토큰이 유효하지 않습니다. 키 이름(kid)이 없습니다",
+    "the token does not hold: it has no {claim}": "토큰이 유효하지 않습니다. {claim} 항목이 없습니다",
+    "the token does not hold: its signature is not by the key it should be by": (
+        "토큰이 유효하지 않습니다. 서명이 맞지 않습니다"
+    ),
+    "the token does not hold yet: its nbf or iat lies ahead": "토큰이 아직 유효하지 않습니다. nbf나 iat가 미래입니다",
+    "the token does not hold: it is by another issuer": "토큰이 유효하지 않습니다. 발급자(iss)가 다릅니다",
+    "the token does not hold: it is for another audience": "토큰이 유효하지 않습니다. 대상(aud)이 다릅니다",
+    "the token does not hold: what it says cannot be read": "토큰이 유효하지 않습니다. 내용을 읽을 수 없습니다",
+    "the token does not hold: it is not signed by an algorithm that is taken here": (
+        "토큰이 유효하지 않습니다. 지원하지 않는 서명 알고리즘입니다"
+    ),
+    "the token does not hold: its issuer publishes no such key": (
+        "토큰이 유효하지 않습니다. 발급자가 공개하지 않은 키입니다"
+    ),
+    "the token's sub or roles are not what they should be": "토큰의 sub 또는 roles가 올바르지 않습니다",
+    "this sign-in is not known, or the service was started anew since it was made": (
+        "알 수 없는 로그인 코드이거나, 코드가 만들어진 뒤 서비스가 다시 시작되었습니다"
+    ),
+    "a share link shows what is there, and rebuilds nothing": (
+        "공유 링크로는 볼 수만 있고 다시 계산할 수 없습니다. refresh 없이 요청해 주세요"
+    ),
+    "sending messages needs a bearer token with the role SERVICE": (
+        "메시지를 보내려면 SERVICE 역할이 있는 Bearer 토큰이 필요합니다"
+    ),
+    "another site's page cannot sign you in here": "다른 사이트의 페이지에서는 로그인할 수 없습니다",
+    "more than {count_max} requests a minute": "1분에 {count_max}건까지 요청할 수 있습니다",
+    # -- files
+    "this view has no table {table}; it has {tables}": "이 화면에는 {table} 표가 없습니다. 있는 표: {tables}",
+    "a workbook holds all tables: leave table out, or ask for csv": (
+        "엑셀 파일에는 모든 표가 들어 있습니다. table을 빼거나 csv로 요청해 주세요"
+    ),
+    "{format} cannot be made here; where the service runs: {hint}": (
+        "여기서는 {format} 파일을 만들 수 없습니다. 서비스가 실행되는 곳에서: {hint}"
+    ),
+    "a file holds all events: leave {field} out": "파일에는 모든 이벤트가 들어 있습니다. {field} 없이 요청해 주세요",
+    "too many exports at the same time": "동시에 만들 수 있는 파일 수를 넘었습니다",
+    # -- parameters
+    "{field} is no parameter of this: {known}": "{field}: 없는 매개변수입니다. 쓸 수 있는 것: {known}",
+    "{field} is given more than once": "{field}: 한 번만 쓸 수 있습니다",
+    "{field} is missing": "{field}: 꼭 필요합니다",
+    "{field}: at least {min_length} characters": "{field}: {min_length}자 이상이어야 합니다",
+    "{field}: at most {max_length} characters": "{field}: {max_length}자까지 쓸 수 있습니다",
+    "{field}: must have the form {pattern}": "{field}: {pattern} 형식이어야 합니다",
+    "{field}: must be {expected}": "{field}: {expected} 중 하나여야 합니다",
+    "{field}: must be true or false": "{field}: true 또는 false여야 합니다",
+    "{field}: must be a whole number": "{field}: 정수여야 합니다",
+    "{field}: at least {ge}": "{field}: {ge} 이상이어야 합니다",
+    "{field}: at most {le}": "{field}: {le} 이하여야 합니다",
+    "{field} cannot be read": "{field}: 읽을 수 없는 값입니다",
+    "{field}: 1 to {length_max} characters, and none of them NUL": (
+        "{field}: 1자에서 {length_max}자까지이며 NUL 문자는 쓸 수 없습니다"
+    ),
+    "{field}: up to {length_max} characters, and none of them NUL": (
+        "{field}: {length_max}자까지이며 NUL 문자는 쓸 수 없습니다"
+    ),
+    "{field} has an empty entry": "{field}에 빈 항목이 있습니다",
+    "{field} names more than {count_max}, the most that is answered: ask for less": (
+        "{field}에는 {count_max}개까지 쓸 수 있습니다. 줄여서 요청해 주세요"
+    ),
+    "no metric is named {name!r}: there are {known}": "{name!r}: 없는 지표입니다. 쓸 수 있는 것: {known}",
+    "this cursor is not one of ours: take nextCursor as it came": (
+        "이 서비스의 커서가 아닙니다. 받은 nextCursor를 그대로 써 주세요"
+    ),
+    # -- time
+    "no zone is named {name!r}: give an IANA name, as in Asia/Seoul": (
+        "{name!r}: 없는 시간대입니다. Asia/Seoul 같은 IANA 이름을 써 주세요"
+    ),
+    "{field} has no offset from UTC: add one, as in +09:00 or Z": (
+        "{field}에 UTC 오프셋이 없습니다. +09:00 또는 Z처럼 붙여 주세요"
+    ),
+    "{field} is before 1970 or after 9997": "{field}: 1970년부터 9997년까지만 쓸 수 있습니다",
+    "{field} is neither an ISO 8601 instant with an offset nor a date": (
+        "{field}: 오프셋이 있는 ISO 8601 시각도 날짜도 아닙니다"
+    ),
+    "startDate is not before endDate": "startDate가 endDate보다 앞이어야 합니다",
+    "the range is longer than {days_max} days, the most that is answered: ask for less": (
+        "기간은 {days_max}일까지 조회할 수 있습니다. 줄여서 요청해 주세요"
+    ),
+    "the range is longer than {days_max} days, the most that is answered: name both of its ends": (
+        "기간은 {days_max}일까지 조회할 수 있습니다. startDate와 endDate를 모두 지정해 주세요"
+    ),
+    "more than {count_max} points, the most that is answered: ask for a shorter range or a coarser granularity": (
+        "데이터는 {count_max}개까지 조회할 수 있습니다. 기간을 줄이거나 더 큰 단위(granularity)로 요청해 주세요"
+    ),
+    "until is not within the next {days_max} days": "until은 앞으로 {days_max}일 안이어야 합니다",
+    # -- bodies
+    "a sign-in is a JSON object with a token or a code": "로그인 본문은 token 또는 code가 있는 JSON 객체여야 합니다",
+    "the body must be JSON like {form}": "본문은 다음과 같은 JSON이어야 합니다: {form}",
+    "the body has more than {bytes_max} bytes, the most that is taken: send it in parts": (
+        "본문은 {bytes_max}바이트까지 받습니다. 나누어 보내 주세요"
+    ),
+    "the body has {count} messages, and at most {count_max} are taken: send it in parts": (
+        "메시지가 {count}건입니다. 한 번에 {count_max}건까지 받습니다. 나누어 보내 주세요"
+    ),
+    "the body is neither a JSON object nor a JSON array": "본문이 JSON 객체도 배열도 아닙니다",
+    "the body is not JSON ({found})": "본문이 JSON이 아닙니다 ({found})",
+    "the body is not JSON: something follows its end": "본문이 JSON이 아닙니다. 끝난 뒤에 다른 내용이 있습니다",
+    "the body is not JSON: its brackets do not close": "본문이 JSON이 아닙니다. 괄호가 닫히지 않았습니다",
+    "too many bodies wait to be counted: send it again later": (
+        "집계를 기다리는 요청이 너무 많습니다. 잠시 후 다시 보내 주세요"
+    ),
+    "{count_max} links open this event already, the most there can be: revoke one first": (
+        "이 이벤트를 여는 링크가 이미 {count_max}개입니다. 먼저 하나를 해지해 주세요"
+    ),
+}

@@ -1,0 +1,59 @@
+"""What schemathesis must know of our words to ask questions that make sense; loaded by SCHEMATHESIS_HOOKS.
+
+It takes nothing off: whatever is asked is held to the document, and what breaks the document's rules is asked as well.
+"""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import available_timezones
+
+import schemathesis
+from hypothesis import strategies as st
+
+from hannun.domain.questions import cursor_of
+
+_ZONES = sorted(available_timezones() - {"Factory", "localtime"})
+_OFFSETS = st.integers(-14 * 4, 14 * 4).map(lambda quarters: timezone(timedelta(minutes=15 * quarters)))
+_DAYS = st.dates(date(1971, 1, 1), date(2069, 1, 1))
+_INSTANTS = st.datetimes(datetime(1971, 1, 1), datetime(2069, 1, 1), timezones=_OFFSETS)
+
+schemathesis.openapi.format("iana-time-zone", st.sampled_from(_ZONES))
+schemathesis.openapi.format("date", _DAYS.map(str))
+schemathesis.openapi.format("date-time", _INSTANTS.map(lambda moment: moment.isoformat(timespec="seconds")))
+schemathesis.openapi.format("cursor", st.builds(cursor_of, st.datetimes(), st.integers(0, 2**63 - 1)))
+
+
+@schemathesis.serializer("application/x-ndjson")
+def ndjson(_: Any, value: Any) -> Any:
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
+    """What no schema can say: that a range begins before it ends, and has not too many minutes in it, and that a link
+    ends within the next year."""
+    query, body = case.query, case.body
+    if isinstance(query, dict) and query.get("granularity") in ("hourly", "minute"):
+        start, end = query.get("startDate"), query.get("endDate")
+        if _is_day(start) and (end is None or _is_day(end)):
+            query["endDate"] = str(date.fromisoformat(start[:10]) + timedelta(days=7))
+        elif start is None and _is_day(end):
+            query["startDate"] = str(date.fromisoformat(end[:10]) - timedelta(days=7))
+    if isinstance(query, dict) and _is_day(query.get("startDate")) and _is_day(query.get("endDate")):
+        if query["startDate"][:10] == query["endDate"][:10]:
+            del query["endDate"]
+        elif query["startDate"] > query["endDate"]:
+            query["startDate"], query["endDate"] = query["endDate"], query["startDate"]
+    if isinstance(body, dict) and _is_instant(body.get("until")):
+        body["until"] = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+
+
+def _is_day(text: Any) -> bool:
+    return isinstance(text, str) and (_is_instant(text) or len(text) == 10)
+
+
+def _is_instant(text: Any) -> bool:
+    try:
+        return isinstance(text, str) and datetime.fromisoformat(text.upper()).tzinfo is not None
+    except ValueError:
+        return False

@@ -1,0 +1,85 @@
+"""What is refused is told in Korean and English, by codes that stay."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hannun.web.korean import KOREAN
+from hannun.web.language import language_of
+from hannun.web.problems import _INVALID, CODES
+
+ROOT = Path(__file__).parents[2]
+TOLD = {"BadQuestion", "Busy", "Unauthenticated", "Forbidden"}
+HANGUL = re.compile("[가-힣]")
+
+
+def calls() -> Iterator[tuple[Path, ast.Call]]:
+    """Where an error is made of which whoever asks is told."""
+    for path in sorted((ROOT / "src/hannun").rglob("*.py")):
+        if "sandbox" in path.parts:  # the simulated platform asks; it answers nobody
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = getattr(node, "func", None)
+            if isinstance(node, ast.Call) and getattr(called, "attr", getattr(called, "id", "")) in TOLD:
+                yield path, node
+
+
+def test_every_sentence_is_there_in_korean_with_the_same_facts() -> None:
+    said = set(_INVALID.values()) | {"{field} cannot be read"}
+    for path, call in calls():
+        if isinstance(call.args[0], ast.Name) and path.name == "problems.py":
+            continue  # those of _INVALID
+        assert isinstance(call.args[0], ast.Constant), f"{path}:{call.lineno}: a sentence with its facts in braces"
+        said.add(str(call.args[0].value))
+    assert set(KOREAN) == said
+    for english, korean in KOREAN.items():
+        assert HANGUL.search(korean), english
+        assert set(re.findall(r"{\w+", korean)) == set(re.findall(r"{\w+", english)), english
+
+
+def test_every_code_is_known_documented_and_said_in_both_languages() -> None:
+    used = {
+        str(word.value.value)
+        for _, call in calls()
+        for word in call.keywords
+        if word.arg == "code" and isinstance(word.value, ast.Constant)
+    }
+    others = {"unauthenticated", "forbidden", "not-found", "no-such-path", "method-not-allowed", "too-many-requests"}
+    assert set(CODES) == used | others | {"store-unavailable", "issuer-unavailable", "internal"}
+    documented = dict(re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", (ROOT / "docs/api.md").read_text(), re.MULTILINE))
+    assert documented == {code: str(kind.status) for code, kind in CODES.items()}
+    for kind in CODES.values():
+        assert HANGUL.search(kind.ko) and not HANGUL.search(kind.en)
+
+
+def test_every_code_is_reached_by_a_test() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [code for code in CODES if tests.count(f'"{code}"') == 0] == []
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        (None, "en"),
+        ("", "en"),
+        ("ko", "ko"),
+        ("ko-KR,ko;q=0.9,en-US;q=0.8,en;q=0.7", "ko"),
+        ("en-GB, ko;q=0.9", "en"),
+        ("fr, ko;q=0.2, en;q=0.1", "ko"),
+        ("ko;q=0, en", "en"),
+        ("en;q=0, *", "ko"),
+        ("ko;q=0.5, *;q=0.7", "en"),
+        ("ko;q=0.5, en;q=0.5", "ko"),
+        ("en;q=0.5, ko;q=0.5", "en"),
+        ("ko;q=nan, en;q=0.1", "en"),
+        ("ko;q=2, en;q=0.1", "en"),
+        ("ko;level=1;q=0.4, en;q=0.3", "ko"),
+        ("*", "en"),
+        ("fr", "en"),
+    ],
+)
+def test_the_language_is_the_one_that_weighs_most(header: str | None, language: str) -> None:
+    assert language_of(header) == language
