@@ -80,6 +80,7 @@ def test_a_topic_that_nobody_made_does_not_come_into_being(broker: KafkaServer) 
     assert codes == [KafkaError.UNKNOWN_TOPIC_OR_PART]
 
 
+@pytest.mark.faults
 def test_data_survive_a_killed_broker_a_stop_and_a_new_owner(home: Path, owner: Callable[..., Any]) -> None:
     need_java()
     with KafkaServer(home) as server:

@@ -69,6 +69,7 @@ def test_every_dead_letter_is_published_with_nothing_of_what_it_said(
     assert len({key for key, _ in letters.got}) == 3, "each once, while nobody dies"
 
 
+@pytest.mark.faults
 def test_who_dies_before_it_is_marked_publishes_it_again_under_the_same_key(
     service: Service, topics: Topics, letters: LetterTopic, postgres: PostgresServer
 ) -> None:

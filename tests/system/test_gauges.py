@@ -44,6 +44,7 @@ def test_the_lag_of_a_log_that_is_read_is_0_up_to_the_marks_of_transactions(serv
     assert min(newest.values()) > 1_700_000_000
 
 
+@pytest.mark.faults
 def test_the_lag_grows_while_postgresql_is_away(service: Service, topics: Topics, postgres: PostgresServer) -> None:
     with Proxy(postgres.port, PostgresFramer) as proxy:
         behind = {"DATABASE_URL": through(service.environment["DATABASE_URL"], proxy.port)}
@@ -86,6 +87,7 @@ def test_who_gives_partitions_up_no_longer_tells_of_them(service: Service, topic
     assert not lags(first).keys() & lags(second).keys()
 
 
+@pytest.mark.faults
 def test_a_database_that_is_restored_while_nothing_comes_is_brought_to_the_present(
     service: Service, topics: Topics, postgres: PostgresServer
 ) -> None:

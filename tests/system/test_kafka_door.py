@@ -102,6 +102,7 @@ def test_a_dead_letter_is_retried_from_the_log_and_another_one_dropped(
     assert figures is not None and figures.revenue == 15
 
 
+@pytest.mark.faults
 def test_the_marks_of_transactions_are_moved_over_and_are_no_loss_when_retention_removes_them(
     service: Service, topics: Topics
 ) -> None:
@@ -159,6 +160,7 @@ def _commits(topics: Topics, group: str, *, at_end: bool) -> None:
         consumer.close()
 
 
+@pytest.mark.faults
 def test_a_second_ingest_shares_the_work_and_takes_over(service: Service, topics: Topics) -> None:
     environment = topics.environment()
     first = service.ingests(**environment)

@@ -15,6 +15,7 @@ def is_counted(service: Service, topics: Topics, event: Event) -> None:
     service.is_proven()
 
 
+@pytest.mark.faults
 def test_compression_of_every_kind(service: Service, topics: Topics) -> None:
     service.ingests(**topics.environment())
     event = Event()
@@ -29,6 +30,7 @@ def test_compression_of_every_kind(service: Service, topics: Topics) -> None:
     assert (found.repeats, found.dead_letters, found.skipped) == (5 + 4 + 4, 5, 0), "distributions and statuses repeat"
 
 
+@pytest.mark.faults
 def test_a_message_of_1_mb_is_a_dead_letter_and_a_megabyte_of_large_ones_is_counted(
     service: Service, topics: Topics
 ) -> None:

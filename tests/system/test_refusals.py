@@ -64,6 +64,7 @@ END $$;
 """
 
 
+@pytest.mark.faults
 def test_transactions_that_lose_are_done_again(service: Service, topics: Topics, superuser: Superuser) -> None:
     """Serialization failures and deadlocks, several in a row, in a statement and as the answer to COMMIT."""
     superuser.execute(FAILS)
@@ -85,6 +86,7 @@ def test_transactions_that_lose_are_done_again(service: Service, topics: Topics,
     assert process.running
 
 
+@pytest.mark.faults
 def test_a_deadlock_with_a_stranger_costs_the_batch_a_second_try(
     service: Service, topics: Topics, superuser: Superuser, postgres: PostgresServer
 ) -> None:

@@ -175,6 +175,7 @@ def test_a_false_figure_is_found_by_comparing_and_mended_by_swapping(replayed: R
     assert not replayed.exists(replayed.before)
 
 
+@pytest.mark.faults
 def test_counting_goes_on_while_the_databases_change_places(replayed: Replayed) -> None:
     """Kafka and HTTP both, over the swap; nobody is started again."""
     service, topics = replayed.service, replayed.topics
@@ -204,6 +205,7 @@ def test_counting_goes_on_while_the_databases_change_places(replayed: Replayed) 
     assert serve.running
 
 
+@pytest.mark.faults
 def test_what_came_over_http_is_named_and_not_lost_by_mistake(replayed: Replayed) -> None:
     service = replayed.service
     service.ingests()

@@ -171,6 +171,7 @@ def test_all_of_endpoints_json_works_and_sigterm_ends_it_and_the_data_stays(up: 
     up.is_proven()
 
 
+@pytest.mark.faults
 def test_it_goes_on_after_a_kill_of_any_of_its_processes(up: Up) -> None:
     up.starts()
     event = Event()

@@ -413,6 +413,7 @@ def test_every_figure_of_every_view_has_a_name_in_both_languages(world: World, s
         assert told["provenance"]
 
 
+@pytest.mark.faults
 def test_the_command_writes_what_the_door_sends_and_never_half_a_file(world: World, site: Site, tmp_path: Path) -> None:
     lively(world)
     here = tmp_path / "here"
