@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 
 from bench.figures import Figure, percentile
 from bench.http_door import Client
-from bench.kafka_door import produce, producer_options, wait_until
+from bench.kafka_door import produce, producer_options, wait_until, wait_until_shared
 from bench.messages import Message, body_of, events, registrations, total_participants
 from bench.servers import PARTITIONS, Ground, Serving
 
@@ -63,6 +63,7 @@ def _through_kafka(ground: Ground, seconds: int) -> list[Figure]:
     with ExitStack() as stack:
         serving = stack.enter_context(ground.serve(site))
         stack.enter_context(ground.ingest(site, topics))
+        wait_until_shared(site, topics["participant-registered"], 1)
         told, messages = _messages(41, seconds)
         produce(bootstrap, topics, told)
         producer = Producer(producer_options(bootstrap))

@@ -53,7 +53,7 @@ def _measured(ground: Ground, event_count: int, messages: int, *, workers: int =
     postgres = ground.postgres.pid or 0
     with ExitStack() as stack:
         ingests = [stack.enter_context(ground.ingest(site, topics)) for _ in range(workers)]
-        _wait_until_shared(site, topics["participant-registered"], workers)
+        wait_until_shared(site, topics["participant-registered"], workers)
         wait_until(site, topics["event-created"], event_count)
         # They hold their partitions, and stand still while the backlog grows.
         ground.say(f"kafka: producing {messages:,} messages of {event_count:,} events")
@@ -121,7 +121,7 @@ def _in_turns(pids: Sequence[int]) -> Iterator[None]:
             thread.join()
 
 
-def _wait_until_shared(site: Site, topic: str, members: int) -> None:
+def wait_until_shared(site: Site, topic: str, members: int) -> None:
     """Wait until each of the members owns partitions."""
     until = time.monotonic() + COUNTED_S_MAX
     with psycopg.connect(site.url, autocommit=True) as conn:

@@ -353,7 +353,7 @@ def _protocol(settings: Settings) -> dict[str, object]:
         "group.protocol": "classic",
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": int(settings.kafka_session_timeout_s * 1000),
-        "heartbeat.interval.ms": int(settings.kafka_session_timeout_s * 1000 / 6),
+        "heartbeat.interval.ms": int(settings.kafka_session_timeout_s * 1000 / 10),  # what a rebalance waits for
     }
 
 
