@@ -155,6 +155,7 @@ def test_all_of_endpoints_json_works_and_sigterm_ends_it_and_the_data_stays(up: 
         assert conn.ping()
         assert conn.exists(f"analytics:dashboard:{event.id}")
     with psycopg.connect(told["database_url"]) as conn:
+        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # one snapshot for all figures
         assert figures_in(conn, event.id) == event.figures
         tables = conn.execute(
             "SELECT count(*) FILTER (WHERE has_table_privilege(c.oid, 'SELECT')), count(*) FROM pg_class c "
@@ -284,4 +285,5 @@ def _is_another(up: Up, verb: str, killed: int) -> bool:
 
 def _figures(up: Up, event: Event) -> Figures | None:
     with psycopg.connect(up.endpoints["database_url"]) as conn:
+        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # one snapshot for all figures
         return figures_in(conn, event.id)
