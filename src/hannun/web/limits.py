@@ -31,8 +31,13 @@ class RateLimit:
         if not self._a_minute:
             return
         now = self._clock()
-        left, at = self._buckets.get(subject, (float(self._a_minute), now))
-        left = min(float(self._a_minute), left + (now - at) * self._a_minute / 60)
+        most = left = float(self._a_minute)
+        bucket = self._buckets.get(subject)
+        if bucket is not None:
+            left, at = bucket
+            left += (now - at) * most / 60
+            if left > most:
+                left = most
         if left < 1:
             raise Busy(
                 "more than {count_max} requests a minute",
