@@ -157,7 +157,7 @@ def reconcile() -> None:
     """Recompute every aggregate from the ledgers and print the drift: status 0 where there is none, else 1."""
     from hannun.flows.reconcile import reconcile as run
     from hannun.store.database import connect
-    from hannun.store.migrate import check_version
+    from hannun.store.version import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-reconcile") as conn:
         check_version(conn)
@@ -298,7 +298,7 @@ def list_dead_letters(
     """List messages that could not be used and are still open, newest first."""
     from hannun.store import dead_letters
     from hannun.store.database import connect
-    from hannun.store.migrate import check_version
+    from hannun.store.version import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-dead-letters") as conn:
         check_version(conn)
@@ -321,7 +321,7 @@ def show_dead_letter(no: Annotated[int, typer.Argument(help="its number in the l
     """Show all that is kept of one: its reason, its place, its known fields."""
     from hannun.store import dead_letters
     from hannun.store.database import connect
-    from hannun.store.migrate import check_version
+    from hannun.store.version import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-dead-letters") as conn:
         check_version(conn)
@@ -337,8 +337,8 @@ def list_positions(
 ) -> None:
     """List how far each partition is counted, and which wait for you. Status 1 where one does."""
     from hannun.store.database import connect
-    from hannun.store.migrate import check_version
     from hannun.store.positions import positions
+    from hannun.store.version import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-positions") as conn:
         check_version(conn)
@@ -374,7 +374,7 @@ def set_position(
     """Decide where reading goes on, on record. Reading again is harmless; what is skipped is never counted."""
     from hannun.flows.decide import decide, plan
     from hannun.store.database import connect
-    from hannun.store.migrate import check_version
+    from hannun.store.version import check_version
     from hannun.stream import Broker
 
     settings = settings_.read()
@@ -638,7 +638,7 @@ def drop_dead_letters(
     """Close letters without counting them. They stay, with your name on them."""
     from hannun.flows.retry import drop
     from hannun.store.database import Database
-    from hannun.store.migrate import check_version
+    from hannun.store.version import check_version
 
     settings = settings_.read()
     database = Database(settings.needed("database_url"), settings.pool, application="hannun-dead-letters")
