@@ -7,6 +7,8 @@ from hannun.domain.batch import ChangedEvent
 
 ANNOUNCEMENTS = "hannun:changed"
 """The channel on which changed events are announced, one JSON object each."""
+TAKEN = "hannun:taken"
+"""The channel on which processes of `serve` tell each other what callers have taken of their limits."""
 
 
 class Granularity(StrEnum):
