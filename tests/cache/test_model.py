@@ -40,7 +40,7 @@ def test_in_no_interleaving_is_an_answer_older_than_promised_or_runs_backwards(r
         Setting(restarts=1),
         Setting(copies=True),
         Setting(copies=True, losses=1),
-        Setting(copies=True, crashes=0, cuts=1, other_process=True),
+        Setting(copies=True, cuts=1, other_process=True),
     ],
     ids=repr,
 )
