@@ -34,17 +34,23 @@ class RateLimit:
         """
         if not self._a_minute:
             return
+        # Written out, since every request comes by here: calling methods for it costs as much as all of it.
         now = self._clock()
-        left, at, untold = self._buckets.get(subject, (self._a_minute, now, 0))
-        left += (now - at) * self._a_minute / 60
+        most = left = float(self._a_minute)
+        untold = 0
+        bucket = self._buckets.get(subject)
+        if bucket is not None:
+            left, at, untold = bucket
+            left += (now - at) * most / 60
+            if left > most:
+                left = most
         if left < 1:
             raise Busy(
                 "more than {count_max} requests a minute",
                 retry_after_s=(1 - left) * 60 / self._a_minute,
                 count_max=self._a_minute,
             )
-        # Written out, since every request comes by here: calling a method for it costs as much as all of it.
-        self._buckets[subject] = (left - 1 if left < self._a_minute else self._a_minute - 1, now, untold + 1)
+        self._buckets[subject] = (left - 1, now, untold + 1)
         self._buckets.move_to_end(subject)
         if len(self._buckets) > SUBJECTS_MAX:
             self._buckets.popitem(last=False)
