@@ -389,7 +389,7 @@ def version_in(if_none_match: str | None) -> int:
     """The newest version that a client says to have: the first part of our ETags. 0 where it says none."""
     if if_none_match is None:
         return 0
-    versions = re.findall(r'"([0-9a-f]{1,14})-', if_none_match)
+    versions = re.findall(r'"([0-9a-f]{1,32})-', if_none_match)
     return max((int(version, 16) for version in versions), default=0)
 
 
