@@ -60,7 +60,8 @@ if type(kept) == 'string' then
   local read, value = pcall(cjson.decode, kept)  -- what is no answer of ours must not bar the way
   local meta = read and type(value) == 'table' and value['_hannun']
   local believed = type(meta) == 'table' and meta['server'] == ARGV[5]
-  if believed and (tonumber(meta['version']) or 0) > tonumber(ARGV[4]) then return 0 end
+  local has, new = believed and meta['version'], ARGV[4]  -- compared as digits: a number of Lua has 53 bits
+  if type(has) == 'string' and (#has > #new or (#has == #new and has > new)) then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
@@ -206,8 +207,10 @@ class AnswerCache:
     def owes(self, events: Iterable[ChangedEvent]) -> None:
         """These were committed here: from now on nothing older is answered here. For any thread."""
         for event in events:
-            for key in keys.made_false_by(event):
+            for key in keys.of_event(event):
                 self._floors.rise(key, event.version)
+            if event.user_id is not None:
+                self._floors.outdate(keys.user(event.user_id))
 
     # -- Redis
 

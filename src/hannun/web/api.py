@@ -385,7 +385,7 @@ def _answered(request: Request, answer: Answer, source: Source) -> Response:
     return Response(answer.body, headers=headers, media_type="application/json")
 
 
-_VERSIONS = re.compile(r'"([0-9a-f]{1,14})-')
+_VERSIONS = re.compile(r'"([0-9a-f]{1,32})-')
 
 
 def version_in(if_none_match: str | None) -> int:
