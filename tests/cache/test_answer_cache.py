@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 import redis
 from world import OWNER, SPRING, World
@@ -345,7 +346,7 @@ def test_a_value_is_true_no_longer_than_it_says(world: World) -> None:
         for until_ms, found in ((0, True), (4_102_444_800_000, True), (1, False)):
             lease = await serve.cache.lease(KEY)
             assert lease is not None
-            assert await serve.cache.fill(lease, replace(answer(1), until_ms=until_ms))
+            assert await serve.cache.fill(lease, msgspec.structs.replace(answer(1), until_ms=until_ms))
             assert (await serve.cache.get(KEY) is not None) is found
 
     serving(world, work)

@@ -37,6 +37,14 @@ def test_who_has_no_token_that_holds_is_limited_by_address(site_with: Callable[.
     assert site.owner.get(ANALYTICS).status_code == 200  # a token that holds is not asked where it comes from
 
 
+def test_an_address_is_the_one_that_a_trusted_proxy_names(site_with: Callable[..., Site]) -> None:
+    for trusted, status in (("127.0.0.1", 401), ("203.0.113.9", 429), ("", 429)):
+        site = stands_still(site_with(stranger_requests_a_minute=1, trusted_proxies=trusted))
+        for address in ("198.51.100.1", "198.51.100.2"):
+            answer = site.nobody.get(ANALYTICS, headers={"X-Forwarded-For": address})
+        assert answer.status_code == status, trusted
+
+
 def test_a_limit_of_nothing_is_none(site_with: Callable[..., Site]) -> None:
     site = stands_still(site_with(stranger_requests_a_minute=0, sign_ins_a_minute=0))
     assert {site.nobody.get(ANALYTICS).status_code for _ in range(50)} == {401}
