@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import psycopg
 
-from bench.counting import BATCH, Counting, Lap, collecting_as_the_service_does
+from bench.counting import BATCH, Counting, Lap, running_as_the_service_does
 from bench.figures import Figure
 from bench.messages import AT, batches, registrations
 from bench.servers import Ground
@@ -37,7 +37,7 @@ def run(ground: Ground, *, quick: bool) -> list[Figure]:
     """All figures of `flat`."""
     window, messages, ledger = (10, 200_000, 1_000_000) if quick else (50, 5_000_000, 20_000_000)
     with ExitStack() as stack:
-        stack.enter_context(collecting_as_the_service_does())
+        stack.enter_context(running_as_the_service_does())
         site = ground.site("bench_flat")
         stack.callback(ground.drop, site)
         counting = Counting(site, stack)
