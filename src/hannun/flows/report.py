@@ -204,6 +204,12 @@ class Reports:
             if not self._cache.available:
                 return await self._told(key, load), "live"
         lease = await self._cache.lease(key, by_force=refresh)
+        if lease is not None and not refresh:
+            # Between our look and our lease another may have filled, and have given theirs back.
+            filled_meanwhile = await self._cache.get(key, seen)
+            if filled_meanwhile is not None:
+                await self._cache.release(lease)
+                return filled_meanwhile, "cache"
         if lease is None and self._cache.available:
             waited_for = await self._cache.wait(key, seen)
             if waited_for is not None:
