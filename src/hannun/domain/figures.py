@@ -142,7 +142,7 @@ class TimelineHead:
     owner: str
     version: int
     participants: int
-    event_ids: list[str]
+    event_nos: list[int]
     first: datetime | None
     last: datetime | None
     measured: bool

@@ -318,7 +318,7 @@ def timeline(
         last_updated_at=changed_at(head.version),
     )
     if isinstance(question.of, OfMerchant):
-        return UserTimeline(**_fields(answer), user_id=question.of.user_id, total_events=len(head.event_ids))
+        return UserTimeline(**_fields(answer), user_id=question.of.user_id, total_events=len(head.event_nos))
     return EventTimeline(**_fields(answer), event_id=question.of.event_id)
 
 
