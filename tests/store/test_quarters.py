@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -10,16 +11,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from world import DATABASE_OWNER, NOTHING_OWED, PASSWORD, SPRING, World
+from world import DATABASE_OWNER, NOTHING_OWED, OWNER, PASSWORD, SPRING, World
 
 from hannun.domain.buckets import buckets, seconds_of
 from hannun.domain.channels import load_table
 from hannun.domain.keys import Granularity
+from hannun.domain.questions import EVERYTHING
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import Refused
 from hannun.flows.upkeep import detach_old_months, settle_timelines
 from hannun.store import reports, upkeep
 from hannun.store.migrate import ROLES, migrate
+from hannun.store.queries import load
 
 SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
 # Half-hour and quarter-hour zones, half-hour summer time, and one that was no multiple of a quarter until 1972.
@@ -171,6 +174,55 @@ def test_a_round_settles_every_event_however_many_owe(world: World) -> None:
     assert settle_timelines(world.database, page=3) == 7
     owed = "SELECT count(*) AS owing FROM hannun.events WHERE cumulative_owed_from < %s"
     assert world.rows(owed, NOTHING_OWED)[0].owing == 0
+
+
+def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world: World) -> None:
+    """Whatever is owed, and where the hours begin in a month that was let go."""
+    random_ = random.Random(3)
+    hour = datetime(2026, 4, 1, 9)
+    for event in (SPRING, SUMMER):
+        world.counts(world.created(event))
+        come = [hour + timedelta(minutes=random_.randrange(-30 * 60, 60)) for _ in range(200)]
+        world.counts(*(world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in come))
+
+    async def lines() -> dict[str, tuple[int, ...]]:
+        async with await psycopg.AsyncConnection.connect(world.url) as conn:
+            nos = [world.ours(event).event_no for event in (SPRING, SUMMER)]
+            page = await reports.merchant_page(conn, OWNER, nos, EVERYTHING, before=None, limit=50, hour=hour)
+            return {line.event_id: line.last_hours for line in page}
+
+    def expected() -> dict[str, tuple[int, ...]]:
+        found = {event: [0] * 24 for event in (SPRING, SUMMER)}
+        for event, hours in found.items():
+            for row in world.timeline(event):
+                ago = (hour + timedelta(hours=1) - row.timestamp - timedelta(minutes=1)) // timedelta(hours=1)
+                if 0 <= ago < 24:
+                    hours[23 - ago] += row.participants
+        return {event: tuple(hours) for event, hours in found.items()}
+
+    assert asyncio.run(lines()) == expected()
+    assert not settles(world, SPRING, minutes=10_000)
+    settles(world, SUMMER, minutes=60)
+    assert asyncio.run(lines()) == expected()
+    assert settle_timelines(world.database) > 0
+    assert asyncio.run(lines()) == expected()
+    world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_03")
+    assert asyncio.run(lines()) == expected()
+
+
+WRITERS = {
+    ("batches", "add_timeline_participants"),  # owes by `add_to_events`, in the same transaction
+    ("upkeep", "settle_timeline"),  # pays, and changes no figure that quarters are made of
+}
+
+
+def test_every_statement_that_writes_the_timeline_is_known_to_owe() -> None:
+    """Whoever writes another one adds it here, and a test that it owes."""
+    folder = Path(str(resources.files("hannun.store").joinpath("sql")))
+    writes = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE|COPY)\s+(ONLY\s+)?public\.timeline_data")
+    subjects = [path.stem for path in sorted(folder.glob("*.sql"))]
+    found = {(subject, name) for subject in subjects for name, text in load(subject).items() if writes.search(text)}
+    assert found == WRITERS
 
 
 # -- months --------------------------------------------------------------------------------------------------------
