@@ -60,3 +60,23 @@ def test_of_a_timeline_that_owes_the_months_from_there_on_are_opened(of_a_year: 
     of_a_year.counts(of_a_year.registered(at="2026-08-15T00:00:00Z"))
     _, read = opened(of_a_year, "timeline_filled", datetime(2026, 1, 1), datetime(2026, 11, 1), quarters=True)
     assert read == {"2026_08", "2026_09", "2026_10"}
+
+
+def test_where_a_timeline_begins_is_not_looked_for_among_the_minutes_of_others(world: World) -> None:
+    """Another event has a minute after the other; ours had one of them, at the end."""
+    world.counts(
+        world.created(),
+        world.registered(event="busy", at="2026-03-01T00:00Z"),
+        world.registered(at="2026-03-31T23:59:00Z"),
+    )
+    world.rows(
+        "INSERT INTO public.timeline_data (event_id, timestamp) "
+        "SELECT 'busy', timestamp '2026-03-01 00:01' + m * interval '1 minute' FROM generate_series(1, 40000) AS m"
+    )
+    world.rows("ANALYZE public.timeline_data")
+    with world.looking() as conn:
+        asked = {"event_id": SPRING, "event_ids": [SPRING], "event_nos": [world.ours().event_no]}
+        for query in ("timeline_head", "timeline_ends", "first_minute"):
+            rows = conn.execute("EXPLAIN " + SQL[query], asked).fetchall()  # type: ignore[operator]
+            assert "timestamp_idx" not in "\n".join(row["QUERY PLAN"] for row in rows), query
+            assert datetime(2026, 3, 31, 23, 59) in conn.execute(SQL[query], asked).fetchone().values()  # type: ignore[union-attr,arg-type]

@@ -140,10 +140,14 @@ SELECT c.channel_name, c.channel_type, sum(c.participants)::bigint, sum(c.impres
  GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2;
 
 -- timeline_head --
--- Whose timeline it is, and over which minutes anything has happened.
+-- Whose timeline it is, and over which minutes anything has happened. An event's minutes are asked for between it and
+-- itself: so they can only come out of the index that has them in this order. Out of that of all events' minutes the
+-- first one of an event may come after millions of others.
 SELECT e.user_id, e.version, e.participants, e.event_no,
-       (SELECT timestamp FROM public.timeline_data WHERE event_id = %(event_id)s ORDER BY timestamp LIMIT 1),
-       (SELECT timestamp FROM public.timeline_data WHERE event_id = %(event_id)s ORDER BY timestamp DESC LIMIT 1),
+       (SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
+         ORDER BY event_id, timestamp LIMIT 1),
+       (SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
+         ORDER BY event_id DESC, timestamp DESC LIMIT 1),
        EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = e.event_no)
   FROM hannun.events e WHERE e.event_id = %(event_id)s AND e.user_id IS NOT NULL;
 
@@ -153,8 +157,10 @@ SELECT min(ends.first), max(ends.last),
        EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = ANY(%(event_nos)s::int[]))
   FROM unnest(%(event_ids)s::text[]) AS of (event_id)
  CROSS JOIN LATERAL (
-       SELECT (SELECT timestamp FROM public.timeline_data t WHERE t.event_id = of.event_id ORDER BY timestamp LIMIT 1),
-              (SELECT timestamp FROM public.timeline_data t WHERE t.event_id = of.event_id ORDER BY timestamp DESC LIMIT 1)
+       SELECT (SELECT timestamp FROM public.timeline_data t WHERE t.event_id >= of.event_id AND t.event_id <= of.event_id
+                ORDER BY t.event_id, timestamp LIMIT 1),
+              (SELECT timestamp FROM public.timeline_data t WHERE t.event_id >= of.event_id AND t.event_id <= of.event_id
+                ORDER BY t.event_id DESC, timestamp DESC LIMIT 1)
        ) AS ends (first, last);
 
 -- timeline_filled --
@@ -216,4 +222,5 @@ SELECT width_bucket(floor(extract(epoch FROM sold_at))::bigint, %(starts)s::bigi
 
 -- first_minute --
 -- When an event's timeline begins.
-SELECT min(timestamp) FROM public.timeline_data WHERE event_id = %(event_id)s;
+SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
+ ORDER BY event_id, timestamp LIMIT 1;
