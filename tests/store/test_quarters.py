@@ -68,10 +68,10 @@ def some_moment(random_: random.Random) -> datetime:
     return FIRST + timedelta(minutes=random_.randrange(int((LAST - FIRST).total_seconds()) // 60))
 
 
-def settles(world: World, event: str, quarters: int) -> bool:
+def settles(world: World, event: str, minutes: int) -> bool:
     """Settle a piece of an event's timeline. Returns whether it still owes."""
     with world.database.transaction() as conn:
-        return upkeep.settle_timeline(conn, world.ours(event).event_no, quarters).more
+        return upkeep.settle_timeline(conn, world.ours(event).event_no, minutes).more
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_whatever_is_owed_an_answer_is_the_sum_of_its_minutes(world: World, seed
                     event, "NaverBlog", f"{some_moment(random_)}", {"views": 3, "likes": 2, "conversions": 1}
                 )
             else:
-                settles(world, event, quarters=random_.choice([1, 2, 20, 5_000]))
+                settles(world, event, minutes=random_.choice([0, 5, 40, 10_000]))
             starts, ends = sorted([some_moment(random_), some_moment(random_)])
             if random_.random() < 0.2:
                 ends = starts + timedelta(minutes=random_.randint(1, 40))
@@ -130,7 +130,7 @@ def test_a_long_timeline_is_settled_in_pieces_each_of_which_leaves_it_true(world
     question = ([SPRING], Granularity.HOURLY, "Asia/Seoul", FIRST, FIRST + timedelta(hours=3))
     expected = adds_up(world, *question)
     owed: list[datetime] = []
-    while settles(world, SPRING, quarters=2):
+    while settles(world, SPRING, minutes=20):
         owed.append(world.ours().cumulative_owed_from)
         assert asks(world, *question) == expected
         settled = [row for row in world.timeline() if row.timestamp < owed[-1]]
@@ -198,11 +198,13 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
         return {event: tuple(hours) for event, hours in found.items()}
 
     assert asyncio.run(lines()) == expected()
-    assert not settles(world, SPRING, quarters=5_000)
-    settles(world, SUMMER, quarters=4)
+    assert not settles(world, SPRING, minutes=10_000)
+    settles(world, SUMMER, minutes=60)
     assert asyncio.run(lines()) == expected()
     assert settle_timelines(world.database) > 0
     assert asyncio.run(lines()) == expected()
+    world.counts(world.registered(event=SUMMER, at=f"{hour - timedelta(hours=2):%Y-%m-%dT%H:%MZ}"))
+    assert asyncio.run(lines()) == expected(), "who came late, in a quarter that is not true any more"
     world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_03")
     assert asyncio.run(lines()) == expected()
 

@@ -42,19 +42,19 @@ class Settled(NamedTuple):
     more: bool
 
 
-PIECE_QUARTERS = 14 * 96
-"""How many quarters of an hour are settled at once, while nobody counts for their event: 14 days, 20,160 minutes."""
+PIECE_MINUTES = 20_000
+"""About how many minutes are settled at once, while nobody counts for their event."""
 PIECES_MAX = 100
 """The most pieces of one event at a turn: one that falls behind again and again must not hold up the others."""
 
 
-def settle_timeline(conn: Connection, event_no: int, quarters: int = PIECE_QUARTERS) -> Settled:
-    """Write an event's cumulative column and quarters from where they are owed, over so many quarters, in the caller's
-    transaction."""
+def settle_timeline(conn: Connection, event_no: int, minutes: int = PIECE_MINUTES) -> Settled:
+    """Write an event's cumulative column and quarters from where they are owed, over about so many minutes, in the
+    caller's transaction."""
     # What a crash of the server takes back, it takes back with the debt.
     conn.execute("SET LOCAL synchronous_commit = off")
     conn.execute(SQL["hold_event"], {"event_no": event_no})
-    row = conn.execute(SQL["settle_timeline"], {"event_no": event_no, "quarters": quarters}).fetchone()
+    row = conn.execute(SQL["settle_timeline"], {"event_no": event_no, "minutes": minutes}).fetchone()
     return Settled(*row) if row else Settled(0, more=False)
 
 

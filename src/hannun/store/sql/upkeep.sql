@@ -14,21 +14,34 @@ SELECT event_no FROM hannun.events WHERE cumulative_owed_from < '9999-01-01' AND
 SELECT event_no FROM hannun.events WHERE event_no = %(event_no)s FOR UPDATE;
 
 -- settle_timeline --
--- Writes what is made of one event's timeline, the cumulative column and the quarters, from where it is owed over at most so
--- many quarters of an hour, and owes it from there on; answers the rows of the timeline that were wrong, and whether anything
--- is still owed. Only what is wrong is written. The event must be held by an earlier statement: one that waited for a batch
--- by itself would see the batch's debt and not its rows, which its snapshot is too old for.
+-- Writes what is made of one event's timeline, the cumulative column and the quarters, from where it is owed over about so
+-- many minutes that have a row, and owes it from there on; answers the rows of the timeline that were wrong, and whether
+-- anything is still owed. Only what is wrong is written. The event must be held by an earlier statement: one that waited for
+-- a batch by itself would see the batch's debt and not its rows, which its snapshot is too old for.
 WITH owed AS (
     SELECT event_no, event_id, participants, date_bin('15 minutes', cumulative_owed_from, '2000-01-01') AS since
       FROM hannun.events WHERE event_no = %(event_no)s AND cumulative_owed_from < '9999-01-01'
 ), piece AS MATERIALIZED (
-    -- All but those who came since: and so a month that was let go still counts.
-    SELECT owed.event_no, owed.event_id, owed.since, owed.participants - coalesce(sum(t.participants), 0) AS before,
-           CASE WHEN count(t.timestamp) > %(quarters)s * 15
-                THEN date_bin('15 minutes', min(t.timestamp), '2000-01-01') + %(quarters)s * interval '15 minutes'
-                ELSE '9999-01-01' END AS until
-      FROM owed LEFT JOIN public.timeline_data t ON t.event_id = owed.event_id AND t.timestamp >= owed.since
-     GROUP BY owed.event_no, owed.event_id, owed.since, owed.participants
+    SELECT owed.*,
+           -- A quarter has at most 15 rows, so this one is of a later quarter than the first. Asked for in pairs, it can
+           -- only come out of the index that has an event's minutes in their order.
+           coalesce((SELECT date_bin('15 minutes', t.timestamp, '2000-01-01') FROM public.timeline_data t
+                      WHERE (t.event_id, t.timestamp) >= (owed.event_id, owed.since) AND t.event_id <= owed.event_id
+                        AND t.timestamp >= owed.since
+                      ORDER BY t.event_id, t.timestamp OFFSET %(minutes)s + 15 LIMIT 1), '9999-01-01') AS until,
+           -- What the minute before says, where no month between them was let go; else all but those who came since.
+           coalesce((SELECT t.cumulative_participants
+                       FROM (SELECT quarter FROM hannun.timeline_quarters q
+                              WHERE q.event_no = owed.event_no AND q.quarter < owed.since ORDER BY quarter DESC LIMIT 1) q
+                       JOIN hannun.timeline_spans('1970-01-01', '9999-01-01') s
+                         ON q.quarter >= s.begins AND owed.since < s.ends
+                       JOIN public.timeline_data t
+                         ON t.event_id = owed.event_id AND t.timestamp >= q.quarter
+                        AND t.timestamp < q.quarter + interval '15 minutes'
+                      ORDER BY t.timestamp DESC LIMIT 1),
+                    owed.participants - (SELECT coalesce(sum(t.participants), 0) FROM public.timeline_data t
+                                          WHERE t.event_id = owed.event_id AND t.timestamp >= owed.since)) AS before
+      FROM owed
 ), minutes AS MATERIALIZED (
     SELECT t.event_id, t.timestamp, t.participants, t.views, t.engagement, t.conversions, t.cumulative_participants,
            piece.before + sum(t.participants) OVER (ORDER BY t.timestamp) AS cumulative
