@@ -82,7 +82,8 @@ def test_whatever_is_owed_an_answer_is_the_sum_of_its_minutes(world: World, seed
     random_ = random.Random(seed)
     both = [SPRING, SUMMER]
     for event in both:
-        world.counts(world.created(event), world.distributed(event, channel="NAVER"))
+        months = [world.registered(event=event, at=f"2026-{month}T00:00Z") for month in ("03-06", "04-08")]
+        world.counts(world.created(event), world.distributed(event, channel="NAVER"), *months)
     with world.looking():
         for _ in range(40):
             step = random_.random()
@@ -97,9 +98,10 @@ def test_whatever_is_owed_an_answer_is_the_sum_of_its_minutes(world: World, seed
                 )
             else:
                 settles(world, event, minutes=random_.choice([0, 5, 40, 10_000]))
-            starts, ends = sorted([some_moment(random_), some_moment(random_)])
-            if random_.random() < 0.2:
-                ends = starts + timedelta(minutes=random_.randint(1, 40))
+            # Ends of ranges are mostly where something happened, so that a minute more or less is noticed.
+            there = [row.timestamp for row in world.timeline(event)] or [some_moment(random_)]
+            nearby = [random_.choice(there) + timedelta(minutes=random_.randint(-3, 3)) for _ in range(2)]
+            starts, ends = sorted(nearby if random_.random() < 0.8 else [some_moment(random_), some_moment(random_)])
             granularity = random_.choice([each for each in Granularity if each != "minute"] * 3 + [Granularity.MINUTE])
             question = (
                 random_.choice([[SPRING], both]),
