@@ -281,6 +281,19 @@ def test_until_a_month_has_gone_its_quarters_are_read_and_then_no_more(world: Wo
     assert world.drift() == []
 
 
+def test_who_came_in_a_month_that_was_let_go_is_among_those_who_came_before(world: World) -> None:
+    """What the minute before says counts only where no month lies between."""
+    people = [world.registered(at=f"2026-{month:02}-06T03:07Z") for month in (1, 2, 3) for _ in range(month)]
+    world.counts(world.created(), *people)
+    settle_timelines(world.database)
+    world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_02")
+    world.rows("DELETE FROM hannun.timeline_quarters WHERE quarter >= '2026-02-01' AND quarter < '2026-03-01'")
+    world.counts(world.registered(at="2026-03-06T03:08Z"))
+    settle_timelines(world.database)
+    assert [row.cumulative_participants for row in world.timeline()] == [1, 6, 7]
+    assert world.drift() == []
+
+
 # -- migrated ------------------------------------------------------------------------------------------------------
 
 

@@ -74,7 +74,9 @@ async def period(
     rows: Any = await (
         await conn.execute(
             SQL["period"],
-            {"event_nos": list(event_nos)} | bounds | {f"{name}_minute": _minute(at) for name, at in bounds.items()},
+            {"event_nos": _numbers(event_nos)}
+            | bounds
+            | {f"{name}_minute": _minute(at) for name, at in bounds.items()},
         )
     ).fetchall()
 
@@ -140,7 +142,7 @@ async def merchant_page(
             SQL["user_events"],
             {
                 "user_id": user_id,
-                "event_nos": list(event_nos),
+                "event_nos": _numbers(event_nos),
                 "before_at": before and before[0],
                 "before": before and before[1],
                 "limit": limit,
@@ -180,7 +182,7 @@ def _event_line(row: Any) -> EventLine:
 
 async def merchant_channels(conn: AsyncConnection, event_nos: Sequence[int]) -> list[ChannelFigures]:
     """The channels of events together, most participants first."""
-    rows: Any = await (await conn.execute(SQL["user_channels"], {"event_nos": list(event_nos)})).fetchall()
+    rows: Any = await (await conn.execute(SQL["user_channels"], {"event_nos": _numbers(event_nos)})).fetchall()
     channels = []
     for name, type_, *counts, cost, delivery, expected_views, changed in rows:
         channels.append(ChannelFigures(name, type_, Counts(*counts), None, cost, delivery, expected_views, changed))
@@ -201,7 +203,7 @@ async def timeline_head(conn: AsyncConnection, event_id: str) -> TimelineHead | 
 
 async def merchant_timeline_head(conn: AsyncConnection, user_id: str, figures: MerchantFigures) -> TimelineHead:
     """The same of a merchant's events together."""
-    asked = {"event_ids": figures.event_ids, "event_nos": figures.event_nos}
+    asked = {"event_ids": figures.event_ids, "event_nos": _numbers(figures.event_nos)}
     row: Any = await (await conn.execute(SQL["timeline_ends"], asked)).fetchone()
     return TimelineHead(user_id, figures.version, figures.totals.counts.participants, figures.event_nos, *row)
 
@@ -220,7 +222,7 @@ async def timeline(
     if grid.starts:
         first_quarter, last_quarter = full_quarters(start, end) if grid.of_quarters else (start, start)
         asked = {
-            "event_nos": list(event_nos),
+            "event_nos": _numbers(event_nos),
             "from": start,
             "to": end,
             "first_quarter": first_quarter,
@@ -236,7 +238,7 @@ async def timeline(
 
 async def came_from(conn: AsyncConnection, event_nos: Sequence[int], end: datetime) -> int:
     """How many came to events together from a minute on."""
-    asked = {"event_nos": list(event_nos), "to": end, "first_quarter": full_quarters(end, _NEVER)[0]}
+    asked = {"event_nos": _numbers(event_nos), "to": end, "first_quarter": full_quarters(end, _NEVER)[0]}
     row: Any = await (await conn.execute(SQL["timeline_after"], asked)).fetchone()
     return int(row[0])
 

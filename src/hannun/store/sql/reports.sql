@@ -59,12 +59,12 @@ WITH page AS MATERIALIZED (
      WHERE s.user_id = %(user_id)s AND e.event_no = ANY(%(event_nos)s::int[])
        AND (%(before)s::bigint IS NULL OR (s.created_at, s.id) < (%(before_at)s::timestamp, %(before)s::bigint))
      ORDER BY s.created_at DESC, s.id DESC LIMIT %(limit)s
+), spans AS MATERIALIZED (
+    SELECT * FROM hannun.timeline_spans(%(hour)s::timestamp - interval '23 hours', %(hour)s::timestamp + interval '1 hour')
 ), hours AS (
-    SELECT event_no, (extract(epoch FROM %(hour)s::timestamp - date_trunc('hour', at)) / 3600)::int AS ago,
-           sum(participants) AS participants
+    SELECT event_no, date_bin('1 hour', at, %(hour)s::timestamp) AS hour, sum(participants) AS participants
       FROM (SELECT p.event_no, q.quarter, q.participants
-              FROM hannun.timeline_spans(%(hour)s::timestamp - interval '23 hours', %(hour)s::timestamp + interval '1 hour') s
-             CROSS JOIN page p CROSS JOIN LATERAL (
+              FROM spans s CROSS JOIN page p CROSS JOIN LATERAL (
                    SELECT quarter, participants FROM hannun.timeline_quarters q
                     WHERE q.event_no = p.event_no AND q.quarter >= s.begins AND q.quarter < least(s.ends, p.settled)
                    OFFSET 0) q
@@ -89,7 +89,8 @@ SELECT p.id, p.created_at, p.event_id, p.event_title, p.status,
        p.target_roi, p.version, p.total_investment, p.expected_revenue, p.baseline_revenue, p.recorded, p.starts_at,
        p.ends_at,
        coalesce((SELECT sum(distribution_cost) FROM public.channel_stats c WHERE c.event_id = p.event_id), 0),
-       (SELECT jsonb_object_agg(ago, participants) FROM hours h WHERE h.event_no = p.event_no)
+       (SELECT jsonb_object_agg((extract(epoch FROM %(hour)s::timestamp - hour) / 3600)::int, participants)
+          FROM hours h WHERE h.event_no = p.event_no)
   FROM page p ORDER BY p.created_at DESC, p.id DESC;
 
 -- user_totals --
