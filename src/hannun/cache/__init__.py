@@ -125,7 +125,6 @@ class AnswerCache:
         self._timeout_s = min(address.timeout_s, wait_s or address.timeout_s)
         self._copies = Copies(copies_bytes_max)
         self._floors = Floors()
-        self._looks: dict[str, asyncio.Task[tuple[Answer | None, bool]]] = {}
         # Blocking: whoever finds all connections in use waits for one. Refused, they would all ask PostgreSQL instead.
         self._client = redis.asyncio.Redis.from_pool(
             redis.asyncio.BlockingConnectionPool(
@@ -140,6 +139,7 @@ class AnswerCache:
         self._release = self._client.register_script(_RELEASE)
         self._server = ""
         self._rests_until = 0.0
+        self._looks: dict[str, asyncio.Task[tuple[Answer | None, bool]]] = {}
         self.available = False
         """Whether Redis answered when it was last asked."""
         self.copied = self.hits = self.misses = self.fills = self.refused_fills = 0
