@@ -1,8 +1,9 @@
 """`answers`: the dashboard that is asked for all the time, beside the least that could be done for it.
 
-Five servers stand side by side, each asked some thousand times in turn over connections that stay open: ours without
-copies, ours with copies (as it ships), and the three of `bench.bare`. What counts is the processor time that each
-server's own process takes for a request. Redis' is the same for all that ask it; PostgreSQL is not reached.
+Servers stand side by side, each asked some thousand times in turn over connections that stay open: ours with copies (as
+it ships), without them, without limits and metrics as well, and those of `bench.bare`. What counts is the processor
+time that each server's own process takes for a request. Redis' is the same for all that ask it; PostgreSQL is not
+reached.
 """
 
 import socket
@@ -41,11 +42,13 @@ class Server:
 
 def run(ground: Ground, *, quick: bool) -> list[Figure]:
     """All figures of `answers`."""
-    each = 400 if quick else 4_000
+    count = 400 if quick else 4_000
     with ExitStack() as stack:
         site = ground.site("bench_answers")
         stack.callback(ground.drop, site)
         plain = stack.enter_context(ground.serve(site, HANNUN_COPIES_BYTES_MAX="0"))
+        lean = {"HANNUN_COPIES_BYTES_MAX": "0", "HANNUN_REQUESTS_A_MINUTE": "0"}
+        leaner = stack.enter_context(ground.serve(site, module="bench.uncounted", **lean))
         shipped = stack.enter_context(ground.serve(site))
         token = ground.token()
         path, event_id, body = _an_event(shipped, token)
@@ -55,27 +58,31 @@ def run(ground: Ground, *, quick: bool) -> list[Figure]:
             "BARE_KEY": keys.dashboard(event_id),
             "BARE_BODY": str(ground.home / "body.json"),
         }
-        others = {which: stack.enter_context(ground.bare(site, which, **bare)) for which in ("hello", "bare", "usual")}
+        which = ("hello", "bare", "redis-py", "usual")
+        others = {each: stack.enter_context(ground.bare(site, each, **bare)) for each in which}
         servers = [
             Server("without copies", plain),
+            Server("without copies, limits, metrics", leaner),
             Server("with copies", shipped),
             Server("with copies, 304", shipped, etag=True),
-            *(Server(which, serving) for which, serving in others.items()),
+            *(Server(each, serving) for each, serving in others.items()),
         ]
         for turn in range(TURNS + 1):
             ground.say(f"answers: turn {turn} of {TURNS}")
             for server in servers:
-                _ask(server, token, path, each, warm_up=turn == 0)
-        ours, copies, unchanged, hello, least, usual = servers
+                _ask(server, token, path, count, warm_up=turn == 0)
+        ours, leanest, copies, unchanged, hello, least, redis_py, usual = servers
         ground.say("answers: at half of what it can")
         waits = _at_half(copies, token, path, 1_000 if quick else 8_000)
-    samples = f"{TURNS * each:,} requests each, in {TURNS} turns, {CLIENTS} connections"
+    samples = f"{TURNS * count:,} requests each, in {TURNS} turns, {CLIENTS} connections"
     figures = [
         Figure("answers", f"processor, {server.name}", server.microseconds, "us/request", samples) for server in servers
     ]
     return [
         *figures,
-        _ratio("without copies, beside bare", ours, least, "at most 1.25 with limits and metrics", samples),
+        _ratio("without copies, beside bare", ours, least, "at most 1.25", samples),
+        _ratio("  without limits and metrics", leanest, least, "at most 1.1", samples),
+        _ratio("  beside bare with redis-py's own GET", ours, redis_py, "at most 1.25", samples),
         _ratio("  beside FastAPI's usual way", ours, usual, "at most 0.2", samples),
         _ratio("with copies, beside FastAPI's usual way", copies, usual, "at most 0.2", samples),
         _ratio("hello beside it, with copies", hello, copies, "0.7", samples),

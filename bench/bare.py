@@ -1,17 +1,22 @@
 """What answers are measured beside: the least that could be done for them, and the way that one would usually write it.
 
-hello   the bytes, and nothing else: what uvicorn itself costs
-bare    a remembered token, a GET with the same Redis client, the bytes or 304
-usual   FastAPI as its manual has it: verify the token, GET, read the JSON, return it
+hello     the bytes, and nothing else: what uvicorn itself costs
+bare      a remembered token, a GET over the same lines as ours, the bytes or 304
+redis-py  the same with a GET as redis-py's manual has it
+usual     FastAPI and redis-py as their manuals have it: verify the token, GET, read the JSON, return it
 
-python -m bench.bare hello|bare|usual FD   with BARE_TOKEN, BARE_SECRET, BARE_KEY, BARE_BODY, and REDIS_...
+All run as lean as we do: no proxy's headers, nothing for the garbage collector to look at again and again.
+
+python -m bench.bare hello|bare|redis-py|usual FD   with BARE_TOKEN, BARE_KEY, BARE_BODY, HANNUN_JWT_SECRET, REDIS_...
 """
 
 import asyncio
+import gc
 import json
 import os
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +29,9 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from hannun.cache.answer import Meta
+from hannun.cache.lines import Lines
+
+Get = Callable[[str], Awaitable[Any]]
 
 
 def hello(body: bytes) -> Any:
@@ -36,7 +44,7 @@ def hello(body: bytes) -> Any:
     return app
 
 
-def bare(client: redis.asyncio.Redis, key: str, token: str) -> Any:
+def bare(get: Get, key: str, token: str) -> Any:
     known = {f"Bearer {token}".encode(): "bench"}
     prefix, suffix = "/api/v1/events/", "/analytics"
 
@@ -50,7 +58,7 @@ def bare(client: redis.asyncio.Redis, key: str, token: str) -> Any:
             elif name == b"if-none-match":
                 tags = value
         assert authorization in known
-        value = await client.get(key)
+        value = await get(key)
         # The form of our values: what stands in front says how long it is.
         etag, end = _told(value)
         if tags == etag:
@@ -93,21 +101,34 @@ def usual(client: redis.asyncio.Redis, key: str, secret: str) -> FastAPI:
 
 
 async def serve(which: str, fd: int) -> None:
-    client = redis.asyncio.Redis(
-        host=os.environ["REDIS_HOST"],
-        port=int(os.environ["REDIS_PORT"]),
-        password=os.environ["REDIS_PASSWORD"] or None,
-        protocol=3,
-    )
+    server = {
+        "host": os.environ["REDIS_HOST"],
+        "port": int(os.environ["REDIS_PORT"]),
+        "password": os.environ["REDIS_PASSWORD"] or None,
+        "protocol": 3,
+    }
+    client = redis.asyncio.Redis(**server)
+    lines = Lines(lambda: redis.asyncio.Connection(**server, socket_timeout=None), count_max=10, timeout_s=5)
     key = os.environ["BARE_KEY"]
     apps = {
         "hello": lambda: hello(Path(os.environ["BARE_BODY"]).read_bytes()),
-        "bare": lambda: bare(client, key, os.environ["BARE_TOKEN"]),
+        "bare": lambda: bare(lines.get, key, os.environ["BARE_TOKEN"]),
+        "redis-py": lambda: bare(client.get, key, os.environ["BARE_TOKEN"]),
         "usual": lambda: usual(client, key, os.environ["HANNUN_JWT_SECRET"]),
     }
     config = uvicorn.Config(
-        apps[which](), loop="none", http="httptools", lifespan="off", access_log=False, log_level="warning"
+        apps[which](),
+        loop="none",
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
     )
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     await uvicorn.Server(config).serve(sockets=[socket.socket(fileno=fd)])
 
 

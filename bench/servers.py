@@ -117,15 +117,16 @@ class Ground:
         return issue(self._secret, "bench", ["ADMIN", "SERVICE"], 3_600.0)
 
     @contextmanager
-    def serve(self, site: Site, **settings: str) -> Iterator[Serving]:
-        """`hannun serve` in a process of its own, ready."""
+    def serve(self, site: Site, *, module: str = "hannun", **settings: str) -> Iterator[Serving]:
+        """`hannun serve` in a process of its own, ready; or that of another module that runs it in its own way."""
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(512)
             listener.set_inheritable(True)
             port = listener.getsockname()[1]
             arguments = ["serve", "--fd", str(listener.fileno())]
-            with self._process(arguments, self._environment(site) | settings, [listener.fileno()]) as process:
+            environment = self._environment(site) | settings
+            with self._process(arguments, environment, [listener.fileno()], module=module) as process:
                 self._wait_until_ready(port, process)
                 yield Serving(process.pid, port)
 
@@ -137,7 +138,6 @@ class Ground:
             listener.listen(512)
             listener.set_inheritable(True)
             environment = self._environment(site) | settings
-            environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), environment["PYTHONPATH"]])
             arguments = [which, str(listener.fileno())]
             with self._process(arguments, environment, [listener.fileno()], module="bench.bare") as process:
                 yield Serving(process.pid, listener.getsockname()[1])
@@ -165,7 +165,8 @@ class Ground:
                 "HANNUN_START_FROM": "earliest",
                 "HANNUN_REQUESTS_A_MINUTE": "100000000",  # one token asks as fast as it can here
                 "HANNUN_LOG_LEVEL": "warning",
-                "PYTHONPATH": os.pathsep.join(sys.path[1:]),  # the Hannun that this process has imported
+                # The Hannun that this process has imported, and the bench.
+                "PYTHONPATH": os.pathsep.join([*sys.path[1:], str(Path(__file__).parents[1])]),
             }
         )
 

@@ -11,8 +11,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -157,7 +158,7 @@ def reconcile() -> None:
     """Recompute every aggregate from the ledgers and print the drift: status 0 where there is none, else 1."""
     from hannun.flows.reconcile import reconcile as run
     from hannun.store.database import connect
-    from hannun.store.migrate import check_version
+    from hannun.store.version import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-reconcile") as conn:
         check_version(conn)
@@ -182,6 +183,11 @@ def export(
     end: Annotated[str | None, typer.Option(help="the same; not in the range")] = None,
     tz: Annotated[str, typer.Option(help="an IANA zone")] = "Asia/Seoul",
     granularity: Annotated[str | None, typer.Option(help="of a timeline")] = None,
+    channels: Annotated[
+        str | None, typer.Option(help="those to show, with commas between; of all-... events that run on one of them")
+    ] = None,
+    status: Annotated[str | None, typer.Option(help="of all-... events: ACTIVE, ENDED or ARCHIVED")] = None,
+    text: Annotated[str | None, typer.Option(help="of all-... events: what stands in the title")] = None,
     lang: Annotated[str, typer.Option(help="ko or en")] = "ko",
 ) -> None:
     """Write a view as a file, with the figures of the API. There is never half a file."""
@@ -192,18 +198,58 @@ def export(
     from hannun.flows.export import Wanted
 
     settings = settings_.read()
+    shown = _one_of(View, "VIEW", view)
+    filters = _filters(shown, granularity, channels, status, text)
     wanted = Wanted(
-        _one_of(View, "VIEW", view), _one_of(Format, "--format", form), "en" if lang == "en" else "ko", table
+        shown,
+        _one_of(Format, "--format", form),
+        _one_of(_Lang, "--lang", lang).value,
+        table,
+        tuple((name, value) for name, value in filters.items() if value is not None),
     )
-    with err.status("reading ...") if err.is_terminal else nullcontext() as line:
+    with _Progress(lambda rows: err.print(f"  {rows}", markup=False)) as progress:
 
         def tell(done: int, total: int) -> None:
-            if line is not None:
-                line.update(f"{done:,} of {total:,} rows")
+            progress.tell(f"{done:,} of {total:,} rows")
 
-        name = asyncio.run(_export(settings, wanted, id_, (start, end, tz, granularity), out_, tell))
+        name = asyncio.run(_export(settings, wanted, id_, (start, end, tz), filters, out_, tell))
     if name != "-":
         err.print(name, markup=False, highlight=False)
+
+
+class _Lang(StrEnum):
+    KO = "ko"
+    EN = "en"
+
+
+def _filters(
+    view: Any, granularity: str | None, channels: str | None, status: str | None, text: str | None
+) -> dict[str, str | None]:
+    """What is asked beside the range, by the names of the API.
+
+    Raises:
+        OperatorError: the view has no such filter, or there is no such value.
+    """
+    from hannun.domain.keys import Granularity
+    from hannun.domain.messages import EventStatus
+    from hannun.domain.questions import TEXT_LENGTH_MAX
+
+    kind = view.removeprefix("all-")
+    for option, value, known, of in (
+        ("--granularity", granularity, kind == "timeline", "of timeline and all-timeline"),
+        ("--channels", channels, view.of_merchant or kind == "channels", "of channels and all-..."),
+        ("--status", status, view.of_merchant, "of all-..."),
+        ("--text", text, view.of_merchant, "of all-..."),
+    ):
+        if value is not None and not known:
+            raise OperatorError(f"{view} has no {option}", hint=f"it is {of}")
+    if text is not None and not 1 <= len(text) <= TEXT_LENGTH_MAX:
+        raise OperatorError(f"--text has {len(text)} characters", hint=f"1 to {TEXT_LENGTH_MAX}")
+    if granularity is not None:
+        _one_of(Granularity, "--granularity", granularity)
+    if status is not None:
+        _one_of(EventStatus, "--status", status)
+    return {"granularity": granularity, "channels": channels, "status": status, "q": text}
 
 
 def _one_of(kind: Any, option: str, text: str) -> Any:
@@ -217,7 +263,8 @@ async def _export(
     settings: settings_.Settings,
     wanted: Any,
     id_: str,
-    asked: tuple[str | None, str | None, str, str | None],
+    asked: tuple[str | None, str | None, str],
+    filters: dict[str, str | None],
     name: str,
     tell: Any,
 ) -> str:
@@ -226,7 +273,7 @@ async def _export(
     from hannun.wiring import open_exporting
 
     async with open_exporting(settings) as (reports, exports):
-        pages, title = await _pages(reports, wanted.view, id_, *asked)
+        pages, title = await _pages(reports, wanted.view, id_, asked, filters)
         made = await exports.begin("the operator", wanted, pages, tell)
         if name == "-":
             async for chunk in made.chunks():
@@ -250,36 +297,37 @@ async def _export(
 
 
 async def _pages(
-    reports: Any,
-    view: Any,
-    id_: str,
-    start: str | None,
-    end: str | None,
-    tz: str,
-    granularity: str | None,
+    reports: Any, view: Any, id_: str, asked_range: tuple[str | None, str | None, str], filters: dict[str, str | None]
 ) -> tuple[Any, str]:
     """The answer of a view, all of it, and the title of its event."""
     from hannun.domain.access import Asker
     from hannun.domain.answers import Dashboard
     from hannun.domain.keys import Granularity
-    from hannun.domain.questions import ChannelsQuestion, OfEvent, OfMerchant, RoiQuestion, TimelineQuestion
+    from hannun.domain.messages import EventStatus
+    from hannun.domain.questions import ChannelsQuestion, OfEvent, OfMerchant, RoiQuestion, TimelineQuestion, listed
     from hannun.domain.tables import View, answer_of
     from hannun.flows.export import only
     from hannun.web.api import range_of
 
-    operator, asked = Asker("", frozenset({"ADMIN"})), await range_of(start, end, tz)
-    if view is View.ALL_DASHBOARD:
-        return reports.pages(operator, OfMerchant(id_), asked), ""
-    of, title = OfMerchant(id_) if view.of_merchant else OfEvent(id_), ""
-    if not view.of_merchant:
+    operator, asked = Asker("", frozenset({"ADMIN"})), await range_of(*asked_range)
+    granularity, status = filters["granularity"], filters["status"]
+    channels, kind = listed("channels", filters["channels"]), view.removeprefix("all-")
+    of: OfEvent | OfMerchant = OfEvent(id_)
+    title = ""
+    if view.of_merchant:
+        of = OfMerchant(id_, None if status is None else EventStatus(status), filters["q"])
+        if kind != "channels":  # which shows these channels, and the other views the events that run on them
+            of = replace(of, channels=channels)
+    else:
         whole, _ = await reports.dashboard(operator, id_, asked)
         dashboard: Dashboard = answer_of(View.DASHBOARD, whole.body)
         title = dashboard.event_title
-    kind = view.removeprefix("all-")
+    if view is View.ALL_DASHBOARD:
+        return reports.pages(operator, of, asked), title
     if kind == "channels":
-        answer, _ = await reports.channels(operator, ChannelsQuestion(of, asked))
+        answer, _ = await reports.channels(operator, ChannelsQuestion(of, asked, channels))
     elif kind == "timeline":
-        grain = None if granularity is None else _one_of(Granularity, "--granularity", granularity)
+        grain = None if granularity is None else Granularity(granularity)
         answer, _ = await reports.timeline(operator, TimelineQuestion(of, asked, grain))
     elif kind == "roi":
         answer, _ = await reports.roi(operator, RoiQuestion(of, asked))
@@ -298,7 +346,7 @@ def list_dead_letters(
     """List messages that could not be used and are still open, newest first."""
     from hannun.store import dead_letters
     from hannun.store.database import connect
-    from hannun.store.migrate import check_version
+    from hannun.store.version import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-dead-letters") as conn:
         check_version(conn)
@@ -321,7 +369,7 @@ def show_dead_letter(no: Annotated[int, typer.Argument(help="its number in the l
     """Show all that is kept of one: its reason, its place, its known fields."""
     from hannun.store import dead_letters
     from hannun.store.database import connect
-    from hannun.store.migrate import check_version
+    from hannun.store.version import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-dead-letters") as conn:
         check_version(conn)
@@ -337,8 +385,8 @@ def list_positions(
 ) -> None:
     """List how far each partition is counted, and which wait for you. Status 1 where one does."""
     from hannun.store.database import connect
-    from hannun.store.migrate import check_version
     from hannun.store.positions import positions
+    from hannun.store.version import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-positions") as conn:
         check_version(conn)
@@ -374,7 +422,7 @@ def set_position(
     """Decide where reading goes on, on record. Reading again is harmless; what is skipped is never counted."""
     from hannun.flows.decide import decide, plan
     from hannun.store.database import connect
-    from hannun.store.migrate import check_version
+    from hannun.store.version import check_version
     from hannun.stream import Broker
 
     settings = settings_.read()
@@ -451,7 +499,7 @@ def replay(
         )
     with (
         _until_told_to_stop() as stop,
-        _Progress() as progress,
+        _Progress(_log_replay) as progress,
         open_replaying(settings, progress.tell, stop, _operator()) as replaying,
     ):
         shadow = replaying.shadow
@@ -541,7 +589,7 @@ def _at_the_shadow(settings: settings_.Settings) -> Iterator[tuple[Any, Any, Any
     shadow.check_complete()
     with (
         _until_told_to_stop() as stop,
-        _Progress() as progress,
+        _Progress(_log_replay) as progress,
         open_replaying(settings, progress.tell, stop, _operator()) as replaying,
     ):
         database, counter = replaying.count_shadow()
@@ -575,12 +623,18 @@ def _beginning(text: str) -> Any:
 
 
 class _Progress:
-    """How far something has come: on a terminal a line that is written anew, else a line in the log now and then."""
+    """How far something has come: on a terminal a line that is written anew, else a line now and then.
+
+    Args:
+        says: says a line where there is no terminal.
+    """
 
     EVERY_S = 5.0
 
-    def __init__(self) -> None:
-        self._next = time.monotonic() + (0 if err.is_terminal else self.EVERY_S)
+    def __init__(self, says: Callable[[Any], None], now: Callable[[], float] = time.monotonic) -> None:
+        self._says = says
+        self._now = now
+        self._next = now() + self.EVERY_S
         self._line = err.status("reading ...") if err.is_terminal else None
 
     def __enter__(self) -> Self:
@@ -596,15 +650,19 @@ class _Progress:
         """After each batch."""
         if self._line is not None:
             self._line.update(escape(str(progress)))
-        elif time.monotonic() >= self._next:
-            self._next = time.monotonic() + self.EVERY_S
-            telemetry.log.info("replay", progress=str(progress), done=progress.done, total=progress.total)
+        elif self._now() >= self._next:
+            self._next = self._now() + self.EVERY_S
+            self._says(progress)
 
     def note(self, step: str) -> None:
         """What is done now."""
         if self._line is not None:
             self._line.update(escape(step))
         err.print(f"  {step} ...", style="dim", markup=False)
+
+
+def _log_replay(progress: Any) -> None:
+    telemetry.log.info("replay", progress=str(progress), done=progress.done, total=progress.total)
 
 
 @letters.command("retry")
@@ -638,7 +696,7 @@ def drop_dead_letters(
     """Close letters without counting them. They stay, with your name on them."""
     from hannun.flows.retry import drop
     from hannun.store.database import Database
-    from hannun.store.migrate import check_version
+    from hannun.store.version import check_version
 
     settings = settings_.read()
     database = Database(settings.needed("database_url"), settings.pool, application="hannun-dead-letters")

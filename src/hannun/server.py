@@ -6,11 +6,14 @@ from contextlib import suppress
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from hannun.settings import Settings
 from hannun.telemetry import log, metrics
 from hannun.web.app import application
 from hannun.web.hot import Hot
+from hannun.web.services import Services
 from hannun.wiring import open_serving
 
 DRAIN_S_MAX = 3
@@ -23,10 +26,19 @@ def run(settings: Settings, fd: int | None) -> None:
         runner.run(_run(settings, fd))
 
 
+def served(services: Services, trusted_proxies: str) -> ASGIApp:
+    """The whole door: what is hot, and behind it the application. Only the application depends on where somebody comes
+    from, so what a proxy says of that is read there."""
+    app: ASGIApp = application(services)
+    if trusted_proxies:
+        app = ProxyHeadersMiddleware(app, trusted_proxies)  # type: ignore[arg-type,assignment]
+    return Hot(app, services)
+
+
 async def _run(settings: Settings, fd: int | None) -> None:
     async with open_serving(settings) as services:
         config = uvicorn.Config(
-            Hot(application(services), services),
+            served(services, settings.trusted_proxies),
             host=settings.host,
             port=settings.port,
             loop="none",
@@ -35,8 +47,7 @@ async def _run(settings: Settings, fd: int | None) -> None:
             access_log=False,
             log_config=None,
             server_header=False,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=settings.trusted_proxies,
+            proxy_headers=False,
             timeout_graceful_shutdown=DRAIN_S_MAX,
         )
         listener = None if fd is None else socket.socket(fileno=fd)

@@ -24,7 +24,9 @@ from prometheus_client import start_http_server
 
 from hannun import issuer
 from hannun.cache import AnswerCache, Invalidator
+from hannun.cache.board import Board
 from hannun.cache.marks import Marks
+from hannun.domain import keys
 from hannun.domain.access import Asker
 from hannun.domain.batch import ChangedEvent, Place, Received, Span
 from hannun.domain.channels import ChannelTable, load_table
@@ -41,6 +43,7 @@ from hannun.flows.ingest import Ingest
 from hannun.flows.intake import Intake
 from hannun.flows.live import Live, Topic
 from hannun.flows.publish import publish_letters
+from hannun.flows.quota import Quotas
 from hannun.flows.replay import Replay, Tells
 from hannun.flows.report import Reports, Uncached
 from hannun.flows.share import Sharing
@@ -239,9 +242,18 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
             wait_s_max=settings.pool_wait_s,
             now=lambda: time.time_ns() // 1_000,
         )
+        limits = {
+            "requests": RateLimit(settings.requests_a_minute),
+            "refreshes": RateLimit(settings.refreshes_a_minute),
+            "shares": RateLimit(settings.share_requests_a_minute),
+            "sign-ins": RateLimit(settings.sign_ins_a_minute),
+            "strangers": RateLimit(settings.stranger_requests_a_minute),
+        }
+        board = Board(settings.redis, keys.TAKEN)
         await reader.open()
         await cache.open()
         without_long_collections()
+        sharing_limits = asyncio.create_task(Quotas(limits, board.say, board.hear).run())
         try:
             yield Services(
                 access=Access(reader, cache),
@@ -252,11 +264,11 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
                 live=live,
                 sharing=Sharing(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
                 verifier=verifier,
-                limit=RateLimit(settings.requests_a_minute),
-                refresh_limit=RateLimit(settings.refreshes_a_minute),
-                share_limit=RateLimit(settings.share_requests_a_minute),
-                sign_in_limit=RateLimit(settings.sign_ins_a_minute),
-                stranger_limit=RateLimit(settings.stranger_requests_a_minute),
+                limit=limits["requests"],
+                refresh_limit=limits["refreshes"],
+                share_limit=limits["shares"],
+                sign_in_limit=limits["sign-ins"],
+                stranger_limit=limits["strangers"],
                 body_bytes_max=settings.body_bytes_max,
                 sign_in_codes=_codes(settings),
                 secure_cookies=settings.secure_cookies,
@@ -264,6 +276,11 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
                 health=health.tell,
             )
         finally:
+            sharing_limits.cancel()
+            await asyncio.wait(
+                [sharing_limits], timeout=1.0
+            )  # asyncio.wait_for, in the client, may forget the cancellation
+            await board.close()
             await cache.close()
             await reader.close()
 

@@ -185,7 +185,7 @@ class Model:
 
     def _reader(self, state: State, number: int, reader: Reader) -> Iterator[Step]:
         rules = self._rules
-        here = 1 if number == 0 or (number == 2 and self._setting.other_process) else 0
+        here = 0 if number in readers_of(self._setting)[0] else 1
         process = state.processes[here]
         least = max(process.floor if rules.floors else 0, reader.seen if rules.seen_by_etag else 0)
 
@@ -278,7 +278,7 @@ class Model:
             processes[number] = process._replace(**fields)  # type: ignore[arg-type]
             changed = changed._replace(processes=tuple(processes))
             if drop_guards:
-                mine = {0: (1, 2), 1: (0,)}[number] if not self._setting.other_process else {0: (1,), 1: (0, 2)}[number]
+                mine = readers_of(self._setting)[number]
                 readers = [r._replace(guard=False) if i in mine else r for i, r in enumerate(changed.readers)]
                 changed = changed._replace(readers=tuple(readers))
             return changed
@@ -330,8 +330,51 @@ class Explored:
     history: tuple[str, ...]
 
 
-def explore(rules: Rules, setting: Setting) -> Explored:
-    """Walk through every interleaving, depth first, each state once."""
+def forgotten(state: State, setting: Setting) -> State:
+    """The state without what nothing that can still happen looks at: of those that differ in nothing else one is
+    walked.
+
+    What a reader knows ends with its answer (but for what the second one has seen, until the third asks), what a
+    process knows with its last reader, and its copy with the last that may still ask for one. Two writers are the same
+    but for their names, which a history may so exchange.
+    """
+    readers = list(state.readers)
+    third_never_asks = readers[1].at == "dead"
+    asking = [reader.at == "idle" and not (number == 2 and third_never_asks) for number, reader in enumerate(readers)]
+    over = [not asking[number] and reader.at in ("idle", "done", "dead") for number, reader in enumerate(readers)]
+    for number, reader in enumerate(state.readers):
+        if over[number]:
+            told = reader.version if number == 1 and reader.at == "done" and asking[2] else NONE
+            readers[number] = Reader(at=reader.at, version=told)
+    processes = list(state.processes)
+    for here, mine in enumerate(readers_of(setting)):
+        if all(over[number] for number in mine):
+            processes[here] = Process()
+        elif setting.copies and not any(asking[number] for number in mine):
+            processes[here] = Process(floor=processes[here].floor)
+            for number in mine:
+                readers[number] = readers[number]._replace(guard=False)
+    return state._replace(
+        readers=tuple(readers),
+        processes=tuple(processes),
+        acknowledged=state.acknowledged if any(asking) and not setting.copies else 0,
+        writers=tuple(
+            sorted(
+                (at, 0 if at == "done" or (at == "dead" and version not in state.debts) else version)
+                for at, version in state.writers
+            )
+        ),
+    )
+
+
+def readers_of(setting: Setting) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Who asks at which process."""
+    return ((1,), (0, 2)) if setting.other_process else ((1, 2), (0,))
+
+
+def explore(rules: Rules, setting: Setting, *, forgets: bool = True) -> Explored:
+    """Walk through every interleaving, depth first, each state once; of states that only differ in what nobody looks at
+    any more one, where it `forgets`."""
     model = Model(rules, setting)
     start = first(setting)
     came_by: dict[State, Step | None] = {start: None}
@@ -343,6 +386,8 @@ def explore(rules: Rules, setting: Setting) -> Explored:
         if wrong is None:
             for label, following in model.steps(state):
                 ended = False
+                if forgets:
+                    following = forgotten(following, setting)
                 if following not in came_by:
                     came_by[following] = (label, state)
                     ways.append(following)

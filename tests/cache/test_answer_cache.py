@@ -5,11 +5,12 @@ import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 import redis
 from world import OWNER, SPRING, World
@@ -36,8 +37,9 @@ from hannun.domain.questions import (
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.flows.count import Counter
 from hannun.flows.report import Reports
-from hannun.store.database import AsyncConnection, PoolLimits, Reader
+from hannun.store.database import AsyncConnection, Connection, Database, PoolLimits, Reader
 
+OTHER = "5b0c2f64-0000-4000-8000-000000000002"
 KEY = keys.dashboard(SPRING)
 ME = Asker(OWNER, frozenset({"MERCHANT"}))
 MINE = OfMerchant(OWNER)
@@ -65,6 +67,22 @@ class Unpaid:
 
     def invalidate(self, events: object) -> bool:
         return False
+
+
+class SlowToCommit(Database):
+    """All is written, and then somebody else commits first: until `may_commit` is set."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.url, PoolLimits(wait_s=5), application="test-slow")
+        self.written, self.may_commit = threading.Event(), threading.Event()
+        self.may_commit.set()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with super().transaction() as conn:
+            yield conn
+            self.written.set()
+            assert self.may_commit.wait(20)
 
 
 class Serve:
@@ -163,6 +181,11 @@ def test_an_older_version_never_covers_a_newer_one(world: World) -> None:
             assert await serve.cache.fill(lease, answer(version)) is kept
             assert (await serve.cache.get(KEY)) == answer(1_795_402_800_000_002)
         assert await serve.cache.lease(KEY) is not None  # a refused fill gives its lease back
+        # A merchant's version has more digits than a number of Lua can hold.
+        for version, kept in ((2**62, True), (2**62 + 2, True), (2**62 + 1, False), (10**18, False), (10**19, True)):
+            lease = await serve.cache.lease(OTHER)
+            assert lease is not None
+            assert await serve.cache.fill(lease, answer(version)) is kept, version
 
     serving(world, work)
 
@@ -371,7 +394,7 @@ def test_a_value_is_true_no_longer_than_it_says(world: World) -> None:
         for until_ms, found in ((0, True), (4_102_444_800_000, True), (1, False)):
             lease = await serve.cache.lease(KEY)
             assert lease is not None
-            assert await serve.cache.fill(lease, replace(answer(1), until_ms=until_ms))
+            assert await serve.cache.fill(lease, msgspec.structs.replace(answer(1), until_ms=until_ms))
             assert (await serve.cache.get(KEY) is not None) is found
 
     serving(world, work)
@@ -403,6 +426,7 @@ def test_what_is_kept_is_readable_by_anybody(world: World) -> None:
     with plain(world) as client:
         assert {key.decode() for key in client.scan_iter()} == fields.keys()
         for key, names in fields.items():
+            assert client.type(key) == b"string"
             kept: Any = client.get(key)
             value = json.loads(kept)
             assert set(value) >= names
@@ -445,6 +469,64 @@ def test_who_has_seen_more_than_is_kept_gets_no_less(world: World) -> None:
         seen, source = await serve.reports.dashboard(replace(ME, seen=newer), SPRING)
         assert seen.version == newer and source == "live"
         assert await serve.dashboard() == (1, "cache")  # and what it found serves all
+
+    serving(world, work)
+
+
+def test_a_merchants_numbers_do_not_run_backwards_when_the_older_change_commits_last(world: World) -> None:
+    """A change of one event is made before that of another, and committed after it: the newest change stays the same
+    one, and yet the answer is another one."""
+    world.counts(world.created(), world.created(OTHER))
+    slow = SlowToCommit(world)
+    behind = Counter(slow, world.decoder, Unpaid())
+    behind.count([world.registered("p0")])
+
+    async def all_of_mine(serve: Serve, seen: int = 0) -> tuple[Answer, int, str]:
+        answer, source = await serve.reports.user(replace(ME, seen=seen), UserQuestion(MINE))
+        return answer, json.loads(answer.body)["summary"]["totalParticipants"], source
+
+    async def work(serve: Serve) -> None:
+        slow.written.clear()
+        slow.may_commit.clear()
+        writing = asyncio.create_task(asyncio.to_thread(behind.count, [world.registered("p1")]))
+        assert await asyncio.to_thread(slow.written.wait, 20)
+        await asyncio.to_thread(world.counts, world.registered("p2", OTHER))
+        before, came, source = await all_of_mine(serve)
+        assert (came, source) == (2, "live")
+        slow.may_commit.set()
+        await writing
+
+        elsewhere = Serve(world)  # in another process, where Redis is away
+        elsewhere.cache._rests_until = float("inf")
+        await elsewhere.reader.open()
+        after, came, source = await all_of_mine(elsewhere)
+        await elsewhere.reader.close()
+        assert (came, source) == (3, "live")
+        assert json.loads(after.body)["lastUpdatedAt"] == json.loads(before.body)["lastUpdatedAt"]
+
+        assert (await all_of_mine(serve, before.version))[1:] == (2, "cache")  # its invalidation is still owed
+        assert (await all_of_mine(serve, after.version))[1:] == (3, "live")
+        assert (await all_of_mine(serve))[1:] == (3, "cache")
+
+    serving(world, work)
+    slow.close()
+
+
+def test_what_this_process_has_counted_is_in_all_that_it_tells_of_the_merchant(world: World) -> None:
+    world.counts(world.created(), world.created(OTHER))
+
+    async def came(serve: Serve) -> tuple[int, str]:
+        answer, source = await serve.reports.user(ME, UserQuestion(MINE))
+        return json.loads(answer.body)["summary"]["totalParticipants"], source
+
+    async def work(serve: Serve) -> None:
+        assert await came(serve) == (0, "live")
+        counter = Counter(world.database, world.decoder, Unpaid())
+        counted = await asyncio.to_thread(counter.count, [world.registered("p1")])
+        assert await came(serve) == (0, "cache")
+        serve.cache.owes([event for part in counted.parts for event in part.written.events])
+        assert await came(serve) == (1, "live")
+        assert await came(serve) == (1, "cache")
 
     serving(world, work)
 

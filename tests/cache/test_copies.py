@@ -129,3 +129,18 @@ def test_a_floor_only_rises_until_redis_knows_or_the_database_itself_has_gone_ba
     assert floors.of(KEY) == 4
     floors.settle(KEY, 4)
     assert floors.of(KEY) == 0
+
+
+def test_after_a_change_of_unknown_version_only_what_was_read_since_may_be_told() -> None:
+    floors = Floors()
+    floors.outdate(KEY)
+    first = floors.of(KEY)
+    assert first > 10**30
+    floors.outdate(KEY)  # while somebody reads
+    floors.read(KEY, first, 7)
+    floors.settle(KEY, 7)
+    assert floors.of(KEY) > first
+    floors.read(KEY, floors.of(KEY), 8)
+    assert floors.of(KEY) == 8
+    floors.settle(KEY, 8)
+    assert floors.of(KEY) == 0

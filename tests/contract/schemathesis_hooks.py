@@ -30,9 +30,12 @@ def ndjson(_: Any, value: Any) -> Any:
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """What no schema can say: that a range begins before it ends, and has not too many minutes in it, and that a link
-    ends within the next year."""
+    """What no schema can say: that a range begins before it ends, and has not too many minutes in it, that a link ends
+    within the next year, that a workbook holds all tables, and a file all pages."""
     query, body = case.query, case.body
+    if isinstance(query, dict) and query.get("format") in ("csv", "xlsx", "parquet"):
+        for name in ("cursor", "limit") + (("table",) if query["format"] == "xlsx" else ()):
+            query.pop(name, None)
     if isinstance(query, dict) and query.get("granularity") in ("hourly", "minute"):
         start, end = query.get("startDate"), query.get("endDate")
         if _is_day(start) and (end is None or _is_day(end)):

@@ -45,6 +45,12 @@ def test_what_is_kept_in_the_repository_is_what_the_code_makes() -> None:
     assert contract.KEPT.read_text(encoding="utf-8") == contract.made(), contract.RENEW
 
 
+def test_what_was_released_is_kept(document: Json) -> None:
+    released = json.loads(contract.RELEASED.read_text(encoding="utf-8"))
+    assert released["paths"].keys() >= {"/api/v1/events/{eventId}/analytics", "/api/v1/users/{userId}/analytics"}
+    assert contract.broken(released, document) == [], "see docs/api.md: what is released stays"
+
+
 def test_every_operation_says_what_it_answers_and_how_it_refuses(document: Json) -> None:
     names = [operation["operationId"] for *_, operation in operations(document)]
     assert len(names) == len(set(names)) == len(PROMISES)

@@ -350,6 +350,11 @@ def test_it_takes_an_eighth_of_the_memory_within_bounds(memory_gib: float, buffe
     assert postgres._buffers_mb(int(memory_gib * 2**30)) == buffers_mb
 
 
+@pytest.mark.parametrize(("free_gib", "wal_mb"), [(0.5, 1024), (10, 1024), (20, 2048), (40, 4096), (4_000, 4096)])
+def test_its_log_takes_a_tenth_of_the_free_disk_within_bounds(free_gib: float, wal_mb: int) -> None:
+    assert postgres._wal_mb(int(free_gib * 2**30)) == wal_mb
+
+
 def test_its_buffers_are_those_of_the_machine_or_those_that_were_asked_for(server: PostgresServer, home: Path) -> None:
     server.start()
     assert run(server, "SELECT setting::bigint * 8 / 1024 FROM pg_settings WHERE name = 'shared_buffers'") >= 128

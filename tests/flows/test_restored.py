@@ -7,6 +7,7 @@ import pytest
 from world import SPRING, World, make_database
 
 from hannun.embedded import PostgresServer
+from hannun.errors import StoreUnavailable
 
 OTHER = "5b0c2f64-0000-4000-8000-00000000000b"
 
@@ -56,6 +57,19 @@ def test_channels_that_are_numbered_otherwise_on_the_same_connection(world: Worl
     world.counts_until_it_lands(world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
     world.counts(world.registered("p5", channel="Radio"))
     assert channels_of_the_ledger(world) == {"Radio": 3, "Poster": 2}
+    assert world.drift() == []
+
+
+def test_a_batch_that_was_prepared_under_other_numbers(world: World) -> None:
+    world.counts(world.created(), world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
+    prepared = world.counter.prepare([world.registered("p1", channel="Radio"), world.registered("p2", channel="Radio")])
+    is_emptied(world)
+    world.another_counter().count([world.created(), world.registered("p3", channel="Radio")])
+    world.another_counter().count([world.registered("p4", channel="Poster")])
+    with pytest.raises(StoreUnavailable):
+        world.counter.write(prepared)
+    world.counter.write(prepared)
+    assert channels_of_the_ledger(world) == {"Radio": 3, "Poster": 1}
     assert world.drift() == []
 
 

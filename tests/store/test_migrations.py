@@ -14,7 +14,8 @@ from hannun.domain.channels import load_table
 from hannun.embedded import PostgresServer
 from hannun.errors import OperatorError
 from hannun.store.database import connect
-from hannun.store.migrate import ROLES, check_version, migrate, newest_version, version_of
+from hannun.store.migrate import ROLES, migrate
+from hannun.store.version import check_version, newest_version, version_of
 
 PASSWORDS: dict[str, str | None] = dict.fromkeys(ROLES, PASSWORD)
 

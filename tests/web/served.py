@@ -21,10 +21,9 @@ import uvicorn
 from world import OWNER, World
 
 from hannun.domain.batch import Received
+from hannun.server import served
 from hannun.settings import Settings
-from hannun.web.app import application
 from hannun.web.auth import issue
-from hannun.web.hot import Hot
 from hannun.web.services import Services
 from hannun.wiring import open_serving
 
@@ -87,13 +86,14 @@ class Site:
             try:
                 services = await stack.enter_async_context(open_serving(self._settings))
                 config = uvicorn.Config(
-                    Hot(application(services), services),
+                    served(services, self._settings.trusted_proxies),
                     loop="none",
                     http="httptools",
                     lifespan="off",
                     access_log=False,
                     log_config=None,
                     server_header=False,
+                    proxy_headers=False,
                     timeout_graceful_shutdown=1,
                 )
                 self._server = uvicorn.Server(config)
@@ -109,6 +109,14 @@ class Site:
 
     def _listens(self) -> bool:
         return bool(self._redis.pubsub_numsub("hannun:changed")[0][1])
+
+    def waits_for_a_reader(self) -> bool:
+        """Whether the server holds something back for a client that does not read."""
+        return any(connection.flow.write_paused for connection in list(self._server.server_state.connections))
+
+    def answered(self) -> int:
+        """How many requests so far."""
+        return self._server.server_state.total_requests
 
     # -- who asks
 

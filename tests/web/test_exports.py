@@ -19,7 +19,11 @@ import pytest
 import sheets
 from served import Site
 from sheets import Book
+from typer.testing import CliRunner
 from world import OWNER, SPRING, World
+
+from hannun import cli
+from hannun.errors import OperatorError
 
 MINE = f"/api/v1/users/{OWNER}/analytics"
 ONE = f"/api/v1/events/{SPRING}/analytics"
@@ -434,3 +438,55 @@ def test_the_command_writes_what_the_door_sends_and_never_half_a_file(world: Wor
     assert piped.stdout == site.owner.get(f"{MINE}?format=csv&lang=en").content
     missing = export("roi", "nowhere", "--out", "roi.csv")
     assert missing.returncode == 2 and list(here.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (("channels", SPRING, "--channels", "naver,우리TV"), f"{ONE}/channels?channels=naver,우리TV"),
+        (("all-channels", OWNER, "--channels", "NAVER"), f"{MINE}/channels?channels=NAVER"),
+        (("all-dashboard", OWNER, "--status", "ARCHIVED"), f"{MINE}?status=ARCHIVED"),
+        (
+            ("all-dashboard", OWNER, "--channels", "RingoBiz", "--status", "ARCHIVED"),
+            f"{MINE}?channels=RingoBiz&status=ARCHIVED",
+        ),
+        (
+            ("all-timeline", OWNER, "--text", "대축", "--granularity", "daily"),
+            f"{MINE}/timeline?q=대축&granularity=daily",
+        ),
+        (
+            ("all-roi", OWNER, "--channels", "WooriTV", "--status", "ACTIVE"),
+            f"{MINE}/roi?channels=WooriTV&status=ACTIVE",
+        ),
+    ],
+)
+def test_the_command_filters_as_the_door_does(world: World, site: Site, words: tuple[str, ...], asked: str) -> None:
+    lively(world)
+    world.counts(world.status("ARCHIVED", "2026-11-21T00:00:00Z", OTHER), world.registered("o", OTHER, channel="NAVER"))
+    done = CliRunner().invoke(cli.app, ["export", *words, "--out", "-"], env={"DATABASE_URL": world.url})
+    assert done.exit_code == 0, done
+    assert done.stdout_bytes == site.owner.get(f"{asked}&format=csv&lang=ko").content
+
+
+def test_a_filter_that_a_view_does_not_have_is_refused(world: World) -> None:
+    for words, says in (
+        (("dashboard", SPRING, "--channels", "NAVER"), "dashboard has no --channels"),
+        (("roi", SPRING, "--status", "ACTIVE"), "roi has no --status"),
+        (("timeline", SPRING, "--text", "봄"), "timeline has no --text"),
+        (("all-roi", OWNER, "--granularity", "daily"), "all-roi has no --granularity"),
+        (("all-roi", OWNER, "--status", "OVER"), "--status OVER is not known"),
+        (("all-roi", OWNER, "--text", ""), "--text has 0 characters"),
+        (("roi", SPRING, "--lang", "de"), "--lang de is not known"),
+    ):
+        done = CliRunner().invoke(cli.app, ["export", *words, "--out", "-"], env={"DATABASE_URL": world.url})
+        assert isinstance(done.exception, OperatorError), words
+        assert says in str(done.exception)
+
+
+def test_without_a_terminal_a_command_says_now_and_then_how_far_it_is() -> None:
+    seconds, said = iter([0.0, 1.0, 4.9, 5.0, 5.1, 9.9, 10.5, 10.6]), list[str]()
+    progress = cli._Progress(said.append, now=lambda: next(seconds))
+    with progress:
+        for rows in ("a", "b", "c", "d", "e"):
+            progress.tell(rows)
+    assert said == ["c", "e"]

@@ -1,14 +1,20 @@
 """Dashboards that are kept are answered before the framework is reached; nobody can tell, but by how long it takes."""
 
 import json
+import re
+import socket
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import httpx2
+import msgspec
 import pytest
 from served import STRANGER, Site
 from world import OWNER, SPRING
 
+from hannun.cache import Answer
+from hannun.web.at_once import AtOnce
 from hannun.web.auth import COOKIE
 from hannun.web.hot import Hot
 
@@ -136,6 +142,159 @@ def test_it_is_counted_like_any_other_request(kept: Site) -> None:
     assert json.loads(kept.owner.get(EVENT).content)["eventId"] == SPRING
     assert kept.owner.get(EVENT, params=THE_ROUTE).status_code == 200
     assert requests() == before + 2
+
+
+# -- written in one go
+
+
+class Wire:
+    """A connection, and the bytes that come over it."""
+
+    def __init__(self, site: Site, token: str) -> None:
+        self._token = token
+        self._socket = socket.create_connection(("127.0.0.1", int(site.address.rpartition(":")[2])), timeout=20)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def sends(self, *paths: str, version: str = "1.1", headers: str = "", method: str = "GET") -> None:
+        """Ask these, one behind the other without waiting."""
+        head = f" HTTP/{version}\r\nHost: x\r\nAuthorization: Bearer {self._token}\r\n{headers}\r\n"
+        self._socket.sendall("".join(f"{method} {path}{head}" for path in paths).encode())
+
+    def receives(self, answers: int) -> bytes:
+        """So many answers, without their dates. What comes behind them is an error."""
+        came, ends = bytearray(), 0
+        for _ in range(answers):
+            ends = self._answer_end(came, ends)
+        assert len(came) == ends, bytes(came[ends:])
+        return re.sub(rb"\r\ndate: [^\r]*", b"", came)
+
+    def rest(self) -> bytes:
+        """What comes until the server closes the connection."""
+        came = b""
+        while data := self._socket.recv(65_536):
+            came += data
+        return came
+
+    def _answer_end(self, came: bytearray, begin: int) -> int:
+        while (end := came.find(b"\r\n\r\n", begin)) < 0:
+            self._more(came)
+        length = re.search(rb"content-length: (\d+)", came[begin:end])
+        end += 4 + (int(length[1]) if length else 0)
+        while len(came) < end:
+            self._more(came)
+        return end
+
+    def _more(self, came: bytearray) -> None:
+        data = self._socket.recv(65_536)
+        assert data, bytes(came[-2_000:])
+        came += data
+
+
+def in_the_ordinary_way(monkeypatch: pytest.MonkeyPatch, ask: Callable[[], bytes]) -> bytes:
+    with monkeypatch.context() as patch:
+        patch.setattr(AtOnce, "said", lambda *_: False)
+        return ask()
+
+
+def test_what_is_written_in_one_go_is_what_the_server_would_write(kept: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = kept.token(OWNER)
+    kept.with_token(token).get(MERCHANT)
+    etag = kept.with_token(token).get(EVENT).headers["etag"]
+    went: list[bool] = []
+    said = AtOnce.said
+
+    def told(*args: Any) -> bool:
+        went.append(said(*args))
+        return went[-1]
+
+    monkeypatch.setattr(AtOnce, "said", told)
+    has_it, has_another = f"If-None-Match: {etag}\r\n", 'If-None-Match: "other"\r\n'
+    for path, headers in ((EVENT, ""), (MERCHANT, ""), (EVENT, has_it), (MERCHANT, has_another)):
+
+        def ask(path: str = path, headers: str = headers) -> bytes:
+            went.clear()
+            with Wire(kept, token) as wire:
+                wire.sends(path, path, path, headers=headers)
+                return wire.receives(3)
+
+        def at_once(ask: Callable[[], bytes] = ask) -> bytes | None:
+            came = ask()
+            return came if went == [True] * 3 else None  # a debt that is paid again makes the first one a miss
+
+        came = kept.world.wait_for("three answers in one go", at_once)
+        kept.world.wait_for("the same", lambda came=came, ask=ask: came == in_the_ordinary_way(monkeypatch, ask))
+
+
+def test_a_client_that_wants_the_connection_closed_gets_it_closed(kept: Site) -> None:
+    for asked in ({"version": "1.0"}, {"headers": "Connection: close\r\n"}):
+        token = kept.token(OWNER)
+        kept.with_token(token).get(EVENT)
+        with Wire(kept, token) as wire:
+            wire.sends(EVENT, **asked)
+            assert b"connection: close" in wire.receives(1)
+            assert wire.rest() == b""
+
+
+def test_answers_come_in_the_order_of_the_questions_whoever_gives_them(kept: Site) -> None:
+    """One that the application gives takes longer than the hot ones behind it."""
+    token = kept.token(OWNER)
+    kept.with_token(token).get(EVENT)
+    with Wire(kept, token) as wire:
+        wire.sends(f"{EVENT}/timeline?tz=Asia/Seoul", EVENT, "/api/v1/nowhere", EVENT)
+        statuses = re.findall(rb"HTTP/1.1 (\d+)", wire.receives(4))
+    assert statuses == [b"200", b"200", b"404", b"200"]
+
+
+def test_a_client_that_reads_nothing_is_written_no_more_until_it_reads_on(kept: Site) -> None:
+    token, count = kept.token(OWNER), 3_000
+    kept.with_token(token).get(EVENT)
+    with Wire(kept, token) as wire:
+        sending = threading.Thread(target=wire.sends, args=[EVENT] * count)
+        sending.start()
+        kept.world.wait_for("the server to wait for the reader", kept.waits_for_a_reader)
+        before = kept.answered()
+        for _ in range(50):  # the others are served meanwhile
+            assert kept.owner.get("/health/live").status_code == 200
+        assert kept.answered() < before + 50 + 20
+        assert wire.receives(count).count(b"HTTP/1.1 200 OK") == count
+        sending.join()
+
+
+def test_an_answer_has_the_date_of_its_own_second(kept: Site) -> None:
+    state = kept._server.server_state
+
+    def has_it() -> bool:
+        state.default_headers = [(b"date", b"the next day")]  # until the server's clock ticks
+        return kept.owner.get(EVENT).headers["date"] == "the next day"
+
+    assert kept.owner.get(EVENT).headers["date"] != "the next day"
+    kept.world.wait_for("an answer with the new date", has_it)
+
+
+def test_a_kept_etag_cannot_smuggle_a_header_in(kept: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody but us writes what is kept; who could all the same gets no further than the server's own check."""
+    token = kept.token(OWNER)
+    kept.with_token(token).get(EVENT)
+    cache = kept.services.reports._cache
+    honest = cache.copy
+
+    def forged(*args: Any) -> Answer | None:
+        answer = honest(*args)
+        return None if answer is None else msgspec.structs.replace(answer, etag='"1-2"\r\nset-cookie: x=y')
+
+    kept.owner.get(EVENT)
+    monkeypatch.setattr(cache, "copy", forged)
+    with Wire(kept, token) as wire:
+        wire.sends(EVENT)
+        assert b"set-cookie" not in wire.rest()
+
+
+# -- what is sent is read
 
 
 def test_who_sends_a_message_reads_it_at_once(kept: Site, monkeypatch: pytest.MonkeyPatch) -> None:

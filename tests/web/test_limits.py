@@ -1,13 +1,17 @@
-"""Limits, which hold in each process by itself, and who may call from where."""
+"""Limits, which hold in each process by itself and in all of them together, and who may call from where."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
-from served import Site
+from served import STRANGER, Site, opened
 from starlette.requests import Request
-from world import OWNER, SPRING
+from world import OWNER, SPRING, World
 
-from hannun.errors import OperatorError
+from hannun.embedded import PostgresServer, ValkeyServer
+from hannun.errors import Busy, OperatorError
+from hannun.flows.quota import Quotas
 from hannun.settings import Settings
 from hannun.web.limits import RateLimit, address_of
 
@@ -31,6 +35,14 @@ def test_who_has_no_token_that_holds_is_limited_by_address(site_with: Callable[.
     assert answers[3].json()["code"] == "too-many-requests"
     assert bad.post("/api/v1/messages", json=[]).status_code == 429
     assert site.owner.get(ANALYTICS).status_code == 200  # a token that holds is not asked where it comes from
+
+
+def test_an_address_is_the_one_that_a_trusted_proxy_names(site_with: Callable[..., Site]) -> None:
+    for trusted, status in (("127.0.0.1", 401), ("203.0.113.9", 429), ("", 429)):
+        site = stands_still(site_with(stranger_requests_a_minute=1, trusted_proxies=trusted))
+        for address in ("198.51.100.1", "198.51.100.2"):
+            answer = site.nobody.get(ANALYTICS, headers={"X-Forwarded-For": address})
+        assert answer.status_code == status, trusted
 
 
 def test_a_limit_of_nothing_is_none(site_with: Callable[..., Site]) -> None:
@@ -57,6 +69,94 @@ def test_limits_hold_without_redis(site_with: Callable[..., Site]) -> None:
     site.world.counts(site.world.created())
     site.services.reports._cache._rests_until = float("inf")  # as after a Redis that does not answer
     assert [site.owner.get(ANALYTICS).status_code for _ in range(3)] == [200, 200, 429]
+
+
+@pytest.fixture
+def two(
+    postgres: PostgresServer, valkey: ValkeyServer, database: str, tmp_path: Path
+) -> Iterator[tuple[Site, Site, ValkeyServer]]:
+    """Two processes of `serve`, whose clocks stand still, and a Valkey of their own."""
+    with (
+        ValkeyServer(tmp_path / "valkey") as own,
+        World(postgres, own, database) as world,
+        opened(world, requests_a_minute=6) as one,
+        Site(world, requests_a_minute=6) as other,
+    ):
+        world.counts(world.created())
+        world.wait_for("both to listen", lambda: one.redis.pubsub_numsub("hannun:taken")[0][1] == 2)
+        yield stands_still(one), stands_still(other), own
+
+
+def knows(site: Site, other: Site) -> None:
+    """Wait until what the owner took at the other site is off their bucket here."""
+    left = other.services.limit.left(OWNER)
+    site.world.wait_for("what was taken to be told", lambda: site.services.limit.left(OWNER) == left)
+
+
+def test_who_asks_two_processes_gets_no_more_than_who_asks_one(two: tuple[Site, Site, ValkeyServer]) -> None:
+    one, other, _ = two
+    assert [one.owner.get(ANALYTICS).status_code for _ in range(4)] == [200] * 4
+    knows(other, one)
+    assert [other.owner.get(ANALYTICS).status_code for _ in range(3)] == [200, 200, 429]
+    knows(one, other)
+    refused = one.owner.get(ANALYTICS)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "10")
+    assert other.stranger.get(ANALYTICS).status_code == 404  # a subject each
+
+
+def test_what_came_through_before_the_others_knew_is_waited_for() -> None:
+    here, there = (RateLimit(6, lambda: 0.0) for _ in range(2))
+    for limit in (here, there):
+        for _ in range(6):
+            limit.take("me")
+    for limit, other in ((here, there.told(9)), (there, here.told(9))):
+        limit.taken_elsewhere("me", other["me"])
+        with pytest.raises(Busy) as refused:
+            limit.take("me")
+        assert refused.value.retry_after_s == 70
+
+
+def test_while_redis_is_away_each_process_limits_by_itself(two: tuple[Site, Site, ValkeyServer]) -> None:
+    one, other, valkey = two
+    valkey.stop()
+    for site in (one, other):
+        assert [site.owner.get(ANALYTICS).status_code for _ in range(7)] == [200] * 6 + [429]
+    valkey.start()
+    one.world.wait_for("both to listen again", lambda: one.redis.pubsub_numsub("hannun:taken")[0][1] == 2)
+    assert other.stranger.get(ANALYTICS).status_code == 404
+    one.world.wait_for("the other to tell", lambda: one.services.limit.left(STRANGER) == 5)
+
+
+def test_small_takings_are_told_when_they_are_worth_it() -> None:
+    limit = RateLimit(600, lambda: 0.0)
+    for _ in range(5):
+        limit.take("seldom")
+    for _ in range(20):
+        limit.take("often")
+    assert limit.told(9) == {"often": 20}
+    assert limit.told(9) == {}
+    for name in ("seldom", *["now and then"] * 6):
+        limit.take(name)
+    assert {**limit.told(1), **limit.told(1)} == {"seldom": 6, "now and then": 6}
+
+
+def test_what_is_no_word_of_another_process_is_passed_over() -> None:
+    limit = RateLimit(10, lambda: 0.0)
+
+    async def said() -> AsyncIterator[bytes]:
+        for each in (
+            b"\xff",
+            b"[]",
+            b'{"by": "x", "taken": {"requests": {"me": -5}}}',
+            b'{"by": "x", "taken": {"another": {"me": 5}}}',
+            b'{"by": "x", "taken": {"requests": {"me": 3}}}',
+        ):
+            yield each
+
+    async def say(_: bytes) -> None: ...
+
+    asyncio.run(Quotas({"requests": limit}, say, said)._hear())
+    assert limit.left("me") == 7
 
 
 def asked_from(host: str) -> Request:

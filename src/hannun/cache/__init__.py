@@ -18,8 +18,7 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ from redis.retry import Retry
 from hannun.cache.answer import HEAD_LAST, owner_in, pack, unpack
 from hannun.cache.answer import Answer as Answer
 from hannun.cache.copies import Copies, Floors, Guard
+from hannun.cache.lines import Lines
 from hannun.domain import keys
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import OperatorError
@@ -45,7 +45,7 @@ SILENT_REST_S: Final = 5.0
 REST_S: Final = 0.5
 """How long a Redis that failed is not asked by writers. What they owe meanwhile is paid by whoever finds it."""
 WAIT_STEP_S: Final = 0.01
-BEAT_S: Final = 0.025
+BEAT_S: Final = 0.04
 """How often a subscription is asked whether it is alive, where copies depend on it."""
 SLOW_BEAT_S: Final = 5.0
 """The same where nothing depends on it but pages that wait."""
@@ -60,7 +60,8 @@ if type(kept) == 'string' then
   local read, value = pcall(cjson.decode, kept)  -- what is no answer of ours must not bar the way
   local meta = read and type(value) == 'table' and value['_hannun']
   local believed = type(meta) == 'table' and meta['server'] == ARGV[5]
-  if believed and (tonumber(meta['version']) or 0) > tonumber(ARGV[4]) then return 0 end
+  local has, new = believed and meta['version'], ARGV[4]  -- compared as digits: a number of Lua has 53 bits
+  if type(has) == 'string' and (#has > #new or (#has == #new and has > new)) then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
@@ -110,6 +111,22 @@ _SILENT = (redis.TimeoutError, asyncio.TimeoutError)
 _AWAY = (redis.RedisError, OSError, asyncio.TimeoutError)
 
 
+class _Reading:
+    """While a key is read. A class: the same as a generator costs three times as much, at every hit."""
+
+    __slots__ = ("_copies", "_guard")
+
+    def __init__(self, copies: Copies, key: str) -> None:
+        self._copies = copies
+        self._guard = copies.begin(key, time.monotonic())
+
+    def __enter__(self) -> Guard | None:
+        return self._guard
+
+    def __exit__(self, *_: object) -> None:
+        self._copies.end(self._guard)
+
+
 class AnswerCache:
     """Answers, for the readers of one process. Every method treats Redis' absence as a miss."""
 
@@ -124,16 +141,25 @@ class AnswerCache:
         self._lifetime_s = lifetime_s
         self._timeout_s = min(address.timeout_s, wait_s or address.timeout_s)
         self._copies = Copies(copies_bytes_max)
+        self.keeps_copies = self._copies.wanted
         self._floors = Floors()
+        connection = redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection
+        options = address.options() | {"redis_connect_func": self._greet}
+        lines_max = options.pop("max_connections") // 2
         # Blocking: whoever finds all connections in use waits for one. Refused, they would all ask PostgreSQL instead.
         self._client = redis.asyncio.Redis.from_pool(
             redis.asyncio.BlockingConnectionPool(
-                timeout=self._timeout_s,
-                connection_class=redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection,
+                address.connections_max - lines_max,
+                self._timeout_s,
+                connection_class=connection,
                 retry=AsyncRetry(NoBackoff(), 1, _CUT),
-                redis_connect_func=self._greet,
-                **address.options() | {"socket_timeout": self._timeout_s},
+                **options | {"socket_timeout": self._timeout_s},
             )
+        )
+        self._lines = Lines(
+            lambda: connection(**options | {"socket_timeout": None, "health_check_interval": 0}),
+            count_max=lines_max,
+            timeout_s=self._timeout_s,
         )
         self._fill = self._client.register_script(_FILL)
         self._release = self._client.register_script(_RELEASE)
@@ -149,6 +175,7 @@ class AnswerCache:
         await self.check()
 
     async def close(self) -> None:
+        await self._lines.close()
         await self._client.aclose()
 
     async def check(self) -> bool:
@@ -165,19 +192,14 @@ class AnswerCache:
     def copy(self, key: str, seen: int = 0) -> Answer | None:
         """This process's own copy, where there is one to be believed that is not older than what was `seen`."""
         answer = self._copies.get(key, time.monotonic(), int(time.time() * 1000))
-        if answer is None or answer.version < max(seen, self._floors.of(key)):
+        if answer is None or answer.version < seen or answer.version < self._floors.of(key):
             return None
         self.copied += 1
         return answer
 
-    @contextmanager
-    def reading(self, key: str) -> Iterator[Guard | None]:
+    def reading(self, key: str) -> "_Reading":
         """Around all that may be read of a key: what is read inside may be kept under this guard."""
-        guard = self._copies.begin(key, time.monotonic())
-        try:
-            yield guard
-        finally:
-            self._copies.end(guard)
+        return _Reading(self._copies, key)
 
     def keep(self, guard: Guard | None, key: str, answer: Answer) -> None:
         """Keep a copy of what was just read, if nothing was announced since its reading began."""
@@ -186,20 +208,22 @@ class AnswerCache:
     def owes(self, events: Iterable[ChangedEvent]) -> None:
         """These were committed here: from now on nothing older is answered here. For any thread."""
         for event in events:
-            for key in keys.made_false_by(event):
+            for key in keys.of_event(event):
                 self._floors.rise(key, event.version)
+            if event.user_id is not None:
+                self._floors.outdate(keys.user(event.user_id))
 
     # -- Redis
 
     async def get(self, key: str, seen: int = 0) -> Answer | None:
         """The kept answer; None where there is none to be believed, or only one older than what was `seen` or told."""
-        now = time.monotonic()
-        if now < self._rests_until:
-            return None
-        if self._rests_until:  # one looks whether it is back; the others need not wait for that
-            self._rests_until = now + SILENT_REST_S
+        if self._rests_until:
+            now = time.monotonic()
+            if now < self._rests_until:
+                return None
+            self._rests_until = now + SILENT_REST_S  # one looks whether it is back; the others need not wait for that
         try:
-            value: Any = await self._client.get(key)
+            value: Any = await (self._lines.get(key) if self._lines.free else self._client.get(key))
         except _AWAY as error:
             self.available = str(error).startswith("WRONGTYPE")  # somebody else's value under our key: a miss
             self._rests_until = time.monotonic() + SILENT_REST_S if isinstance(error, _SILENT) else 0.0
@@ -207,7 +231,7 @@ class AnswerCache:
         self.available = True
         self._rests_until = 0.0
         answer = None if value is None else unpack(value, key, self._server, int(time.time() * 1000))
-        if answer is None or answer.version < max(seen, self._floors.of(key)):
+        if answer is None or answer.version < seen or answer.version < self._floors.of(key):
             self.misses += 1
             return None
         self.hits += 1

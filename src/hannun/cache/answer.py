@@ -1,6 +1,5 @@
 """An answer, and the form in which Redis keeps it."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -17,8 +16,7 @@ class Meta(msgspec.Struct, frozen=True):
     until_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """An answer as bytes of JSON, with what decides who may see it and whether it is still the same.
 
     `stale`: the database is away, so nobody knows whether it is still true.

@@ -16,6 +16,7 @@ however the line is: cut, frozen, or full.
 is the least that it tells from now on.
 """
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -31,6 +32,7 @@ LAG_S_MAX: Final = 0.1
 _OVERHEAD_BYTES: Final = 600  # of an entry, its answer and their texts, about
 _OF_ALL_MAX: Final = 8  # no answer takes more than this part of the room
 FLOORS_MAX: Final = 50_000
+_ABOVE_ALL: Final = 1 << 128  # no version is as high
 
 
 @dataclass(eq=False, slots=True)
@@ -156,6 +158,7 @@ class Floors:
 
     def __init__(self) -> None:
         self._floors: dict[str, int] = {}
+        self._unknown = itertools.count(_ABOVE_ALL)
         self._turn = threading.Lock()
 
     def of(self, key: str) -> int:
@@ -167,6 +170,11 @@ class Floors:
             self._floors[key] = max(self._floors.pop(key, 0), version)
             if len(self._floors) > FLOORS_MAX:
                 del self._floors[next(iter(self._floors))]
+
+    def outdate(self, key: str) -> None:
+        """Nothing but what the database says when it is asked from here on: it has changed, to a version that nobody
+        knows. Each time the floor is another one, so that who asked before does not lower it."""
+        self.rise(key, next(self._unknown))
 
     def read(self, key: str, before: int, version: int) -> None:
         """The database said `version` when asked after the floor was `before`. Lower, it was restored: so be it."""

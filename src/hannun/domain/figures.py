@@ -1,4 +1,5 @@
-"""What PostgreSQL found, as values: what answers are made of. A version is the microsecond (since 1970) of a change."""
+"""What PostgreSQL found, as values: what answers are made of. An event's version is the microsecond (since 1970) of its
+newest change."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -122,12 +123,17 @@ class EventLine:
 
 @dataclass(frozen=True, slots=True)
 class MerchantFigures:
-    """All of a merchant's events that a question is about, together. `version` is of all of their events, so that it
-    does not fall when one of them leaves."""
+    """All of a merchant's events that a question is about, together.
+
+    `version` and `changed` are of all of the merchant's events, so that they do not fall when one of them leaves.
+    `version` rises with every commit that changes any of them, in whichever order they commit; `changed` is the
+    microsecond (since 1970) of the newest change, which may have been committed before an older one.
+    """
 
     event_nos: list[int]
     event_ids: list[str]
     version: int
+    changed: int
     totals: Totals
     money: Money
 
@@ -136,11 +142,13 @@ class MerchantFigures:
 class TimelineHead:
     """Whose timeline it is, and over which minutes anything has happened (UTC, None where nothing has).
 
-    `measured` says whether a channel has ever been measured.
+    `measured` says whether a channel has ever been measured. `version` and `changed` as in `MerchantFigures`; of one
+    event they are the same.
     """
 
     owner: str
     version: int
+    changed: int
     participants: int
     event_nos: list[int]
     first: datetime | None

@@ -52,16 +52,13 @@ class Told:
 
 @dataclass(slots=True)
 class Gathered:
-    """A batch by event. `rejected` keeps the index of its message in the batch."""
+    """A batch by event. `rejected` keeps the index of its message in the batch; `minutes` are those in which somebody
+    took part: their partitions must exist."""
 
     events: dict[str, Told] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
     rejected: list[tuple[int, Rejected]] = field(default_factory=list)
-
-    @property
-    def minutes(self) -> set[int]:
-        """Each minute in which somebody took part: the partitions that must exist."""
-        return {minute for told in self.events.values() for minute, _ in told.participants.values()}
+    minutes: set[int] = field(default_factory=set)
 
 
 def gather(facts: Iterable[Fact | Rejected]) -> Gathered:
@@ -75,6 +72,7 @@ def gather(facts: Iterable[Fact | Rejected]) -> Gathered:
             arrival = arrivals.get((minute, channel))
             if arrival is None:
                 arrival = arrivals[minute, channel] = Arrival(minute, None if channel is None else channel.key)
+                gathered.minutes.add(minute)
                 if channel is not None:
                     channels.setdefault(channel.key, channel)
             told = events.get(event_id)

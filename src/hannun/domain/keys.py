@@ -7,6 +7,8 @@ from hannun.domain.batch import ChangedEvent
 
 ANNOUNCEMENTS = "hannun:changed"
 """The channel on which changed events are announced, one JSON object each."""
+TAKEN = "hannun:taken"
+"""The channel on which processes of `serve` tell each other what callers have taken of their limits."""
 
 
 class Granularity(StrEnum):
@@ -55,12 +57,17 @@ def lease(key: str) -> str:
     return f"hannun:lease:{{{key}}}"
 
 
-def made_false_by(event: ChangedEvent) -> Iterable[str]:
-    """Every answer that a change of an event makes false. Participants, distributions and sales reach all but some
+def of_event(event: ChangedEvent) -> list[str]:
+    """The event's own answers that its change makes false. Participants, distributions and sales reach all but some
     channels; a few more deleted than needed is cheaper than one kept that is wrong."""
     id_ = event.event_id
     false = [dashboard(id_), roi(id_), *[timeline(id_, granularity) for granularity in _GRANULARITIES]]
-    false += [channel(id_, name) for name in event.channels]
+    return false + [channel(id_, name) for name in event.channels]
+
+
+def made_false_by(event: ChangedEvent) -> Iterable[str]:
+    """Every answer that a change of an event makes false: its own, and its merchant's."""
+    false = of_event(event)
     if event.user_id is not None:
         false.append(user(event.user_id))
     return false

@@ -339,23 +339,25 @@ class Decoder:
 
     def _registrations(self, batch: Sequence[tuple[str, bytes, int, Any, Any]]) -> list[Fact | Rejected] | None:
         """The facts of registrations; None where one of them needs a closer look."""
-        raws = [raw for _, raw, _, _, _ in batch]
+        raws = list(map(_RAW, batch))
         count = len(raws)
         lines = b"\n".join(raws)
         # One flat object a line: then the lines are the messages, none is too deep, and none can lean on its neighbour.
         if (
-            b"".join([raw[:1] for raw in raws]) != b"{" * count
+            lines[:1] != b"{"
             or lines.count(b"{") != count
             or lines.count(b"\n") != count - 1
+            or lines.count(b"\n{") != count - 1
             or b"[" in lines
-            or b"\\u0000" in lines
-            or len(max(raws, key=len, default=b"")) > SIZE_MAX_BYTES
+            or (b"\\" in lines and b"\\u0000" in lines)
+            or max(map(len, raws)) > SIZE_MAX_BYTES
         ):
             return None
         try:
-            lines.decode()  # msgspec does not look into fields that it skips
+            if not lines.isascii():
+                lines.decode()  # msgspec does not look into fields that it skips
             wires = self._registration_lines(lines)
-            minutes = self._minutes([wire.registered_at for wire in wires], min([at for _, _, at, _, _ in batch]))
+            minutes = self._minutes([wire.registered_at for wire in wires], min(map(_RECEIVED_AT, batch)))
             channels = [self._channel_of(wire) for wire in wires]
         except (msgspec.DecodeError, ValueError):  # UnicodeDecodeError and _Unusable among them
             return None
@@ -577,7 +579,10 @@ _INSTANT_FIELDS = frozenset(
     if field.type in (_Instant, _Instant | None)
 )
 _ZERO = Decimal("0.00")
-_TOGETHER_MAX = 2_000  # registrations that are read together, and that one odd one among them slows down
+_TOGETHER_MAX = (
+    500  # registrations that are read together (they stay near the processor), and that an odd one slows down
+)
+_RAW, _RECEIVED_AT = itemgetter(1), itemgetter(2)
 _NEW: Any = tuple.__new__  # what a NamedTuple's own does, without its call
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -198,10 +198,10 @@ def user(
         roi=roi(figures.money, figures.totals.counts, target_roi=None),
         events=[_line(line) for line in page],
         next_cursor=next_cursor,
-        provenance=_of_summary((), figures.version)
-        | _of_roi("roi.", figures.money, (), figures.version)
-        | {"events.totalParticipants": _measured(changed_at(figures.version), "count")},
-        last_updated_at=changed_at(figures.version),
+        provenance=_of_summary((), figures.changed)
+        | _of_roi("roi.", figures.money, (), figures.changed)
+        | {"events.totalParticipants": _measured(changed_at(figures.changed), "count")},
+        last_updated_at=changed_at(figures.changed),
     )
 
 
@@ -223,8 +223,8 @@ def user_channels(
         total_participants=came,
         unattributed_participants=unattributed,
         channels=shown,
-        provenance=_of_channels("channels", channels, figures.version),
-        last_updated_at=changed_at(figures.version),
+        provenance=_of_channels("channels", channels, figures.changed),
+        last_updated_at=changed_at(figures.changed),
     )
 
 
@@ -247,9 +247,9 @@ def user_roi(
         unattributed_participants=within.unattributed,
         channels=[_cost(each, _in_period(each, compared)) for each in _with_new_ones(channels, compared)],
         projection=projected,
-        provenance=_of_roi("", figures.money, {each.state for each in channels}, figures.version)
-        | _of_projection(projected, figures.version),
-        last_updated_at=changed_at(figures.version),
+        provenance=_of_roi("", figures.money, {each.state for each in channels}, figures.changed)
+        | _of_projection(projected, figures.changed),
+        last_updated_at=changed_at(figures.changed),
     )
 
 
@@ -315,7 +315,7 @@ def timeline(
             **{metric.value: total for metric, total in zip(columns, totals, strict=False) if metric in told}
         ),
         provenance=_of_timeline(head, told),
-        last_updated_at=changed_at(head.version),
+        last_updated_at=changed_at(head.changed),
     )
     if isinstance(question.of, OfMerchant):
         return UserTimeline(**_fields(answer), user_id=question.of.user_id, total_events=len(head.event_nos))
@@ -584,7 +584,7 @@ def _of_projection(projected: Projection | None, version: int) -> dict[str, Prov
 
 
 def _of_timeline(head: TimelineHead, told: Iterable[Metric]) -> dict[str, Provenance]:
-    as_of = changed_at(head.version)
+    as_of = changed_at(head.changed)
     people = (Metric.PARTICIPANTS, Metric.CUMULATIVE_PARTICIPANTS)
     return {
         **{

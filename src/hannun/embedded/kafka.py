@@ -79,7 +79,7 @@ _SETTINGS = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "1",
-    "group.initial.rebalance.delay.ms": "0",  # there is nobody to wait for
+    "group.initial.rebalance.delay.ms": "100",  # the lanes of one `ingest` join together, not one after the other
     # A killed broker's registration blocks its successor until it runs out: Kafka's 9 s would be our restart.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",

@@ -76,7 +76,6 @@ _SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",  # a path to a socket may have 107 bytes; a home's path may have more
     "max_connections": "200",
-    "max_wal_size": "1GB",
     "random_page_cost": "1.1",  # nobody's newcomer has spinning disks
     "fsync": "on",
     "synchronous_commit": "on",
@@ -92,6 +91,7 @@ _SETTINGS = {
 
 
 _BUFFERS_MB_MIN, _BUFFERS_MB_MAX = 128, 2_048
+_WAL_MB_MIN, _WAL_MB_MAX = 1_024, 4_096
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -102,6 +102,15 @@ def _buffers_mb(memory_bytes: int) -> int:
     processor time (20 million of them, 1 GB of index: 23 us with 128 MB, 12 us with 1 GB; `bench flat`).
     """
     return min(max(memory_bytes // 8 // 2**20, _BUFFERS_MB_MIN), _BUFFERS_MB_MAX)
+
+
+def _wal_mb(free_bytes: int) -> int:
+    """How far the log may grow between two checkpoints: a tenth of the free disk. Only who writes much takes that much.
+
+    After a checkpoint the first change of each page writes all of it into the log. Over 20 million participants, whose
+    index has 130,000 pages that are changed at random, a checkpoint at each GB made nearly every one write a page.
+    """
+    return min(max(free_bytes // 10 // 2**20, _WAL_MB_MIN), _WAL_MB_MAX)
 
 
 def _memory_bytes() -> int:
@@ -426,7 +435,12 @@ class PostgresServer(LocalServer):
             _give_to(self._runs_as, data)
 
     def _write_settings(self, port: int) -> None:
-        settings = _SETTINGS | {"port": str(port), "shared_buffers": f"{_buffers_mb(_memory_bytes())}MB"}
+        free_bytes = shutil.disk_usage(self._marker()).free
+        settings = _SETTINGS | {
+            "port": str(port),
+            "shared_buffers": f"{_buffers_mb(_memory_bytes())}MB",
+            "max_wal_size": f"{_wal_mb(free_bytes)}MB",
+        }
         if (self.binaries.parent / "lib" / "pg_stat_statements.so").exists():
             settings["shared_preload_libraries"] = "pg_stat_statements"
         quoted = {name: value.replace("'", "''") for name, value in (settings | self._settings).items()}

@@ -7,8 +7,8 @@ from concurrent.futures import Future
 from hannun.cache import Invalidator
 from hannun.errors import HannunError, OperatorError
 from hannun.store.database import Connection, Database
-from hannun.store.migrate import check_version
 from hannun.store.positions import stopped
+from hannun.store.version import check_version
 
 
 def check_database(conn: Connection) -> None:

@@ -24,7 +24,7 @@ from hannun.domain.messages import Decoder, Fact, Reason, Rejected, message_id
 from hannun.domain.partitions import months_of
 from hannun.errors import Refused, StoreUnavailable
 from hannun.store import debts
-from hannun.store.batches import Writer, advance, participant_key
+from hannun.store.batches import LedgerText, Writer, advance, participant_key
 from hannun.store.database import Connection, Database
 from hannun.store.numbers import Numbers
 from hannun.store.partitions import make_months
@@ -47,11 +47,12 @@ class Pays(Protocol):
 
 
 class Prepared(NamedTuple):
-    """A batch that is decoded and folded, by whom, and of which nothing is written yet."""
+    """A batch that is decoded and folded, by whom, and of which nothing is written yet; `text` is for its ledger."""
 
     batch: Sequence[Received]
     facts: Sequence[Fact | Rejected]
     gathered: Gathered
+    text: LedgerText | None
     decoder: Decoder
 
 
@@ -126,7 +127,8 @@ class Counter:
         """Decode a batch and sort it by event. Nothing is asked of anybody, so any thread may do it."""
         decoder = self._decoder
         facts = decoder.decode_all(batch)
-        return Prepared(batch, facts, gather(facts), decoder)
+        gathered = gather(facts)
+        return Prepared(batch, facts, gathered, self._writer.text_of(gathered), decoder)
 
     def write(self, prepared: Prepared, spans: Sequence[Span] = ()) -> Counted:
         """Write a batch and, over Kafka, move the positions that it covers: all of it, or nothing.
@@ -171,12 +173,12 @@ class Counter:
             yield conn
 
     def _write(self, prepared: Prepared, spans: Sequence[Span]) -> list[Part]:
-        batch, facts, gathered, _ = prepared
+        batch, facts, gathered, text, _ = prepared
         self._inspect(batch, facts)
         try:
             self._make_room(gathered)
             with self._transaction() as conn:
-                return [Part(facts, self._writer.write(conn, batch, gathered, spans))]
+                return [Part(facts, self._writer.write(conn, batch, gathered, spans, text))]
         except Refused as refused:
             log.error("PostgreSQL refuses a message of a batch; looking for it", why=str(refused))
         return self._write_in_parts(batch, facts, spans)

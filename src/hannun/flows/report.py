@@ -48,6 +48,8 @@ _MINUTE = timedelta(minutes=1)
 
 T = TypeVar("T")
 Source = Literal["cache", "live"]
+Topic = tuple[str, str]
+"""("event", eventId) or ("user", userId)."""
 Load = Callable[[], Awaitable[Answer | None]]
 _one_channel = msgspec.json.Decoder(answers.Channel)
 
@@ -148,25 +150,29 @@ class Reports:
         if not asker.may_see_merchant(of.user_id):
             raise NotFound("no such merchant")
 
-    async def hit(self, topic: tuple[str, str], seen: int) -> Answer | None:
-        """The plain dashboard of ("event", eventId) or ("user", userId), where one is kept that is not older than what
-        was `seen`. Who may see it is for the caller to decide, by its owner."""
-        kind, id_ = topic
-        key = keys.dashboard(id_) if kind == "event" else keys.user(id_)
-        answer = self._cache.copy(key, seen)
-        if answer is None:
+    def copy(self, topic: Topic) -> Answer | None:
+        """The plain dashboard of a topic, where this process has a copy. Who may see it is for the caller to decide, by
+        its owner."""
+        answer = self._cache.copy(_key_of(topic)) if self._cache.keeps_copies else None
+        return None if answer is None else self._marked(answer)
+
+    async def hit(self, topic: Topic, seen: int) -> Answer | None:
+        """The same, where Redis keeps one that is not older than what was `seen`."""
+        key = _key_of(topic)
+        if not self._cache.keeps_copies:
+            answer = await self._cache.get(key, seen)
+        else:
             with self._cache.reading(key) as guard:
                 answer = await self._cache.get(key, seen)
                 if answer is not None:
                     self._cache.keep(guard, key, answer)
         return None if answer is None else self._marked(answer)
 
-    async def kept(self, topic: tuple[str, str]) -> Answer | None:
-        """What Redis holds of ("event", eventId) or ("user", userId) now, whoever it belongs to."""
-        kind, id_ = topic
-        return await self._cache.get(keys.dashboard(id_) if kind == "event" else keys.user(id_))
+    async def kept(self, topic: Topic) -> Answer | None:
+        """What Redis holds of a topic now, whoever it belongs to."""
+        return await self._cache.get(_key_of(topic))
 
-    async def rebuilt(self, topic: tuple[str, str]) -> Answer | None:
+    async def rebuilt(self, topic: Topic) -> Answer | None:
         """What the database says of it now."""
         kind, id_ = topic
         return await (
@@ -239,7 +245,7 @@ class Reports:
 
     def _marked(self, kept: Answer) -> Answer:
         """A kept answer says so where nobody can know whether it is still true."""
-        return replace(kept, stale=True) if self._database_away() else kept
+        return msgspec.structs.replace(kept, stale=True) if self._database_away() else kept
 
     async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)
@@ -280,7 +286,8 @@ class Reports:
 
         answer, source = await self._answer(asker, keys.channel(of.event_id, channel.name), load, refresh)
         body = answers.encode(views.one_channel(of.event_id, _one_channel.decode(answer.body)))
-        return replace(answer, body=body, etag=answers.etag_of(answer.version, body)), source
+        told = msgspec.structs.replace(answer, body=body, etag=answers.etag_of(answer.version, body))
+        return told, source
 
     async def _roi(self, question: RoiQuestion) -> Answer | None:
         of, asked, now = question.of, question.range, self._utc_now()
@@ -466,6 +473,11 @@ class Uncached(Reports):
         if answer is None or not asker.may_see(answer.owner):
             raise NotFound("no such event")
         return answer, "live"
+
+
+def _key_of(topic: Topic) -> str:
+    kind, id_ = topic
+    return keys.dashboard(id_) if kind == "event" else keys.user(id_)
 
 
 def _kept(answer: answers.Answered, version: int, owner: str, until: datetime | None = None) -> Answer:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import itemgetter
+from typing import NamedTuple
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -45,6 +46,13 @@ def participant_key(conn: Connection) -> bytes:
     return bytes(row[0])
 
 
+class LedgerText(NamedTuple):
+    """The ledger's rows of a batch as COPY reads them, by statement, under the numbers as they were known then."""
+
+    forgotten: int
+    by_statement: Mapping[str, bytes]
+
+
 class Writer:
     """Writes batches. It keeps only what makes the next batch cheaper; all that counts is in the database."""
 
@@ -52,10 +60,25 @@ class Writer:
         self._numbers = numbers
         self._repeats_expected = False
 
+    def text_of(self, gathered: Gathered) -> LedgerText | None:
+        """What COPY will be told of a batch, made before its turn comes; None where it is not known yet how it will go
+        into the ledger. For any thread."""
+        if self._repeats_expected:
+            return None
+        return _ledger_text(self._numbers, gathered)
+
     def write(
-        self, conn: Connection, batch: Sequence[Received], gathered: Gathered, spans: Sequence[Span] = ()
+        self,
+        conn: Connection,
+        batch: Sequence[Received],
+        gathered: Gathered,
+        spans: Sequence[Span] = (),
+        text: LedgerText | None = None,
     ) -> Written:
         """Write a batch in the caller's transaction. Its events and channels are numbered, its months exist.
+
+        Args:
+            text: what `text_of` made of it; made now where there is none, or numbers were forgotten since.
 
         Raises:
             StaleBatch: a position no longer stands where the batch began, or belongs to another owner. Roll back.
@@ -64,7 +87,7 @@ class Writer:
         advance(conn, spans)
         written = Written(rejected=list(gathered.rejected))
         if gathered.events:
-            changes = _Changes(conn, self._numbers, gathered, written)
+            changes = _Changes(conn, self._numbers, gathered, written, text)
             changes.hold_events()
             changes.settle_registers()
             self._repeats_expected = changes.add_participants(repeats_expected=self._repeats_expected)
@@ -118,8 +141,16 @@ class _Change:
 class _Changes:
     """One batch on its way into the database. The methods stand in the order in which they are called."""
 
-    def __init__(self, conn: Connection, numbers: Numbers, gathered: Gathered, written: Written) -> None:
+    def __init__(
+        self,
+        conn: Connection,
+        numbers: Numbers,
+        gathered: Gathered,
+        written: Written,
+        text: LedgerText | None = None,
+    ) -> None:
         self._conn = conn
+        self._text = text
         self._channels = numbers.channels
         self._numbers = numbers
         self._gathered = gathered
@@ -216,28 +247,22 @@ class _Changes:
         `COPY` is the fast road and fails on the first repeat; the sure road says who was new. Repeats come in runs
         (a replay, a restart), so a batch takes the road that would have been right for the one before it.
         """
-        channel_nos: dict[str | None, int] = {key: self._channels[key].no for key in self._gathered.channels}
-        channel_nos[None] = NO_CHANNEL
-        events = [
-            (no, self._gathered.events[event_id].participants)
-            for event_id, no in sorted(self._no_of.items(), key=itemgetter(1))
-        ]
-        if not any(participants for _, participants in events):
+        if not any(told.participants for told in self._gathered.events.values()):
             return set(), repeats_expected
         if not repeats_expected:
             try:
                 with self._conn.transaction():
-                    for name, lines in _copy_lines(events, channel_nos).items():
-                        if lines:
-                            with self._conn.cursor().copy(SQL[name]) as copy:
-                                copy.write("".join(lines))
+                    for name, text in self._ledger_text().items():
+                        with self._conn.cursor().copy(SQL[name]) as copy:
+                            copy.write(text)
                 return None, False
             except psycopg.errors.UniqueViolation:
                 pass
+        channel_nos = _channel_nos(self._numbers, self._gathered)
         rows = [
             (no, who, *_columns_of(minute, channel_nos[channel]))
-            for no, participants in events
-            for who, (minute, channel) in sorted(participants.items())
+            for event_id, no in sorted(self._no_of.items(), key=itemgetter(1))
+            for who, (minute, channel) in sorted(self._gathered.events[event_id].participants.items())
         ]
         nos, who, cames, minutes, channels = zip(*rows, strict=True)
         added = self._conn.execute(
@@ -251,6 +276,14 @@ class _Changes:
             },
         ).fetchall()
         return {(self._id_of[no], participant.hex) for no, participant in added}, len(added) < len(rows)
+
+    def _ledger_text(self) -> Mapping[str, bytes]:
+        """What COPY is told: as it was made before our turn, if that was under the numbers that are held by now."""
+        text = self._text
+        if text is None or text.forgotten != self._numbers.forgotten:
+            text = _ledger_text(self._numbers, self._gathered)
+            assert text is not None
+        return text.by_statement
 
     def _add_to_timeline(self, counts: Mapping[tuple[str, int], int]) -> None:
         if counts:
@@ -388,32 +421,47 @@ def _columns_of(minute: int, channel_no: int) -> tuple[int | None, int | None, i
     return (None, minute, channel_no) if came is None else (came, None, None)
 
 
-def _copy_lines(
-    events: Iterable[tuple[int, Mapping[str, Arrival]]], channel_nos: Mapping[str | None, int]
-) -> dict[str, list[str]]:
-    """The ledger's rows as COPY reads them, by statement, in the order of its index: so neighbours come together.
+def _ledger_text(numbers: Numbers, gathered: Gathered) -> LedgerText | None:
+    """The ledger's rows in the order of its index, so that neighbours come together; None where a number is missing.
 
     Participants have 32 digits each, so the order of an event's lines is theirs. All that came in one minute through
     one channel end in the same word, which is written once.
     """
+    forgotten = numbers.forgotten
+    try:
+        channel_nos = _channel_nos(numbers, gathered)
+        events = sorted((numbers.events[event_id], told.participants) for event_id, told in gathered.events.items())
+    except KeyError:
+        return None
     ends: dict[Arrival, str] = {}  # empty where minute and channel do not fit into one number
-    statements: dict[str, list[str]] = {"copy_participants": [], "copy_wide_participants": []}
+    lines: list[str] = []
+    wide: list[str] = []
     for no, participants in events:
-        lines, wide = [], []
+        of_event: list[str] = []
         for who, how in participants.items():
             end = ends.get(how)
             if end is None:
                 came = packed(how.minute, channel_nos[how.channel])
                 end = ends[how] = "" if came is None else f"\t{came}\n"
             if end:
-                lines.append(f"{no}\t{who}{end}")
+                of_event.append(f"{no}\t{who}{end}")
             else:
                 wide.append(f"{no}\t{who}\t{how.minute}\t{channel_nos[how.channel]}\n")
-        lines.sort()
-        wide.sort()
-        statements["copy_participants"] += lines
-        statements["copy_wide_participants"] += wide
-    return statements
+        of_event.sort()
+        lines += of_event
+    texts = {"copy_participants": lines, "copy_wide_participants": sorted(wide)}
+    return LedgerText(forgotten, {name: "".join(told).encode() for name, told in texts.items() if told})
+
+
+def _channel_nos(numbers: Numbers, gathered: Gathered) -> dict[str | None, int]:
+    """The numbers of a batch's channels by their keys.
+
+    Raises:
+        KeyError: one has none yet.
+    """
+    nos: dict[str | None, int] = {key: numbers.channels[key].no for key in gathered.channels}
+    nos[None] = NO_CHANNEL
+    return nos
 
 
 def _ints(values: Iterable[int | None]) -> str:

@@ -8,7 +8,6 @@ from importlib import resources
 import psycopg
 from alembic import command, op
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from psycopg import sql
 from sqlalchemy import create_engine
@@ -20,6 +19,7 @@ from hannun.errors import OperatorError
 from hannun.store import upkeep
 from hannun.store.database import Connection, connect
 from hannun.store.queries import load
+from hannun.store.version import newest_version
 
 SQL = load("migrate")
 ROLES = ("analytics_readonly", "analytics_readwrite")
@@ -83,38 +83,6 @@ def _know_channels(conn: Connection, channels: ChannelTable) -> None:
             conn.execute(SQL["retype_distributions"], renamed)
             conn.execute(SQL["touch_events_of_channel"], renamed)
     upkeep.attribute_typed_waiters(conn)
-
-
-def newest_version() -> str:
-    """The version that this code works with."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
-
-
-def version_of(conn: Connection) -> str | None:
-    """The version of the schema behind a connection; None where there is none."""
-    row = conn.execute(SQL["version_is_readable"]).fetchone()
-    if row is None or row[0] is None:
-        return None
-    if not row[0]:
-        raise OperatorError(
-            f"the database user {conn.info.user} may not read schema hannun",
-            hint=f"GRANT analytics_readwrite TO {conn.info.user}; or use that role's URL",
-        )
-    found = conn.execute("SELECT version_num FROM hannun.schema_version").fetchone()
-    return str(found[0]) if found else None
-
-
-def check_version(conn: Connection) -> None:
-    """
-    Raises:
-        OperatorError: the database is not of the version that this code needs.
-    """
-    found, needed = version_of(conn), newest_version()
-    if found != needed:
-        raise OperatorError(
-            f"the database's schema is of version {found or '(none)'}; this Hannun needs {needed}",
-            hint="run `hannun migrate`" if found is None or found < needed else "run the newer Hannun that migrated it",
-        )
 
 
 def run_sql(name: str) -> None:

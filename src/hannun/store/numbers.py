@@ -32,6 +32,7 @@ class Numbers:
     def __init__(self) -> None:
         self.events: dict[str, int] = {}
         self.channels: dict[str, ChannelRow] = {}
+        self.forgotten = 0
 
     def cover(self, gathered: Gathered) -> bool:
         """Whether all of a batch is numbered."""
@@ -45,9 +46,14 @@ class Numbers:
         self._learn_channels(conn, [channel for key, channel in gathered.channels.items() if key not in self.channels])
 
     def forget(self) -> None:
-        """Believe nothing: the database was restored, or is another one."""
+        """Believe nothing: the database was restored, or is another one.
+
+        Who looked numbers up in another thread compares `forgotten` before and after: counted up last, it cannot be the
+        same for numbers of two databases.
+        """
         self.events.clear()
         self.channels.clear()
+        self.forgotten += 1
 
     def _learn_events(self, conn: Connection, event_ids: list[str]) -> None:
         wanted = {"event_ids": event_ids}

@@ -113,13 +113,14 @@ async def merchant(
             },
         )
     ).fetchone()
-    nos, ids, version, unattributed, planned, expected, recorded, assumed, grown, baseline, types = row
+    nos, ids, version, changed, unattributed, planned, expected, recorded, assumed, grown, baseline, types = row
     by_type = [(type_, Counts(*counts), Decimal(cost)) for type_, *counts, cost in types or ()]
     costs = sum((cost for _, _, cost in by_type), Decimal("0.00"))
     return MerchantFigures(
         nos,
         ids,
-        version,
+        int(version),
+        changed,
         totals_of([(type_, counts) for type_, counts, _ in by_type], unattributed),
         Money(planned, costs, expected, recorded, baseline, assumed if recorded is not None else None, grown),
     )
@@ -198,14 +199,15 @@ async def timeline_head(conn: AsyncConnection, event_id: str) -> TimelineHead | 
     if row is None:
         return None
     user_id, version, participants, event_no, first, last, measured = row
-    return TimelineHead(user_id, version, participants, [event_no], first, last, measured)
+    return TimelineHead(user_id, version, version, participants, [event_no], first, last, measured)
 
 
 async def merchant_timeline_head(conn: AsyncConnection, user_id: str, figures: MerchantFigures) -> TimelineHead:
     """The same of a merchant's events together."""
     asked = {"event_ids": figures.event_ids, "event_nos": _numbers(figures.event_nos)}
     row: Any = await (await conn.execute(SQL["timeline_ends"], asked)).fetchone()
-    return TimelineHead(user_id, figures.version, figures.totals.counts.participants, figures.event_nos, *row)
+    participants = figures.totals.counts.participants
+    return TimelineHead(user_id, figures.version, figures.changed, participants, figures.event_nos, *row)
 
 
 async def timeline(

@@ -21,8 +21,8 @@ from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError, Transient
 from hannun.store import positions
 from hannun.store.database import Connection, connect, translated
-from hannun.store.migrate import check_version, migrate
 from hannun.store.queries import load
+from hannun.store.version import check_version
 
 SQL = load("shadow")
 MAINTENANCE = "postgres"
@@ -90,6 +90,8 @@ class Shadow:
         new = self.kept(self.name) is None
         if new:
             self._create(begun)
+        from hannun.store.migrate import migrate  # brings alembic, which nobody else of a running service needs
+
         migrate(make_conninfo(self._owner_url, dbname=self.name), channels, {})
         with self.as_owner(self.name) as conn:
             conn.execute(SQL["take_key"], {"key": row[0]})

@@ -385,18 +385,20 @@ def _answered(request: Request, answer: Answer, source: Source) -> Response:
     return Response(answer.body, headers=headers, media_type="application/json")
 
 
+_VERSIONS = re.compile(r'"([0-9a-f]{1,32})-')
+
+
 def version_in(if_none_match: str | None) -> int:
     """The newest version that a client says to have: the first part of our ETags. 0 where it says none."""
     if if_none_match is None:
         return 0
-    versions = re.findall(r'"([0-9a-f]{1,14})-', if_none_match)
-    return max((int(version, 16) for version in versions), default=0)
+    return max((int(version, 16) for version in _VERSIONS.findall(if_none_match)), default=0)
 
 
 def same(if_none_match: str | None, etag: str) -> bool:
     """Whether a client has this answer already."""
-    if if_none_match is None:
-        return False
+    if if_none_match is None or if_none_match == etag:
+        return if_none_match is not None
     tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return etag in tags or "*" in tags
 

@@ -71,9 +71,9 @@ class Verifier:
     def remembered(self, token: str) -> Session | None:
         """The session of a token that was verified before and still holds."""
         session = self._known.get(token)
-        if session is None or _expired(session) or not self._believed(session):
+        if session is None or session.expires_at + LEEWAY_S <= time.time():
             return None
-        return session
+        return session if session.key is None or self._believed(session) else None
 
     async def verify(self, token: str) -> Session:
         """

@@ -16,6 +16,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from hannun.domain.tables import View
 from hannun.web.auth import COOKIE
 from hannun.web.contract import PROMISES, Promise
 from hannun.web.problems import CODES, Problem, in_camel_case
@@ -60,7 +61,7 @@ _MEANINGS = {
 _HEADERS: dict[str, Json] = {
     "ETag": {
         "description": "Names these bytes: send it as `If-None-Match`.",
-        "schema": {"type": "string", "pattern": '^"[0-9a-f]+-[0-9a-f]{12}"$'},
+        "schema": {"type": "string", "pattern": '^"[0-9a-f]+-[0-9a-f]{12}(-(csv|xlsx|parquet)(-[a-z]+)?-(ko|en))?"$'},
     },
     "Cache-Control": {
         "description": "Who may keep the answer.",
@@ -143,6 +144,9 @@ def _operation(path: str, found: Json, structs: set[type]) -> Json:
         "security": [dict(caller) for caller in promise.callers],
     }
     parameters = [_parameter(each, example) for each in found.get("parameters", [])]
+    for each in parameters:
+        if each["name"] == "table":
+            each["schema"]["enum"] = list(_view_of(found["operationId"]).tables)
     if promise.conditional:
         parameters.append(
             {
@@ -170,6 +174,12 @@ def _operation(path: str, found: Json, structs: set[type]) -> Json:
             told["requestBody"]["description"] = promise.takes.description
     told["responses"] = _responses(promise, example, structs)
     return told
+
+
+def _view_of(operation: str) -> View:
+    """The view that an operation answers with: user_timeline with all-timeline."""
+    subject, _, name = operation.partition("_")
+    return View(name if subject == "event" else f"all-{name}")
 
 
 def _tag_of(path: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Download, Page, Route, expect, sync_playwright
 from served import STRANGER, Site, opened, token_for
 from world import OWNER, SPRING, World
 
@@ -51,6 +51,7 @@ class Browser:
         self._contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
+        expect.set_options(timeout=20_000)
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
         return page
@@ -252,6 +253,72 @@ def test_the_views_of_the_chart_ask_for_what_they_show(site: Site, browser: Brow
     assert browser.complaints() == []
 
 
+def taken(page: Page, name: str) -> Download:
+    """The file that comes of a choice of the open menu."""
+    page.get_by_role("button", name=re.compile("내보내기|Export")).click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name).click()
+    return download.value
+
+
+def test_what_is_seen_is_taken_along_as_a_file(site: Site, browser: Browser) -> None:
+    page = browser.opens(390, 844, has_touch=True, is_mobile=True)
+    with page.expect_response(re.compile("/timeline.*granularity=daily")) as shown:
+        signed_in(site, page, f"{EVENT}?view=30d&tz=America/New_York")
+    expect(page.locator(".plot canvas")).to_be_visible()
+    opener = page.get_by_role("button", name="내보내기")
+    opener.click()
+    menu = page.get_by_role("dialog", name="파일로 내보내기")
+    expect(menu).to_contain_text("참여 흐름 30일, 하루 참여")
+    choices = menu.get_by_role("button").all()
+    assert len(choices) == 3 * 3 + 1  # and one to close it
+    for button in [opener, *choices]:
+        box = button.bounding_box()
+        assert box is not None and box["height"] >= 44 and box["width"] >= 44
+    fits(page)
+    page.keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    expect(opener).to_be_focused()
+
+    download = taken(page, "참여 흐름: CSV 파일로 받기")
+    expect(opener).to_be_focused()
+    expect(page.get_by_role("status").filter(has_text="파일을 받았어요")).to_contain_text(download.suggested_filename)
+    assert re.fullmatch(r"봄맞이 타임라인 \d{4}-\d\d-\d\d\.csv", download.suggested_filename)
+    told = site.owner.get(f"{shown.value.url}&format=csv&lang=ko").content
+    assert download.path().read_bytes() == told and b"-05:00" in told
+    book = taken(page, "이벤트 요약: 엑셀 파일로 받기")
+    assert book.suggested_filename.startswith("봄맞이 대시보드") and book.path().read_bytes().startswith(b"PK")
+    assert taken(page, "채널별 성과: Parquet 파일로 받기").path().read_bytes().startswith(b"PAR1")
+
+    page.get_by_role("link", name="이벤트 목록").click()
+    events = taken(page, "이벤트 목록: CSV 파일로 받기").path().read_bytes()
+    assert events == site.owner.get(f"/api/v1/users/{OWNER}/analytics?tz=America/New_York&format=csv&lang=ko").content
+    page.get_by_role("link", name="English").click()
+    assert taken(page, "Channels: get as CSV").suggested_filename.startswith("All")
+    assert browser.complaints() == []
+
+
+def test_a_file_that_does_not_come_says_why(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.opens(), EVENT)
+    said = page.locator(".export-said")
+    held: list[Route] = []
+    page.route("**/analytics?*format=xlsx", lambda route: held.append(route))
+    page.route("**/channels?*format=csv", lambda route: route.abort())
+    page.get_by_role("button", name="내보내기").click()
+    page.get_by_role("button", name="이벤트 요약: 엑셀 파일로 받기").click()
+    expect(said).to_have_text("이벤트 요약 엑셀 파일을 만들고 있어요")
+    page.get_by_role("button", name="내보내기").click()
+    expect(page.get_by_role("button", name="채널별 성과: CSV 파일로 받기")).to_be_disabled()  # one at a time
+    refusal = '{"code": "unavailable", "detail": "away"}'
+    held[0].fulfill(status=503, content_type="application/problem+json", body=refusal)
+    expect(said).to_have_text(
+        "이벤트 요약 엑셀 파일을 받지 못했어요. 서버가 잠시 쉬고 있어요. 조금 뒤에 다시 눌러 주세요."
+    )
+    page.get_by_role("button", name="채널별 성과: CSV 파일로 받기").click()
+    expect(said).to_contain_text("채널별 성과 CSV 파일을 받지 못했어요. 서버에 닿지 않거나 중간에 끊겼어요.")
+    assert [text for text in browser.complaints(503) if "ERR_FAILED" not in text] == []
+
+
 def test_on_a_phone_nothing_runs_off_the_side(site: Site, browser: Browser) -> None:
     page = browser.opens(390, 844, has_touch=True, is_mobile=True)
     page.goto(site.address)
@@ -298,6 +365,10 @@ def test_everybody_can_use_it_as_far_as_axe_can_tell(site: Site, browser: Browse
     page.locator("button.info").first.click()
     expect(page.get_by_role("dialog")).to_be_visible()
     look("event with a definition open")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="내보내기").click()
+    expect(page.get_by_role("dialog", name="파일로 내보내기")).to_be_visible()
+    look("event with the files open")
     page.set_viewport_size({"width": 1440, "height": 900})
     signed_in(site, page, f"{EVENT}?lang=en")
     expect(page.locator(".plot canvas")).to_be_visible()

@@ -37,8 +37,3 @@ INSERT INTO hannun.owed_invalidations (events)
 SELECT jsonb_object_agg(event_id, jsonb_build_object('userId', user_id, 'version', version,
                                                      'channels', jsonb_build_array(%(name)s::text, %(was)s::text)))
   FROM touched HAVING count(*) > 0;
-
--- version_is_readable --
--- Whether this role may read the schema's version; NULL where there is none.
-SELECT CASE WHEN to_regclass('hannun.schema_version') IS NOT NULL
-            THEN has_table_privilege('hannun.schema_version', 'SELECT') END;

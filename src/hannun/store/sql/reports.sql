@@ -95,7 +95,8 @@ SELECT p.id, p.created_at, p.event_id, p.event_title, p.status,
 
 -- user_totals --
 -- All of a merchant's events together that a filter leaves. The version is that of all of them, filtered or not: it
--- must not fall when an event leaves.
+-- must not fall when an event leaves. It is the sum of theirs, which rises with every commit. Their maximum would not:
+-- the older of two changes may be committed last. No sum of many microseconds fits a bigint, so it is a numeric.
 WITH mine AS MATERIALIZED (
     SELECT * FROM hannun.events WHERE user_id = %(user_id)s
 ), counted AS MATERIALIZED (
@@ -108,7 +109,7 @@ WITH mine AS MATERIALIZED (
 )
 SELECT coalesce((SELECT array_agg(event_no) FROM counted), '{}'),
        coalesce((SELECT array_agg(event_id::text) FROM counted), '{}'),
-       (SELECT coalesce(max(version), 0) FROM mine),
+       (SELECT coalesce(sum(version), 0) FROM mine), (SELECT coalesce(max(version), 0) FROM mine),
        coalesce(sum(e.unattributed), 0)::bigint, coalesce(sum(e.total_investment), 0), coalesce(sum(e.expected_revenue), 0),
        sum(e.recorded_revenue) FILTER (WHERE e.sales > 0),
        coalesce(sum(e.expected_revenue) FILTER (WHERE e.sales = 0), 0),

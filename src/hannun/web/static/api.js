@@ -7,6 +7,8 @@
 import { lang, session } from "./state.js";
 
 const TIMEOUT_MS = 10_000;
+/** How long a file may take to be made and to come: as long as the service keeps it. */
+const FILE_TIMEOUT_MS = 900_000;
 const REMEMBERED_MAX = 40;
 
 /** A refusal, or no answer at all (`status` 0). `code` is stable; `detail` is for people. */
@@ -56,6 +58,32 @@ export async function ask(url) {
   });
   remember(url, { etag: response.headers.get("ETag"), body });
   return body;
+}
+
+/**
+ * GET as a file.
+ * @param {string} url
+ * @param {(bytes: number) => void} arrived told how much has come
+ * @returns {Promise<{ file: Blob, name: string }>}
+ * @throws {Problem} also where the file breaks off half-way
+ */
+export async function download(url, arrived) {
+  const response = await send(url, {}, FILE_TIMEOUT_MS);
+  /** @type {BlobPart[]} */
+  const chunks = [];
+  let bytes = 0;
+  try {
+    const reader = /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (response.body).getReader();
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      chunks.push(next.value);
+      arrived((bytes += next.value.length));
+    }
+  } catch {
+    throw new Problem(0);
+  }
+  const named = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "");
+  const type = response.headers.get("Content-Type") ?? "";
+  return { file: new Blob(chunks, { type }), name: decodeURIComponent(named?.[1] ?? "hannun") };
 }
 
 /** @param {string} url @param {{ etag: string | null, body: any }} answer */
@@ -112,8 +140,8 @@ export async function signOut() {
   forgetAll();
 }
 
-/** @param {string} url @param {RequestInit} init @returns {Promise<Response>} 2xx or 304 */
-async function send(url, init) {
+/** @param {string} url @param {RequestInit} init @param {number} [timeoutMs] @returns {Promise<Response>} 2xx or 304 */
+async function send(url, init, timeoutMs = TIMEOUT_MS) {
   const headers = { "Accept-Language": lang.value, ...init.headers };
   let response;
   try {
@@ -123,7 +151,7 @@ async function send(url, init) {
       // The browser's own cache would answer 304 as 200 with what it kept; we do our own remembering.
       cache: "no-store",
       credentials: "same-origin",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
   } catch {
     throw new Problem(0);

@@ -4,6 +4,8 @@ import { html } from "../html.js";
 import { money, moneyShort } from "../format.js";
 
 const GLIDE_MS = 500;
+// A few more are shown at once: gliding there would only make two places of the page differ for a moment.
+const GLIDES_FROM = 10;
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** @param {number} part */
@@ -24,7 +26,7 @@ export function Num({ value, format }) {
       const text = format(figure);
       if (element.current && element.current.textContent !== text) element.current.textContent = text;
     };
-    if (from === value || still.matches || document.hidden) {
+    if (Math.abs(value - from) < GLIDES_FROM || still.matches || document.hidden) {
       write(value);
       return;
     }

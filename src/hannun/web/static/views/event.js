@@ -10,6 +10,7 @@ import { Bar, RoiBar } from "../components/bars.js";
 import { Status } from "../components/badge.js";
 import { Channels } from "../components/channels.js";
 import { Chart, VIEWS } from "../components/chart.js";
+import { Export } from "../components/export.js";
 import { LiveNote } from "../components/live-note.js";
 import { Money, Num } from "../components/number.js";
 import { LinkMissing, ProblemView } from "../components/problem.js";
@@ -28,19 +29,20 @@ const DAY_MS = 24 * HOUR_MS;
 export function EventView({ eventId }) {
   const base = `/api/v1/events/${encodeURIComponent(eventId)}`;
   const dashboard = useMemo(() => signal(/** @type {Dashboard | null} */ (recall(`${base}/analytics`) ?? null)), [base]);
-  const flow = useMemo(() => signal(/** @type {{ view: View, timeline: import("../shapes.js").Timeline | null, failed: boolean } | null} */ (null)), [base]);
+  const flow = useMemo(() => signal(/** @type {{ view: View, timeline: import("../shapes.js").Timeline | null, url: string | null, failed: boolean } | null} */ (null)), [base]);
 
   const view = viewInAddress();
   // Called by the follower, long after this drawing: what to ask is read from the address then.
   const load = async () => {
     const asked = viewInAddress();
-    const [figures, timeline] = await Promise.allSettled([ask(`${base}/analytics`), ask(timelineAddress(base, asked))]);
+    const url = timelineAddress(base, asked);
+    const [figures, timeline] = await Promise.allSettled([ask(`${base}/analytics`), ask(url)]);
     if (figures.status === "rejected") throw figures.reason;
     // Both at once, so that chart and tiles never show two moments longer than they must.
     batch(() => {
       dashboard.value = figures.value;
-      if (timeline.status === "fulfilled") flow.value = { view: asked, timeline: timeline.value, failed: false };
-      else flow.value = { view: flow.value?.view ?? asked, timeline: flow.value?.timeline ?? null, failed: true };
+      if (timeline.status === "fulfilled") flow.value = { view: asked, timeline: timeline.value, url, failed: false };
+      else flow.value = { view: asked, timeline: null, url: null, ...flow.value, failed: true };
     });
   };
   const follower = useLive(`${base}/live`, load);
@@ -72,6 +74,7 @@ export function EventView({ eventId }) {
       <p class="period"><${Status} status=${shown.status} /> ${periodOf(shown)}</p>
       <p class="headline">${headline(shown)}</p>
       <${LiveNote} follower=${follower} asOf=${shown.lastUpdatedAt} />
+      <${Export} parts=${partsOf(base, flow.value)} />
       <${Herald} text=${headline(shown)} />
     </div>
     <div class="grid">
@@ -89,6 +92,23 @@ export function EventView({ eventId }) {
 function viewInAddress() {
   const wanted = place.value.query.get("view");
   return VIEWS.find((name) => name === wanted) ?? "48h";
+}
+
+/**
+ * What can be taken along: of the chart what it shows, the very range that was asked for.
+ * @param {string} base
+ * @param {{ view: View, timeline: import("../shapes.js").Timeline | null, url: string | null } | null} flow
+ */
+function partsOf(base, flow) {
+  const w = words.value;
+  const tz = `?${new URLSearchParams({ tz: zone.value })}`;
+  const parts = [
+    { name: w.files.summary, holds: w.files.summaryHolds, url: `${base}/analytics${tz}` },
+    { name: w.files.channels, url: `${base}/analytics/channels${tz}` },
+  ];
+  const granularity = /** @type {keyof typeof w.chart.bars | undefined} */ (flow?.timeline?.granularity);
+  if (!flow?.url || !granularity) return parts;
+  return [...parts, { name: w.files.flow, holds: `${w.chart.views[flow.view]}, ${w.chart.bars[granularity]}`, url: flow.url }];
 }
 
 /** @param {string} base @param {View} view */

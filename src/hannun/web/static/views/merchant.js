@@ -5,9 +5,10 @@ import { html } from "../html.js";
 import { ask, recall } from "../api.js";
 import { count, money, percent } from "../format.js";
 import { useLive } from "../live.js";
-import { address, lang, session, words } from "../state.js";
+import { address, lang, session, words, zone } from "../state.js";
 import { RoiBar, Sparkline } from "../components/bars.js";
 import { Status } from "../components/badge.js";
+import { Export } from "../components/export.js";
 import { Herald } from "../components/herald.js";
 import { LiveNote } from "../components/live-note.js";
 import { Num } from "../components/number.js";
@@ -62,12 +63,18 @@ export function MerchantView({ userId }) {
   const nextCursor = pages.value[pages.value.length - 1]?.nextCursor;
   // No channel has reported anything, as far as these sums can tell: missing is never 0.
   const views = summary.totalViews || summary.totalReach ? summary.totalViews : null;
+  const tz = `?${new URLSearchParams({ tz: zone.value })}`;
+  const parts = [
+    { name: w.files.events, holds: w.files.eventsHold(count(totalEvents)), url: `${base}/analytics${tz}` },
+    { name: w.files.channels, url: `${base}/analytics/channels${tz}` },
+  ];
   const headline = totalEvents ? w.list.headline(count(totalEvents), count(summary.totalParticipants ?? 0)) : w.list.empty;
   return html`
     <div class="page-head">
       <h1 tabindex="-1" class=${own ? "" : "long"}>${title}</h1>
       <p class="headline">${headline}</p>
       <${LiveNote} follower=${follower} asOf=${first.lastUpdatedAt} />
+      ${totalEvents > 0 && html`<${Export} parts=${parts} />`}
       <${Herald} text=${headline} />
     </div>
     ${totalEvents > 0 &&
