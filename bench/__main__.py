@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import answers, counting, flat, freshness, http_door, kafka_door, ledger
+from bench import answers, counting, flat, freshness, http_door, kafka_door, ledger, views
 from bench.figures import Figure, as_json, show
 from bench.servers import Ground, environment_of, ground
 from hannun import telemetry
@@ -25,6 +25,7 @@ BENCHES: dict[str, tuple[str, Run]] = {
     "flat": ("counting over millions of messages and a full ledger, beside its start", flat.run),
     "bytes": ("what a participant costs on the disk", ledger.run),
     "answers": ("a dashboard that is kept, beside the least that could be done for it", answers.run),
+    "views": ("answers that are in no cache, over a database of a year", views.run),
     "freshness": ("from sending to an answer that has it", freshness.run),
 }
 

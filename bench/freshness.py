@@ -5,6 +5,9 @@
 
 All messages are of one event and one sender, so they are counted in the order in which they are sent: the n-th is in
 the first answer that says n or more. What is measured is the whole road, the poller's own request included.
+
+At 5,000 messages a second over 100 events it is measured from the commit, whose moment PostgreSQL keeps for each
+transaction (`track_commit_timestamp`), and so for each row of the ledger, to the first answer that has it.
 """
 
 import threading
@@ -12,16 +15,19 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
+import psycopg
 from confluent_kafka import Producer
 
 from bench.figures import Figure, percentile
 from bench.http_door import Client
 from bench.kafka_door import produce, producer_options, wait_until, wait_until_shared
 from bench.messages import Message, body_of, events, registrations, total_participants
+from bench.processor import used_s, used_with_children_s
 from bench.servers import PARTITIONS, Ground, Serving
 
 A_SECOND = 100
 BESIDE_A_BACKLOG_A_SECOND = 1_000
+BUSY_A_SECOND, BUSY_EVENTS = 5_000, 100
 SEEN_S_MAX = 20.0
 
 Send = Callable[[list[Message]], None]
@@ -35,6 +41,7 @@ def run(ground: Ground, *, quick: bool) -> list[Figure]:
         *_through_http(ground, seconds),
         *_through_kafka(ground, seconds),
         *_beside_a_backlog(ground, 2 if quick else 10, backlog),
+        *_after_the_commit(ground, 4 if quick else 30),
     ]
 
 
@@ -113,6 +120,62 @@ def _beside_a_backlog(ground: Ground, seconds: int, backlog: int) -> list[Figure
     ground.drop(site)
     samples = f", {left:,} of a backlog of {backlog:,} left at the end"
     return _figures("kafka beside a backlog", found, BESIDE_A_BACKLOG_A_SECOND, samples)
+
+
+def _after_the_commit(ground: Ground, seconds: int) -> list[Figure]:
+    """All partitions and events are busy; the dashboard of one event is polled."""
+    site = ground.site("bench_fresh_commit")
+    topics = ground.topics(site.name)
+    bootstrap = ground.kafka().bootstrap
+    topic = topics["participant-registered"]
+    ground.say(f"freshness: {seconds} s of {BUSY_A_SECOND:,} messages a second, from the commit")
+    with ExitStack() as stack:
+        serving = stack.enter_context(ground.serve(site))
+        stack.enter_context(ground.ingest(site, topics))
+        wait_until_shared(site, topic, 1)
+        told = events(44, BUSY_EVENTS)
+        produce(bootstrap, topics, told)
+        messages = list(registrations(44, events=BUSY_EVENTS, count=BUSY_A_SECOND * seconds))
+        watched = messages[0][1]
+        expected = sum(key == watched for _, key, _ in messages)
+        producer = Producer(producer_options(bootstrap) | {"queue.buffering.max.messages": 1_000_000})
+        path = f"/api/v1/events/{watched.decode()}/analytics"
+        used = [used_s(serving.pid), used_with_children_s(ground.postgres.pid or 0)]
+        with _Poller(serving, ground.token(), path, expected) as poller:
+            poller.wait_for(0)
+            started, sent = time.perf_counter(), 0
+            while sent < len(messages):
+                due = min(len(messages), int((time.perf_counter() - started) * BUSY_A_SECOND) + 1)
+                for _, key, value in messages[sent:due]:
+                    producer.produce(topic, value, key)
+                sent = due
+                producer.poll(0)
+                time.sleep(0.005)
+            rate = sent / (time.perf_counter() - started)
+            assert producer.flush(10) == 0
+            poller.wait_for(expected)
+        took_s = time.perf_counter() - started
+        used = [used_s(serving.pid) - used[0], used_with_children_s(ground.postgres.pid or 0) - used[1]]
+        ahead_s = time.time() - time.perf_counter()  # of the clock that PostgreSQL reads, on this same machine
+        with psycopg.connect(site.url) as conn:
+            rows = conn.execute(_COMMITTED, [watched.decode()]).fetchall()
+        found = [seen + ahead_s - committed for seen, (committed,) in zip(poller.seen_at, rows, strict=True)]
+    ground.drop(site)
+    samples = f"{len(found):,} of one event, {rate:,.0f} messages a second"
+    return [
+        Figure("freshness", "from the commit, p99", percentile(found, 99), "s (wanted: 0.1)", samples),
+        Figure("freshness", "from the commit, p50", percentile(found, 50), "s", samples),
+        Figure("freshness", "from the commit, slowest", max(found), "s", samples),
+        Figure("freshness", "  processor, serve", used[0] / took_s, "cores", "the poller asks as fast as it can"),
+        Figure("freshness", "  processor, PostgreSQL", used[1] / took_s, "cores", ""),
+    ]
+
+
+# The n-th who was committed is in the first answer that says n or more.
+_COMMITTED = """
+SELECT extract(epoch FROM pg_xact_commit_timestamp(p.xmin))::float8 AS committed
+  FROM hannun.participants p JOIN hannun.events e USING (event_no) WHERE e.event_id = %s ORDER BY 1
+"""
 
 
 def _messages(seed: int, seconds: int, a_second: int = A_SECOND) -> tuple[list[Message], list[Message]]:

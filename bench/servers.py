@@ -214,7 +214,9 @@ def ground(say: Say) -> Iterator[Ground]:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         home.chmod(0o711)  # as root, PostgreSQL runs as another user, who must get through
-        postgres, valkey = PostgresServer(home / "postgres"), ValkeyServer(home / "valkey")
+        # When a transaction was committed is asked by `freshness`; it is kept in 10 bytes a transaction.
+        kept = {"track_commit_timestamp": "on"}
+        postgres, valkey = PostgresServer(home / "postgres", settings=kept), ValkeyServer(home / "valkey")
         stack.callback(postgres.destroy)
         stack.callback(valkey.stop)
         say("starting PostgreSQL and Valkey")

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +32,8 @@ SPRING = "5b0c2f64-0000-4000-8000-000000000001"
 OWNER = "0d1e8a52-0000-4000-8000-00000000000a"
 NOW = "2026-11-23T12:00:00+09:00"
 NOW_US = 1_795_402_800_000_000
+NOTHING_OWED = datetime(9999, 1, 1)
+"""Of a timeline: its cumulative column and its quarters are settled."""
 DATABASE_OWNER = "hannun_owner"
 QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

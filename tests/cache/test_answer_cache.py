@@ -264,6 +264,54 @@ def test_a_reader_that_waits_takes_what_was_filled_since_it_looked(world: World)
     serving(world, work)
 
 
+def test_who_takes_a_lease_that_was_just_given_back_finds_what_was_filled(world: World) -> None:
+    """Their look and their lease are two steps: in between, another may have filled."""
+    world.counts(world.created(), world.registered("p1"))
+
+    async def work(serve: Serve) -> None:
+        look = serve.cache.get
+
+        async def filled_just_after_the_first_look(key: str, seen: int = 0) -> Answer | None:
+            found = await look(key, seen)
+            serve.cache.get = look  # type: ignore[method-assign]
+            assert await serve.dashboard() == (1, "live")
+            return found
+
+        serve.cache.get = filled_just_after_the_first_look  # type: ignore[method-assign]
+        assert await serve.dashboard() == (1, "cache")
+        assert serve.reader.loads == 1
+
+    serving(world, work)
+    with plain(world) as client:
+        assert not client.exists(keys.lease(KEY)), "what was taken in vain is given back"
+
+
+def test_those_who_wait_look_together_and_never_at_what_was_read_before_they_came(world: World) -> None:
+    async def work(serve: Serve) -> None:
+        lease = await serve.cache.lease(KEY)
+        assert lease is not None
+        look, looks = serve.cache.get, 0
+        asked: list[asyncio.Task[Answer | None]] = []
+
+        async def one_comes_while_it_is_looked(key: str, seen: int = 0) -> Answer | None:
+            nonlocal looks
+            looks += 1
+            found = await look(key, seen)
+            if looks == 1:
+                asked.append(asyncio.create_task(serve.cache.wait(KEY)))
+                await asyncio.sleep(0)
+                await serve.cache.fill(lease, answer(1))
+            return found
+
+        serve.cache.get = one_comes_while_it_is_looked  # type: ignore[method-assign]
+        first = await asyncio.gather(*(serve.cache.wait(KEY) for _ in range(50)))
+        assert first == [answer(1)] * 50
+        assert looks <= 3, "the first look, the one after the lease has gone, and that of who came late"
+        assert await asked[0] == answer(1)
+
+    serving(world, work)
+
+
 def test_when_a_reader_dies_with_the_lease_the_others_go_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.counts(world.created(), world.registered("p1"))
     monkeypatch.setattr("hannun.cache.LEASE_MS", 200)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import KNOWN, Oracle, same
-from world import NOW_US, SPRING, World
+from world import NOTHING_OWED, NOW_US, SPRING, World
 
 from hannun.domain.batch import Outcome, Received
 
@@ -104,7 +104,7 @@ def test_a_late_participant_lands_in_the_minute_and_month_in_which_it_happened(w
 def test_the_cumulative_column_is_right_again_after_someone_came_late(world: World) -> None:
     world.counts(world.registered(at="2026-11-20T10:00:00Z"), world.registered(at="2026-11-20T10:05:00Z"))
     assert world.drift() == []
-    assert world.ours().cumulative_owed_from is None
+    assert world.ours().cumulative_owed_from == NOTHING_OWED
     world.counts(world.registered(at="2026-11-20T10:02:00Z"))
     assert world.ours().cumulative_owed_from == datetime(2026, 11, 20, 10, 2), "owed from where it is wrong"
     assert world.drift() == []

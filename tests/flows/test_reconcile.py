@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from world import SPRING, World
+from world import NOTHING_OWED, SPRING, World
 
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.flows.reconcile import reconcile
@@ -112,14 +112,14 @@ def test_an_event_of_which_only_a_status_was_told_does_not_drift(world: World) -
 
 def test_the_owed_cumulative_column_is_settled_first(world: World) -> None:
     world.counts(world.registered("p1", at="2026-11-20T10:00:00Z"), world.registered("p2", at="2026-11-20T10:09:00Z"))
-    assert world.ours().cumulative_owed_from is not None
+    assert world.ours().cumulative_owed_from < NOTHING_OWED
     assert [row.cumulative_participants for row in world.timeline()] == [0, 0]
     steps: list[str] = []
     with connect(world.url, application="test") as conn:
         assert list(reconcile(conn, steps.append)) == []
-    assert "cumulative" in steps[0] and len(steps) == 6
+    assert "cumulative" in steps[0] and len(steps) == 7
     assert [row.cumulative_participants for row in world.timeline()] == [1, 2]
-    assert world.ours().cumulative_owed_from is None
+    assert world.ours().cumulative_owed_from == NOTHING_OWED
 
 
 # -- falsified -----------------------------------------------------------------------------------------------------
@@ -144,6 +144,8 @@ CHANNEL = {
 BUCKET = ("participants", "views", "engagement", "conversions", "cumulative_participants")
 NAVER = f"event_id = '{SPRING}' AND channel_name = 'NaverBlog'"
 RINGO = f"event_id = '{SPRING}' AND channel_name = 'RingoBiz'"
+QUARTER = BUCKET[:4]
+AT_10 = f"quarter = '2026-11-20 10:00' AND event_no = (SELECT event_no FROM hannun.events WHERE event_id = '{SPRING}')"
 AT_10_01 = f"event_id = '{SPRING}' AND timestamp = '2026-11-20 10:01'"
 OURS = f"event_id = '{SPRING}'"
 
@@ -172,10 +174,22 @@ def test_a_falsified_count_of_calls_is_named(busy: World, figure: str) -> None:
 @pytest.mark.parametrize("figure", BUCKET)
 @pytest.mark.parametrize("change", ["+ 1", "- 1"])
 def test_a_falsified_figure_of_the_timeline_is_named(busy: World, figure: str, change: str) -> None:
+    """Its quarter of an hour, which is made of it, is named with it: then both differ."""
     busy.rows(f"UPDATE public.timeline_data SET {figure} = {figure} {change} WHERE {AT_10_01}")
-    (drift,) = busy.drift()
+    (drift, *followed) = busy.drift()
     assert (drift.table, drift.figure) == ("timeline_data", figure)
     assert "2026-11-20T10:01Z" in drift.place
+    made_of_it = [("timeline_quarters", figure)] if figure in QUARTER else []
+    assert [(each.table, each.figure) for each in followed] == made_of_it
+
+
+@pytest.mark.parametrize("figure", QUARTER)
+@pytest.mark.parametrize("change", ["+ 1", "- 1"])
+def test_a_falsified_figure_of_a_quarter_of_an_hour_is_named(busy: World, figure: str, change: str) -> None:
+    busy.rows(f"UPDATE hannun.timeline_quarters SET {figure} = {figure} {change} WHERE {AT_10}")
+    (drift,) = busy.drift()
+    assert (drift.table, drift.figure) == ("timeline_quarters", figure)
+    assert drift.place == f"{SPRING} at 2026-11-20T10:00Z"
 
 
 @pytest.mark.parametrize(
@@ -223,6 +237,17 @@ def test_a_falsified_count_of_those_who_wait_is_named(busy: World) -> None:
         (f"DELETE FROM public.event_stats WHERE {OURS}", "event_stats", "row"),
         (f"DELETE FROM public.channel_stats WHERE {NAVER}", "channel_stats", "row"),
         (f"DELETE FROM public.timeline_data WHERE {AT_10_01}", "timeline_data", "row"),
+        (f"DELETE FROM hannun.timeline_quarters WHERE {AT_10}", "timeline_quarters", "row"),
+        (
+            "INSERT INTO hannun.timeline_quarters SELECT event_no, '2026-11-21 22:00', 0, 0, 0, 0 FROM hannun.events",
+            "timeline_quarters",
+            "row",
+        ),
+        (
+            "INSERT INTO hannun.timeline_quarters VALUES (999, '2026-11-20 22:00', 0, 0, 0, 0)",
+            "timeline_quarters",
+            "row",
+        ),
         ("DELETE FROM hannun.untyped_participants", "untyped_participants", "participants"),
         (f"DELETE FROM hannun.events WHERE {OURS}", "event_totals", "participants"),
         (
@@ -325,7 +350,7 @@ def test_a_role_that_may_only_read_reconciles_as_well(busy: World, auditor: str)
     assert drift_seen_from(auditor) == set()
     busy.counts(busy.registered("late", at="2026-11-20T10:00:00Z"))
     assert drift_seen_from(auditor) == set(), "what is owed is no drift"
-    assert busy.ours().cumulative_owed_from is not None, "and stays owed"
+    assert busy.ours().cumulative_owed_from < NOTHING_OWED, "and stays owed"
     busy.rows(f"UPDATE public.timeline_data SET participants = participants + 1 WHERE {AT_10_01}")
     assert drift_seen_from(auditor) == {("timeline_data", "participants")}
 

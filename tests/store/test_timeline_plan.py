@@ -1,12 +1,37 @@
-"""Which months a timeline opens."""
+"""Which months a timeline opens, and of what it is made."""
 
 import re
 from datetime import datetime
+from typing import Any
 
 import pytest
 from world import SPRING, World
 
 from hannun.store.reports import SQL
+
+
+def opened(world: World, query: str, start: datetime, end: datetime, *, quarters: bool) -> tuple[set[str], set[str]]:
+    """The months that a plan names, and those that were read when it ran."""
+    asked: dict[str, Any] = {"event_nos": [world.ours(SPRING).event_no], "from": start, "to": end}
+    asked |= {"first_quarter": start, "last_quarter": end if quarters else start}
+    asked |= {"first": start, "grain": 900, "starts": "{0}"}
+    with world.looking() as conn:
+        rows = conn.execute("EXPLAIN (ANALYZE, TIMING OFF) " + SQL[query], asked).fetchall()  # type: ignore[operator]
+    lines = [row["QUERY PLAN"] for row in rows]
+    named = {line: re.findall(r" on timeline_data_(\d{4}_\d{2})", line) for line in lines}
+    return (
+        {month for months in named.values() for month in months},
+        {month for line, months in named.items() for month in months if "never executed" not in line},
+    )
+
+
+@pytest.fixture
+def of_a_year(world: World) -> World:
+    """An event with a minute in each of ten months."""
+    world.counts(
+        world.created(), *(world.registered(f"p{month}", at=f"2026-{month:02}-15T00:00:00Z") for month in range(1, 11))
+    )
+    return world
 
 
 @pytest.mark.parametrize(
@@ -17,13 +42,41 @@ from hannun.store.reports import SQL
     ],
 )
 def test_a_timeline_opens_the_months_of_its_range_alone(
-    world: World, start: datetime, end: datetime, months: set[str]
+    of_a_year: World, start: datetime, end: datetime, months: set[str]
 ) -> None:
+    assert opened(of_a_year, "timeline_filled", start, end, quarters=False) == (months, months)
+
+
+def test_a_settled_timeline_opens_no_month_at_all(of_a_year: World) -> None:
+    assert of_a_year.drift() == []
+    _, read = opened(of_a_year, "timeline_filled", datetime(2026, 1, 1), datetime(2026, 10, 1), quarters=True)
+    assert read == set()
+    _, read = opened(of_a_year, "timeline_after", datetime(2026, 2, 1), datetime(2026, 2, 1), quarters=True)
+    assert read == set()
+
+
+def test_of_a_timeline_that_owes_the_months_from_there_on_are_opened(of_a_year: World) -> None:
+    assert of_a_year.drift() == []
+    of_a_year.counts(of_a_year.registered(at="2026-08-15T00:00:00Z"))
+    _, read = opened(of_a_year, "timeline_filled", datetime(2026, 1, 1), datetime(2026, 11, 1), quarters=True)
+    assert read == {"2026_08", "2026_09", "2026_10"}
+
+
+def test_where_a_timeline_begins_is_not_looked_for_among_the_minutes_of_others(world: World) -> None:
+    """Another event has a minute after the other; ours had one of them, at the end."""
     world.counts(
-        world.created(), *(world.registered(f"p{month}", at=f"2026-{month:02}-15T00:00:00Z") for month in range(1, 11))
+        world.created(),
+        world.registered(event="busy", at="2026-03-01T00:00Z"),
+        world.registered(at="2026-03-31T23:59:00Z"),
     )
-    asked = {"event_ids": [SPRING], "from": start, "to": end, "first": start, "grain": 900, "starts": "{0}"}
+    world.rows(
+        "INSERT INTO public.timeline_data (event_id, timestamp) "
+        "SELECT 'busy', timestamp '2026-03-01 00:01' + m * interval '1 minute' FROM generate_series(1, 40000) AS m"
+    )
+    world.rows("ANALYZE public.timeline_data")
     with world.looking() as conn:
-        plan = conn.execute("EXPLAIN " + SQL["timeline_filled"], asked).fetchall()  # type: ignore[operator]
-    opened = set(re.findall(r"timeline_data_(\d{4}_\d{2})", "\n".join(row["QUERY PLAN"] for row in plan)))
-    assert opened == months
+        asked = {"event_id": SPRING, "event_ids": [SPRING], "event_nos": [world.ours().event_no]}
+        for query in ("timeline_head", "timeline_ends", "first_minute"):
+            rows = conn.execute("EXPLAIN " + SQL[query], asked).fetchall()  # type: ignore[operator]
+            assert "timestamp_idx" not in "\n".join(row["QUERY PLAN"] for row in rows), query
+            assert datetime(2026, 3, 31, 23, 59) in conn.execute(SQL[query], asked).fetchone().values()  # type: ignore[union-attr,arg-type]

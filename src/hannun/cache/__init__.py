@@ -165,6 +165,7 @@ class AnswerCache:
         self._release = self._client.register_script(_RELEASE)
         self._server = ""
         self._rests_until = 0.0
+        self._looks: dict[str, asyncio.Task[tuple[Answer | None, bool]]] = {}
         self.available = False
         """Whether Redis answered when it was last asked."""
         self.copied = self.hits = self.misses = self.fills = self.refused_fills = 0
@@ -305,16 +306,34 @@ class AnswerCache:
         """Wait for the answer of whoever holds the lease; None as soon as nobody does."""
         deadline = time.monotonic() + LEASE_MS / 1000
         while time.monotonic() < deadline:
-            await asyncio.sleep(WAIT_STEP_S)
-            answer = await self.get(key, seen)
-            if answer is not None or not self.available:
+            answer, leased = await asyncio.shield(self._next_look(key))
+            if answer is not None and answer.version >= seen:
                 return answer
-            try:
-                if not await self._client.exists(keys.lease(key)):
-                    return await self.get(key, seen)  # the holder may have filled since we looked
-            except _AWAY:
+            if not leased:
                 return None
         return None
+
+    def _next_look(self, key: str) -> asyncio.Task[tuple[Answer | None, bool]]:
+        """The next look at a key and its lease, one for all who wait for it: a crowd that looks one by one is slower
+        than what it waits for. It begins after they came, so that nobody is told what was read before."""
+        look = self._looks.get(key)
+        if look is None:
+            look = self._looks[key] = asyncio.create_task(self._look(key))
+        return look
+
+    async def _look(self, key: str) -> tuple[Answer | None, bool]:
+        """What is kept, and whether somebody still holds the lease."""
+        await asyncio.sleep(WAIT_STEP_S)
+        del self._looks[key]
+        answer = await self.get(key)
+        if answer is not None or not self.available:
+            return answer, False
+        try:
+            if await self._client.exists(keys.lease(key)):
+                return None, True
+        except _AWAY:
+            return None, False
+        return await self.get(key), False  # the holder may have filled since we looked
 
     async def announcements(self) -> AsyncIterator[dict[str, Any] | None]:
         """Events as they change: what was announced; None each time announcements may have been missed.

@@ -22,6 +22,8 @@ POINTS_MAX = 50_000
 """The most buckets in one answer."""
 HOURLY_UP_TO = timedelta(days=7)
 DAY = 86_400
+QUARTER = 900
+"""Seconds of the roll-up that long timelines are made of."""
 _LONGEST = {
     Granularity.MINUTE: 60,
     Granularity.HOURLY: 3_600 * 2,  # an hour that is repeated by a change of less than an hour
@@ -33,6 +35,7 @@ _CLOCKS = {Granularity.MINUTE: 60, Granularity.HOURLY: 3_600}
 _MONDAY = 3  # 1970-01-01 was a Thursday
 _PROBE_S = DAY // 4  # no zone has changed its offset to and fro in six hours since 1970
 _TIMES = [f"T{minute // 60:02}:{minute % 60:02}:00" for minute in range(1_440)]
+_EPOCH = datetime(1970, 1, 1)  # without a zone on purpose, as in the database
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
@@ -54,6 +57,11 @@ class Buckets:
         up by it can be given to buckets without loss. Where all are alike it is a bucket."""
         first = self.starts[0]
         return math.gcd(self.ends - first, *(start - first for start in self.starts))
+
+    @property
+    def of_quarters(self) -> bool:
+        """Whether every bucket begins at a full quarter of an hour, UTC: in all zones since 1972, but for minutes."""
+        return bool(self.starts) and self.starts[0] % QUARTER == 0 and self.grain % QUARTER == 0
 
     def labels(self) -> list[str]:
         """Each start as ISO 8601 with the zone's offset."""
@@ -123,6 +131,14 @@ def _too_many_points() -> BadQuestion:
 def default_granularity(start: datetime, end: datetime) -> Granularity:
     """Hourly up to 7 days, else daily."""
     return Granularity.HOURLY if end - start <= HOURLY_UP_TO else Granularity.DAILY
+
+
+def full_quarters(start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    """From where to where full quarters of an hour lie within [start, end), UTC; (start, start) where none does."""
+    step = timedelta(seconds=QUARTER)
+    first = start + (_EPOCH - start) % step
+    last = end - (end - _EPOCH) % step
+    return (first, last) if first < last else (start, start)
 
 
 def seconds_of(moment: datetime) -> int:

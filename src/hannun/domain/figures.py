@@ -150,7 +150,7 @@ class TimelineHead:
     version: int
     changed: int
     participants: int
-    event_ids: list[str]
+    event_nos: list[int]
     first: datetime | None
     last: datetime | None
     measured: bool

@@ -58,8 +58,8 @@ def _line(values: Sequence[int]) -> tuple[float, float]:
 
 def _peaks(places: Sequence[int], participants: Sequence[int]) -> list[int]:
     """The places with the most participants a bucket, at most three, best first; none without participants."""
-    came: Counter[int] = Counter()
-    buckets: Counter[int] = Counter(places)
+    buckets = Counter(places)
+    came = dict.fromkeys(buckets, 0)
     for place, count in zip(places, participants, strict=True):
         came[place] += count
     best = sorted(came, key=lambda place: (-came[place] / buckets[place], place))

@@ -4,6 +4,7 @@ Under a range participants and what channels measured are of the range; money, a
 event as a whole, and the answer says so (`moneyPeriod`).
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import accumulate
@@ -282,21 +283,20 @@ def timeline(
     now: int,
 ) -> EventTimeline | UserTimeline:
     """Every bucket of the grid, empty ones too; `range_ends` and `now` are seconds since 1970."""
-    rows = [(0, 0, 0, 0)] * len(grid.starts)
-    for place, *counts in figures.filled:
-        rows[place] = tuple(counts)  # type: ignore[assignment]  # four of them
-    came, views, engagement, conversions = zip(*rows, strict=True) if rows else ((), (), (), ())
+    count = len(grid.starts)
+    came, views, engagement, conversions = [0] * count, [0] * count, [0] * count, [0] * count
+    for place, *figures_of_bucket in figures.filled:
+        came[place], views[place], engagement[place], conversions[place] = figures_of_bucket
     totals = [sum(column) for column in (came, views, engagement, conversions)]
     # All but those who came in the range and after it: also those of a month that was let go.
     before = head.participants - figures.after - totals[0]
     cumulative = list(accumulate(came, initial=before))[1:]
-    ends = [*grid.starts, grid.ends][1:]
     asked = question.range
-    bounds = (
-        -1 if asked.start is None else seconds_of(asked.start),
-        min(now, range_ends if asked.end is not None else now),
-    )
-    complete = [bounds[0] <= start and end <= bounds[1] for start, end in zip(grid.starts, ends, strict=True)]
+    edges = [*grid.starts, grid.ends]
+    # Those that begin in the range and end in the past of it stand side by side.
+    first = 0 if asked.start is None else bisect_left(grid.starts, seconds_of(asked.start))
+    last = bisect_right(edges, min(now, range_ends if asked.end is not None else now)) - 1
+    complete = [first <= place < last for place in range(count)]
     columns: dict[Metric, Sequence[int]] = {
         Metric.PARTICIPANTS: came,
         Metric.VIEWS: views,
@@ -318,7 +318,7 @@ def timeline(
         last_updated_at=changed_at(head.changed),
     )
     if isinstance(question.of, OfMerchant):
-        return UserTimeline(**_fields(answer), user_id=question.of.user_id, total_events=len(head.event_ids))
+        return UserTimeline(**_fields(answer), user_id=question.of.user_id, total_events=len(head.event_nos))
     return EventTimeline(**_fields(answer), event_id=question.of.event_id)
 
 

@@ -9,6 +9,7 @@ Who may see an event is decided before it is asked for (`flows/access`), and aga
 """
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -210,6 +211,12 @@ class Reports:
             if not self._cache.available:
                 return await self._told(key, load), "live"
         lease = await self._cache.lease(key, by_force=refresh)
+        if lease is not None and not refresh:
+            # Between our look and our lease another may have filled, and have given theirs back.
+            filled_meanwhile = await self._cache.get(key, seen)
+            if filled_meanwhile is not None:
+                await self._cache.release(lease)
+                return filled_meanwhile, "cache"
         if lease is None and self._cache.available:
             waited_for = await self._cache.wait(key, seen)
             if waited_for is not None:
@@ -319,7 +326,7 @@ class Reports:
             return without("too-early", projected_to)
         days = days[-used - 1 :]
         grid = Buckets(days[:-1], [0] * used, days[-1])
-        came = await reports.timeline(conn, [event.event_id], grid, moment_of(days[0]), moment_of(days[-1]))
+        came = await reports.timeline(conn, [event.event_no], grid, moment_of(days[0]), moment_of(days[-1]))
         sold = await reports.sales(conn, event.event_no, days)
         participants = [0] * used
         for place, count, *_ in came.filled:
@@ -417,13 +424,14 @@ class Reports:
             if granularity is None:
                 granularity = default_granularity(start, end if asked.end else now)
             grid = buckets(seconds_of(start), seconds_of(end), granularity, asked.tz)
-            found = await reports.timeline(conn, head.event_ids, grid, start, end)
+            found = await reports.timeline(conn, head.event_nos, grid, start, end, head.last)
         answer = views.timeline(
             question, granularity, head, grid, found, range_ends=seconds_of(end), now=seconds_of(now)
         )
         # What stands there may stay as it is until the next bucket begins, which completes the one before.
-        turns = (at for at in (*grid.starts, grid.ends) if at > seconds_of(now))
-        until = None if asked.end is not None and asked.end <= now else moment_of(next(turns, seconds_of(now) + 60))
+        edges = [*grid.starts, grid.ends]
+        turns = edges[bisect_right(edges, seconds_of(now)) :]
+        until = None if asked.end is not None and asked.end <= now else moment_of([*turns, seconds_of(now) + 60][0])
         return _kept(answer, head.version, head.owner, until=until)
 
     async def _head(self, conn: AsyncConnection, of: Subject) -> TimelineHead | None:

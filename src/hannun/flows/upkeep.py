@@ -4,22 +4,32 @@ import math
 from collections.abc import Sequence
 from datetime import date
 
-from hannun.domain.partitions import plan
+from hannun.domain.partitions import month_after, plan
 from hannun.errors import StoreUnavailable
 from hannun.store import debts, partitions, positions, upkeep
 from hannun.store.database import Connection, Database
 from hannun.telemetry import log, metrics, show
 
 
-def settle_cumulatives(database: Database) -> int:
-    """Write the cumulative columns that are owed, one short transaction an event. Returns the rows that were wrong."""
-    with database.transaction() as conn:
-        event_nos = upkeep.owed_cumulatives(conn)
-    repaired = 0
-    for event_no in event_nos:
-        with database.transaction() as conn:
-            repaired += upkeep.settle_cumulative(conn, event_no)
+def settle_timelines(database: Database, *, page: int = 1_000) -> int:
+    """Write the cumulative columns and quarters that are owed, in short transactions of one event each, each event
+    once. Returns the rows whose cumulative was wrong."""
+    repaired, last = 0, 0
+    while event_nos := _owing(database, last, page):
+        last = event_nos[-1]
+        for event_no in event_nos:
+            for _ in range(upkeep.PIECES_MAX):
+                with database.transaction() as conn:
+                    settled = upkeep.settle_timeline(conn, event_no)
+                repaired += settled.repaired
+                if not settled.more:
+                    break
     return repaired
+
+
+def _owing(database: Database, after: int, page: int) -> list[int]:
+    with database.transaction() as conn:
+        return upkeep.owing_events(conn, after, page)
 
 
 def attribute_typed_waiters(database: Database) -> int:
@@ -75,4 +85,6 @@ def detach_old_months(owner: Connection, today: date, *, keep: int | None, dry_r
             partitions.finish_detaching(owner, month)
         for month in wanted:
             partitions.detach_month(owner, month)
+        if keep is not None:
+            partitions.forget_quarters(owner, month_after(today.replace(day=1), -keep))
     return [*broken_off, *wanted]

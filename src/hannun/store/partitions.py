@@ -9,6 +9,7 @@ from hannun.store.database import Connection
 from hannun.store.queries import load
 
 SQL = load("partitions")
+EVENTS_AT_ONCE = 100
 
 
 def make_months(conn: Connection, months: Iterable[date]) -> list[date]:
@@ -43,6 +44,21 @@ def detach_month(owner: Connection, month: date) -> None:
 def finish_detaching(owner: Connection, month: date) -> None:
     """Take a month out whose detachment was broken off; waits for who still reads it."""
     owner.execute(sql.SQL("ALTER TABLE public.timeline_data DETACH PARTITION {} FINALIZE").format(_name(month)))
+
+
+def forget_quarters(owner: Connection, month: date) -> int:
+    """Forget the quarters before a month that was let go with all before it, in short transactions. Returns how many.
+
+    Nobody reads them any more; a month that was taken in again keeps its own.
+    """
+    row = owner.execute(SQL["newest_quartered"]).fetchone()
+    newest, forgotten = (row and row[0]) or 0, 0
+    for after in range(0, newest, EVENTS_AT_ONCE):
+        with owner.transaction():
+            owner.execute(SQL["hold_months"])
+            asked = {"after": after, "up_to": after + EVENTS_AT_ONCE, "month": month}
+            forgotten += owner.execute(SQL["forget_quarters"], asked).rowcount
+    return forgotten
 
 
 def _name(month: date) -> sql.Identifier:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from hannun.domain.buckets import Buckets
+from hannun.domain.buckets import Buckets, full_quarters
 from hannun.domain.figures import (
     ChannelFigures,
     Compared,
@@ -74,7 +74,9 @@ async def period(
     rows: Any = await (
         await conn.execute(
             SQL["period"],
-            {"event_nos": list(event_nos)} | bounds | {f"{name}_minute": _minute(at) for name, at in bounds.items()},
+            {"event_nos": _numbers(event_nos)}
+            | bounds
+            | {f"{name}_minute": _minute(at) for name, at in bounds.items()},
         )
     ).fetchall()
 
@@ -141,7 +143,7 @@ async def merchant_page(
             SQL["user_events"],
             {
                 "user_id": user_id,
-                "event_nos": list(event_nos),
+                "event_nos": _numbers(event_nos),
                 "before_at": before and before[0],
                 "before": before and before[1],
                 "limit": limit,
@@ -181,7 +183,7 @@ def _event_line(row: Any) -> EventLine:
 
 async def merchant_channels(conn: AsyncConnection, event_nos: Sequence[int]) -> list[ChannelFigures]:
     """The channels of events together, most participants first."""
-    rows: Any = await (await conn.execute(SQL["user_channels"], {"event_nos": list(event_nos)})).fetchall()
+    rows: Any = await (await conn.execute(SQL["user_channels"], {"event_nos": _numbers(event_nos)})).fetchall()
     channels = []
     for name, type_, *counts, cost, delivery, expected_views, changed in rows:
         channels.append(ChannelFigures(name, type_, Counts(*counts), None, cost, delivery, expected_views, changed))
@@ -196,39 +198,50 @@ async def timeline_head(conn: AsyncConnection, event_id: str) -> TimelineHead | 
     row: Any = await (await conn.execute(SQL["timeline_head"], {"event_id": event_id}, prepare=True)).fetchone()
     if row is None:
         return None
-    user_id, version, participants, first, last, measured = row
-    return TimelineHead(user_id, version, version, participants, [event_id], first, last, measured)
+    user_id, version, participants, event_no, first, last, measured = row
+    return TimelineHead(user_id, version, version, participants, [event_no], first, last, measured)
 
 
 async def merchant_timeline_head(conn: AsyncConnection, user_id: str, figures: MerchantFigures) -> TimelineHead:
     """The same of a merchant's events together."""
-    asked = {"event_ids": figures.event_ids, "event_nos": figures.event_nos}
+    asked = {"event_ids": figures.event_ids, "event_nos": _numbers(figures.event_nos)}
     row: Any = await (await conn.execute(SQL["timeline_ends"], asked)).fetchone()
     participants = figures.totals.counts.participants
-    return TimelineHead(user_id, figures.version, figures.changed, participants, figures.event_ids, *row)
+    return TimelineHead(user_id, figures.version, figures.changed, participants, figures.event_nos, *row)
 
 
 async def timeline(
-    conn: AsyncConnection, event_ids: Sequence[str], grid: Buckets, start: datetime, end: datetime
+    conn: AsyncConnection,
+    event_nos: Sequence[int],
+    grid: Buckets,
+    start: datetime,
+    end: datetime,
+    newest: datetime | None = None,
 ) -> TimelineFigures:
-    """What happened in events together in each bucket of the grid within [start, end), UTC without a zone."""
+    """What happened in events together in each bucket of the grid within [start, end), UTC without a zone. `newest` is
+    the last minute of all in which anything did, where that is known."""
     filled: Any = []
     if grid.starts:
+        first_quarter, last_quarter = full_quarters(start, end) if grid.of_quarters else (start, start)
         asked = {
-            "event_ids": list(event_ids),
+            "event_nos": _numbers(event_nos),
             "from": start,
             "to": end,
+            "first_quarter": first_quarter,
+            "last_quarter": last_quarter,
             "first": _EPOCH + timedelta(seconds=grid.starts[0]),
             "grain": grid.grain,
             "starts": _numbers(grid.starts),
         }
         filled = await (await conn.execute(SQL["timeline_filled"], asked)).fetchall()
-    return TimelineFigures(filled, await came_from(conn, event_ids, end))
+    none_after = newest is not None and newest < end
+    return TimelineFigures(filled, 0 if none_after else await came_from(conn, event_nos, end))
 
 
-async def came_from(conn: AsyncConnection, event_ids: Sequence[str], end: datetime) -> int:
+async def came_from(conn: AsyncConnection, event_nos: Sequence[int], end: datetime) -> int:
     """How many came to events together from a minute on."""
-    row: Any = await (await conn.execute(SQL["timeline_after"], {"event_ids": list(event_ids), "to": end})).fetchone()
+    asked = {"event_nos": _numbers(event_nos), "to": end, "first_quarter": full_quarters(end, _NEVER)[0]}
+    row: Any = await (await conn.execute(SQL["timeline_after"], asked)).fetchone()
     return int(row[0])
 
 

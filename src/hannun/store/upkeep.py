@@ -1,4 +1,4 @@
-"""What the database needs done to it besides counting: the owed cumulative column, and proving that all is right."""
+"""What the database needs done to it besides counting: what is owed of the timeline, and proving that all is right."""
 
 from typing import NamedTuple
 
@@ -20,9 +20,9 @@ def waiting_events(conn: Connection) -> list[tuple[str, int]]:
     return [(event_id, participants) for event_id, participants in conn.execute(SQL["waiting_events"])]
 
 
-def owed_cumulatives(conn: Connection, after: int = 0, limit: int = 1_000) -> list[int]:
-    """Numbers of events whose cumulative column is owed, a page of them: those above `after`."""
-    rows = conn.execute(SQL["owed_cumulatives"], {"after": after, "limit": limit}).fetchall()
+def owing_events(conn: Connection, after: int = 0, limit: int = 1_000) -> list[int]:
+    """Numbers of events whose cumulative column and quarters are owed, a page of them: those above `after`."""
+    rows = conn.execute(SQL["owing_events"], {"after": after, "limit": limit}).fetchall()
     return [int(no) for (no,) in rows]
 
 
@@ -35,11 +35,27 @@ def attribute_typed_waiters(conn: Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def settle_cumulative(conn: Connection, event_no: int) -> int:
-    """Write an event's cumulative column from where it is owed. Returns the rows that were wrong."""
+class Settled(NamedTuple):
+    """A piece of an event's timeline: the rows whose cumulative was wrong, and whether more is owed."""
+
+    repaired: int
+    more: bool
+
+
+PIECE_MINUTES = 20_000
+"""About how many minutes are settled at once, while nobody counts for their event."""
+PIECES_MAX = 100
+"""The most pieces of one event at a turn: one that falls behind again and again must not hold up the others."""
+
+
+def settle_timeline(conn: Connection, event_no: int, minutes: int = PIECE_MINUTES) -> Settled:
+    """Write an event's cumulative column and quarters from where they are owed, over about so many minutes, in the
+    caller's transaction."""
+    # What a crash of the server takes back, it takes back with the debt.
+    conn.execute("SET LOCAL synchronous_commit = off")
     conn.execute(SQL["hold_event"], {"event_no": event_no})
-    row = conn.execute(SQL["settle_cumulative"], {"event_no": event_no}).fetchone()
-    return int(row[0]) if row else 0
+    row = conn.execute(SQL["settle_timeline"], {"event_no": event_no, "minutes": minutes}).fetchone()
+    return Settled(*row) if row else Settled(0, more=False)
 
 
 class Drift(NamedTuple):

@@ -171,3 +171,31 @@ SELECT r.event_id || ' at ' || to_char(r.timestamp, 'YYYY-MM-DD"T"HH24:MI"Z"'), 
                               WHERE relnamespace = 'public'::regnamespace AND NOT relispartition
                                 AND relname = 'timeline_data_' || to_char(r.timestamp, 'YYYY_MM')))
  ORDER BY 1, 2;
+
+-- timeline_quarters --
+-- hannun.timeline_quarters: its rows and figures, from the minutes of the timeline, up to where they are owed.
+WITH expected AS (
+    SELECT e.event_no, date_bin('15 minutes', t.timestamp, '2000-01-01') AS quarter, sum(t.participants) AS participants,
+           sum(t.views) AS views, sum(t.engagement) AS engagement, sum(t.conversions) AS conversions
+      FROM public.timeline_data t JOIN hannun.events e USING (event_id)
+     WHERE t.timestamp < date_bin('15 minutes', e.cumulative_owed_from, '2000-01-01')
+     GROUP BY 1, 2
+), found AS (
+    SELECT q.* FROM hannun.timeline_quarters q LEFT JOIN hannun.events e USING (event_no)
+     WHERE (e.event_no IS NULL OR q.quarter < date_bin('15 minutes', e.cumulative_owed_from, '2000-01-01'))
+       -- Those of a month that was let go are forgotten soon, and nobody reads them.
+       AND EXISTS (SELECT FROM hannun.timeline_spans('1970-01-01', '9999-01-01') s
+                    WHERE q.quarter >= s.begins AND q.quarter < s.ends)
+)
+SELECT coalesce(e.event_id, 'event number ' || event_no) || ' at ' || to_char(quarter, 'YYYY-MM-DD"T"HH24:MI"Z"'),
+       figure.name, figure.found, figure.expected
+  FROM found q
+  FULL JOIN expected x USING (event_no, quarter)
+  LEFT JOIN hannun.events e USING (event_no)
+ CROSS JOIN LATERAL (VALUES
+       ('row', (q.participants IS NOT NULL)::text, (x.participants IS NOT NULL)::text),
+       ('participants', q.participants::text, x.participants::text),
+       ('views', q.views::text, x.views::text),
+       ('engagement', q.engagement::text, x.engagement::text),
+       ('conversions', q.conversions::text, x.conversions::text)) AS figure (name, found, expected)
+ WHERE figure.found IS DISTINCT FROM figure.expected ORDER BY 1, 2;

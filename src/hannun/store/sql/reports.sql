@@ -53,17 +53,29 @@ SELECT within, CASE WHEN type IS NOT NULL THEN name END, type, coalesce(sum(part
 WITH page AS MATERIALIZED (
     SELECT s.id, s.event_id, s.event_title, s.status, s.total_participants, s.total_views, s.target_roi,
            s.created_at, e.event_no, e.version, e.total_investment, e.expected_revenue, e.baseline_revenue,
-           CASE WHEN e.sales > 0 THEN e.recorded_revenue END AS recorded, e.starts_at, e.ends_at
+           CASE WHEN e.sales > 0 THEN e.recorded_revenue END AS recorded, e.starts_at, e.ends_at,
+           date_bin('15 minutes', e.cumulative_owed_from, '2000-01-01') AS settled
       FROM public.event_stats s JOIN hannun.events e USING (event_id)
      WHERE s.user_id = %(user_id)s AND e.event_no = ANY(%(event_nos)s::int[])
        AND (%(before)s::bigint IS NULL OR (s.created_at, s.id) < (%(before_at)s::timestamp, %(before)s::bigint))
      ORDER BY s.created_at DESC, s.id DESC LIMIT %(limit)s
+), spans AS MATERIALIZED (
+    SELECT * FROM hannun.timeline_spans(%(hour)s::timestamp - interval '23 hours', %(hour)s::timestamp + interval '1 hour')
 ), hours AS (
-    SELECT t.event_id, (extract(epoch FROM %(hour)s::timestamp - date_trunc('hour', t.timestamp)) / 3600)::int AS ago,
-           sum(t.participants) AS participants
-      FROM public.timeline_data t
-     WHERE t.event_id IN (SELECT event_id FROM page)
-       AND t.timestamp >= %(hour)s::timestamp - interval '23 hours' AND t.timestamp < %(hour)s::timestamp + interval '1 hour'
+    SELECT event_no, date_bin('1 hour', at, %(hour)s::timestamp) AS hour, sum(participants) AS participants
+      FROM (SELECT p.event_no, q.quarter, q.participants
+              FROM spans s CROSS JOIN page p CROSS JOIN LATERAL (
+                   SELECT quarter, participants FROM hannun.timeline_quarters q
+                    WHERE q.event_no = p.event_no AND q.quarter >= s.begins AND q.quarter < least(s.ends, p.settled)
+                   OFFSET 0) q
+             UNION ALL
+            SELECT p.event_no, t.timestamp, t.participants
+              FROM page p CROSS JOIN LATERAL (
+                   SELECT timestamp, participants FROM public.timeline_data t
+                    WHERE t.event_id = p.event_id AND t.timestamp >= p.settled
+                      AND t.timestamp >= %(hour)s::timestamp - interval '23 hours'
+                      AND t.timestamp < %(hour)s::timestamp + interval '1 hour'
+                   OFFSET 0) t) AS happened (event_no, at, participants)
      GROUP BY 1, 2
 )
 SELECT p.id, p.created_at, p.event_id, p.event_title, p.status,
@@ -77,7 +89,8 @@ SELECT p.id, p.created_at, p.event_id, p.event_title, p.status,
        p.target_roi, p.version, p.total_investment, p.expected_revenue, p.baseline_revenue, p.recorded, p.starts_at,
        p.ends_at,
        coalesce((SELECT sum(distribution_cost) FROM public.channel_stats c WHERE c.event_id = p.event_id), 0),
-       (SELECT jsonb_object_agg(ago, participants) FROM hours h WHERE h.event_id = p.event_id)
+       (SELECT jsonb_object_agg((extract(epoch FROM %(hour)s::timestamp - hour) / 3600)::int, participants)
+          FROM hours h WHERE h.event_no = p.event_no)
   FROM page p ORDER BY p.created_at DESC, p.id DESC;
 
 -- user_totals --
@@ -129,10 +142,14 @@ SELECT c.channel_name, c.channel_type, sum(c.participants)::bigint, sum(c.impres
  GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2;
 
 -- timeline_head --
--- Whose timeline it is, and over which minutes anything has happened.
-SELECT e.user_id, e.version, e.participants,
-       (SELECT timestamp FROM public.timeline_data WHERE event_id = %(event_id)s ORDER BY timestamp LIMIT 1),
-       (SELECT timestamp FROM public.timeline_data WHERE event_id = %(event_id)s ORDER BY timestamp DESC LIMIT 1),
+-- Whose timeline it is, and over which minutes anything has happened. An event's minutes are asked for between it and
+-- itself: so they can only come out of the index that has them in this order. Out of that of all events' minutes the
+-- first one of an event may come after millions of others.
+SELECT e.user_id, e.version, e.participants, e.event_no,
+       (SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
+         ORDER BY event_id, timestamp LIMIT 1),
+       (SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
+         ORDER BY event_id DESC, timestamp DESC LIMIT 1),
        EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = e.event_no)
   FROM hannun.events e WHERE e.event_id = %(event_id)s AND e.user_id IS NOT NULL;
 
@@ -142,30 +159,63 @@ SELECT min(ends.first), max(ends.last),
        EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = ANY(%(event_nos)s::int[]))
   FROM unnest(%(event_ids)s::text[]) AS of (event_id)
  CROSS JOIN LATERAL (
-       SELECT (SELECT timestamp FROM public.timeline_data t WHERE t.event_id = of.event_id ORDER BY timestamp LIMIT 1),
-              (SELECT timestamp FROM public.timeline_data t WHERE t.event_id = of.event_id ORDER BY timestamp DESC LIMIT 1)
+       SELECT (SELECT timestamp FROM public.timeline_data t WHERE t.event_id >= of.event_id AND t.event_id <= of.event_id
+                ORDER BY t.event_id, timestamp LIMIT 1),
+              (SELECT timestamp FROM public.timeline_data t WHERE t.event_id >= of.event_id AND t.event_id <= of.event_id
+                ORDER BY t.event_id DESC, timestamp DESC LIMIT 1)
        ) AS ends (first, last);
 
 -- timeline_filled --
--- What happened in each bucket within [from, to), counted from 0; buckets in which nothing did are left out. First by
--- `grain`, of which every bucket is made, since finding a bucket costs more than finding a grain. Bounds stand in the
--- statement and not in a sub-query, so that months outside them are not opened.
-WITH grains AS MATERIALIZED (
-    SELECT date_bin(%(grain)s * interval '1 second', t.timestamp, %(first)s) AS grain,
-           sum(t.participants) AS participants, sum(t.views) AS views, sum(t.engagement) AS engagement,
-           sum(t.conversions) AS conversions
-      FROM public.timeline_data t
-     WHERE t.event_id = ANY(%(event_ids)s::text[]) AND t.timestamp >= %(from)s AND t.timestamp < %(to)s
+-- What happened in each bucket within [from, to), counted from 0; buckets in which nothing did are left out. Quarters of an
+-- hour within [first_quarter, last_quarter) as far as an event's are settled and in the timeline; minutes for all else, where
+-- they are many first by `grain`, of which every bucket is made: finding a bucket costs more than finding a grain. Bounds
+-- stand in the statement and not in a sub-query, so that months outside them are not opened. OFFSET 0: event by event, each
+-- by its index.
+WITH of AS MATERIALIZED (
+    SELECT event_no, event_id, date_bin('15 minutes', cumulative_owed_from, '2000-01-01') AS settled
+      FROM hannun.events WHERE event_no = ANY(%(event_nos)s::int[])
+), happened AS (
+    SELECT q.* FROM hannun.timeline_spans(%(first_quarter)s, %(last_quarter)s) s CROSS JOIN of CROSS JOIN LATERAL (
+           SELECT quarter, participants, views, engagement, conversions FROM hannun.timeline_quarters q
+            WHERE q.event_no = of.event_no AND q.quarter >= s.begins AND q.quarter < least(s.ends, of.settled) OFFSET 0) q
+     UNION ALL
+    SELECT t.* FROM of CROSS JOIN LATERAL (
+           SELECT timestamp, participants, views, engagement, conversions FROM public.timeline_data t
+            WHERE t.event_id = of.event_id AND t.timestamp >= %(from)s AND t.timestamp < %(first_quarter)s OFFSET 0) t
+     UNION ALL
+    SELECT date_bin(%(grain)s * interval '1 second', t.timestamp, %(first)s), sum(t.participants), sum(t.views),
+           sum(t.engagement), sum(t.conversions)
+      FROM of CROSS JOIN LATERAL (
+           SELECT timestamp, participants, views, engagement, conversions FROM public.timeline_data t
+            WHERE t.event_id = of.event_id AND t.timestamp >= %(first_quarter)s AND t.timestamp < %(to)s
+              AND t.timestamp >= least(of.settled, %(last_quarter)s) OFFSET 0) t
      GROUP BY 1
 )
-SELECT width_bucket(extract(epoch FROM grain)::bigint, %(starts)s::bigint[]) - 1, sum(participants)::bigint,
-       sum(views)::bigint, sum(engagement)::bigint, sum(conversions)::bigint
-  FROM grains GROUP BY 1 ORDER BY 1;
+SELECT width_bucket(at, ARRAY(SELECT to_timestamp(starts) AT TIME ZONE 'UTC' FROM unnest(%(starts)s::bigint[]) AS starts
+                               ORDER BY starts)) - 1,
+       sum(participants)::bigint, sum(views)::bigint, sum(engagement)::bigint, sum(conversions)::bigint
+  FROM happened AS happened (at, participants, views, engagement, conversions) GROUP BY 1;
 
 -- timeline_after --
--- How many came from a minute on.
-SELECT coalesce(sum(t.participants), 0)::bigint FROM public.timeline_data t
- WHERE t.event_id = ANY(%(event_ids)s::text[]) AND t.timestamp >= %(to)s;
+-- How many came from a minute on: in minutes up to the first full quarter, in quarters as far as they are settled and in the
+-- timeline, in minutes from there on.
+WITH of AS MATERIALIZED (
+    SELECT event_no, event_id, date_bin('15 minutes', cumulative_owed_from, '2000-01-01') AS settled
+      FROM hannun.events WHERE event_no = ANY(%(event_nos)s::int[])
+)
+SELECT coalesce(sum(participants), 0)::bigint FROM (
+    SELECT q.participants FROM hannun.timeline_spans(%(first_quarter)s, '9999-01-01') s CROSS JOIN of CROSS JOIN LATERAL (
+           SELECT participants FROM hannun.timeline_quarters q
+            WHERE q.event_no = of.event_no AND q.quarter >= s.begins AND q.quarter < least(s.ends, of.settled) OFFSET 0) q
+     UNION ALL
+    SELECT t.participants FROM of CROSS JOIN LATERAL (
+           SELECT participants FROM public.timeline_data t
+            WHERE t.event_id = of.event_id AND t.timestamp >= %(to)s AND t.timestamp < %(first_quarter)s OFFSET 0) t
+     UNION ALL
+    SELECT t.participants FROM of CROSS JOIN LATERAL (
+           SELECT participants FROM public.timeline_data t
+            WHERE t.event_id = of.event_id AND t.timestamp >= %(first_quarter)s AND t.timestamp >= of.settled OFFSET 0) t
+) AS came;
 
 -- sales_by_bucket --
 -- What was sold in each bucket from the first one on, counted from 0: the last holds all that came later.
@@ -174,4 +224,5 @@ SELECT width_bucket(floor(extract(epoch FROM sold_at))::bigint, %(starts)s::bigi
 
 -- first_minute --
 -- When an event's timeline begins.
-SELECT min(timestamp) FROM public.timeline_data WHERE event_id = %(event_id)s;
+SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
+ ORDER BY event_id, timestamp LIMIT 1;

@@ -1,0 +1,353 @@
+"""A timeline of quarters of an hour says what its minutes say, whatever of it is owed."""
+
+import asyncio
+import random
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+
+import psycopg
+import pytest
+from world import DATABASE_OWNER, NOTHING_OWED, OWNER, PASSWORD, SPRING, World
+
+from hannun.domain.buckets import buckets, seconds_of
+from hannun.domain.channels import load_table
+from hannun.domain.keys import Granularity
+from hannun.domain.questions import EVERYTHING
+from hannun.embedded import PostgresServer, ValkeyServer
+from hannun.errors import Refused
+from hannun.flows.upkeep import detach_old_months, settle_timelines
+from hannun.store import reports, upkeep
+from hannun.store.migrate import ROLES, migrate
+from hannun.store.queries import load
+
+SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
+# Half-hour and quarter-hour zones, half-hour summer time, and one that was no multiple of a quarter until 1972.
+ZONES = ("UTC", "Asia/Seoul", "Asia/Kathmandu", "Australia/Lord_Howe", "America/New_York", "Africa/Monrovia")
+FIRST, LAST = datetime(2026, 3, 6), datetime(2026, 4, 9)
+"""Around changes of the clock on Lord Howe and in New York, over two months."""
+Counted = tuple[list[tuple[int, ...]], int]
+
+
+def asks(
+    world: World, events: list[str], granularity: Granularity, zone: str, start: datetime, end: datetime
+) -> Counted:
+    """What the service finds in each bucket, and after all of them."""
+    grid = buckets(seconds_of(start), seconds_of(end), granularity, zone)
+    nos = [world.ours(event).event_no for event in events]
+
+    async def ask() -> Counted:
+        async with await psycopg.AsyncConnection.connect(world.url) as conn:
+            found = await reports.timeline(conn, nos, grid, start, end)
+            return [tuple(bucket) for bucket in found.filled], found.after
+
+    return asyncio.run(ask())
+
+
+def adds_up(
+    world: World, events: list[str], granularity: Granularity, zone: str, start: datetime, end: datetime
+) -> Counted:
+    """The same, minute by minute."""
+    grid = buckets(seconds_of(start), seconds_of(end), granularity, zone)
+    filled: dict[int, list[int]] = {}
+    after = 0
+    for row in (row for event in events for row in world.timeline(event)):
+        if row.timestamp >= end:
+            after += row.participants
+        elif row.timestamp >= start:
+            bucket = filled.setdefault(bisect_right(grid.starts, seconds_of(row.timestamp)) - 1, [0, 0, 0, 0])
+            for place, figure in enumerate((row.participants, row.views, row.engagement, row.conversions)):
+                bucket[place] += figure
+    return [(place, *figures) for place, figures in sorted(filled.items())], after
+
+
+def some_moment(random_: random.Random) -> datetime:
+    return FIRST + timedelta(minutes=random_.randrange(int((LAST - FIRST).total_seconds()) // 60))
+
+
+def settles(world: World, event: str, minutes: int) -> bool:
+    """Settle a piece of an event's timeline. Returns whether it still owes."""
+    with world.database.transaction() as conn:
+        return upkeep.settle_timeline(conn, world.ours(event).event_no, minutes).more
+
+
+@pytest.mark.parametrize(
+    "seed", [0, pytest.param(1, marks=pytest.mark.faults), pytest.param(2, marks=pytest.mark.faults)]
+)
+def test_whatever_is_owed_an_answer_is_the_sum_of_its_minutes(world: World, seed: int) -> None:
+    """People who come at random, late ones too, and channels that measure, in any order with the job's pieces."""
+    random_ = random.Random(seed)
+    both = [SPRING, SUMMER]
+    for event in both:
+        months = [world.registered(event=event, at=f"2026-{month}T00:00Z") for month in ("03-06", "04-08")]
+        world.counts(world.created(event), world.distributed(event, channel="NAVER"), *months)
+    with world.looking():
+        for _ in range(40):
+            step = random_.random()
+            event = random_.choice(both)
+            if step < 0.5:
+                around = some_moment(random_)
+                come = [around + timedelta(minutes=random_.randrange(-20, 20)) for _ in range(random_.randint(1, 30))]
+                world.counts(*(world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in come))
+            elif step < 0.6:
+                world.measures(
+                    event, "NaverBlog", f"{some_moment(random_)}", {"views": 3, "likes": 2, "conversions": 1}
+                )
+            else:
+                settles(world, event, minutes=random_.choice([0, 5, 40, 10_000]))
+            # Ends of ranges are mostly where something happened, so that a minute more or less is noticed.
+            there = [row.timestamp for row in world.timeline(event)] or [some_moment(random_)]
+            nearby = [random_.choice(there) + timedelta(minutes=random_.randint(-3, 3)) for _ in range(2)]
+            starts, ends = sorted(nearby if random_.random() < 0.8 else [some_moment(random_), some_moment(random_)])
+            granularity = random_.choice([each for each in Granularity if each != "minute"] * 3 + [Granularity.MINUTE])
+            question = (
+                random_.choice([[SPRING], both]),
+                granularity,
+                random_.choice(ZONES),
+                starts,
+                ends + timedelta(minutes=1),
+            )
+            assert asks(world, *question) == adds_up(world, *question), question
+    assert world.drift() == []
+    question = (both, Granularity.DAILY, "Asia/Seoul", FIRST, LAST)
+    assert asks(world, *question) == adds_up(world, *question)
+
+
+def quarters(world: World, event: str = SPRING) -> dict[str, int]:
+    """Participants by quarter, however true."""
+    rows = world.rows(
+        "SELECT quarter, q.participants FROM hannun.timeline_quarters q JOIN hannun.events USING (event_no) "
+        "WHERE event_id = %s ORDER BY 1",
+        event,
+    )
+    return {f"{row.quarter:%m-%d %H:%M}": row.participants for row in rows}
+
+
+def test_a_long_timeline_is_settled_in_pieces_each_of_which_leaves_it_true(world: World) -> None:
+    minutes = [FIRST + timedelta(minutes=minute) for minute in range(7, 100)]
+    world.counts(world.created(), *(world.registered(at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes))
+    question = ([SPRING], Granularity.HOURLY, "Asia/Seoul", FIRST, FIRST + timedelta(hours=3))
+    expected = adds_up(world, *question)
+    owed: list[datetime] = []
+    while settles(world, SPRING, minutes=20):
+        owed.append(world.ours().cumulative_owed_from)
+        assert asks(world, *question) == expected
+        settled = [row for row in world.timeline() if row.timestamp < owed[-1]]
+        assert [row.cumulative_participants for row in settled] == list(range(1, len(settled) + 1))
+    assert owed == [FIRST + timedelta(minutes=minute) for minute in (30, 60, 90)], "between quarters"
+    assert world.ours().cumulative_owed_from == NOTHING_OWED
+    assert list(quarters(world).values()) == [8, 15, 15, 15, 15, 15, 10]
+    assert asks(world, *question) == expected
+    assert world.drift() == []
+
+
+def test_who_comes_late_is_in_the_next_answer_and_in_his_quarter_after_the_next_round(world: World) -> None:
+    world.counts(world.created(), *(world.registered(at=f"2026-03-06T{hour:02}:05Z") for hour in range(10)))
+    assert settle_timelines(world.database) == 10
+    world.counts(world.registered(at="2026-03-06T03:07Z"))
+    question = ([SPRING], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
+    assert asks(world, *question)[0][3] == (3, 2, 0, 0, 0)
+    assert quarters(world)["03-06 03:00"] == 1
+    settle_timelines(world.database)
+    assert quarters(world)["03-06 03:00"] == 2
+    assert asks(world, *question)[0][3] == (3, 2, 0, 0, 0)
+
+
+def test_a_quarter_without_a_minute_is_forgotten_by_the_next_round(world: World) -> None:
+    world.counts(world.created(), world.registered(at="2026-03-06T03:07Z"))
+    settle_timelines(world.database)
+    world.rows(
+        "INSERT INTO hannun.timeline_quarters SELECT event_no, '2026-03-06 04:00', 1, 0, 0, 0 FROM hannun.events"
+    )
+    assert {drift.figure for drift in world.drift()} >= {"row"}
+    world.rows("UPDATE hannun.events SET cumulative_owed_from = '1970-01-01'")
+    settle_timelines(world.database)
+    assert quarters(world) == {"03-06 03:00": 1}
+
+
+def test_a_round_settles_every_event_however_many_owe(world: World) -> None:
+    world.counts(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(7)))
+    assert settle_timelines(world.database, page=3) == 7
+    owed = "SELECT count(*) AS owing FROM hannun.events WHERE cumulative_owed_from < %s"
+    assert world.rows(owed, NOTHING_OWED)[0].owing == 0
+
+
+def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world: World) -> None:
+    """Whatever is owed, and where the hours begin in a month that was let go."""
+    random_ = random.Random(3)
+    hour = datetime(2026, 4, 1, 9)
+    for event in (SPRING, SUMMER):
+        world.counts(world.created(event))
+        come = [hour + timedelta(minutes=random_.randrange(-30 * 60, 60)) for _ in range(200)]
+        world.counts(*(world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in come))
+
+    async def lines() -> dict[str, tuple[int, ...]]:
+        async with await psycopg.AsyncConnection.connect(world.url) as conn:
+            nos = [world.ours(event).event_no for event in (SPRING, SUMMER)]
+            page = await reports.merchant_page(conn, OWNER, nos, EVERYTHING, before=None, limit=50, hour=hour)
+            return {line.event_id: line.last_hours for line in page}
+
+    def expected() -> dict[str, tuple[int, ...]]:
+        found = {event: [0] * 24 for event in (SPRING, SUMMER)}
+        for event, hours in found.items():
+            for row in world.timeline(event):
+                ago = (hour + timedelta(hours=1) - row.timestamp - timedelta(minutes=1)) // timedelta(hours=1)
+                if 0 <= ago < 24:
+                    hours[23 - ago] += row.participants
+        return {event: tuple(hours) for event, hours in found.items()}
+
+    assert asyncio.run(lines()) == expected()
+    assert not settles(world, SPRING, minutes=10_000)
+    settles(world, SUMMER, minutes=60)
+    assert asyncio.run(lines()) == expected()
+    assert settle_timelines(world.database) > 0
+    assert asyncio.run(lines()) == expected()
+    world.counts(world.registered(event=SUMMER, at=f"{hour - timedelta(hours=2):%Y-%m-%dT%H:%MZ}"))
+    assert asyncio.run(lines()) == expected(), "who came late, in a quarter that is not true any more"
+    world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_03")
+    assert asyncio.run(lines()) == expected()
+
+
+WRITERS = {
+    ("batches", "add_timeline_participants"),  # owes by `add_to_events`, in the same transaction
+    ("upkeep", "settle_timeline"),  # pays, and changes no figure that quarters are made of
+}
+
+
+def test_every_statement_that_writes_the_timeline_is_known_to_owe() -> None:
+    """Whoever writes another one adds it here, and a test that it owes."""
+    folder = Path(str(resources.files("hannun.store").joinpath("sql")))
+    writes = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE|COPY)\s+(ONLY\s+)?public\.timeline_data")
+    subjects = [path.stem for path in sorted(folder.glob("*.sql"))]
+    found = {(subject, name) for subject in subjects for name, text in load(subject).items() if writes.search(text)}
+    assert found == WRITERS
+
+
+# -- months --------------------------------------------------------------------------------------------------------
+
+
+def lets_go(world: World, keep: int) -> list[date]:
+    with psycopg.connect(world.owner_url, autocommit=True) as owner:
+        return list(detach_old_months(owner, date(2026, 4, 23), keep=keep, dry_run=False))
+
+
+def test_a_month_that_is_let_go_leaves_no_quarter_and_comes_back_with_all_of_them(world: World) -> None:
+    people = [world.registered(at=f"2026-{month:02}-06T03:{minute:02}Z") for month in (1, 2, 3, 4) for minute in (1, 2)]
+    world.counts(world.created(), *people)
+    settle_timelines(world.database)
+    question = ([SPRING], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
+    assert asks(world, *question)[0] == [(place, 2, 0, 0, 0) for place in range(4)]
+
+    assert lets_go(world, keep=1) == [date(2026, 1, 1), date(2026, 2, 1)]
+    assert asks(world, *question) == adds_up(world, *question)
+    assert asks(world, *question)[0] == [(2, 2, 0, 0, 0), (3, 2, 0, 0, 0)]
+    assert list(quarters(world)) == ["03-06 03:00", "04-06 03:00"], "and takes no room"
+    assert world.drift() == []
+
+    world.counts_until_it_lands(world.registered(at="2026-02-20T03:07Z"))  # its month is taken in again for it
+    for _ in range(2):
+        assert asks(world, *question) == adds_up(world, *question)
+        assert asks(world, *question)[0] == [(1, 3, 0, 0, 0), (2, 2, 0, 0, 0), (3, 2, 0, 0, 0)]
+        settle_timelines(world.database)
+    assert quarters(world)["02-06 03:00"] == 2
+    assert world.drift() == []
+
+
+def test_another_event_of_a_month_that_is_taken_in_again_has_it_back_too(world: World) -> None:
+    world.counts(*(world.registered(event=event, at="2026-01-06T03:07Z") for event in (SPRING, SUMMER)))
+    world.counts(*(world.registered(event=event, at="2026-04-06T03:07Z") for event in (SPRING, SUMMER)))
+    settle_timelines(world.database)
+    lets_go(world, keep=1)
+    world.counts_until_it_lands(world.registered(at="2026-01-20T03:07Z"))
+    question = ([SUMMER], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
+    for _ in range(2):
+        assert asks(world, *question) == ([(0, 1, 0, 0, 0), (3, 1, 0, 0, 0)], 0)
+        settle_timelines(world.database)
+    assert world.drift() == []
+
+
+def test_until_a_month_has_gone_its_quarters_are_read_and_then_no_more(world: World) -> None:
+    """The quarters of a month go some time after its minutes: nobody may see them in between."""
+    world.counts(world.created(), *(world.registered(at=f"2026-{month:02}-06T03:07Z") for month in (1, 4)))
+    settle_timelines(world.database)
+    world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_01")
+    assert len(quarters(world)) == 2
+    question = ([SPRING], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
+    assert asks(world, *question) == ([(3, 1, 0, 0, 0)], 0)
+    assert asks(world, [SPRING], Granularity.DAILY, "UTC", datetime(2025, 12, 1), datetime(2025, 12, 2)) == ([], 1)
+    assert world.drift() == []
+
+
+def test_who_came_in_a_month_that_was_let_go_is_among_those_who_came_before(world: World) -> None:
+    """What the minute before says counts only where no month lies between."""
+    people = [world.registered(at=f"2026-{month:02}-06T03:07Z") for month in (1, 2, 3) for _ in range(month)]
+    world.counts(world.created(), *people)
+    settle_timelines(world.database)
+    world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_02")
+    world.rows("DELETE FROM hannun.timeline_quarters WHERE quarter >= '2026-02-01' AND quarter < '2026-03-01'")
+    world.counts(world.registered(at="2026-03-06T03:08Z"))
+    settle_timelines(world.database)
+    assert [row.cumulative_participants for row in world.timeline()] == [1, 6, 7]
+    assert world.drift() == []
+
+
+# -- migrated ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old(world: World, postgres: PostgresServer) -> Iterator[str]:
+    """The name of a database as it was before there were quarters."""
+    files = sorted(Path(str(resources.files("hannun.store").joinpath("migrations"))).glob("[0-9]*.sql"))
+    before = [file for file in files if file.name < "0009"]
+    name = f"{world.name}_old"
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} OWNER {DATABASE_OWNER}")
+    with psycopg.connect(postgres.url(name, DATABASE_OWNER, PASSWORD)) as conn:
+        conn.execute("CREATE SCHEMA hannun")
+        conn.execute("CREATE TABLE hannun.schema_version (version_num varchar(32) PRIMARY KEY)")
+        conn.execute("INSERT INTO hannun.schema_version VALUES ('0008')")
+        for file in before:
+            conn.execute(file.read_bytes())
+    yield name
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_timeline_of_before_is_answered_from_its_minutes_until_the_job_has_been_there(
+    postgres: PostgresServer, valkey: ValkeyServer, old: str
+) -> None:
+    url = postgres.url(old, DATABASE_OWNER, PASSWORD)
+    with psycopg.connect(url) as conn:
+        conn.execute("SELECT hannun.make_timeline_month('2026-03-01')")
+        conn.execute(
+            "INSERT INTO hannun.events (event_id, participants, cumulative_owed_from) "
+            "VALUES (%s, 2, NULL), (%s, 2, '2026-03-06 03:20')",
+            [SPRING, SUMMER],
+        )
+        conn.execute(
+            "INSERT INTO public.timeline_data (event_id, timestamp, participants, cumulative_participants) "
+            "SELECT event_id, at, 1, 1 + (at > '2026-03-06 03:10')::int FROM hannun.events, "
+            "(VALUES (timestamp '2026-03-06 03:07'), ('2026-03-06 03:20')) AS minutes (at)"
+        )
+    migrate(url, load_table(), dict.fromkeys(ROLES, PASSWORD))
+    with World(postgres, valkey, old) as world:
+        for event in (SPRING, SUMMER):
+            question = ([event], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
+            assert asks(world, *question) == ([(3, 2, 0, 0, 0)], 0)
+            assert quarters(world, event) == {}
+        assert settle_timelines(world.database) == 0, "the cumulative column was right"
+        for event in (SPRING, SUMMER):
+            question = ([event], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
+            assert asks(world, *question) == ([(3, 2, 0, 0, 0)], 0)
+            assert quarters(world, event) == {"03-06 03:00": 1, "03-06 03:15": 1}
+
+
+def test_a_job_of_the_version_before_that_forgets_half_of_a_debt_is_refused(world: World) -> None:
+    """It knows the cumulative column alone."""
+    world.counts(world.registered(at="2026-03-06T03:07Z"))
+    with pytest.raises(Refused), world.database.transaction() as conn:
+        conn.execute("UPDATE hannun.events SET cumulative_owed_from = NULL")
+    assert world.ours().cumulative_owed_from == datetime(2026, 3, 6, 3, 7)
