@@ -9,10 +9,11 @@ are about: so every batch writes into pages that are already full of neighbours.
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 
 import psycopg
 
-from bench.counting import BATCH, Counting, Lap, running_as_the_service_does
+from bench.counting import BATCH, TURN, Counting, Lap, running_as_the_service_does
 from bench.figures import Figure
 from bench.messages import AT, batches, registrations
 from bench.servers import Ground
@@ -62,10 +63,10 @@ def run(ground: Ground, *, quick: bool) -> list[Figure]:
 
 def _count(counting: Counting, load: Iterator[Sequence[Received]], batch_count: int) -> Lap:
     lap = Lap(counting.backend)
-    for _ in range(batch_count):
-        batch = next(load)
-        with lap.of(len(batch)):
-            counting.counter.count(batch, counting.spans(batch))
+    for done in range(0, batch_count, TURN):
+        turn = list(islice(load, min(TURN, batch_count - done)))
+        with lap.of(sum(map(len, turn))):
+            counting.count(turn)
     return lap
 
 

@@ -508,7 +508,7 @@ def open_schedule(settings: Settings) -> Iterator[None]:
         months_ahead, kept = settings.months_ahead, writing.database
         # name, seconds between two runs, what is done, each on a connection of its own
         jobs: list[tuple[str, float, Callable[[Database], object]]] = [
-            ("settle timelines", 20.0, upkeep.settle_timelines),
+            ("settle timelines", 20.0, upkeep.SettlingRounds().settle),
             ("attribute typed waiters", 20.0, upkeep.attribute_typed_waiters),
             ("note waiting events", 300.0, upkeep.note_waiting_events),
             ("months ahead", 3_600.0, lambda db: upkeep.keep_partitions(db, _today(), ahead=months_ahead)),

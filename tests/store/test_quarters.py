@@ -1,6 +1,7 @@
 """A timeline of quarters of an hour says what its minutes say, whatever of it is owed."""
 
 import asyncio
+import itertools
 import random
 import re
 from bisect import bisect_right
@@ -19,7 +20,7 @@ from hannun.domain.keys import Granularity
 from hannun.domain.questions import EVERYTHING
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import Refused
-from hannun.flows.upkeep import detach_old_months, settle_timelines
+from hannun.flows.upkeep import SettlingRounds, detach_old_months, settle_timelines
 from hannun.store import reports, upkeep
 from hannun.store.migrate import ROLES, migrate
 from hannun.store.queries import load
@@ -173,6 +174,19 @@ def test_a_round_settles_every_event_however_many_owe(world: World) -> None:
     assert settle_timelines(world.database, page=3) == 7
     owed = "SELECT count(*) AS owing FROM hannun.events WHERE cumulative_owed_from < %s"
     assert world.rows(owed, NOTHING_OWED)[0].owing == 0
+
+
+def test_a_round_ends_in_time_and_the_next_goes_on_behind_it(world: World) -> None:
+    world.counts(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(5)))
+    rounds = SettlingRounds(round_s=2.5, clock=itertools.count().__next__)  # each event takes a second
+    owing = "SELECT event_no FROM hannun.events WHERE cumulative_owed_from < %s ORDER BY event_no"
+    assert rounds.settle(world.database) == 3
+    assert [row.event_no for row in world.rows(owing, NOTHING_OWED)] == [4, 5]
+    world.counts(world.registered("p2", event="event-0", at="2026-03-06T03:09Z"))
+    assert rounds.settle(world.database) == 2
+    assert [row.event_no for row in world.rows(owing, NOTHING_OWED)] == [1]
+    assert rounds.settle(world.database) == 1
+    assert world.rows(owing, NOTHING_OWED) == []
 
 
 def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world: World) -> None:
