@@ -169,6 +169,17 @@ def test_a_quarter_without_a_minute_is_forgotten_by_the_next_round(world: World)
     assert quarters(world) == {"03-06 03:00": 1}
 
 
+def test_the_months_are_found_whichever_way_the_catalogue_is_read(world: World) -> None:
+    """Read from its other end, it names tables of all kinds before it says which of them are months."""
+    world.counts(world.created(), world.registered(at="2026-03-06T03:07Z"))
+    asked = "SELECT begins::text FROM hannun.timeline_spans('2026-03-06', '2026-03-07')"
+    with psycopg.connect(world.url) as conn:
+        for way in ("nestloop", "hashjoin", "mergejoin"):
+            conn.execute("SET enable_nestloop = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
+            conn.execute(f"SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_{way} = on")
+            assert conn.execute(asked).fetchall() == [("2026-03-06 00:00:00",)], way
+
+
 def test_a_round_settles_every_event_however_many_owe(world: World) -> None:
     world.counts(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(7)))
     assert settle_timelines(world.database, page=3) == 7

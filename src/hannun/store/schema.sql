@@ -391,7 +391,9 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT greatest(min(month), since), least(max(month) + interval '1 month', until)
       FROM (SELECT month, extract(year FROM month) * 12 + extract(month FROM month) - row_number() OVER (ORDER BY month)
               FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-             CROSS JOIN LATERAL (SELECT to_date(right(c.relname, 7), 'YYYY_MM')::timestamp) AS of (month)
+             -- Looked at before it is known to be a month: PostgreSQL may ask this of every table that there is.
+             CROSS JOIN LATERAL (SELECT CASE WHEN c.relname ~ '^timeline_data_[0-9]{4}_[0-9]{2}$'
+                                             THEN to_date(right(c.relname, 7), 'YYYY_MM')::timestamp END) AS of (month)
              WHERE i.inhparent = 'public.timeline_data'::regclass AND NOT i.inhdetachpending
                AND month < until AND month + interval '1 month' > since) AS months (month, run)
      GROUP BY run
