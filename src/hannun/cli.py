@@ -280,8 +280,7 @@ async def _export(
                 sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
             return name
-        as_of = made.answer.last_updated_at
-        path = Path(name or file_name(wanted.view, title, as_of, wanted.format.value, wanted.language))
+        path = Path(name or file_name(wanted.view, title, made.answer, wanted.format.value, wanted.language))
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with beside.open("wb") as file:

@@ -255,6 +255,14 @@ def _raw(body: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
 
 
+@pytest.mark.parametrize("tz", ["Pacific/Kiritimati", "Etc/GMT+12"])  # of the two one is always on another day than UTC
+def test_a_file_is_named_by_the_day_of_its_own_zone(world: World, site: Site, tz: str) -> None:
+    lively(world)
+    changed = datetime.fromisoformat(site.owner.get(f"{ONE}/roi", params={"tz": tz}).json()["lastUpdatedAt"])
+    said = site.owner.get(f"{ONE}/roi", params={"tz": tz, "format": "csv"}).headers["content-disposition"]
+    assert unquote(said).endswith(f" {changed.astimezone(ZoneInfo(tz)):%Y-%m-%d}.csv")
+
+
 def test_a_file_tells_its_name_its_language_its_zone_and_what_it_is(world: World, site: Site) -> None:
     lively(world)
     answer = site.owner.get(f"{ONE}/timeline?format=xlsx&tz=Asia/Kathmandu", headers={"Accept-Language": "ko-KR"})

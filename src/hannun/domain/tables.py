@@ -10,10 +10,12 @@ A cell is what stands in the answer: an instant is its text, nothing is None and
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from operator import attrgetter
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import UNSET
@@ -271,8 +273,10 @@ NAME_LENGTH_MAX = 80
 _NO_FILE_NAME = frozenset('\\/:*?"<>|')
 
 
-def file_name(view: View, title: str, as_of: str | None, suffix: str, language: Language) -> str:
+def file_name(view: View, title: str, answer: Any, suffix: str, language: Language) -> str:
     """A name that people read and that every file system takes: `봄맞이 타임라인 2026-11-23.csv`.
+
+    The day is that of the answer's newest change, in the answer's zone.
 
     Signs that no file system takes, or that hide what a name ends with (control, format, turning of direction), are
     left out of the title.
@@ -281,8 +285,14 @@ def file_name(view: View, title: str, as_of: str | None, suffix: str, language: 
         " " if sign in _NO_FILE_NAME or unicodedata.category(sign)[0] in "CZ" else sign
         for sign in unicodedata.normalize("NFC", title)
     )
-    words = [" ".join(kept.split()).strip(". ")[:NAME_LENGTH_MAX].strip(), view.called(language), (as_of or "")[:10]]
+    words = [" ".join(kept.split()).strip(". ")[:NAME_LENGTH_MAX].strip(), view.called(language), _day(answer)]
     return " ".join(filter(None, words)) + f".{suffix}"
+
+
+def _day(answer: Any) -> str:
+    if answer.last_updated_at is None:
+        return ""
+    return datetime.fromisoformat(answer.last_updated_at).astimezone(ZoneInfo(zone_of(answer))).date().isoformat()
 
 
 def _shown(period: answers.Period, language: Language) -> str:

@@ -116,9 +116,8 @@ async def _file(
     wanted = Wanted(view, asked.format, asked.language, asked.table, named + conditions)
     export = await services.exports.begin((asker.user_id, asker.only_event), wanted, pages)
     try:
-        as_of = export.answer.last_updated_at
         suffix = asked.format.value
-        name = tables.file_name(view, title, as_of, suffix, asked.language)
+        name = tables.file_name(view, title, export.answer, suffix, asked.language)
         headers = {
             "ETag": export.etag,
             "Cache-Control": "private, no-cache",
