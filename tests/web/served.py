@@ -56,6 +56,7 @@ class Site:
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener
         self.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         ready: concurrent.futures.Future[Services] = concurrent.futures.Future()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._serve(listener, ready)])
@@ -80,6 +81,10 @@ class Site:
         self._thread.join()
         self._loop.close()
         gc.unfreeze()  # the service freezes what lives as long as it; here that is a test
+
+    def hands_over_little(self) -> None:
+        """From here on the system does not take megabytes off the service's hands for a client that reads nothing."""
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
 
     async def _serve(self, listener: socket.socket, ready: concurrent.futures.Future[Services]) -> None:
         async with AsyncExitStack() as stack:

@@ -402,6 +402,7 @@ def test_who_leaves_in_the_middle_leaves_nothing_behind(world: World, site: Site
 
 def test_only_so_many_files_are_made_at_a_time(world: World, site: Site) -> None:
     lively(world)
+    site.hands_over_little()
     streams = [
         site.signed_in(OWNER).stream("GET", f"{ONE}/timeline?granularity=minute&startDate=2026-10-25&format=csv")
         for _ in range(2)
