@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import Transient
 from hannun.flows.count import Counter, pay_old_debts
 from hannun.flows.reconcile import reconcile
+from hannun.flows.upkeep import SettlingRounds
 from hannun.store.batches import participant_key
 from hannun.store.database import Connection, Database, PoolLimits, connect
 from hannun.store.migrate import ROLES, migrate
@@ -139,6 +141,10 @@ class World:
             except Transient:
                 continue
         return self.counts(*messages)
+
+    def settles(self) -> int:
+        """What is made of timelines is brought up to date, as far as it takes. Returns the rows that were wrong."""
+        return SettlingRounds(round_s=math.inf).settle(self.database)
 
     def counts_span(self, messages: Sequence[Received], span: Span) -> list[Outcome]:
         """Count messages of a Kafka partition."""

@@ -20,7 +20,7 @@ from hannun.domain.keys import Granularity
 from hannun.domain.questions import EVERYTHING
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import Refused
-from hannun.flows.upkeep import SettlingRounds, detach_old_months, settle_timelines
+from hannun.flows.upkeep import SettlingRounds, detach_old_months
 from hannun.store import reports, upkeep
 from hannun.store.migrate import ROLES, migrate
 from hannun.store.queries import load
@@ -147,25 +147,25 @@ def test_a_long_timeline_is_settled_in_pieces_each_of_which_leaves_it_true(world
 
 def test_who_comes_late_is_in_the_next_answer_and_in_his_quarter_after_the_next_round(world: World) -> None:
     world.counts(world.created(), *(world.registered(at=f"2026-03-06T{hour:02}:05Z") for hour in range(10)))
-    assert settle_timelines(world.database) == 10
+    assert world.settles() == 10
     world.counts(world.registered(at="2026-03-06T03:07Z"))
     question = ([SPRING], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
     assert asks(world, *question)[0][3] == (3, 2, 0, 0, 0)
     assert quarters(world)["03-06 03:00"] == 1
-    settle_timelines(world.database)
+    world.settles()
     assert quarters(world)["03-06 03:00"] == 2
     assert asks(world, *question)[0][3] == (3, 2, 0, 0, 0)
 
 
 def test_a_quarter_without_a_minute_is_forgotten_by_the_next_round(world: World) -> None:
     world.counts(world.created(), world.registered(at="2026-03-06T03:07Z"))
-    settle_timelines(world.database)
+    world.settles()
     world.rows(
         "INSERT INTO hannun.timeline_quarters SELECT event_no, '2026-03-06 04:00', 1, 0, 0, 0 FROM hannun.events"
     )
     assert {drift.figure for drift in world.drift()} >= {"row"}
     world.rows("UPDATE hannun.events SET cumulative_owed_from = '1970-01-01'")
-    settle_timelines(world.database)
+    world.settles()
     assert quarters(world) == {"03-06 03:00": 1}
 
 
@@ -182,7 +182,7 @@ def test_the_months_are_found_whichever_way_the_catalogue_is_read(world: World) 
 
 def test_a_round_settles_every_event_however_many_owe(world: World) -> None:
     world.counts(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(7)))
-    assert settle_timelines(world.database, page=3) == 7
+    assert sum(piece.repaired for piece in upkeep.settle_timelines(world.database.transaction, page=3)) == 7
     owed = "SELECT count(*) AS owing FROM hannun.events WHERE cumulative_owed_from < %s"
     assert world.rows(owed, NOTHING_OWED)[0].owing == 0
 
@@ -198,6 +198,24 @@ def test_a_round_ends_in_time_and_the_next_goes_on_behind_it(world: World) -> No
     assert [row.event_no for row in world.rows(owing, NOTHING_OWED)] == [1]
     assert rounds.settle(world.database) == 1
     assert world.rows(owing, NOTHING_OWED) == []
+
+
+def test_an_event_that_owes_much_neither_lengthens_a_round_nor_holds_up_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "PIECE_MINUTES", 15)  # of 30 minutes, then
+    minutes = [FIRST + timedelta(minutes=minute) for minute in range(120)]
+    world.counts(*(world.registered(f"p{at:%H%M}", event="event-0", at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes))
+    world.counts(world.registered(event="event-1", at="2026-03-06T03:07Z"))
+    rounds = SettlingRounds(round_s=1.5, clock=itertools.count().__next__)
+    owing = "SELECT event_no FROM hannun.events WHERE cumulative_owed_from < %s ORDER BY event_no"
+
+    def round_() -> tuple[int, list[int]]:
+        return rounds.settle(world.database), [row.event_no for row in world.rows(owing, NOTHING_OWED)]
+
+    assert round_() == (60, [1, 2])
+    assert round_() == (1, [1])
+    assert round_() == (60, [])
 
 
 def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world: World) -> None:
@@ -228,7 +246,7 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
     assert not settles(world, SPRING, minutes=10_000)
     settles(world, SUMMER, minutes=60)
     assert asyncio.run(lines()) == expected()
-    assert settle_timelines(world.database) > 0
+    assert world.settles() > 0
     assert asyncio.run(lines()) == expected()
     world.counts(world.registered(event=SUMMER, at=f"{hour - timedelta(hours=2):%Y-%m-%dT%H:%MZ}"))
     assert asyncio.run(lines()) == expected(), "who came late, in a quarter that is not true any more"
@@ -262,7 +280,7 @@ def lets_go(world: World, keep: int) -> list[date]:
 def test_a_month_that_is_let_go_leaves_no_quarter_and_comes_back_with_all_of_them(world: World) -> None:
     people = [world.registered(at=f"2026-{month:02}-06T03:{minute:02}Z") for month in (1, 2, 3, 4) for minute in (1, 2)]
     world.counts(world.created(), *people)
-    settle_timelines(world.database)
+    world.settles()
     question = ([SPRING], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
     assert asks(world, *question)[0] == [(place, 2, 0, 0, 0) for place in range(4)]
 
@@ -276,7 +294,7 @@ def test_a_month_that_is_let_go_leaves_no_quarter_and_comes_back_with_all_of_the
     for _ in range(2):
         assert asks(world, *question) == adds_up(world, *question)
         assert asks(world, *question)[0] == [(1, 3, 0, 0, 0), (2, 2, 0, 0, 0), (3, 2, 0, 0, 0)]
-        settle_timelines(world.database)
+        world.settles()
     assert quarters(world)["02-06 03:00"] == 2
     assert world.drift() == []
 
@@ -284,20 +302,20 @@ def test_a_month_that_is_let_go_leaves_no_quarter_and_comes_back_with_all_of_the
 def test_another_event_of_a_month_that_is_taken_in_again_has_it_back_too(world: World) -> None:
     world.counts(*(world.registered(event=event, at="2026-01-06T03:07Z") for event in (SPRING, SUMMER)))
     world.counts(*(world.registered(event=event, at="2026-04-06T03:07Z") for event in (SPRING, SUMMER)))
-    settle_timelines(world.database)
+    world.settles()
     lets_go(world, keep=1)
     world.counts_until_it_lands(world.registered(at="2026-01-20T03:07Z"))
     question = ([SUMMER], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
     for _ in range(2):
         assert asks(world, *question) == ([(0, 1, 0, 0, 0), (3, 1, 0, 0, 0)], 0)
-        settle_timelines(world.database)
+        world.settles()
     assert world.drift() == []
 
 
 def test_until_a_month_has_gone_its_quarters_are_read_and_then_no_more(world: World) -> None:
     """The quarters of a month go some time after its minutes: nobody may see them in between."""
     world.counts(world.created(), *(world.registered(at=f"2026-{month:02}-06T03:07Z") for month in (1, 4)))
-    settle_timelines(world.database)
+    world.settles()
     world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_01")
     assert len(quarters(world)) == 2
     question = ([SPRING], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
@@ -310,11 +328,11 @@ def test_who_came_in_a_month_that_was_let_go_is_among_those_who_came_before(worl
     """What the minute before says counts only where no month lies between."""
     people = [world.registered(at=f"2026-{month:02}-06T03:07Z") for month in (1, 2, 3) for _ in range(month)]
     world.counts(world.created(), *people)
-    settle_timelines(world.database)
+    world.settles()
     world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_02")
     world.rows("DELETE FROM hannun.timeline_quarters WHERE quarter >= '2026-02-01' AND quarter < '2026-03-01'")
     world.counts(world.registered(at="2026-03-06T03:08Z"))
-    settle_timelines(world.database)
+    world.settles()
     assert [row.cumulative_participants for row in world.timeline()] == [1, 6, 7]
     assert world.drift() == []
 
@@ -363,7 +381,7 @@ def test_a_timeline_of_before_is_answered_from_its_minutes_until_the_job_has_bee
             question = ([event], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
             assert asks(world, *question) == ([(3, 2, 0, 0, 0)], 0)
             assert quarters(world, event) == {}
-        assert settle_timelines(world.database) == 0, "the cumulative column was right"
+        assert world.settles() == 0, "the cumulative column was right"
         for event in (SPRING, SUMMER):
             question = ([event], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
             assert asks(world, *question) == ([(3, 2, 0, 0, 0)], 0)

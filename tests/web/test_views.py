@@ -16,7 +16,6 @@ from world import OWNER, SPRING, World
 from hannun.domain.batch import Received
 from hannun.domain.buckets import buckets
 from hannun.domain.keys import Granularity
-from hannun.flows.upkeep import settle_timelines
 
 OTHER = "5b0c2f64-0000-4000-8000-000000000002"
 THIRD = "5b0c2f64-0000-4000-8000-000000000003"
@@ -256,7 +255,7 @@ def test_every_figure_of_every_view_is_what_the_messages_say(site: Site, seed: i
 def settled_as_it_happens(world: World, random_: random.Random, minutes: list[datetime]) -> None:
     """The job may have been there, and somebody may have come since: what is asked next must not show it."""
     if random_.random() < 0.6:
-        settle_timelines(world.database)
+        world.settles()
     if minutes and random_.random() < 0.5:
         owed_from = random_.choice(minutes).replace(second=0, microsecond=0, tzinfo=None)
         world.rows(

@@ -5,10 +5,12 @@ snapshot: so it may run beside a service that counts, and what it finds is drift
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from hannun.store import upkeep
 from hannun.store.database import Connection, snapshot
-from hannun.store.upkeep import CHECKS, PIECES_MAX, Drift
+from hannun.store.upkeep import CHECKS, Drift
 
 
 def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Drift]:
@@ -20,7 +22,9 @@ def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Dri
     """
     progress("settling the cumulative column and the quarters where they are owed")
     if upkeep.may_write(conn):
-        settle_timelines(conn)
+        conn.commit()
+        for _ in upkeep.settle_timelines(partial(_transaction, conn)):
+            pass
     else:
         progress("this role may not write: what is owed stays owed, and is left out of the comparison")
     with snapshot(conn):
@@ -29,20 +33,7 @@ def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Dri
             yield from upkeep.drift(conn, check)
 
 
-def settle_timelines(conn: Connection) -> int:
-    """Write what is owed of timelines, in short transactions of one event each. Returns the rows whose cumulative was
-    wrong."""
-    repaired, last = 0, 0
-    # Each event once, however fast new debts come: what is owed again meanwhile is left out of the comparison.
-    while event_nos := upkeep.owing_events(conn, after=last):
-        conn.commit()
-        last = event_nos[-1]
-        for event_no in event_nos:
-            for _ in range(PIECES_MAX):
-                with conn.transaction():
-                    settled = upkeep.settle_timeline(conn, event_no)
-                repaired += settled.repaired
-                if not settled.more:
-                    break
-    conn.commit()
-    return repaired
+@contextmanager
+def _transaction(conn: Connection) -> Iterator[Connection]:
+    with conn.transaction():
+        yield conn

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 
 from hannun.domain.partitions import month_after, plan
@@ -15,14 +15,9 @@ ROUND_S = 5.0
 """How long a round of settling may take: a quarter of the time between two of them (`wiring`)."""
 
 
-def settle_timelines(database: Database, *, page: int = 1_000) -> int:
-    """Write the cumulative columns and quarters that are owed, in short transactions of one event each, each event
-    once. Returns the rows whose cumulative was wrong."""
-    return sum(repaired for _, repaired in _settled(database, 0, page))
-
-
 class SettlingRounds:
-    """The same in rounds that end in time: each goes on behind the event at which the one before had to end.
+    """Write the cumulative columns and quarters that are owed, in rounds that end in time: each goes on behind the
+    event at which the one before had to end, also where that one still owes.
 
     What still owes is answered as rightly, from minutes instead of quarters. So however many events are busy, settling
     takes no more than its part of PostgreSQL.
@@ -35,33 +30,14 @@ class SettlingRounds:
 
     def settle(self, database: Database) -> int:
         """One round. Returns the rows whose cumulative was wrong."""
-        ends, found = self._clock() + self._round_s, 0
-        for event_no, repaired in _settled(database, self._last, page=1_000):
-            found += repaired
+        ends, repaired = self._clock() + self._round_s, 0
+        for piece in upkeep.settle_timelines(database.transaction, after=self._last):
+            repaired += piece.repaired
             if self._clock() > ends:
-                self._last = event_no
-                return found
+                self._last = piece.event_no
+                return repaired
         self._last = 0
-        return found
-
-
-def _settled(database: Database, last: int, page: int) -> Iterator[tuple[int, int]]:
-    """Settle the events above `last`, one after the other: the number of each, and the rows that were wrong."""
-    while event_nos := _owing(database, last, page):
-        for last in event_nos:
-            repaired = 0
-            for _ in range(upkeep.PIECES_MAX):
-                with database.transaction() as conn:
-                    settled = upkeep.settle_timeline(conn, last)
-                repaired += settled.repaired
-                if not settled.more:
-                    break
-            yield last, repaired
-
-
-def _owing(database: Database, after: int, page: int) -> list[int]:
-    with database.transaction() as conn:
-        return upkeep.owing_events(conn, after, page)
+        return repaired
 
 
 def attribute_typed_waiters(database: Database) -> int:

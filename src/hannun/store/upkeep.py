@@ -1,5 +1,7 @@
 """What the database needs done to it besides counting: what is owed of the timeline, and proving that all is right."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from hannun.store.database import Connection
@@ -56,6 +58,34 @@ def settle_timeline(conn: Connection, event_no: int, minutes: int = PIECE_MINUTE
     conn.execute(SQL["hold_event"], {"event_no": event_no})
     row = conn.execute(SQL["settle_timeline"], {"event_no": event_no, "minutes": minutes}).fetchone()
     return Settled(*row) if row else Settled(0, more=False)
+
+
+class Piece(NamedTuple):
+    """A piece of an event's timeline that was settled: the event's number, and the rows whose cumulative was wrong."""
+
+    event_no: int
+    repaired: int
+
+
+Begin = Callable[[], AbstractContextManager[Connection]]
+"""Begins a transaction, and says on which connection."""
+
+
+def settle_timelines(begin: Begin, *, after: int = 0, page: int = 1_000) -> Iterator[Piece]:
+    """Write the cumulative columns and quarters that are owed of events above a number, each piece in a transaction of
+    its own, each event once: however fast new debts come, it ends. Tells each piece when it is done."""
+    while True:
+        with begin() as conn:
+            event_nos = owing_events(conn, after, page)
+        if not event_nos:
+            return
+        for after in event_nos:
+            for _ in range(PIECES_MAX):
+                with begin() as conn:
+                    settled = settle_timeline(conn, after, PIECE_MINUTES)
+                yield Piece(after, settled.repaired)
+                if not settled.more:
+                    break
 
 
 class Drift(NamedTuple):
