@@ -16,34 +16,30 @@ explores all of it, step by step.
 
 import asyncio
 import secrets
-import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-import redis
 import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from hannun.cache import announcement
+from hannun.cache.address import AWAY, CUT, SILENT, SILENT_REST_S
+from hannun.cache.address import RedisAddress as RedisAddress
 from hannun.cache.answer import HEAD_LAST, owner_in, pack, unpack
 from hannun.cache.answer import Answer as Answer
 from hannun.cache.copies import Copies, Floors, Guard
+from hannun.cache.invalidator import Invalidator as Invalidator
 from hannun.cache.lines import Lines
+from hannun.cache.subscription import messages
 from hannun.domain import keys
 from hannun.domain.batch import ChangedEvent
-from hannun.errors import OperatorError
-from hannun.telemetry import metrics
 
 LEASE_MS: Final = 3_000
 """How long a reader may take to fill. Longer than any question of ours takes; a dead reader blocks no longer."""
-SILENT_REST_S: Final = 5.0
-"""How long a Redis that accepted and did not answer in time is not asked: asking again costs its time-out again."""
-REST_S: Final = 0.5
-"""How long a Redis that failed is not asked by writers. What they owe meanwhile is paid by whoever finds it."""
 WAIT_STEP_S: Final = 0.01
 BEAT_S: Final = 0.04
 """How often a subscription is asked whether it is alive, where copies depend on it."""
@@ -71,44 +67,12 @@ _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL
 
 
 @dataclass(frozen=True, slots=True)
-class RedisAddress:
-    """Where Redis is, and how long it may take. Seconds."""
-
-    host: str = "localhost"
-    port: int = 6379
-    password: str = ""
-    database: int = 0
-    tls: bool = False
-    timeout_s: float = 3.0
-    connections_max: int = 20
-
-    def options(self) -> dict[str, Any]:
-        return {
-            "host": self.host,
-            "port": self.port,
-            "password": self.password or None,
-            "db": self.database,
-            "socket_timeout": self.timeout_s,
-            "socket_connect_timeout": min(self.timeout_s, 1.0),
-            "max_connections": self.connections_max,
-            "protocol": 3,
-            "health_check_interval": 15,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to fill a key, while nothing invalidates it."""
 
     key: str
     token: str
     server: str
-
-
-_CUT = (redis.ConnectionError,)
-"""What is worth trying once more: a connection that was cut. One that does not answer has cost enough."""
-_SILENT = (redis.TimeoutError, asyncio.TimeoutError)
-_AWAY = (redis.RedisError, OSError, asyncio.TimeoutError)
 
 
 class _Reading:
@@ -143,7 +107,7 @@ class AnswerCache:
         self._copies = Copies(copies_bytes_max)
         self.keeps_copies = self._copies.wanted
         self._floors = Floors()
-        connection = redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection
+        connection = address.asyncio_connection
         options = address.options() | {"redis_connect_func": self._greet}
         lines_max = options.pop("max_connections") // 2
         # Blocking: whoever finds all connections in use waits for one. Refused, they would all ask PostgreSQL instead.
@@ -152,7 +116,7 @@ class AnswerCache:
                 address.connections_max - lines_max,
                 self._timeout_s,
                 connection_class=connection,
-                retry=AsyncRetry(NoBackoff(), 1, _CUT),
+                retry=Retry(NoBackoff(), 1, CUT),
                 **options | {"socket_timeout": self._timeout_s},
             )
         )
@@ -183,7 +147,7 @@ class AnswerCache:
         try:
             await self._client.ping()
             self.available = True
-        except _AWAY:
+        except AWAY:
             self.available = False
         return self.available
 
@@ -224,9 +188,9 @@ class AnswerCache:
             self._rests_until = now + SILENT_REST_S  # one looks whether it is back; the others need not wait for that
         try:
             value: Any = await (self._lines.get(key) if self._lines.free else self._client.get(key))
-        except _AWAY as error:
+        except AWAY as error:
             self.available = str(error).startswith("WRONGTYPE")  # somebody else's value under our key: a miss
-            self._rests_until = time.monotonic() + SILENT_REST_S if isinstance(error, _SILENT) else 0.0
+            self._rests_until = time.monotonic() + SILENT_REST_S if isinstance(error, SILENT) else 0.0
             return None
         self.available = True
         self._rests_until = 0.0
@@ -246,9 +210,9 @@ class AnswerCache:
             return None
         try:
             head: Any = await self._client.getrange(key, 0, HEAD_LAST)
-        except _AWAY as error:
+        except AWAY as error:
             self.available = str(error).startswith("WRONGTYPE")
-            if isinstance(error, _SILENT):
+            if isinstance(error, SILENT):
                 self._rests_until = time.monotonic() + SILENT_REST_S
             return None
         self.available = True
@@ -262,7 +226,7 @@ class AnswerCache:
         token, server = secrets.token_hex(8), self._server  # as known before: a lease that comes back is not believed
         try:
             taken = await self._client.set(keys.lease(key), token, nx=not by_force, px=LEASE_MS)
-        except _AWAY:
+        except AWAY:
             self.available = False
             return None
         return Lease(key, token, server) if taken else None
@@ -277,7 +241,7 @@ class AnswerCache:
                 keys=[lease.key, keys.lease(lease.key)],
                 args=[lease.token, pack(lease.key, lease.server, answer), lifetime_ms, answer.version, lease.server],
             )
-        except _AWAY:
+        except AWAY:
             self.available = False
             return False
         if filled:
@@ -291,7 +255,7 @@ class AnswerCache:
         """Give a lease back unused, so that the next reader need not wait for it."""
         try:
             await self._release(keys=[keys.lease(lease.key)], args=[lease.token])
-        except _AWAY:
+        except AWAY:
             self.available = False
 
     def floor(self, key: str) -> int:
@@ -331,7 +295,7 @@ class AnswerCache:
         try:
             if await self._client.exists(keys.lease(key)):
                 return None, True
-        except _AWAY:
+        except AWAY:
             return None, False
         return await self.get(key), False  # the holder may have filled since we looked
 
@@ -341,16 +305,15 @@ class AnswerCache:
         Copies are dropped before it is passed on. Ends with the caller's task. While Redis is away it keeps trying,
         every second.
         """
+        beat_s = BEAT_S if self._copies.wanted else SLOW_BEAT_S
         while True:
             try:
-                async with self._client.pubsub() as subscription:
-                    await subscription.subscribe(keys.ANNOUNCEMENTS)
-                    pulse = _Pulse(BEAT_S if self._copies.wanted else SLOW_BEAT_S, self._timeout_s)
-                    while True:
-                        message = await pulse.next_message(subscription)
-                        if message is not None and (told := self._heard(message)) is not _NOTHING:
+                heard = messages(self._client, keys.ANNOUNCEMENTS, beat_s=beat_s, patience_s=self._timeout_s)
+                async with aclosing(heard):
+                    async for message in heard:
+                        if (told := self._heard(message)) is not _NOTHING:
                             yield told
-            except _AWAY:
+            except AWAY:
                 self._copies.lost()
                 yield None
                 await asyncio.sleep(1.0)
@@ -361,11 +324,11 @@ class AnswerCache:
             self._copies.heard(float(message["data"] or 0))
             return _NOTHING
         # The client reconnects by itself; only that it subscribes anew says that it did.
-        announced = None if message["type"] == "subscribe" else _announced(message["data"])
+        announced = None if message["type"] == "subscribe" else announcement.read(message["data"])
         if announced is None:
             self._copies.lost()
         else:
-            self._copies.announced(keys.made_false_by(_changed(announced)))
+            self._copies.announced(keys.made_false_by(announcement.changed(announced)))
         return announced
 
     async def _greet(self, connection: Any) -> None:
@@ -378,124 +341,6 @@ class AnswerCache:
 
 
 _NOTHING: Final[dict[str, Any]] = {}
-
-
-class _Pulse:
-    """Asks a subscription again and again whether it is alive."""
-
-    def __init__(self, every_s: float, patience_s: float) -> None:
-        self._every_s = every_s
-        self._patience_s = patience_s
-        self._heard_at = time.monotonic()
-        self._beat_at = self._heard_at
-
-    async def next_message(self, subscription: Any) -> dict[str, Any] | None:
-        """What came, if anything did until the next beat. A ping says when it was sent.
-
-        Raises:
-            redis.TimeoutError: nothing has come for too long.
-        """
-        now = time.monotonic()
-        if now - self._heard_at > self._every_s + self._patience_s:
-            raise redis.TimeoutError("the subscription has gone quiet")
-        if now >= self._beat_at:
-            self._beat_at = now + self._every_s
-            await subscription.ping(b"%.6f" % now)
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # Before Python 3.12, asyncio.wait_for (in the client) forgets a cancellation that comes as it finishes.
-                raise asyncio.CancelledError
-        message: dict[str, Any] | None = await subscription.get_message(timeout=max(self._beat_at - now, 0.001))
-        if message is not None:
-            self._heard_at = time.monotonic()
-        return message
-
-
-EVENTS_A_COMMAND = 50
-"""About a thousand keys: Redis does nothing else meanwhile, for less than a millisecond."""
-
-
-class Invalidator:
-    """Removes what a commit has made false, and announces it. Synchronous; safe to share between threads."""
-
-    def __init__(self, address: RedisAddress) -> None:
-        self._client = redis.Redis.from_pool(
-            redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]  # its parameters have no types
-                timeout=address.timeout_s,
-                connection_class=redis.SSLConnection if address.tls else redis.Connection,
-                retry=Retry(NoBackoff(), 1, _CUT),
-                **address.options(),
-            )
-        )
-        self._lock = threading.Lock()
-        self._rests_until = 0.0
-
-    def close(self) -> None:
-        self._client.close()
-
-    def check(self) -> None:
-        """
-        Raises:
-            OperatorError: Redis does not answer, and why.
-        """
-        where = self._client.connection_pool.connection_kwargs
-        try:
-            self._client.ping()
-        except redis.AuthenticationError as error:
-            raise OperatorError(
-                f"Redis at {where['host']}:{where['port']} refuses us: {error}", hint="is REDIS_PASSWORD right?"
-            ) from error
-        except (redis.RedisError, OSError) as error:
-            raise OperatorError(
-                f"cannot reach Redis at {where['host']}:{where['port']}: {error}",
-                hint="is it running, and are REDIS_HOST and REDIS_PORT right? `hannun up` starts an embedded one",
-            ) from error
-
-    def invalidate(self, events: Sequence[ChangedEvent], *, at_rest_too: bool = False) -> bool:
-        """Remove every answer that these changes make false, with its lease, and announce them.
-
-        Returns whether Redis has acknowledged all of it; if not, it is still owed. After a failure Redis is left
-        alone for a moment, unless `at_rest_too`: a batch must not wait for a server that hangs, batch after batch.
-        """
-        if not at_rest_too and time.monotonic() < self._rests_until:
-            return False
-        try:
-            with self._client.pipeline(transaction=False) as pipe:
-                # A command costs us more than the keys in it, so an event's keys share one with those of other events.
-                # Answer and lease stay in one command: a fill must not slip in between.
-                for first in range(0, len(events), EVENTS_A_COMMAND):
-                    some = events[first : first + EVENTS_A_COMMAND]
-                    false = [key for event in some for key in keys.made_false_by(event)]
-                    pipe.delete(*false, *map(keys.lease, false))
-                for event in events:
-                    pipe.publish(keys.ANNOUNCEMENTS, _announcement(event))
-                pipe.execute()
-        except (redis.RedisError, OSError) as error:
-            self._rests_until = time.monotonic() + (SILENT_REST_S if isinstance(error, _SILENT) else REST_S)
-            metrics.invalidations.labels("owed").inc(len(events))
-            return False
-        metrics.invalidations.labels("paid").inc(len(events))
-        return True
-
-
-def _announcement(event: ChangedEvent) -> bytes:
-    told = {"eventId": event.event_id, "userId": event.user_id, "version": str(event.version)}
-    return msgspec.json.encode({**told, "channels": event.channels})
-
-
-def _changed(announced: dict[str, Any]) -> ChangedEvent:
-    """What was announced, as far as it says which keys are false."""
-    channels = tuple(name for name in announced.get("channels") or () if isinstance(name, str))
-    return ChangedEvent(str(announced.get("eventId")), announced.get("userId"), 0, channels)
-
-
-def _announced(data: bytes) -> dict[str, Any] | None:
-    """What was announced; None where it cannot be read, which is as good as missed."""
-    try:
-        announced: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
-        return announced
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
 
 
 def _server_of(info: object) -> str:

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Final
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from hannun.cache import _AWAY, SLOW_BEAT_S, RedisAddress, _Pulse
+from hannun.cache.address import AWAY, RedisAddress
+from hannun.cache.subscription import messages
 
+BEAT_S: Final = 5.0
+"""How often the subscription is asked whether it is alive."""
 AGAIN_S: Final = 1.0
 """How soon a subscription that was lost is tried again."""
 
@@ -23,7 +26,7 @@ class Board:
         self._timeout_s = address.timeout_s
         self._client = redis.asyncio.Redis.from_pool(
             redis.asyncio.ConnectionPool(
-                connection_class=redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection,
+                connection_class=address.asyncio_connection,
                 retry=Retry(NoBackoff(), 0),
                 **address.options() | {"max_connections": 2},
             )
@@ -34,19 +37,17 @@ class Board:
 
     async def say(self, told: bytes) -> None:
         """Tell whoever listens, or nobody."""
-        with suppress(*_AWAY):
+        with suppress(*AWAY):
             await self._client.publish(self._channel, told)
 
     async def hear(self) -> AsyncIterator[bytes]:
         """What is told, until the caller's task ends. While Redis is away it keeps trying."""
         while True:
             try:
-                async with self._client.pubsub() as subscription:
-                    await subscription.subscribe(self._channel)
-                    pulse = _Pulse(SLOW_BEAT_S, self._timeout_s)
-                    while True:
-                        message = await pulse.next_message(subscription)
-                        if message is not None and message["type"] == "message":
+                heard = messages(self._client, self._channel, beat_s=BEAT_S, patience_s=self._timeout_s)
+                async with aclosing(heard):
+                    async for message in heard:
+                        if message["type"] == "message":
                             yield message["data"]
-            except _AWAY:
+            except AWAY:
                 await asyncio.sleep(AGAIN_S)

@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from hannun.cache import RedisAddress
+from hannun.cache.address import RedisAddress
 from hannun.domain import keys
 
 _AT_ONCE: Final = 500
@@ -36,7 +36,7 @@ class Marks:
     ) -> None:
         self._client = redis.Redis.from_pool(
             redis.ConnectionPool(
-                connection_class=redis.SSLConnection if address.tls else redis.Connection,
+                connection_class=address.connection,
                 retry=Retry(NoBackoff(), 0),
                 **address.options(),
             )
