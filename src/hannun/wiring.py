@@ -12,8 +12,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -207,13 +207,8 @@ async def verifying(settings: Settings) -> AsyncIterator[Verifier]:
             cooldown_s=settings.jwt_jwks_cooldown_s,
         )
         verifies = verifier(settings.jwt_secret.get_secret_value(), keys)
-        reading = asyncio.create_task(keys.run())
-        try:
+        async with in_this_loop("read the issuer's keys", keys.run()):
             yield verifies
-        finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
 
 
 @asynccontextmanager
@@ -254,33 +249,29 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
         await reader.open()
         await cache.open()
         without_long_collections()
-        sharing_limits = asyncio.create_task(Quotas(limits, board.say, board.hear).run())
         try:
-            yield Services(
-                access=Access(reader, cache),
-                reports=reports,
-                exports=Exports(settings.exports_at_once),
-                intake=intake,
-                counting=CapacityLimiter(settings.counting_threads),
-                live=live,
-                sharing=Sharing(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
-                verifier=verifier,
-                limit=limits["requests"],
-                refresh_limit=limits["refreshes"],
-                share_limit=limits["shares"],
-                sign_in_limit=limits["sign-ins"],
-                stranger_limit=limits["strangers"],
-                body_bytes_max=settings.body_bytes_max,
-                sign_in_codes=_codes(settings),
-                secure_cookies=settings.secure_cookies,
-                cors_origins=settings.origins,
-                health=health.tell,
-            )
+            async with in_this_loop("share the limits", Quotas(limits, board.say, board.hear).run()):
+                yield Services(
+                    access=Access(reader, cache),
+                    reports=reports,
+                    exports=Exports(settings.exports_at_once),
+                    intake=intake,
+                    counting=CapacityLimiter(settings.counting_threads),
+                    live=live,
+                    sharing=Sharing(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
+                    verifier=verifier,
+                    limit=limits["requests"],
+                    refresh_limit=limits["refreshes"],
+                    share_limit=limits["shares"],
+                    sign_in_limit=limits["sign-ins"],
+                    stranger_limit=limits["strangers"],
+                    body_bytes_max=settings.body_bytes_max,
+                    sign_in_codes=_codes(settings),
+                    secure_cookies=settings.secure_cookies,
+                    cors_origins=settings.origins,
+                    health=health.tell,
+                )
         finally:
-            sharing_limits.cancel()
-            await asyncio.wait(
-                [sharing_limits], timeout=1.0
-            )  # asyncio.wait_for, in the client, may forget the cancellation
             await board.close()
             await cache.close()
             await reader.close()
@@ -612,6 +603,25 @@ def beside(
         stop.set()
         wake()
         thread.join(timeout=10)
+
+
+@asynccontextmanager
+async def in_this_loop(name: str, work: Coroutine[object, object, object]) -> AsyncIterator[None]:
+    """The same in the event loop that runs, as a task that is cancelled when the block ends."""
+
+    def ended(task: asyncio.Task[object]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("what runs beside failed for good", job=name, exc_info=error)
+            os._exit(70)
+
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        # Before Python 3.12, asyncio.wait_for (in the client of Redis) may forget a cancellation: it is not waited for.
+        await asyncio.wait([task], timeout=1.0)
 
 
 @contextmanager
