@@ -17,7 +17,7 @@ HannunError
 
 An error says what was tried, what was found, and (as its hint) what to do. A driver's errors are
 translated once, at the neighbour; above it nobody imports the driver. `web/problems.py` turns this
-tree into HTTP statuses, `cli.py` into exit codes.
+tree into HTTP statuses, `cli` into exit codes.
 """
 
 

@@ -5,8 +5,8 @@ import sys
 
 TOLD_INSIDE_THE_LOCK = """
 import os, signal
-from hannun.cli import _until_told_to_stop
-with _until_told_to_stop() as stop:
+from hannun.cli.terminal import until_told_to_stop
+with until_told_to_stop() as stop:
     with stop._cond:  # where a thread that looks whether it was told is for a moment
         os.kill(os.getpid(), signal.SIGTERM)
     stop.wait()
@@ -14,8 +14,8 @@ print("ended")
 """
 TOLD_TWICE = """
 import os, signal, threading
-from hannun.cli import _until_told_to_stop
-with _until_told_to_stop() as stop:
+from hannun.cli.terminal import until_told_to_stop
+with until_told_to_stop() as stop:
     os.kill(os.getpid(), signal.SIGTERM)
     stop.wait()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from world import OWNER, SPRING, World
 
 from hannun import cli
+from hannun.cli.terminal import Progress
 from hannun.errors import OperatorError
 
 MINE = f"/api/v1/users/{OWNER}/analytics"
@@ -494,7 +495,7 @@ def test_a_filter_that_a_view_does_not_have_is_refused(world: World) -> None:
 
 def test_without_a_terminal_a_command_says_now_and_then_how_far_it_is() -> None:
     seconds, said = iter([0.0, 1.0, 4.9, 5.0, 5.1, 9.9, 10.5, 10.6]), list[str]()
-    progress = cli._Progress(said.append, now=lambda: next(seconds))
+    progress = Progress(said.append, now=lambda: next(seconds))
     with progress:
         for rows in ("a", "b", "c", "d", "e"):
             progress.tell(rows)

@@ -1,0 +1,93 @@
+"""What verbs share: where they print, who uses them, how they show progress and are told to stop."""
+
+import getpass
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+class Progress:
+    """How far something has come: on a terminal a line that is written anew, else a line now and then.
+
+    Args:
+        says: says a line where there is no terminal.
+    """
+
+    EVERY_S = 5.0
+
+    def __init__(self, says: Callable[[Any], None], now: Callable[[], float] = time.monotonic) -> None:
+        self._says = says
+        self._now = now
+        self._next = now() + self.EVERY_S
+        self._line = err.status("reading ...") if err.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._line is not None:
+            self._line.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._line is not None:
+            self._line.stop()
+
+    def tell(self, progress: Any) -> None:
+        """After each batch."""
+        if self._line is not None:
+            self._line.update(escape(str(progress)))
+        elif self._now() >= self._next:
+            self._next = self._now() + self.EVERY_S
+            self._says(progress)
+
+    def note(self, step: str) -> None:
+        """What is done now."""
+        if self._line is not None:
+            self._line.update(escape(step))
+        err.print(f"  {step} ...", style="dim", markup=False)
+
+
+def operator() -> str:
+    """Who decides, for the record."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+@contextmanager
+def until_told_to_stop() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set. The second one ends the process at once.
+
+    The handler only writes into a pipe: an event has a lock, and a handler that sets it while the very same thread
+    is inside `wait` waits for itself, for ever. A thread of its own sets it.
+    """
+    stop = threading.Event()
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+
+    def listen() -> None:
+        while os.read(read, 1) == b"!":
+            if stop.is_set():
+                os._exit(130)
+            stop.set()
+
+    listener = threading.Thread(target=listen, name="signals", daemon=True)
+    listener.start()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: os.write(write, b"!")) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.write(write, b".")
+        listener.join()
+        os.close(read)
+        os.close(write)
