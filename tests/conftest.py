@@ -10,19 +10,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
 
 # Before they are imported: what their assertions found is worth reading too.
 pytest.register_assert_rewrite("outside", "accounts", "world", "oracle", "faults")
 
-from world import World
+from world import DATABASE_OWNER, QUICK, World, make_database, make_owner
 
-from hannun.domain.channels import load_table
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer, java_missing_reason, postgres_binaries
-from hannun.store.migrate import ROLES, migrate
-
-OWNER, PASSWORD = "hannun_owner", "secret-of-a-test"
-QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +55,7 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     """The name of a migrated database of this test's own."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests OWNER {OWNER}")
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests OWNER {DATABASE_OWNER}")
         yield name
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -71,20 +65,6 @@ def world(postgres: PostgresServer, valkey: ValkeyServer, database: str) -> Iter
     """The service's flows on real servers, in this process."""
     with World(postgres, valkey, database) as world:
         yield world
-
-
-def make_owner(server: PostgresServer) -> None:
-    with psycopg.connect(server.superuser_url, autocommit=True) as conn:
-        conn.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
-
-
-def make_database(server: PostgresServer, name: str) -> str:
-    """A new, migrated database. Returns the URL of its owner."""
-    with psycopg.connect(server.superuser_url, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(OWNER)))
-    url = server.url(name, OWNER, PASSWORD)
-    migrate(url, load_table(), dict.fromkeys(ROLES, PASSWORD))
-    return url
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,10 +2,8 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from importlib import resources
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -259,29 +257,8 @@ def test_one_arrival_in_both_forms_is_compared_as_one(world: World, shadow: Worl
 # -- migrated -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def old(world: World, postgres: PostgresServer) -> Iterator[str]:
-    """The name of a database as it was before there were two forms."""
-    files = sorted(Path(str(resources.files("hannun.store").joinpath("migrations"))).glob("[0-9]*.sql"))
-    before = [
-        file for file in files if file.name < next(f.name for f in files if f.name.endswith("_packed_arrivals.sql"))
-    ]
-    name = f"{world.name}_old"
-    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} OWNER {DATABASE_OWNER}")
-    with psycopg.connect(postgres.url(name, DATABASE_OWNER, PASSWORD)) as conn:
-        conn.execute("CREATE SCHEMA hannun")
-        conn.execute("CREATE TABLE hannun.schema_version (version_num varchar(32) PRIMARY KEY)")
-        conn.execute("INSERT INTO hannun.schema_version VALUES (%s)", [before[-1].name[:4]])
-        for file in before:
-            conn.execute(file.read_bytes())
-    yield name
-    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
-        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 def test_a_ledger_of_before_is_migrated_whatever_stands_in_it(
-    postgres: PostgresServer, valkey: ValkeyServer, old: str
+    postgres: PostgresServer, valkey: ValkeyServer, before: Callable[[str], str]
 ) -> None:
     minutes = (
         -5,
@@ -295,6 +272,7 @@ def test_a_ledger_of_before_is_migrated_whatever_stands_in_it(
     )
     hows = [(minute, number) for minute in minutes for number in (-1, *NUMBERS)]
     told = dict(zip(ids(len(hows)), hows, strict=True))
+    old = before("0008")
     url = postgres.url(old, DATABASE_OWNER, PASSWORD)
     with psycopg.connect(url) as conn:
         conn.execute("INSERT INTO hannun.events (event_id, participants) VALUES ('one', %s)", [len(told)])

@@ -5,7 +5,7 @@ import itertools
 import random
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -340,28 +340,10 @@ def test_who_came_in_a_month_that_was_let_go_is_among_those_who_came_before(worl
 # -- migrated ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def old(world: World, postgres: PostgresServer) -> Iterator[str]:
-    """The name of a database as it was before there were quarters."""
-    files = sorted(Path(str(resources.files("hannun.store").joinpath("migrations"))).glob("[0-9]*.sql"))
-    before = [file for file in files if file.name < "0009"]
-    name = f"{world.name}_old"
-    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} OWNER {DATABASE_OWNER}")
-    with psycopg.connect(postgres.url(name, DATABASE_OWNER, PASSWORD)) as conn:
-        conn.execute("CREATE SCHEMA hannun")
-        conn.execute("CREATE TABLE hannun.schema_version (version_num varchar(32) PRIMARY KEY)")
-        conn.execute("INSERT INTO hannun.schema_version VALUES ('0008')")
-        for file in before:
-            conn.execute(file.read_bytes())
-    yield name
-    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
-        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 def test_a_timeline_of_before_is_answered_from_its_minutes_until_the_job_has_been_there(
-    postgres: PostgresServer, valkey: ValkeyServer, old: str
+    postgres: PostgresServer, valkey: ValkeyServer, before: Callable[[str], str]
 ) -> None:
+    old = before("0009")
     url = postgres.url(old, DATABASE_OWNER, PASSWORD)
     with psycopg.connect(url) as conn:
         conn.execute("SELECT hannun.make_timeline_month('2026-03-01')")
