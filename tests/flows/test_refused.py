@@ -1,9 +1,14 @@
 """A message that every rule of ours lets through and PostgreSQL refuses: it is found, and harms nobody else."""
 
+from collections.abc import Sequence
+
 import pytest
 from world import SPRING, World
 
-from hannun.domain.batch import Span
+from hannun.domain.batch import Received, Span
+from hannun.domain.messages import Fact, Rejected
+from hannun.errors import Unusable
+from hannun.flows.count import Counter
 
 
 @pytest.fixture
@@ -57,3 +62,35 @@ def test_what_is_kept_of_a_refused_message_are_its_known_fields(strict: World) -
     letter = strict.dead_letters()[0]
     assert letter.fields["saleId"] == "s1"
     assert "Hong" not in str(letter.columns)
+
+
+def inspected(world: World, letters_max: int) -> Counter:
+    """A counter that keeps nothing of a batch with more letters."""
+
+    def inspect(_: Sequence[Received], facts: Sequence[Fact | Rejected]) -> None:
+        letters = [str(fact.reason) for fact in facts if isinstance(fact, Rejected)]
+        if len(letters) > letters_max:
+            raise Unusable(f"too many: {letters}", topic="t", partition=0)
+
+    return Counter(world.database, world.decoder, world.invalidator, inspect)
+
+
+def test_what_only_postgresql_refuses_is_looked_at_before_anything_of_its_batch_is_kept(strict: World) -> None:
+    counter = inspected(strict, letters_max=1)
+    with pytest.raises(Unusable, match="'refused-by-the-database', 'refused-by-the-database'"):
+        counter.count([strict.created(), strict.registered(), strict.sold(666), strict.sold(666)])
+    assert strict.dead_letters() == []
+    assert strict.rows("SELECT FROM hannun.participants") == []
+    counter.count([strict.created(), strict.registered(), strict.sold(666), strict.sold(1)])
+    assert len(strict.dead_letters()) == 1
+    assert strict.event().total_participants == 1
+    assert strict.drift() == []
+
+
+def test_what_only_is_known_to_be_wrong_beside_what_stands_is_looked_at_too(world: World) -> None:
+    """Another owner's plan, for example: every rule of the message holds."""
+    world.counts(world.created())
+    with pytest.raises(Unusable):
+        inspected(world, letters_max=0).count([world.registered(), world.created(owner="another")])
+    assert world.dead_letters() == []
+    assert world.event().total_participants == 0

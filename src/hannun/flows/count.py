@@ -31,7 +31,8 @@ from hannun.store.partitions import make_months
 from hannun.telemetry import log
 
 Inspect = Callable[[Sequence[Received], Sequence[Fact | Rejected]], None]
-"""Looks at a batch before anything of it is written, and may raise."""
+"""Looks at a batch before anything of it is written, once more before it is committed where more was refused by then,
+and may raise: then nothing of it is kept."""
 
 
 class Invalidates(Protocol):
@@ -61,6 +62,14 @@ class Part(NamedTuple):
 
     facts: Sequence[Fact | Rejected]
     written: Written
+
+    @property
+    def became(self) -> list[Fact | Rejected]:
+        """What its messages were found to be: letters also where only the database, or what it knows, refused them."""
+        found = list(self.facts)
+        for index, letter in self.written.rejected:
+            found[index] = letter
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,10 @@ class Counter:
         self._writer = Writer(self._numbers)
         self._months: set[date] = set()
         self._generation = 0
+
+    def hang_up(self) -> None:
+        """Let go of a PostgreSQL that does not answer: what is being written is given up. For any thread."""
+        self._database.hang_up()
 
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Counted:
         """Count a batch: `prepare` and `write` in one."""
@@ -178,7 +191,10 @@ class Counter:
         try:
             self._make_room(gathered)
             with self._transaction() as conn:
-                return [Part(facts, self._writer.write(conn, batch, gathered, spans, text))]
+                part = Part(facts, self._writer.write(conn, batch, gathered, spans, text))
+                if len(part.written.rejected) > len(gathered.rejected):
+                    self._inspect(batch, part.became)
+                return [part]
         except Refused as refused:
             log.error("PostgreSQL refuses a message of a batch; looking for it", why=str(refused))
         return self._write_in_parts(batch, facts, spans)
@@ -191,7 +207,9 @@ class Counter:
         with self._transaction() as conn:
             advance(conn, spans)
             self._writer.hold(conn, gather(facts))
-            return list(self._parts(conn, batch, facts))
+            parts = list(self._parts(conn, batch, facts))
+            self._inspect(batch, [fact for part in parts for fact in part.became])
+            return parts
 
     def _with_room(self, batch: Sequence[Received], facts: Sequence[Fact | Rejected]) -> Iterator[Fact | Rejected]:
         """The facts, all made that they stand on; where PostgreSQL refuses to make it, a letter in a fact's place."""
