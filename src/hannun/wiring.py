@@ -156,6 +156,9 @@ class MeasuredCounter:
     def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Counted:
         return self.write(self.prepare(batch), spans)
 
+    def hang_up(self) -> None:
+        self._counter.hang_up()
+
     def prepare(self, batch: Sequence[Received]) -> Prepared:
         return self._counter.prepare(batch)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from outside import PASSWORD, Service, Start, Topics, redis_environment
+from outside import PASSWORD, Service, Start, Superuser, Topics, redis_environment
 
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer
 
@@ -20,6 +20,13 @@ def a_database(postgres: PostgresServer) -> Iterator[str]:
         conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests OWNER hannun_owner")
         yield postgres.url(name, "analytics_readwrite", PASSWORD)
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def superuser(service: Service, postgres: PostgresServer) -> Iterator[Superuser]:
+    """A connection that may do everything in this test's database."""
+    with psycopg.connect(postgres.url(service.environment["DATABASE_URL"].rpartition("/")[2]), autocommit=True) as conn:
+        yield conn
 
 
 @pytest.fixture

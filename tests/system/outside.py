@@ -310,6 +310,7 @@ def _answers(conn: Database) -> bool:
     return True
 
 
+Superuser = psycopg.Connection[tuple[object, ...]]
 Start = Callable[..., Service]
 
 

@@ -1,5 +1,6 @@
 """Several `ingest` processes share the partitions: they come, go, freeze and die, and every message is counted once."""
 
+import json
 import os
 import random
 import signal
@@ -10,7 +11,7 @@ from accounts import account
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 from faults import PostgresFramer, Proxy
-from outside import Event, Load, Message, Process, Service, Topics, through, wait_for
+from outside import Event, Load, Message, Process, Service, Superuser, Topics, through, wait_for
 
 from hannun.embedded import KafkaServer, PostgresServer
 
@@ -328,14 +329,20 @@ def test_while_postgresql_is_away_the_group_is_kept(group: Group, postgres: Post
         group.is_shared_by(*members)
 
 
-def test_while_postgresql_is_away_others_may_join_the_group(group: Group, postgres: PostgresServer) -> None:
+@pytest.mark.parametrize("silent", [False, True], ids=["and refuses", "and is silent"])
+def test_while_postgresql_is_away_others_may_join_the_group(
+    group: Group, postgres: PostgresServer, *, silent: bool
+) -> None:
     """The member hears the group meanwhile, and gives partitions back."""
     group.is_created()
     with Proxy(postgres.port, PostgresFramer) as proxy:
         behind = through(group.service.environment["DATABASE_URL"], proxy.port)
         member = group.member(DATABASE_URL=behind)
         group.is_shared_by(member)
-        proxy.refuse()
+        if silent:
+            proxy.holds_back(".")
+        else:
+            proxy.refuse()
         group.hears()
         member.says("PostgreSQL is away")
         other = Consumer(
@@ -350,8 +357,28 @@ def test_while_postgresql_is_away_others_may_join_the_group(group: Group, postgr
             wait_for("the other to get partitions", lambda: other.poll(0.1) is None and bool(other.assignment()))
         finally:
             other.close()
-        proxy.allow()
+        if silent:
+            proxy.lets_go()
+        else:
+            proxy.allow()
         group.is_counted("the counting to go on")
+
+
+@pytest.mark.faults
+def test_a_member_that_waits_for_a_silent_postgresql_ends_when_it_is_told_to(
+    group: Group, postgres: PostgresServer
+) -> None:
+    group.is_created()
+    with Proxy(postgres.port, PostgresFramer) as proxy:
+        member = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], proxy.port))
+        group.is_shared_by(member)
+        proxy.holds_back("SET next_offset")
+        group.hears()
+        proxy.waits_until_held()
+        assert member.is_told_to_end() == 0
+        proxy.lets_go()
+    group.member()
+    group.is_counted("what it had in hand to be counted by the next")
 
 
 def test_positions_set_says_what_would_be_skipped_and_does_nothing_on_a_dry_run(group: Group) -> None:
@@ -369,15 +396,21 @@ def test_positions_set_says_what_would_be_skipped_and_does_nothing_on_a_dry_run(
 
 
 @pytest.mark.faults
-def test_a_topic_full_of_what_cannot_be_used_stops_instead_of_becoming_dead_letters(group: Group) -> None:
+@pytest.mark.parametrize("by", ["the decoder", "the database"])
+def test_a_topic_full_of_what_cannot_be_used_stops_instead_of_becoming_dead_letters(
+    group: Group, superuser: Superuser, by: str
+) -> None:
     member = group.member(HANNUN_DEAD_LETTERS_IN_A_ROW_MAX="20")
     group.is_created()
     group.is_counted()
-    for _ in range(60):
-        group.topics.sends_raw("sales-recorded", b"another format")
+    superuser.execute("ALTER TABLE hannun.sales ADD CONSTRAINT no_such_amount CHECK (amount <> 666)")
+    for number in range(60):
+        sale = {"eventId": group.events[0].id, "saleId": f"{number}", "amount": 666, "soldAt": "2024-05-20T10:00:00Z"}
+        refused = json.dumps(sale | {"messageId": f"refused-{number}"}).encode()
+        group.topics.sends_raw("sales-recorded", b"another format" if by == "the decoder" else refused)
     member.says("a partition waits for you")
     assert group.service.runs("positions", "list").status == 1
-    assert group.service.rows("SELECT count(*) < 60 FROM hannun.dead_letters WHERE reason = 'not-json'") == [(True,)]
+    assert group.service.rows("SELECT count(*) < 60 FROM hannun.dead_letters") == [(True,)]
     name = group.topics.names["sales-recorded"]
     decided = group.service.runs("positions", "set", name, "--to", "latest", **group.environment)
     assert "skipping" in decided.out, decided.err

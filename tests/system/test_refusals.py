@@ -1,25 +1,15 @@
 """What PostgreSQL does to a batch: a row it refuses, a deadlock, a transaction that loses. The others land, once."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import psycopg
 import pytest
 from accounts import account
 from faults import PostgresFramer, Proxy
-from outside import Event, Service, Topics, through, wait_for
+from outside import Event, Service, Superuser, Topics, through, wait_for
 
 from hannun.embedded import PostgresServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka, too")]
-Superuser = psycopg.Connection[tuple[object, ...]]
-
-
-@pytest.fixture
-def superuser(service: Service, postgres: PostgresServer) -> Iterator[Superuser]:
-    """A connection that may do everything in this test's database."""
-    with psycopg.connect(postgres.url(service.environment["DATABASE_URL"].rpartition("/")[2]), autocommit=True) as conn:
-        yield conn
 
 
 def is_counted(service: Service, topics: Topics, *events: Event) -> None:

@@ -13,6 +13,10 @@ wait behind what is many.
 One batch is being written while the next is taken and decoded, and never more than that one. Whoever wants to know
 where we stand (a partition that is begun or given back, the end) waits for it first; where it fails, what was taken
 behind it is dropped with it.
+
+All that is asked of PostgreSQL is asked by the writer. So this thread hears the group also while a server is silent:
+to be refused is an answer, a server that hangs gives none for as long as it likes, and a member that is not heard holds
+up the whole group, and is put out of it.
 """
 
 import threading
@@ -21,7 +25,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from hannun.domain.batch import Received, Span
 from hannun.domain.messages import Fact, Rejected
@@ -30,12 +34,19 @@ from hannun.domain.positions import Known, StartFrom, Wait
 from hannun.domain.quarantine import Limits, Tally
 from hannun.errors import StaleBatch, StoreUnavailable, StreamUnavailable, Unusable
 from hannun.store import positions
-from hannun.store.database import Database
+from hannun.store.database import Connection, Database
 from hannun.stream import Broker, Partition, Stream, Taken
 from hannun.telemetry import log, metrics
 
 AWAY_S = 0.25
 """How often we look whether PostgreSQL is back. Polling goes on meanwhile, so that the group keeps us."""
+SILENT_S = 2.0
+"""How long PostgreSQL may take over something before nothing more is fetched and only the group is heard."""
+GIVEN_BACK_S = 10.0
+"""How long partitions that the group takes from us are held until the batch under way is counted. Without that it is
+counted once all the same: its epoch ends with the next owner's claim."""
+ENDING_S = 5.0
+"""How long we wait for a PostgreSQL that is silent once we are told to stop."""
 LOOK_AGAIN_S = 5.0
 """How often we look whether an operator has decided, and whether a topic is still the one it was."""
 
@@ -47,7 +58,10 @@ class CountsBatches(Protocol):
 
     def write(self, prepared: Any, spans: Sequence[Span] = ()) -> object: ...
 
+    def hang_up(self) -> None: ...
 
+
+Answer = TypeVar("Answer")
 Inspect = Callable[[Sequence[Received], Sequence[Fact | Rejected]], None]
 
 
@@ -94,9 +108,10 @@ class Ingest:
         self._stopped: dict[Partition, str] = {}
         self._believed: dict[Partition, Known | None] = {}
         self._doubted: Collection[Partition] = ()
-        self._newest: dict[str, float] = {}
+        self._newest: dict[str, int] = {}
         self._look_again_at = 0.0
         self._away = False
+        self._told_to_stop = threading.Event()
 
     def run(self, stop: threading.Event, *, count_max: int, wait_s: float) -> None:
         """Count until told to stop; a batch in hand is finished first.
@@ -105,6 +120,7 @@ class Ingest:
             StreamUnavailable: the Kafka client has failed for good.
         """
         self._stream.before_giving_back(self._drain)
+        self._told_to_stop = stop
         self._size = self._size_max = count_max
         try:
             while not stop.is_set():
@@ -113,7 +129,8 @@ class Ingest:
                     self._begin(self._stream.waiting - self._stopped.keys())
                     self._hand_over(self._stream.take(self._size, wait_s))
                 except StoreUnavailable as error:
-                    self._wait_for_postgres(error)
+                    self._found_away(str(error))
+                    self._hear_the_group()
                 self._see_what_is_ours()
             with suppress(StoreUnavailable):  # then nothing of the last batch is counted, and it is read again
                 self._finish()
@@ -155,8 +172,17 @@ class Ingest:
         Raises:
             StoreUnavailable: PostgreSQL is away.
         """
-        if self._under_way is None:
+        under_way = self._under_way
+        if under_way is None:
             return True
+        in_time = self._hear_until(under_way.took_s)
+        if self._under_way is under_way:  # and it was not finished meanwhile, for the group
+            in_time = self._finished() and in_time
+        return in_time
+
+    def _finished(self) -> bool:
+        """See what became of a batch that is no longer being written, as `_finish`."""
+        assert self._under_way is not None
         (taken, writing), self._under_way = self._under_way, None
         try:
             took_s = writing.result()
@@ -182,9 +208,44 @@ class Ingest:
         if self._under_way is None:
             return
         log.info("partitions are given back as soon as the batch under way is counted")
-        wait([self._under_way.took_s])
-        if self._under_way.took_s.exception() is None:
-            self._finish()
+        writing = self._under_way.took_s
+        wait([writing], timeout=GIVEN_BACK_S)
+        if not writing.done():
+            log.warning("partitions are given back before that: PostgreSQL does not answer")
+        elif writing.exception() is None:
+            self._finished()
+
+    def _ask(self, question: Callable[[Connection], Answer]) -> Answer:
+        """Ask PostgreSQL, in one transaction.
+
+        Raises:
+            StoreUnavailable: it is away.
+        """
+
+        def asked() -> Answer:
+            with self._database.transaction() as conn:
+                return question(conn)
+
+        answer = self._writer.submit(asked)
+        self._hear_until(answer)
+        return answer.result()
+
+    def _hear_until(self, answer: Future[Any]) -> bool:
+        """Wait for the writer; where it takes long, hear the group meanwhile. Returns whether it was in time: if not,
+        all that was being read is let go."""
+        wait([answer], timeout=SILENT_S)
+        if answer.done():
+            return True
+        self._found_away("it does not answer")
+        ends = None
+        while not answer.done():
+            self._hear_the_group()
+            if ends is None and self._told_to_stop.is_set():
+                ends = time.monotonic() + ENDING_S
+            if ends is not None and time.monotonic() > ends:
+                self._counter.hang_up()
+                self._database.hang_up()
+        return False
 
     def _let_go(self, taken: Taken) -> None:
         self._stream.let_go([(span.topic, span.partition) for span in taken.spans])
@@ -196,11 +257,15 @@ class Ingest:
             before = self._believed.get(partition)
             if before is not None:
                 self._believed = {**self._believed, partition: Known(before.topic_id, span.end)}
+        newest: dict[str, int] = {}
         for _, _, received_at, place, _ in taken.messages:
-            if place is not None and received_at > self._newest.get(place.topic, 0):
-                self._newest[place.topic] = received_at
-        for topic, newest in self._newest.items():
-            metrics.newest_counted.labels(topic).set(newest / 1_000_000)
+            if place is not None and received_at > newest.get(place.topic, 0):
+                newest[place.topic] = received_at
+        now_us = time.time_ns() // 1_000
+        for topic, received_at in newest.items():
+            # A producer whose clock is ahead must not hide that messages wait.
+            self._newest[topic] = max(self._newest.get(topic, 0), min(received_at, now_us))
+            metrics.newest_counted.labels(topic).set(self._newest[topic] / 1_000_000)
 
     def inspect(self, batch: Sequence[Received], facts: Sequence[Fact | Rejected]) -> None:
         """Look at a batch before it is written.
@@ -232,10 +297,15 @@ class Ingest:
             "HANNUN_DEAD_LETTERS_IN_A_ROW_MAX allows more"
         )
         self._tallies.pop(place, None)
-        with self._database.transaction() as conn:
-            if not positions.owns(conn, *place, epoch):
-                return  # another reads it by now, or an operator has just decided: theirs to say
-            positions.stop(conn, self._owner, *place, str(unusable), hint)
+
+        def stop(conn: Connection) -> bool:
+            ours = positions.owns(conn, *place, epoch)
+            if ours:
+                positions.stop(conn, self._owner, *place, str(unusable), hint)
+            return ours
+
+        if not self._ask(stop):
+            return  # another reads it by now, or an operator has just decided: theirs to say
         log.error("a partition waits for you", topic=place[0], partition=place[1], why=str(unusable), hint=hint)
         self._stopped[place] = str(unusable)
 
@@ -249,8 +319,7 @@ class Ingest:
             log.warning("no broker tells of our partitions; asking again", error=str(error))
             return
         self._finish()
-        with self._database.transaction() as conn:
-            claims = positions.claim(conn, self._owner, logs, self._start_from)
+        claims = self._ask(lambda conn: positions.claim(conn, self._owner, logs, self._start_from))
         self._back()
         for partition, claim in claims.items():
             topic, number = partition
@@ -295,13 +364,16 @@ class Ingest:
             log.warning("partitions are begun again", why=why, partitions=sorted(doubted))
             self._stream.let_go(doubted)
 
-    def _wait_for_postgres(self, error: StoreUnavailable) -> None:
-        """Drop what is in hand (it is read again) and stop fetching, so that nothing piles up; but hear the group."""
+    def _found_away(self, why: str) -> None:
         if not self._away:
-            log.warning("PostgreSQL is away; the partitions wait", error=str(error))
+            log.warning("PostgreSQL is away; the partitions wait", error=why)
         self._away = True
+
+    def _hear_the_group(self) -> None:
+        """Stop fetching, so that nothing piles up (what is in hand is read again); but be heard."""
         self._stream.let_go(self._stream.reading)
         self._stream.take(self._size, AWAY_S)  # nothing is being read: only the group is heard
+        self._see_what_is_ours()
 
     def _back(self) -> None:
         if self._away:

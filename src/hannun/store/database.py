@@ -4,10 +4,12 @@ Writing is synchronous (ingest, timed jobs, a POST's batch in a worker thread), 
 nothing is written in both colours.
 """
 
+import os
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +116,13 @@ class Database:
         """Close the connection. Closing twice is fine; a transaction after it opens another."""
         with self._turn:
             self._drop()
+
+    def hang_up(self) -> None:
+        """Cut the connection under whoever waits for an answer on it, who finds PostgreSQL away. For any thread."""
+        conn = self._conn
+        if conn is not None:
+            with suppress(OSError, *_AWAY), socket.socket(fileno=os.dup(conn.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
