@@ -46,7 +46,13 @@ def valkey(home: Path) -> Iterator[ValkeyServer]:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
     """One Apache Kafka for all tests of a worker; they come in two groups, so that two workers share them."""
-    with tempfile.TemporaryDirectory(prefix="hannun-tests-") as folder, KafkaServer(Path(folder, "kafka")) as server:
+    # Of groups that the broker balances it sets the pace itself; by default it waits 45 s for a member that is gone.
+    pace = {"session.timeout": "6000", "heartbeat.interval": "300"}
+    quick = {f"group.consumer.{least}{name}.ms": ms for name, ms in pace.items() for least in ("", "min.")}
+    with (
+        tempfile.TemporaryDirectory(prefix="hannun-tests-") as folder,
+        KafkaServer(Path(folder, "kafka"), settings=quick) as server,
+    ):
         yield server
 
 

@@ -7,6 +7,8 @@ A step is what a client sends and then waits for: with PostgreSQL up to a Query,
 Redis one command. So steps do not depend on how TCP cut the bytes up. "After" means that the neighbour has done it all
 and nobody hears of it: a COMMIT whose answer is lost. What only passes by (a timed job of the same process) can be held
 back by its words, so that it does not disturb the count.
+
+And one byte on a broker's disk (`break_a_batch`).
 """
 
 import contextlib
@@ -20,6 +22,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
@@ -409,3 +412,22 @@ def every_crash(fault: Fault, *, counts: Callable[[Step], bool] = lambda step: T
         yield (crash := Crash(fault, step, counts))
         if not crash.happened.is_set():
             return
+
+
+def break_a_batch(segment: Path, offset: int) -> range:
+    """Change one byte on a broker's disk, in the batch that holds this offset. Returns the offsets of that batch.
+
+    The broker may run: it sends what stands in the file.
+    """
+    with segment.open("r+b") as log:
+        data, place = log.read(), 0
+        while place < len(data):
+            first, length = struct.unpack_from(">qi", data, place)
+            (more,) = struct.unpack_from(">i", data, place + 23)
+            end = place + 12 + length
+            if first <= offset <= first + more:
+                log.seek(end - 1)
+                log.write(bytes([data[end - 1] ^ 1]))
+                return range(first, first + more + 1)
+            place = end
+    raise AssertionError(f"{segment} holds no offset {offset}")

@@ -3,7 +3,7 @@
     not ours ──granted──► waiting ──begin(offset, epoch)──► reading ──take──► batches
         ▲                    ▲  └── nobody may begin yet          │
         │                    └────────────── let_go ──────────────┤   a stale batch, PostgreSQL away,
-        └───────────────── revoked, lost ─────────────────────────┘   a position the broker no longer has
+        └───────────────── revoked, lost ─────────────────────────┘   what cannot be read
 
 Reading begins where the flow says, which asks PostgreSQL, and never at Kafka's own offsets; those are committed behind,
 so that lag tools see them. There is one way to stop reading a partition and one to begin: it is taken out of what the
@@ -15,14 +15,21 @@ covers them with its span. At the end of a log no message comes behind, so there
 reached (PARTITION_EOF) moves us over them, with or without messages: else we would look as if we were behind for ever,
 and as if we had lost something as soon as retention removes them.
 
+Of a batch that it cannot read (its checksum is wrong, say) the client tells by an error among the messages. What it
+does then depends on the error: it asks for the same without rest, comes to a halt, or goes on behind it, where the next
+message's span would cover what nobody has seen. So an error of a partition ends the reading of it, there and then.
+Whoever asked for it is told the place, and begins again.
+
 The consumer is driven by one thread: a rebalance is heard inside `take`. What is still being written then is waited for
 before a partition is given back.
 """
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -39,8 +46,9 @@ from confluent_kafka import (
     Producer,
     TopicCollection,
     TopicPartition,
+    TopicPartitionInfo,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription  # type: ignore[attr-defined]
 
 from hannun.domain.batch import Place, Received, Span
 from hannun.domain.messages import INSTANT_BEFORE_US, INSTANT_FROM_US
@@ -53,6 +61,7 @@ Partition = tuple[str, int]
 
 _CALL_S = 10.0
 _FETCHING: dict[str, object] = {
+    "check.crcs": True,  # by default what a broken disk has made of a number is handed on as if it were sent so
     "fetch.queue.backoff.ms": 5,  # the default of 1000 stalls for a second
     # Little is fetched ahead. What is fresh in one partition waits behind all that is already here of the others, and
     # more makes nothing faster (docs/performance.md). So memory is bounded too, whatever the lag.
@@ -62,11 +71,22 @@ _FETCHING: dict[str, object] = {
 }
 
 
+class Unread(NamedTuple):
+    """A partition that the client cannot read from this offset on: it was let go, and was read under this epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    epoch: int
+    why: str
+
+
 class Taken(NamedTuple):
     """Messages in the order of their partitions, and the spans they cover; a span may hold offsets without messages."""
 
     messages: list[Received]
     spans: list[Span]
+    unread: Sequence[Unread] = ()
 
 
 @dataclass(slots=True)
@@ -79,11 +99,13 @@ class _Reading:
 
 
 class Broker:
-    """What the cluster says of its topics."""
+    """What the cluster says of its topics. For any thread."""
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 5_000}, logger=_client_log())
+        self._told = threading.Lock()
+        self._left_out: set[Partition] = set()
 
     def check(self, topics: Collection[str]) -> None:
         """
@@ -124,33 +146,46 @@ class Broker:
         Raises:
             StreamUnavailable: no broker answers.
         """
-        if not topics:
-            return {}
-        ids = {}
-        asked = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_CALL_S)
-        for topic, future in asked.items():
-            try:
-                ids[topic] = str(future.result().topic_id)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise StreamUnavailable(_told(error)) from error
-        return ids
+        described, failed = self._describe(topics)
+        if failed:
+            raise StreamUnavailable(f"no broker tells of {min(failed)}: {failed[min(failed)]}")
+        return {topic: str(found.topic_id) for topic, found in described.items()}
 
-    def logs(self, partitions: Iterable[Partition], *, committed: bool = False) -> dict[Partition, Log]:
+    def logs(
+        self, partitions: Iterable[Partition], *, committed: bool = False, some: bool = False
+    ) -> dict[Partition, Log]:
         """Partitions as the broker has them; one that does not exist is left out.
 
-        With `committed` they end where a transaction is still open: what lies beyond cannot be read yet.
+        With `committed` they end where a transaction is still open: what lies beyond cannot be read yet. With `some`
+        those of which nobody tells (they have no leader, or it does not answer) are left out too, with a warning, as
+        long as there are others.
 
         Raises:
-            StreamUnavailable: no broker answers.
+            StreamUnavailable: no broker answers, or none tells of one of them.
         """
         wanted = sorted(partitions)
-        ids = self.topic_ids({topic for topic, _ in wanted})
-        there = [partition for partition in wanted if partition[0] in ids]
-        lows = self._offsets(there, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        highs = self._offsets(there, OffsetSpec.latest(), committed=committed)  # type: ignore[no-untyped-call]
-        both = [partition for partition in there if partition in lows and partition in highs]
-        return {partition: Log(ids[partition[0]], lows[partition], highs[partition]) for partition in both}
+        topics, failed_topics = self._describe({topic for topic, _ in wanted})
+        failed = {place: failed_topics[place[0]] for place in wanted if place[0] in failed_topics}
+        there = {(topic, at.id): at for topic, found in topics.items() for at in found.partitions}
+        # Asked for one without a leader, the client waits for it to come, and lets all others wait with it.
+        failed |= {place: "it has no leader" for place in wanted if place in there and not _is_led(there[place])}
+        led = [place for place in wanted if place in there and place not in failed]
+        lows, failed_lows = self._offsets(led, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        highs, failed_highs = self._offsets(led, OffsetSpec.latest(), committed=committed)  # type: ignore[no-untyped-call]
+        failed |= failed_lows | failed_highs
+        logs = {
+            place: Log(str(topics[place[0]].topic_id), lows[place], highs[place])
+            for place in led
+            if place in lows and place in highs
+        }
+        if failed and not (some and logs):
+            raise _unavailable(failed)
+        with self._told:
+            news = failed.keys() - self._left_out
+            self._left_out = (self._left_out - logs.keys()) | failed.keys()
+        for topic, number in sorted(news):
+            log.warning("no broker tells of a partition", topic=topic, partition=number, why=failed[topic, number])
+        return logs
 
     def read(self, place: Place) -> bytes | None:
         """One record as it stands in the log; None where it is gone, or the topic was made anew.
@@ -175,27 +210,65 @@ class Broker:
         return found.value() or b""
 
     def offsets_at(self, partitions: Iterable[Partition], moment: datetime) -> dict[Partition, int]:
-        """The first offsets whose records are of this moment or later; -1 where there is none yet."""
-        return self._offsets(sorted(partitions), OffsetSpec.for_timestamp(int(moment.timestamp() * 1000)))
+        """The first offsets whose records are of this moment or later; -1 where there is none yet.
+
+        Raises:
+            StreamUnavailable: no broker answers, or none tells of one of them.
+        """
+        found, failed = self._offsets(sorted(partitions), OffsetSpec.for_timestamp(int(moment.timestamp() * 1000)))
+        if failed:
+            raise _unavailable(failed)
+        return found
+
+    def _describe(self, topics: Collection[str]) -> tuple[dict[str, TopicDescription], dict[str, str]]:
+        """Topics as the cluster describes them, and why it does not others; one that does not exist is in neither."""
+        described: dict[str, TopicDescription] = {}
+        failed: dict[str, str] = {}
+        if not topics:
+            return described, failed
+        asked = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_CALL_S)
+        for topic, future in asked.items():
+            try:
+                described[topic] = future.result()
+            except KafkaException as error:
+                if not _does_not_exist(error):
+                    failed[topic] = _told(error)
+        return described, failed
 
     def _offsets(
         self, partitions: Sequence[Partition], spec: OffsetSpec, *, committed: bool = False
-    ) -> dict[Partition, int]:
+    ) -> tuple[dict[Partition, int], dict[Partition, str]]:
+        """An offset of each partition, and why there is none of others; one that does not exist is in neither."""
+        found: dict[Partition, int] = {}
+        failed: dict[Partition, str] = {}
         if not partitions:
-            return {}
+            return found, failed
         asked: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(
             {TopicPartition(topic, number): spec for topic, number in partitions},
             request_timeout=_CALL_S,
             isolation_level=IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED,
         )
-        found = {}
         for part, future in asked.items():
             try:
                 found[part.topic, part.partition] = int(future.result().offset)
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise StreamUnavailable(_told(error)) from error
-        return found
+                if not _does_not_exist(error):
+                    failed[part.topic, part.partition] = _told(error)
+        return found, failed
+
+
+def _is_led(partition: TopicPartitionInfo) -> bool:
+    return partition.leader is not None and partition.leader.id >= 0
+
+
+def _unavailable(failed: Mapping[Partition, str]) -> StreamUnavailable:
+    (topic, number), why = min(failed.items())
+    others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return StreamUnavailable(f"no broker tells of {topic}[{number}]{others}: {why}")
+
+
+def _does_not_exist(error: KafkaException) -> bool:
+    return bool(error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 class Stream:
@@ -233,7 +306,7 @@ class Stream:
         """Join the group."""
         self._consumer = Consumer(self._options, logger=_client_log())
         self._consumer.subscribe(
-            list(self._kinds), on_assign=self._granted, on_revoke=self._revoked, on_lost=self._gone
+            list(self._kinds), on_assign=self._granted, on_revoke=self._revoked, on_lost=self._lost
         )
 
     def close(self) -> None:
@@ -253,16 +326,26 @@ class Stream:
         return frozenset(self._reading)
 
     def begin(self, partition: Partition, topic_id: str, offset: int, epoch: int) -> None:
-        """Read a waiting partition from this offset on, under this epoch."""
-        self._client.incremental_assign([TopicPartition(*partition, offset)])
+        """Read a waiting partition from this offset on, under this epoch.
+
+        Raises:
+            StreamUnavailable: the client has failed for good; end the process.
+        """
+        with _what_fails_for_good():
+            self._client.incremental_assign([TopicPartition(*partition, offset)])
         self._waiting.discard(partition)
         self._reading[partition] = _Reading(offset, epoch, topic_id)
 
     def let_go(self, partitions: Collection[Partition]) -> None:
-        """Stop reading partitions; they stay granted and wait for a beginning. What is in flight is dropped."""
+        """Stop reading partitions; they stay granted and wait for a beginning. What is in flight is dropped.
+
+        Raises:
+            StreamUnavailable: the client has failed for good; end the process.
+        """
         ours = [partition for partition in partitions if partition in self._reading]
         if ours:
-            self._client.incremental_unassign([TopicPartition(*partition) for partition in ours])
+            with _what_fails_for_good():
+                self._client.incremental_unassign([TopicPartition(*partition) for partition in ours])
         for partition in ours:
             del self._reading[partition]
             self._waiting.add(partition)
@@ -270,22 +353,25 @@ class Stream:
     def take(self, count_max: int, wait_s: float) -> Taken:
         """The next messages; empty when none came within `wait_s`. Calling it is also what keeps us in the group.
 
+        A partition of which the client says that it cannot be read is let go where its last message ended.
+
         Raises:
             StreamUnavailable: the client has failed for good; end the process.
         """
-        received = self._client.consume(num_messages=count_max, timeout=wait_s)
+        with _what_fails_for_good():
+            received = self._client.consume(num_messages=count_max, timeout=wait_s)
         messages: list[Received] = []
         starts: dict[Partition, int] = {}
-        gone: list[Partition] = []
+        unread: dict[Partition, Unread] = {}
         for message in received:
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                gone += self._note(message, error)
+                self._note(_ailing(message, error), error, unread)
                 continue
             partition, offset = _where(message)
             reading = self._reading.get(partition)
-            if reading is None or offset < reading.next_offset:
-                continue  # came in before it was revoked or let go
+            if reading is None or offset < reading.next_offset or partition in unread:
+                continue  # came in before it was revoked or let go, or lies behind what nobody has seen
             if error is None:
                 starts.setdefault(partition, reading.next_offset)
                 reading.next_offset = offset + 1
@@ -294,8 +380,8 @@ class Stream:
                 starts.setdefault(partition, reading.next_offset)
                 reading.next_offset = offset
         spans = [self._span(partition, start) for partition, start in starts.items()]
-        self.let_go(gone)
-        return Taken(messages, spans)
+        self.let_go(unread)
+        return Taken(messages, spans, tuple(unread.values()))
 
     def counted(self, spans: Sequence[Span]) -> None:
         """Tell Kafka's own offsets, for its lag tools. Nothing of ours depends on it."""
@@ -319,13 +405,18 @@ class Stream:
         self._drain()
         self._gone(consumer, partitions)
 
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Others may have them by now: what is in hand of them will be found stale."""
+        log.warning("partitions were lost: we were away for longer than our session", partitions=len(partitions))
+        self._gone(consumer, partitions)
+
     def _gone(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = {(part.topic, part.partition) for part in partitions}
         fetched = [TopicPartition(*partition) for partition in gone if partition in self._reading]
         try:
             consumer.incremental_unassign(fetched)
-        except KafkaException as error:  # lost: there is nothing left to give back
-            log.info("partitions were lost", error=_told(error))
+        except KafkaException as error:  # there is nothing left to give back
+            log.info("partitions were gone already", error=_told(error))
         self._waiting -= gone
         for partition in gone:
             self._reading.pop(partition, None)
@@ -336,24 +427,19 @@ class Stream:
         reading = self._reading[partition]
         return Span(*partition, start, reading.next_offset, reading.epoch)
 
-    def _note(self, message: Message, error: KafkaError) -> list[Partition]:
-        """What the client tells beside messages. Returns the partition whose position the broker no longer has."""
-        if error.fatal():
-            raise StreamUnavailable(f"the Kafka client has failed for good: {error.str()}")
-        if message.topic() is not None and error.code() in _POSITION_IS_GONE:
-            topic, number = str(message.topic()), int(message.partition() or 0)
-            log.warning("the broker does not have our position", topic=topic, partition=number, error=error.str())
-            return [(topic, number)]
-        log.warning("kafka", error=error.str())
-        return []
+    def _note(self, partition: Partition | None, error: KafkaError, unread: dict[Partition, Unread]) -> None:
+        reading = None if partition is None else self._reading.get(partition)
+        if partition is None or reading is None or partition in unread:
+            return
+        topic, number = partition
+        why = f"{topic}[{number}] cannot be read from offset {reading.next_offset} on: {error.str()}"
+        log.warning("a partition is let go", why=why)
+        unread[partition] = Unread(topic, number, reading.next_offset, reading.epoch, why)
 
     @property
     def _client(self) -> Consumer:
         assert self._consumer is not None, "Stream.open comes first"
         return self._consumer
-
-
-_POSITION_IS_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 
 
 class LogReader:
@@ -404,15 +490,17 @@ class LogReader:
         """The next messages; empty when none came within `wait_s`. A span may hold none: the end of a log often does.
 
         Raises:
-            StreamUnavailable: the client has failed, or the broker no longer has what is to be read.
+            StreamUnavailable: the client has failed, or what is to be read cannot be, or is no longer there.
         """
         assert self._consumer is not None, "a LogReader is entered before it is asked"
+        with _what_fails_for_good():
+            received = self._consumer.consume(num_messages=count_max, timeout=wait_s)
         messages: list[Received] = []
         starts: dict[Partition, int] = {}
-        for message in self._consumer.consume(num_messages=count_max, timeout=wait_s):
+        for message in received:
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                self._note(message, error)
+                self._note(_ailing(message, error), error)
                 continue
             partition, offset = _where(message)
             at, stretch = self._next.get(partition), self._stretches.get(partition)
@@ -434,18 +522,16 @@ class LogReader:
     def _stop_at_ends(self, moved: Iterable[Partition]) -> None:
         ended = [partition for partition in moved if self._next[partition] >= self._stretches[partition].end]
         if ended and self._consumer is not None:
-            self._consumer.incremental_unassign([TopicPartition(*partition) for partition in ended])
+            with _what_fails_for_good():
+                self._consumer.incremental_unassign([TopicPartition(*partition) for partition in ended])
         for partition in ended:
             del self._next[partition]
 
-    def _note(self, message: Message, error: KafkaError) -> None:
-        if error.fatal():
-            raise StreamUnavailable(f"the Kafka client has failed for good: {error.str()}")
-        if message.topic() is not None and error.code() in _POSITION_IS_GONE:
-            raise StreamUnavailable(
-                f"{message.topic()}[{message.partition()}] no longer holds what is to be read: {error.str()}"
-            )
-        log.warning("kafka", error=error.str())
+    def _note(self, partition: Partition | None, error: KafkaError) -> None:
+        at = None if partition is None else self._next.get(partition)
+        if partition is not None and at is not None:
+            topic, number = partition
+            raise StreamUnavailable(f"{topic}[{number}] cannot be read from offset {at} on: {error.str()}")
 
 
 class Publisher:
@@ -487,6 +573,35 @@ def _received(message: Message, kind: str, partition: Partition, offset: int, to
 
 
 _NEW: Any = tuple.__new__  # what a NamedTuple's own does, without its call: one for each message
+
+
+@contextmanager
+def _what_fails_for_good() -> Iterator[None]:
+    """What a client refuses to fetch, or to stop fetching, is none of the network's failures, which it survives by
+    itself: it has ended, or knows of other partitions than we do. Beginning anew is the way out of both."""
+    try:
+        yield
+    except KafkaException as error:
+        raise _for_good(_told(error)) from error
+
+
+def _for_good(said: str) -> StreamUnavailable:
+    return StreamUnavailable(f"the Kafka client has failed for good: {said}")
+
+
+def _ailing(message: Message, error: KafkaError) -> Partition | None:
+    """The partition that an error among the messages is about; None where it is about no single one, and passes.
+
+    Raises:
+        StreamUnavailable: the client has failed for good, and says so once.
+    """
+    if error.fatal() or error.code() == KafkaError._FATAL:  # an error among the messages has lost its flag
+        raise _for_good(error.str())
+    topic, number = message.topic(), message.partition()
+    if topic is None or number is None or number < 0:
+        log.warning("kafka", topic=topic, error=error.str())
+        return None
+    return topic, number
 
 
 def _where(message: Message) -> tuple[Partition, int]:

@@ -3,13 +3,17 @@
 import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, Producer
+from faults import break_a_batch
 
 from hannun.domain.batch import Span
+from hannun.domain.replay import Stretch
 from hannun.embedded import KafkaServer
-from hannun.stream import Broker, Partition, Stream, Taken
+from hannun.errors import StreamUnavailable
+from hannun.stream import Broker, LogReader, Partition, Stream, Taken
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
 DEADLINE_S = 30.0
@@ -24,6 +28,7 @@ class Log:
         self.partition: Partition = (self.name, 0)
         self.committed: list[int] = []
         kafka.create_topics({self.name: 1})
+        self.segment = kafka.home / "kafka-data" / f"{self.name}-0" / f"{0:020}.log"
         self._broker = Broker(kafka.bootstrap)
         # At the end of a log the client says so after one empty fetch: here after 10 ms instead of 500.
         options = {"partition.assignment.strategy": "cooperative-sticky", "fetch.wait.max.ms": 10}
@@ -74,6 +79,20 @@ class Log:
         covered = [offset for span in taken.spans for offset in self.committed if span.start <= offset < span.end]
         assert offsets == covered
         return taken
+
+    def takes_until_it_cannot_read(self) -> list[Span]:
+        """The spans up to where a take told of what cannot be read, and let the partition go."""
+        spans: list[Span] = []
+        for _ in range(TAKES_MAX):
+            taken = self.take()
+            spans += taken.spans
+            if taken.unread:
+                (unread,) = taken.unread
+                assert (unread.offset, unread.epoch) == (spans[-1].end if spans else unread.offset, self._epoch)
+                assert f"{self.name}[0] cannot be read from offset {unread.offset} on" in unread.why
+                assert self.stream.waiting == {self.partition}
+                return [*spans, Span(self.name, 0, unread.offset, unread.offset, unread.epoch)]
+        raise AssertionError(f"all was read: {spans}")
 
     def spans_to(self, end: int, start: int) -> list[Span]:
         """The spans from a beginning to an end, each where the one before it ended."""
@@ -132,3 +151,109 @@ def test_the_end_that_was_reached_moves_nothing_after_a_new_beginning(log: Log) 
         log.begins(0)
         log.spans_to(end, start=0)
         log.stream.let_go([log.partition])
+
+
+def test_nothing_is_read_over_a_batch_that_is_broken(log: Log) -> None:
+    for count in (4, 3, 5):
+        log.commits(count)
+    broken = break_a_batch(log.segment, 6)
+    assert broken == range(5, 8), "behind the mark of the first transaction"
+    for begun_at, ended_at in ((0, 4), (0, 4), (5, 5), (6, 6)):
+        log.begins(begun_at)
+        spans = log.takes_until_it_cannot_read()
+        assert (spans[0].start, spans[-1].end) == (begun_at, ended_at)
+        assert log.take() == Taken([], []), "it was let go"
+    log.begins(broken.stop)
+    log.spans_to(log.end, start=broken.stop)
+
+
+class Said:
+    """What the client hands out: a record, or an error with or without a place."""
+
+    def __init__(self, partition: Partition | tuple[None, None], offset: int, error: KafkaError | None = None) -> None:
+        self.topic, self.partition, self.offset, self.error, self.value, self.timestamp = (
+            partial(_same, said)
+            for said in (*partition, offset, error, b"{}", (TIMESTAMP_CREATE_TIME, 1_700_000_000_000))
+        )
+
+
+def _same(said: object) -> object:
+    return said
+
+
+class Client:
+    """A client that hands out what it was told, in one piece."""
+
+    def __init__(self, *said: Said) -> None:
+        self._said = said
+
+    def consume(self, num_messages: int, timeout: float) -> list[Said]:
+        return list(self._said)
+
+    def incremental_assign(self, partitions: object) -> None: ...
+
+    def incremental_unassign(self, partitions: object) -> None: ...
+
+
+ONE, OTHER = ("a topic", 0), ("a topic", 1)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError._BAD_MSG,
+        KafkaError._BAD_COMPRESSION,
+        KafkaError._NOT_IMPLEMENTED,
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError.OFFSET_OUT_OF_RANGE,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN,
+    ],
+)
+def test_no_error_of_a_partition_is_passed_over_and_no_other_partition_minds(code: int) -> None:
+    """Errors that no broker can be brought to give, in the worst order: what lies behind comes in the same take."""
+    stream = Stream("nowhere", "a group", {"a topic": "sales-recorded"}, {})
+    stream._consumer = Client(  # type: ignore[assignment]
+        Said(ONE, 5),
+        Said((None, None), -1001, KafkaError(KafkaError._ALL_BROKERS_DOWN)),
+        Said(ONE, 6),
+        Said(ONE, 7, KafkaError(code)),
+        Said(ONE, 8),
+        Said(ONE, 9, KafkaError(code)),
+        Said(OTHER, 3),
+        Said(ONE, 10, KafkaError(KafkaError._PARTITION_EOF)),
+    )
+    for partition, offset in ((ONE, 5), (OTHER, 3)):
+        stream._waiting.add(partition)
+        stream.begin(partition, "topic-id", offset, 1)
+    taken = stream.take(100, 0)
+    assert taken.spans == [Span(*ONE, 5, 7, 1), Span(*OTHER, 3, 4, 1)]
+    assert [(message.place[2], message.place[3]) for message in taken.messages if message.place] == [
+        (0, 5),
+        (0, 6),
+        (1, 3),
+    ]
+    assert [at[:4] for at in taken.unread] == [(*ONE, 7, 1)]
+    assert (stream.waiting, stream.reading) == ({ONE}, {OTHER})
+
+
+def test_a_replay_ends_at_a_batch_that_is_broken(log: Log, kafka: KafkaServer) -> None:
+    log.commits(4)
+    log.commits(3)
+    break_a_batch(log.segment, 6)
+    stretches = {log.partition: Stretch("topic-id", 0, log.end)}
+    with LogReader(kafka.bootstrap, {log.name: "sales-recorded"}, stretches) as reader:
+        with pytest.raises(StreamUnavailable, match="cannot be read from offset 4 on: .*CRC32C"):
+            reads_all(reader)
+        assert reader.left == log.end - 4
+
+
+def reads_all(reader: LogReader) -> None:
+    for _ in range(TAKES_MAX):
+        reader.take(1, 0.05)
+
+
+def test_a_client_that_knows_of_other_partitions_than_we_do_has_failed_for_good(log: Log) -> None:
+    log.begins(0)
+    with pytest.raises(StreamUnavailable, match="failed for good"):
+        log.stream.begin(log.partition, "topic-id", 0, 2)

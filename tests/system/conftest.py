@@ -67,3 +67,9 @@ def topics(kafka: KafkaServer) -> Topics:
     topics = Topics(kafka.bootstrap)
     kafka.create_topics(dict.fromkeys(topics.names.values(), 2))
     return topics
+
+
+@pytest.fixture
+def protocol(request: pytest.FixtureRequest) -> str:
+    """Who shares the partitions of a group out: its members (classic), unless a test says otherwise."""
+    return str(getattr(request, "param", "classic"))

@@ -6,12 +6,14 @@ import hmac
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,6 +26,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import psycopg
+import pytest
 import redis
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
@@ -34,6 +37,11 @@ PASSWORD = "secret-of-a-test"
 SECRET = "a-secret-of-the-system-tests-that-is-long-enough"
 GONE = (httpx2.NetworkError, httpx2.RemoteProtocolError)
 """What a client sees of a service that dies while it is asked."""
+
+by_both_protocols = pytest.mark.parametrize(
+    "protocol", ["classic", pytest.param("consumer", marks=pytest.mark.faults)], indirect=True
+)
+"""Whether the members of a group share the partitions out, or the broker does (KIP-848): the latter takes longer."""
 
 Message = dict[str, Any]
 Database = psycopg.Connection[tuple[Any, ...]]
@@ -696,3 +704,20 @@ def positions(conn: Database) -> dict[Partition, int]:
 
 def _bytes_of(message: Message) -> bytes:
     return json.dumps({name: value for name, value in message.items() if name != "type"}, ensure_ascii=False).encode()
+
+
+# -- gauges --------------------------------------------------------------------------------------------------------
+
+
+def series(process: Process, name: str) -> dict[tuple[str, ...], float]:
+    """The series of a metric of a process that has no other HTTP door, by what its labels say."""
+    process.says("metrics are served")
+    (port,) = re.findall(r'"port": (\d+), "event": "metrics are served"', process.said)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    found = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
+    return {tuple(re.findall(r'"([^"]*)"', labels)): float(value) for labels, value in found}
+
+
+def lags(process: Process) -> dict[Partition, int]:
+    return {(topic, int(number)): int(lag) for (number, topic), lag in series(process, "hannun_lag_messages").items()}

@@ -9,7 +9,7 @@ import pytest
 from accounts import account
 from confluent_kafka import ElectionType, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from outside import DEADLINE_S, Event, Load, Service, Topics, free_port, wait_for
+from outside import DEADLINE_S, Event, Load, Service, Topics, free_port, lags, wait_for
 
 from hannun.embedded import KafkaServer
 
@@ -76,15 +76,22 @@ class Cluster:
         self.bootstrap = ",".join(f"127.0.0.1:{port}" for port in ports)
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
-    def makes(self, topics: dict[str, int], first: int, **config: str) -> None:
-        """Make topics on both brokers, of which this one leads as long as it can."""
-        other = 3 - first
+    def makes(self, topics: dict[str, int], first: int, replicas: int = 2, **config: str) -> None:
+        """Make topics on both brokers, or on one alone. This one leads as long as it can."""
+        brokers = [first, 3 - first][:replicas]
         wanted = [
-            NewTopic(name, num_partitions=count, replica_assignment=[[first, other]] * count, config=config)
+            NewTopic(name, num_partitions=count, replica_assignment=[brokers] * count, config=config)
             for name, count in topics.items()
         ]
         for made in self.admin.create_topics(wanted).values():
             made.result()
+
+    def leaders(self, topic: str) -> set[int]:
+        """The brokers that lead its partitions; -1 where none does."""
+        return {
+            partition.leader
+            for partition in self.admin.list_topics(topic, timeout=10).topics[topic].partitions.values()
+        }
 
     def coordinator(self) -> int:
         """The broker that keeps the groups."""
@@ -130,3 +137,30 @@ def test_the_coordinator_moves_to_another_broker_and_back(service: Service, clus
         load.waits_for_more()
     is_counted(service, topics, events)
     assert all(member.running for member in members)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+def test_partitions_without_a_leader_keep_no_others_from_being_read(service: Service, cluster: Cluster) -> None:
+    cluster.makes({COORDINATOR: 1}, first=1, **{"cleanup.policy": "compact"})
+    topics = Topics(cluster.bootstrap)
+    lonely = topics.names["event-status-changed"]
+    cluster.makes({name: 2 for name in topics.names.values() if name != lonely}, first=1)
+    cluster.makes({lonely: 2}, first=2, replicas=1)
+    events = begin(topics)
+    cluster.second.kill()
+    wait_for("the topic to have no leader", lambda: cluster.leaders(lonely) == {-1})
+    member = service.ingests(**topics.environment(), HANNUN_METRICS_PORT="0")
+    wait_for("the others to be counted", lambda: topics.counted(service))
+    others = {(name, number): 0 for name in topics.names.values() if name != lonely for number in (0, 1)}
+    wait_for("the lag of the others to be told, and no other", lambda: lags(member) == others)
+    assert member.said.count("no broker tells of a partition") == 2, "once of each"
+
+    cluster.second.start()
+    wait_for("the topic to have a leader", lambda: cluster.leaders(lonely) == {2})
+    for event in events:
+        more = event.more_of_everything()
+        topics.sends(more)
+        event.takes(more)
+    is_counted(service, topics, events)
+    wait_for("all lags to be told", lambda: len(lags(member)) == 10)

@@ -12,7 +12,17 @@ import psycopg
 import pytest
 from accounts import account
 from faults import Crash, Fault, PostgresFramer, Proxy, Step, every_crash
-from outside import Event, Process, Service, Topics, figures_in, positions, through, wait_for
+from outside import (
+    Event,
+    Process,
+    Service,
+    Topics,
+    by_both_protocols,
+    figures_in,
+    positions,
+    through,
+    wait_for,
+)
 
 from hannun.embedded import PostgresServer
 
@@ -124,11 +134,15 @@ def test_a_kill_at_any_step_of_a_batch(rounds: Rounds, fault: Fault) -> None:
 class Pair:
     """Two members of one group, of which the first stands behind a proxy, and one round after the other."""
 
-    def __init__(self, service: Service, topics: Topics, proxy: Proxy) -> None:
+    def __init__(self, service: Service, topics: Topics, proxy: Proxy, protocol: str) -> None:
         self._service = service
         self._topics = topics
         self._proxy = proxy
-        self._environment = topics.environment() | {"HANNUN_BATCH_WAIT_S": "0.1", "HANNUN_KAFKA_SESSION_TIMEOUT_S": "6"}
+        self._environment = topics.environment() | {
+            "HANNUN_BATCH_WAIT_S": "0.1",
+            "HANNUN_KAFKA_SESSION_TIMEOUT_S": "6",
+            "HANNUN_KAFKA_GROUP_PROTOCOL": protocol,
+        }
         self._months = (f"{year}-{month:02}" for year in range(2015, 2026) for month in range(2, 13))
         proxy.holds_back("owed_at <")
         service.schedules()
@@ -176,13 +190,14 @@ def _event_in(partition: int, month: str) -> Event:
 
 
 @pytest.fixture
-def pair(service: Service, topics: Topics, postgres: PostgresServer) -> Iterator[Pair]:
+def pair(service: Service, topics: Topics, postgres: PostgresServer, protocol: str) -> Iterator[Pair]:
     with Proxy(postgres.port, PostgresFramer) as proxy:
-        yield Pair(service, topics, proxy)
+        yield Pair(service, topics, proxy, protocol)
         service.is_proven()
         account(service, topics)
 
 
+@by_both_protocols
 def test_one_of_two_members_is_killed_in_the_middle_of_a_batch(pair: Pair) -> None:
     crash = Crash("kill before", 1, counts=lambda step: is_counting(step) and "owed_invalidations (" in step.words)
     pair.goes(crash)

@@ -1,32 +1,16 @@
 """What an operator's gauges say while messages come, nothing comes, a partition waits, and PostgreSQL is away."""
 
-import re
-import urllib.request
 from collections.abc import Callable
 
 import psycopg
 import pytest
 from faults import PostgresFramer, Proxy
-from outside import Event, Partition, Process, Service, Topics, positions, through, wait_for
+from outside import Event, Service, Topics, lags, positions, series, through, wait_for
 
 from hannun.embedded import PostgresServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
 ANY_PORT = {"HANNUN_METRICS_PORT": "0", "HANNUN_SCHEDULE_METRICS_PORT": "0"}
-
-
-def series(process: Process, name: str) -> dict[tuple[str, ...], float]:
-    """The series of a metric of a process that has no other HTTP door, by what its labels say."""
-    process.says("metrics are served")
-    (port,) = re.findall(r'"port": (\d+), "event": "metrics are served"', process.said)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    found = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
-    return {tuple(re.findall(r'"([^"]*)"', labels)): float(value) for labels, value in found}
-
-
-def lags(process: Process) -> dict[Partition, int]:
-    return {(topic, int(number)): int(lag) for (number, topic), lag in series(process, "hannun_lag_messages").items()}
 
 
 def comes_to(found: Callable[[], object], wanted: object) -> None:

@@ -5,13 +5,27 @@ import os
 import random
 import signal
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import pytest
 from accounts import account
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, ConsumerGroupType, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
-from faults import PostgresFramer, Proxy
-from outside import Event, Load, Message, Process, Service, Superuser, Topics, through, wait_for
+from faults import PostgresFramer, Proxy, break_a_batch
+from outside import (
+    Event,
+    Load,
+    Message,
+    Partition,
+    Process,
+    Service,
+    Superuser,
+    Topics,
+    by_both_protocols,
+    positions,
+    through,
+    wait_for,
+)
 
 from hannun.embedded import KafkaServer, PostgresServer
 
@@ -19,13 +33,25 @@ pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
 SESSION_S = "6"  # the shortest that a broker allows by default
 
 
+class Claim(NamedTuple):
+    """Who holds a partition, and since which claim."""
+
+    owner: str
+    epoch: int
+
+
 class Group:
     """Members of one consumer group over one test's topics, and the events they count."""
 
-    def __init__(self, service: Service, topics: Topics) -> None:
+    def __init__(self, service: Service, topics: Topics, protocol: str) -> None:
         self.service = service
         self.topics = topics
-        self.environment = {**topics.environment(), "HANNUN_KAFKA_SESSION_TIMEOUT_S": SESSION_S}
+        self.environment = {
+            **topics.environment(),
+            "HANNUN_KAFKA_SESSION_TIMEOUT_S": SESSION_S,
+            "HANNUN_KAFKA_GROUP_PROTOCOL": protocol,
+        }
+        self.name = self.environment["HANNUN_KAFKA_GROUP"]
         self.events = [Event(month="2024-05") for _ in range(8)]
         self.admin = AdminClient({"bootstrap.servers": topics.bootstrap})
 
@@ -37,6 +63,18 @@ class Group:
         for event in self.events:
             told = [event.registered(channel) for channel in ("Instagram", "지니TV", None) for _ in range(of_each)]
             self.sends(event, [*told, event.sold(1_000)])
+
+    def hears_one(self) -> None:
+        """One event has a participant more. Behind a batch of one message nothing is taken, and the group is heard."""
+        self.sends(self.events[0], [self.events[0].registered()])
+
+    def breaks_a_sale(self, kafka: KafkaServer) -> tuple[Partition, range]:
+        """A sale whose batch is broken on the broker's disk: where nobody can read it."""
+        self.topics.sends([Event(month="2024-05").sold(1)])
+        partition, offset, _, _ = self.topics.landed[-1]
+        broken = break_a_batch(kafka.home / "kafka-data" / "{}-{}".format(*partition) / f"{0:020}.log", offset)
+        self.topics.forgets(lambda at, sent: at == partition and sent in broken)
+        return partition, broken
 
     def sends(self, event: Event, messages: Sequence[Message]) -> None:
         self.topics.sends(messages)
@@ -73,13 +111,34 @@ class Group:
 
     def size(self) -> float:
         """How many processes the broker knows: each is a member with registrations, and one with all others."""
-        name = self.environment["HANNUN_KAFKA_GROUP"]
-        return len(self.admin.describe_consumer_groups([name])[name].result().members) / 2
+        return len(self._described.members) / 2
+
+    def kind(self) -> ConsumerGroupType:
+        """By which protocol the broker runs it."""
+        return self._described.type
+
+    @property
+    def _described(self) -> Any:
+        return self.admin.describe_consumer_groups([self.name])[self.name].result()
+
+    def committed(self) -> dict[Partition, int]:
+        """Kafka's own offsets of the group."""
+        asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.name)])
+        return {(at.topic, at.partition): at.offset for at in asked[self.name].result().topic_partitions}
+
+    def counted(self) -> dict[Partition, int]:
+        """The positions of partitions that held anything."""
+        return {partition: offset for partition, offset in positions(self.service.database).items() if offset > 0}
+
+    def claims_of_registrations(self) -> list[Claim]:
+        """Who holds each partition of the busy topic."""
+        claims = "SELECT owner, epoch FROM hannun.positions WHERE topic = %s ORDER BY partition"
+        return [Claim(*row) for row in self.service.rows(claims, self.topics.names["participant-registered"])]
 
 
 @pytest.fixture
-def group(service: Service, topics: Topics) -> Iterator[Group]:
-    group = Group(service, topics)
+def group(service: Service, topics: Topics, protocol: str) -> Iterator[Group]:
+    group = Group(service, topics, protocol)
     yield group
     group.is_counted()
 
@@ -95,6 +154,11 @@ def test_a_second_member_takes_over_half_and_gives_it_back_when_it_ends(group: G
     group.is_shared_by(first)
     group.hears()
     group.is_counted()
+    wait_for("Kafka's own offsets to follow", lambda: group.committed() == group.counted())
+    group.hears()
+    assert first.is_told_to_end() == 0
+    assert group.committed() == group.counted(), "none is left behind by one that ends"
+    group.member()
 
 
 def test_a_member_that_joins_takes_half_of_the_busy_topic_and_not_half_of_the_topics(group: Group) -> None:
@@ -117,12 +181,14 @@ def test_a_member_that_joins_takes_half_of_the_busy_topic_and_not_half_of_the_to
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("protocol", ["consumer"], indirect=True)
 def test_the_brokers_own_assignment_works_as_well(group: Group) -> None:
     group.is_created()
-    first = group.member(HANNUN_KAFKA_GROUP_PROTOCOL="consumer")
+    first = group.member()
     group.is_shared_by(first)
-    second = group.member(HANNUN_KAFKA_GROUP_PROTOCOL="consumer")
+    second = group.member()
     group.is_shared_by(first, second)
+    assert group.kind() == ConsumerGroupType.CONSUMER
     group.hears()
     assert first.is_told_to_end() == 0
     group.hears()
@@ -130,25 +196,41 @@ def test_the_brokers_own_assignment_works_as_well(group: Group) -> None:
     group.is_counted()
 
 
+@by_both_protocols
 def test_a_member_that_was_frozen_past_its_session_wakes_as_a_zombie_and_changes_nothing(
     group: Group, postgres: PostgresServer
 ) -> None:
     group.is_created()
-    with Proxy(postgres.port, PostgresFramer) as proxy:
-        behind = through(group.service.environment["DATABASE_URL"], proxy.port)
-        zombie = group.member(DATABASE_URL=behind)
+    with Proxy(postgres.port, PostgresFramer) as zombies, Proxy(postgres.port, PostgresFramer) as heirs:
+        zombie = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], zombies.port))
         group.is_counted()
-        # Frozen with a batch in hand: it has read the messages, and not written them.
-        proxy.holds_back("hannun.positions SET next_offset")
-        group.hears()
-        proxy.waits_until_held()
+        # Frozen with a batch in hand: it has read the message, and not written it.
+        zombies.holds_back("hannun.positions SET next_offset")
+        group.hears_one()
+        zombies.waits_until_held()
         os.kill(zombie.pid, signal.SIGSTOP)
-        heir = group.member()
+        heir = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], heirs.port))
         group.is_shared_by(heir)
         group.is_counted("the heir to count all")
+        # The heir has a batch in hand too, so it gives nothing back, and the group grants the zombie nothing.
+        heirs.holds_back("hannun.positions SET next_offset")
+        group.hears_one()
+        heirs.waits_until_held()
+        claims = group.claims_of_registrations()
         os.kill(zombie.pid, signal.SIGCONT)
-        proxy.lets_go()
+        zombie.says("partitions were lost")
+        zombies.lets_go()
         zombie.says("a batch was dropped")
+        wait_for("the zombie to be a member again", lambda: group.size() == 2)
+        assert group.claims_of_registrations() == claims
+        heirs.lets_go()
+        wait_for(
+            "each to own one of the two partitions",
+            lambda: len({at.owner for at in group.claims_of_registrations()}) == 2,
+        )
+        more = [now.epoch - was.epoch for now, was in zip(group.claims_of_registrations(), claims, strict=True)]
+        assert sorted(more) == [0, 1], "one was granted to it, and nothing else was claimed"
+        assert "a batch was dropped" not in heir.said
         group.hears()
         group.is_counted()
 
@@ -191,6 +273,7 @@ def test_a_member_that_is_told_to_end_keeps_its_partitions_until_its_batch_is_co
         group.is_shared_by(heir)
 
 
+@by_both_protocols
 def test_a_member_gives_partitions_to_another_only_when_its_batch_is_counted(
     group: Group, postgres: PostgresServer
 ) -> None:
@@ -199,17 +282,16 @@ def test_a_member_gives_partitions_to_another_only_when_its_batch_is_counted(
         giving = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], proxy.port))
         wait_for("the first messages to be counted", lambda: group.topics.counted(group.service))
         proxy.holds_back("hannun.positions SET next_offset")
-        group.sends(
-            group.events[0], [group.events[0].registered()]
-        )  # one: behind it nothing is taken, and the group heard
+        group.hears_one()
         proxy.waits_until_held()
+        claims = group.claims_of_registrations()
         joining = group.member()
         wait_for(
             "the one to wait for its batch, or the other to have what it waits for",
-            lambda: "partitions are given back as soon as" in giving.said or str(joining.pid) in str(group.owners()),
+            lambda: "partitions are given back as soon as" in giving.said or group.claims_of_registrations() != claims,
             deadline_s=30,
         )
-        assert group.is_owned_by(giving), "nobody takes what another still counts"
+        assert group.claims_of_registrations() == claims, "nobody takes what another still counts"
         proxy.lets_go()
         group.is_shared_by(giving, joining)
         assert "a batch was dropped" not in giving.said
@@ -297,6 +379,25 @@ def test_a_log_that_was_cut_off_below_our_position_stops_until_an_operator_decid
     found = group.service.figures(lost.id)
     assert found is not None
     assert found.participants == 0, "what the broker had removed is lost, and on record"
+
+
+@pytest.mark.faults
+def test_a_batch_that_is_broken_on_the_brokers_disk_is_never_skipped_unseen(group: Group, kafka: KafkaServer) -> None:
+    group.is_created()
+    (topic, number), broken = group.breaks_a_sale(kafka)
+    group.hears()
+    member = group.member()
+    member.says(f"{topic}[{number}] cannot be read from offset {broken.start} on")
+    member.says("a partition waits for you")
+    assert group.service.runs("positions", "list").status == 1
+    wanted = group.topics.ends() | {(topic, number): broken.start}
+    wait_for("all others to be counted", lambda: wanted.items() <= positions(group.service.database).items())
+
+    behind = ("--partition", str(number), "--to", str(broken.stop))
+    decided = group.service.runs("positions", "set", topic, *behind, **group.environment)
+    assert decided.status == 0, decided.err
+    group.is_counted("what lies behind it to be counted")
+    assert group.service.runs("positions", "list").status == 0
 
 
 @pytest.mark.faults

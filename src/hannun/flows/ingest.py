@@ -30,12 +30,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from hannun.domain.batch import Received, Span
 from hannun.domain.messages import Fact, Rejected
 from hannun.domain.pace import size_next
-from hannun.domain.positions import Known, StartFrom, Wait
+from hannun.domain.positions import Known, Log, StartFrom, Wait
 from hannun.domain.quarantine import Limits, Tally
 from hannun.errors import StaleBatch, StoreUnavailable, StreamUnavailable, Unusable
 from hannun.store import positions
 from hannun.store.database import Connection, Database
-from hannun.stream import Broker, Partition, Stream, Taken
+from hannun.stream import Broker, Partition, Stream, Taken, Unread
 from hannun.telemetry import log, metrics
 
 AWAY_S = 0.25
@@ -126,8 +126,13 @@ class Ingest:
             while not stop.is_set():
                 try:
                     self._look_again()
-                    self._begin(self._stream.waiting - self._stopped.keys())
-                    self._hand_over(self._stream.take(self._size, wait_s))
+                    waiting = self._stream.waiting - self._stopped.keys()
+                    taken = self._stream.take(self._size, wait_s)
+                    self._hand_over(taken)
+                    self._put_aside(taken.unread)
+                    # Only what has waited for a take: in it the group says what it has taken from us. At once we would
+                    # claim a partition whose batch was stale from who has it now.
+                    self._begin(waiting & self._stream.waiting)
                 except StoreUnavailable as error:
                     self._found_away(str(error))
                     self._hear_the_group()
@@ -297,26 +302,44 @@ class Ingest:
             "HANNUN_DEAD_LETTERS_IN_A_ROW_MAX allows more"
         )
         self._tallies.pop(place, None)
+        self._wait_for_an_operator(place, epoch, str(unusable), hint, until_decided=True)
 
+    def _put_aside(self, unread: Sequence[Unread]) -> None:
+        """Leave what cannot be read until we look again: a leader may have it whole by then."""
+        if unread:
+            self._finish()
+        for topic, number, _, epoch, why in unread:
+            hint = (
+                f"it is tried again every {LOOK_AGAIN_S:.0f} s; where no broker has it whole, "
+                "hannun positions set --to an offset behind it goes on there"
+            )
+            self._wait_for_an_operator((topic, number), epoch, why, hint, until_decided=False)
+
+    def _wait_for_an_operator(self, place: Partition, epoch: int, why: str, hint: str, *, until_decided: bool) -> None:
         def stop(conn: Connection) -> bool:
             ours = positions.owns(conn, *place, epoch)
             if ours:
-                positions.stop(conn, self._owner, *place, str(unusable), hint)
+                positions.stop(conn, self._owner, *place, why, hint, until_decided=until_decided)
             return ours
 
         if not self._ask(stop):
             return  # another reads it by now, or an operator has just decided: theirs to say
-        log.error("a partition waits for you", topic=place[0], partition=place[1], why=str(unusable), hint=hint)
-        self._stopped[place] = str(unusable)
+        log.error("a partition waits for you", topic=place[0], partition=place[1], why=why, hint=hint)
+        self._stopped[place] = why
 
     def _begin(self, waiting: Collection[Partition]) -> None:
         """Begin what the group has granted, where PostgreSQL says."""
         if not waiting:
             return
+        logs: Mapping[Partition, Log] = {}
         try:
-            logs = self._broker.logs(waiting)
+            logs = self._broker.logs(waiting, some=True)
         except StreamUnavailable as error:
-            log.warning("no broker tells of our partitions; asking again", error=str(error))
+            if not self._stopped.keys() >= set(waiting):  # once, and not whenever we look again
+                log.warning("no broker tells of our partitions; asking again", error=str(error))
+        # Those of which none tells are asked for when we look again, and hold up no batch meanwhile.
+        self._stopped |= dict.fromkeys(set(waiting) - logs.keys(), "no broker tells of it")
+        if not logs:
             return
         self._finish()
         claims = self._ask(lambda conn: positions.claim(conn, self._owner, logs, self._start_from))

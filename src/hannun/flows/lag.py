@@ -29,6 +29,8 @@ class Reads(Protocol):
 def measure(readers: Sequence[Reads], database: Database, broker: Broker) -> None:
     """Tell the gauge of the lag, and the readers where PostgreSQL stands lower than they believe.
 
+    The gauge says nothing of a partition of which no broker tells.
+
     Raises:
         StreamUnavailable: no broker answers; then the gauge says that nothing is known.
     """
@@ -47,7 +49,7 @@ def measure(readers: Sequence[Reads], database: Database, broker: Broker) -> Non
             reader.doubt(lower & ours.keys())
         known = found
     try:
-        logs = broker.logs(told)
+        logs = broker.logs(told, some=True)
     except StreamUnavailable:
         show(metrics.lag, {})
         raise

@@ -57,10 +57,12 @@ def owns(conn: Connection, topic: str, number: int, epoch: int) -> bool:
     return conn.execute(SQL["own"], {"topic": topic, "partition": number, "epoch": epoch}).fetchone() is not None
 
 
-def stop(conn: Connection, owner: str, topic: str, number: int, why: str, hint: str) -> None:
-    """Stop a partition until an operator decides, whatever its position."""
-    stopped = {"topic": topic, "partition": number, "owner": owner, "why": why, "hint": hint, "until_decided": True}
-    conn.execute(SQL["stop"], stopped)
+def stop(
+    conn: Connection, owner: str, topic: str, number: int, why: str, hint: str, *, until_decided: bool = True
+) -> None:
+    """Stop a partition until an operator decides, whatever its position; or until somebody claims it again."""
+    place = {"topic": topic, "partition": number, "owner": owner}
+    conn.execute(SQL["stop"], place | {"why": why, "hint": hint, "until_decided": until_decided})
 
 
 def forget_stopped(conn: Connection) -> None:
