@@ -618,10 +618,11 @@ class Topics:
             ends[partition] = max(ends.get(partition, 0), offset + 1)
         return ends
 
-    def counted(self, service: Service) -> bool:
-        """Whether the positions stand behind all that was sent, or behind the marks of its transactions."""
+    def counted(self, service: Service, ends: dict[Partition, int] | None = None) -> bool:
+        """Whether the positions stand behind all that was sent (up to these ends), or behind the marks of its
+        transactions."""
         found = positions(service.database)
-        return all(found.get(partition, 0) >= end for partition, end in self.ends().items())
+        return all(found.get(partition, 0) >= end for partition, end in (ends or self.ends()).items())
 
     def high_watermarks(self) -> dict[Partition, int]:
         """The end of each partition's log as the broker has it: behind all messages and marks of transactions."""
