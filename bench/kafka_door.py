@@ -32,7 +32,7 @@ _COUNTED = "SELECT coalesce(sum(next_offset), 0) FROM hannun.positions WHERE top
 
 def run(ground: Ground, *, quick: bool) -> list[Figure]:
     """All figures of `kafka`."""
-    few, many, large = (40_000, 10_000, 500) if quick else (400_000, 60_000, 6_000)
+    few, many, large = (40_000, 10_000, 500) if quick else (400_000, 60_000, 16_000)
     one, two = _measured(ground, 100, few), _measured(ground, 100, few, workers=2)
     slow_one, slow_two = (_measured(ground, 100, few // 2, workers=workers, turn=True) for workers in (1, 2))
     large_ones = _measured(ground, 100, large, bytes_more=LARGE_BYTES)
