@@ -22,6 +22,9 @@ from bench.servers import Ground, Site
 LOOK_EVERY_S = 0.02
 COUNTED_S_MAX = 240.0
 
+LARGE_BYTES = 50_000
+"""Of a large message, beside its own 300; 64 kB is the most."""
+
 TURN_S, TURNS = 0.01, 4
 _OWNERS = "SELECT count(DISTINCT owner) FROM hannun.positions WHERE topic = %s"
 _COUNTED = "SELECT coalesce(sum(next_offset), 0) FROM hannun.positions WHERE topic = %s"
@@ -29,9 +32,10 @@ _COUNTED = "SELECT coalesce(sum(next_offset), 0) FROM hannun.positions WHERE top
 
 def run(ground: Ground, *, quick: bool) -> list[Figure]:
     """All figures of `kafka`."""
-    few, many = (40_000, 10_000) if quick else (400_000, 60_000)
+    few, many, large = (40_000, 10_000, 500) if quick else (400_000, 60_000, 16_000)
     one, two = _measured(ground, 100, few), _measured(ground, 100, few, workers=2)
     slow_one, slow_two = (_measured(ground, 100, few // 2, workers=workers, turn=True) for workers in (1, 2))
+    large_ones = _measured(ground, 100, large, bytes_more=LARGE_BYTES)
     samples = f"two ingests beside one, a backlog of {few:,} messages each"
     in_turns = f"each runs a quarter of the time, a backlog of {few // 2:,} messages"
     return [
@@ -42,11 +46,26 @@ def run(ground: Ground, *, quick: bool) -> list[Figure]:
         Figure("kafka", "rate of two, cores to spare", slow_two[0].value, "messages/s", in_turns),
         Figure("kafka", "  beside one", slow_two[0].value / slow_one[0].value, "ratio (wanted: 1.6)", in_turns),
         *_measured(ground, 10_000, many),
+        *_memory_beside(one, _measured(ground, 100, few // 4)),
+        large_ones[-1],
+        *_memory_beside(large_ones, _measured(ground, 100, large // 4, bytes_more=LARGE_BYTES)),
     ]
 
 
-def _measured(ground: Ground, event_count: int, messages: int, *, workers: int = 1, turn: bool = False) -> list[Figure]:
-    site = ground.site(f"bench_kafka_{event_count}_{workers}" + ("_in_turns" if turn else ""))
+def _memory_beside(all_: list[Figure], quarter: list[Figure]) -> list[Figure]:
+    """The peak at a quarter of a lag, and what all of it adds: memory has a bound, whatever the lag."""
+    peak, peak_of_all = quarter[-1], all_[-1].value
+    name = peak.name.replace("at its peak", "at a quarter of the lag")
+    return [
+        Figure("kafka", name, peak.value, peak.unit, peak.samples),
+        Figure("kafka", "  all of the lag beside it", peak_of_all / peak.value, "ratio (wanted: 1)", all_[-1].samples),
+    ]
+
+
+def _measured(
+    ground: Ground, event_count: int, messages: int, *, workers: int = 1, turn: bool = False, bytes_more: int = 0
+) -> list[Figure]:
+    site = ground.site(f"bench_kafka_{event_count}_{messages}_{workers}_{bytes_more}" + ("_in_turns" if turn else ""))
     topics = ground.topics(site.name)
     created = [told for told in events(20, event_count) if told[0] == "event-created"]
     produce(ground.kafka().bootstrap, topics, created)
@@ -58,7 +77,8 @@ def _measured(ground: Ground, event_count: int, messages: int, *, workers: int =
         # They hold their partitions, and stand still while the backlog grows.
         ground.say(f"kafka: producing {messages:,} messages of {event_count:,} events")
         with _standing_still(ingests):
-            produce(ground.kafka().bootstrap, topics, registrations(20, events=event_count, count=messages))
+            backlog = registrations(20, events=event_count, count=messages)
+            produce(ground.kafka().bootstrap, topics, _larger(backlog, bytes_more) if bytes_more else backlog)
             ground.say("kafka: counting")
         if turn:
             stack.enter_context(_in_turns(ingests))
@@ -71,15 +91,22 @@ def _measured(ground: Ground, event_count: int, messages: int, *, workers: int =
         row = conn.execute("SELECT sum(participants) FROM hannun.events").fetchone()
         assert row is not None and row[0] == messages, f"{row} of {messages} participants were counted"
     ground.drop(site)
-    counted = last - first
+    counted = max(last - first, 1)  # a small backlog may be gone at the first look, and only its memory is meant
     samples = f"{counted:,} of a backlog of {messages:,} messages"
     name = f", {event_count:,} events" + ("" if workers == 1 else f", {workers} ingests")
+    name += f", messages of {bytes_more // 1_000} kB" if bytes_more else ""
     return [
         Figure("kafka", "rate" + name, counted / (until - at), "messages/s", samples),
         Figure("kafka", "processor, ingest" + name, ours / counted * 1e6, "us/message", samples),
         Figure("kafka", "processor, PostgreSQL" + name, theirs / counted * 1e6, "us/message", samples),
         Figure("kafka", "memory of ingest at its peak" + name, memory / 1e6, "MB", samples),
     ]
+
+
+def _larger(messages: Iterable[Message], bytes_more: int) -> Iterator[Message]:
+    """Messages with a field that nobody reads."""
+    unread = b',"unread":"' + b"x" * bytes_more + b'"}'
+    return ((kind, key, value[:-1] + unread) for kind, key, value in messages)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 # Before they are imported: what their assertions found is worth reading too.
-pytest.register_assert_rewrite("outside", "accounts", "world", "oracle", "faults")
+pytest.register_assert_rewrite("outside", "accounts", "world", "oracle", "faults", "waits")
 
 from world import DATABASE_OWNER, QUICK, World, make_database, make_owner
 

@@ -19,6 +19,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from typing import Literal, NamedTuple, Self
 Fault = Literal["kill before", "kill after", "cut before", "cut after"]
 DONE_S_MAX = 30.0
 HELD_STEP_S = 0.02
+ROUNDS_MAX = 5
+"""How often a round is made that must come to a step, and had too few."""
 
 
 class Step(NamedTuple):
@@ -403,14 +406,29 @@ def _reset(end: socket.socket) -> None:
     end.close()
 
 
-def every_crash(fault: Fault, *, counts: Callable[[Step], bool] = lambda step: True) -> Iterator[Crash]:
+def no_crash(*, counts: Callable[[Step], bool] = lambda step: True) -> Crash:
+    """A crash that never happens: its trace tells the steps of a round that runs through."""
+    return Crash("cut before", sys.maxsize, counts)
+
+
+def every_crash(
+    fault: Fault, *, counts: Callable[[Step], bool] = lambda step: True, at_least: int = 0
+) -> Iterator[Crash]:
     """Crashes at step 1, 2, 3 and so on, until a round has run through without one.
 
     Each must be set on a proxy (`Proxy.set_for`) and the work be done.
+
+    Args:
+        at_least: so many steps are crashed at, each. How many a round has depends on how its work falls into batches;
+            one that has fewer than the step it is to crash at is made again.
     """
     for step in itertools.count(1):
-        yield (crash := Crash(fault, step, counts))
-        if not crash.happened.is_set():
+        for _ in range(ROUNDS_MAX if step <= at_least else 1):
+            yield (crash := Crash(fault, step, counts))
+            if crash.happened.is_set():
+                break
+        else:
+            assert step > at_least, f"none of {ROUNDS_MAX} rounds came to step {step} of {at_least}"
             return
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hannun.domain.positions import Known, Log
-from hannun.domain.replay import begin_of_shadow, end_of_live
+from hannun.domain.replay import Progress, begin_of_shadow, end_of_live
 
 LOG = Log("this", low=100, high=200)
 
@@ -41,3 +41,37 @@ def test_a_shadow_begins_no_higher_than_the_live_tables_stand(asked: int, begins
 
 def test_a_shadow_begins_where_it_is_asked_to_where_the_live_tables_say_nothing() -> None:
     assert begin_of_shadow(180, LOG, None) == 180
+
+
+@pytest.mark.parametrize(
+    ("progress", "says"),
+    [
+        pytest.param(
+            Progress(done=2_500, total=10_000, messages=2_000, took_s=20.0),
+            "2,500 of 10,000 offsets (25 %), 100 messages/s, 0:01:00 left",
+            id="under way",
+        ),
+        pytest.param(
+            Progress(done=999_999, total=1_000_000, messages=3_000_000, took_s=1.0),
+            "999,999 of 1,000,000 offsets (99 %), 3,000,000 messages/s, 0:00:00 left",
+            id="no more than is done",
+        ),
+        pytest.param(
+            Progress(done=1, total=101, messages=1, took_s=38.0),
+            "1 of 101 offsets (0 %), 0 messages/s, 1:03:20 left",
+            id="slow",
+        ),
+        pytest.param(
+            Progress(done=0, total=10_000, messages=0, took_s=2.0),
+            "0 of 10,000 offsets (0 %), 0 messages/s",
+            id="nothing can be said of the time yet",
+        ),
+        pytest.param(
+            Progress(done=0, total=0, messages=0, took_s=0.0),
+            "0 of 0 offsets (100 %), 0 messages/s",
+            id="nothing to do",
+        ),
+    ],
+)
+def test_progress_says_its_share_its_rate_and_how_much_longer(progress: Progress, says: str) -> None:
+    assert str(progress) == says

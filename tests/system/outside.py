@@ -18,11 +18,13 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
+from zlib import crc32
 
 import httpx2
 import psycopg
@@ -528,6 +530,11 @@ class Event:
         return len({m["messageId"] for m in self.taken if "messageId" in m})
 
 
+def event_in(partition: int, of: int, month: str = "2024-05") -> Event:
+    """An event whose messages land in this partition of so many, as Kafka's clients choose it by the key."""
+    return next(event for event in iter(lambda: Event(month=month), None) if crc32(event.id.encode()) % of == partition)
+
+
 _SPELT = {"KAKAO": "KakaoChannel", "지니TV": "GenieTV"}
 
 
@@ -561,14 +568,18 @@ class Topics:
             "HANNUN_START_FROM": "earliest",
         }
 
-    def sends(self, messages: Sequence[Message], **options: str) -> None:
-        """Send messages, each to the topic of its kind; options are the producer's, with _ for the dot."""
+    def sends(self, messages: Sequence[Message], *, sent_at: datetime | None = None, **options: str) -> None:
+        """Send messages, each to the topic of its kind; options are the producer's, with _ for the dot.
+
+        Args:
+            sent_at: the time that the records bear; now without it. Kafka forgets what bears one of last week.
+        """
         given = {name.replace("_", "."): value for name, value in options.items()}
         producer = Producer(
             {"bootstrap.servers": self.bootstrap, "acks": "all", "linger.ms": 1, "log_level": 0} | given
         )
         for message in messages:
-            self._produce(producer, message)
+            self._produce(producer, message, sent_at)
         assert producer.flush(DEADLINE_S) == 0
 
     def sends_raw(self, kind: str, value: bytes | None, *, key: str | None = None) -> None:
@@ -616,10 +627,11 @@ class Topics:
             ends[partition] = max(ends.get(partition, 0), offset + 1)
         return ends
 
-    def counted(self, service: Service) -> bool:
-        """Whether the positions stand behind all that was sent, or behind the marks of its transactions."""
+    def counted(self, service: Service, ends: dict[Partition, int] | None = None) -> bool:
+        """Whether the positions stand behind all that was sent (up to these ends), or behind the marks of its
+        transactions."""
         found = positions(service.database)
-        return all(found.get(partition, 0) >= end for partition, end in self.ends().items())
+        return all(found.get(partition, 0) >= end for partition, end in (ends or self.ends()).items())
 
     def high_watermarks(self) -> dict[Partition, int]:
         """The end of each partition's log as the broker has it: behind all messages and marks of transactions."""
@@ -648,10 +660,14 @@ class Topics:
             if isinstance(message, dict) and message["eventId"] == event and offset < found.get(partition, 0)
         ]
 
-    def _produce(self, producer: Producer, message: Message) -> None:
+    def _produce(self, producer: Producer, message: Message, sent_at: datetime | None = None) -> None:
         kind = message["type"]
         producer.produce(
-            self.names[kind], _bytes_of(message), key=message["eventId"], on_delivery=self._remember(kind, message)
+            self.names[kind],
+            _bytes_of(message),
+            key=message["eventId"],
+            timestamp=0 if sent_at is None else int(sent_at.timestamp() * 1_000),
+            on_delivery=self._remember(kind, message),
         )
         producer.poll(0)
 

@@ -1,6 +1,7 @@
 """What an operator's gauges say while messages come, nothing comes, a partition waits, and PostgreSQL is away."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -28,6 +29,32 @@ def test_the_lag_of_a_log_that_is_read_is_0_up_to_the_marks_of_transactions(serv
     assert min(newest.values()) > 1_700_000_000
 
 
+def test_the_newest_message_is_told_by_its_own_time_and_not_before_it_is_counted(
+    service: Service, topics: Topics, postgres: PostgresServer
+) -> None:
+    event, now = Event(), datetime.now(UTC).replace(microsecond=0)
+    before, after = now - timedelta(hours=5), now - timedelta(hours=2)
+    with Proxy(postgres.port, PostgresFramer) as proxy:
+        behind = {"DATABASE_URL": through(service.environment["DATABASE_URL"], proxy.port)}
+        ingest = service.ingests(**topics.environment(), **ANY_PORT, **behind)
+
+        def told() -> float | None:
+            name = topics.names["participant-registered"]
+            return series(ingest, "hannun_newest_counted_timestamp_seconds").get((name,))
+
+        assert told() is None, "nothing is counted"
+        topics.sends([event.created(), event.registered()], sent_at=before)
+        comes_to(told, before.timestamp())
+        proxy.holds_back("hannun.positions SET next_offset")
+        topics.sends([event.registered()], sent_at=after)
+        proxy.waits_until_held()
+        assert told() == before.timestamp(), "what is in hand is not counted"
+        topics.sends([event.registered()], sent_at=after - timedelta(hours=1))
+        proxy.lets_go()
+        wait_for("the messages to be counted", lambda: topics.counted(service))
+        comes_to(told, after.timestamp())
+
+
 @pytest.mark.faults
 def test_the_lag_grows_while_postgresql_is_away(service: Service, topics: Topics, postgres: PostgresServer) -> None:
     with Proxy(postgres.port, PostgresFramer) as proxy:
@@ -37,9 +64,11 @@ def test_the_lag_grows_while_postgresql_is_away(service: Service, topics: Topics
         topics.sends([event.created(), event.registered()])
         wait_for("the messages to be counted", lambda: topics.counted(service))
         comes_to(lambda: sum(lags(ingest).values()), 0)
+        newest = series(ingest, "hannun_newest_counted_timestamp_seconds")
         proxy.refuse()
         topics.sends([event.registered() for _ in range(7)])
         comes_to(lambda: sum(lags(ingest).values()), 7)
+        assert series(ingest, "hannun_newest_counted_timestamp_seconds") == newest, "nothing was counted since"
         proxy.allow()
         comes_to(lambda: sum(lags(ingest).values()), 0)
 

@@ -5,12 +5,19 @@ import os
 import random
 import signal
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import pytest
 from accounts import account
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, ConsumerGroupType, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    ConsumerGroupType,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, NewPartitions
 from faults import PostgresFramer, Proxy, break_a_batch
 from outside import (
     Event,
@@ -22,10 +29,12 @@ from outside import (
     Superuser,
     Topics,
     by_both_protocols,
+    event_in,
     positions,
     through,
     wait_for,
 )
+from waits import Watch
 
 from hannun.embedded import KafkaServer, PostgresServer
 
@@ -109,16 +118,36 @@ class Group:
         """Whether these, and nobody else, own partitions."""
         return {owner.rpartition("/")[2] for owner in self.owners()} == {str(member.pid) for member in members}
 
+    def owner_of_each(self) -> dict[Partition, str]:
+        """The process that owns each partition of the topics that `Load` fills."""
+        filled = [self.topics.names[kind] for kind in ("participant-registered", "sales-recorded")]
+        rows = self.service.rows("SELECT topic, partition, owner FROM hannun.positions WHERE topic = ANY(%s)", filled)
+        return {(topic, number): owner.rpartition("/")[2] for topic, number, owner in rows}
+
+    def is_settled_over(self, *members: Process) -> None:
+        """Wait until these, and nobody else, share out all partitions, and no rebalance is under way."""
+        wait_for(f"the group to settle over {[m.pid for m in members]}", lambda: self._is_settled(members), 60)
+
+    def _is_settled(self, members: Sequence[Process]) -> bool:
+        told = self._told_by_the_broker()
+        partitions = self.topics.high_watermarks().keys()
+        assigned = [part for member in told.members for part in member.assignment.topic_partitions]
+        return (
+            told.state == ConsumerGroupState.STABLE
+            and len(told.members) == 2 * len(members)
+            and len(assigned) == len(partitions)  # what is on its way from one to another is nobody's
+            and set(self.owner_of_each().values()) <= {str(member.pid) for member in members}
+        )
+
     def size(self) -> float:
         """How many processes the broker knows: each is a member with registrations, and one with all others."""
-        return len(self._described.members) / 2
+        return len(self._told_by_the_broker().members) / 2
 
     def kind(self) -> ConsumerGroupType:
         """By which protocol the broker runs it."""
-        return self._described.type
+        return self._told_by_the_broker().type
 
-    @property
-    def _described(self) -> Any:
+    def _told_by_the_broker(self) -> ConsumerGroupDescription:
         return self.admin.describe_consumer_groups([self.name])[self.name].result()
 
     def committed(self) -> dict[Partition, int]:
@@ -317,14 +346,80 @@ def test_a_storm_of_restarts_under_load_loses_and_doubles_nothing(group: Group) 
 
 
 @pytest.mark.faults
-def test_partitions_that_are_added_are_taken_up_by_themselves(group: Group) -> None:
+@pytest.mark.timeout(300)
+def test_a_rebalance_stops_only_what_moves_and_for_no_longer_than_the_session(
+    service: Service, kafka: KafkaServer
+) -> None:
+    """Where one is killed, the group waits for it until its session has run out, and only then shares anything out."""
+    session_s, count = 10.0, 6
+    topics = Topics(kafka.bootstrap)
+    kafka.create_topics(dict.fromkeys(topics.names.values(), count))
+    group = Group(service, topics)
+    group.environment["HANNUN_KAFKA_SESSION_TIMEOUT_S"] = str(session_s)
+    group.events = [event_in(number, count) for number in range(count)]
     group.is_created()
-    group.member()
+    first, second, third = (group.member() for _ in range(3))
+    group.is_settled_over(first, second, third)
+    with Load(topics, group.events) as load, Watch(topics, service.environment["DATABASE_URL"]) as watch:
+
+        @contextmanager
+        def a_rebalance(where: str, *, waits_for_the_dead: bool = False) -> Iterator[None]:
+            load.waits_for_more(10 * count)
+            before = group.owner_of_each()
+            watch.begins_anew()
+            yield
+            load.waits_for_more(10 * count)
+            sent = topics.ends()
+            wait_for("what was sent so far", lambda: topics.counted(service, sent))
+            waited_s, after = watch.longest_s(), group.owner_of_each()
+            stayed = {place: waited_s[place] for place, owner in after.items() if owner == before[place]}
+            moved = {place: waited_s[place] for place in after.keys() - stayed.keys()}
+            assert stayed and moved, where
+            assert max(stayed.values()) < session_s / 3, f"{where}: what stays goes on all the time, not {stayed}"
+            assert max(moved.values()) < 2 * session_s, f"{where}: what moves goes on with the next, not {moved}"
+            assert max(moved.values()) > session_s / 2 or not waits_for_the_dead, "it is seen where something stands"
+
+        with a_rebalance("one joins"):
+            fourth = group.member()
+            group.is_settled_over(first, second, third, fourth)
+        with a_rebalance("one leaves"):
+            assert first.is_told_to_end() == 0
+            group.is_settled_over(second, third, fourth)
+        with a_rebalance("one is killed, and at once another joins", waits_for_the_dead=True):
+            second.is_killed()
+            fifth = group.member()
+            group.is_settled_over(third, fourth, fifth)
+        with a_rebalance("one is killed, and at once another leaves", waits_for_the_dead=True):
+            third.is_killed()
+            assert fourth.is_told_to_end() == 0
+            group.is_settled_over(fifth)
     group.is_counted()
-    name = group.topics.names["participant-registered"]
-    for future in group.admin.create_partitions([NewPartitions(name, 12)]).values():
-        future.result()
-    group.hears(of_each=5)
+
+
+@pytest.mark.faults
+def test_partitions_that_are_added_are_taken_up_by_themselves(group: Group) -> None:
+    """From their beginning, whatever stands in them when they are found, and with nobody's further decision."""
+    group.is_created()
+    for name in group.topics.names.values():
+        group.service.runs("positions", "set", name, "--to", "earliest", **group.environment)
+    member = group.member(HANNUN_START_FROM="")
+    group.is_counted()
+    name, count = group.topics.names["participant-registered"], 12
+    os.kill(member.pid, signal.SIGSTOP)  # so that all is sent before it knows of them
+    try:
+        for future in group.admin.create_partitions([NewPartitions(name, count)]).values():
+            future.result()
+        found = group.admin.list_topics
+        wait_for("the partitions to be there", lambda: len(found(name, timeout=5).topics[name].partitions) == count)
+        added = [event_in(number, count) for number in range(2, count)]
+        group.events += added
+        for event in added:
+            event.takes(event.some_of_everything())
+        group.topics.sends([message for event in added for message in event.taken])
+    finally:
+        os.kill(member.pid, signal.SIGCONT)
+    assert {number for topic, number in group.topics.ends() if topic == name} == set(range(count))
+    group.hears()
     group.is_counted("the added partitions to be counted")
 
 

@@ -13,8 +13,20 @@ import psycopg
 import pytest
 import redis
 from accounts import account
-from faults import Crash, Proxy, RedisFramer, Step
-from outside import GONE, PASSWORD, Event, Message, Service, Start, Topics, cached, redis_environment, wait_for
+from faults import Crash, PostgresFramer, Proxy, RedisFramer, Step
+from outside import (
+    GONE,
+    PASSWORD,
+    Event,
+    Message,
+    Service,
+    Start,
+    Topics,
+    cached,
+    redis_environment,
+    through,
+    wait_for,
+)
 
 from hannun.embedded import PostgresServer, ValkeyServer
 
@@ -165,22 +177,32 @@ def test_while_postgresql_is_away_what_is_cached_is_answered_and_the_rest_asked_
 def test_postgresql_is_restarted_while_kafka_is_read(
     frail: Service, frail_postgres: PostgresServer, topics: Topics
 ) -> None:
-    processes = [frail.ingests(**topics.environment(), HANNUN_BATCH_MESSAGES_MAX="50"), frail.schedules()]
+    """Each time with a batch that is written and not committed, and with messages behind it that are taken already."""
     event = Event()
-    sent = [event.created()]
-    topics.sends(sent)
-    wait_for("the first message", lambda: topics.counted(frail))
-    for mode in ("fast", "immediate"):
-        more = [*(event.registered("Instagram") for _ in range(500)), event.unusable()]
-        topics.sends(more)
-        sent += more
-        wait_for("some of it to be counted", lambda: (found := frail.figures(event.id)) and found.participants)
-        frail_postgres.restart(mode)
-        wait_for("all to be counted", lambda: topics.counted(frail))
-    event.takes(sent)
-    assert frail.figures(event.id) == event.figures
-    assert frail.dead_letters(event.id) == event.dead_letters
-    assert all(process.running for process in processes)
+    with Proxy(frail_postgres.port, PostgresFramer) as proxy:
+        behind = {"DATABASE_URL": through(frail.environment["DATABASE_URL"], proxy.port)}
+        ingest = frail.ingests(**topics.environment(), **behind, HANNUN_BATCH_MESSAGES_MAX="50")
+        schedule = frail.schedules()
+        topics.sends([event.created()])
+        event.takes([event.created()])
+        wait_for("the first message", lambda: topics.counted(frail))
+        modes: tuple[Literal["fast", "immediate"], ...] = ("fast", "immediate")
+        for mode in modes:
+            before, said_before = frail.figures(event.id), len(ingest.said)
+            proxy.holds_back(r"INSERT INTO hannun\.owed_invalidations")  # the last statement before COMMIT
+            more = [*(event.registered("Instagram") for _ in range(500)), event.unusable()]
+            topics.sends(more)
+            event.takes(more)
+            proxy.waits_until_held()
+            assert frail.figures(event.id) == before, "the batch is in hand"
+            frail_postgres.restart(mode)
+            wait_for("it to notice", lambda start=said_before: "PostgreSQL is away" in ingest.said[start:])
+            proxy.lets_go()
+            wait_for("all to be counted", lambda: topics.counted(frail))
+            assert frail.figures(event.id) == event.figures
+            assert frail.dead_letters(event.id) == event.dead_letters
+        assert ingest.running
+        assert schedule.running
     wait_for("the debts to be paid", lambda: frail.owed() == 0)
     frail.is_proven()
     account(frail, topics)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -42,6 +43,19 @@ class Replayed:
             self.topics.sends(messages)
             event.takes(messages)
         self.is_caught_up()
+
+    def loses(self, event: Event) -> None:
+        """All that is counted of an event goes, as by a restore of something older that set no position back."""
+        (no,) = self.tampers("SELECT event_no FROM hannun.events WHERE event_id = %s", event.id)[0]
+        for table in REPLAYED:
+            self.tampers(f"DELETE FROM hannun.{table} WHERE event_no = %s", no)
+        for table in ("hannun.events", "public.event_stats", "public.channel_stats", "public.timeline_data"):
+            self.tampers(f"DELETE FROM {table} WHERE event_id = %s", event.id)
+
+    def participants(self, event: Event) -> set[object]:
+        """Who is counted of an event."""
+        counted = "SELECT participant::text FROM hannun.participants JOIN hannun.events USING (event_no)"
+        return {who for (who,) in self.tampers(f"{counted} WHERE event_id = %s", event.id)}
 
     def is_caught_up(self) -> None:
         wait_for("the messages to be counted", lambda: self.topics.counted(self.service))
@@ -89,18 +103,47 @@ def test_a_replay_into_live_changes_nothing_where_nothing_was_missed(replayed: R
 
 
 def test_a_replay_into_live_counts_what_was_lost(replayed: Replayed) -> None:
-    """As after a restore of something older, beside which the positions were not set back."""
     replayed.service.ingests()
     lost, kept = Event(), Event()
     replayed.counted(lost, kept)
-    (no,) = replayed.tampers("SELECT event_no FROM hannun.events WHERE event_id = %s", lost.id)[0]
-    for table in REPLAYED:
-        replayed.tampers(f"DELETE FROM hannun.{table} WHERE event_no = %s", no)
-    for table in ("hannun.events", "public.event_stats", "public.channel_stats", "public.timeline_data"):
-        replayed.tampers(f"DELETE FROM {table} WHERE event_id = %s", lost.id)
+    replayed.loses(lost)
     replayed.service.is_proven()
     assert "counted" in replayed.says("--from", "2020-01-01T00:00:00Z", "--into", "live")
     replayed.is_right(lost, kept)
+
+
+def test_a_replay_from_an_instant_or_an_offset_counts_exactly_what_lies_behind_it_and_says_how_far_it_is(
+    replayed: Replayed,
+) -> None:
+    topics, event, now = replayed.topics, Event(), datetime.now(UTC)
+    registered = topics.names["participant-registered"]
+
+    def end() -> int:
+        return next(end for (topic, _), end in topics.ends().items() if topic == registered)
+
+    def sent_from(offset: int) -> set[object]:
+        return {
+            message["participantId"]
+            for (topic, _), at, _, message in topics.landed
+            if topic == registered and at >= offset and isinstance(message, dict) and "participantId" in message
+        }
+
+    replayed.service.ingests()
+    topics.sends(event.some_of_everything(), sent_at=now - timedelta(hours=3))
+    early_end = end()
+    topics.sends(event.more_of_everything(), sent_at=now - timedelta(hours=1))
+    replayed.is_caught_up()
+    replayed.loses(event)
+
+    into_live = ("--into", "live", "--topic", registered)
+    instant = (now - timedelta(hours=2)).isoformat()
+    replayed.says("--from", instant, *into_live)
+    assert replayed.participants(event) == sent_from(early_end)
+    assert replayed.participants(event) < sent_from(3) < sent_from(0)
+    said = replayed.says("--from", "3", *into_live)
+    assert replayed.participants(event) == sent_from(3)
+    assert f"{end() - 3} of {end() - 3} offsets (100 %)" in said
+    replayed.service.is_proven()
 
 
 def test_a_letter_that_can_be_used_by_now_is_counted_and_resolved(replayed: Replayed) -> None:

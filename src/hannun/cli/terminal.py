@@ -18,7 +18,7 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 class Progress:
-    """How far something has come: on a terminal a line that is written anew, else a line now and then.
+    """How far something has come: on a terminal a line that is written anew, else a line now and then, and at the end.
 
     Args:
         says: says a line where there is no terminal.
@@ -30,6 +30,7 @@ class Progress:
         self._says = says
         self._now = now
         self._next = now() + self.EVERY_S
+        self._unsaid: Any = None
         self._line = err.status("reading ...") if err.is_terminal else None
 
     def __enter__(self) -> Self:
@@ -40,13 +41,18 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._line is not None:
             self._line.stop()
+        elif self._unsaid is not None:
+            self._says(self._unsaid)
 
     def tell(self, progress: Any) -> None:
         """After each batch."""
         if self._line is not None:
             self._line.update(escape(str(progress)))
-        elif self._now() >= self._next:
+        elif self._now() < self._next:
+            self._unsaid = progress
+        else:
             self._next = self._now() + self.EVERY_S
+            self._unsaid = None
             self._says(progress)
 
     def note(self, step: str) -> None:
