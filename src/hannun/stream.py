@@ -23,7 +23,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -44,7 +44,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from hannun.domain.batch import Place, Received, Span
 from hannun.domain.messages import INSTANT_BEFORE_US, INSTANT_FROM_US
-from hannun.domain.positions import Log
+from hannun.domain.positions import Known, Log
 from hannun.domain.replay import Stretch
 from hannun.errors import OperatorError, StreamUnavailable
 from hannun.telemetry import log
@@ -62,6 +62,17 @@ _FETCHING: dict[str, object] = {
 }
 
 
+_ASKING: dict[str, object] = {
+    "group.id": "hannun-asks",  # the client wants one; nothing is joined and nothing committed
+    "enable.auto.commit": False,
+    "auto.offset.reset": "error",
+    "isolation.level": "read_uncommitted",
+    "enable.partition.eof": True,  # the answer where nothing comes behind
+    "fetch.wait.max.ms": 10,
+    "max.partition.fetch.bytes": 1,  # a broker gives one batch all the same
+}
+
+
 class Taken(NamedTuple):
     """Messages in the order of their partitions, and the spans they cover; a span may hold offsets without messages."""
 
@@ -71,11 +82,15 @@ class Taken(NamedTuple):
 
 @dataclass(slots=True)
 class _Reading:
-    """A partition that is being read: the next offset, under the owner's epoch."""
+    """A partition that is being read: the next offset, under the owner's epoch.
+
+    `last` is the message before, where it was taken just now.
+    """
 
     next_offset: int
     epoch: int
     topic_id: str
+    last: Message | None = None
 
 
 class Broker:
@@ -136,10 +151,17 @@ class Broker:
                     raise StreamUnavailable(_told(error)) from error
         return ids
 
-    def logs(self, partitions: Iterable[Partition], *, committed: bool = False) -> dict[Partition, Log]:
+    def logs(
+        self,
+        partitions: Iterable[Partition],
+        known: Mapping[Partition, Known] | None = None,
+        *,
+        committed: bool = False,
+    ) -> dict[Partition, Log]:
         """Partitions as the broker has them; one that does not exist is left out.
 
-        With `committed` they end where a transaction is still open: what lies beyond cannot be read yet.
+        Where it is `known` how far they are counted, they say too whether they were cut off below. With `committed`
+        they end where a transaction is still open: what lies beyond cannot be read yet.
 
         Raises:
             StreamUnavailable: no broker answers.
@@ -150,7 +172,11 @@ class Broker:
         lows = self._offsets(there, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         highs = self._offsets(there, OffsetSpec.latest(), committed=committed)  # type: ignore[no-untyped-call]
         both = [partition for partition in there if partition in lows and partition in highs]
-        return {partition: Log(ids[partition[0]], lows[partition], highs[partition]) for partition in both}
+        logs = {partition: Log(ids[partition[0]], lows[partition], highs[partition]) for partition in both}
+        within = {place: at for place, at in (known or {}).items() if place in logs and logs[place].reaches(at)}
+        for partition in self._cut_off(within):
+            logs[partition] = replace(logs[partition], cut_off=True)
+        return logs
 
     def read(self, place: Place) -> bytes | None:
         """One record as it stands in the log; None where it is gone, or the topic was made anew.
@@ -177,6 +203,37 @@ class Broker:
     def offsets_at(self, partitions: Iterable[Partition], moment: datetime) -> dict[Partition, int]:
         """The first offsets whose records are of this moment or later; -1 where there is none yet."""
         return self._offsets(sorted(partitions), OffsetSpec.for_timestamp(int(moment.timestamp() * 1000)))
+
+    def _cut_off(self, known: Mapping[Partition, Known]) -> set[Partition]:
+        """Those whose log was cut off below where they stand, however far it has grown since.
+
+        The broker judges by the leader's epoch (KIP-320), so a position without one is never among them. A client of
+        its own asks, in 50 ms: librdkafka (2.16) holds a position against the broker when it learns who leads the
+        partition, and not when it is assigned one whose leader it knows. As a member of the group, which does, it read
+        on at an offset of a log that was cut off below.
+        """
+        asked = {place: at for place, at in known.items() if at.leader_epoch is not None}
+        if not asked:
+            return set()
+        found = set()
+        asks = Consumer({"bootstrap.servers": self._bootstrap, **_ASKING}, logger=_client_log())
+        try:
+            asks.assign([_at(place, at.next_offset, at.leader_epoch) for place, at in asked.items()])
+            until_s = time.monotonic() + _CALL_S
+            while asked:
+                if time.monotonic() > until_s:
+                    raise StreamUnavailable(f"no broker says whether it has what is counted of {sorted(asked)}")
+                for answer in asks.consume(len(asked), 0.1):
+                    error = answer.error()
+                    if error is not None and error.code() not in (KafkaError._PARTITION_EOF, *_POSITION_IS_GONE):
+                        continue  # of no partition, or one that passes
+                    place = (str(answer.topic()), int(answer.partition() or 0))
+                    asked.pop(place, None)
+                    if error is not None and _CUT_OFF in error.str():
+                        found.add(place)
+        finally:
+            asks.close()
+        return found
 
     def _offsets(
         self, partitions: Sequence[Partition], spec: OffsetSpec, *, committed: bool = False
@@ -252,9 +309,15 @@ class Stream:
         """Partitions that are being read."""
         return frozenset(self._reading)
 
-    def begin(self, partition: Partition, topic_id: str, offset: int, epoch: int) -> None:
-        """Read a waiting partition from this offset on, under this epoch."""
-        self._client.incremental_assign([TopicPartition(*partition, offset)])
+    def begin(
+        self, partition: Partition, topic_id: str, offset: int, epoch: int, leader_epoch: int | None = None
+    ) -> None:
+        """Read a waiting partition from this offset on, under this epoch.
+
+        By the leader's epoch of the record before, where it is known, the client notices while it reads if a new leader
+        has cut the log off below.
+        """
+        self._client.incremental_assign([_at(partition, offset, leader_epoch)])
         self._waiting.discard(partition)
         self._reading[partition] = _Reading(offset, epoch, topic_id)
 
@@ -289,10 +352,12 @@ class Stream:
             if error is None:
                 starts.setdefault(partition, reading.next_offset)
                 reading.next_offset = offset + 1
+                reading.last = message
                 messages.append(_received(message, self._kinds[partition[0]], partition, offset, reading.topic_id))
             elif offset > reading.next_offset:  # the end of the log, behind what nobody is handed
                 starts.setdefault(partition, reading.next_offset)
                 reading.next_offset = offset
+                reading.last = None  # the client does not say under which epoch it was that nobody is handed
         spans = [self._span(partition, start) for partition, start in starts.items()]
         self.let_go(gone)
         return Taken(messages, spans)
@@ -334,7 +399,9 @@ class Stream:
 
     def _span(self, partition: Partition, start: int) -> Span:
         reading = self._reading[partition]
-        return Span(*partition, start, reading.next_offset, reading.epoch)
+        last, reading.last = reading.last, None  # asked once for each span: the road of the messages is hot
+        leader_epoch = None if last is None else last.leader_epoch()
+        return Span(*partition, start, reading.next_offset, reading.epoch, leader_epoch)
 
     def _note(self, message: Message, error: KafkaError) -> list[Partition]:
         """What the client tells beside messages. Returns the partition whose position the broker no longer has."""
@@ -354,6 +421,8 @@ class Stream:
 
 
 _POSITION_IS_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+_CUT_OFF = KafkaError(KafkaError._LOG_TRUNCATION).str()
+"""What the client says in the words of `_AUTO_OFFSET_RESET` beside: its code is the same for every reason."""
 
 
 class LogReader:
@@ -487,6 +556,10 @@ def _received(message: Message, kind: str, partition: Partition, offset: int, to
 
 
 _NEW: Any = tuple.__new__  # what a NamedTuple's own does, without its call: one for each message
+
+
+def _at(partition: Partition, offset: int, leader_epoch: int | None) -> TopicPartition:
+    return TopicPartition(*partition, offset, leader_epoch=-1 if leader_epoch is None else leader_epoch)
 
 
 def _where(message: Message) -> tuple[Partition, int]:
