@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
+from prometheus_client import generate_latest
 from psycopg.rows import dict_row
 
 from hannun.cache import Invalidator, RedisAddress
@@ -28,6 +29,7 @@ from hannun.store.batches import participant_key
 from hannun.store.database import Connection, Database, PoolLimits, connect
 from hannun.store.migrate import ROLES, migrate
 from hannun.store.upkeep import Drift
+from hannun.telemetry import REGISTRY
 
 PASSWORD = "secret-of-a-test"
 SPRING = "5b0c2f64-0000-4000-8000-000000000001"
@@ -52,6 +54,12 @@ def make_database(server: PostgresServer, name: str) -> str:
     url = server.url(name, DATABASE_OWNER, PASSWORD)
     migrate(url, load_table(), dict.fromkeys(ROLES, PASSWORD))
     return url
+
+
+def gauges(name: str) -> dict[str, float]:
+    """The series of a gauge, by their labels as they are written."""
+    lines = [line for line in generate_latest(REGISTRY).decode().splitlines() if line.startswith(name)]
+    return {line.removeprefix(name).rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
 @dataclass(frozen=True)

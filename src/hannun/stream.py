@@ -30,7 +30,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -52,7 +52,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription  # t
 
 from hannun.domain.batch import Place, Received, Span
 from hannun.domain.messages import INSTANT_BEFORE_US, INSTANT_FROM_US
-from hannun.domain.positions import Log
+from hannun.domain.positions import Known, Log
 from hannun.domain.replay import Stretch
 from hannun.errors import OperatorError, StreamUnavailable
 from hannun.telemetry import log
@@ -69,6 +69,22 @@ _FETCHING: dict[str, object] = {
     "queued.max.messages.kbytes": 2_048,
     "max.partition.fetch.bytes": 262_144,
 }
+
+
+_ASKING: dict[str, object] = {
+    "group.id": "hannun-asks",  # the client wants one; nothing is joined and nothing committed
+    "enable.auto.commit": False,
+    "auto.offset.reset": "error",
+    "isolation.level": "read_uncommitted",
+    "enable.partition.eof": True,  # the answer where nothing comes behind
+    "fetch.wait.max.ms": 10,
+    "max.partition.fetch.bytes": 1,  # a broker gives one batch all the same
+}
+
+
+_POSITION_IS_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+_CUT_OFF = KafkaError(KafkaError._LOG_TRUNCATION).str()
+"""What the client says in the words of `_AUTO_OFFSET_RESET` beside: its code is the same for every reason."""
 
 
 class Unread(NamedTuple):
@@ -91,11 +107,15 @@ class Taken(NamedTuple):
 
 @dataclass(slots=True)
 class _Reading:
-    """A partition that is being read: the next offset, under the owner's epoch."""
+    """A partition that is being read: the next offset, under the owner's epoch.
+
+    `last` is the message before, where it was taken just now.
+    """
 
     next_offset: int
     epoch: int
     topic_id: str
+    last: Message | None = None
 
 
 class Broker:
@@ -152,13 +172,19 @@ class Broker:
         return {topic: str(found.topic_id) for topic, found in described.items()}
 
     def logs(
-        self, partitions: Iterable[Partition], *, committed: bool = False, some: bool = False
+        self,
+        partitions: Iterable[Partition],
+        known: Mapping[Partition, Known] | None = None,
+        *,
+        committed: bool = False,
+        some: bool = False,
     ) -> dict[Partition, Log]:
         """Partitions as the broker has them; one that does not exist is left out.
 
-        With `committed` they end where a transaction is still open: what lies beyond cannot be read yet. With `some`
-        those of which nobody tells (they have no leader, or it does not answer) are left out too, with a warning, as
-        long as there are others.
+        Where it is `known` how far they are counted, they say too whether they were cut off below. With `committed`
+        they end where a transaction is still open: what lies beyond cannot be read yet. With `some` those of which
+        nobody tells (they have no leader, or it does not answer) are left out too, with a warning, as long as there are
+        others.
 
         Raises:
             StreamUnavailable: no broker answers, or none tells of one of them.
@@ -178,6 +204,10 @@ class Broker:
             for place in led
             if place in lows and place in highs
         }
+        within = {place: at for place, at in (known or {}).items() if place in logs and logs[place].reaches(at)}
+        cut_off, unanswered = self._cut_off(within)
+        failed |= dict.fromkeys(unanswered, "it does not say whether it still has what is counted")
+        logs = {place: replace(log_, cut_off=place in cut_off) for place, log_ in logs.items() if place not in failed}
         if failed and not (some and logs):
             raise _unavailable(failed)
         with self._told:
@@ -234,6 +264,36 @@ class Broker:
                 if not _does_not_exist(error):
                     failed[topic] = _told(error)
         return described, failed
+
+    def _cut_off(self, known: Mapping[Partition, Known]) -> tuple[set[Partition], set[Partition]]:
+        """Those whose log was cut off below where they stand, however far it has grown since; and those that nobody
+        answers for.
+
+        The broker judges by the leader's epoch (KIP-320), so a position without one is never among them. A client of
+        its own asks, in 50 ms: librdkafka (2.16) holds a position against the broker when it learns who leads the
+        partition, and not when it is assigned one whose leader it knows. As a member of the group, which does, it read
+        on at an offset of a log that was cut off below.
+        """
+        asked = {place: at for place, at in known.items() if at.leader_epoch is not None}
+        found: set[Partition] = set()
+        if not asked:
+            return found, set()
+        asks = Consumer({"bootstrap.servers": self._bootstrap, **_ASKING}, logger=_client_log())
+        try:
+            asks.assign([_at(place, at.next_offset, at.leader_epoch) for place, at in asked.items()])
+            until_s = time.monotonic() + _CALL_S
+            while asked and time.monotonic() < until_s:
+                for answer in asks.consume(len(asked), 0.1):
+                    error = answer.error()
+                    if error is not None and error.code() not in (KafkaError._PARTITION_EOF, *_POSITION_IS_GONE):
+                        continue  # of no partition, or one that passes
+                    place = (str(answer.topic()), int(answer.partition() or 0))
+                    asked.pop(place, None)
+                    if error is not None and _CUT_OFF in error.str():
+                        found.add(place)
+        finally:
+            asks.close()
+        return found, set(asked)
 
     def _offsets(
         self, partitions: Sequence[Partition], spec: OffsetSpec, *, committed: bool = False
@@ -325,14 +385,19 @@ class Stream:
         """Partitions that are being read."""
         return frozenset(self._reading)
 
-    def begin(self, partition: Partition, topic_id: str, offset: int, epoch: int) -> None:
+    def begin(
+        self, partition: Partition, topic_id: str, offset: int, epoch: int, leader_epoch: int | None = None
+    ) -> None:
         """Read a waiting partition from this offset on, under this epoch.
+
+        By the leader's epoch of the record before, where it is known, the client notices while it reads if a new leader
+        has cut the log off below.
 
         Raises:
             StreamUnavailable: the client has failed for good; end the process.
         """
         with _what_fails_for_good():
-            self._client.incremental_assign([TopicPartition(*partition, offset)])
+            self._client.incremental_assign([_at(partition, offset, leader_epoch)])
         self._waiting.discard(partition)
         self._reading[partition] = _Reading(offset, epoch, topic_id)
 
@@ -375,10 +440,12 @@ class Stream:
             if error is None:
                 starts.setdefault(partition, reading.next_offset)
                 reading.next_offset = offset + 1
+                reading.last = message
                 messages.append(_received(message, self._kinds[partition[0]], partition, offset, reading.topic_id))
             elif offset > reading.next_offset:  # the end of the log, behind what nobody is handed
                 starts.setdefault(partition, reading.next_offset)
                 reading.next_offset = offset
+                reading.last = None  # the client does not say under which epoch it was that nobody is handed
         spans = [self._span(partition, start) for partition, start in starts.items()]
         self.let_go(unread)
         return Taken(messages, spans, tuple(unread.values()))
@@ -425,7 +492,9 @@ class Stream:
 
     def _span(self, partition: Partition, start: int) -> Span:
         reading = self._reading[partition]
-        return Span(*partition, start, reading.next_offset, reading.epoch)
+        last, reading.last = reading.last, None  # asked once for each span: the road of the messages is hot
+        leader_epoch = None if last is None else last.leader_epoch()
+        return Span(*partition, start, reading.next_offset, reading.epoch, leader_epoch)
 
     def _note(self, partition: Partition | None, error: KafkaError, unread: dict[Partition, Unread]) -> None:
         reading = None if partition is None else self._reading.get(partition)
@@ -602,6 +671,10 @@ def _ailing(message: Message, error: KafkaError) -> Partition | None:
         log.warning("kafka", topic=topic, error=error.str())
         return None
     return topic, number
+
+
+def _at(partition: Partition, offset: int, leader_epoch: int | None) -> TopicPartition:
+    return TopicPartition(*partition, offset, leader_epoch=-1 if leader_epoch is None else leader_epoch)
 
 
 def _where(message: Message) -> tuple[Partition, int]:

@@ -12,9 +12,9 @@ def test_every_test_that_is_named_exists_and_is_as_long_as_it_says() -> None:
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`( \(f\))?", text)
     assert len(named) > 20
     for file, name, long in named:
-        (path,) = TESTS.rglob(file)
-        source = path.read_text("utf-8")
-        found = re.search(rf"((?:^[@) ].*\n)*)^def {name}\(", source, re.MULTILINE)
-        assert found is not None, f"{file} has no {name}"
-        whole = re.search(r"^@pytest\.mark\.faults$", found[1], re.MULTILINE) is not None
+        sources = [path.read_text("utf-8") for path in TESTS.rglob(file)]
+        found = [re.search(rf"((?:^[@) ].*\n)*)^def {name}\(", source, re.MULTILINE) for source in sources]
+        marks = [match[1] for match in found if match]
+        assert len(marks) == 1, f"{file} has {len(marks) or 'no'} {name}"
+        whole = re.search(r"^@pytest\.mark\.faults$", marks[0], re.MULTILINE) is not None
         assert whole == bool(long), f"{name} is {'' if whole else 'not '}marked as one of the faults"

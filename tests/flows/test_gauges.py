@@ -3,20 +3,12 @@
 import math
 
 import pytest
-from prometheus_client import generate_latest
-from world import World
+from world import World, gauges
 
 from hannun.errors import StoreUnavailable
 from hannun.flows.upkeep import tell_gauges
 from hannun.store import positions
 from hannun.store.database import Database, PoolLimits
-from hannun.telemetry import REGISTRY
-
-
-def gauges(name: str) -> dict[str, float]:
-    """The series of a gauge, by their labels as they are written."""
-    lines = [line for line in generate_latest(REGISTRY).decode().splitlines() if line.startswith(name)]
-    return {line.removeprefix(name).rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
 def test_partitions_that_wait_for_an_operator_and_debts_are_told_and_unknown_is_not_zero(world: World) -> None:

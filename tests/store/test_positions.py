@@ -1,20 +1,43 @@
-"""Positions in PostgreSQL: whose they are."""
+"""Positions in PostgreSQL: whose they are, and which of them wait for an operator."""
 
-from world import World
+from collections.abc import Callable
 
-from hannun.domain.positions import Log
+import pytest
+from world import DATABASE_OWNER, PASSWORD, World
+
+from hannun.domain.batch import Span
+from hannun.domain.channels import load_table
+from hannun.domain.positions import GoOn, Log, StartFrom, Wait
+from hannun.embedded import PostgresServer
+from hannun.errors import StaleBatch
 from hannun.store import positions
-from hannun.store.positions import Claim
+from hannun.store.batches import advance
+from hannun.store.database import connect
+from hannun.store.migrate import ROLES, migrate
+from hannun.store.positions import Begun, Claim
 
 PLACE = ("participant-registered", 0)
+BESIDE = ("participant-registered", 1)
 
 
-def claimed_by(world: World, owner: str) -> int:
-    """The epoch under which an owner has claimed the partition."""
+def begun_by(
+    world: World,
+    owner: str,
+    log: Log = Log("a-topic", 0, 10),  # noqa: B008  a value
+    start_from: StartFrom = "earliest",
+    place: positions.Partition = PLACE,
+) -> Begun | Wait:
+    """What an owner finds who claims the partition, and then looks at its log."""
     with world.database.transaction() as conn:
-        claim = positions.claim(conn, owner, {PLACE: Log("a-topic", 0, 10)}, "earliest")[PLACE]
-    assert isinstance(claim, Claim)
-    return claim.epoch
+        claims = positions.claim(conn, owner, [place])
+        return positions.begin(conn, owner, claims, {place: log}, start_from)[place]
+
+
+def epoch_of(world: World, owner: str) -> int:
+    """The epoch under which an owner has begun the partition."""
+    begun = begun_by(world, owner)
+    assert isinstance(begun, Begun)
+    return begun.epoch
 
 
 def owns(world: World, epoch: int) -> bool:
@@ -22,10 +45,123 @@ def owns(world: World, epoch: int) -> bool:
         return positions.owns(conn, *PLACE, epoch)
 
 
+def decides(world: World, offset: int, topic_id: str = "a-topic", place: positions.Partition = PLACE) -> None:
+    """An operator lets the partition go on here."""
+    with world.database.transaction() as conn:
+        positions.decide(conn, "an operator", *place, topic_id, GoOn(offset), f"--to {offset}")
+
+
+def counts(world: World, start: int, end: int, epoch: int, leader_epoch: int | None = None) -> None:
+    with world.database.transaction() as conn:
+        advance(conn, [Span(*PLACE, start, end, epoch, leader_epoch)])
+
+
 def test_a_partition_is_its_newest_claimants(world: World) -> None:
     """So a member that was frozen cannot stop a partition that another one reads by now."""
-    first = claimed_by(world, "a")
+    first = epoch_of(world, "a")
     assert owns(world, first)
-    second = claimed_by(world, "b")
+    second = epoch_of(world, "b")
     assert owns(world, second)
     assert not owns(world, first)
+
+
+def test_who_has_claimed_is_overtaken_by_nobody_who_reads_yet(world: World) -> None:
+    """So the ends of the logs, which are asked after the claim, are never older than the position."""
+    lost = epoch_of(world, "a lost owner")
+    with world.database.transaction() as conn:
+        claims = positions.claim(conn, "its heir", [PLACE])
+    with pytest.raises(StaleBatch):
+        counts(world, 0, 12, lost)
+    with world.database.transaction() as conn:
+        begun = positions.begin(conn, "its heir", claims, {PLACE: Log("a-topic", 0, 10)}, "")[PLACE]
+    assert begun == Begun(0, lost + 1, None)
+
+
+@pytest.mark.parametrize("read_before", [True, False])
+def test_who_has_claimed_and_is_overtaken_begins_nothing_and_stops_nothing(world: World, read_before: bool) -> None:
+    """Another one has claimed it, or an operator has decided, while the logs were asked."""
+    if read_before:
+        epoch_of(world, "an owner")
+    with world.database.transaction() as conn:
+        claims = positions.claim(conn, "a", [PLACE])
+        assert isinstance(claims[PLACE], Claim)
+    decides(world, 12)
+    with world.database.transaction() as conn:
+        assert positions.begin(conn, "a", claims, {PLACE: Log("a-topic", 0, 10)}, "earliest") == {}
+        assert positions.stopped(conn) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "later"),
+    [
+        pytest.param(Log("a-topic", 0, 9), Log("a-topic", 0, 100), id="cut off, and it grows again"),
+        pytest.param(Log("a-topic", 11, 30), Log("a-topic", 5, 30), id="removed, and its beginning falls back"),
+        pytest.param(Log("a-topic", 0, 20, cut_off=True), Log("a-topic", 0, 20), id="cut off and grown again"),
+    ],
+)
+def test_what_cannot_have_mended_itself_waits_until_an_operator_decides(world: World, found: Log, later: Log) -> None:
+    epoch = epoch_of(world, "a")
+    counts(world, 0, 10, epoch, leader_epoch=3)
+    stopped = begun_by(world, "a", found)
+    assert isinstance(stopped, Wait)
+    assert begun_by(world, "a", later) == stopped, "as it was said when it was found"
+    decides(world, 5)
+    assert begun_by(world, "a", later) == Begun(5, epoch + 3, None)
+
+
+def test_a_topic_made_anew_is_gone_on_with_when_the_old_one_is_back(world: World) -> None:
+    """We had been sent to another cluster."""
+    counts(world, 0, 10, epoch_of(world, "a"))
+    assert isinstance(begun_by(world, "a", Log("another-topic", 0, 30)), Wait)
+    begun = begun_by(world, "a", Log("a-topic", 0, 30))
+    assert isinstance(begun, Begun)
+    assert begun.next_offset == 10
+
+
+def test_a_partition_that_was_never_read_waits_for_the_setting_or_for_its_own_decision(world: World) -> None:
+    """The decision about the one beside it does not make it one that was added."""
+    for place in (PLACE, BESIDE):
+        assert isinstance(begun_by(world, "a", start_from="", place=place), Wait)
+    decides(world, 4)
+    assert isinstance(begun_by(world, "a", start_from=""), Begun)
+    assert isinstance(begun_by(world, "a", start_from="", place=BESIDE), Wait)
+    begun = begun_by(world, "a", start_from="latest", place=BESIDE)
+    assert begun == Begun(10, 1, None)
+
+
+def test_a_partition_that_is_added_to_a_topic_begins_at_its_beginning(world: World) -> None:
+    epoch_of(world, "a")
+    assert begun_by(world, "a", start_from="", place=BESIDE) == Begun(0, 1, None)
+
+
+def test_the_leaders_epoch_is_kept_with_the_position_and_goes_with_it(world: World) -> None:
+    epoch = epoch_of(world, "a")
+    counts(world, 0, 7, epoch, leader_epoch=3)
+    begun = begun_by(world, "a")
+    assert begun == Begun(7, epoch + 1, 3)
+    counts(world, 7, 9, epoch + 1)  # the end of the log, over marks of transactions
+    assert begun_by(world, "a") == Begun(9, epoch + 2, None)
+
+
+def test_who_waits_for_a_log_that_was_cut_off_when_we_migrate_waits_until_an_operator_decides(
+    world: World, postgres: PostgresServer, before: Callable[[str], str]
+) -> None:
+    """As the version before has said it."""
+    says = {
+        0: "it is counted up to offset 12, and its log ends at 9: it was cut off, or this is another cluster",
+        1: "the broker has nothing before 20: 8 offsets were removed before they were counted",
+        2: "it was never read, and nobody has said where to begin",
+    }
+    url = postgres.url(before("0010"), DATABASE_OWNER, PASSWORD)
+    with connect(url, application="test") as conn:
+        for number, why in says.items():
+            conn.execute(
+                "INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by) "
+                "VALUES ('t', %s, %s, '', '')",
+                [number, why],
+            )
+        conn.commit()
+    migrate(url, load_table(), dict.fromkeys(ROLES))
+    with connect(url, application="test") as conn:
+        waits = dict(conn.execute("SELECT partition, until_decided FROM hannun.stopped_partitions").fetchall())
+    assert waits == {0: True, 1: True, 2: False}

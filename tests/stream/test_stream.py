@@ -10,6 +10,7 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, Producer
 from faults import break_a_batch
 
 from hannun.domain.batch import Span
+from hannun.domain.positions import Known
 from hannun.domain.replay import Stretch
 from hannun.embedded import KafkaServer
 from hannun.errors import StreamUnavailable
@@ -175,6 +176,7 @@ class Said:
             partial(_same, said)
             for said in (*partition, offset, error, b"{}", (TIMESTAMP_CREATE_TIME, 1_700_000_000_000))
         )
+        self.leader_epoch = partial(_same, None)
 
 
 def _same(said: object) -> object:
@@ -257,3 +259,31 @@ def test_a_client_that_knows_of_other_partitions_than_we_do_has_failed_for_good(
     log.begins(0)
     with pytest.raises(StreamUnavailable, match="failed for good"):
         log.stream.begin(log.partition, "topic-id", 0, 2)
+
+
+def test_a_position_whose_epoch_the_log_does_not_hold_is_told_to_be_cut_off(log: Log, kafka: KafkaServer) -> None:
+    log.commits(5)
+    log.begins(0)
+    while not (taken := log.take()).messages:
+        pass
+    (span,) = taken.spans
+    assert span.leader_epoch is not None
+    broker = Broker(kafka.bootstrap)
+    topic_id = broker.logs([log.partition])[log.partition].topic_id
+
+    def is_cut_off(offset: int, leader_epoch: int | None) -> bool:
+        known = Known(topic_id, offset, leader_epoch)
+        return broker.logs([log.partition], {log.partition: known})[log.partition].cut_off
+
+    assert not is_cut_off(span.end, span.leader_epoch)
+    assert not is_cut_off(log.end, span.leader_epoch), "at its end nothing comes behind"
+    assert not is_cut_off(span.end, None)
+    assert is_cut_off(span.end, span.leader_epoch + 1)
+
+
+def test_the_epoch_of_what_is_moved_over_at_the_end_is_not_known(log: Log) -> None:
+    """The client says none there, so what came before must not be taken for it: a later leader may have written it."""
+    log.commits(3)
+    log.begins(0)
+    spans = log.spans_to(log.end, start=0)
+    assert spans[-1].leader_epoch is None

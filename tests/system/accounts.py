@@ -158,7 +158,8 @@ def _dead_letters(service: Service) -> Counter[Place]:
 def _skipped(service: Service, records: Collection[Place]) -> set[Place]:
     """The records that an operator has decided to skip."""
     decided = service.rows(
-        "SELECT topic, partition, was_at, goes_on_at FROM hannun.position_decisions WHERE goes_on_at > was_at"
+        "SELECT topic, partition, coalesce(was_at, 0), goes_on_at FROM hannun.position_decisions "
+        "WHERE goes_on_at > coalesce(was_at, 0)"
     )
     return {
         (partition, offset)

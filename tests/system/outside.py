@@ -578,8 +578,16 @@ class Topics:
         producer = Producer(
             {"bootstrap.servers": self.bootstrap, "acks": "all", "linger.ms": 1, "log_level": 0} | given
         )
+        at = {} if sent_at is None else {"timestamp": int(sent_at.timestamp() * 1_000)}
         for message in messages:
-            self._produce(producer, message, sent_at)
+            self._produce(producer, message, **at)
+        assert producer.flush(DEADLINE_S) == 0
+
+    def sends_to(self, partition: int, messages: Sequence[Message], *, began_ms: int) -> None:
+        """Send messages to one partition, a second apart by the producer's clock."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all"})
+        for number, message in enumerate(messages):
+            self._produce(producer, message, partition=partition, timestamp=began_ms + 1_000 * number)
         assert producer.flush(DEADLINE_S) == 0
 
     def sends_raw(self, kind: str, value: bytes | None, *, key: str | None = None) -> None:
@@ -660,15 +668,10 @@ class Topics:
             if isinstance(message, dict) and message["eventId"] == event and offset < found.get(partition, 0)
         ]
 
-    def _produce(self, producer: Producer, message: Message, sent_at: datetime | None = None) -> None:
+    def _produce(self, producer: Producer, message: Message, **where: int) -> None:
         kind = message["type"]
-        producer.produce(
-            self.names[kind],
-            _bytes_of(message),
-            key=message["eventId"],
-            timestamp=0 if sent_at is None else int(sent_at.timestamp() * 1_000),
-            on_delivery=self._remember(kind, message),
-        )
+        remember = self._remember(kind, message)
+        producer.produce(self.names[kind], _bytes_of(message), key=message["eventId"], on_delivery=remember, **where)
         producer.poll(0)
 
     def _remember(self, kind: str, message: Message | bytes) -> Callable[[Any, Any], None]:

@@ -53,34 +53,34 @@ def test_the_broker_is_killed_and_started_again_under_load(
 
 
 class Cluster:
-    """Two brokers; the first is the controller too, so the second may die."""
+    """Two brokers, and a third where a test starts it; the first is the controller too, so the others may die."""
 
     def __init__(self, folder: Path) -> None:
-        controller = free_port()
-        shared = {"controller.quorum.voters": f"1@127.0.0.1:{controller}", "offsets.topic.replication.factor": "2"}
-        ports = [free_port(), free_port()]
-        name = "AGroupOfTwoBrokersEdwg"
-        self.first = KafkaServer(
-            folder / "first",
-            port=ports[0],
-            cluster=name,
-            settings=shared | {"listeners": f"PLAINTEXT://127.0.0.1:{ports[0]},CONTROLLER://127.0.0.1:{controller}"},
-        )
-        self.second = KafkaServer(
-            folder / "second",
-            port=ports[1],
-            cluster=name,
-            settings=shared
-            | {"process.roles": "broker", "node.id": "2", "listeners": f"PLAINTEXT://127.0.0.1:{ports[1]}"},
-        )
-        self.bootstrap = ",".join(f"127.0.0.1:{port}" for port in ports)
+        self._folder = folder
+        self._controller = free_port()
+        self._ports = [free_port() for _ in range(3)]
+        self.first, self.second, self.third = (self._broker(number) for number in (1, 2, 3))
+        self.bootstrap = ",".join(f"127.0.0.1:{port}" for port in self._ports)
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
-    def makes(self, topics: dict[str, int], first: int, replicas: int = 2, **config: str) -> None:
-        """Make topics on both brokers, or on one alone. This one leads as long as it can."""
-        brokers = [first, 3 - first][:replicas]
+    def _broker(self, number: int) -> KafkaServer:
+        port = self._ports[number - 1]
+        settings = {
+            "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
+            "offsets.topic.replication.factor": "2",
+            "node.id": str(number),
+            "listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        }
+        if number == 1:
+            settings["listeners"] += f",CONTROLLER://127.0.0.1:{self._controller}"
+        else:
+            settings["process.roles"] = "broker"
+        return KafkaServer(self._folder / str(number), port=port, cluster="AGroupOfTwoBrokersEdwg", settings=settings)
+
+    def makes(self, topics: dict[str, int], on: list[int], **config: str) -> None:
+        """Make topics on these brokers, of which the first leads as long as it can."""
         wanted = [
-            NewTopic(name, num_partitions=count, replica_assignment=[brokers] * count, config=config)
+            NewTopic(name, num_partitions=count, replica_assignment=[on] * count, config=config)
             for name, count in topics.items()
         ]
         for made in self.admin.create_topics(wanted).values():
@@ -110,9 +110,9 @@ def cluster() -> Iterator[Cluster]:
 @pytest.mark.faults
 @pytest.mark.timeout(300)
 def test_the_coordinator_moves_to_another_broker_and_back(service: Service, cluster: Cluster) -> None:
-    cluster.makes({COORDINATOR: 1}, first=2, **{"cleanup.policy": "compact"})
+    cluster.makes({COORDINATOR: 1}, on=[2, 1], **{"cleanup.policy": "compact"})
     topics = Topics(cluster.bootstrap)
-    cluster.makes(dict.fromkeys(topics.names.values(), 2), first=1)
+    cluster.makes(dict.fromkeys(topics.names.values(), 2), on=[1, 2])
     events = begin(topics)
     environment = topics.environment()
     members = [service.ingests(**environment), service.ingests(**environment)]
@@ -142,11 +142,11 @@ def test_the_coordinator_moves_to_another_broker_and_back(service: Service, clus
 @pytest.mark.faults
 @pytest.mark.timeout(300)
 def test_partitions_without_a_leader_keep_no_others_from_being_read(service: Service, cluster: Cluster) -> None:
-    cluster.makes({COORDINATOR: 1}, first=1, **{"cleanup.policy": "compact"})
+    cluster.makes({COORDINATOR: 1}, on=[1, 2], **{"cleanup.policy": "compact"})
     topics = Topics(cluster.bootstrap)
     lonely = topics.names["event-status-changed"]
-    cluster.makes({name: 2 for name in topics.names.values() if name != lonely}, first=1)
-    cluster.makes({lonely: 2}, first=2, replicas=1)
+    cluster.makes({name: 2 for name in topics.names.values() if name != lonely}, on=[1, 2])
+    cluster.makes({lonely: 2}, on=[2])
     events = begin(topics)
     cluster.second.kill()
     wait_for("the topic to have no leader", lambda: cluster.leaders(lonely) == {-1})
@@ -164,3 +164,48 @@ def test_partitions_without_a_leader_keep_no_others_from_being_read(service: Ser
         event.takes(more)
     is_counted(service, topics, events)
     wait_for("all lags to be told", lambda: len(lags(member)) == 10)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+def test_a_log_that_an_unclean_election_has_cut_off_waits_however_far_it_has_grown_again(
+    service: Service, cluster: Cluster
+) -> None:
+    """Nobody looked while it was shorter than what is counted: only the leader's epoch tells."""
+    with cluster.third:
+        cluster.makes({COORDINATOR: 1}, on=[1], **{"cleanup.policy": "compact"})
+        topics = Topics(cluster.bootstrap)
+        cluster.makes(dict.fromkeys(topics.names.values(), 1), on=[2, 3], **{"unclean.leader.election.enable": "true"})
+        events = begin(topics)
+        environment = topics.environment()
+        member = service.ingests(**environment)
+        wait_for("the first messages to be counted", lambda: topics.counted(service))
+        cluster.third.kill()  # and does not hear what comes now
+        kept = topics.high_watermarks()
+        for event in events:
+            registers(topics, event, 5)
+        is_counted(service, topics, events)
+        assert member.is_told_to_end() == 0
+
+        cluster.second.kill()
+        topics.forgets(lambda partition, offset: offset >= kept[partition])
+        cluster.third.start()  # and leads, for want of anybody better
+        for event in events:
+            registers(topics, event, 9)
+        name = topics.names["participant-registered"]
+        assert topics.ends()[name, 0] > dict(service.rows("SELECT topic, next_offset FROM hannun.positions"))[name]
+        member = service.ingests(**environment)
+        member.says("a partition waits for you")
+        member.says("has other records before that by now: it was cut off")
+        assert service.runs("positions", "list").status == 1
+
+        decided = service.runs("positions", "set", name, "--to", "earliest", **environment)
+        assert decided.status == 0, decided.err
+        is_counted(service, topics, events)
+        assert service.runs("positions", "list").status == 0
+
+
+def registers(topics: Topics, event: Event, participants: int) -> None:
+    messages = [event.registered("Instagram") for _ in range(participants)]
+    topics.sends(messages)
+    event.takes(messages)

@@ -73,9 +73,13 @@ def test_the_lag_grows_while_postgresql_is_away(service: Service, topics: Topics
         comes_to(lambda: sum(lags(ingest).values()), 0)
 
 
-def test_a_stopped_partition_keeps_its_lag_and_is_told_by_schedule(service: Service, topics: Topics) -> None:
+def test_a_stopped_partition_keeps_its_lag_and_is_told_until_an_operator_has_decided(
+    service: Service, topics: Topics
+) -> None:
     few = {"HANNUN_DEAD_LETTERS_IN_A_ROW_MAX": "20"}
-    ingest, schedule = service.ingests(**topics.environment(), **ANY_PORT, **few), service.schedules(**ANY_PORT)
+    environment = topics.environment()
+    ingest, schedule = service.ingests(**environment, **ANY_PORT, **few), service.schedules(**ANY_PORT)
+    service.serves()
     name = topics.names["sales-recorded"]
     comes_to(lambda: series(schedule, "hannun_stopped_partitions").get((name,)), 0)
     for _ in range(60):
@@ -88,6 +92,14 @@ def test_a_stopped_partition_keeps_its_lag_and_is_told_by_schedule(service: Serv
     topics.sends_raw("sales-recorded", b"another format", key="all in one partition")
     comes_to(lambda: sum(lags(ingest).values()), waiting - counted + 1)
     assert series(schedule, "hannun_owed_invalidations") == {(): 0}
+    (stopped,) = service.rows("SELECT topic, partition FROM hannun.stopped_partitions")
+    told = "degraded: {}[{}] wait for an operator (hannun positions list)".format(*stopped)
+    wait_for("health to tell", lambda: service.health()["parts"].get("kafka") == told)
+
+    assert service.runs("positions", "set", name, "--to", "latest", **environment).status == 0
+    comes_to(lambda: series(schedule, "hannun_stopped_partitions").get((name,)), 0)
+    wait_for("health to be well", lambda: service.health()["status"] == "ready")
+    comes_to(lambda: sum(lags(ingest).values()), 0)
 
 
 @pytest.mark.faults

@@ -6,6 +6,7 @@ import random
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
@@ -25,6 +26,7 @@ from outside import (
     Message,
     Partition,
     Process,
+    Ran,
     Service,
     Superuser,
     Topics,
@@ -440,17 +442,23 @@ def test_a_topic_made_anew_stops_until_an_operator_decides(group: Group, kafka: 
     listed = group.service.runs("positions", "list")
     assert listed.status == 1
     assert "made anew" in listed.out
+    group.service.serves()
+    waits = [f"{name}[{number}]" for number in (0, 1)]
+    wait_for("health to tell", lambda: all(at in group.service.health()["parts"].get("kafka", "") for at in waits))
 
     decided = group.service.runs("positions", "set", name, "--to", "earliest", **group.environment)
     assert decided.status == 0, decided.err
     group.is_counted("the new topic to be counted")
     assert group.service.runs("positions", "list").status == 0
+    wait_for("health to be well", lambda: group.service.health()["status"] == "ready")
     kept = group.service.rows("SELECT topic, how, goes_on_at FROM hannun.position_decisions")
     assert sorted(kept) == [(name, "--to earliest", 0)] * 2
 
 
 @pytest.mark.faults
-def test_a_log_that_was_cut_off_below_our_position_stops_until_an_operator_decides(group: Group) -> None:
+def test_records_that_are_removed_before_they_were_counted_stop_their_partition_until_an_operator_decides(
+    group: Group,
+) -> None:
     group.is_created()
     member = group.member()
     group.is_counted()
@@ -589,6 +597,36 @@ def test_positions_set_says_what_would_be_skipped_and_does_nothing_on_a_dry_run(
     assert wrong.status == 2
     assert "Hint:" in wrong.err
     group.member()
+
+
+def test_an_operator_decides_for_one_partition_by_an_offset_or_an_instant_and_every_offset_is_accounted_for(
+    group: Group,
+) -> None:
+    name, event = group.topics.names["sales-recorded"], group.events[0]
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    sold = [[event.sold(1_000) for _ in range(6)] for _ in range(2)]
+    for number, messages in enumerate(sold):
+        group.topics.sends_to(number, messages, began_ms=int(noon.timestamp() * 1_000))
+
+    def decides(number: int, to: str) -> Ran:
+        at = str(number)
+        return group.service.runs("positions", "set", name, "--partition", at, "--to", to, **group.environment)
+
+    refused = decides(0, "7")
+    assert refused.status == 2
+    assert "holds offsets 0 to 6, not 7" in refused.err
+    assert "Hint:" in refused.err
+    assert f"{name}[0] never read; goes on at 2, skipping 2" in decides(0, "2").out
+    between = (noon + timedelta(seconds=3.5)).isoformat()
+    assert f"{name}[1] never read; goes on at 4, skipping 4" in decides(1, between).out
+    kept = group.service.rows("SELECT topic, partition, was_at, goes_on_at, how FROM hannun.position_decisions")
+    assert sorted(kept) == [(name, 0, None, 2, "--to 2"), (name, 1, None, 4, f"--to {between}")]
+
+    group.sends(event, [event.created()])
+    event.takes(sold[0][2:] + sold[1][4:])
+    group.member()
+    group.is_counted()
+    assert account(group.service, group.topics).skipped == 6
 
 
 @pytest.mark.faults

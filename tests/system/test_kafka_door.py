@@ -160,6 +160,22 @@ def _commits(topics: Topics, group: str, *, at_end: bool) -> None:
         consumer.close()
 
 
+def test_a_partition_that_kafka_has_no_more_is_waited_for_until_an_operator_forgets_it(
+    service: Service, kafka: KafkaServer
+) -> None:
+    service.database.execute(
+        "INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by) VALUES ('gone', 3, 'x', '', '')"
+    )
+    kafka_is = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap}
+    decided = service.runs("positions", "set", "gone", "--to", "earliest", **kafka_is)
+    assert (decided.status, "positions forget" in decided.err) == (2, True), decided.err
+    forgot = service.runs("positions", "forget", "gone", **kafka_is)
+    assert (forgot.status, forgot.out) == (0, "gone[3] never read; no longer waits\n"), forgot.err
+    assert service.runs("positions", "list").status == 0
+    kept = "SELECT topic, partition, goes_on_at, how FROM hannun.position_decisions"
+    assert service.rows(kept) == [("gone", 3, None, "forget")]
+
+
 @pytest.mark.faults
 def test_a_second_ingest_shares_the_work_and_takes_over(service: Service, topics: Topics) -> None:
     environment = topics.environment()

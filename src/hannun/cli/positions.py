@@ -63,7 +63,7 @@ def set_position(
 
     settings = settings_.read()
     broker = Broker(settings.needed("kafka_bootstrap_servers"))
-    broker.check([topic])
+    broker.check([])
     with connect(settings.needed("database_url"), application="hannun-positions") as conn:
         check_version(conn)
         decisions = plan(conn, broker, topic, partition, place_in_time(to))
@@ -78,6 +78,32 @@ def set_position(
             highlight=False,
             markup=False,
         )
+
+
+@places.command("forget")
+def forget_partitions(
+    topic: Annotated[str, typer.Argument(help="the topic")],
+    partition: Annotated[int | None, typer.Option(help="one partition; all of the topic without it")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what it would mean, and do nothing")] = False,
+) -> None:
+    """Wait no longer for partitions that Kafka has no more, on record. What nobody has counted of them is lost."""
+    from hannun.flows.decide import forget, gone
+    from hannun.store.database import connect
+    from hannun.store.version import check_version
+    from hannun.stream import Broker
+
+    settings = settings_.read()
+    broker = Broker(settings.needed("kafka_bootstrap_servers"))
+    broker.check([])
+    with connect(settings.needed("database_url"), application="hannun-positions") as conn:
+        check_version(conn)
+        found = gone(conn, broker, topic, partition)
+        if not dry_run:
+            forget(conn, operator(), found)
+    for at in found:
+        was = "never read" if at.next_offset is None else f"was at {at.next_offset}"
+        would = "would no longer wait" if dry_run else "no longer waits"
+        out.print(f"{at.topic}[{at.partition}] {was}; {would}", highlight=False, markup=False)
 
 
 def place_in_time(to: str, option: str = "--to") -> Any:

@@ -32,13 +32,17 @@ class Received(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The part of a partition that a batch covers: offsets in [start, end), held under the owner's `epoch`."""
+    """The part of a partition that a batch covers: offsets in [start, end), held under the owner's `epoch`.
+
+    `leader_epoch` is that under which the broker took the record before `end`; None where it is not known.
+    """
 
     topic: str
     partition: int
     start: int
     end: int
     epoch: int
+    leader_epoch: int | None = None
 
 
 class ChangedEvent(NamedTuple):

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Literal
 
-from hannun.domain.positions import GoOn, Log
+from hannun.domain.positions import GoOn, Known, Log
 from hannun.errors import OperatorError
 from hannun.store import positions
 from hannun.store.database import Connection
@@ -38,31 +39,22 @@ def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: T
         OperatorError: there is no such partition, or its log does not hold that offset.
     """
     wanted = [place for place in broker.partitions([topic]) if number is None or place[1] == number]
-    logs = broker.logs(wanted)
+    stand = positions.known(conn, wanted)
+    logs = broker.logs(wanted, stand)
     if not logs:
         raise OperatorError(
-            f"Kafka has no {topic}{'' if number is None else f'[{number}]'}", hint="`hannun positions list` lists them"
+            f"Kafka has no {topic}{'' if number is None else f'[{number}]'}",
+            hint="`hannun positions list` lists them; `hannun positions forget` if it is gone for good",
         )
     at = broker.offsets_at(logs, to) if isinstance(to, datetime) else {}
-    stand = {(known.topic, known.partition): known for known in positions.positions(conn)}
     return [
-        Decision(
-            *place, log, _was_at(stand.get(place)), _offset(place, log, to, at), _counted_to(stand.get(place), log)
-        )
-        for place, log in sorted(logs.items())
+        Decision(*place, log, _was_at(stand.get(place)), _offset(place, log, to, at), log.counted_to(stand.get(place)))
+        for place, log in sorted(logs.items(), key=itemgetter(0))
     ]
 
 
-def _was_at(known: Position | None) -> int | None:
+def _was_at(known: Known | None) -> int | None:
     return None if known is None else known.next_offset
-
-
-def _counted_to(known: Position | None, log: Log) -> int:
-    """How much of this very log is counted: nothing of one that was made anew or cut off."""
-    offset = _was_at(known)
-    if known is None or offset is None or known.topic_id != log.topic_id or offset > log.high:
-        return 0
-    return offset
 
 
 def _offset(place: Partition, log: Log, to: To, at: Mapping[Partition, int]) -> int:
@@ -86,4 +78,35 @@ def decide(conn: Connection, by: str, decisions: list[Decision], how: str) -> No
     for decision in decisions:
         way = GoOn(decision.goes_on_at)
         positions.decide(conn, by, decision.topic, decision.partition, decision.log.topic_id, way, how)
+    conn.commit()
+
+
+def gone(conn: Connection, broker: Broker, topic: str, number: int | None) -> list[Position]:
+    """Partitions of a topic, or one of them, that wait for an operator and that Kafka no longer has.
+
+    Raises:
+        OperatorError: there is none.
+        StreamUnavailable: no broker answers.
+    """
+    there = set(broker.partitions([topic]))
+    waiting = [
+        at
+        for at in positions.positions(conn)
+        if at.topic == topic and number in (None, at.partition) and at.stopped is not None
+    ]
+    found = [at for at in waiting if (at.topic, at.partition) not in there]
+    place = topic if number is None else f"{topic}[{number}]"
+    if not waiting:
+        raise OperatorError(f"nothing of {place} waits for you", hint="`hannun positions list` says what does")
+    if not found:
+        raise OperatorError(
+            f"Kafka still has all of {place} that waits for you", hint="`hannun positions set` decides where to go on"
+        )
+    return found
+
+
+def forget(conn: Connection, by: str, partitions: list[Position]) -> None:
+    """Wait no longer for partitions that Kafka no longer has, on record, in one transaction."""
+    for position in partitions:
+        positions.forget(conn, by, position)
     conn.commit()

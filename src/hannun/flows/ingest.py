@@ -35,6 +35,7 @@ from hannun.domain.quarantine import Limits, Tally
 from hannun.errors import StaleBatch, StoreUnavailable, StreamUnavailable, Unusable
 from hannun.store import positions
 from hannun.store.database import Connection, Database
+from hannun.store.positions import Claim
 from hannun.stream import Broker, Partition, Stream, Taken, Unread
 from hannun.telemetry import log, metrics
 
@@ -331,9 +332,17 @@ class Ingest:
         """Begin what the group has granted, where PostgreSQL says."""
         if not waiting:
             return
+        self._finish()
+        # Claimed before the logs are asked, or a position that a lost owner moves meanwhile looks like one behind the
+        # log's end.
+        claims = self._ask(lambda conn: positions.claim(conn, self._owner, waiting))
+        self._back()
+        known = {
+            place: claimed.known for place, claimed in claims.items() if isinstance(claimed, Claim) and claimed.known
+        }
         logs: Mapping[Partition, Log] = {}
         try:
-            logs = self._broker.logs(waiting, some=True)
+            logs = self._broker.logs(waiting, known, some=True)
         except StreamUnavailable as error:
             if not self._stopped.keys() >= set(waiting):  # once, and not whenever we look again
                 log.warning("no broker tells of our partitions; asking again", error=str(error))
@@ -341,24 +350,20 @@ class Ingest:
         self._stopped |= dict.fromkeys(set(waiting) - logs.keys(), "no broker tells of it")
         if not logs:
             return
-        self._finish()
-        claims = self._ask(lambda conn: positions.claim(conn, self._owner, logs, self._start_from))
-        self._back()
-        for partition, claim in claims.items():
+        ways = self._ask(lambda conn: positions.begin(conn, self._owner, claims, logs, self._start_from))
+        for partition, way in ways.items():
             topic, number = partition
-            if isinstance(claim, Wait):
-                if self._stopped.get(partition) != claim.why:
-                    log.error(
-                        "a partition waits for you", topic=topic, partition=number, why=claim.why, hint=claim.hint
-                    )
-                self._stopped[partition] = claim.why
+            if isinstance(way, Wait):
+                if self._stopped.get(partition) != way.why:
+                    log.error("a partition waits for you", topic=topic, partition=number, why=way.why, hint=way.hint)
+                self._stopped[partition] = way.why
                 continue
             self._stopped.pop(partition, None)
             self._tallies.pop(partition, None)
             if partition in self._stream.waiting:
-                self._stream.begin(partition, logs[partition].topic_id, claim.next_offset, claim.epoch)
-                self._believed = {**self._believed, partition: Known(logs[partition].topic_id, claim.next_offset)}
-                log.info("partition begun", topic=topic, partition=number, offset=claim.next_offset, epoch=claim.epoch)
+                self._stream.begin(partition, logs[partition].topic_id, *way)
+                self._believed = {**self._believed, partition: Known(logs[partition].topic_id, way.next_offset)}
+                log.info("partition begun", topic=topic, partition=number, offset=way.next_offset, epoch=way.epoch)
 
     def _look_again(self) -> None:
         """Every few seconds: has an operator decided? Is a topic still the one we began with?"""

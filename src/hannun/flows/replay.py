@@ -151,15 +151,15 @@ class Replay:
                 positions.decide(conn, self._by, topic, number, log_.topic_id, way, f"replay --from {start}")
             # A swap that failed has carried them over; what the live tables wait for stops no replay.
             positions.forget_stopped(conn)
-            claims = positions.claim(conn, self._by, logs, "")
+            claims = positions.claim(conn, self._by, logs)
             stretches = {}
-            for place, claim in claims.items():
-                if isinstance(claim, Wait):
+            for place, begun in positions.begin(conn, self._by, claims, logs, "").items():
+                if isinstance(begun, Wait):
                     raise OperatorError(
-                        f"the replay cannot go on: {claim.why}", hint="`hannun replay drop`, and begin it anew"
+                        f"the replay cannot go on: {begun.why}", hint="`hannun replay drop`, and begin it anew"
                     )
                 end = end_of_shadow(logs[place], _known(stands.get(place)))
-                stretches[place] = Stretch(logs[place].topic_id, claim.next_offset, end, claim.epoch)
+                stretches[place] = Stretch(logs[place].topic_id, begun.next_offset, end, begun.epoch)
         return self._run(stretches, counter, lambda *_: 0, moves=True)
 
     # -- both

@@ -1,6 +1,6 @@
 """How far each partition is counted: the only positions that count. Kafka's own are kept for its tools alone.
 
-What may be done with them is decided in `domain.positions`; here it is read, claimed, and put on record.
+What may be done with them is decided in `domain.positions`; here they are claimed, and decisions are put on record.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,39 +17,75 @@ Partition = tuple[str, int]
 
 
 class Claim(NamedTuple):
-    """A partition that is ours: where to go on, and the epoch under which its position may be moved."""
+    """A partition that is ours: where it stands, and under which epoch it may be moved; None and 0 if never read."""
 
-    next_offset: int
+    known: Known | None
     epoch: int
 
 
-def claim(
-    conn: Connection, owner: str, logs: Mapping[Partition, Log], start_from: StartFrom
-) -> dict[Partition, Claim | Wait]:
-    """Take partitions over, each or say why it waits for an operator; the waiting are put on record."""
-    return {
-        (topic, number): _claim(conn, owner, topic, number, log, start_from)
-        for (topic, number), log in sorted(logs.items())
-    }
+class Begun(NamedTuple):
+    """Where to read a partition from, and under which epoch; `leader_epoch` is that of the record before, if known."""
+
+    next_offset: int
+    epoch: int
+    leader_epoch: int | None
 
 
-def _claim(conn: Connection, owner: str, topic: str, number: int, log: Log, start_from: StartFrom) -> Claim | Wait:
-    place = {"topic": topic, "partition": number, "topic_id": log.topic_id, "owner": owner}
+def claim(conn: Connection, owner: str, partitions: Collection[Partition]) -> dict[Partition, Claim | Wait]:
+    """Take partitions over: from here on nobody else moves their positions. One that waits for a decision is left."""
+    return {(topic, number): _claim(conn, owner, topic, number) for topic, number in sorted(partitions)}
+
+
+def _claim(conn: Connection, owner: str, topic: str, number: int) -> Claim | Wait:
+    place = {"topic": topic, "partition": number, "owner": owner}
     undecided = conn.execute(SQL["undecided"], place).fetchone()
     if undecided is not None:
-        return Wait(*undecided)
+        return Wait(undecided[0], undecided[1], until_decided=True)
     row = conn.execute(SQL["claim"], place).fetchone()
-    was_at = None if row is None else Known(row[0], row[1])
-    found = conn.execute(SQL["read_before"], place).fetchone() if row is None else None
-    way = way_on(f"{topic}[{number}]", log, was_at, start_from, added=bool(found and found[0]))
+    return Claim(None, 0) if row is None else Claim(Known(*row[1:]), row[0])
+
+
+def begin(
+    conn: Connection,
+    owner: str,
+    claims: Mapping[Partition, Claim | Wait],
+    logs: Mapping[Partition, Log],
+    start_from: StartFrom,
+) -> dict[Partition, Begun | Wait]:
+    """Where claimed partitions go on, or why they wait for an operator; the waiting are put on record.
+
+    The logs must have been asked after the claim: only then is what they say not older than the positions. Left out are
+    partitions that are somebody else's by now, or about which an operator has just decided: claim them again; and those
+    that the broker does not have.
+    """
+    begun: dict[Partition, Begun | Wait] = {}
+    for place in sorted(claims.keys() & logs.keys()):
+        claimed = claims[place]
+        way = claimed if isinstance(claimed, Wait) else _begin(conn, owner, *place, claimed, logs[place], start_from)
+        if way is not None:
+            begun[place] = way
+    return begun
+
+
+def _begin(
+    conn: Connection, owner: str, topic: str, number: int, claimed: Claim, log: Log, start_from: StartFrom
+) -> Begun | Wait | None:
+    place = {"topic": topic, "partition": number, "topic_id": log.topic_id, "owner": owner}
+    known, epoch = claimed
+    if known is not None and not owns(conn, topic, number, epoch):
+        return None
+    added = conn.execute(SQL["added"], place).fetchone() if known is None else None
+    way = way_on(f"{topic}[{number}]", log, known, start_from, added=bool(added and added[0]))
     if isinstance(way, Wait):
-        conn.execute(SQL["stop"], place | {"why": way.why, "hint": way.hint, "until_decided": False})
+        conn.execute(SQL["stop"], place | {"why": way.why, "hint": way.hint, "until_decided": way.until_decided})
         return way
-    if row is None:
+    if known is None:
         row = conn.execute(SQL["begin"], place | {"next_offset": way.offset}).fetchone()
-        assert row is not None
+        if row is None:
+            return None
+        (epoch,) = row
     conn.execute(SQL["go_on"], place)
-    return Claim(row[1], row[2])
+    return Begun(way.offset, epoch, way.leader_epoch)
 
 
 def owns(conn: Connection, topic: str, number: int, epoch: int) -> bool:
@@ -112,11 +148,7 @@ def stopped_by_topic(conn: Connection) -> dict[str, int]:
 def known(conn: Connection, partitions: Collection[Partition]) -> dict[Partition, Known]:
     """Where partitions stand; one that was never read is left out."""
     rows = conn.execute(SQL["known"], {"topics": sorted({topic for topic, _ in partitions})}).fetchall()
-    return {
-        (topic, number): Known(topic_id, next_offset)
-        for topic, number, topic_id, next_offset in rows
-        if (topic, number) in partitions
-    }
+    return {(topic, number): Known(*stands) for topic, number, *stands in rows if (topic, number) in partitions}
 
 
 def decide(conn: Connection, by: str, topic: str, number: int, topic_id: str, way: GoOn, how: str) -> int | None:
@@ -131,3 +163,14 @@ def decide(conn: Connection, by: str, topic: str, number: int, topic_id: str, wa
     conn.execute(SQL["record_decision"], place | {"decided_by": by, "was_at": was_at, "how": how})
     conn.execute(SQL["go_on"], place)
     return was_at
+
+
+def forget(conn: Connection, by: str, position: Position) -> None:
+    """Wait no longer for a partition that is gone for good, on record.
+
+    Its position is kept: if a topic of this name is made once more, it waits as one that was made anew.
+    """
+    place = {"topic": position.topic, "partition": position.partition, "topic_id": position.topic_id}
+    conn.execute(SQL["go_on"], place)
+    record = {"decided_by": by, "was_at": position.next_offset, "goes_on_at": None, "how": "forget"}
+    conn.execute(SQL["record_decision"], place | record)

@@ -249,7 +249,8 @@ CREATE TABLE hannun.corrections (
 CREATE INDEX corrections_event ON hannun.corrections (event_no, channel_no);
 
 -- How far each partition of each topic is counted. Moved in the transaction of the counts and by the owner's epoch
--- only. `topic_id` is the identity of the topic at the broker: a topic made anew has another.
+-- only. `topic_id` is the identity of the topic at the broker: a topic made anew has another. `leader_epoch` is that of the
+-- record before `next_offset`: by it the broker tells whether its log was cut off below (KIP-320). NULL: not known.
 CREATE TABLE hannun.positions (
     topic       text      NOT NULL,
     partition   integer   NOT NULL,
@@ -258,6 +259,7 @@ CREATE TABLE hannun.positions (
     epoch       bigint    NOT NULL DEFAULT 0,
     owner       text      NOT NULL DEFAULT '',
     updated_at  timestamp NOT NULL DEFAULT now(),
+    leader_epoch integer,
     PRIMARY KEY (topic, partition)
 );
 
@@ -274,16 +276,17 @@ CREATE TABLE hannun.stopped_partitions (
     PRIMARY KEY (topic, partition)
 );
 
--- What operators decided: where reading went on, and so which offsets were skipped or read again.
+-- What operators decided: where reading went on, and so which offsets were skipped or read again. Nowhere (NULL), where
+-- they no longer wait for a partition that Kafka has no more; without a topic's identity, where it was never read.
 CREATE TABLE hannun.position_decisions (
     decision_no bigint    GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     decided_at  timestamp NOT NULL DEFAULT now(),
     decided_by  text      NOT NULL,
     topic       text      NOT NULL,
     partition   integer   NOT NULL,
-    topic_id    text      NOT NULL,
+    topic_id    text,
     was_at      bigint,
-    goes_on_at  bigint    NOT NULL,
+    goes_on_at  bigint,
     how         text      NOT NULL
 );
 
@@ -345,7 +348,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0009');
+INSERT INTO hannun.schema_version VALUES ('0010');
 
 -- -- what other teams and the operator look at -------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ SELECT participant_key FROM hannun.identity;
 -- Compare and set: a position moves only from where this batch began and only for its owner's epoch. No row means that
 -- somebody else has counted these messages, or owns them now. We compare with the start of the batch and not with its
 -- first message, since offsets have gaps (transaction markers, compaction).
-UPDATE hannun.positions SET next_offset = %(end)s, updated_at = clock_timestamp()
+UPDATE hannun.positions SET next_offset = %(end)s, leader_epoch = %(leader_epoch)s, updated_at = clock_timestamp()
  WHERE topic = %(topic)s AND partition = %(partition)s AND next_offset = %(start)s AND epoch = %(epoch)s;
 
 -- lock_events --

@@ -2,18 +2,20 @@
 -- Take a partition over: from here on only our epoch moves its position. No row where it was never read.
 UPDATE hannun.positions SET epoch = epoch + 1, owner = %(owner)s, updated_at = clock_timestamp()
  WHERE topic = %(topic)s AND partition = %(partition)s
-RETURNING topic_id, next_offset, epoch;
+RETURNING epoch, topic_id, next_offset, leader_epoch;
 
 -- begin --
--- A partition's first position, under its first owner.
+-- A partition's first position, under its first owner. No row where somebody has begun it, or decided, meanwhile.
 INSERT INTO hannun.positions (topic, partition, topic_id, next_offset, owner, epoch)
 VALUES (%(topic)s, %(partition)s, %(topic_id)s, %(next_offset)s, %(owner)s, 1)
-    ON CONFLICT (topic, partition) DO UPDATE SET owner = excluded.owner, epoch = positions.epoch + 1
-RETURNING topic_id, next_offset, epoch;
+    ON CONFLICT (topic, partition) DO NOTHING
+RETURNING epoch;
 
--- read_before --
--- Whether any partition of this very topic was read before: then a further one was added to it.
-SELECT EXISTS (SELECT FROM hannun.positions WHERE topic = %(topic)s AND topic_id = %(topic_id)s);
+-- added --
+-- Whether a partition that was never read was added to a topic that was: others of this very topic have a position, and
+-- it does not wait itself for somebody to say where it begins.
+SELECT EXISTS (SELECT FROM hannun.positions WHERE topic = %(topic)s AND topic_id = %(topic_id)s)
+   AND NOT EXISTS (SELECT FROM hannun.stopped_partitions WHERE topic = %(topic)s AND partition = %(partition)s);
 
 -- own --
 -- A row where a partition is still this owner's, held until the end of the transaction.
@@ -33,7 +35,7 @@ SELECT why, hint FROM hannun.stopped_partitions
  WHERE topic = %(topic)s AND partition = %(partition)s AND until_decided;
 
 -- go_on --
--- A partition is read again.
+-- A partition no longer waits.
 DELETE FROM hannun.stopped_partitions WHERE topic = %(topic)s AND partition = %(partition)s;
 
 -- forget_stopped --
@@ -52,7 +54,7 @@ SELECT topic, count(s.topic)
 
 -- known --
 -- Where the partitions of topics stand.
-SELECT topic, partition, topic_id, next_offset FROM hannun.positions WHERE topic = ANY(%(topics)s::text[]);
+SELECT topic, partition, topic_id, next_offset, leader_epoch FROM hannun.positions WHERE topic = ANY(%(topics)s::text[]);
 
 -- positions --
 -- How far each partition is counted, and which wait for an operator.
@@ -67,7 +69,7 @@ SELECT coalesce(p.topic, s.topic), coalesce(p.partition, s.partition), p.topic_i
 INSERT INTO hannun.positions AS p (topic, partition, topic_id, next_offset, owner)
 VALUES (%(topic)s, %(partition)s, %(topic_id)s, %(goes_on_at)s, '')
     ON CONFLICT (topic, partition) DO UPDATE SET topic_id = excluded.topic_id, next_offset = excluded.next_offset,
-       owner = '', epoch = p.epoch + 1, updated_at = clock_timestamp();
+       leader_epoch = NULL, owner = '', epoch = p.epoch + 1, updated_at = clock_timestamp();
 
 -- was_at --
 -- Where a partition stands, held until the decision is written.

@@ -105,7 +105,7 @@ VALUES (%(topic)s, %(partition)s, %(topic_id)s, %(next_offset)s, %(epoch)s + 1, 
     ON CONFLICT (topic, partition) DO UPDATE SET epoch = greatest(p.epoch, %(epoch)s) + 1, owner = '';
 
 -- stopped --
--- Partitions that wait for an operator because of what is in them.
+-- Partitions that wait until an operator decides.
 SELECT topic, partition, why, hint, found_by, stopped_at FROM hannun.stopped_partitions WHERE until_decided;
 
 -- carry_stopped --

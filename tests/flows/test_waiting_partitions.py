@@ -1,0 +1,274 @@
+"""Partitions that wait for an operator: who is told, how it ends, and what a decision means. Kafka is played."""
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+from world import World, gauges
+
+from hannun.domain.batch import Span
+from hannun.domain.positions import Known, Log, StartFrom
+from hannun.domain.quarantine import Limits
+from hannun.errors import OperatorError, StaleBatch
+from hannun.flows import ingest
+from hannun.flows.checks import Health
+from hannun.flows.decide import To, decide, forget, gone, plan
+from hannun.flows.ingest import Ingest
+from hannun.flows.upkeep import tell_gauges
+from hannun.store import positions
+from hannun.store.batches import advance
+from hannun.store.database import connect
+from hannun.stream import Broker, Partition, Stream, Taken
+
+TOPIC = "sales-recorded"
+PLACE = (TOPIC, 0)
+
+
+class Kafka:
+    """A topic of one partition that the group has granted us: what its broker says, and what its stream is told."""
+
+    def __init__(self, log: Log) -> None:
+        self.log: Log | None = log
+        self.at: dict[Partition, int] = {}
+        self.after_the_logs: Callable[[], None] = lambda: None
+        self.waiting: set[Partition] = {PLACE}
+        self.begun: tuple[Any, ...] | None = None
+        self._rounds: list[Callable[[], None]] = []
+
+    # -- the broker
+
+    def partitions(self, topics: Collection[str]) -> list[Partition]:
+        return [PLACE] if self.log is not None and TOPIC in topics else []
+
+    def logs(self, partitions: Collection[Partition], known: Mapping[Partition, Known]) -> dict[Partition, Log]:
+        log = self.log
+        self.after_the_logs()
+        if log is None or PLACE not in partitions:
+            return {}
+        at = known.get(PLACE)
+        return {PLACE: replace(log, cut_off=log.cut_off and at is not None and at.leader_epoch is not None)}
+
+    def offsets_at(self, partitions: Collection[Partition], moment: datetime) -> Mapping[Partition, int]:
+        return self.at
+
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        return {}
+
+    # -- the stream
+
+    @property
+    def reading(self) -> set[Partition]:
+        return {PLACE} - self.waiting
+
+    def before_giving_back(self, drain: Callable[[], None]) -> None: ...
+
+    def begin(self, partition: Partition, *begun: Any) -> None:
+        self.waiting.discard(partition)
+        self.begun = begun
+
+    def let_go(self, partitions: Collection[Partition]) -> None: ...
+
+    def made_anew(self, ids: Mapping[str, str]) -> list[Partition]:
+        return []
+
+    def take(self, count_max: int, wait_s: float) -> Taken:
+        self._rounds.pop(0)()
+        return Taken([], [])
+
+    # -- who reads it
+
+    def is_read(self, world: World, *rounds: Callable[[], None], start_from: StartFrom = "") -> list[Mapping[str, Any]]:
+        """Have `ingest` read it: before each round it looks where to begin. Returns what it logs."""
+        stop = threading.Event()
+        self._rounds = [*rounds, stop.set]
+        with capture_logs() as logs:
+            Ingest(
+                cast(Stream, self),
+                cast(Broker, self),
+                world.database,
+                lambda _: world.counter,
+                owner="us",
+                start_from=start_from,
+                limits=Limits(100, 0.5),
+            ).run(stop, count_max=10, wait_s=0)
+        return list(logs)
+
+
+@pytest.fixture(autouse=True)
+def looks_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "LOOK_AGAIN_S", 0.0)
+
+
+def stands(world: World, offset: int, *, topic_id: str = "a-topic", leader_epoch: int | None = None) -> int:
+    """The partition is counted up to here. The epoch of who has it."""
+    world.rows(
+        "INSERT INTO hannun.positions (topic, partition, topic_id, next_offset, leader_epoch, epoch) "
+        f"VALUES ('{TOPIC}', 0, %s, %s, %s, 5)",
+        topic_id,
+        offset,
+        leader_epoch,
+    )
+    return 5
+
+
+def decides(world: World, kafka: Kafka, to: To) -> None:
+    with connect(world.url, application="test") as conn:
+        decide(conn, "an operator", plan(conn, cast(Broker, kafka), TOPIC, None, to), f"--to {to}")
+
+
+CAUSES = {
+    "never read": (None, Log("a-topic", 0, 30)),
+    "made anew": (10, Log("another-topic", 0, 30)),
+    "removed": (10, Log("a-topic", 12, 30)),
+    "cut off": (10, Log("a-topic", 0, 9)),
+    "cut off and grown again": (10, Log("a-topic", 0, 30, cut_off=True)),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_whatever_a_partition_waits_for_the_log_health_and_the_gauge_tell_until_an_operator_has_decided(
+    world: World, cause: str
+) -> None:
+    at, log = CAUSES[cause]
+    if at is not None:
+        stands(world, at, leader_epoch=3)
+    kafka = Kafka(log)
+    health = Health(world.database, world.invalidator)
+
+    def is_told() -> None:
+        tell_gauges(world.database)
+        assert gauges("hannun_stopped_partitions") == {f'{{topic="{TOPIC}"}}': 1}
+        assert health.tell() == {
+            "status": "degraded",
+            "parts": {
+                "postgresql": "ready",
+                "kafka": f"degraded: {TOPIC}[0] wait for an operator (hannun positions list)",
+                "redis": "ready",
+            },
+        }
+        assert kafka.begun is None
+
+    logs = kafka.is_read(world, is_told, is_told, lambda: decides(world, kafka, "earliest"))
+    told = [entry for entry in logs if entry["event"] == "a partition waits for you"]
+    assert len(told) == 1, "once, however often it is looked at"
+    assert "hannun positions set" in told[0]["hint"]
+
+    assert kafka.begun is not None
+    assert kafka.begun[1] == log.low
+    tell_gauges(world.database)
+    assert gauges("hannun_stopped_partitions") == {f'{{topic="{TOPIC}"}}': 0}
+    assert health.tell() == {"status": "ready", "parts": {"postgresql": "ready", "redis": "ready"}}
+
+
+def test_a_log_that_was_cut_off_and_grows_past_our_position_is_not_gone_on_with(world: World) -> None:
+    stands(world, 1_000)
+    kafka = Kafka(Log("a-topic", 0, 900))
+
+    def grows() -> None:
+        kafka.log = Log("a-topic", 0, 1_100)
+
+    kafka.is_read(world, grows, lambda: None)
+    assert kafka.begun is None, "what lies from 900 to 1,000 would be counted by nobody"
+    assert kafka.is_read(world, start_from="earliest"), "nor by another process, whatever its settings"
+    assert kafka.begun is None
+
+
+def test_what_a_lost_owner_counts_while_we_begin_does_not_look_like_a_log_that_was_cut_off(world: World) -> None:
+    lost = stands(world, 10)
+    kafka = Kafka(Log("a-topic", 0, 10))
+    refused = []
+
+    def the_lost_owner_counts_two_more() -> None:
+        kafka.after_the_logs = lambda: None
+        kafka.log = Log("a-topic", 0, 12)
+        try:
+            with world.another_database().transaction() as conn:
+                advance(conn, [Span(*PLACE, 10, 12, lost)])
+        except StaleBatch as stale:
+            refused.append(stale)
+
+    kafka.after_the_logs = the_lost_owner_counts_two_more
+    logs = kafka.is_read(world)
+    assert not [entry for entry in logs if entry["event"] == "a partition waits for you"]
+    assert kafka.begun is not None
+    assert kafka.begun[1] == (10 if refused else 12)
+
+
+LOG = Log("a-topic", 10, 30)
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("at", "to", "goes_on_at", "skipped"),
+    [
+        (None, "earliest", 10, 0),
+        (None, "latest", 30, 20),
+        (None, 15, 15, 5),
+        (20, "earliest", 10, 0),
+        (20, "latest", 30, 10),
+        (20, 20, 20, 0),
+        (20, 12, 12, 0),
+        (20, 30, 30, 10),
+        (20, NOON, 25, 5),
+        (4, "earliest", 10, 0),
+        (4, 12, 12, 2),
+        (40, "latest", 30, 20),  # cut off: nobody knows how much of what it holds was counted
+    ],
+)
+def test_a_plan_says_where_a_partition_goes_on_and_how_much_would_never_be_counted(
+    world: World, at: int | None, to: To, goes_on_at: int, skipped: int
+) -> None:
+    if at is not None:
+        stands(world, at)
+    kafka = Kafka(LOG)
+    kafka.at = {PLACE: 25}
+    with connect(world.url, application="test") as conn:
+        (decision,) = plan(conn, cast(Broker, kafka), TOPIC, None, to)
+    assert (decision.was_at, decision.goes_on_at, decision.skipped) == (at, goes_on_at, skipped)
+
+
+def test_an_instant_behind_the_last_record_is_the_end(world: World) -> None:
+    kafka = Kafka(LOG)
+    kafka.at = {PLACE: -1}
+    with connect(world.url, application="test") as conn:
+        (decision,) = plan(conn, cast(Broker, kafka), TOPIC, None, NOON)
+    assert decision.goes_on_at == 30
+
+
+@pytest.mark.parametrize("offset", [9, 31])
+def test_an_offset_that_the_log_does_not_hold_is_refused(world: World, offset: int) -> None:
+    with connect(world.url, application="test") as conn, pytest.raises(OperatorError, match=f"10 to 30, not {offset}"):
+        plan(conn, cast(Broker, Kafka(LOG)), TOPIC, None, offset)
+
+
+def test_nobody_waits_any_longer_for_a_partition_that_is_gone_for_good_and_its_position_is_kept(world: World) -> None:
+    stands(world, 1_000)
+    kafka = Kafka(Log("a-topic", 0, 900))
+    kafka.is_read(world)
+    with connect(world.url, application="test") as conn:
+        with pytest.raises(OperatorError, match="still has") as refused:
+            gone(conn, cast(Broker, kafka), TOPIC, None)
+        assert "positions set" in refused.value.hint
+        kafka.log = None  # the topic is deleted
+        with pytest.raises(OperatorError) as refused:
+            plan(conn, cast(Broker, kafka), TOPIC, None, "earliest")
+        assert "positions forget" in refused.value.hint
+        forget(conn, "an operator", gone(conn, cast(Broker, kafka), TOPIC, None))
+        assert positions.stopped(conn) == []
+        with pytest.raises(OperatorError, match="nothing of"):
+            gone(conn, cast(Broker, kafka), TOPIC, None)
+    (record,) = world.rows("SELECT * FROM hannun.position_decisions")
+    assert (record.decided_by, record.was_at, record.goes_on_at, record.how) == (
+        "an operator",
+        1_000,
+        None,
+        "forget",
+    )
+    kafka.log = Log("another-topic", 0, 5_000)  # and made once more
+    logs = kafka.is_read(world, start_from="latest")
+    assert any("made anew" in entry.get("why", "") for entry in logs)
+    assert kafka.begun is None
