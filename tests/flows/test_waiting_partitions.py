@@ -44,7 +44,9 @@ class Kafka:
     def partitions(self, topics: Collection[str]) -> list[Partition]:
         return [PLACE] if self.log is not None and TOPIC in topics else []
 
-    def logs(self, partitions: Collection[Partition], known: Mapping[Partition, Known]) -> dict[Partition, Log]:
+    def logs(
+        self, partitions: Collection[Partition], known: Mapping[Partition, Known], *, some: bool = False
+    ) -> dict[Partition, Log]:
         log = self.log
         self.after_the_logs()
         if log is None or PLACE not in partitions:
@@ -84,7 +86,7 @@ class Kafka:
     def is_read(self, world: World, *rounds: Callable[[], None], start_from: StartFrom = "") -> list[Mapping[str, Any]]:
         """Have `ingest` read it: before each round it looks where to begin. Returns what it logs."""
         stop = threading.Event()
-        self._rounds = [*rounds, stop.set]
+        self._rounds = [lambda: None, *rounds, stop.set]  # what is granted is begun after a take
         with capture_logs() as logs:
             Ingest(
                 cast(Stream, self),
