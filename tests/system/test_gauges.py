@@ -73,6 +73,7 @@ def test_the_lag_grows_while_postgresql_is_away(service: Service, topics: Topics
         comes_to(lambda: sum(lags(ingest).values()), 0)
 
 
+@pytest.mark.faults
 def test_a_stopped_partition_keeps_its_lag_and_is_told_until_an_operator_has_decided(
     service: Service, topics: Topics
 ) -> None:
