@@ -61,7 +61,7 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     """The name of a migrated database of this test's own."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests OWNER {DATABASE_OWNER}")
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests STRATEGY file_copy OWNER {DATABASE_OWNER}")
         yield name
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

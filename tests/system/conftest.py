@@ -17,7 +17,7 @@ def a_database(postgres: PostgresServer) -> Iterator[str]:
     """A migrated database; its URL for the service's role."""
     name = f"system_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests OWNER hannun_owner")
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests STRATEGY file_copy OWNER hannun_owner")
         yield postgres.url(name, "analytics_readwrite", PASSWORD)
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -64,6 +64,8 @@ def test_the_lag_grows_while_postgresql_is_away(service: Service, topics: Topics
         topics.sends([event.created(), event.registered()])
         wait_for("the messages to be counted", lambda: topics.counted(service))
         comes_to(lambda: sum(lags(ingest).values()), 0)
+        # Each lane tells when it has seen its batch counted, which is a moment after it is.
+        comes_to(lambda: len(series(ingest, "hannun_newest_counted_timestamp_seconds")), 2)
         newest = series(ingest, "hannun_newest_counted_timestamp_seconds")
         proxy.refuse()
         topics.sends([event.registered() for _ in range(7)])

@@ -356,7 +356,7 @@ def test_a_rebalance_stops_only_what_moves_and_for_no_longer_than_the_session(
     session_s, count = 10.0, 6
     topics = Topics(kafka.bootstrap)
     kafka.create_topics(dict.fromkeys(topics.names.values(), count))
-    group = Group(service, topics)
+    group = Group(service, topics, "classic")
     group.environment["HANNUN_KAFKA_SESSION_TIMEOUT_S"] = str(session_s)
     group.events = [event_in(number, count) for number in range(count)]
     group.is_created()
