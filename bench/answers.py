@@ -18,7 +18,7 @@ from bench.http_door import Client
 from bench.messages import body_of, events, registrations
 from bench.processor import used_s
 from bench.servers import Ground, Serving
-from hannun.domain import keys
+from hannun.cache import keys
 
 CLIENTS = 4
 TURNS = 6

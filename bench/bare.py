@@ -28,8 +28,8 @@ import uvloop
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from hannun.cache.answer import Meta
-from hannun.cache.lines import Lines
+from hannun.cache.entry import Meta
+from hannun.cache.get_pool import GetConnectionPool
 
 Get = Callable[[str], Awaitable[Any]]
 
@@ -108,7 +108,9 @@ async def serve(which: str, fd: int) -> None:
         "protocol": 3,
     }
     client = redis.asyncio.Redis(**server)
-    lines = Lines(lambda: redis.asyncio.Connection(**server, socket_timeout=None), count_max=10, timeout_s=5)
+    lines = GetConnectionPool(
+        lambda: redis.asyncio.Connection(**server, socket_timeout=None), count_max=10, timeout_s=5
+    )
     key = os.environ["BARE_KEY"]
     apps = {
         "hello": lambda: hello(Path(os.environ["BARE_BODY"]).read_bytes()),

@@ -10,7 +10,7 @@ They take turns, so that whatever else the machine does meets all of them alike.
 import gc
 import sys
 import time
-from collections import Counter as Tally
+from collections import BatchCounter as Tally
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -25,18 +25,19 @@ from bench.messages import AT, AT_US, TOPIC, TOPIC_ID, batches, events, registra
 from bench.processor import used_s
 from bench.servers import Ground, Site
 from hannun.cache import Invalidator
-from hannun.domain.batch import Received, Span
+from hannun.counting.batch_counter import BatchCounter
+from hannun.domain.batch import OffsetRange, ReceivedMessage
 from hannun.domain.channels import load_table
-from hannun.domain.fold import Gathered, gather
-from hannun.domain.messages import Decoder, Kind, Rules
-from hannun.flows.count import Counter
-from hannun.store import debts
-from hannun.store.arrivals import packed
-from hannun.store.batches import SQL, Writer, participant_key
+from hannun.domain.facts import Kind
+from hannun.domain.fold import FactsByEvent, group_by_event
+from hannun.domain.wire_formats import Decoder, Rules
+from hannun.processes.background import with_short_turns, without_long_collections
+from hannun.store import outbox
+from hannun.store.batches import SQL, BatchWriter, participant_key
 from hannun.store.database import Connection, Database, PoolLimits, connect
-from hannun.store.numbers import Numbers
+from hannun.store.packed_arrivals import packed
 from hannun.store.partitions import make_months
-from hannun.wiring import with_short_turns, without_long_collections
+from hannun.store.surrogate_keys import SurrogateKeys
 
 BATCH = 20_000
 """As `ingest` takes them out of a backlog (HANNUN_BATCH_MESSAGES_MAX)."""
@@ -113,18 +114,20 @@ class Counting:
             self.decoder = Decoder(Rules(participant_key(conn), load_table()))
             conn.execute(_CLAIM, {"topic": TOPIC, "topic_id": TOPIC_ID, "epoch": EPOCH})
             self.backend = conn.info.backend_pid
-        self.counter = Counter(self.database, self.decoder, self.invalidator)
-        self.numbers = Numbers()
+        self.counter = BatchCounter(self.database, self.decoder, self.invalidator)
+        self.numbers = SurrogateKeys()
 
     def begin(self, seed: int, count: int) -> None:
         """Tell of the events that the batches will be about, and make their month."""
-        told = [Received(kind, value, AT_US) for kind, _, value in events(seed, count) if kind == Kind.EVENT_CREATED]
+        told = [
+            ReceivedMessage(kind, value, AT_US) for kind, _, value in events(seed, count) if kind == Kind.EVENT_CREATED
+        ]
         for first in range(0, len(told), BATCH):
             self.counter.count(told[first : first + BATCH])
         with self.database.transaction() as conn:
             make_months(conn, {AT.date().replace(day=1)})
 
-    def count(self, batches: Sequence[Sequence[Received]]) -> None:
+    def count(self, batches: Sequence[Sequence[ReceivedMessage]]) -> None:
         """Count batches as `flows.ingest` does: the next is prepared while one is written."""
         under_way: Future[object] | None = None
         with ThreadPoolExecutor(1) as writer:
@@ -136,20 +139,20 @@ class Counting:
             if under_way is not None:
                 under_way.result()
 
-    def spans(self, batch: Sequence[Received]) -> list[Span]:
+    def spans(self, batch: Sequence[ReceivedMessage]) -> list[OffsetRange]:
         first, last = batch[0].place, batch[-1].place
         assert first is not None and last is not None
-        return [Span(TOPIC, 0, first.offset, last.offset + 1, EPOCH)]
+        return [OffsetRange(TOPIC, 0, first.offset, last.offset + 1, EPOCH)]
 
-    def gathered(self, batch: Sequence[Received]) -> Gathered:
+    def gathered(self, batch: Sequence[ReceivedMessage]) -> FactsByEvent:
         """The batch as it is folded, with all of it numbered."""
-        gathered = gather(self.decoder.decode_all(batch))
+        gathered = group_by_event(self.decoder.decode_all(batch))
         if not self.numbers.cover(gathered):
             with self.database.transaction() as conn:
                 self.numbers.learn(conn, gathered)
         return gathered
 
-    def ledger_rows(self, gathered: Gathered) -> list[LedgerRow]:
+    def ledger_rows(self, gathered: FactsByEvent) -> list[LedgerRow]:
         """What the batch puts into the ledger, sorted as the service sorts it."""
         channels = self.numbers.channels
         return sorted(
@@ -217,23 +220,23 @@ def _few_events(ground: Ground, sizes: Sizes) -> list[Figure]:
     ]
 
 
-def _steps(counting: Counting, all_batches: Iterator[list[Received]]) -> list[Figure]:
-    """The road of `Counter.count`, one step after the other: what share of the time each takes."""
+def _steps(counting: Counting, all_batches: Iterator[list[ReceivedMessage]]) -> list[Figure]:
+    """The road of `BatchCounter.count`, one step after the other: what share of the time each takes."""
     laps = {name: Lap(counting.backend) for name in ("decode", "fold", "write", "pay")}
-    writer = Writer(counting.numbers)
+    writer = BatchWriter(counting.numbers)
     batch_count = 0
     for batch in all_batches:
         batch_count += 1
         with laps["decode"].of(len(batch)):
             facts = counting.decoder.decode_all(batch)
         with laps["fold"].of(len(batch)):
-            gathered = gather(facts)
+            gathered = group_by_event(facts)
         with laps["write"].of(len(batch)), counting.database.transaction() as conn:
             written = writer.write(conn, batch, gathered, counting.spans(batch))
         with laps["pay"].of(len(batch)):
             assert counting.invalidator.invalidate(written.events) and written.debt_no is not None
             with counting.database.transaction() as conn:
-                debts.settle(conn, [written.debt_no])
+                outbox.settle(conn, [written.debt_no])
     whole_s = sum(lap.clock_s for lap in laps.values())
     samples = f"{laps['decode'].messages:,} messages, {batch_count} batches"
     found = []
@@ -304,7 +307,7 @@ def _many_events(ground: Ground, sizes: Sizes) -> list[Figure]:
     ]
 
 
-def _upserts_of(gathered: Gathered, numbers: Numbers) -> dict[str, dict[str, list[object]]]:
+def _upserts_of(gathered: FactsByEvent, numbers: SurrogateKeys) -> dict[str, dict[str, list[object]]]:
     """The statements by name that bring the figures of a batch to what is true, with their arguments, sorted.
 
     No ledger, no lock, no debt: the least that leaves the figures.

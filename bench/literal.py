@@ -14,7 +14,7 @@ import redis
 
 from bench.messages import events, registrations
 from bench.servers import Ground
-from hannun.domain.keys import dashboard
+from hannun.cache.keys import dashboard
 
 SEEN = "literal:processed_messages"
 WARM_UP = 50

@@ -6,7 +6,7 @@ from itertools import islice
 
 import msgspec
 
-from hannun.domain.batch import Place, Received
+from hannun.domain.batch import ReceivedMessage, RecordId
 from hannun.sandbox.load import load, load_events
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -28,12 +28,12 @@ def registrations(seed: int, *, events: int, count: int, repeat_every: int = 0) 
     return load(seed, events=events, messages=count, at=AT, repeat_every=repeat_every)
 
 
-def batches(messages: Iterator[Message], size: int) -> Iterator[list[Received]]:
+def batches(messages: Iterator[Message], size: int) -> Iterator[list[ReceivedMessage]]:
     """Messages as ingest reads them from one partition, in batches."""
     offset = 0
     while batch := list(islice(messages, size)):
         yield [
-            Received(kind, value, AT_US, Place(TOPIC, TOPIC_ID, 0, offset + index))
+            ReceivedMessage(kind, value, AT_US, RecordId(TOPIC, TOPIC_ID, 0, offset + index))
             for index, (kind, _, value) in enumerate(batch)
         ]
         offset += len(batch)

@@ -26,7 +26,7 @@ from psycopg import sql
 
 from hannun.cache import RedisAddress
 from hannun.domain.channels import load_table
-from hannun.domain.messages import Kind
+from hannun.domain.facts import Kind
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer, kafka_version, valkey_program
 from hannun.embedded.process import spawn
 from hannun.errors import OperatorError

@@ -27,9 +27,9 @@ from bench.servers import Ground, Serving, Site
 from hannun.cache import Invalidator
 from hannun.domain.batch import ChangedEvent
 from hannun.domain.partitions import month_after
-from hannun.store import upkeep
-from hannun.store.arrivals import CHANNELS, packed
+from hannun.store import maintenance
 from hannun.store.database import Database, PoolLimits
+from hannun.store.packed_arrivals import CHANNELS, packed
 from hannun.store.partitions import make_months
 
 ZONES = ("Asia/Seoul", "Asia/Kathmandu", "Australia/Lord_Howe", "America/New_York")
@@ -315,7 +315,7 @@ def _pieces(database: Database) -> list[float]:
     while more:
         started = time.perf_counter()
         with database.transaction() as conn:
-            _, more = upkeep.settle_timeline(conn, YEAR)
+            _, more = maintenance.settle_timeline(conn, YEAR)
         took_s.append(time.perf_counter() - started)
     return took_s
 

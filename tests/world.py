@@ -17,18 +17,19 @@ from prometheus_client import generate_latest
 from psycopg.rows import dict_row
 
 from hannun.cache import Invalidator, RedisAddress
-from hannun.domain.batch import Outcome, Place, Received, Span
+from hannun.counting.batch_counter import BatchCounter
+from hannun.counting.outbox_relay import pay_old_debts
+from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage, RecordId
 from hannun.domain.channels import load_table
-from hannun.domain.messages import Decoder, Rules
+from hannun.domain.wire_formats import Decoder, Rules
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import Transient
-from hannun.flows.count import Counter, pay_old_debts
+from hannun.flows.maintenance import SettlingRounds
 from hannun.flows.reconcile import reconcile
-from hannun.flows.upkeep import SettlingRounds
 from hannun.store.batches import participant_key
 from hannun.store.database import Connection, Database, PoolLimits, connect
+from hannun.store.maintenance import Drift
 from hannun.store.migrate import ROLES, migrate
-from hannun.store.upkeep import Drift
 from hannun.telemetry import REGISTRY
 
 PASSWORD = "secret-of-a-test"
@@ -92,7 +93,7 @@ class World:
         self.invalidator = Invalidator(self.redis)
         with self.database.transaction() as conn:
             self.decodes_for(conn)
-        self.counter = Counter(self.database, self.decoder, self.invalidator)
+        self.counter = BatchCounter(self.database, self.decoder, self.invalidator)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -103,45 +104,45 @@ class World:
 
     # -- messages
 
-    def message(self, kind: str, event: str = SPRING, *, at_us: int = NOW_US, **fields: Any) -> Received:
-        return Received(kind, json.dumps({"eventId": event, **fields}, ensure_ascii=False).encode(), at_us)
+    def message(self, kind: str, event: str = SPRING, *, at_us: int = NOW_US, **fields: Any) -> ReceivedMessage:
+        return ReceivedMessage(kind, json.dumps({"eventId": event, **fields}, ensure_ascii=False).encode(), at_us)
 
     def created(
         self, event: str = SPRING, *, owner: str = OWNER, at: str = "2026-11-01T09:00:00+09:00", **plan: Any
-    ) -> Received:
+    ) -> ReceivedMessage:
         return self.message(
             "event-created", event, **{"eventTitle": "봄맞이", "userId": owner, "createdAt": at, **plan}
         )
 
     def registered(
         self, who: str | None = None, event: str = SPRING, *, at: str = "2026-11-20T10:00:30+09:00", **fields: Any
-    ) -> Received:
+    ) -> ReceivedMessage:
         return self.message(
             "participant-registered", event, participantId=who or str(uuid.uuid4()), registeredAt=at, **fields
         )
 
     def distributed(
         self, event: str = SPRING, *, at: str = "2026-11-02T09:00:00+09:00", status: str = "SUCCESS", **fields: Any
-    ) -> Received:
+    ) -> ReceivedMessage:
         return self.message("distribution-completed", event, completedAt=at, status=status, **fields)
 
-    def sold(self, amount: Any, sale: str | None = None, event: str = SPRING, **fields: Any) -> Received:
+    def sold(self, amount: Any, sale: str | None = None, event: str = SPRING, **fields: Any) -> ReceivedMessage:
         return self.message(
             "sales-recorded",
             event,
             **{"saleId": sale or f"sale-{next(self._ids)}", "amount": amount, "soldAt": NOW, **fields},
         )
 
-    def status(self, status: str, at: str, event: str = SPRING) -> Received:
+    def status(self, status: str, at: str, event: str = SPRING) -> ReceivedMessage:
         return self.message("event-status-changed", event, status=status, changedAt=at)
 
     # -- verbs
 
-    def counts(self, *messages: Received) -> list[Outcome]:
+    def counts(self, *messages: ReceivedMessage) -> list[MessageOutcome]:
         """Count messages as one batch, as over HTTP."""
         return self.counter.count(messages).outcomes()
 
-    def counts_until_it_lands(self, *messages: Received, rounds: int = 3) -> list[Outcome]:
+    def counts_until_it_lands(self, *messages: ReceivedMessage, rounds: int = 3) -> list[MessageOutcome]:
         """Count messages as a loop does that survives what passes: the same batch again, a few times."""
         for _ in range(rounds - 1):
             try:
@@ -154,13 +155,15 @@ class World:
         """What is made of timelines is brought up to date, as far as it takes. Returns the rows that were wrong."""
         return SettlingRounds(round_s=math.inf).settle(self.database)
 
-    def counts_span(self, messages: Sequence[Received], span: Span) -> list[Outcome]:
+    def counts_span(self, messages: Sequence[ReceivedMessage], span: OffsetRange) -> list[MessageOutcome]:
         """Count messages of a Kafka partition."""
         return self.counter.count(messages, [span]).outcomes()
 
-    def at(self, message: Received, offset: int, topic: str = "participant-registered", partition: int = 0) -> Received:
+    def at(
+        self, message: ReceivedMessage, offset: int, topic: str = "participant-registered", partition: int = 0
+    ) -> ReceivedMessage:
         """The message as it stands in a log."""
-        return message._replace(place=Place(topic, "topic-id", partition, offset))
+        return message._replace(place=RecordId(topic, "topic-id", partition, offset))
 
     def measures(self, event: str, channel: str, minute: str, counts: dict[str, int]) -> None:
         """What a channel has told, as it lands: the increment and all that follows from it."""
@@ -204,7 +207,7 @@ class World:
 
     def restarts(self) -> None:
         """Forget all that the counting side remembers."""
-        self.counter = Counter(self.database, self.decoder, self.invalidator)
+        self.counter = BatchCounter(self.database, self.decoder, self.invalidator)
 
     def decodes_for(self, conn: Connection) -> None:
         """From here on messages are decoded under the key of the database behind this connection."""
@@ -215,9 +218,9 @@ class World:
         self._others.append(Database(self.url, PoolLimits(wait_s=5), application="test-other"))
         return self._others[-1]
 
-    def another_counter(self) -> Counter:
+    def another_counter(self) -> BatchCounter:
         """A second counter on a connection of its own, for a second thread."""
-        return Counter(self.another_database(), self.decoder, self.invalidator)
+        return BatchCounter(self.another_database(), self.decoder, self.invalidator)
 
     def next_number(self) -> int:
         """A number that was not given before."""

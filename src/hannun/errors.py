@@ -25,7 +25,7 @@ class HannunError(Exception):
     """Anything that Hannun itself raises."""
 
 
-class Told(HannunError):
+class LocalizedError(HannunError):
     """An error of which whoever asks is told, in their language.
 
     Args:
@@ -48,7 +48,7 @@ class StoreUnavailable(Transient):
     """PostgreSQL cannot be reached, is starting, stopping, or ended our connection."""
 
 
-class StreamUnavailable(Transient):
+class KafkaUnavailable(Transient):
     """No Kafka broker answers."""
 
 
@@ -60,7 +60,7 @@ class IssuerUnavailable(Transient):
         self.retry_after_s = retry_after_s
 
 
-class Busy(Told, Transient):
+class Busy(LocalizedError, Transient):
     """A limit is reached; nothing was taken."""
 
     def __init__(self, said: str, *, retry_after_s: float, **facts: object) -> None:
@@ -68,11 +68,11 @@ class Busy(Told, Transient):
         self.retry_after_s = retry_after_s
 
 
-class Refused(HannunError):
+class RowRefused(HannunError):
     """PostgreSQL refuses what we wanted to write. Nothing was written; the same again will be refused again."""
 
 
-class Unusable(HannunError):
+class PartitionUnusable(HannunError):
     """Too many messages of a partition cannot be used. Nothing of the batch was written."""
 
     def __init__(self, message: str, *, topic: str, partition: int) -> None:
@@ -85,7 +85,7 @@ class StaleBatch(HannunError):
     """Another owner has moved a position of this batch, or holds it now. Nothing was written."""
 
 
-class BadQuestion(Told):
+class BadRequest(LocalizedError):
     """The question cannot be answered as asked. What each `code` means, and its status, stands in `web/problems.py`."""
 
     def __init__(self, said: str, *, code: str, field: str | None = None, **facts: object) -> None:
@@ -94,11 +94,11 @@ class BadQuestion(Told):
         self.field = field
 
 
-class Unauthenticated(Told):
+class Unauthenticated(LocalizedError):
     """Who asks is not known."""
 
 
-class Forbidden(Told):
+class Forbidden(LocalizedError):
     """Who asks is known, and lacks a role."""
 
 

@@ -12,12 +12,12 @@ SOURCE = Path(__file__).parents[2] / "src" / "hannun"
 # From the top; a floor may import those below it, and what stands at its own place only as `inside` says.
 FLOORS = [
     ["cli", "__main__"],
-    ["together", "server"],
-    ["wiring"],
+    ["processes"],
     ["settings"],
     ["web"],
-    ["flows"],
-    ["store", "stream", "cache", "channels", "issuer", "files"],
+    ["flows", "scheduler"],
+    ["counting"],
+    ["store", "kafka", "cache", "channels", "issuer", "files"],
     ["telemetry"],
     ["domain"],
     ["errors"],
@@ -64,7 +64,7 @@ def test_a_module_uses_only_the_floors_below_it(name: str, path: Path) -> None:
             assert target in (first, "errors"), f"{name} stands for others, and knows only errors: not {imported}"
             continue
         if target in OUTSIDE:
-            assert first in ("cli", "together"), f"{name} must not know {imported}"
+            assert first in ("cli", "processes"), f"{name} must not know {imported}"
             continue
         here, there = height(name), height(imported)
         assert here is not None, f"{name} stands on no floor"
@@ -92,20 +92,20 @@ def test_the_domain_has_no_clock_no_io_and_no_logger(name: str, path: Path) -> N
 def test_only_the_store_speaks_to_postgresql(name: str, path: Path) -> None:
     drivers = re.findall(r"^(?:import|from) (psycopg\w*)", path.read_text("utf-8"), re.MULTILINE)
     # the embedded set-up meets the driver in person, before there is a schema
-    allowed = name.startswith(("store.", "embedded.")) or name == "together"
+    allowed = name.startswith(("store.", "embedded.")) or name == "processes.all_in_one"
     assert allowed or not drivers
 
 
-def test_only_the_command_line_and_the_wiring_see_settings() -> None:
+def test_only_the_command_line_and_the_processes_read_settings() -> None:
     seers = {name for name, path in MODULES if any(i.split(".")[0] == "settings" for i in imports_of(path))}
     seers = {name.split(".")[0] for name in seers}
-    assert seers <= {"cli", "wiring", "server", "settings"}
+    assert seers <= {"cli", "processes", "settings"}
 
 
 def test_every_query_is_used_and_every_used_query_exists() -> None:
     code = "\n".join(path.read_text("utf-8") for name, path in MODULES if name.startswith("store."))
     for path in sorted((SOURCE / "store" / "sql").glob("*.sql")):
         for query in re.findall(r"^-- (\w+) --$", path.read_text("utf-8"), re.MULTILINE):
-            assert path.stem in ("reconcile", "compare") or f'"{query}"' in code, (
+            assert path.stem in ("reconcile", "shadow_comparison") or f'"{query}"' in code, (
                 f"{path.name}: {query} is asked by nobody"
             )

@@ -15,39 +15,39 @@ import pytest
 import redis
 from world import OWNER, SPRING, World
 
-from hannun.cache import Answer, AnswerCache
-from hannun.domain import keys
-from hannun.domain.access import Asker
+from hannun.cache import AnswerCache, keys
+from hannun.counting.batch_counter import BatchCounter
+from hannun.domain.answer import EncodedAnswer
+from hannun.domain.authorization import Principal
 from hannun.domain.batch import ChangedEvent
 from hannun.domain.channels import load_table
-from hannun.domain.keys import Granularity
-from hannun.domain.messages import EventStatus
+from hannun.domain.facts import EventStatus
+from hannun.domain.granularity import Granularity
 from hannun.domain.questions import (
     ChannelsQuestion,
     Metric,
     OfEvent,
     OfMerchant,
     Order,
-    Range,
     RoiQuestion,
     SortBy,
     TimelineQuestion,
     UserQuestion,
 )
+from hannun.domain.ranges import Range
 from hannun.embedded import PostgresServer, ValkeyServer
-from hannun.flows.count import Counter
 from hannun.flows.report import Reports
-from hannun.store.database import AsyncConnection, Connection, Database, PoolLimits, Reader
+from hannun.store.database import AsyncConnection, Connection, Database, PoolLimits, ReadPool
 
 OTHER = "5b0c2f64-0000-4000-8000-000000000002"
 KEY = keys.dashboard(SPRING)
-ME = Asker(OWNER, frozenset({"MERCHANT"}))
+ME = Principal(OWNER, frozenset({"MERCHANT"}))
 MINE = OfMerchant(OWNER)
 CHANGED = ChangedEvent(SPRING, OWNER, 1, ("NaverBlog",))
 T = TypeVar("T")
 
 
-class CountingReader(Reader):
+class CountingReader(ReadPool):
     """Counts questions to PostgreSQL. `hold` lets a test keep one under way."""
 
     loads = 0
@@ -137,8 +137,8 @@ def serving(world: World, work: Callable[[Serve], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def answer(version: int, says: str = "it") -> Answer:
-    return Answer(b'{"says":"%b"}' % says.encode(), version, OWNER, f'"{version}"')
+def answer(version: int, says: str = "it") -> EncodedAnswer:
+    return EncodedAnswer(b'{"says":"%b"}' % says.encode(), version, OWNER, f'"{version}"')
 
 
 # -- the lease
@@ -250,7 +250,7 @@ def test_a_reader_that_waits_takes_what_was_filled_since_it_looked(world: World)
         look = serve.cache.get
         looked = False
 
-        async def filled_just_after_the_first_look(key: str, seen: int = 0) -> Answer | None:
+        async def filled_just_after_the_first_look(key: str, seen: int = 0) -> EncodedAnswer | None:
             nonlocal looked
             found = await look(key, seen)
             if not looked:
@@ -271,7 +271,7 @@ def test_who_takes_a_lease_that_was_just_given_back_finds_what_was_filled(world:
     async def work(serve: Serve) -> None:
         look = serve.cache.get
 
-        async def filled_just_after_the_first_look(key: str, seen: int = 0) -> Answer | None:
+        async def filled_just_after_the_first_look(key: str, seen: int = 0) -> EncodedAnswer | None:
             found = await look(key, seen)
             serve.cache.get = look  # type: ignore[method-assign]
             assert await serve.dashboard() == (1, "live")
@@ -291,9 +291,9 @@ def test_those_who_wait_look_together_and_never_at_what_was_read_before_they_cam
         lease = await serve.cache.lease(KEY)
         assert lease is not None
         look, looks = serve.cache.get, 0
-        asked: list[asyncio.Task[Answer | None]] = []
+        asked: list[asyncio.Task[EncodedAnswer | None]] = []
 
-        async def one_comes_while_it_is_looked(key: str, seen: int = 0) -> Answer | None:
+        async def one_comes_while_it_is_looked(key: str, seen: int = 0) -> EncodedAnswer | None:
             nonlocal looks
             looks += 1
             found = await look(key, seen)
@@ -314,7 +314,7 @@ def test_those_who_wait_look_together_and_never_at_what_was_read_before_they_cam
 
 def test_when_a_reader_dies_with_the_lease_the_others_go_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.counts(world.created(), world.registered("p1"))
-    monkeypatch.setattr("hannun.cache.LEASE_MS", 200)
+    monkeypatch.setattr("hannun.cache.answer_cache.LEASE_MS", 200)
 
     async def work(serve: Serve) -> None:
         assert await serve.cache.lease(KEY) is not None  # and nothing more is heard of who took it
@@ -462,7 +462,7 @@ def test_who_has_seen_more_than_is_kept_gets_no_less(world: World) -> None:
         kept, source = await serve.reports.dashboard(ME, SPRING)
         assert source == "cache"
         # A commit whose invalidation is still owed, seen by this client in another process.
-        world.counter = Counter(world.database, world.decoder, Unpaid())
+        world.counter = BatchCounter(world.database, world.decoder, Unpaid())
         await asyncio.to_thread(world.counts, world.registered("p1"))
         assert (await serve.reports.dashboard(replace(ME, seen=kept.version), SPRING))[0] == kept
         newer = world.ours().version
@@ -478,10 +478,10 @@ def test_a_merchants_numbers_do_not_run_backwards_when_the_older_change_commits_
     one, and yet the answer is another one."""
     world.counts(world.created(), world.created(OTHER))
     slow = SlowToCommit(world)
-    behind = Counter(slow, world.decoder, Unpaid())
+    behind = BatchCounter(slow, world.decoder, Unpaid())
     behind.count([world.registered("p0")])
 
-    async def all_of_mine(serve: Serve, seen: int = 0) -> tuple[Answer, int, str]:
+    async def all_of_mine(serve: Serve, seen: int = 0) -> tuple[EncodedAnswer, int, str]:
         answer, source = await serve.reports.user(replace(ME, seen=seen), UserQuestion(MINE))
         return answer, json.loads(answer.body)["summary"]["totalParticipants"], source
 
@@ -521,7 +521,7 @@ def test_what_this_process_has_counted_is_in_all_that_it_tells_of_the_merchant(w
 
     async def work(serve: Serve) -> None:
         assert await came(serve) == (0, "live")
-        counter = Counter(world.database, world.decoder, Unpaid())
+        counter = BatchCounter(world.database, world.decoder, Unpaid())
         counted = await asyncio.to_thread(counter.count, [world.registered("p1")])
         assert await came(serve) == (0, "cache")
         serve.cache.owes([event for part in counted.parts for event in part.written.events])
@@ -548,7 +548,7 @@ def test_what_was_told_past_redis_is_the_least_that_is_told_from_then_on(world: 
 
     async def work(serve: Serve) -> None:
         assert await serve.dashboard() == (0, "live")
-        world.counter = Counter(world.database, world.decoder, Unpaid())
+        world.counter = BatchCounter(world.database, world.decoder, Unpaid())
         await asyncio.to_thread(world.counts, world.registered("p1"))
         reachable, serve.cache._rests_until = serve.cache._rests_until, float("inf")
         serve.cache.available = False

@@ -1,22 +1,22 @@
 """Copies in the process: never longer than a second, never further behind than 100 ms, never over an announcement."""
 
-from hannun.cache.answer import Answer
-from hannun.cache.copies import LAG_S_MAX, LIVES_S, Copies, Floors
+from hannun.cache.local import LAG_S_MAX, LIVES_S, LocalCache, VersionFloors
+from hannun.domain.answer import EncodedAnswer
 
 KEY, OTHER = "analytics:dashboard:spring", "analytics:dashboard:autumn"
 
 
-def answer(version: int, size: int = 100, until_ms: int = 0) -> Answer:
-    return Answer(b"x" * size, version, "owner", f'"{version}"', until_ms)
+def answer(version: int, size: int = 100, until_ms: int = 0) -> EncodedAnswer:
+    return EncodedAnswer(b"x" * size, version, "owner", f'"{version}"', until_ms)
 
 
-def listening(bytes_max: int = 100_000) -> Copies:
-    copies = Copies(bytes_max)
+def listening(bytes_max: int = 100_000) -> LocalCache:
+    copies = LocalCache(bytes_max)
     copies.heard(0.0)
     return copies
 
 
-def keeps(copies: Copies, version: int, key: str = KEY, now_s: float = 0.0, size: int = 100) -> None:
+def keeps(copies: LocalCache, version: int, key: str = KEY, now_s: float = 0.0, size: int = 100) -> None:
     guard = copies.begin(key, now_s)
     copies.keep(guard, key, answer(version, size))
     copies.end(guard)
@@ -117,7 +117,7 @@ def test_a_reading_leaves_nothing_behind() -> None:
 
 
 def test_a_floor_only_rises_until_redis_knows_or_the_database_itself_has_gone_back() -> None:
-    floors = Floors()
+    floors = VersionFloors()
     floors.rise(KEY, 5)
     floors.rise(KEY, 3)
     assert floors.of(KEY) == 5
@@ -132,7 +132,7 @@ def test_a_floor_only_rises_until_redis_knows_or_the_database_itself_has_gone_ba
 
 
 def test_after_a_change_of_unknown_version_only_what_was_read_since_may_be_told() -> None:
-    floors = Floors()
+    floors = VersionFloors()
     floors.outdate(KEY)
     first = floors.of(KEY)
     assert first > 10**30

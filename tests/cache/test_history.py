@@ -18,10 +18,11 @@ from test_answer_cache import KEY, ME, SPRING, Serve, plain
 from world import World
 
 from hannun.cache import AnswerCache, Invalidator
-from hannun.cache.copies import LAG_S_MAX
+from hannun.cache.local import LAG_S_MAX
+from hannun.counting.batch_counter import BatchCounter
+from hannun.counting.outbox_relay import pay_old_debts
 from hannun.domain.channels import load_table
 from hannun.errors import Transient
-from hannun.flows.count import Counter, pay_old_debts
 from hannun.flows.report import Reports
 
 WRITES = 150
@@ -93,7 +94,7 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
         reaches = replace(world.redis, port=proxies[2].port)
         invalidator, payer = Invalidator(reaches), world.invalidator
         database, other = world.another_database(), world.another_database()
-        counter = Counter(database, world.decoder, invalidator)
+        counter = BatchCounter(database, world.decoder, invalidator)
         try:
             for total in range(1, WRITES + 1):
                 counter.count([world.registered(f"p{total}")])

@@ -15,7 +15,7 @@ from test_answer_cache import plain
 from world import World
 
 from hannun.cache import AnswerCache
-from hannun.cache.lines import Lines
+from hannun.cache.get_pool import GetConnectionPool
 
 KEYS = [f"key {number}" for number in range(20)]
 
@@ -34,7 +34,7 @@ def told(key: str) -> bytes:
     return key.encode() * 100
 
 
-class Asking(Lines):
+class Asking(GetConnectionPool):
     """Lines that remember how many were made."""
 
     def __init__(self, port: int, *, count_max: int = 10, timeout_s: float = 5.0, **options: Any) -> None:

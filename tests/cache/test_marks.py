@@ -9,8 +9,8 @@ import pytest
 from test_answer_cache import SPRING, plain
 from world import World
 
-from hannun.cache.marks import Marks
-from hannun.domain.batch import Received
+from hannun.cache.processed_markers import ProcessedMarkers
+from hannun.domain.batch import ReceivedMessage
 from hannun.embedded import ValkeyServer
 
 
@@ -22,20 +22,20 @@ def world(world: World) -> World:
 
 
 @pytest.fixture
-def marks(world: World) -> Iterator[Marks]:
-    marks = Marks(world.redis, a_second=3, lifetime_s=86_400, now=lambda: 7.5)
+def marks(world: World) -> Iterator[ProcessedMarkers]:
+    marks = ProcessedMarkers(world.redis, a_second=3, lifetime_s=86_400, now=lambda: 7.5)
     yield marks
     marks.close()
 
 
-def written(marks: Marks) -> None:
+def written(marks: ProcessedMarkers) -> None:
     """All that waits is written."""
     stop = threading.Event()
     stop.set()
     marks.run(stop)
 
 
-def test_a_mark_is_a_set_with_the_member_1_that_lives_a_day(world: World, marks: Marks) -> None:
+def test_a_mark_is_a_set_with_the_member_1_that_lives_a_day(world: World, marks: ProcessedMarkers) -> None:
     marks.mark(["5b0c2f64-0000-4000-8000-00000000000f"])
     written(marks)
     key = "analytics:processed:5b0c2f64-0000-4000-8000-00000000000f"
@@ -46,7 +46,7 @@ def test_a_mark_is_a_set_with_the_member_1_that_lives_a_day(world: World, marks:
         assert 86_390 < client.ttl(key) <= 86_400
 
 
-def test_no_more_are_written_in_a_second_than_may_be(world: World, marks: Marks) -> None:
+def test_no_more_are_written_in_a_second_than_may_be(world: World, marks: ProcessedMarkers) -> None:
     marks.mark(["m1", "m2"])
     marks.mark(["m3", "m4"])
     assert marks.room() == 0
@@ -56,7 +56,7 @@ def test_no_more_are_written_in_a_second_than_may_be(world: World, marks: Marks)
 
 
 def test_what_is_counted_is_marked_and_what_is_a_dead_letter_is_not(world: World) -> None:
-    def identified(message: Received, id_: object) -> Received:
+    def identified(message: ReceivedMessage, id_: object) -> ReceivedMessage:
         return message._replace(raw=json.dumps({**json.loads(message.raw), "messageId": id_}).encode())
 
     batch = [
@@ -76,7 +76,9 @@ def test_what_is_counted_is_marked_and_what_is_a_dead_letter_is_not(world: World
 
 def test_while_redis_is_away_nobody_waits_for_marks(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
     with ValkeyServer(tmp_path_factory.mktemp("valkey")) as valkey:
-        marks = Marks(replace(world.redis, port=valkey.port, password=valkey.password), a_second=1_000, lifetime_s=60)
+        marks = ProcessedMarkers(
+            replace(world.redis, port=valkey.port, password=valkey.password), a_second=1_000, lifetime_s=60
+        )
         valkey.stop()
         for number in range(500):
             marks.mark([f"m{number}"])

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from hannun.domain.messages import Kind, Reason
+from hannun.domain.facts import Kind, Reason
 from hannun.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hannun.domain.channels import Channel, ChannelType
-from hannun.domain.fold import Registers, gather, settle
-from hannun.domain.messages import (
+from hannun.domain.facts import (
     Delivery,
     DeliveryState,
     DistributionCompleted,
@@ -20,6 +19,7 @@ from hannun.domain.messages import (
     Rejected,
     SalesRecorded,
 )
+from hannun.domain.fold import Registers, group_by_event, settle
 
 NAVER = Channel("naverblog", "NaverBlog", ChannelType.SNS)
 RADIO = Channel("radio", "Radio", None)
@@ -197,7 +197,7 @@ def sale(sale_id: str, amount: int, channel: Channel | None = None, event: str =
 
 
 def test_of_a_participant_or_a_sale_the_first_message_is_kept() -> None:
-    told = gather(
+    told = group_by_event(
         [registered("p", 1, NAVER), registered("p", 0, RADIO), registered("p", 5), sale("s", 1), sale("s", 2, NAVER)]
     ).events["e"]
     assert told.participants == {"p": (1, "naverblog")}
@@ -205,14 +205,16 @@ def test_of_a_participant_or_a_sale_the_first_message_is_kept() -> None:
 
 
 def test_the_same_participant_of_another_event_is_another() -> None:
-    gathered = gather([registered("p", 1), registered("p", 2, event="f"), sale("s", 1), sale("s", 1, event="f")])
+    gathered = group_by_event(
+        [registered("p", 1), registered("p", 2, event="f"), sale("s", 1), sale("s", 1, event="f")]
+    )
     assert set(gathered.events) == {"e", "f"}
     assert gathered.minutes == {1, 2}
 
 
 def test_registers_keep_their_order_and_their_place_in_the_batch() -> None:
     bad = Rejected("event-created", Reason.NOT_JSON, "")
-    gathered = gather([bad, created(2), registered("p", 1), changed(1, "ENDED"), bad, distributed(1, "FAILED")])
+    gathered = group_by_event([bad, created(2), registered("p", 1), changed(1, "ENDED"), bad, distributed(1, "FAILED")])
     assert [index for index, _ in gathered.events["e"].registers] == [1, 3, 5]
     assert gathered.rejected == [(0, bad), (4, bad)]
 
@@ -220,9 +222,9 @@ def test_registers_keep_their_order_and_their_place_in_the_batch() -> None:
 def test_every_channel_that_was_named_is_gathered_once_under_its_first_name() -> None:
     other_name = Channel("radio", "RADIO", None)
     facts = [sale("s", 1, RADIO), registered("p", 1, other_name), distributed(1, "FAILED"), registered("q", 1, NAVER)]
-    assert gather(facts).channels == {"radio": RADIO, "naverblog": NAVER}
+    assert group_by_event(facts).channels == {"radio": RADIO, "naverblog": NAVER}
 
 
 def test_nothing_gathers_to_nothing() -> None:
-    assert gather([]).events == {}
-    assert gather([]).minutes == set()
+    assert group_by_event([]).events == {}
+    assert group_by_event([]).minutes == set()

@@ -2,8 +2,9 @@
 
 import pytest
 
-from hannun.domain import keys
+from hannun.cache import keys
 from hannun.domain.batch import ChangedEvent
+from hannun.domain.granularity import Granularity
 
 
 def test_keys_are_exact() -> None:
@@ -19,15 +20,15 @@ def test_no_two_things_share_a_key() -> None:
     ids = ["a", "a:b", "b", "a:b:c", "a%3Ab", "a%3ab", "a%", "a%25", "a:daily", "daily", ":", "a:"]
     names = ["c", "b:c", "b", "a:b", ":", "c:"]
     every = [keys.channel(event, name) for event in ids for name in names]
-    every += [keys.timeline(event, granularity) for event in ids for granularity in keys.Granularity]
+    every += [keys.timeline(event, granularity) for event in ids for granularity in Granularity]
     every += [one(id_) for one in (keys.dashboard, keys.roi, keys.user) for id_ in ids]
     assert len(set(every)) == len(every)
 
 
 @pytest.mark.parametrize("granularity", ["minute", "hourly", "daily", "weekly", "monthly"])
 def test_a_timeline_has_a_key_for_each_granularity(granularity: str) -> None:
-    assert keys.timeline("e", keys.Granularity(granularity)) == f"analytics:timeline:e:{granularity}"
-    assert len(keys.Granularity) == 5
+    assert keys.timeline("e", Granularity(granularity)) == f"analytics:timeline:e:{granularity}"
+    assert len(Granularity) == 5
 
 
 def test_a_change_makes_every_answer_about_the_event_false() -> None:

@@ -14,23 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hannun.domain.batch import Received
+from hannun.domain.batch import ReceivedMessage
 from hannun.domain.channels import load_table
-from hannun.domain.messages import (
-    COUNT_MAX,
-    NESTING_MAX,
-    SIZE_MAX_BYTES,
-    WIRE_TYPES,
-    Decoder,
-    DeliveryState,
-    EventStatus,
-    Fact,
-    Kind,
-    ParticipantRegistered,
-    Reason,
-    Rejected,
-    Rules,
-)
+from hannun.domain.facts import DeliveryState, EventStatus, Fact, Kind, ParticipantRegistered, Reason, Rejected
+from hannun.domain.wire_formats import COUNT_MAX, NESTING_MAX, SIZE_MAX_BYTES, WIRE_TYPES, Decoder, Rules
 
 RECEIVED_AT = 1_795_402_800_000_000
 RECEIVED = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
@@ -854,11 +841,11 @@ _whole_registrations = st.fixed_dictionaries(
 )
 
 
-def batch_of(*raws: bytes) -> list[Received]:
-    return [Received(REGISTERED, raw, RECEIVED_AT + at) for at, raw in enumerate(raws)]
+def batch_of(*raws: bytes) -> list[ReceivedMessage]:
+    return [ReceivedMessage(REGISTERED, raw, RECEIVED_AT + at) for at, raw in enumerate(raws)]
 
 
-def one_by_one(batch: list[Received]) -> list[Fact | Rejected]:
+def one_by_one(batch: list[ReceivedMessage]) -> list[Fact | Rejected]:
     return [DECODER.decode(kind, raw, received_at) for kind, raw, received_at, *_ in batch]
 
 

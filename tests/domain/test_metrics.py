@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hannun.domain.metrics import Counts, Money, change, cost_per, number, percent, total
+from hannun.domain.metrics import ChannelCounts, Money, change, cost_per, number, percent, total
 
 quick = settings(derandomize=True, deadline=None, max_examples=200, database=None)
 
@@ -55,7 +55,7 @@ def test_a_share_is_never_further_off_than_half_a_hundredth(part: int, whole: in
 
 
 def test_rates_of_counts_are_what_the_api_says() -> None:
-    counts = Counts(
+    counts = ChannelCounts(
         participants=3,
         impressions=200,
         views=40,
@@ -76,15 +76,15 @@ def test_rates_of_counts_are_what_the_api_says() -> None:
 
 
 def test_counts_without_a_base_have_no_rates() -> None:
-    none = Counts(participants=3, conversions=1, likes=1, completed_calls=0)
+    none = ChannelCounts(participants=3, conversions=1, likes=1, completed_calls=0)
     rates = (none.click_through_rate, none.engagement_rate, none.participation_rate, none.conversion_rate)
     assert (*rates, none.call_completion_rate) == (None,) * 5
 
 
 def test_counts_add_up_figure_by_figure() -> None:
-    one = Counts(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
-    assert total([one, one, Counts()]) == Counts(2, 4, 6, 8, 10, 12, 14, 16, 18, 20)
-    assert total([]) == Counts()
+    one = ChannelCounts(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+    assert total([one, one, ChannelCounts()]) == ChannelCounts(2, 4, 6, 8, 10, 12, 14, 16, 18, 20)
+    assert total([]) == ChannelCounts()
 
 
 def test_investment_is_the_plan_and_what_the_channels_cost() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hannun.domain.pace import LEAST, WRITTEN_IN_S, size_next
+from hannun.domain.batch_size import LEAST, WRITTEN_IN_S, size_next
 
 
 def sizes(seconds_each: float, size: int, most: int = 20_000, batches: int = 20) -> list[int]:

@@ -4,8 +4,9 @@ from datetime import datetime
 
 import pytest
 
-from hannun.domain.questions import Range, cursor_of, listed, metrics_named, place_of
-from hannun.errors import BadQuestion
+from hannun.domain.questions import cursor_of, listed, metrics_named, place_of
+from hannun.domain.ranges import Range
+from hannun.errors import BadRequest
 
 NOW = datetime(2026, 11, 23, 3, 0, 30)
 
@@ -39,7 +40,7 @@ def test_lists_have_no_holes_and_an_end() -> None:
     assert listed("channels", " a, b ,a") == ("a", "b")
     assert listed("channels", None) == ()
     for text in ("", "a,,b", ",", ",".join(map(str, range(21)))):
-        with pytest.raises(BadQuestion):
+        with pytest.raises(BadRequest):
             listed("channels", text)
-    with pytest.raises(BadQuestion, match="participants, views"):
+    with pytest.raises(BadRequest, match="participants, views"):
         metrics_named("reach")

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from hannun.cache import Answer
-from hannun.flows.consistency import AFTER_S, PROMISED_S, Consistency, Topic
+from hannun.domain.answer import EncodedAnswer
+from hannun.flows.cache_consistency import AFTER_S, PROMISED_S, Consistency, Topic
 from hannun.telemetry import REGISTRY
 
 TOPIC = ("event", "spring")
@@ -30,11 +30,11 @@ class Sides:
         while self.looks < 2 * len(AFTER_S):  # noqa: ASYNC110  a counter has no event
             await asyncio.sleep(0)
 
-    async def kept(self, topic: Topic) -> Answer | None:
+    async def kept(self, topic: Topic) -> EncodedAnswer | None:
         self.looks += 1
         return _answer(self._sides[0](self.now))
 
-    async def rebuilt(self, topic: Topic) -> Answer | None:
+    async def rebuilt(self, topic: Topic) -> EncodedAnswer | None:
         return _answer(self._sides[1](self.now))
 
     def look(self) -> bool | None:
@@ -49,8 +49,8 @@ class Sides:
         }
 
 
-def _answer(version: int | None) -> Answer | None:
-    return None if version is None else Answer(b"{}", version, "owner", f'"{version}"')
+def _answer(version: int | None) -> EncodedAnswer | None:
+    return None if version is None else EncodedAnswer(b"{}", version, "owner", f'"{version}"')
 
 
 def _checks() -> dict[tuple[str, str], float]:

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from oracle import KNOWN, Oracle, same
 from world import NOTHING_OWED, NOW_US, SPRING, World
 
-from hannun.domain.batch import Outcome, Received
+from hannun.domain.batch import MessageOutcome, ReceivedMessage
 
 SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
 AUTUMN = "5b0c2f64-0000-4000-8000-000000000003"
 
 
-def results(outcomes: Sequence[Outcome]) -> list[str]:
+def results(outcomes: Sequence[MessageOutcome]) -> list[str]:
     return [outcome.reason or outcome.result for outcome in outcomes]
 
 
@@ -307,8 +307,8 @@ def test_derived_columns_hold_what_they_can_hold(
 
 
 def test_bad_messages_are_kept_once_each_and_hold_nobody_up(world: World) -> None:
-    def raw(kind: str, body: bytes) -> Received:
-        return Received(kind, body, NOW_US)
+    def raw(kind: str, body: bytes) -> ReceivedMessage:
+        return ReceivedMessage(kind, body, NOW_US)
 
     bad = [
         raw("participant-registered", b"not json"),
@@ -351,13 +351,13 @@ def test_bad_messages_are_kept_once_each_and_hold_nobody_up(world: World) -> Non
 
 
 def test_the_same_bad_bytes_under_another_type_or_twice_in_a_batch(world: World) -> None:
-    bad = Received("participant-registered", b"{", NOW_US)
+    bad = ReceivedMessage("participant-registered", b"{", NOW_US)
     world.counts(bad, bad, bad._replace(kind="event-created"))
     assert [letter.kind for letter in world.dead_letters()] == ["participant-registered", "event-created"]
 
 
 def test_bad_messages_in_a_log_are_told_apart_by_their_place(world: World) -> None:
-    bad = Received("participant-registered", b"{", NOW_US)
+    bad = ReceivedMessage("participant-registered", b"{", NOW_US)
     world.counts(world.at(bad, 7), world.at(bad, 8))
     world.counts(world.at(bad, 7), world.at(bad, 8), world.at(bad, 7, partition=1))
     assert [(letter.partition, letter.record_offset) for letter in world.dead_letters()] == [(0, 7), (0, 8), (1, 7)]
@@ -558,7 +558,7 @@ def test_two_counters_at_the_same_time_count_everything_once_and_never_deadlock(
     events = [f"event-{number}" for number in range(6)]
     oracle = Oracle()
 
-    def history(events: Sequence[str]) -> list[list[Received]]:
+    def history(events: Sequence[str]) -> list[list[ReceivedMessage]]:
         return [
             [
                 message
@@ -578,7 +578,9 @@ def test_two_counters_at_the_same_time_count_everything_once_and_never_deadlock(
             for step in range(12)
         ]
 
-    def in_turn(batches: list[list[Received]], counter: Any, failures: list[BaseException]) -> Callable[[], None]:
+    def in_turn(
+        batches: list[list[ReceivedMessage]], counter: Any, failures: list[BaseException]
+    ) -> Callable[[], None]:
         def run() -> None:
             try:
                 together.wait()

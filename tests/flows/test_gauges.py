@@ -6,7 +6,7 @@ import pytest
 from world import World, gauges
 
 from hannun.errors import StoreUnavailable
-from hannun.flows.upkeep import tell_gauges
+from hannun.flows.maintenance import tell_gauges
 from hannun.store import positions
 from hannun.store.database import Database, PoolLimits
 

@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 from world import World
 
 from hannun.cache import Invalidator, RedisAddress
-from hannun.flows.checks import PATIENCE_S, Health
+from hannun.flows.health_checks import PATIENCE_S, Health
 from hannun.store.database import Database, PoolLimits
 
 

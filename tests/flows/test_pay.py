@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from world import OWNER, SPRING, World
 
+from hannun.counting.batch_counter import BatchCounter
+from hannun.counting.outbox_relay import APART_S, OutboxRelay, pay_old_debts, together
 from hannun.domain.batch import ChangedEvent
-from hannun.flows.count import APART_S, Counter, Payer, pay_old_debts, together
 
 AUTUMN = "5b0c2f64-0000-4000-8000-000000000002"
 
@@ -31,13 +32,13 @@ class Paying:
         self.now = 100.0
         self.told = Told()
         self.owed: list[str] = []
-        self.payer = Payer(
+        self.payer = OutboxRelay(
             world.another_database(),
             self.told,  # type: ignore[arg-type]
             now=lambda: self.now,
             owes=lambda events: self.owed.extend(event.event_id for event in events),
         )
-        self.counter = Counter(world.another_database(), world.decoder, self.told, payer=self.payer)
+        self.counter = BatchCounter(world.another_database(), world.decoder, self.told, payer=self.payer)
 
     def counts(self, *who: str, event: str = SPRING) -> None:
         self.counter.count([self.world.registered(name, event) for name in who])

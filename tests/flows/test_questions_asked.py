@@ -9,13 +9,14 @@ import psycopg
 import pytest
 from world import NOW, OWNER, World
 
-from hannun.domain.access import Asker
+from hannun.domain.authorization import Principal
 from hannun.domain.channels import load_table
-from hannun.domain.questions import OfMerchant, Range, UserQuestion
+from hannun.domain.questions import OfMerchant, UserQuestion
+from hannun.domain.ranges import Range
 from hannun.flows.report import Uncached
-from hannun.store.database import PoolLimits, Reader
+from hannun.store.database import PoolLimits, ReadPool
 
-ME = Asker(OWNER, frozenset({"MERCHANT"}))
+ME = Principal(OWNER, frozenset({"MERCHANT"}))
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_merchants_view_costs_three_statements_at_most_however_many_events_the
     world: World, asked: list[str], range_: Range, count: int
 ) -> None:
     async def answers() -> None:
-        reader = Reader(world.url, PoolLimits(size_kept=1), application="test-read")
+        reader = ReadPool(world.url, PoolLimits(size_kept=1), application="test-read")
         await reader.open()
         try:
             reports = Uncached(reader, lambda: datetime.fromisoformat(NOW).astimezone(UTC), load_table())

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 from world import SPRING, World
 
-from hannun.domain.batch import Received, Span
-from hannun.domain.messages import Fact, Rejected
-from hannun.errors import Unusable
-from hannun.flows.count import Counter
+from hannun.counting.batch_counter import BatchCounter
+from hannun.domain.batch import OffsetRange, ReceivedMessage
+from hannun.domain.facts import Fact, Rejected
+from hannun.errors import PartitionUnusable
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_the_position_moves_over_a_refused_message_once(strict: World) -> None:
         "INSERT INTO hannun.positions (topic, partition, topic_id, next_offset, epoch) VALUES ('t', 0, 'id', 0, 1)"
     )
     messages = [strict.at(strict.sold(amount), offset, "t") for offset, amount in enumerate([1, 666, 3])]
-    strict.counts_span(messages, Span("t", 0, 0, 3, 1))
+    strict.counts_span(messages, OffsetRange("t", 0, 0, 3, 1))
     assert strict.rows("SELECT next_offset FROM hannun.positions")[0].next_offset == 3
     assert strict.ours().recorded_revenue == 4
     assert strict.dead_letters()[0].record_offset == 1
@@ -64,20 +64,20 @@ def test_what_is_kept_of_a_refused_message_are_its_known_fields(strict: World) -
     assert "Hong" not in str(letter.columns)
 
 
-def inspected(world: World, letters_max: int) -> Counter:
+def inspected(world: World, letters_max: int) -> BatchCounter:
     """A counter that keeps nothing of a batch with more letters."""
 
-    def inspect(_: Sequence[Received], facts: Sequence[Fact | Rejected]) -> None:
+    def inspect(_: Sequence[ReceivedMessage], facts: Sequence[Fact | Rejected]) -> None:
         letters = [str(fact.reason) for fact in facts if isinstance(fact, Rejected)]
         if len(letters) > letters_max:
-            raise Unusable(f"too many: {letters}", topic="t", partition=0)
+            raise PartitionUnusable(f"too many: {letters}", topic="t", partition=0)
 
-    return Counter(world.database, world.decoder, world.invalidator, inspect)
+    return BatchCounter(world.database, world.decoder, world.invalidator, inspect)
 
 
 def test_what_only_postgresql_refuses_is_looked_at_before_anything_of_its_batch_is_kept(strict: World) -> None:
     counter = inspected(strict, letters_max=1)
-    with pytest.raises(Unusable, match="'refused-by-the-database', 'refused-by-the-database'"):
+    with pytest.raises(PartitionUnusable, match="'refused-by-the-database', 'refused-by-the-database'"):
         counter.count([strict.created(), strict.registered(), strict.sold(666), strict.sold(666)])
     assert strict.dead_letters() == []
     assert strict.rows("SELECT FROM hannun.participants") == []
@@ -90,7 +90,7 @@ def test_what_only_postgresql_refuses_is_looked_at_before_anything_of_its_batch_
 def test_what_only_is_known_to_be_wrong_beside_what_stands_is_looked_at_too(world: World) -> None:
     """Another owner's plan, for example: every rule of the message holds."""
     world.counts(world.created())
-    with pytest.raises(Unusable):
+    with pytest.raises(PartitionUnusable):
         inspected(world, letters_max=0).count([world.registered(), world.created(owner="another")])
     assert world.dead_letters() == []
     assert world.event().total_participants == 0

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 from world import NOW_US, World
 
-from hannun.domain.batch import Place
+from hannun.domain.batch import RecordId
 from hannun.errors import OperatorError
-from hannun.flows.retry import Retried, choose, drop, retry
+from hannun.flows.dead_letter_retry import Retried, choose, drop, retry
 from hannun.store import dead_letters
 
 
-def retries(world: World, read_again: Callable[[Place], bytes | None] = lambda place: None) -> list[Retried]:
+def retries(world: World, read_again: Callable[[RecordId], bytes | None] = lambda place: None) -> list[Retried]:
     with world.database.transaction() as conn:
         letters = dead_letters.newest(conn, None, None)
     return list(retry(letters, world.database, world.decoder, world.counter, read_again, "somebody@here"))
@@ -54,9 +54,9 @@ def test_a_message_of_kafka_is_read_from_there_again(world: World) -> None:
     message = world.at(world.sold(7), 41, "sales-recorded")
     world.counts(world.created(), message)
     allows(world)
-    asked: list[Place] = []
+    asked: list[RecordId] = []
 
-    def log(place: Place) -> bytes | None:
+    def log(place: RecordId) -> bytes | None:
         asked.append(place)
         return message.raw
 

@@ -10,19 +10,21 @@ import pytest
 from structlog.testing import capture_logs
 from world import World, gauges
 
-from hannun.domain.batch import Span
-from hannun.domain.positions import Known, Log, StartFrom
-from hannun.domain.quarantine import Limits
+from hannun.domain.batch import OffsetRange
+from hannun.domain.positions import KnownPosition, PartitionLog, StartFrom
+from hannun.domain.quarantine import QuarantineLimits
 from hannun.errors import OperatorError, StaleBatch
 from hannun.flows import ingest
-from hannun.flows.checks import Health
-from hannun.flows.decide import To, decide, forget, gone, plan
+from hannun.flows.health_checks import Health
 from hannun.flows.ingest import Ingest
-from hannun.flows.upkeep import tell_gauges
+from hannun.flows.maintenance import tell_gauges
+from hannun.flows.position_decisions import To, decide, forget, gone, plan
+from hannun.kafka.broker import Broker
+from hannun.kafka.consumer import GroupConsumer
+from hannun.kafka.records import ConsumedBatch, Partition
 from hannun.store import positions
 from hannun.store.batches import advance
 from hannun.store.database import connect
-from hannun.stream import Broker, Partition, Stream, Taken
 
 TOPIC = "sales-recorded"
 PLACE = (TOPIC, 0)
@@ -31,8 +33,8 @@ PLACE = (TOPIC, 0)
 class Kafka:
     """A topic of one partition that the group has granted us: what its broker says, and what its stream is told."""
 
-    def __init__(self, log: Log) -> None:
-        self.log: Log | None = log
+    def __init__(self, log: PartitionLog) -> None:
+        self.log: PartitionLog | None = log
         self.at: dict[Partition, int] = {}
         self.after_the_logs: Callable[[], None] = lambda: None
         self.waiting: set[Partition] = {PLACE}
@@ -45,8 +47,8 @@ class Kafka:
         return [PLACE] if self.log is not None and TOPIC in topics else []
 
     def logs(
-        self, partitions: Collection[Partition], known: Mapping[Partition, Known], *, some: bool = False
-    ) -> dict[Partition, Log]:
+        self, partitions: Collection[Partition], known: Mapping[Partition, KnownPosition], *, some: bool = False
+    ) -> dict[Partition, PartitionLog]:
         log = self.log
         self.after_the_logs()
         if log is None or PLACE not in partitions:
@@ -77,9 +79,9 @@ class Kafka:
     def made_anew(self, ids: Mapping[str, str]) -> list[Partition]:
         return []
 
-    def take(self, count_max: int, wait_s: float) -> Taken:
+    def take(self, count_max: int, wait_s: float) -> ConsumedBatch:
         self._rounds.pop(0)()
-        return Taken([], [])
+        return ConsumedBatch([], [])
 
     # -- who reads it
 
@@ -89,13 +91,13 @@ class Kafka:
         self._rounds = [lambda: None, *rounds, stop.set]  # what is granted is begun after a take
         with capture_logs() as logs:
             Ingest(
-                cast(Stream, self),
+                cast(GroupConsumer, self),
                 cast(Broker, self),
                 world.database,
                 lambda _: world.counter,
                 owner="us",
                 start_from=start_from,
-                limits=Limits(100, 0.5),
+                limits=QuarantineLimits(100, 0.5),
             ).run(stop, count_max=10, wait_s=0)
         return list(logs)
 
@@ -123,11 +125,11 @@ def decides(world: World, kafka: Kafka, to: To) -> None:
 
 
 CAUSES = {
-    "never read": (None, Log("a-topic", 0, 30)),
-    "made anew": (10, Log("another-topic", 0, 30)),
-    "removed": (10, Log("a-topic", 12, 30)),
-    "cut off": (10, Log("a-topic", 0, 9)),
-    "cut off and grown again": (10, Log("a-topic", 0, 30, cut_off=True)),
+    "never read": (None, PartitionLog("a-topic", 0, 30)),
+    "made anew": (10, PartitionLog("another-topic", 0, 30)),
+    "removed": (10, PartitionLog("a-topic", 12, 30)),
+    "cut off": (10, PartitionLog("a-topic", 0, 9)),
+    "cut off and grown again": (10, PartitionLog("a-topic", 0, 30, cut_off=True)),
 }
 
 
@@ -168,10 +170,10 @@ def test_whatever_a_partition_waits_for_the_log_health_and_the_gauge_tell_until_
 
 def test_a_log_that_was_cut_off_and_grows_past_our_position_is_not_gone_on_with(world: World) -> None:
     stands(world, 1_000)
-    kafka = Kafka(Log("a-topic", 0, 900))
+    kafka = Kafka(PartitionLog("a-topic", 0, 900))
 
     def grows() -> None:
-        kafka.log = Log("a-topic", 0, 1_100)
+        kafka.log = PartitionLog("a-topic", 0, 1_100)
 
     kafka.is_read(world, grows, lambda: None)
     assert kafka.begun is None, "what lies from 900 to 1,000 would be counted by nobody"
@@ -181,15 +183,15 @@ def test_a_log_that_was_cut_off_and_grows_past_our_position_is_not_gone_on_with(
 
 def test_what_a_lost_owner_counts_while_we_begin_does_not_look_like_a_log_that_was_cut_off(world: World) -> None:
     lost = stands(world, 10)
-    kafka = Kafka(Log("a-topic", 0, 10))
+    kafka = Kafka(PartitionLog("a-topic", 0, 10))
     refused = []
 
     def the_lost_owner_counts_two_more() -> None:
         kafka.after_the_logs = lambda: None
-        kafka.log = Log("a-topic", 0, 12)
+        kafka.log = PartitionLog("a-topic", 0, 12)
         try:
             with world.another_database().transaction() as conn:
-                advance(conn, [Span(*PLACE, 10, 12, lost)])
+                advance(conn, [OffsetRange(*PLACE, 10, 12, lost)])
         except StaleBatch as stale:
             refused.append(stale)
 
@@ -200,7 +202,7 @@ def test_what_a_lost_owner_counts_while_we_begin_does_not_look_like_a_log_that_w
     assert kafka.begun[1] == (10 if refused else 12)
 
 
-LOG = Log("a-topic", 10, 30)
+LOG = PartitionLog("a-topic", 10, 30)
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -249,7 +251,7 @@ def test_an_offset_that_the_log_does_not_hold_is_refused(world: World, offset: i
 
 def test_nobody_waits_any_longer_for_a_partition_that_is_gone_for_good_and_its_position_is_kept(world: World) -> None:
     stands(world, 1_000)
-    kafka = Kafka(Log("a-topic", 0, 900))
+    kafka = Kafka(PartitionLog("a-topic", 0, 900))
     kafka.is_read(world)
     with connect(world.url, application="test") as conn:
         with pytest.raises(OperatorError, match="still has") as refused:
@@ -270,7 +272,7 @@ def test_nobody_waits_any_longer_for_a_partition_that_is_gone_for_good_and_its_p
         None,
         "forget",
     )
-    kafka.log = Log("another-topic", 0, 5_000)  # and made once more
+    kafka.log = PartitionLog("another-topic", 0, 5_000)  # and made once more
     logs = kafka.is_read(world, start_from="latest")
     assert any("made anew" in entry.get("why", "") for entry in logs)
     assert kafka.begun is None

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from psycopg.rows import namedtuple_row
 from world import DATABASE_OWNER, PASSWORD, World, make_database
 
-from hannun.domain.batch import Outcome, Received
+from hannun.domain.batch import MessageOutcome, ReceivedMessage
 from hannun.domain.channels import load_table
-from hannun.domain.messages import REGISTERED_FROM_US
+from hannun.domain.wire_formats import REGISTERED_FROM_US
 from hannun.embedded import PostgresServer, ValkeyServer
-from hannun.store import compare
-from hannun.store.arrivals import CHANNELS, FIRST_MINUTE, LAST_MINUTE, packed
+from hannun.store import shadow_comparison
 from hannun.store.migrate import ROLES, migrate
+from hannun.store.packed_arrivals import CHANNELS, FIRST_MINUTE, LAST_MINUTE, packed
 
 MINUTE_US = 60_000_000
 MINUTES = st.sampled_from([FIRST_MINUTE, FIRST_MINUTE + 1, LAST_MINUTE, LAST_MINUTE + 1, 68_375_520]) | st.integers(
@@ -54,7 +54,7 @@ def numbered(world: World) -> World:
     return world
 
 
-def came(world: World, event: str, who: str, minute: int, number: int) -> Received:
+def came(world: World, event: str, who: str, minute: int, number: int) -> ReceivedMessage:
     """A registration, received when it happened."""
     at = datetime.fromtimestamp(minute * 60 + 30, UTC).isoformat()
     channel = {} if number == 0 else {"channel": name_of(number)}
@@ -71,7 +71,7 @@ def arrivals(world: World, event: str) -> dict[str, tuple[int, int]]:
     return {row.participant: (row.minute, row.channel_no) for row in rows}
 
 
-def results(outcomes: list[Outcome]) -> list[str]:
+def results(outcomes: list[MessageOutcome]) -> list[str]:
     return [outcome.reason or outcome.result for outcome in outcomes]
 
 
@@ -248,10 +248,12 @@ def test_one_arrival_in_both_forms_is_compared_as_one(world: World, shadow: Worl
     with world.looking() as live, shadow.looking() as other:
         for conn in (live, other):
             conn.row_factory = namedtuple_row  # type: ignore[assignment]
-        assert compare.digests(live, "participants") == compare.digests(other, "participants")
-        assert compare.rows_of(live, "participants", "one") == compare.rows_of(other, "participants", "one")
+        assert shadow_comparison.digests(live, "participants") == shadow_comparison.digests(other, "participants")
+        assert shadow_comparison.rows_of(live, "participants", "one") == shadow_comparison.rows_of(
+            other, "participants", "one"
+        )
         other.execute("UPDATE hannun.participants SET came = came + 64 WHERE came IS NOT NULL")
-        assert compare.digests(live, "participants") != compare.digests(other, "participants")
+        assert shadow_comparison.digests(live, "participants") != shadow_comparison.digests(other, "participants")
 
 
 # -- migrated -------------------------------------------------------------------------------------------------------

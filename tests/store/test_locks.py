@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from world import World
 
 from hannun.errors import StoreUnavailable
-from hannun.store.database import Database, PoolLimits, Reader
+from hannun.store.database import Database, PoolLimits, ReadPool
 
 SOON = PoolLimits(size_kept=1, lock_wait_s=0.05)
 
@@ -31,12 +31,12 @@ def test_a_writer_waits_for_a_held_table_only_so_long_and_says_so(world: World) 
 
 
 def test_a_reader_waits_for_a_held_table_only_so_long_and_says_so(world: World) -> None:
-    async def asks(reader: Reader) -> None:
+    async def asks(reader: ReadPool) -> None:
         async with reader.connection() as conn:
             await conn.execute("SELECT count(*) FROM public.event_stats")
 
     async def in_turn() -> list[str]:
-        reader = Reader(world.url, SOON, application="test-waits")
+        reader = ReadPool(world.url, SOON, application="test-waits")
         await reader.open()
         try:
             with psycopg.connect(world.owner_url) as forgetful:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from world import World
 
-from hannun.flows.upkeep import detach_old_months, keep_partitions
+from hannun.flows.maintenance import detach_old_months, keep_partitions
 from hannun.store.partitions import existing_months, make_months
 
 NOVEMBER, DECEMBER, JANUARY = date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from world import DATABASE_OWNER, PASSWORD, World
 
-from hannun.domain.batch import Span
+from hannun.domain.batch import OffsetRange
 from hannun.domain.channels import load_table
-from hannun.domain.positions import GoOn, Log, StartFrom, Wait
+from hannun.domain.positions import PartitionLog, ResumeAt, StartFrom, WaitForOperator
 from hannun.embedded import PostgresServer
 from hannun.errors import StaleBatch
 from hannun.store import positions
@@ -23,10 +23,10 @@ BESIDE = ("participant-registered", 1)
 def begun_by(
     world: World,
     owner: str,
-    log: Log = Log("a-topic", 0, 10),  # noqa: B008  a value
+    log: PartitionLog = PartitionLog("a-topic", 0, 10),  # noqa: B008  a value
     start_from: StartFrom = "earliest",
     place: positions.Partition = PLACE,
-) -> Begun | Wait:
+) -> Begun | WaitForOperator:
     """What an owner finds who claims the partition, and then looks at its log."""
     with world.database.transaction() as conn:
         claims = positions.claim(conn, owner, [place])
@@ -48,12 +48,12 @@ def owns(world: World, epoch: int) -> bool:
 def decides(world: World, offset: int, topic_id: str = "a-topic", place: positions.Partition = PLACE) -> None:
     """An operator lets the partition go on here."""
     with world.database.transaction() as conn:
-        positions.decide(conn, "an operator", *place, topic_id, GoOn(offset), f"--to {offset}")
+        positions.decide(conn, "an operator", *place, topic_id, ResumeAt(offset), f"--to {offset}")
 
 
 def counts(world: World, start: int, end: int, epoch: int, leader_epoch: int | None = None) -> None:
     with world.database.transaction() as conn:
-        advance(conn, [Span(*PLACE, start, end, epoch, leader_epoch)])
+        advance(conn, [OffsetRange(*PLACE, start, end, epoch, leader_epoch)])
 
 
 def test_a_partition_is_its_newest_claimants(world: World) -> None:
@@ -73,7 +73,7 @@ def test_who_has_claimed_is_overtaken_by_nobody_who_reads_yet(world: World) -> N
     with pytest.raises(StaleBatch):
         counts(world, 0, 12, lost)
     with world.database.transaction() as conn:
-        begun = positions.begin(conn, "its heir", claims, {PLACE: Log("a-topic", 0, 10)}, "")[PLACE]
+        begun = positions.begin(conn, "its heir", claims, {PLACE: PartitionLog("a-topic", 0, 10)}, "")[PLACE]
     assert begun == Begun(0, lost + 1, None)
 
 
@@ -87,23 +87,29 @@ def test_who_has_claimed_and_is_overtaken_begins_nothing_and_stops_nothing(world
         assert isinstance(claims[PLACE], Claim)
     decides(world, 12)
     with world.database.transaction() as conn:
-        assert positions.begin(conn, "a", claims, {PLACE: Log("a-topic", 0, 10)}, "earliest") == {}
+        assert positions.begin(conn, "a", claims, {PLACE: PartitionLog("a-topic", 0, 10)}, "earliest") == {}
         assert positions.stopped(conn) == []
 
 
 @pytest.mark.parametrize(
     ("found", "later"),
     [
-        pytest.param(Log("a-topic", 0, 9), Log("a-topic", 0, 100), id="cut off, and it grows again"),
-        pytest.param(Log("a-topic", 11, 30), Log("a-topic", 5, 30), id="removed, and its beginning falls back"),
-        pytest.param(Log("a-topic", 0, 20, cut_off=True), Log("a-topic", 0, 20), id="cut off and grown again"),
+        pytest.param(PartitionLog("a-topic", 0, 9), PartitionLog("a-topic", 0, 100), id="cut off, and it grows again"),
+        pytest.param(
+            PartitionLog("a-topic", 11, 30), PartitionLog("a-topic", 5, 30), id="removed, and its beginning falls back"
+        ),
+        pytest.param(
+            PartitionLog("a-topic", 0, 20, cut_off=True), PartitionLog("a-topic", 0, 20), id="cut off and grown again"
+        ),
     ],
 )
-def test_what_cannot_have_mended_itself_waits_until_an_operator_decides(world: World, found: Log, later: Log) -> None:
+def test_what_cannot_have_mended_itself_waits_until_an_operator_decides(
+    world: World, found: PartitionLog, later: PartitionLog
+) -> None:
     epoch = epoch_of(world, "a")
     counts(world, 0, 10, epoch, leader_epoch=3)
     stopped = begun_by(world, "a", found)
-    assert isinstance(stopped, Wait)
+    assert isinstance(stopped, WaitForOperator)
     assert begun_by(world, "a", later) == stopped, "as it was said when it was found"
     decides(world, 5)
     assert begun_by(world, "a", later) == Begun(5, epoch + 3, None)
@@ -112,8 +118,8 @@ def test_what_cannot_have_mended_itself_waits_until_an_operator_decides(world: W
 def test_a_topic_made_anew_is_gone_on_with_when_the_old_one_is_back(world: World) -> None:
     """We had been sent to another cluster."""
     counts(world, 0, 10, epoch_of(world, "a"))
-    assert isinstance(begun_by(world, "a", Log("another-topic", 0, 30)), Wait)
-    begun = begun_by(world, "a", Log("a-topic", 0, 30))
+    assert isinstance(begun_by(world, "a", PartitionLog("another-topic", 0, 30)), WaitForOperator)
+    begun = begun_by(world, "a", PartitionLog("a-topic", 0, 30))
     assert isinstance(begun, Begun)
     assert begun.next_offset == 10
 
@@ -121,10 +127,10 @@ def test_a_topic_made_anew_is_gone_on_with_when_the_old_one_is_back(world: World
 def test_a_partition_that_was_never_read_waits_for_the_setting_or_for_its_own_decision(world: World) -> None:
     """The decision about the one beside it does not make it one that was added."""
     for place in (PLACE, BESIDE):
-        assert isinstance(begun_by(world, "a", start_from="", place=place), Wait)
+        assert isinstance(begun_by(world, "a", start_from="", place=place), WaitForOperator)
     decides(world, 4)
     assert isinstance(begun_by(world, "a", start_from=""), Begun)
-    assert isinstance(begun_by(world, "a", start_from="", place=BESIDE), Wait)
+    assert isinstance(begun_by(world, "a", start_from="", place=BESIDE), WaitForOperator)
     begun = begun_by(world, "a", start_from="latest", place=BESIDE)
     assert begun == Begun(10, 1, None)
 

@@ -16,12 +16,12 @@ from world import DATABASE_OWNER, NOTHING_OWED, OWNER, PASSWORD, SPRING, World
 
 from hannun.domain.buckets import buckets, seconds_of
 from hannun.domain.channels import load_table
-from hannun.domain.keys import Granularity
-from hannun.domain.questions import EVERYTHING
+from hannun.domain.granularity import Granularity
+from hannun.domain.ranges import EVERYTHING
 from hannun.embedded import PostgresServer, ValkeyServer
-from hannun.errors import Refused
-from hannun.flows.upkeep import SettlingRounds, detach_old_months
-from hannun.store import reports, upkeep
+from hannun.errors import RowRefused
+from hannun.flows.maintenance import SettlingRounds, detach_old_months
+from hannun.store import maintenance, reports
 from hannun.store.migrate import ROLES, migrate
 from hannun.store.queries import load
 
@@ -72,7 +72,7 @@ def some_moment(random_: random.Random) -> datetime:
 def settles(world: World, event: str, minutes: int) -> bool:
     """Settle a piece of an event's timeline. Returns whether it still owes."""
     with world.database.transaction() as conn:
-        return upkeep.settle_timeline(conn, world.ours(event).event_no, minutes).more
+        return maintenance.settle_timeline(conn, world.ours(event).event_no, minutes).more
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_the_months_are_found_whichever_way_the_catalogue_is_read(world: World) 
 
 def test_a_round_settles_every_event_however_many_owe(world: World) -> None:
     world.counts(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(7)))
-    assert sum(piece.repaired for piece in upkeep.settle_timelines(world.database.transaction, page=3)) == 7
+    assert sum(piece.repaired for piece in maintenance.settle_timelines(world.database.transaction, page=3)) == 7
     owed = "SELECT count(*) AS owing FROM hannun.events WHERE cumulative_owed_from < %s"
     assert world.rows(owed, NOTHING_OWED)[0].owing == 0
 
@@ -203,7 +203,7 @@ def test_a_round_ends_in_time_and_the_next_goes_on_behind_it(world: World) -> No
 def test_an_event_that_owes_much_neither_lengthens_a_round_nor_holds_up_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "PIECE_MINUTES", 15)  # of 30 minutes, then
+    monkeypatch.setattr(maintenance, "PIECE_MINUTES", 15)  # of 30 minutes, then
     minutes = [FIRST + timedelta(minutes=minute) for minute in range(120)]
     world.counts(*(world.registered(f"p{at:%H%M}", event="event-0", at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes))
     world.counts(world.registered(event="event-1", at="2026-03-06T03:07Z"))
@@ -256,7 +256,7 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
 
 WRITERS = {
     ("batches", "add_timeline_participants"),  # owes by `add_to_events`, in the same transaction
-    ("upkeep", "settle_timeline"),  # pays, and changes no figure that quarters are made of
+    ("maintenance", "settle_timeline"),  # pays, and changes no figure that quarters are made of
 }
 
 
@@ -373,6 +373,6 @@ def test_a_timeline_of_before_is_answered_from_its_minutes_until_the_job_has_bee
 def test_a_job_of_the_version_before_that_forgets_half_of_a_debt_is_refused(world: World) -> None:
     """It knows the cumulative column alone."""
     world.counts(world.registered(at="2026-03-06T03:07Z"))
-    with pytest.raises(Refused), world.database.transaction() as conn:
+    with pytest.raises(RowRefused), world.database.transaction() as conn:
         conn.execute("UPDATE hannun.events SET cumulative_owed_from = NULL")
     assert world.ours().cumulative_owed_from == datetime(2026, 3, 6, 3, 7)

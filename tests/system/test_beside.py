@@ -39,7 +39,7 @@ def test_what_fails_for_good_ends_the_process_and_says_what_it_was(program: str)
 def test_a_task_beside_the_service_ends_with_it() -> None:
     program = """
 import asyncio
-from hannun import wiring
+from hannun.processes import commands
 async def serve():
     async def listens():
         try:

@@ -20,12 +20,12 @@ import redis
 import uvicorn
 from world import OWNER, World
 
-from hannun.domain.batch import Received
-from hannun.server import served
+from hannun.domain.batch import ReceivedMessage
+from hannun.processes.http_server import served
+from hannun.processes.serve import open_serving
 from hannun.settings import Settings
 from hannun.web.auth import issue
 from hannun.web.services import Services
-from hannun.wiring import open_serving
 
 SECRET = secrets.token_urlsafe(48)
 STRANGER = "0d1e8a52-0000-4000-8000-00000000000b"
@@ -161,7 +161,7 @@ class Site:
     def signed_in(self, user: str, *roles: str) -> httpx2.Client:
         return self.with_token(self.token(user, *roles))
 
-    def sends(self, *messages: Received) -> Any:
+    def sends(self, *messages: ReceivedMessage) -> Any:
         """POST messages as a JSON array; the answer's JSON."""
         answer = self.service.post("/api/v1/messages", json=[wire(message) for message in messages])
         assert answer.status_code == 200, answer.text
@@ -195,7 +195,7 @@ def token_for(user: str, *roles: str, lasts_s: float = 3600) -> str:
     return issue(SECRET, user, list(roles) or ["MERCHANT"], lasts_s)
 
 
-def wire(message: Received) -> dict[str, Any]:
+def wire(message: ReceivedMessage) -> dict[str, Any]:
     """The message as it is sent over HTTP."""
     return {"type": message.kind, **json.loads(message.raw)}
 

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from served import STRANGER, Site
 from world import OWNER, SPRING
 
-from hannun.domain.access import Asker
+from hannun.domain.authorization import Principal
 from hannun.web.app import application
 from hannun.web.callers import caller_of
 
@@ -146,7 +146,7 @@ def test_a_hundred_pages_of_one_merchant_ask_whose_event_it_is_once(site: Site) 
     counted(site)
 
     async def together() -> None:
-        asker = Asker(OWNER, frozenset({"MERCHANT"}))
+        asker = Principal(OWNER, frozenset({"MERCHANT"}))
         await asyncio.gather(*(site.services.access.admit(asker, SPRING) for _ in range(100)))
 
     with commands() as sent:

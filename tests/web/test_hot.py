@@ -13,10 +13,10 @@ import pytest
 from served import STRANGER, Site
 from world import OWNER, SPRING
 
-from hannun.cache import Answer
-from hannun.web.at_once import AtOnce
+from hannun.domain.answer import EncodedAnswer
 from hannun.web.auth import COOKIE
-from hannun.web.hot import Hot
+from hannun.web.direct_write import DirectWriteTransport
+from hannun.web.fast_path import FastPath
 
 EVENT = f"/api/v1/events/{SPRING}/analytics"
 MERCHANT = f"/api/v1/users/{OWNER}/analytics"
@@ -65,7 +65,7 @@ def reached(site: Site, path: str, headers: dict[str, str], query: str = "", met
             "query_string": query.encode(),
             "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
         }
-        await Hot(app, site.services)(scope, nothing, nothing)
+        await FastPath(app, site.services)(scope, nothing, nothing)
 
     site.inside(ask)
     return bool(calls)
@@ -197,7 +197,7 @@ class Wire:
 
 def in_the_ordinary_way(monkeypatch: pytest.MonkeyPatch, ask: Callable[[], bytes]) -> bytes:
     with monkeypatch.context() as patch:
-        patch.setattr(AtOnce, "said", lambda *_: False)
+        patch.setattr(DirectWriteTransport, "said", lambda *_: False)
         return ask()
 
 
@@ -206,13 +206,13 @@ def test_what_is_written_in_one_go_is_what_the_server_would_write(kept: Site, mo
     kept.with_token(token).get(MERCHANT)
     etag = kept.with_token(token).get(EVENT).headers["etag"]
     went: list[bool] = []
-    said = AtOnce.said
+    said = DirectWriteTransport.said
 
     def told(*args: Any) -> bool:
         went.append(said(*args))
         return went[-1]
 
-    monkeypatch.setattr(AtOnce, "said", told)
+    monkeypatch.setattr(DirectWriteTransport, "said", told)
     has_it, has_another = f"If-None-Match: {etag}\r\n", 'If-None-Match: "other"\r\n'
     for path, headers in ((EVENT, ""), (MERCHANT, ""), (EVENT, has_it), (MERCHANT, has_another)):
 
@@ -283,7 +283,7 @@ def test_a_kept_etag_cannot_smuggle_a_header_in(kept: Site, monkeypatch: pytest.
     cache = kept.services.reports._cache
     honest = cache.copy
 
-    def forged(*args: Any) -> Answer | None:
+    def forged(*args: Any) -> EncodedAnswer | None:
         answer = honest(*args)
         return None if answer is None else msgspec.structs.replace(answer, etag='"1-2"\r\nset-cookie: x=y')
 

@@ -11,7 +11,7 @@ from world import OWNER, SPRING, World
 
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import Busy, OperatorError
-from hannun.flows.quota import Quotas
+from hannun.flows.limit_sharing import LimitSharing
 from hannun.settings import Settings
 from hannun.web.limits import RateLimit, address_of
 
@@ -155,7 +155,7 @@ def test_what_is_no_word_of_another_process_is_passed_over() -> None:
 
     async def say(_: bytes) -> None: ...
 
-    asyncio.run(Quotas({"requests": limit}, say, said)._hear())
+    asyncio.run(LimitSharing({"requests": limit}, say, said)._hear())
     assert limit.left("me") == 7
 
 

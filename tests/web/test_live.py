@@ -15,7 +15,7 @@ from world import OWNER, SPRING, World
 
 from hannun.domain.batch import ChangedEvent
 from hannun.embedded import PostgresServer, ValkeyServer
-from hannun.flows.live import Live
+from hannun.flows.live_updates import LiveUpdates
 
 ANALYTICS = f"/api/v1/events/{SPRING}/analytics"
 LIVE = f"/api/v1/events/{SPRING}/live"
@@ -179,7 +179,7 @@ def test_a_page_that_does_not_read_holds_up_no_other() -> None:
             await asyncio.Event().wait()
 
         frames: asyncio.Queue[bytes] = asyncio.Queue()
-        live = Live(announcements, etag)
+        live = LiveUpdates(announcements, etag)
         live.watch(("event", SPRING), stuck)
         live.watch(("event", SPRING), frames.put)
         running = asyncio.create_task(live.run())

@@ -233,7 +233,7 @@ def test_a_link_that_cannot_be_meant_is_refused(site: Site) -> None:
 
 
 def test_an_event_has_only_so_many_links_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hannun.flows.share.SHARES_MAX", 2)
+    monkeypatch.setattr("hannun.flows.share_links.SHARES_MAX", 2)
     first, _ = shared(site.owner), shared(site.owner)
     refused = site.owner.post(f"{API}/shares", json={"until": until(days=1)})
     assert (refused.status_code, refused.json()["code"]) == (409, "too-many-shares")
@@ -242,7 +242,7 @@ def test_an_event_has_only_so_many_links_at_a_time(site: Site, monkeypatch: pyte
 
 
 def test_links_that_were_revoked_stay_listed_but_not_all_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hannun.flows.share.ENDED_KEPT", 2)
+    monkeypatch.setattr("hannun.flows.share_links.ENDED_KEPT", 2)
     made = []
     for _ in range(4):
         made.append(shared(site.owner)["shareId"])

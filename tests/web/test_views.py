@@ -13,9 +13,9 @@ from oracle import KNOWN, Oracle, Within, between, number, percent, same, walked
 from served import Site
 from world import OWNER, SPRING, World
 
-from hannun.domain.batch import Received
+from hannun.domain.batch import ReceivedMessage
 from hannun.domain.buckets import buckets
-from hannun.domain.keys import Granularity
+from hannun.domain.granularity import Granularity
 
 OTHER = "5b0c2f64-0000-4000-8000-000000000002"
 THIRD = "5b0c2f64-0000-4000-8000-000000000003"
@@ -47,7 +47,7 @@ class Told:
         self.world = world
         self.oracle = Oracle()
 
-    def __call__(self, *messages: Received) -> None:
+    def __call__(self, *messages: ReceivedMessage) -> None:
         for message in messages:
             self.oracle.hears(message.kind, message.raw)
         self.world.counts(*messages)

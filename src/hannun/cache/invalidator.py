@@ -9,9 +9,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from hannun.cache import announcement
+from hannun.cache import announcements, keys
 from hannun.cache.address import CUT, SILENT, SILENT_REST_S, RedisAddress
-from hannun.domain import keys
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import OperatorError
 from hannun.telemetry import metrics
@@ -75,7 +74,7 @@ class Invalidator:
                     false = [key for event in some for key in keys.made_false_by(event)]
                     pipe.delete(*false, *map(keys.lease, false))
                 for event in events:
-                    pipe.publish(keys.ANNOUNCEMENTS, announcement.of(event))
+                    pipe.publish(keys.ANNOUNCEMENTS, announcements.of(event))
                 pipe.execute()
         except (redis.RedisError, OSError) as error:
             self._rests_until = time.monotonic() + (SILENT_REST_S if isinstance(error, SILENT) else REST_S)

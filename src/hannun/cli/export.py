@@ -36,12 +36,12 @@ def export(
 
     from hannun.domain.tables import View
     from hannun.files import Format
-    from hannun.flows.export import Wanted
+    from hannun.flows.export import ExportRequest
 
     settings = settings_.read()
     shown = _one_of(View, "VIEW", view)
     filters = _filters(shown, granularity, channels, status, text)
-    wanted = Wanted(
+    wanted = ExportRequest(
         shown,
         _one_of(Format, "--format", form),
         _one_of(_Lang, "--lang", lang).value,
@@ -71,8 +71,8 @@ def _filters(
     Raises:
         OperatorError: the view has no such filter, or there is no such value.
     """
-    from hannun.domain.keys import Granularity
-    from hannun.domain.messages import EventStatus
+    from hannun.domain.facts import EventStatus
+    from hannun.domain.granularity import Granularity
     from hannun.domain.questions import TEXT_LENGTH_MAX
 
     kind = view.removeprefix("all-")
@@ -111,7 +111,7 @@ async def _export(
 ) -> str:
     """Write the file; returns its name."""
     from hannun.domain.tables import file_name
-    from hannun.wiring import open_exporting
+    from hannun.processes.commands import open_exporting
 
     async with open_exporting(settings) as (reports, exports):
         pages, title = await _pages(reports, wanted.view, id_, asked, filters)
@@ -140,16 +140,16 @@ async def _pages(
     reports: Any, view: Any, id_: str, asked_range: tuple[str | None, str | None, str], filters: dict[str, str | None]
 ) -> tuple[Any, str]:
     """The answer of a view, all of it, and the title of its event."""
-    from hannun.domain.access import Asker
-    from hannun.domain.answers import Dashboard
-    from hannun.domain.keys import Granularity
-    from hannun.domain.messages import EventStatus
+    from hannun.domain.authorization import Principal
+    from hannun.domain.facts import EventStatus
+    from hannun.domain.granularity import Granularity
     from hannun.domain.questions import ChannelsQuestion, OfEvent, OfMerchant, RoiQuestion, TimelineQuestion, listed
+    from hannun.domain.response_schemas import Dashboard
     from hannun.domain.tables import View, answer_of
     from hannun.flows.export import only
     from hannun.web.api import range_of
 
-    operator, asked = Asker("", frozenset({"ADMIN"})), await range_of(*asked_range)
+    operator, asked = Principal("", frozenset({"ADMIN"})), await range_of(*asked_range)
     granularity, status = filters["granularity"], filters["status"]
     channels, kind = listed("channels", filters["channels"]), view.removeprefix("all-")
     of: OfEvent | OfMerchant = OfEvent(id_)

@@ -56,10 +56,10 @@ def set_position(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what it would mean, and do nothing")] = False,
 ) -> None:
     """Decide where reading goes on, on record. Reading again is harmless; what is skipped is never counted."""
-    from hannun.flows.decide import decide, plan
+    from hannun.flows.position_decisions import decide, plan
+    from hannun.kafka.broker import Broker
     from hannun.store.database import connect
     from hannun.store.version import check_version
-    from hannun.stream import Broker
 
     settings = settings_.read()
     broker = Broker(settings.needed("kafka_bootstrap_servers"))
@@ -87,10 +87,10 @@ def forget_partitions(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what it would mean, and do nothing")] = False,
 ) -> None:
     """Wait no longer for partitions that Kafka has no more, on record. What nobody has counted of them is lost."""
-    from hannun.flows.decide import forget, gone
+    from hannun.flows.position_decisions import forget, gone
+    from hannun.kafka.broker import Broker
     from hannun.store.database import connect
     from hannun.store.version import check_version
-    from hannun.stream import Broker
 
     settings = settings_.read()
     broker = Broker(settings.needed("kafka_bootstrap_servers"))

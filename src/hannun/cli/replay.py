@@ -38,7 +38,8 @@ def replay(
     topic: Annotated[list[str] | None, typer.Option(help="only this topic; only into live")] = None,
 ) -> None:
     """Count again what Kafka holds, up to where it ends now. Interrupted, the same command goes on or does no harm."""
-    from hannun.wiring import channel_table, open_replaying
+    from hannun.processes.commands import open_replaying
+    from hannun.processes.writing import channel_table
 
     if context.invoked_subcommand is not None:
         return
@@ -86,7 +87,7 @@ def compare_replay(
     limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
 ) -> None:
     """Bring the shadow to where the live tables stand, and say what differs. Status 1 where something does."""
-    from hannun.flows.shadow import compare
+    from hannun.flows.shadow_swap import compare
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
@@ -105,7 +106,7 @@ def swap_replay(
     limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
 ) -> None:
     """Put the shadow in the place of the live database, which is kept. The service waits for a moment."""
-    from hannun.flows.shadow import WouldLose, swap
+    from hannun.flows.shadow_swap import WouldLose, swap
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
@@ -126,7 +127,7 @@ def drop_replay(
     before: Annotated[bool, typer.Option("--before", help="what a swap has left, instead of the shadow")] = False,
 ) -> None:
     """Drop the shadow, or what a swap has left."""
-    from hannun.wiring import open_shadow
+    from hannun.processes.commands import open_shadow
 
     shadow = open_shadow(settings_.read())
     name = shadow.before if before else shadow.name
@@ -136,7 +137,7 @@ def drop_replay(
 @contextmanager
 def _at_the_shadow(settings: settings_.Settings) -> Iterator[tuple[Any, Any, Any, Any]]:
     """The shadow, what brings it to where live stands, what tells of it, and what pays the cache."""
-    from hannun.wiring import open_replaying, open_shadow
+    from hannun.processes.commands import open_replaying, open_shadow
 
     shadow = open_shadow(settings)
     if shadow.kept(shadow.name) is None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from hannun.domain.messages import Fact, ParticipantRegistered, Reason, Rejected, SalesRecorded
+from hannun.domain.facts import Fact, ParticipantRegistered, Reason, Rejected, SalesRecorded
 
 
-class Place(NamedTuple):
+class RecordId(NamedTuple):
     """Where a message stands in the log. `topic_id` tells a topic from another of the same name made anew."""
 
     topic: str
@@ -17,7 +17,7 @@ class Place(NamedTuple):
     offset: int
 
 
-class Received(NamedTuple):
+class ReceivedMessage(NamedTuple):
     """A message as it came in; `received_at` is the broker's timestamp or the time of receipt, microseconds since 1970.
 
     `place` is None over HTTP: there its hash says which message it is, that of its bytes; or `hash`, where it was put
@@ -27,11 +27,11 @@ class Received(NamedTuple):
     kind: str
     raw: bytes
     received_at: int
-    place: Place | None = None
+    place: RecordId | None = None
     hash: bytes | None = None
 
 
-class Span(NamedTuple):
+class OffsetRange(NamedTuple):
     """The part of a partition that a batch covers: offsets in [start, end), held under the owner's `epoch`.
 
     `leader_epoch` is that under which the broker took the record before `end`; None where it is not known.
@@ -55,7 +55,7 @@ class ChangedEvent(NamedTuple):
 
 
 @dataclass(slots=True)
-class Written:
+class BatchResult:
     """What a batch did in the database.
 
     `new_participants` and `new_sales` hold (eventId, key) of what was counted; None means all that was offered.
@@ -69,7 +69,7 @@ class Written:
     debt_no: int | None = None
 
 
-class Result(StrEnum):
+class OutcomeKind(StrEnum):
     """What became of a message: it changed something, it changed nothing, it could not be used."""
 
     COUNTED = "counted"
@@ -77,19 +77,19 @@ class Result(StrEnum):
     DEAD_LETTER = "dead-letter"
 
 
-class Outcome(NamedTuple):
-    result: Result
+class MessageOutcome(NamedTuple):
+    result: OutcomeKind
     reason: Reason | None = None
 
 
-def outcomes(facts: Sequence[Fact | Rejected], written: Written) -> list[Outcome]:
+def outcomes(facts: Sequence[Fact | Rejected], written: BatchResult) -> list[MessageOutcome]:
     """What became of each message of a batch, in its order."""
     reasons = {index: rejected.reason for index, rejected in written.rejected}
     seen: set[tuple[type, str, str]] = set()
     found = []
     for index, fact in enumerate(facts):
         if index in reasons:
-            found.append(Outcome(Result.DEAD_LETTER, reasons[index]))
+            found.append(MessageOutcome(OutcomeKind.DEAD_LETTER, reasons[index]))
             continue
         assert not isinstance(fact, Rejected)
         if isinstance(fact, ParticipantRegistered):
@@ -99,9 +99,9 @@ def outcomes(facts: Sequence[Fact | Rejected], written: Written) -> list[Outcome
             key = (fact.event_id, fact.sale_id)
             counted = key in written.new_sales
         else:
-            found.append(Outcome(Result.COUNTED if index in written.changed else Result.REPEATED))
+            found.append(MessageOutcome(OutcomeKind.COUNTED if index in written.changed else OutcomeKind.REPEATED))
             continue
         first = (type(fact), *key) not in seen
         seen.add((type(fact), *key))
-        found.append(Outcome(Result.COUNTED if counted and first else Result.REPEATED))
+        found.append(MessageOutcome(OutcomeKind.COUNTED if counted and first else OutcomeKind.REPEATED))
     return found

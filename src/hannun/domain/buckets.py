@@ -14,9 +14,9 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from hannun.domain.keys import Granularity
-from hannun.domain.questions import RANGE_DAYS_MAX
-from hannun.errors import BadQuestion
+from hannun.domain.granularity import Granularity
+from hannun.domain.ranges import RANGE_DAYS_MAX
+from hannun.errors import BadRequest
 
 POINTS_MAX = 50_000
 """The most buckets in one answer."""
@@ -95,7 +95,7 @@ def buckets(start: int, end: int, granularity: Granularity, tz: str) -> Buckets:
         BadQuestion: there would be more than POINTS_MAX, or the range is longer than RANGE_DAYS_MAX.
     """
     if end - start > RANGE_DAYS_MAX * DAY:
-        raise BadQuestion(
+        raise BadRequest(
             "the range is longer than {days_max} days, the most that is answered: name both of its ends",
             code="range-too-long",
             field="startDate",
@@ -119,8 +119,8 @@ def buckets(start: int, end: int, granularity: Granularity, tz: str) -> Buckets:
     return Buckets(starts, offsets, ends)
 
 
-def _too_many_points() -> BadQuestion:
-    return BadQuestion(
+def _too_many_points() -> BadRequest:
+    return BadRequest(
         "more than {count_max} points, the most that is answered: ask for a shorter range or a coarser granularity",
         code="too-many-points",
         field="granularity",

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from hannun.domain.metrics import Counts, Money, total
+from hannun.domain.metrics import ChannelCounts, Money, total
 
 VOICE = "VOICE"
-UNTOUCHED = Counts()
+UNTOUCHED = ChannelCounts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class ChannelFigures:
 
     name: str
     type: str
-    counts: Counts
+    counts: ChannelCounts
     average_duration_s: int | None
     cost: Decimal
     delivery: str | None
@@ -41,16 +41,16 @@ class Totals:
     """Counts together; `counts` with those of no channel, `clicked` of the TV and SNS channels alone, which have
     clicks: what the conversion rate is made of."""
 
-    counts: Counts
-    clicked: Counts
+    counts: ChannelCounts
+    clicked: ChannelCounts
     unattributed: int
 
 
-def totals_of(by_channel: Iterable[tuple[str, Counts]], unattributed: int) -> Totals:
+def totals_of(by_channel: Iterable[tuple[str, ChannelCounts]], unattributed: int) -> Totals:
     """The totals of channels, told as (type, counts), and of those who came by none."""
     pairs = list(by_channel)
     return Totals(
-        total(counts for _, counts in pairs) + Counts(participants=unattributed),
+        total(counts for _, counts in pairs) + ChannelCounts(participants=unattributed),
         total(counts for type_, counts in pairs if type_ != VOICE),
         unattributed,
     )
@@ -60,10 +60,10 @@ def totals_of(by_channel: Iterable[tuple[str, Counts]], unattributed: int) -> To
 class PeriodFigures:
     """What happened within a range: by (channel, type), and who came by no channel whose type is known."""
 
-    channels: Mapping[tuple[str, str], Counts] = field(default_factory=dict)
+    channels: Mapping[tuple[str, str], ChannelCounts] = field(default_factory=dict)
     unattributed: int = 0
 
-    def of(self, channel: ChannelFigures) -> Counts:
+    def of(self, channel: ChannelFigures) -> ChannelCounts:
         return self.channels.get((channel.name, channel.type), UNTOUCHED)
 
     @property
@@ -72,7 +72,7 @@ class PeriodFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class PeriodComparison:
     """What happened within a range, and in the equal one before; None where there is none."""
 
     period: PeriodFigures

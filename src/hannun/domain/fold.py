@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from hannun.domain.channels import Channel, ChannelType
-from hannun.domain.messages import (
+from hannun.domain.facts import (
     DeliveryState,
     DistributionCompleted,
     EventCreated,
@@ -42,7 +42,7 @@ class Arrival(NamedTuple):
 
 
 @dataclass(slots=True)
-class Told:
+class EventFacts:
     """All that one batch tells of one event, in the order in which it was told."""
 
     participants: dict[str, Arrival] = field(default_factory=dict)
@@ -51,19 +51,19 @@ class Told:
 
 
 @dataclass(slots=True)
-class Gathered:
+class FactsByEvent:
     """A batch by event. `rejected` keeps the index of its message in the batch; `minutes` are those in which somebody
     took part: their partitions must exist."""
 
-    events: dict[str, Told] = field(default_factory=dict)
+    events: dict[str, EventFacts] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
     rejected: list[tuple[int, Rejected]] = field(default_factory=list)
     minutes: set[int] = field(default_factory=set)
 
 
-def gather(facts: Iterable[Fact | Rejected]) -> Gathered:
+def group_by_event(facts: Iterable[Fact | Rejected]) -> FactsByEvent:
     """Sort a batch by event; of a participant or a sale only its first message is kept."""
-    gathered = Gathered()
+    gathered = FactsByEvent()
     events, channels = gathered.events, gathered.channels
     arrivals: dict[tuple[int, Channel | None], Arrival] = {}
     for index, fact in enumerate(facts):
@@ -77,7 +77,7 @@ def gather(facts: Iterable[Fact | Rejected]) -> Gathered:
                     channels.setdefault(channel.key, channel)
             told = events.get(event_id)
             if told is None:
-                told = events[event_id] = Told()
+                told = events[event_id] = EventFacts()
             told.participants.setdefault(participant, arrival)
             continue
         if isinstance(fact, Rejected):
@@ -85,7 +85,7 @@ def gather(facts: Iterable[Fact | Rejected]) -> Gathered:
             continue
         told = events.get(fact.event_id)
         if told is None:
-            told = events[fact.event_id] = Told()
+            told = events[fact.event_id] = EventFacts()
         if type(fact) is SalesRecorded:
             told.sales.setdefault(fact.sale_id, fact)
             if fact.channel is not None:
@@ -141,7 +141,7 @@ class Registers:
 
 
 @dataclass(slots=True)
-class Settled:
+class SettledRegisters:
     """An event's registers after a batch, and what each message did, by its index in the batch.
 
     `rejected` are messages that only the registers could show to be unusable (the owner never changes).
@@ -152,9 +152,9 @@ class Settled:
     rejected: list[tuple[int, Rejected]] = field(default_factory=list)
 
 
-def settle(before: Registers, told: Iterable[tuple[int, Register]]) -> Settled:
+def settle(before: Registers, told: Iterable[tuple[int, Register]]) -> SettledRegisters:
     """Apply register messages in their order."""
-    settled = Settled(before)
+    settled = SettledRegisters(before)
     for index, fact in told:
         now = settled.registers
         if type(fact) is EventCreated:

@@ -13,7 +13,7 @@ CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class ChannelCounts:
     """What was counted and measured on one channel, or on several together. Counts only add up."""
 
     participants: int = 0
@@ -27,8 +27,8 @@ class Counts:
     total_calls: int = 0
     completed_calls: int = 0
 
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+    def __add__(self, other: "ChannelCounts") -> "ChannelCounts":
+        return ChannelCounts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
     @property
     def engagement(self) -> int:
@@ -58,8 +58,8 @@ class Counts:
         return percent(self.completed_calls, self.total_calls)
 
 
-def total(counts: Iterable[Counts]) -> Counts:
-    return sum(counts, Counts())
+def total(counts: Iterable[ChannelCounts]) -> ChannelCounts:
+    return sum(counts, ChannelCounts())
 
 
 @dataclass(frozen=True, slots=True)

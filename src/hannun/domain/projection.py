@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from statistics import fmean, stdev
 
-from hannun.domain.answers import Interval, Projection
 from hannun.domain.metrics import Money, number, percent
+from hannun.domain.response_schemas import Interval, Projection
 
 METHOD = "mean-of-last-weeks"
 LEVEL = 95

@@ -7,11 +7,11 @@ position at the end of the topic. A tally is a value: each partition has one, fr
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hannun.domain.messages import Fact, Rejected
+from hannun.domain.facts import Fact, Rejected
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QuarantineLimits:
     """How many messages in a row, and what share of the last `window`, may be unusable. Chosen by feel."""
 
     in_a_row_max: int = 1_000
@@ -20,7 +20,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class RejectionTally:
     """What a partition has sent lately."""
 
     in_a_row: int = 0
@@ -28,7 +28,7 @@ class Tally:
     letters: float = 0.0
     reason: str = ""
 
-    def after(self, facts: Iterable[Fact | Rejected], limits: Limits) -> "Tally":
+    def after(self, facts: Iterable[Fact | Rejected], limits: QuarantineLimits) -> "RejectionTally":
         """The tally after these messages, in their order."""
         in_a_row, messages, letters, reason = self.in_a_row, self.messages, self.letters, self.reason
         worst = in_a_row
@@ -43,9 +43,9 @@ class Tally:
                 in_a_row = worst = 0
         if messages > limits.window:  # older messages fade: they count half with each window that has passed
             messages, letters = messages / 2, letters / 2
-        return Tally(worst, messages, letters, reason)
+        return RejectionTally(worst, messages, letters, reason)
 
-    def complaint(self, limits: Limits) -> str | None:
+    def complaint(self, limits: QuarantineLimits) -> str | None:
         """Why the partition must stop; None while it may go on."""
         if self.in_a_row > limits.in_a_row_max:
             return f"{self.in_a_row:,} messages in a row cannot be used ({self.reason})"

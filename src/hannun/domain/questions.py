@@ -4,89 +4,18 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
-from hannun.domain.keys import Granularity
-from hannun.domain.messages import EventStatus
-from hannun.errors import BadQuestion
+from hannun.domain.facts import EventStatus
+from hannun.domain.granularity import Granularity
+from hannun.domain.ranges import EVERYTHING, Range
+from hannun.errors import BadRequest
 
-DEFAULT_TZ = "Asia/Seoul"
-RANGE_DAYS_MAX = 36_525
-"""The longest range: a hundred years."""
 PAGE_DEFAULT, PAGE_MAX = 50, 200
 NAMES_MAX = 20
 """The most channels or metrics named in one question."""
 TEXT_LENGTH_MAX = 100
-_MINUTE = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """[start, end) in a zone. Instants are UTC without a zone, cut to the minute; None is open."""
-
-    start: datetime | None = None
-    end: datetime | None = None
-    tz: str = DEFAULT_TZ
-
-    def __post_init__(self) -> None:
-        if self.start is None or self.end is None:
-            return
-        if self.start >= self.end:
-            raise BadQuestion("startDate is not before endDate", code="empty-range", field="startDate")
-        if self.end - self.start > timedelta(days=RANGE_DAYS_MAX):
-            raise BadQuestion(
-                "the range is longer than {days_max} days, the most that is answered: ask for less",
-                code="range-too-long",
-                field="startDate",
-                days_max=RANGE_DAYS_MAX,
-            )
-
-    @property
-    def bounded(self) -> bool:
-        return self.start is not None or self.end is not None
-
-    @property
-    def plain(self) -> bool:
-        """Everything so far, in the default zone: what is kept in the cache."""
-        return not self.bounded and self.tz == DEFAULT_TZ
-
-    def until(self, now: datetime) -> datetime:
-        """Where the range ends, or the minute after `now` where it is open."""
-        return self.end if self.end is not None else now.replace(second=0, microsecond=0) + _MINUTE
-
-    def before(self, now: datetime) -> "Range | None":
-        """The equal range that ends where this one starts; None where this one has no start, or is not there yet.
-
-        Days are days of the clock: before a week in which the clocks are changed lies a week, and not 168 hours.
-        """
-        if self.start is None:
-            return None
-        end = self.until(now)
-        zone = ZoneInfo(self.tz)
-        starts, ends = (moment.replace(tzinfo=UTC).astimezone(zone) for moment in (self.start, end))
-        days = ends.date() - starts.date()
-        start = self.start - (end - self.start)
-        if _begins_a_day(starts) and _begins_a_day(ends):
-            start = _utc(datetime.combine(starts.date() - days, time(), zone))
-        return Range(start, self.start, self.tz) if start < self.start else None
-
-
-def _begins_a_day(moment: datetime) -> bool:
-    return _utc(moment) == _utc(datetime.combine(moment.date(), time(), moment.tzinfo))
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-EVERYTHING = Range()
-
-
-def day(text: str, zone: ZoneInfo) -> datetime:
-    """Where a date begins in a zone, UTC without a zone. At a change of the clock, the first moment of that date."""
-    return _utc(datetime.combine(date.fromisoformat(text), time(), zone))
 
 
 class Metric(StrEnum):
@@ -226,7 +155,7 @@ def metrics_named(text: str | None) -> frozenset[Metric]:
     known = {metric.value for metric in Metric}
     for name in names:
         if name not in known:
-            raise BadQuestion(
+            raise BadRequest(
                 "no metric is named {name!r}: there are {known}",
                 code="unknown-metric",
                 field="metrics",
@@ -246,9 +175,9 @@ def listed(name: str, text: str | None) -> tuple[str, ...]:
         return ()
     entries: Sequence[str] = [entry.strip() for entry in text.split(",")]
     if not all(entries):
-        raise BadQuestion("{field} has an empty entry", code="bad-parameter", field=name)
+        raise BadRequest("{field} has an empty entry", code="bad-parameter", field=name)
     if len(entries) > NAMES_MAX:
-        raise BadQuestion(
+        raise BadRequest(
             "{field} names more than {count_max}, the most that is answered: ask for less",
             code="too-many",
             field=name,
@@ -276,6 +205,6 @@ def place_of(cursor: str) -> tuple[datetime, int]:
             raise ValueError("not a row's number")
         return place
     except (ValueError, binascii.Error) as error:
-        raise BadQuestion(
+        raise BadRequest(
             "this cursor is not one of ours: take nextCursor as it came", code="bad-cursor", field="cursor"
         ) from error

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hannun.domain.positions import Known, Log
+from hannun.domain.positions import KnownPosition, PartitionLog
 
 
-class Stretch(NamedTuple):
+class ReplayRange(NamedTuple):
     """A part of a partition that is to be read: offsets in [start, end), of this very topic.
 
     `epoch` is the owner's where a position moves along with it, else 0.
@@ -24,7 +24,7 @@ class Stretch(NamedTuple):
         return max(0, self.end - self.start)
 
 
-def end_of_live(log: Log, known: Known | None, *, stopped: bool) -> int:
+def end_of_live(log: PartitionLog, known: KnownPosition | None, *, stopped: bool) -> int:
     """Where a replay into the live tables ends: where the log ended when it began.
 
     What an operator has not decided about yet is not read past. That is a partition that was stopped, and a topic that
@@ -39,7 +39,7 @@ def end_of_live(log: Log, known: Known | None, *, stopped: bool) -> int:
     return max(known.next_offset, log.low)
 
 
-def end_of_shadow(log: Log, known: Known | None) -> int:
+def end_of_shadow(log: PartitionLog, known: KnownPosition | None) -> int:
     """Where a replay into the shadow ends: where the live tables stand in this very log, so that the two can be
     compared; its end where they say nothing of it."""
     if known is None or known.topic_id != log.topic_id or known.next_offset > log.high:
@@ -47,7 +47,7 @@ def end_of_shadow(log: Log, known: Known | None) -> int:
     return max(known.next_offset, log.low)
 
 
-def begin_of_shadow(asked: int, log: Log, known: Known | None) -> int:
+def begin_of_shadow(asked: int, log: PartitionLog, known: KnownPosition | None) -> int:
     """Where the shadow begins: not above where the live tables stand, or a swap would jump over what nobody counted."""
     return min(asked, end_of_shadow(log, known))
 

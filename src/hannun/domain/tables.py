@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET
 
-from hannun.domain import answers
+from hannun.domain import response_schemas
 from hannun.domain.terms import TERMS, Language, Term, Unit, term, word
 
 
@@ -67,23 +67,31 @@ class View(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    answer: type[answers.Answered]
+    answer: type[response_schemas.Answered]
     tables: tuple[str, ...]
     field: str
-    entry: type[answers.Answered]
+    entry: type[response_schemas.Answered]
 
 
 _SHAPES = {
     View.DASHBOARD: _Shape(
-        answers.Dashboard, ("figures", "channels"), "channel_performance", answers.ChannelPerformance
+        response_schemas.Dashboard, ("figures", "channels"), "channel_performance", response_schemas.ChannelPerformance
     ),
-    View.CHANNELS: _Shape(answers.EventChannels, ("channels", "figures"), "channels", answers.Channel),
-    View.TIMELINE: _Shape(answers.EventTimeline, ("points", "figures"), "data_points", answers.DataPoint),
-    View.ROI: _Shape(answers.EventRoi, ("figures", "channels"), "channels", answers.ChannelCost),
-    View.ALL_DASHBOARD: _Shape(answers.User, ("events", "figures"), "events", answers.UserEvent),
-    View.ALL_CHANNELS: _Shape(answers.UserChannels, ("channels", "figures"), "channels", answers.Channel),
-    View.ALL_TIMELINE: _Shape(answers.UserTimeline, ("points", "figures"), "data_points", answers.DataPoint),
-    View.ALL_ROI: _Shape(answers.UserRoi, ("figures", "channels"), "channels", answers.ChannelCost),
+    View.CHANNELS: _Shape(
+        response_schemas.EventChannels, ("channels", "figures"), "channels", response_schemas.Channel
+    ),
+    View.TIMELINE: _Shape(
+        response_schemas.EventTimeline, ("points", "figures"), "data_points", response_schemas.DataPoint
+    ),
+    View.ROI: _Shape(response_schemas.EventRoi, ("figures", "channels"), "channels", response_schemas.ChannelCost),
+    View.ALL_DASHBOARD: _Shape(response_schemas.User, ("events", "figures"), "events", response_schemas.UserEvent),
+    View.ALL_CHANNELS: _Shape(
+        response_schemas.UserChannels, ("channels", "figures"), "channels", response_schemas.Channel
+    ),
+    View.ALL_TIMELINE: _Shape(
+        response_schemas.UserTimeline, ("points", "figures"), "data_points", response_schemas.DataPoint
+    ),
+    View.ALL_ROI: _Shape(response_schemas.UserRoi, ("figures", "channels"), "channels", response_schemas.ChannelCost),
 }
 
 
@@ -109,7 +117,7 @@ class Table:
 
 
 @cache
-def _decoder(shape: type[answers.Answered]) -> msgspec.json.Decoder[Any]:
+def _decoder(shape: type[response_schemas.Answered]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(shape)
 
 
@@ -148,7 +156,7 @@ def _entries(name: str, shape: _Shape, answer: Any) -> Table:
 def _columns(shape: _Shape, answer: Any) -> list[tuple[Column, str]]:
     """The columns of a list, each with the road to its figure. Of a timeline those that were asked for."""
     columns = [(Column(key, term(key)), path) for key, path in _leaves(shape.entry)]
-    if shape.entry is answers.DataPoint:
+    if shape.entry is response_schemas.DataPoint:
         told = answer.provenance
         columns = [
             (c, path) for c, path in columns if c.key in ("timestamp", "complete") or f"dataPoints.{c.key}" in told
@@ -179,7 +187,7 @@ def figures(answer: Any, language: Language) -> Table:
 
 
 def _figures(answer: Any, language: Language) -> Iterator[Row]:
-    provenance: dict[str, answers.Provenance] = answer.provenance
+    provenance: dict[str, response_schemas.Provenance] = answer.provenance
     for path, value in _told(answer):
         what = term(path)
         origin = _origin(provenance, path)
@@ -220,7 +228,7 @@ def _is_of_entries(type_: Any) -> bool:
     return isinstance(of, type) and issubclass(of, msgspec.Struct)
 
 
-def _origin(provenance: dict[str, answers.Provenance], path: str) -> answers.Provenance | None:
+def _origin(provenance: dict[str, response_schemas.Provenance], path: str) -> response_schemas.Provenance | None:
     """What a figure is, told of it or of what it is a part of."""
     while path:
         if path in provenance:
@@ -295,7 +303,7 @@ def _day(answer: Any) -> str:
     return datetime.fromisoformat(answer.last_updated_at).astimezone(ZoneInfo(zone_of(answer))).date().isoformat()
 
 
-def _shown(period: answers.Period, language: Language) -> str:
+def _shown(period: response_schemas.Period, language: Language) -> str:
     if period.start_date is None and period.end_date is None:
         return word("everything", language)
     return f"{period.start_date or ''} {word('to', language)} {period.end_date or word('now', language)}".strip()

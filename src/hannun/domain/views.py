@@ -10,7 +10,34 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import Any
 
-from hannun.domain.answers import (
+from hannun.domain.buckets import Buckets, seconds_of
+from hannun.domain.figures import (
+    UNTOUCHED,
+    VOICE,
+    ChannelFigures,
+    EventFigures,
+    EventLine,
+    MerchantFigures,
+    PeriodComparison,
+    TimelineFigures,
+    TimelineHead,
+    Totals,
+    totals_of,
+)
+from hannun.domain.granularity import Granularity
+from hannun.domain.metrics import ChannelCounts, Money, change, cost_per, number
+from hannun.domain.provenance import (
+    _measured,
+    _of_channels,
+    _of_counts,
+    _of_projection,
+    _of_roi,
+    _of_summary,
+    _of_timeline,
+)
+from hannun.domain.questions import Metric, OfMerchant, Order, SortBy, TimelineQuestion
+from hannun.domain.ranges import DEFAULT_TZ, Range
+from hannun.domain.response_schemas import (
     Channel,
     ChannelCost,
     ChannelMetrics,
@@ -27,7 +54,6 @@ from hannun.domain.answers import (
     Period,
     Previous,
     Projection,
-    Provenance,
     Revenue,
     Roi,
     SocialInteractions,
@@ -42,23 +68,6 @@ from hannun.domain.answers import (
     changed_at,
     instant,
 )
-from hannun.domain.buckets import Buckets, seconds_of
-from hannun.domain.figures import (
-    UNTOUCHED,
-    VOICE,
-    ChannelFigures,
-    Compared,
-    EventFigures,
-    EventLine,
-    MerchantFigures,
-    TimelineFigures,
-    TimelineHead,
-    Totals,
-    totals_of,
-)
-from hannun.domain.keys import Granularity
-from hannun.domain.metrics import Counts, Money, change, cost_per, number
-from hannun.domain.questions import DEFAULT_TZ, Metric, OfMerchant, Order, Range, SortBy, TimelineQuestion
 from hannun.domain.trend import Trend, trend
 
 EVER = Period(None, None, DEFAULT_TZ)
@@ -67,7 +76,7 @@ EVER = Period(None, None, DEFAULT_TZ)
 # -- one event -----------------------------------------------------------------------------------------------------
 
 
-def dashboard(event: EventFigures, asked: Range, compared: Compared | None, before: Range | None) -> Dashboard:
+def dashboard(event: EventFigures, asked: Range, compared: PeriodComparison | None, before: Range | None) -> Dashboard:
     whole = event.totals
     channels = _with_new_ones(event.channels, compared)
     return Dashboard(
@@ -89,7 +98,11 @@ def dashboard(event: EventFigures, asked: Range, compared: Compared | None, befo
 
 
 def event_channels(
-    event: EventFigures, asked: Range, compared: Compared | None, order: Order, wanted: Callable[[str], bool] | None
+    event: EventFigures,
+    asked: Range,
+    compared: PeriodComparison | None,
+    order: Order,
+    wanted: Callable[[str], bool] | None,
 ) -> EventChannels:
     """The channels that are wanted, all where `wanted` is None."""
     shown, came, unattributed = _shown(event.channels, event.unattributed, compared, order, wanted)
@@ -119,7 +132,7 @@ def one_channel(event_id: str, channel: Channel) -> EventChannels:
     )
 
 
-def channel(figures: ChannelFigures, counts: Counts | None = None) -> Channel:
+def channel(figures: ChannelFigures, counts: ChannelCounts | None = None) -> Channel:
     """A channel; `counts` are those of a range, else those of all time."""
     within = figures.counts if counts is None else counts
     return Channel(
@@ -156,7 +169,9 @@ def channel(figures: ChannelFigures, counts: Counts | None = None) -> Channel:
     )
 
 
-def event_roi(event: EventFigures, asked: Range, compared: Compared | None, projected: Projection | None) -> EventRoi:
+def event_roi(
+    event: EventFigures, asked: Range, compared: PeriodComparison | None, projected: Projection | None
+) -> EventRoi:
     figures = roi(event.money, event.totals.counts, event.target_roi)
     within = event.totals if compared is None else compared.period.totals
     channels = _with_new_ones(event.channels, compared)
@@ -184,7 +199,7 @@ def user(
     asked_of: OfMerchant,
     asked: Range,
     figures: MerchantFigures,
-    compared: Compared | None,
+    compared: PeriodComparison | None,
     before: Range | None,
     page: Sequence[EventLine],
     next_cursor: str | None,
@@ -210,7 +225,7 @@ def user_channels(
     asked: Range,
     figures: MerchantFigures,
     channels: Sequence[ChannelFigures],
-    compared: Compared | None,
+    compared: PeriodComparison | None,
     order: Order,
     wanted: Callable[[str], bool] | None,
 ) -> UserChannels:
@@ -233,7 +248,7 @@ def user_roi(
     asked: Range,
     figures: MerchantFigures,
     channels: Sequence[ChannelFigures],
-    compared: Compared | None,
+    compared: PeriodComparison | None,
     projected: Projection | None,
 ) -> UserRoi:
     within = figures.totals if compared is None else compared.period.totals
@@ -353,7 +368,7 @@ def period(asked: Range) -> Period:
     return Period(instant(asked.start, asked.tz), instant(asked.end, asked.tz), asked.tz)
 
 
-def summary(whole: Totals, compared: Compared | None, before: Range | None) -> Summary:
+def summary(whole: Totals, compared: PeriodComparison | None, before: Range | None) -> Summary:
     """Counts and rates together; under a range those of the range, beside the equal one before it."""
     within = whole if compared is None else compared.period.totals
     counts = within.counts
@@ -383,7 +398,7 @@ def summary(whole: Totals, compared: Compared | None, before: Range | None) -> S
     )
 
 
-def roi(money: Money, counts: Counts, target_roi: Decimal | None) -> Roi:
+def roi(money: Money, counts: ChannelCounts, target_roi: Decimal | None) -> Roi:
     return Roi(
         current_roi=number(money.current_roi),
         target_roi=number(target_roi),
@@ -400,7 +415,7 @@ def roi(money: Money, counts: Counts, target_roi: Decimal | None) -> Roi:
     )
 
 
-def _performance(figures: ChannelFigures, counts: Counts | None) -> ChannelPerformance:
+def _performance(figures: ChannelFigures, counts: ChannelCounts | None) -> ChannelPerformance:
     told = channel(figures, counts)
     metrics, performance = told.metrics, told.performance
     return ChannelPerformance(
@@ -425,7 +440,7 @@ def _performance(figures: ChannelFigures, counts: Counts | None) -> ChannelPerfo
     )
 
 
-def _cost(figures: ChannelFigures, counts: Counts | None) -> ChannelCost:
+def _cost(figures: ChannelFigures, counts: ChannelCounts | None) -> ChannelCost:
     told = channel(figures, counts)
     return ChannelCost(
         channel_name=told.channel_name,
@@ -438,11 +453,11 @@ def _cost(figures: ChannelFigures, counts: Counts | None) -> ChannelCost:
     )
 
 
-def _in_period(figures: ChannelFigures, compared: Compared | None) -> Counts | None:
+def _in_period(figures: ChannelFigures, compared: PeriodComparison | None) -> ChannelCounts | None:
     return None if compared is None else compared.period.of(figures)
 
 
-def _with_new_ones(channels: Sequence[ChannelFigures], compared: Compared | None) -> list[ChannelFigures]:
+def _with_new_ones(channels: Sequence[ChannelFigures], compared: PeriodComparison | None) -> list[ChannelFigures]:
     """The channels, and those whose type has come and whose row has not yet: they have participants all the same."""
     known = {(each.name, each.type) for each in channels}
     new = [] if compared is None else sorted(set(compared.period.channels) - known)
@@ -455,7 +470,7 @@ def _with_new_ones(channels: Sequence[ChannelFigures], compared: Compared | None
 def _shown(
     channels: Sequence[ChannelFigures],
     unattributed: int,
-    compared: Compared | None,
+    compared: PeriodComparison | None,
     order: Order,
     wanted: Callable[[str], bool] | None,
 ) -> tuple[list[Channel], int, int]:
@@ -467,7 +482,7 @@ def _shown(
         figures = [each for each in figures if wanted(each.name)]
         unattributed = 0
     shown = sort([channel(each, _in_period(each, compared)) for each in figures], order)
-    counts = [(each.channel_type, Counts(participants=each.metrics.participants)) for each in shown]
+    counts = [(each.channel_type, ChannelCounts(participants=each.metrics.participants)) for each in shown]
     return shown, totals_of(counts, unattributed).counts.participants, unattributed
 
 
@@ -488,114 +503,11 @@ def _value(told: Channel, by: SortBy) -> Any:
     raise AssertionError(f"a channel has no {by}")
 
 
-def _conversion_rate(type_: str, counts: Counts) -> Decimal | None:
+def _conversion_rate(type_: str, counts: ChannelCounts) -> Decimal | None:
     return counts.call_completion_rate if type_ == VOICE else counts.conversion_rate
 
 
 # -- what figures are ----------------------------------------------------------------------------------------------
-
-_MEASURED_BY_CHANNELS = {
-    "totalViews": "count",
-    "totalReach": "count",
-    "totalClicks": "count",
-    "totalConversions": "count",
-    "clickThroughRate": "percent",
-    "engagementRate": "percent",
-    "participationRate": "percent",
-    "conversionRate": "percent",
-    "socialInteractions": "count",
-}
-_COUNTS = ("views", "impressions", "clicks", "conversions")
-_RATES = ("clickThroughRate", "engagementRate", "participationRate", "conversionRate")
-
-
-def _measured(as_of: str | None, unit: str) -> Provenance:
-    return Provenance("measured", as_of, unit)
-
-
-def _kind_of(states: Iterable[str]) -> str:
-    """What the counts that channels measure are. Missing is not 0: what nobody has measured is unknown."""
-    states = set(states)
-    return next((kind for kind in ("stale", "measured") if kind in states), "unknown")
-
-
-def _of_summary(states: Iterable[str], version: int) -> dict[str, Provenance]:
-    kind, as_of = _kind_of(states), changed_at(version)
-    return {
-        "summary.totalParticipants": _measured(as_of, "count"),
-        "summary.unattributedParticipants": _measured(as_of, "count"),
-        **{f"summary.{name}": Provenance(kind, None, unit) for name, unit in _MEASURED_BY_CHANNELS.items()},
-    }
-
-
-def _of_channels(where: str, channels: Iterable[ChannelFigures], version: int) -> dict[str, Provenance]:
-    return _of_counts(where, {each.state for each in channels}, changed_at(version))
-
-
-def _of_counts(where: str, states: Iterable[str], as_of: str | None) -> dict[str, Provenance]:
-    """Of the entries of a list of channels; each also has a state of its own."""
-    kind = _kind_of(states)
-    return {
-        f"{where}.participants": _measured(as_of, "count"),
-        **{f"{where}.{name}": Provenance(kind, None, "count") for name in _COUNTS},
-        **{f"{where}.{name}": Provenance(kind, None, "percent") for name in _RATES},
-        f"{where}.expectedViews": Provenance("planned", as_of, "count"),
-        f"{where}.distributionCost": _measured(as_of, "KRW"),
-        f"{where}.costPerParticipant": _measured(as_of, "KRW"),
-        f"{where}.costPerView": Provenance(kind, None, "KRW"),
-        f"{where}.costPerConversion": Provenance(kind, None, "KRW"),
-    }
-
-
-def _of_roi(where: str, money: Money, states: Iterable[str], version: int) -> dict[str, Provenance]:
-    kind, as_of = _kind_of(states), changed_at(version)
-    recorded = money.recorded is not None
-    assumed = not recorded or bool(money.assumed)
-    sales = "estimated" if assumed and recorded else "measured" if recorded else "planned"
-    return {
-        f"{where}investment.total": _measured(as_of, "KRW"),
-        f"{where}investment.planned": Provenance("planned", as_of, "KRW"),
-        f"{where}investment.channels": _measured(as_of, "KRW"),
-        f"{where}revenue.total": Provenance(sales, as_of, "KRW"),
-        f"{where}revenue.recorded": Provenance("measured" if recorded else "unknown", as_of, "KRW"),
-        f"{where}revenue.expected": Provenance("planned", as_of, "KRW"),
-        f"{where}revenue.assumedShare": _measured(as_of, "percent"),
-        f"{where}currentRoi": Provenance("estimated" if assumed else "measured", as_of, "percent"),
-        f"{where}targetRoi": Provenance("planned", as_of, "percent"),
-        f"{where}estimatedRoi": Provenance("estimated", as_of, "percent"),
-        f"{where}salesGrowthRate": Provenance("measured" if recorded else "unknown", as_of, "percent"),
-        f"{where}breakEvenParticipants": Provenance("estimated", as_of, "count"),
-        f"{where}costPerParticipant": _measured(as_of, "KRW"),
-        f"{where}costPerView": Provenance(kind, None, "KRW"),
-        f"{where}costPerConversion": Provenance(kind, None, "KRW"),
-    }
-
-
-def _of_projection(projected: Projection | None, version: int) -> dict[str, Provenance]:
-    if projected is None:
-        return {}
-    units = {"participants": "count", "revenue": "KRW", "roi": "percent"}
-    return {
-        f"projection.{name}": Provenance(
-            "unknown" if name in projected.reasons else "estimated", changed_at(version), unit
-        )
-        for name, unit in units.items()
-    }
-
-
-def _of_timeline(head: TimelineHead, told: Iterable[Metric]) -> dict[str, Provenance]:
-    as_of = changed_at(head.changed)
-    people = (Metric.PARTICIPANTS, Metric.CUMULATIVE_PARTICIPANTS)
-    return {
-        **{
-            f"dataPoints.{metric.value}": Provenance(
-                "measured" if metric in people or head.measured else "unknown", as_of, "count"
-            )
-            for metric in Metric
-            if metric in set(told)
-        },
-        "trend.slope": Provenance("estimated", as_of, "people a bucket, for each bucket"),
-    }
 
 
 def _fields(answer: Any) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from hannun.embedded.process import (
     run_as,
     write_private,
 )
-from hannun.errors import OperatorError, StreamUnavailable
+from hannun.errors import KafkaUnavailable, OperatorError
 
 JAVA_MIN = 17
 FETCH_S_MAX = 900
@@ -156,7 +156,7 @@ class KafkaServer(LocalServer):
                 if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                     continue
                 if error.args[0].retriable():
-                    raise StreamUnavailable(f"cannot make the topic {name} on {self.bootstrap}: {error}") from error
+                    raise KafkaUnavailable(f"cannot make the topic {name} on {self.bootstrap}: {error}") from error
                 raise OperatorError(
                     f"cannot make the topic {name} on {self.bootstrap}: {error.args[0].str()}",
                     hint="correct its name or its number of partitions",
@@ -165,7 +165,7 @@ class KafkaServer(LocalServer):
         for _ in polls(TOPICS_S_MAX):
             if _all_led(admin, set(partitions)):
                 return
-        raise StreamUnavailable(f"made the topics {', '.join(partitions)} on {self.bootstrap}, but they have no leader")
+        raise KafkaUnavailable(f"made the topics {', '.join(partitions)} on {self.bootstrap}, but they have no leader")
 
     # -- what LocalServer asks for -------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ _MEDIA_TYPES = {
 }
 
 
-class Writer(Protocol):
+class FileWriter(Protocol):
     """A file that is being written."""
 
     def begin(self, name: str, columns: Sequence[Column]) -> None:
@@ -68,7 +68,9 @@ class Writer(Protocol):
         """Nobody wants the file any more: let go of what is open."""
 
 
-def writer_of(wanted: Format, file: BinaryIO, folder: Path, tz: str, language: Language, as_of: str | None) -> Writer:
+def writer_of(
+    wanted: Format, file: BinaryIO, folder: Path, tz: str, language: Language, as_of: str | None
+) -> FileWriter:
     """A writer into `file`. `folder` takes what a format must put aside; `tz` is the zone of the instants."""
     if wanted is Format.CSV:
         return CsvWriter(file, tz, language)

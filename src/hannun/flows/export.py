@@ -21,12 +21,12 @@ from typing import Any, BinaryIO
 
 from anyio import to_thread
 
-from hannun.cache import Answer
 from hannun.domain import tables
+from hannun.domain.answer import EncodedAnswer
 from hannun.domain.tables import Row, Table, View
 from hannun.domain.terms import Language
-from hannun.errors import BadQuestion, Busy
-from hannun.files import Format, Writer, writer_of
+from hannun.errors import BadRequest, Busy
+from hannun.files import FileWriter, Format, writer_of
 
 ROWS_OF_A_BATCH = 2_000
 CHUNK_BYTES = 65_536
@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ExportRequest:
     """What file of which view. `table` is one of the view's; None the first, in a workbook all.
 
     `asked` are further conditions of the question, as they were asked, for the sheet that explains.
@@ -56,7 +56,7 @@ class Wanted:
             BadQuestion: the view has no such table, a workbook holds them all, or the format cannot be made here.
         """
         if self.table is not None and self.table not in self.view.tables:
-            raise BadQuestion(
+            raise BadRequest(
                 "this view has no table {table}; it has {tables}",
                 code="unknown-table",
                 field="table",
@@ -64,11 +64,11 @@ class Wanted:
                 tables=", ".join(self.view.tables),
             )
         if self.table is not None and not self.format.holds_one_table:
-            raise BadQuestion(
+            raise BadRequest(
                 "a workbook holds all tables: leave table out, or ask for csv", code="bad-parameter", field="table"
             )
         if self.format.missing is not None:
-            raise BadQuestion(
+            raise BadRequest(
                 "{format} cannot be made here; where the service runs: {hint}",
                 code="format-not-installed",
                 field="format",
@@ -94,8 +94,8 @@ class Exports:
     async def begin(
         self,
         whose: object,
-        wanted: Wanted,
-        pages: AsyncGenerator[Answer],
+        wanted: ExportRequest,
+        pages: AsyncGenerator[EncodedAnswer],
         tells: Progress = lambda done, total: None,
     ) -> "Export":
         """Begin a file: its first answer is there. Whoever has begun it reads `chunks` or calls `leave`.
@@ -134,12 +134,14 @@ class Exports:
 class Export:
     """A file that is being made."""
 
-    def __init__(self, wanted: Wanted, pages: AsyncGenerator[Answer], folder: Path | None, tells: Progress) -> None:
+    def __init__(
+        self, wanted: ExportRequest, pages: AsyncGenerator[EncodedAnswer], folder: Path | None, tells: Progress
+    ) -> None:
         self.wanted = wanted
         self._pages = pages
         self._folder = folder
         self._tells = tells
-        self._first: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._first: asyncio.Future[EncodedAnswer] = asyncio.get_running_loop().create_future()
         self._go = asyncio.Event()
         self._changed = asyncio.Event()
         self._left = asyncio.Event()
@@ -272,7 +274,7 @@ class Export:
         if self._left.is_set():
             writer.abandon()
 
-    async def _add_list(self, writer: Writer, table: Table, answer: Any) -> None:
+    async def _add_list(self, writer: FileWriter, table: Table, answer: Any) -> None:
         """The rows of the answer's list, and those of its further pages."""
         total = tables.count_of(self.wanted.view, answer)
         done = await self._add(writer, table.rows, 0, total)
@@ -284,7 +286,7 @@ class Export:
             further = tables.answer_of(self.wanted.view, page.body)
             done = await self._add(writer, tables.rows_of(self.wanted.view, further), done, total)
 
-    async def _add(self, writer: Writer, rows: Iterable[Row], done: int = 0, total: int = 0) -> int:
+    async def _add(self, writer: FileWriter, rows: Iterable[Row], done: int = 0, total: int = 0) -> int:
         rows = iter(rows)
         while not self._left.is_set():
             added = await to_thread.run_sync(self._add_batch, writer, rows)
@@ -298,7 +300,7 @@ class Export:
         return done
 
     @staticmethod
-    def _add_batch(writer: Writer, rows: Iterator[Row]) -> int:
+    def _add_batch(writer: FileWriter, rows: Iterator[Row]) -> int:
         batch = list(islice(rows, ROWS_OF_A_BATCH))
         writer.rows(batch)
         return len(batch)
@@ -310,6 +312,6 @@ class Export:
         self._changed.set()
 
 
-async def only(answer: Answer) -> AsyncGenerator[Answer]:
+async def only(answer: EncodedAnswer) -> AsyncGenerator[EncodedAnswer]:
     """An answer that has no further pages."""
     yield answer

@@ -27,16 +27,18 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from hannun.domain.batch import Received, Span
-from hannun.domain.messages import Fact, Rejected
-from hannun.domain.pace import size_next
-from hannun.domain.positions import Known, Log, StartFrom, Wait
-from hannun.domain.quarantine import Limits, Tally
-from hannun.errors import StaleBatch, StoreUnavailable, StreamUnavailable, Unusable
+from hannun.domain.batch import OffsetRange, ReceivedMessage
+from hannun.domain.batch_size import size_next
+from hannun.domain.facts import Fact, Rejected
+from hannun.domain.positions import KnownPosition, PartitionLog, StartFrom, WaitForOperator
+from hannun.domain.quarantine import QuarantineLimits, RejectionTally
+from hannun.errors import KafkaUnavailable, PartitionUnusable, StaleBatch, StoreUnavailable
+from hannun.kafka.broker import Broker
+from hannun.kafka.consumer import GroupConsumer
+from hannun.kafka.records import ConsumedBatch, Partition, UnreadablePartition
 from hannun.store import positions
 from hannun.store.database import Connection, Database
 from hannun.store.positions import Claim
-from hannun.stream import Broker, Partition, Stream, Taken, Unread
 from hannun.telemetry import log, metrics
 
 AWAY_S = 0.25
@@ -55,21 +57,21 @@ LOOK_AGAIN_S = 5.0
 class CountsBatches(Protocol):
     """What counts a batch (`flows.count.Counter`): handed in by the wiring, since no flow knows another."""
 
-    def prepare(self, batch: Sequence[Received]) -> Any: ...
+    def prepare(self, batch: Sequence[ReceivedMessage]) -> Any: ...
 
-    def write(self, prepared: Any, spans: Sequence[Span] = ()) -> object: ...
+    def write(self, prepared: Any, spans: Sequence[OffsetRange] = ()) -> object: ...
 
     def hang_up(self) -> None: ...
 
 
 Answer = TypeVar("Answer")
-Inspect = Callable[[Sequence[Received], Sequence[Fact | Rejected]], None]
+Inspect = Callable[[Sequence[ReceivedMessage], Sequence[Fact | Rejected]], None]
 
 
 class _UnderWay(NamedTuple):
     """A batch that is being written."""
 
-    taken: Taken
+    taken: ConsumedBatch
     took_s: Future[float]
 
 
@@ -85,14 +87,14 @@ class Ingest:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: GroupConsumer,
         broker: Broker,
         database: Database,
         counter: Callable[[Inspect], CountsBatches],
         *,
         owner: str,
         start_from: StartFrom,
-        limits: Limits,
+        limits: QuarantineLimits,
     ) -> None:
         self._stream = stream
         self._broker = broker
@@ -104,10 +106,10 @@ class Ingest:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._under_way: _UnderWay | None = None
         self._size = self._size_max = 1
-        self._tallies: dict[Partition, Tally] = {}
-        self._inspected: dict[Partition, Tally] = {}
+        self._tallies: dict[Partition, RejectionTally] = {}
+        self._inspected: dict[Partition, RejectionTally] = {}
         self._stopped: dict[Partition, str] = {}
-        self._believed: dict[Partition, Known | None] = {}
+        self._believed: dict[Partition, KnownPosition | None] = {}
         self._doubted: Collection[Partition] = ()
         self._newest: dict[str, int] = {}
         self._look_again_at = 0.0
@@ -144,7 +146,7 @@ class Ingest:
             self._writer.shutdown()
 
     @property
-    def believed(self) -> Mapping[Partition, Known | None]:
+    def believed(self) -> Mapping[Partition, KnownPosition | None]:
         """Where the partitions that are ours stand, as far as we know. For any thread."""
         return self._believed
 
@@ -154,7 +156,7 @@ class Ingest:
 
     # -- a batch: handed over to the writer, and what became of it
 
-    def _hand_over(self, taken: Taken) -> None:
+    def _hand_over(self, taken: ConsumedBatch) -> None:
         """Have a batch written, as soon as the one before it is."""
         if not taken.spans:
             if self._under_way is not None and self._under_way.took_s.done():
@@ -166,7 +168,7 @@ class Ingest:
         else:
             self._let_go(taken)  # it begins where the one before it would have ended
 
-    def _write(self, prepared: Any, spans: Sequence[Span]) -> float:
+    def _write(self, prepared: Any, spans: Sequence[OffsetRange]) -> float:
         """In the writer's thread. Returns how many seconds it took."""
         began_s = time.monotonic()
         self._counter.write(prepared, spans)
@@ -197,7 +199,7 @@ class Ingest:
             log.warning("a batch was dropped", why=str(stale))
             self._let_go(taken)
             return False
-        except Unusable as unusable:
+        except PartitionUnusable as unusable:
             self._stop(unusable, taken)
             return False
         self._size = size_next(self._size, len(taken.messages), took_s, self._size_max)
@@ -253,16 +255,16 @@ class Ingest:
                 self._database.hang_up()
         return False
 
-    def _let_go(self, taken: Taken) -> None:
+    def _let_go(self, taken: ConsumedBatch) -> None:
         self._stream.let_go([(span.topic, span.partition) for span in taken.spans])
 
-    def _tell(self, taken: Taken) -> None:
+    def _tell(self, taken: ConsumedBatch) -> None:
         """Keep, for the gauges, how far this has brought us."""
         for span in taken.spans:
             partition = (span.topic, span.partition)
             before = self._believed.get(partition)
             if before is not None:
-                self._believed = {**self._believed, partition: Known(before.topic_id, span.end)}
+                self._believed = {**self._believed, partition: KnownPosition(before.topic_id, span.end)}
         newest: dict[str, int] = {}
         for _, _, received_at, place, _ in taken.messages:
             if place is not None and received_at > newest.get(place.topic, 0):
@@ -273,7 +275,7 @@ class Ingest:
             self._newest[topic] = max(self._newest.get(topic, 0), min(received_at, now_us))
             metrics.newest_counted.labels(topic).set(self._newest[topic] / 1_000_000)
 
-    def inspect(self, batch: Sequence[Received], facts: Sequence[Fact | Rejected]) -> None:
+    def inspect(self, batch: Sequence[ReceivedMessage], facts: Sequence[Fact | Rejected]) -> None:
         """Look at a batch before it is written.
 
         Raises:
@@ -286,14 +288,16 @@ class Ingest:
         for message, fact in zip(batch, facts, strict=True):
             if message.place is not None:
                 of[message.place.topic, message.place.partition].append(fact)
-        tallies = {place: self._tallies.get(place, Tally()).after(told, self._limits) for place, told in of.items()}
+        tallies = {
+            place: self._tallies.get(place, RejectionTally()).after(told, self._limits) for place, told in of.items()
+        }
         for (topic, number), tally in tallies.items():
             complaint = tally.complaint(self._limits)
             if complaint is not None:
-                raise Unusable(f"{topic}[{number}]: {complaint}", topic=topic, partition=number)
+                raise PartitionUnusable(f"{topic}[{number}]: {complaint}", topic=topic, partition=number)
         self._inspected = tallies
 
-    def _stop(self, unusable: Unusable, taken: Taken) -> None:
+    def _stop(self, unusable: PartitionUnusable, taken: ConsumedBatch) -> None:
         """Stop a partition until an operator has looked. Nothing of the batch was written; the others read it again."""
         self._let_go(taken)
         place = (unusable.topic, unusable.partition)
@@ -305,7 +309,7 @@ class Ingest:
         self._tallies.pop(place, None)
         self._wait_for_an_operator(place, epoch, str(unusable), hint, until_decided=True)
 
-    def _put_aside(self, unread: Sequence[Unread]) -> None:
+    def _put_aside(self, unread: Sequence[UnreadablePartition]) -> None:
         """Leave what cannot be read until we look again: a leader may have it whole by then."""
         if unread:
             self._finish()
@@ -340,10 +344,10 @@ class Ingest:
         known = {
             place: claimed.known for place, claimed in claims.items() if isinstance(claimed, Claim) and claimed.known
         }
-        logs: Mapping[Partition, Log] = {}
+        logs: Mapping[Partition, PartitionLog] = {}
         try:
             logs = self._broker.logs(waiting, known, some=True)
-        except StreamUnavailable as error:
+        except KafkaUnavailable as error:
             if not self._stopped.keys() >= set(waiting):  # once, and not whenever we look again
                 log.warning("no broker tells of our partitions; asking again", error=str(error))
         # Those of which none tells are asked for when we look again, and hold up no batch meanwhile.
@@ -353,7 +357,7 @@ class Ingest:
         ways = self._ask(lambda conn: positions.begin(conn, self._owner, claims, logs, self._start_from))
         for partition, way in ways.items():
             topic, number = partition
-            if isinstance(way, Wait):
+            if isinstance(way, WaitForOperator):
                 if self._stopped.get(partition) != way.why:
                     log.error("a partition waits for you", topic=topic, partition=number, why=way.why, hint=way.hint)
                 self._stopped[partition] = way.why
@@ -362,7 +366,7 @@ class Ingest:
             self._tallies.pop(partition, None)
             if partition in self._stream.waiting:
                 self._stream.begin(partition, logs[partition].topic_id, *way)
-                self._believed = {**self._believed, partition: Known(logs[partition].topic_id, way.next_offset)}
+                self._believed = {**self._believed, partition: KnownPosition(logs[partition].topic_id, way.next_offset)}
                 log.info("partition begun", topic=topic, partition=number, offset=way.next_offset, epoch=way.epoch)
 
     def _look_again(self) -> None:
@@ -373,7 +377,7 @@ class Ingest:
         self._begin(self._stream.waiting & self._stopped.keys())
         try:
             ids = self._broker.topic_ids({topic for topic, _ in self._stream.reading})
-        except StreamUnavailable as error:
+        except KafkaUnavailable as error:
             log.warning("no broker tells of our topics; asking again", error=str(error))
         else:
             self._stream.let_go(self._stream.made_anew(ids))

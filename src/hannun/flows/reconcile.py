@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from hannun.store import upkeep
+from hannun.store import maintenance
 from hannun.store.database import Connection, snapshot
-from hannun.store.upkeep import CHECKS, Drift
+from hannun.store.maintenance import CHECKS, Drift
 
 
 def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Drift]:
@@ -21,16 +21,16 @@ def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Dri
         progress: told each step.
     """
     progress("settling the cumulative column and the quarters where they are owed")
-    if upkeep.may_write(conn):
+    if maintenance.may_write(conn):
         conn.commit()
-        for _ in upkeep.settle_timelines(partial(_transaction, conn)):
+        for _ in maintenance.settle_timelines(partial(_transaction, conn)):
             pass
     else:
         progress("this role may not write: what is owed stays owed, and is left out of the comparison")
     with snapshot(conn):
         for check in CHECKS:
             progress(f"recomputing {check}")
-            yield from upkeep.drift(conn, check)
+            yield from maintenance.drift(conn, check)
 
 
 @contextmanager

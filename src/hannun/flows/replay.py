@@ -15,14 +15,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from hannun.domain.batch import Outcome, Received, Result, Span
-from hannun.domain.positions import GoOn, Known, Log, Wait
-from hannun.domain.replay import Progress, Stretch, begin_of_shadow, end_of_live, end_of_shadow
-from hannun.errors import OperatorError, StaleBatch, StoreUnavailable, StreamUnavailable
+from hannun.domain.batch import MessageOutcome, OffsetRange, OutcomeKind, ReceivedMessage
+from hannun.domain.positions import KnownPosition, PartitionLog, ResumeAt, WaitForOperator
+from hannun.domain.replay import Progress, ReplayRange, begin_of_shadow, end_of_live, end_of_shadow
+from hannun.errors import KafkaUnavailable, OperatorError, StaleBatch, StoreUnavailable
+from hannun.kafka.broker import Broker
+from hannun.kafka.log_reader import LogReader
+from hannun.kafka.records import Partition
 from hannun.store import dead_letters, positions
 from hannun.store.database import Connection, Database
 from hannun.store.positions import Position
-from hannun.stream import Broker, LogReader, Partition
 from hannun.telemetry import log
 
 From = Literal["earliest"] | int | datetime
@@ -36,16 +38,16 @@ SILENT_S_MAX = 60.0
 class Outcomes(Protocol):
     """What became of a counted batch (`flows.count.Counted`)."""
 
-    def outcomes(self) -> list[Outcome]: ...
+    def outcomes(self) -> list[MessageOutcome]: ...
 
 
 class CountsBatches(Protocol):
     """What counts a batch (`flows.count.Counter`)."""
 
-    def count(self, batch: Sequence[Received], spans: Sequence[Span] = ()) -> Outcomes: ...
+    def count(self, batch: Sequence[ReceivedMessage], spans: Sequence[OffsetRange] = ()) -> Outcomes: ...
 
 
-Opens = Callable[[Mapping[Partition, Stretch]], AbstractContextManager[LogReader]]
+Opens = Callable[[Mapping[Partition, ReplayRange]], AbstractContextManager[LogReader]]
 Tells = Callable[[Progress], None]
 
 
@@ -54,7 +56,7 @@ class Replayed:
     """What a replay did. `whole` is false where it was told to stop before its end."""
 
     whole: bool = True
-    became: Tally[Result] = field(default_factory=Tally)
+    became: Tally[OutcomeKind] = field(default_factory=Tally)
     closed: int = 0
 
     @property
@@ -115,13 +117,15 @@ class Replay:
                     reads_to=end,
                     log_ends_at=log_.high,
                 )
-            stretches[place] = Stretch(log_.topic_id, begins[place], end)
+            stretches[place] = ReplayRange(log_.topic_id, begins[place], end)
 
-        def close_letters(batch: Sequence[Received], spans: Sequence[Span], outcomes: Sequence[Outcome]) -> int:
+        def close_letters(
+            batch: Sequence[ReceivedMessage], spans: Sequence[OffsetRange], outcomes: Sequence[MessageOutcome]
+        ) -> int:
             letters = {
                 message.place
                 for message, outcome in zip(batch, outcomes, strict=True)
-                if outcome.result is Result.DEAD_LETTER
+                if outcome.result is OutcomeKind.DEAD_LETTER
             }
             places = [message.place for message in batch if message.place and message.place not in letters]
             with live.transaction() as conn:
@@ -147,27 +151,27 @@ class Replay:
             begins = self._begins({place: log_ for place, log_ in logs.items() if place not in read}, start)
             for (topic, number), offset in begins.items():
                 log_ = logs[topic, number]
-                way = GoOn(begin_of_shadow(offset, log_, _known(stands.get((topic, number)))))
+                way = ResumeAt(begin_of_shadow(offset, log_, _known(stands.get((topic, number)))))
                 positions.decide(conn, self._by, topic, number, log_.topic_id, way, f"replay --from {start}")
             # A swap that failed has carried them over; what the live tables wait for stops no replay.
             positions.forget_stopped(conn)
             claims = positions.claim(conn, self._by, logs)
             stretches = {}
             for place, begun in positions.begin(conn, self._by, claims, logs, "").items():
-                if isinstance(begun, Wait):
+                if isinstance(begun, WaitForOperator):
                     raise OperatorError(
                         f"the replay cannot go on: {begun.why}", hint="`hannun replay drop`, and begin it anew"
                     )
                 end = end_of_shadow(logs[place], _known(stands.get(place)))
-                stretches[place] = Stretch(logs[place].topic_id, begun.next_offset, end, begun.epoch)
+                stretches[place] = ReplayRange(logs[place].topic_id, begun.next_offset, end, begun.epoch)
         return self._run(stretches, counter, lambda *_: 0, moves=True)
 
     # -- both
 
-    def _logs(self, topics: Collection[str]) -> dict[Partition, Log]:
+    def _logs(self, topics: Collection[str]) -> dict[Partition, PartitionLog]:
         return self._broker.logs(self._broker.partitions(topics), committed=True)
 
-    def _begins(self, logs: Mapping[Partition, Log], start: From) -> dict[Partition, int]:
+    def _begins(self, logs: Mapping[Partition, PartitionLog], start: From) -> dict[Partition, int]:
         if start == "earliest":
             return {place: log_.low for place, log_ in logs.items()}
         if isinstance(start, datetime):
@@ -183,9 +187,9 @@ class Replay:
 
     def _run(
         self,
-        stretches: Mapping[Partition, Stretch],
+        stretches: Mapping[Partition, ReplayRange],
         counter: CountsBatches,
-        follow: Callable[[Sequence[Received], Sequence[Span], Sequence[Outcome]], int],
+        follow: Callable[[Sequence[ReceivedMessage], Sequence[OffsetRange], Sequence[MessageOutcome]], int],
         *,
         moves: bool,
     ) -> Replayed:
@@ -202,14 +206,16 @@ class Replay:
                         replayed.closed += follow(taken.messages, taken.spans, outcomes)
                     heard = time.monotonic()
                 elif time.monotonic() - heard > SILENT_S_MAX:
-                    raise StreamUnavailable(
+                    raise KafkaUnavailable(
                         f"{reader.left} offsets are left to read, and nothing came for {SILENT_S_MAX:.0f} s"
                     )
                 self._tells(Progress(total - reader.left, total, replayed.messages, time.monotonic() - began))
             replayed.whole = not reader.left
         return replayed
 
-    def _count(self, counter: CountsBatches, batch: Sequence[Received], spans: Sequence[Span]) -> Sequence[Outcome]:
+    def _count(
+        self, counter: CountsBatches, batch: Sequence[ReceivedMessage], spans: Sequence[OffsetRange]
+    ) -> Sequence[MessageOutcome]:
         """Count a batch, however long PostgreSQL is away; what became of its messages, nothing where nobody can tell.
 
         Raises:
@@ -238,7 +244,7 @@ def _stands(conn: Connection) -> dict[Partition, Position]:
     return {(at.topic, at.partition): at for at in positions.positions(conn)}
 
 
-def _known(at: Position | None) -> Known | None:
+def _known(at: Position | None) -> KnownPosition | None:
     if at is None or at.topic_id is None or at.next_offset is None:
         return None
-    return Known(at.topic_id, at.next_offset)
+    return KnownPosition(at.topic_id, at.next_offset)

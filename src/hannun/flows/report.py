@@ -17,22 +17,21 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from hannun.cache import Answer, AnswerCache
-from hannun.domain import answers, keys, views
-from hannun.domain.access import Asker
+from hannun.cache import AnswerCache, keys
+from hannun.domain import response_schemas, views
+from hannun.domain.answer import EncodedAnswer
+from hannun.domain.authorization import Principal
 from hannun.domain.buckets import DAY, Buckets, buckets, default_granularity, moment_of, seconds_of
 from hannun.domain.channels import ChannelTable
-from hannun.domain.figures import Compared, EventFigures, MerchantFigures, TimelineHead
-from hannun.domain.keys import Granularity
+from hannun.domain.figures import EventFigures, MerchantFigures, PeriodComparison, TimelineHead
+from hannun.domain.granularity import Granularity
 from hannun.domain.projection import Course, days_used, projection, without
 from hannun.domain.questions import (
-    EVERYTHING,
     PAGE_MAX,
     ChannelsQuestion,
     OfEvent,
     OfMerchant,
     Order,
-    Range,
     RoiQuestion,
     Subject,
     TimelineQuestion,
@@ -40,9 +39,10 @@ from hannun.domain.questions import (
     cursor_of,
     place_of,
 )
+from hannun.domain.ranges import EVERYTHING, Range
 from hannun.errors import NotFound
 from hannun.store import reports
-from hannun.store.database import AsyncConnection, Reader
+from hannun.store.database import AsyncConnection, ReadPool
 
 _MINUTE = timedelta(minutes=1)
 
@@ -50,8 +50,8 @@ T = TypeVar("T")
 Source = Literal["cache", "live"]
 Topic = tuple[str, str]
 """("event", eventId) or ("user", userId)."""
-Load = Callable[[], Awaitable[Answer | None]]
-_one_channel = msgspec.json.Decoder(answers.Channel)
+Load = Callable[[], Awaitable[EncodedAnswer | None]]
+_one_channel = msgspec.json.Decoder(response_schemas.Channel)
 
 
 class Reports:
@@ -66,7 +66,7 @@ class Reports:
 
     def __init__(
         self,
-        reader: Reader,
+        reader: ReadPool,
         cache: AnswerCache,
         now: Callable[[], datetime],
         table: ChannelTable,
@@ -80,15 +80,15 @@ class Reports:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def dashboard(
-        self, asker: Asker, event_id: str, asked: Range = EVERYTHING, *, refresh: bool = False
-    ) -> tuple[Answer, Source]:
+        self, asker: Principal, event_id: str, asked: Range = EVERYTHING, *, refresh: bool = False
+    ) -> tuple[EncodedAnswer, Source]:
         """An event at a glance."""
         key = keys.dashboard(event_id) if asked.plain else None
         return await self._answer(asker, key, lambda: self._dashboard(event_id, asked), refresh)
 
     async def channels(
-        self, asker: Asker, question: ChannelsQuestion, *, refresh: bool = False
-    ) -> tuple[Answer, Source]:
+        self, asker: Principal, question: ChannelsQuestion, *, refresh: bool = False
+    ) -> tuple[EncodedAnswer, Source]:
         """The channels of an event, or of a merchant's events together."""
         if isinstance(question.of, OfMerchant):
             self._may_ask(asker, question.of)
@@ -101,8 +101,8 @@ class Reports:
         return await self._answer(asker, None, lambda: self._channels(question), refresh)
 
     async def timeline(
-        self, asker: Asker, question: TimelineQuestion, *, refresh: bool = False
-    ) -> tuple[Answer, Source]:
+        self, asker: Principal, question: TimelineQuestion, *, refresh: bool = False
+    ) -> tuple[EncodedAnswer, Source]:
         """What happened over time."""
         if isinstance(question.of, OfMerchant):
             self._may_ask(asker, question.of)
@@ -113,7 +113,9 @@ class Reports:
         key = keys.timeline(question.of.event_id, granularity) if question.plain and granularity else None
         return await self._answer(asker, key, lambda: self._timeline(question, granularity), refresh)
 
-    async def roi(self, asker: Asker, question: RoiQuestion, *, refresh: bool = False) -> tuple[Answer, Source]:
+    async def roi(
+        self, asker: Principal, question: RoiQuestion, *, refresh: bool = False
+    ) -> tuple[EncodedAnswer, Source]:
         """Whether an event, or a merchant's events together, were worth the money."""
         key = None
         if isinstance(question.of, OfMerchant):
@@ -122,19 +124,21 @@ class Reports:
             key = keys.roi(question.of.event_id)
         return await self._answer(asker, key, lambda: self._roi(question), refresh)
 
-    async def user(self, asker: Asker, question: UserQuestion, *, refresh: bool = False) -> tuple[Answer, Source]:
+    async def user(
+        self, asker: Principal, question: UserQuestion, *, refresh: bool = False
+    ) -> tuple[EncodedAnswer, Source]:
         """All of a merchant's events together, and a page of them. A merchant without events has an answer too."""
         self._may_ask(asker, question.of)
         key = keys.user(question.of.user_id) if question.plain else None
         return await self._answer(asker, key, lambda: self._user(question), refresh)
 
-    def pages(self, asker: Asker, of: OfMerchant, asked: Range) -> AsyncGenerator[Answer]:
+    def pages(self, asker: Principal, of: OfMerchant, asked: Range) -> AsyncGenerator[EncodedAnswer]:
         """All of a merchant's events, page by page, from one snapshot: who reads them reads on without waiting, and
         closes the generator. A reader that is cancelled would break the connection."""
         self._may_ask(asker, of)
         return self._pages(of, asked)
 
-    async def _pages(self, of: OfMerchant, asked: Range) -> AsyncGenerator[Answer]:
+    async def _pages(self, of: OfMerchant, asked: Range) -> AsyncGenerator[EncodedAnswer]:
         now, question = self._utc_now(), UserQuestion(of, asked, limit=PAGE_MAX)
         async with self._reader.connection() as conn, conn.transaction():
             figures = await self._together(conn, of, asked, now)
@@ -146,17 +150,17 @@ class Reports:
                 question = replace(question, cursor=cursor)
 
     @staticmethod
-    def _may_ask(asker: Asker, of: OfMerchant) -> None:
+    def _may_ask(asker: Principal, of: OfMerchant) -> None:
         if not asker.may_see_merchant(of.user_id):
             raise NotFound("no such merchant")
 
-    def copy(self, topic: Topic) -> Answer | None:
+    def copy(self, topic: Topic) -> EncodedAnswer | None:
         """The plain dashboard of a topic, where this process has a copy. Who may see it is for the caller to decide, by
         its owner."""
         answer = self._cache.copy(_key_of(topic)) if self._cache.keeps_copies else None
         return None if answer is None else self._marked(answer)
 
-    async def hit(self, topic: Topic, seen: int) -> Answer | None:
+    async def hit(self, topic: Topic, seen: int) -> EncodedAnswer | None:
         """The same, where Redis keeps one that is not older than what was `seen`."""
         key = _key_of(topic)
         if not self._cache.keeps_copies:
@@ -168,11 +172,11 @@ class Reports:
                     self._cache.keep(guard, key, answer)
         return None if answer is None else self._marked(answer)
 
-    async def kept(self, topic: Topic) -> Answer | None:
+    async def kept(self, topic: Topic) -> EncodedAnswer | None:
         """What Redis holds of a topic now, whoever it belongs to."""
         return await self._cache.get(_key_of(topic))
 
-    async def rebuilt(self, topic: Topic) -> Answer | None:
+    async def rebuilt(self, topic: Topic) -> EncodedAnswer | None:
         """What the database says of it now."""
         kind, id_ = topic
         return await (
@@ -181,8 +185,10 @@ class Reports:
 
     # -- the road of every answer
 
-    async def _answer(self, asker: Asker, key: str | None, load: Load, refresh: bool) -> tuple[Answer, Source]:
-        answer: Answer | None
+    async def _answer(
+        self, asker: Principal, key: str | None, load: Load, refresh: bool
+    ) -> tuple[EncodedAnswer, Source]:
+        answer: EncodedAnswer | None
         source: Source = "cache"
         copy = None if key is None or refresh else self._cache.copy(key, asker.seen)
         if copy is not None:
@@ -194,7 +200,9 @@ class Reports:
             raise NotFound("no such event")
         return answer, source
 
-    async def _fetch(self, key: str | None, load: Load, refresh: bool, seen: int) -> tuple[Answer | None, Source]:
+    async def _fetch(
+        self, key: str | None, load: Load, refresh: bool, seen: int
+    ) -> tuple[EncodedAnswer | None, Source]:
         if key is None:
             return await load(), "live"
         with self._cache.reading(key) as guard:
@@ -203,7 +211,7 @@ class Reports:
                 self._cache.keep(guard, key, answer)
         return (answer if answer is None or source == "live" else self._marked(answer)), source
 
-    async def _read(self, key: str, load: Load, refresh: bool, seen: int) -> tuple[Answer | None, Source]:
+    async def _read(self, key: str, load: Load, refresh: bool, seen: int) -> tuple[EncodedAnswer | None, Source]:
         if not refresh:
             kept = await self._cache.get(key, seen)
             if kept is not None:
@@ -235,7 +243,7 @@ class Reports:
                 await self._cache.release(lease)
         return answer, "live"
 
-    async def _told(self, key: str, load: Load) -> Answer | None:
+    async def _told(self, key: str, load: Load) -> EncodedAnswer | None:
         """Past Redis: whoever saw this must not get what Redis still holds."""
         floor = self._cache.floor(key)
         answer = await load()
@@ -243,7 +251,7 @@ class Reports:
             self._cache.told(key, floor, answer)
         return answer
 
-    def _marked(self, kept: Answer) -> Answer:
+    def _marked(self, kept: EncodedAnswer) -> EncodedAnswer:
         """A kept answer says so where nobody can know whether it is still true."""
         return msgspec.structs.replace(kept, stale=True) if self._database_away() else kept
 
@@ -255,7 +263,7 @@ class Reports:
 
     # -- one event
 
-    async def _dashboard(self, event_id: str, asked: Range) -> Answer | None:
+    async def _dashboard(self, event_id: str, asked: Range) -> EncodedAnswer | None:
         now = self._utc_now()
         before = asked.before(now)
         async with self._reader.connection() as conn, conn.transaction():
@@ -266,7 +274,7 @@ class Reports:
         answer = views.dashboard(event, asked, compared, before)
         return _kept(answer, event.version, event.user_id, until=_until(asked, now))
 
-    async def _channel(self, asker: Asker, of: OfEvent, name: str, refresh: bool) -> tuple[Answer, Source]:
+    async def _channel(self, asker: Principal, of: OfEvent, name: str, refresh: bool) -> tuple[EncodedAnswer, Source]:
         """The question for one channel: what is kept is the channel, what is answered a list with it.
 
         Raises:
@@ -276,7 +284,7 @@ class Reports:
         if channel is None:
             raise NotFound("no such channel")
 
-        async def load() -> Answer | None:
+        async def load() -> EncodedAnswer | None:
             async with self._reader.connection() as conn:
                 event = await reports.event(conn, of.event_id)
             found = [each for each in event.channels if self._table.named(each.name) == channel] if event else []
@@ -285,11 +293,11 @@ class Reports:
             return _kept(views.channel(found[0]), found[0].changed, event.user_id)
 
         answer, source = await self._answer(asker, keys.channel(of.event_id, channel.name), load, refresh)
-        body = answers.encode(views.one_channel(of.event_id, _one_channel.decode(answer.body)))
-        told = msgspec.structs.replace(answer, body=body, etag=answers.etag_of(answer.version, body))
+        body = response_schemas.encode(views.one_channel(of.event_id, _one_channel.decode(answer.body)))
+        told = msgspec.structs.replace(answer, body=body, etag=response_schemas.etag_of(answer.version, body))
         return told, source
 
-    async def _roi(self, question: RoiQuestion) -> Answer | None:
+    async def _roi(self, question: RoiQuestion) -> EncodedAnswer | None:
         of, asked, now = question.of, question.range, self._utc_now()
         async with self._reader.connection() as conn, conn.transaction():
             if isinstance(of, OfMerchant):
@@ -297,7 +305,7 @@ class Reports:
                 channels = await reports.merchant_channels(conn, together.event_nos)
                 compared = await self._period(conn, together.event_nos, asked, None)
                 several = without("several-events", None) if question.projection else None
-                answer: answers.Answered = views.user_roi(of, asked, together, channels, compared, several)
+                answer: response_schemas.Answered = views.user_roi(of, asked, together, channels, compared, several)
                 return _kept(answer, together.version, of.user_id)
             event = await reports.event(conn, of.event_id)
             if event is None:
@@ -308,10 +316,10 @@ class Reports:
 
     async def _projection(
         self, conn: AsyncConnection, event: EventFigures, tz: str, now: datetime
-    ) -> answers.Projection:
+    ) -> response_schemas.Projection:
         """Where the event ends, made of its last complete days."""
         ends = event.ends_at
-        projected_to = answers.instant(ends, tz)
+        projected_to = response_schemas.instant(ends, tz)
         if event.status != "ACTIVE" or (ends is not None and ends <= now):
             return without("over", projected_to)
         if ends is None:
@@ -353,7 +361,7 @@ class Reports:
             channel_keys=self._keys_of(of.channels) if of.channels else None,
         )
 
-    async def _user(self, question: UserQuestion) -> Answer:
+    async def _user(self, question: UserQuestion) -> EncodedAnswer:
         now = self._utc_now()
         async with self._reader.connection() as conn, conn.transaction():
             figures = await self._together(conn, question.of, question.range, now)
@@ -362,7 +370,7 @@ class Reports:
 
     async def _together(
         self, conn: AsyncConnection, of: OfMerchant, asked: Range, now: datetime
-    ) -> tuple[MerchantFigures, Compared | None]:
+    ) -> tuple[MerchantFigures, PeriodComparison | None]:
         figures = await self._merchant(conn, of)
         return figures, await self._period(conn, figures.event_nos, asked, asked.before(now))
 
@@ -370,9 +378,9 @@ class Reports:
         self,
         conn: AsyncConnection,
         question: UserQuestion,
-        figures: tuple[MerchantFigures, Compared | None],
+        figures: tuple[MerchantFigures, PeriodComparison | None],
         now: datetime,
-    ) -> tuple[Answer, str | None]:
+    ) -> tuple[EncodedAnswer, str | None]:
         """A page of a merchant's events, and the cursor of the next; None after the last."""
         of, asked, hour = question.of, question.range, now.replace(minute=0, second=0, microsecond=0)
         together, compared = figures
@@ -393,7 +401,7 @@ class Reports:
 
     # -- an event's, or a merchant's
 
-    async def _channels(self, question: ChannelsQuestion) -> Answer | None:
+    async def _channels(self, question: ChannelsQuestion) -> EncodedAnswer | None:
         of, asked = question.of, question.range
         keys_of = frozenset(self._keys_of(question.channels))
         wanted = (lambda name: bool(keys_of.intersection(self._keys_of([name])))) if question.channels else None
@@ -402,7 +410,7 @@ class Reports:
                 together = await self._merchant(conn, of)
                 found = await reports.merchant_channels(conn, together.event_nos)
                 compared = await self._period(conn, together.event_nos, asked, None)
-                answer: answers.Answered = views.user_channels(
+                answer: response_schemas.Answered = views.user_channels(
                     of, asked, together, found, compared, question.order, wanted
                 )
                 return _kept(answer, together.version, of.user_id)
@@ -412,7 +420,7 @@ class Reports:
             compared = await self._period(conn, [event.event_no], asked, None)
         return _kept(views.event_channels(event, asked, compared, question.order, wanted), event.version, event.user_id)
 
-    async def _timeline(self, question: TimelineQuestion, granularity: Granularity | None) -> Answer | None:
+    async def _timeline(self, question: TimelineQuestion, granularity: Granularity | None) -> EncodedAnswer | None:
         asked, now = question.range, self._utc_now()
         async with self._reader.connection() as conn, conn.transaction():
             head = await self._head(conn, question.of)
@@ -448,7 +456,7 @@ class Reports:
     @staticmethod
     async def _period(
         conn: AsyncConnection, event_nos: list[int], asked: Range, before: Range | None
-    ) -> Compared | None:
+    ) -> PeriodComparison | None:
         """What happened within a range; None where none is asked for: then it is all that ever did."""
         return await reports.period(conn, event_nos, asked, before) if asked.bounded else None
 
@@ -462,13 +470,15 @@ class Reports:
 class Uncached(Reports):
     """Answers from the database alone, for a command."""
 
-    def __init__(self, reader: Reader, now: Callable[[], datetime], table: ChannelTable) -> None:
+    def __init__(self, reader: ReadPool, now: Callable[[], datetime], table: ChannelTable) -> None:
         self._reader = reader
         self._now = now
         self._table = table
         self._running = set()
 
-    async def _answer(self, asker: Asker, key: str | None, load: Load, refresh: bool) -> tuple[Answer, Source]:
+    async def _answer(
+        self, asker: Principal, key: str | None, load: Load, refresh: bool
+    ) -> tuple[EncodedAnswer, Source]:
         answer = await load()
         if answer is None or not asker.may_see(answer.owner):
             raise NotFound("no such event")
@@ -480,11 +490,11 @@ def _key_of(topic: Topic) -> str:
     return keys.dashboard(id_) if kind == "event" else keys.user(id_)
 
 
-def _kept(answer: answers.Answered, version: int, owner: str, until: datetime | None = None) -> Answer:
+def _kept(answer: response_schemas.Answered, version: int, owner: str, until: datetime | None = None) -> EncodedAnswer:
     """The answer as bytes; `until`, UTC, is when it stops being true by itself."""
-    body = answers.encode(answer)
-    return Answer(
-        body, version, owner, answers.etag_of(version, body), 0 if until is None else seconds_of(until) * 1000
+    body = response_schemas.encode(answer)
+    return EncodedAnswer(
+        body, version, owner, response_schemas.etag_of(version, body), 0 if until is None else seconds_of(until) * 1000
     )
 
 

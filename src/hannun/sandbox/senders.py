@@ -9,7 +9,7 @@ promise, and a demo is a good place to rely on it).
                           -> 401             once more, with a new token
                           -> 429, 5xx, none  wait, the same batch; out of tries: `Transient`
                           -> anything else   `OperatorError`: no trying helps
-    Kafka   all produced -> all acknowledged within the deadline, else `StreamUnavailable`
+    Kafka   all produced -> all acknowledged within the deadline, else `KafkaUnavailable`
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Delivery
 
-from hannun.errors import Busy, OperatorError, StreamUnavailable, Transient
+from hannun.errors import Busy, KafkaUnavailable, OperatorError, Transient
 from hannun.sandbox.wording import Message
 
 # The service's own limits are 1,000 messages and 1 MB; the rest is for what stands between.
@@ -166,13 +166,13 @@ class KafkaSender:
             for topic, key, value in messages:
                 _produce(producer, topic, key.encode(), msgspec.json.encode(value), delivered, end_s)
             left = producer.flush(max(0.0, end_s - time.monotonic()))
-        except (KafkaException, StreamUnavailable) as error:
+        except (KafkaException, KafkaUnavailable) as error:
             failures.append(str(error))
             left = len(producer)
         if failures or left:
             self._abandon()
             reason = failures[0] if failures else f"{left} unacknowledged after {self._deadline_s:g} s"
-            raise StreamUnavailable(f"sent {len(messages)} messages to {self._bootstrap}, got: {reason}")
+            raise KafkaUnavailable(f"sent {len(messages)} messages to {self._bootstrap}, got: {reason}")
 
     def close(self) -> None:
         if self._producer is not None:
@@ -249,7 +249,7 @@ def _produce(
             producer.produce(topic, key=key, value=value, on_delivery=delivered)
         except BufferError:
             if time.monotonic() > end_s:
-                raise StreamUnavailable(f"the queue to {topic} is full and does not get emptier") from None
+                raise KafkaUnavailable(f"the queue to {topic} is full and does not get emptier") from None
             producer.poll(0.1)
         else:
             producer.poll(0)

@@ -20,16 +20,16 @@ from typing import NamedTuple
 import psycopg
 from psycopg.types.json import Jsonb
 
-from hannun.domain.batch import ChangedEvent, Received, Span, Written
+from hannun.domain.batch import BatchResult, ChangedEvent, OffsetRange, ReceivedMessage
 from hannun.domain.channels import ChannelType
-from hannun.domain.fold import Arrival, Distribution, Gathered, Register, Registers, settle
-from hannun.domain.messages import Rejected
+from hannun.domain.facts import Rejected
+from hannun.domain.fold import Arrival, Distribution, FactsByEvent, Register, Registers, settle
 from hannun.errors import StaleBatch, StoreUnavailable
 from hannun.store import registers
-from hannun.store.arrivals import packed
 from hannun.store.database import REFUSALS, Connection, refusal
-from hannun.store.numbers import Numbers
+from hannun.store.packed_arrivals import packed
 from hannun.store.queries import load
+from hannun.store.surrogate_keys import SurrogateKeys
 
 SQL = load("batches")
 NO_CHANNEL = 0
@@ -53,14 +53,14 @@ class LedgerText(NamedTuple):
     by_statement: Mapping[str, bytes]
 
 
-class Writer:
+class BatchWriter:
     """Writes batches. It keeps only what makes the next batch cheaper; all that counts is in the database."""
 
-    def __init__(self, numbers: Numbers) -> None:
+    def __init__(self, numbers: SurrogateKeys) -> None:
         self._numbers = numbers
         self._repeats_expected = False
 
-    def text_of(self, gathered: Gathered) -> LedgerText | None:
+    def text_of(self, gathered: FactsByEvent) -> LedgerText | None:
         """What COPY will be told of a batch, made before its turn comes; None where it is not known yet how it will go
         into the ledger. For any thread."""
         if self._repeats_expected:
@@ -70,11 +70,11 @@ class Writer:
     def write(
         self,
         conn: Connection,
-        batch: Sequence[Received],
-        gathered: Gathered,
-        spans: Sequence[Span] = (),
+        batch: Sequence[ReceivedMessage],
+        gathered: FactsByEvent,
+        spans: Sequence[OffsetRange] = (),
         text: LedgerText | None = None,
-    ) -> Written:
+    ) -> BatchResult:
         """Write a batch in the caller's transaction. Its events and channels are numbered, its months exist.
 
         Args:
@@ -85,7 +85,7 @@ class Writer:
             StoreUnavailable: what we remember of the database is not true of this one; it is forgotten. Do it again.
         """
         advance(conn, spans)
-        written = Written(rejected=list(gathered.rejected))
+        written = BatchResult(rejected=list(gathered.rejected))
         if gathered.events:
             changes = _Changes(conn, self._numbers, gathered, written, text)
             changes.hold_events()
@@ -98,7 +98,9 @@ class Writer:
             written.debt_no = _owe(conn, written.events)
         return written
 
-    def write_or_refuse(self, conn: Connection, batch: Sequence[Received], gathered: Gathered) -> Written | str:
+    def write_or_refuse(
+        self, conn: Connection, batch: Sequence[ReceivedMessage], gathered: FactsByEvent
+    ) -> BatchResult | str:
         """Write a part of a batch, or say why PostgreSQL refuses a row of it; the transaction goes on either way."""
         try:
             with conn.transaction():
@@ -106,12 +108,12 @@ class Writer:
         except REFUSALS as error:
             return refusal(error)
 
-    def hold(self, conn: Connection, gathered: Gathered) -> None:
+    def hold(self, conn: Connection, gathered: FactsByEvent) -> None:
         """Hold the events of a whole batch, before its parts are written one by one: so parts cannot deadlock."""
-        _Changes(conn, self._numbers, gathered, Written()).hold_events()
+        _Changes(conn, self._numbers, gathered, BatchResult()).hold_events()
 
 
-def advance(conn: Connection, spans: Iterable[Span]) -> None:
+def advance(conn: Connection, spans: Iterable[OffsetRange]) -> None:
     """Move positions over what a batch covers, in the caller's transaction.
 
     Raises:
@@ -144,9 +146,9 @@ class _Changes:
     def __init__(
         self,
         conn: Connection,
-        numbers: Numbers,
-        gathered: Gathered,
-        written: Written,
+        numbers: SurrogateKeys,
+        gathered: FactsByEvent,
+        written: BatchResult,
         text: LedgerText | None = None,
     ) -> None:
         self._conn = conn
@@ -421,7 +423,7 @@ def _columns_of(minute: int, channel_no: int) -> tuple[int | None, int | None, i
     return (None, minute, channel_no) if came is None else (came, None, None)
 
 
-def _ledger_text(numbers: Numbers, gathered: Gathered) -> LedgerText | None:
+def _ledger_text(numbers: SurrogateKeys, gathered: FactsByEvent) -> LedgerText | None:
     """The ledger's rows in the order of its index, so that neighbours come together; None where a number is missing.
 
     Participants have 32 digits each, so the order of an event's lines is theirs. All that came in one minute through
@@ -453,7 +455,7 @@ def _ledger_text(numbers: Numbers, gathered: Gathered) -> LedgerText | None:
     return LedgerText(forgotten, {name: "".join(told).encode() for name, told in texts.items() if told})
 
 
-def _channel_nos(numbers: Numbers, gathered: Gathered) -> dict[str | None, int]:
+def _channel_nos(numbers: SurrogateKeys, gathered: FactsByEvent) -> dict[str | None, int]:
     """The numbers of a batch's channels by their keys.
 
     Raises:
@@ -481,7 +483,9 @@ def _columns(places: Iterable[tuple[object, object]], first: str, second: str) -
     return {first: [one for one, _ in ordered], second: [other for _, other in ordered]}
 
 
-def _add_dead_letters(conn: Connection, batch: Sequence[Received], rejected: Sequence[tuple[int, Rejected]]) -> None:
+def _add_dead_letters(
+    conn: Connection, batch: Sequence[ReceivedMessage], rejected: Sequence[tuple[int, Rejected]]
+) -> None:
     if not rejected:
         return
     rows = []

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from hannun.errors import OperatorError, Refused, StoreUnavailable
+from hannun.errors import OperatorError, RowRefused, StoreUnavailable
 from hannun.telemetry import log
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -139,7 +139,7 @@ class Database:
                 with conn.transaction():
                     yield conn
             except REFUSALS as error:
-                raise Refused(refusal(error)) from None  # the driver's words hold the row's values
+                raise RowRefused(refusal(error)) from None  # the driver's words hold the row's values
             except _AWAY as error:
                 self._drop()
                 raise _away(error) from error
@@ -159,7 +159,7 @@ class Database:
             self._conn = None
 
 
-class Reader:
+class ReadPool:
     """The reading side of `serve`: each question in one read-only snapshot."""
 
     def __init__(self, url: str, limits: PoolLimits, *, application: str) -> None:

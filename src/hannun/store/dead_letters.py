@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from hannun.domain.batch import Place
+from hannun.domain.batch import RecordId
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
@@ -86,7 +86,7 @@ def resolve(conn: Connection, no: int, resolution: Literal["retried", "dropped"]
     conn.execute(SQL["resolve"], {"no": no, "resolution": resolution, "by": by})
 
 
-def resolve_counted(conn: Connection, places: Sequence[Place], by: str) -> int:
+def resolve_counted(conn: Connection, places: Sequence[RecordId], by: str) -> int:
     """Close the open letters of messages that were counted after all. Returns how many there were."""
     asked = {
         "topics": [place.topic for place in places],

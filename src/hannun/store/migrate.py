@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError
-from hannun.store import upkeep
+from hannun.store import maintenance
 from hannun.store.database import Connection, connect
 from hannun.store.queries import load
 from hannun.store.version import newest_version
@@ -82,7 +82,7 @@ def _know_channels(conn: Connection, channels: ChannelTable) -> None:
             conn.execute(SQL["rename_channel"], renamed)
             conn.execute(SQL["retype_distributions"], renamed)
             conn.execute(SQL["touch_events_of_channel"], renamed)
-    upkeep.attribute_typed_waiters(conn)
+    maintenance.attribute_typed_waiters(conn)
 
 
 def run_sql(name: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from hannun.domain.positions import GoOn, Known, Log, StartFrom, Wait, way_on
+from hannun.domain.positions import KnownPosition, PartitionLog, ResumeAt, StartFrom, WaitForOperator, resume_or_stop
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
@@ -19,7 +19,7 @@ Partition = tuple[str, int]
 class Claim(NamedTuple):
     """A partition that is ours: where it stands, and under which epoch it may be moved; None and 0 if never read."""
 
-    known: Known | None
+    known: KnownPosition | None
     epoch: int
 
 
@@ -31,52 +31,56 @@ class Begun(NamedTuple):
     leader_epoch: int | None
 
 
-def claim(conn: Connection, owner: str, partitions: Collection[Partition]) -> dict[Partition, Claim | Wait]:
+def claim(conn: Connection, owner: str, partitions: Collection[Partition]) -> dict[Partition, Claim | WaitForOperator]:
     """Take partitions over: from here on nobody else moves their positions. One that waits for a decision is left."""
     return {(topic, number): _claim(conn, owner, topic, number) for topic, number in sorted(partitions)}
 
 
-def _claim(conn: Connection, owner: str, topic: str, number: int) -> Claim | Wait:
+def _claim(conn: Connection, owner: str, topic: str, number: int) -> Claim | WaitForOperator:
     place = {"topic": topic, "partition": number, "owner": owner}
     undecided = conn.execute(SQL["undecided"], place).fetchone()
     if undecided is not None:
-        return Wait(undecided[0], undecided[1], until_decided=True)
+        return WaitForOperator(undecided[0], undecided[1], until_decided=True)
     row = conn.execute(SQL["claim"], place).fetchone()
-    return Claim(None, 0) if row is None else Claim(Known(*row[1:]), row[0])
+    return Claim(None, 0) if row is None else Claim(KnownPosition(*row[1:]), row[0])
 
 
 def begin(
     conn: Connection,
     owner: str,
-    claims: Mapping[Partition, Claim | Wait],
-    logs: Mapping[Partition, Log],
+    claims: Mapping[Partition, Claim | WaitForOperator],
+    logs: Mapping[Partition, PartitionLog],
     start_from: StartFrom,
-) -> dict[Partition, Begun | Wait]:
+) -> dict[Partition, Begun | WaitForOperator]:
     """Where claimed partitions go on, or why they wait for an operator; the waiting are put on record.
 
     The logs must have been asked after the claim: only then is what they say not older than the positions. Left out are
     partitions that are somebody else's by now, or about which an operator has just decided: claim them again; and those
     that the broker does not have.
     """
-    begun: dict[Partition, Begun | Wait] = {}
+    begun: dict[Partition, Begun | WaitForOperator] = {}
     for place in sorted(claims.keys() & logs.keys()):
         claimed = claims[place]
-        way = claimed if isinstance(claimed, Wait) else _begin(conn, owner, *place, claimed, logs[place], start_from)
+        way = (
+            claimed
+            if isinstance(claimed, WaitForOperator)
+            else _begin(conn, owner, *place, claimed, logs[place], start_from)
+        )
         if way is not None:
             begun[place] = way
     return begun
 
 
 def _begin(
-    conn: Connection, owner: str, topic: str, number: int, claimed: Claim, log: Log, start_from: StartFrom
-) -> Begun | Wait | None:
+    conn: Connection, owner: str, topic: str, number: int, claimed: Claim, log: PartitionLog, start_from: StartFrom
+) -> Begun | WaitForOperator | None:
     place = {"topic": topic, "partition": number, "topic_id": log.topic_id, "owner": owner}
     known, epoch = claimed
     if known is not None and not owns(conn, topic, number, epoch):
         return None
     added = conn.execute(SQL["added"], place).fetchone() if known is None else None
-    way = way_on(f"{topic}[{number}]", log, known, start_from, added=bool(added and added[0]))
-    if isinstance(way, Wait):
+    way = resume_or_stop(f"{topic}[{number}]", log, known, start_from, added=bool(added and added[0]))
+    if isinstance(way, WaitForOperator):
         conn.execute(SQL["stop"], place | {"why": way.why, "hint": way.hint, "until_decided": way.until_decided})
         return way
     if known is None:
@@ -145,13 +149,13 @@ def stopped_by_topic(conn: Connection) -> dict[str, int]:
     return dict(conn.execute(SQL["stopped_by_topic"]).fetchall())
 
 
-def known(conn: Connection, partitions: Collection[Partition]) -> dict[Partition, Known]:
+def known(conn: Connection, partitions: Collection[Partition]) -> dict[Partition, KnownPosition]:
     """Where partitions stand; one that was never read is left out."""
     rows = conn.execute(SQL["known"], {"topics": sorted({topic for topic, _ in partitions})}).fetchall()
-    return {(topic, number): Known(*stands) for topic, number, *stands in rows if (topic, number) in partitions}
+    return {(topic, number): KnownPosition(*stands) for topic, number, *stands in rows if (topic, number) in partitions}
 
 
-def decide(conn: Connection, by: str, topic: str, number: int, topic_id: str, way: GoOn, how: str) -> int | None:
+def decide(conn: Connection, by: str, topic: str, number: int, topic_id: str, way: ResumeAt, how: str) -> int | None:
     """Let a partition go on where an operator says, on record. Returns where it stood; None if it was never read.
 
     Whoever reads it now loses its epoch, drops what it holds, and begins there within seconds.

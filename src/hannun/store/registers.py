@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hannun.domain.channels import ChannelType
+from hannun.domain.facts import DeliveryState, EventStatus
 from hannun.domain.fold import Distribution, Plan, Registers
-from hannun.domain.messages import DeliveryState, EventStatus
 from hannun.store.database import Connection
 from hannun.store.queries import load
 

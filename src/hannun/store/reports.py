@@ -9,17 +9,17 @@ from typing import Any
 from hannun.domain.buckets import Buckets, full_quarters
 from hannun.domain.figures import (
     ChannelFigures,
-    Compared,
     EventFigures,
     EventLine,
     MerchantFigures,
+    PeriodComparison,
     PeriodFigures,
     TimelineFigures,
     TimelineHead,
     totals_of,
 )
-from hannun.domain.metrics import Counts, Money
-from hannun.domain.questions import Range
+from hannun.domain.metrics import ChannelCounts, Money
+from hannun.domain.ranges import Range
 from hannun.store.database import AsyncConnection
 from hannun.store.queries import load
 
@@ -60,12 +60,14 @@ async def event(conn: AsyncConnection, event_id: str) -> EventFigures | None:
 
 def _channel(row: Sequence[Any]) -> ChannelFigures:
     name, type_, *counts, duration, cost, delivery, expected_views, changed = row
-    return ChannelFigures(name, type_, Counts(*counts), duration, Decimal(cost), delivery, expected_views, changed)
+    return ChannelFigures(
+        name, type_, ChannelCounts(*counts), duration, Decimal(cost), delivery, expected_views, changed
+    )
 
 
 async def period(
     conn: AsyncConnection, event_nos: Sequence[int], asked: Range, before: Range | None, *, compare: bool = True
-) -> Compared:
+) -> PeriodComparison:
     """What happened within a range in events together, and in the range before it where there is one."""
     base = before if compare else None
     starts, until = asked.start or _EVER, asked.end or _NEVER
@@ -83,11 +85,11 @@ async def period(
     def figures(within: bool) -> PeriodFigures:
         told = [row[1:] for row in rows if row[0] is within]
         return PeriodFigures(
-            {(name, type_): Counts(*counts) for name, type_, *counts in told if name is not None},
+            {(name, type_): ChannelCounts(*counts) for name, type_, *counts in told if name is not None},
             sum(row[2] for row in told if row[0] is None),
         )
 
-    return Compared(figures(within=True), None if base is None else figures(within=False))
+    return PeriodComparison(figures(within=True), None if base is None else figures(within=False))
 
 
 def _minute(moment: datetime) -> int:
@@ -114,7 +116,7 @@ async def merchant(
         )
     ).fetchone()
     nos, ids, version, changed, unattributed, planned, expected, recorded, assumed, grown, baseline, types = row
-    by_type = [(type_, Counts(*counts), Decimal(cost)) for type_, *counts, cost in types or ()]
+    by_type = [(type_, ChannelCounts(*counts), Decimal(cost)) for type_, *counts, cost in types or ()]
     costs = sum((cost for _, _, cost in by_type), Decimal("0.00"))
     return MerchantFigures(
         nos,
@@ -186,7 +188,9 @@ async def merchant_channels(conn: AsyncConnection, event_nos: Sequence[int]) -> 
     rows: Any = await (await conn.execute(SQL["user_channels"], {"event_nos": _numbers(event_nos)})).fetchall()
     channels = []
     for name, type_, *counts, cost, delivery, expected_views, changed in rows:
-        channels.append(ChannelFigures(name, type_, Counts(*counts), None, cost, delivery, expected_views, changed))
+        channels.append(
+            ChannelFigures(name, type_, ChannelCounts(*counts), None, cost, delivery, expected_views, changed)
+        )
     return channels
 
 

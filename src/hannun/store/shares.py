@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hannun.domain.access import Opening
+from hannun.domain.authorization import ShareGrant
 from hannun.store.database import AsyncConnection, Connection
 from hannun.store.queries import load
 
@@ -63,8 +63,8 @@ async def of_event(conn: AsyncConnection, event_id: str, now: datetime, *, limit
     return [Share(*row) for row in rows]
 
 
-async def opened_by(conn: AsyncConnection, event_id: str, secret_hash: bytes, now: datetime) -> Opening | None:
+async def opened_by(conn: AsyncConnection, event_id: str, secret_hash: bytes, now: datetime) -> ShareGrant | None:
     """What a secret opens; None where it opens nothing of this event."""
     told = {"event_id": event_id, "secret_hash": secret_hash, "now": now}
     row: Any = await (await conn.execute(SQL["opened_by"], told, prepare=True)).fetchone()
-    return None if row is None else Opening(row[0], event_id, row[1], row[2])
+    return None if row is None else ShareGrant(row[0], event_id, row[1], row[2])

@@ -12,13 +12,12 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from hannun.cache import Answer
-from hannun.domain import answers
-from hannun.domain.access import Asker
-from hannun.domain.keys import Granularity
-from hannun.domain.messages import EventStatus
+from hannun.domain import response_schemas
+from hannun.domain.answer import EncodedAnswer
+from hannun.domain.authorization import Principal
+from hannun.domain.facts import EventStatus
+from hannun.domain.granularity import Granularity
 from hannun.domain.questions import (
-    DEFAULT_TZ,
     NAMES_MAX,
     PAGE_DEFAULT,
     PAGE_MAX,
@@ -28,18 +27,17 @@ from hannun.domain.questions import (
     OfEvent,
     OfMerchant,
     Order,
-    Range,
     RoiQuestion,
     SortBy,
     SortOrder,
     TimelineQuestion,
     UserQuestion,
-    day,
     listed,
     metrics_named,
 )
+from hannun.domain.ranges import DEFAULT_TZ, Range, day
 from hannun.domain.tables import View
-from hannun.errors import BadQuestion, Forbidden
+from hannun.errors import BadRequest, Forbidden
 from hannun.flows.report import Source
 from hannun.web.callers import EVENT_ID_MAX, Caller, Served, caller_of, only_known, signed_in
 from hannun.web.contract import view
@@ -69,12 +67,12 @@ Refresh = Annotated[Flag, Query(description="rebuild from the database")]
 Calling = Annotated[Caller, Depends(caller_of)]
 
 
-async def asker_of(request: Request, caller: Calling) -> Asker:
+async def asker_of(request: Request, caller: Calling) -> Principal:
     """Who asks, let in to the event of the path, with what they have seen already."""
     return replace(caller.asker, seen=version_in(request.headers.get("if-none-match")))
 
 
-Asking = Annotated[Asker, Depends(asker_of)]
+Asking = Annotated[Principal, Depends(asker_of)]
 
 
 async def refresh_of(asker: Asking, services: Served, refresh: Refresh = False) -> bool:
@@ -89,7 +87,7 @@ async def refresh_of(asker: Asking, services: Served, refresh: Refresh = False) 
 Refreshing = Annotated[bool, Depends(refresh_of)]
 
 
-async def sender_of(request: Request, services: Served) -> Asker:
+async def sender_of(request: Request, services: Served) -> Principal:
     """Who sends messages: role SERVICE, and by a token of their own, so that no page can be made to send some."""
     caller = await signed_in(request, services)
     only_known(request)
@@ -216,15 +214,15 @@ class Showing:
 
     request: Request
     services: Services
-    asker: Asker
+    asker: Principal
     file: AskedAs | None
 
-    async def __call__(self, view: View, answer: Answer, source: Source) -> Response:
+    async def __call__(self, view: View, answer: EncodedAnswer, source: Source) -> Response:
         if self.file is None:
             return _answered(self.request, answer, source)
         return await answered_as_file(self.request, self.services, self.asker, self.file, view, answer, source)
 
-    async def all_pages(self, pages: AsyncGenerator[Answer]) -> Response:
+    async def all_pages(self, pages: AsyncGenerator[EncodedAnswer]) -> Response:
         assert self.file is not None
         return await pages_as_file(self.request, self.services, self.asker, self.file, pages)
 
@@ -237,7 +235,7 @@ Show = Annotated[Showing, Depends(showing)]
 
 
 @router.get("/events/{event_id}/analytics")
-@view(answers.Dashboard, of_event=True)
+@view(response_schemas.Dashboard, of_event=True)
 async def event_dashboard(
     show: Show, services: Served, asker: Asking, refresh: Refreshing, event_id: EventId, asked: Asked
 ) -> Response:
@@ -246,7 +244,7 @@ async def event_dashboard(
 
 
 @router.get("/events/{event_id}/analytics/channels")
-@view(answers.EventChannels, "too-many", of_event=True)
+@view(response_schemas.EventChannels, "too-many", of_event=True)
 async def event_channels(
     show: Show,
     services: Served,
@@ -263,7 +261,7 @@ async def event_channels(
 
 
 @router.get("/events/{event_id}/analytics/timeline")
-@view(answers.EventTimeline, "too-many", "too-many-points", "unknown-metric", of_event=True)
+@view(response_schemas.EventTimeline, "too-many", "too-many-points", "unknown-metric", of_event=True)
 async def event_timeline(
     show: Show,
     services: Served,
@@ -280,7 +278,7 @@ async def event_timeline(
 
 
 @router.get("/events/{event_id}/analytics/roi")
-@view(answers.EventRoi, of_event=True)
+@view(response_schemas.EventRoi, of_event=True)
 async def event_roi(
     show: Show,
     services: Served,
@@ -296,7 +294,7 @@ async def event_roi(
 
 
 @router.get("/users/{user_id}/analytics")
-@view(answers.User, "too-many", "bad-cursor", follows=_PAGES)
+@view(response_schemas.User, "too-many", "bad-cursor", follows=_PAGES)
 async def user_dashboard(
     show: Show,
     services: Served,
@@ -322,7 +320,7 @@ async def user_dashboard(
 
 
 @router.get("/users/{user_id}/analytics/channels")
-@view(answers.UserChannels, "too-many")
+@view(response_schemas.UserChannels, "too-many")
 async def user_channels(
     show: Show,
     services: Served,
@@ -339,7 +337,7 @@ async def user_channels(
 
 
 @router.get("/users/{user_id}/analytics/timeline")
-@view(answers.UserTimeline, "too-many", "too-many-points", "unknown-metric")
+@view(response_schemas.UserTimeline, "too-many", "too-many-points", "unknown-metric")
 async def user_timeline(
     show: Show,
     services: Served,
@@ -356,7 +354,7 @@ async def user_timeline(
 
 
 @router.get("/users/{user_id}/analytics/roi")
-@view(answers.UserRoi, "too-many")
+@view(response_schemas.UserRoi, "too-many")
 async def user_roi(
     show: Show,
     services: Served,
@@ -371,7 +369,7 @@ async def user_roi(
     return await show(View.ALL_ROI, *await services.reports.roi(asker, question, refresh=refresh))
 
 
-def _answered(request: Request, answer: Answer, source: Source) -> Response:
+def _answered(request: Request, answer: EncodedAnswer, source: Source) -> Response:
     headers = {
         "ETag": answer.etag,
         "Cache-Control": "private, no-cache",
@@ -415,7 +413,7 @@ def _zone(name: str) -> ZoneInfo:
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
-    raise BadQuestion(
+    raise BadRequest(
         "no zone is named {name!r}: give an IANA name, as in Asia/Seoul", code="unknown-zone", field="tz", name=name
     )
 
@@ -442,15 +440,15 @@ def _moment(field: str, text: str | None, zone: ZoneInfo) -> datetime | None:
             if told is None:  # a + in an address is a space
                 raise ValueError("no instant")
             if told["offset"] is None:
-                raise BadQuestion(
+                raise BadRequest(
                     "{field} has no offset from UTC: add one, as in +09:00 or Z", code="no-offset", field=field
                 )
             moment = datetime.fromisoformat(told[0].upper().replace(",", ".")).astimezone(UTC).replace(tzinfo=None)
         moment = moment.replace(second=0, microsecond=0)
         if not _FROM <= moment < _BEFORE:
-            raise BadQuestion("{field} is before 1970 or after 9997", code="bad-date", field=field)
+            raise BadRequest("{field} is before 1970 or after 9997", code="bad-date", field=field)
         return moment
     except (ValueError, OverflowError) as error:
-        raise BadQuestion(
+        raise BadRequest(
             "{field} is neither an ISO 8601 instant with an offset nor a date", code="bad-date", field=field
         ) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 import jwt
 
-from hannun.domain.access import Asker
+from hannun.domain.authorization import Principal
 from hannun.errors import OperatorError, Unauthenticated
 from hannun.web.jwks import PUBLIC_KEY_ALGORITHMS, TokenKeys
 
@@ -33,7 +33,7 @@ _LAST_S = 253_402_300_799.0  # the end of the year 9999, which every date can ho
 class Session:
     """A verified token: who it is, until when (seconds since 1970), and by which published key; None: by the secret."""
 
-    asker: Asker
+    asker: Principal
     expires_at: float
     key: bytes | None = None
 
@@ -133,7 +133,7 @@ class Verifier:
         roles, subject = claims.get("roles", []), claims["sub"]
         if not isinstance(roles, list) or not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_LENGTH_MAX:
             raise Unauthenticated("the token's sub or roles are not what they should be")
-        asker = Asker(subject, frozenset(str(role) for role in roles) & ROLES)
+        asker = Principal(subject, frozenset(str(role) for role in roles) & ROLES)
         return Session(asker, min(float(claims["exp"]), _LAST_S), key)
 
 

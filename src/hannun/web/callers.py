@@ -14,8 +14,8 @@ from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from hannun.domain.access import Asker
-from hannun.errors import BadQuestion, Forbidden, HannunError, IssuerUnavailable, NotFound, Unauthenticated
+from hannun.domain.authorization import Principal
+from hannun.errors import BadRequest, Forbidden, HannunError, IssuerUnavailable, NotFound, Unauthenticated
 from hannun.web.auth import token_in
 from hannun.web.limits import address_of
 from hannun.web.services import Services, services_of
@@ -29,7 +29,7 @@ Served = Annotated[Services, Depends(services_of)]
 class Caller:
     """Who calls. `expires_at` (seconds since 1970): until when at most; `holds`: whether they still may."""
 
-    asker: Asker
+    asker: Principal
     expires_at: float
     from_cookie: bool
     holds: Callable[[], Awaitable[bool]]
@@ -122,14 +122,14 @@ def only_known(request: Request) -> None:
     seen = set()
     for name, _ in request.query_params.multi_items():
         if name not in known:
-            raise BadQuestion(
+            raise BadRequest(
                 "{field} is no parameter of this: {known}",
                 code="unknown-parameter",
                 field=name[:64],
                 known=", ".join(sorted(known)) or "-",
             )
         if name in seen:
-            raise BadQuestion("{field} is given more than once", code="bad-parameter", field=name)
+            raise BadRequest("{field} is given more than once", code="bad-parameter", field=name)
         seen.add(name)
 
 
@@ -167,7 +167,7 @@ def event_in(request: Request) -> str | None:
     """
     event_id: str | None = request.path_params.get("event_id")
     if event_id is not None and ("\0" in event_id or not 0 < len(event_id) <= EVENT_ID_MAX):
-        raise BadQuestion(
+        raise BadRequest(
             "{field}: 1 to {length_max} characters, and none of them NUL",
             code="bad-parameter",
             field="eventId",

@@ -13,14 +13,14 @@ from fastapi import Depends, Query, Request, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from hannun.cache import Answer
 from hannun.domain import tables, terms
-from hannun.domain.access import Asker
+from hannun.domain.answer import EncodedAnswer
+from hannun.domain.authorization import Principal
 from hannun.domain.tables import View
 from hannun.domain.terms import Language
-from hannun.errors import BadQuestion
+from hannun.errors import BadRequest
 from hannun.files import Format
-from hannun.flows.export import Export, Wanted, only
+from hannun.flows.export import Export, ExportRequest, only
 from hannun.flows.report import Source
 from hannun.web.language import language_of
 from hannun.web.services import Services
@@ -71,7 +71,13 @@ class _Titled(msgspec.Struct, rename="camel"):
 
 
 async def answered_as_file(
-    request: Request, services: Services, asker: Asker, asked: Asked, view: View, answer: Answer, source: Source
+    request: Request,
+    services: Services,
+    asker: Principal,
+    asked: Asked,
+    view: View,
+    answer: EncodedAnswer,
+    source: Source,
 ) -> Response:
     """A view's answer as a file."""
     named: tuple[tuple[str, str], ...] = ()
@@ -88,7 +94,7 @@ async def answered_as_file(
 
 
 async def pages_as_file(
-    request: Request, services: Services, asker: Asker, asked: Asked, pages: AsyncGenerator[Answer]
+    request: Request, services: Services, asker: Principal, asked: Asked, pages: AsyncGenerator[EncodedAnswer]
 ) -> Response:
     """All of a merchant's events as a file, however many pages they are.
 
@@ -97,23 +103,23 @@ async def pages_as_file(
     """
     for name in ("cursor", "limit"):
         if name in request.query_params:
-            raise BadQuestion("a file holds all events: leave {field} out", code="bad-parameter", field=name)
+            raise BadRequest("a file holds all events: leave {field} out", code="bad-parameter", field=name)
     return await _file(request, services, asker, asked, View.ALL_DASHBOARD, pages, "", (), {"X-Data-Source": "live"})
 
 
 async def _file(
     request: Request,
     services: Services,
-    asker: Asker,
+    asker: Principal,
     asked: Asked,
     view: View,
-    pages: AsyncGenerator[Answer],
+    pages: AsyncGenerator[EncodedAnswer],
     title: str,
     named: tuple[tuple[str, str], ...],
     more_headers: dict[str, str],
 ) -> Response:
     conditions = tuple((name, value) for name, value in request.query_params.multi_items() if name not in _NOT_ASKED)
-    wanted = Wanted(view, asked.format, asked.language, asked.table, named + conditions)
+    wanted = ExportRequest(view, asked.format, asked.language, asked.table, named + conditions)
     export = await services.exports.begin((asker.user_id, asker.only_event), wanted, pages)
     try:
         suffix = asked.format.value

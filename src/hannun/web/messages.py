@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
 
-from hannun.domain import answers
-from hannun.domain.access import Asker
-from hannun.errors import BadQuestion, Busy
+from hannun.domain import response_schemas
+from hannun.domain.authorization import Principal
+from hannun.errors import BadRequest, Busy
 from hannun.web.api import sender_of
 from hannun.web.callers import Served
 from hannun.web.contract import BEARER, CALLER, Body, answers_with
@@ -36,12 +36,12 @@ _TAKES = Body(
 
 @router.post("/messages")
 @answers_with(
-    answers.MessagesTaken,
+    response_schemas.MessagesTaken,
     refuses=(*CALLER, "forbidden", "not-json", "body-too-large", "too-many-messages", "store-unavailable"),
     callers=(BEARER,),
     takes=_TAKES,
 )
-async def send_messages(request: Request, services: Served, _: Annotated[Asker, Depends(sender_of)]) -> Response:
+async def send_messages(request: Request, services: Served, _: Annotated[Principal, Depends(sender_of)]) -> Response:
     """Count messages: a JSON object, a JSON array or NDJSON; each names its kind in `type`.
 
     Answered after the commit, message by message and in order. All of a body is taken or none of it, and sending it
@@ -64,7 +64,7 @@ async def body_of(request: Request, bytes_max: int) -> bytes:
     Raises:
         BadQuestion: it is longer (413); nothing more of it is read.
     """
-    too_large = BadQuestion(
+    too_large = BadRequest(
         "the body has more than {bytes_max} bytes, the most that is taken: send it in parts",
         code="body-too-large",
         bytes_max=bytes_max,

@@ -11,8 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse
 
-from hannun.domain import answers
-from hannun.errors import BadQuestion, Unauthenticated
+from hannun.domain import response_schemas
+from hannun.errors import BadRequest, Unauthenticated
 from hannun.telemetry import REGISTRY
 from hannun.web.auth import COOKIE, Session, token_in
 from hannun.web.callers import Served, on_our_own_page, only_known
@@ -66,7 +66,7 @@ async def sign_in(request: Request, services: Served) -> Response:
     try:
         asked = msgspec.json.decode(await body_of(request, _SIGN_IN_BYTES_MAX), type=SignIn)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadQuestion("a sign-in is a JSON object with a token or a code", code="bad-sign-in") from error
+        raise BadRequest("a sign-in is a JSON object with a token or a code", code="bad-sign-in") from error
     token = asked.token if asked.code is None else services.sign_in_codes.get(asked.code)
     if not token:
         raise Unauthenticated("this sign-in is not known, or the service was started anew since it was made")
@@ -85,13 +85,13 @@ async def sign_in(request: Request, services: Served) -> Response:
 
 
 @api.get("/session")
-@answers_with(answers.Session, refuses=CALLER)
+@answers_with(response_schemas.Session, refuses=CALLER)
 async def who_am_i(request: Request, services: Served) -> Response:
     """Who is signed in, and until when."""
     session = await _session(request, services)
     expires_at = datetime.fromtimestamp(session.expires_at, UTC).isoformat().replace("+00:00", "Z")
-    told = answers.Session(session.asker.user_id, sorted(session.asker.roles), expires_at)
-    return Response(answers.encode(told), media_type="application/json", headers={"Cache-Control": "no-store"})
+    told = response_schemas.Session(session.asker.user_id, sorted(session.asker.roles), expires_at)
+    return Response(response_schemas.encode(told), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 @api.delete("/session", status_code=204)

@@ -97,12 +97,12 @@ class Problem(msgspec.Struct, omit_defaults=True):
     field: str | None = None
 
 
-def invalid(found: Mapping[str, Any]) -> errors.BadQuestion:
+def invalid(found: Mapping[str, Any]) -> errors.BadRequest:
     """What FastAPI has found wrong with a parameter, in words of ours."""
     name = str(found["loc"][-1])
     said = _INVALID.get(found["type"], "{field} cannot be read")
     facts = found.get("ctx", {}) if found["type"] in _INVALID else {}
-    return errors.BadQuestion(said, code="bad-parameter", field=in_camel_case(name), **facts)
+    return errors.BadRequest(said, code="bad-parameter", field=in_camel_case(name), **facts)
 
 
 def in_camel_case(name: str) -> str:
@@ -115,7 +115,7 @@ def problem_of(error: BaseException, request: Request) -> Response:
     """The answer to an error. What was found goes into `detail`, except where it is nobody's business."""
     code = next((_CODE_OF[kind] for kind in type(error).__mro__ if kind in _CODE_OF), "internal")
     headers, field = {}, None
-    if isinstance(error, errors.BadQuestion):
+    if isinstance(error, errors.BadRequest):
         code, field = error.code, error.field
     elif isinstance(error, errors.Busy | errors.IssuerUnavailable):
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
@@ -123,7 +123,7 @@ def problem_of(error: BaseException, request: Request) -> Response:
         headers["Retry-After"] = str(STORE_RETRY_S)
     elif isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    return _problem(request, code, error if isinstance(error, errors.Told) else None, field, headers)
+    return _problem(request, code, error if isinstance(error, errors.LocalizedError) else None, field, headers)
 
 
 def problem_of_status(status: int, request: Request, headers: Mapping[str, str] | None = None) -> Response:
@@ -132,7 +132,7 @@ def problem_of_status(status: int, request: Request, headers: Mapping[str, str] 
 
 
 def _problem(
-    request: Request, code: str, told: errors.Told | None, field: str | None, headers: dict[str, str]
+    request: Request, code: str, told: errors.LocalizedError | None, field: str | None, headers: dict[str, str]
 ) -> Response:
     kind, language = CODES[code], language_of(request.headers.get("accept-language"))
     body = Problem(
@@ -152,7 +152,7 @@ def _problem(
     )
 
 
-def _detail(told: errors.Told, language: Language) -> str:
+def _detail(told: errors.LocalizedError, language: Language) -> str:
     if language == "en":
         return str(told)
     said = KOREAN.get(told.said, told.said)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from anyio import CapacityLimiter
 from starlette.requests import Request
 
-from hannun.flows.access import Access
+from hannun.flows.authorization import Authorizer
 from hannun.flows.export import Exports
-from hannun.flows.intake import Intake
-from hannun.flows.live import Live
+from hannun.flows.http_ingestion import HttpIngestion
+from hannun.flows.live_updates import LiveUpdates
 from hannun.flows.report import Reports
-from hannun.flows.share import Sharing
+from hannun.flows.share_links import ShareLinks
 from hannun.web.auth import Verifier
 from hannun.web.limits import RateLimit
 
@@ -20,13 +20,13 @@ from hannun.web.limits import RateLimit
 class Services:
     """The flows behind the door, and what the door itself decides with."""
 
-    access: Access
+    access: Authorizer
     reports: Reports
     exports: Exports
-    intake: Intake
+    intake: HttpIngestion
     counting: CapacityLimiter
-    live: Live
-    sharing: Sharing
+    live: LiveUpdates
+    sharing: ShareLinks
     verifier: Verifier
     limit: RateLimit
     refresh_limit: RateLimit

@@ -13,9 +13,9 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Request, Response
 from msgspec import Meta
 
-from hannun.domain import answers
-from hannun.errors import BadQuestion, NotFound
-from hannun.flows.share import LABEL_LENGTH_MAX
+from hannun.domain import response_schemas
+from hannun.errors import BadRequest, NotFound
+from hannun.flows.share_links import LABEL_LENGTH_MAX
 from hannun.store.shares import Share
 from hannun.web.api import Calling, EventId
 from hannun.web.callers import SHARE_COOKIE, Caller, Served, event_in, on_our_own_page, only_known, opened_by, secret_in
@@ -67,7 +67,7 @@ _ITSELF = {"eventId": "$request.path.eventId", "shareId": "$response.body#/share
 
 @router.post("/shares", status_code=201)
 @answers_with(
-    answers.NewLink,
+    response_schemas.NewLink,
     201,
     refuses=(*OF_EVENT, "bad-body", "no-offset", "bad-date", "body-too-large", "too-many-shares"),
     takes=Body({"application/json": WantedLink}),
@@ -80,17 +80,21 @@ async def make_share(request: Request, services: Served, sharer: Sharer, event_i
     """
     wanted = await _body(request, WantedLink, '{"until": "2026-12-31T00:00:00+09:00", "label": "agency"}')
     if wanted.until.tzinfo is None:
-        raise BadQuestion("{field} has no offset from UTC: add one, as in +09:00 or Z", code="no-offset", field="until")
+        raise BadRequest("{field} has no offset from UTC: add one, as in +09:00 or Z", code="no-offset", field="until")
     share, secret = await services.sharing.make(sharer.asker, event_id, wanted.until, wanted.label)
     address = f"/events/{in_address(event_id)}#share={secret}"
-    return _told(answers.NewLink(**_shown(share), address=address), 201)
+    return _told(response_schemas.NewLink(**_shown(share), address=address), 201)
 
 
 @router.get("/shares")
-@answers_with(answers.Links, refuses=OF_EVENT)
+@answers_with(response_schemas.Links, refuses=OF_EVENT)
 async def shares_of_event(services: Served, sharer: Sharer, event_id: EventId) -> Response:
     """The event's links: those that open it first, then the newest of the others. Their secrets are not known."""
-    return _told(answers.Links([answers.Link(**_shown(share)) for share in await services.sharing.of_event(event_id)]))
+    return _told(
+        response_schemas.Links(
+            [response_schemas.Link(**_shown(share)) for share in await services.sharing.of_event(event_id)]
+        )
+    )
 
 
 @router.delete("/shares/{share_id}", status_code=204)
@@ -132,17 +136,17 @@ async def open_share(request: Request, services: Served, event_id: EventId) -> R
 
 
 @router.get("/session")
-@answers_with(answers.LinkSession, refuses=_OPENING, callers=(NOBODY,))
+@answers_with(response_schemas.LinkSession, refuses=_OPENING, callers=(NOBODY,))
 async def opened_share(request: Request, services: Served, event_id: EventId) -> Response:
     """Until when a link has opened this event to this browser; null where none has."""
     only_known(request)
     if secret_in(request) is None:
-        return _told(answers.LinkSession(None))
+        return _told(response_schemas.LinkSession(None))
     try:
         caller = await opened_by(request, services, event_id)
     except NotFound:
-        return _told(answers.LinkSession(None))
-    return _told(answers.LinkSession(_instant(datetime.fromtimestamp(caller.expires_at, UTC))))
+        return _told(response_schemas.LinkSession(None))
+    return _told(response_schemas.LinkSession(_instant(datetime.fromtimestamp(caller.expires_at, UTC))))
 
 
 @router.delete("/session", status_code=204)
@@ -159,7 +163,7 @@ async def _body(request: Request, type_: Any, form: str) -> Any:
     try:
         return msgspec.json.decode(await body_of(request, _BYTES_MAX), type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadQuestion("the body must be JSON like {form}", code="bad-body", form=form) from error
+        raise BadRequest("the body must be JSON like {form}", code="bad-body", form=form) from error
 
 
 def _shown(share: Share) -> dict[str, Any]:
@@ -177,8 +181,8 @@ def _instant(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
-def _told(told: answers.Answered, status: int = 200) -> Response:
-    return Response(answers.encode(told), status, {"Cache-Control": "no-store"}, media_type="application/json")
+def _told(told: response_schemas.Answered, status: int = 200) -> Response:
+    return Response(response_schemas.encode(told), status, {"Cache-Control": "no-store"}, media_type="application/json")
 
 
 def in_address(event_id: str) -> str:

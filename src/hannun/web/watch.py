@@ -3,11 +3,11 @@
 from fastapi import APIRouter, Response
 
 from hannun.errors import NotFound
-from hannun.flows.live import Topic
+from hannun.flows.live_updates import Topic
 from hannun.web.api import Calling, EventId, UserId
 from hannun.web.callers import Caller, Served
 from hannun.web.contract import CALLER, OF_EVENT, answers_with
-from hannun.web.live import HEARTBEAT_S, LOOKS_S, Stream
+from hannun.web.event_stream import HEARTBEAT_S, LOOKS_S, EventStream
 from hannun.web.services import Services
 
 router = APIRouter(prefix="/api/v1")
@@ -30,6 +30,6 @@ async def watch_user(services: Served, caller: Calling, user_id: UserId) -> Resp
     return _stream(services, ("user", user_id), caller)
 
 
-def _stream(services: Services, topic: Topic, caller: Caller) -> Stream:
+def _stream(services: Services, topic: Topic, caller: Caller) -> EventStream:
     every_s = HEARTBEAT_S if caller.asker.only_event is None else LOOKS_S
-    return Stream(services.live, topic, caller.expires_in_s, caller.holds, every_s)
+    return EventStream(services.live, topic, caller.expires_in_s, caller.holds, every_s)

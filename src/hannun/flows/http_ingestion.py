@@ -1,0 +1,194 @@
+"""Messages over HTTP: a body becomes a batch, is counted like any other, and is answered after the commit.
+
+All of a body is taken, or none of it. Sending the same body again is safe: what was counted is a repeat.
+"""
+
+import json
+import queue
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import UNSET
+
+from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage
+from hannun.domain.response_schemas import MessageResult, MessagesTaken, encode
+from hannun.errors import BadRequest, Busy
+
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+_RETRY_S = 1.0
+
+
+class Counts(Protocol):
+    """What became of a counted batch (`flows.count.Counted`)."""
+
+    def outcomes(self) -> list[MessageOutcome]: ...
+
+
+class CountsBatches(Protocol):
+    """What counts a batch (`flows.count.Counter`): handed in by the wiring, since no flow knows another."""
+
+    def count(self, batch: Sequence[ReceivedMessage], spans: Sequence[OffsetRange] = ()) -> Counts: ...
+
+
+class _Head(msgspec.Struct):
+    """What says of an item which message it is, before anything else of it is looked at."""
+
+    type: Any = None
+    messageId: Any = None
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A message of a body: its bytes, its type and its id where it has them."""
+
+    raw: bytes
+    kind: str
+    message_id: str | None
+
+
+class HttpIngestion:
+    """Takes bodies of messages. As many are counted at a time as there are counters; the rest wait their turn."""
+
+    def __init__(
+        self,
+        counters: Sequence[CountsBatches],
+        *,
+        messages_max: int,
+        wait_s_max: float,
+        now: Callable[[], int],
+    ) -> None:
+        self._free: queue.LifoQueue[CountsBatches] = queue.LifoQueue()
+        for counter in counters:
+            self._free.put(counter)
+        self._messages_max = messages_max
+        self._wait_s_max = wait_s_max
+        self._now = now
+
+    def take(self, body: bytes, *, lines: bool) -> bytes:
+        """Count the messages of a body and say what became of each, as JSON.
+
+        Args:
+            body: a JSON object, a JSON array, or with `lines` one JSON object a line.
+
+        Raises:
+            BadQuestion: the body is no JSON at all, or has too many messages.
+            Busy: too many bodies are being counted; nothing was taken.
+            StoreUnavailable: PostgreSQL is away. What was sent may or may not be counted; send it again.
+        """
+        items = _lines(body) if lines else _items(body)
+        if len(items) > self._messages_max:
+            raise BadRequest(
+                "the body has {count} messages, and at most {count_max} are taken: send it in parts",
+                code="too-many-messages",
+                count=len(items),
+                count_max=self._messages_max,
+            )
+        received_at = self._now()
+        batch = [ReceivedMessage(item.kind, item.raw, received_at) for item in items]
+        with self._counter() as counter:
+            outcomes = counter.count(batch).outcomes() if batch else []
+        return _answer(items, outcomes)
+
+    @contextmanager
+    def _counter(self) -> Any:
+        try:
+            counter = self._free.get(timeout=self._wait_s_max)
+        except queue.Empty:
+            raise Busy("too many bodies wait to be counted: send it again later", retry_after_s=_RETRY_S) from None
+        try:
+            yield counter
+        finally:
+            self._free.put(counter)
+
+
+def _items(body: bytes) -> list[Item]:
+    """The items of a JSON body. One that is broken inside an array cannot be told from its neighbours: 400."""
+    text = body.strip(b" \t\r\n")
+    if not text.startswith((b"{", b"[")):
+        raise BadRequest("the body is neither a JSON object nor a JSON array", code="not-json")
+    try:
+        if text.startswith(b"["):
+            return [_item(bytes(raw)) for raw in _ITEMS.decode(text)]
+        _RAW.decode(text)
+        return [_item(text)]
+    except RecursionError:
+        # Nested deeper than the parser goes: that is one item's fault, and its neighbours shall not pay for it.
+        return [_item(raw) for raw in _split(text)]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if _is_json_to_others(text):
+            # Half a character (a lone surrogate): JSON by its grammar, and no text. That too is one item's fault.
+            return [_item(raw) for raw in _split(text)]
+        if _is_object(text.partition(b"\n")[0]):  # NDJSON under another name, as a plain curl sends it
+            return _lines(text)
+        raise BadRequest("the body is not JSON ({found})", code="not-json", found=error) from error
+
+
+def _is_json_to_others(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        _HEAD.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _split(text: bytes) -> list[bytes]:
+    """The items of a JSON array (or the one object) by its brackets alone, however deep they nest."""
+    inner = 1 if text.startswith(b"[") else 0
+    depth, start, items = 0, inner, []
+    for token in _TOKENS.finditer(text):
+        mark = token.group()
+        if mark in (b"[", b"{"):
+            depth += 1
+        elif mark in (b"]", b"}"):
+            depth -= 1
+        if (mark == b"," and depth == inner) or depth < inner or (depth == 0 and inner == 0):
+            end = token.end() if inner == 0 else token.start()
+            items.append(text[start:end].strip())
+            start = token.end()
+            if depth == 0 and text[start:].strip():
+                raise BadRequest("the body is not JSON: something follows its end", code="not-json")
+    if depth != 0:
+        raise BadRequest("the body is not JSON: its brackets do not close", code="not-json")
+    return items
+
+
+def _lines(body: bytes) -> list[Item]:
+    """The items of NDJSON. A bad line is a dead letter of its own."""
+    return [_item(line) for line in (line.strip(b" \t\r") for line in body.split(b"\n")) if line]
+
+
+def _item(raw: bytes) -> Item:
+    try:
+        head = _HEAD.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Item(raw, "", None)  # no type can be read; decoding finds the reason
+    kind = head.type if isinstance(head.type, str) else ""
+    message_id = head.messageId if isinstance(head.messageId, str) and 1 <= len(head.messageId) <= 64 else None
+    return Item(raw, kind, message_id)
+
+
+def _answer(items: Sequence[Item], outcomes: Sequence[MessageOutcome]) -> bytes:
+    counts = Counter[str](outcome.result for outcome in outcomes)
+    results = [
+        MessageResult(item.message_id, outcome.result, UNSET if outcome.reason is None else outcome.reason)
+        for item, outcome in zip(items, outcomes, strict=True)
+    ]
+    return encode(MessagesTaken(counts["counted"], counts["repeated"], counts["dead-letter"], results))

@@ -1,0 +1,67 @@
+"""Runs the HTTP door until told to stop: open the services, serve, close."""
+
+import asyncio
+import socket
+from contextlib import suppress
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from hannun.processes.serve import open_serving
+from hannun.settings import Settings
+from hannun.telemetry import log, metrics
+from hannun.web.app import application
+from hannun.web.fast_path import FastPath
+from hannun.web.services import Services
+
+DRAIN_S_MAX = 3
+"""How long requests under way may take once we are told to stop; streams of pages end at once."""
+
+
+def run(settings: Settings, fd: int | None) -> None:
+    """Serve on the settings' address, or on an open socket."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, fd))
+
+
+def served(services: Services, trusted_proxies: str) -> ASGIApp:
+    """The whole door: what is hot, and behind it the application. Only the application depends on where somebody comes
+    from, so what a proxy says of that is read there."""
+    app: ASGIApp = application(services)
+    if trusted_proxies:
+        app = ProxyHeadersMiddleware(app, trusted_proxies)  # type: ignore[arg-type,assignment]
+    return FastPath(app, services)
+
+
+async def _run(settings: Settings, fd: int | None) -> None:
+    async with open_serving(settings) as services:
+        config = uvicorn.Config(
+            served(services, settings.trusted_proxies),
+            host=settings.host,
+            port=settings.port,
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=DRAIN_S_MAX,
+        )
+        listener = None if fd is None else socket.socket(fileno=fd)
+        server = uvicorn.Server(config)
+        live = asyncio.create_task(services.live.run())
+        live.add_done_callback(lambda _: setattr(server, "should_exit", True))  # without it, pages would go quiet
+        metrics.watchers.set_function(lambda: services.live.watching)
+        log.info(
+            "serve runs", host=settings.host, port=settings.port if listener is None else listener.getsockname()[1]
+        )
+        try:
+            await server.serve(sockets=None if listener is None else [listener])
+        finally:
+            live.cancel()
+            with suppress(asyncio.CancelledError):
+                await live
+    log.info("serve ended well")

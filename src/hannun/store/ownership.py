@@ -1,0 +1,12 @@
+"""Whose an event is, in PostgreSQL."""
+
+from hannun.store.database import AsyncConnection
+from hannun.store.queries import load
+
+SQL = load("ownership")
+
+
+async def owns(conn: AsyncConnection, event_id: str, user_id: str) -> bool:
+    """Whether an event was created, and is this user's."""
+    told = {"event_id": event_id, "user_id": user_id}
+    return await (await conn.execute(SQL["owns"], told, prepare=True)).fetchone() is not None
