@@ -37,7 +37,7 @@ class Kafka:
         self.log: PartitionLog | None = log
         self.at: dict[Partition, int] = {}
         self.after_the_logs: Callable[[], None] = lambda: None
-        self.waiting: set[Partition] = {PLACE}
+        self.assigned_idle: set[Partition] = {PLACE}
         self.begun: tuple[Any, ...] | None = None
         self._rounds: list[Callable[[], None]] = []
 
@@ -46,8 +46,12 @@ class Kafka:
     def partitions(self, topics: Collection[str]) -> list[Partition]:
         return [PLACE] if self.log is not None and TOPIC in topics else []
 
-    def logs(
-        self, partitions: Collection[Partition], known: Mapping[Partition, KnownPosition], *, some: bool = False
+    def partition_logs(
+        self,
+        partitions: Collection[Partition],
+        known: Mapping[Partition, KnownPosition],
+        *,
+        allow_missing: bool = False,
     ) -> dict[Partition, PartitionLog]:
         log = self.log
         self.after_the_logs()
@@ -66,20 +70,20 @@ class Kafka:
 
     @property
     def reading(self) -> set[Partition]:
-        return {PLACE} - self.waiting
+        return {PLACE} - self.assigned_idle
 
-    def before_giving_back(self, drain: Callable[[], None]) -> None: ...
+    def before_revoke(self, drain: Callable[[], None]) -> None: ...
 
-    def begin(self, partition: Partition, *begun: Any) -> None:
-        self.waiting.discard(partition)
+    def start_reading(self, partition: Partition, *begun: Any) -> None:
+        self.assigned_idle.discard(partition)
         self.begun = begun
 
-    def let_go(self, partitions: Collection[Partition]) -> None: ...
+    def release(self, partitions: Collection[Partition]) -> None: ...
 
-    def made_anew(self, ids: Mapping[str, str]) -> list[Partition]:
+    def recreated(self, topic_ids: Mapping[str, str]) -> list[Partition]:
         return []
 
-    def take(self, count_max: int, wait_s: float) -> ConsumedBatch:
+    def poll_batch(self, count_max: int, wait_s: float) -> ConsumedBatch:
         self._rounds.pop(0)()
         return ConsumedBatch([], [])
 

@@ -44,11 +44,11 @@ class Members:
         return stream
 
     def has_partitions(self, stream: GroupConsumer) -> None:
-        self.hears_the_group(stream, lambda: bool(stream.waiting))
+        self.hears_the_group(stream, lambda: bool(stream.assigned_idle))
 
     def hears_the_group(self, stream: GroupConsumer, enough: Callable[[], bool]) -> None:
         for _ in range(TAKES_MAX):
-            stream.take(1, 0.05)
+            stream.poll_batch(1, 0.05)
             if enough():
                 return
         raise AssertionError("the group has said nothing new")

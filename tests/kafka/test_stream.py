@@ -46,7 +46,7 @@ class Log:
     def end(self) -> int:
         """Behind all that the log holds, marks of transactions too: the broker writes them a moment later."""
         deadline = time.monotonic() + DEADLINE_S
-        while (high := self._broker.logs([self.partition])[self.partition].high) < self._written:
+        while (high := self._broker.partition_logs([self.partition])[self.partition].high) < self._written:
             assert time.monotonic() < deadline, f"the log ends at {high}, and {self._written} were written"
         return high
 
@@ -70,15 +70,15 @@ class Log:
     def begins(self, offset: int) -> None:
         """Reading begins here, when the group has granted the partition."""
         for _ in range(TAKES_MAX):
-            if self.partition in self.stream.waiting:
+            if self.partition in self.stream.assigned_idle:
                 break
-            assert self.stream.take(1, 0.05) == ConsumedBatch([], [])
+            assert self.stream.poll_batch(1, 0.05) == ConsumedBatch([], [])
         self._epoch += 1
-        self.stream.begin(self.partition, "topic-id", offset, self._epoch)
+        self.stream.start_reading(self.partition, "topic-id", offset, self._epoch)
 
     def take(self, count_max: int = 100) -> ConsumedBatch:
         """A take, whose spans hold all that was committed in them."""
-        taken = self.stream.take(count_max, 0.05)
+        taken = self.stream.poll_batch(count_max, 0.05)
         offsets = [message.place.offset for message in taken.messages if message.place is not None]
         covered = [offset for span in taken.spans for offset in self.committed if span.start <= offset < span.end]
         assert offsets == covered
@@ -90,11 +90,11 @@ class Log:
         for _ in range(TAKES_MAX):
             taken = self.take()
             spans += taken.spans
-            if taken.unread:
-                (unread,) = taken.unread
+            if taken.unreadable:
+                (unread,) = taken.unreadable
                 assert (unread.offset, unread.epoch) == (spans[-1].end if spans else unread.offset, self._epoch)
                 assert f"{self.name}[0] cannot be read from offset {unread.offset} on" in unread.why
-                assert self.stream.waiting == {self.partition}
+                assert self.stream.assigned_idle == {self.partition}
                 return [*spans, OffsetRange(self.name, 0, unread.offset, unread.offset, unread.epoch)]
         raise AssertionError(f"all was read: {spans}")
 
@@ -150,11 +150,11 @@ def test_the_end_that_was_reached_moves_nothing_after_a_new_beginning(log: Log) 
         log.begins(0)
         for _ in range(taken_before):
             log.take(1)
-        log.stream.let_go([log.partition])
+        log.stream.release([log.partition])
         assert log.take() == ConsumedBatch([], [])
         log.begins(0)
         log.spans_to(end, start=0)
-        log.stream.let_go([log.partition])
+        log.stream.release([log.partition])
 
 
 def test_nothing_is_read_over_a_batch_that_is_broken(log: Log) -> None:
@@ -229,17 +229,17 @@ def test_no_error_of_a_partition_is_passed_over_and_no_other_partition_minds(cod
         Said(ONE, 10, KafkaError(KafkaError._PARTITION_EOF)),
     )
     for partition, offset in ((ONE, 5), (OTHER, 3)):
-        stream._waiting.add(partition)
-        stream.begin(partition, "topic-id", offset, 1)
-    taken = stream.take(100, 0)
+        stream._idle.add(partition)
+        stream.start_reading(partition, "topic-id", offset, 1)
+    taken = stream.poll_batch(100, 0)
     assert taken.spans == [OffsetRange(*ONE, 5, 7, 1), OffsetRange(*OTHER, 3, 4, 1)]
     assert [(message.place[2], message.place[3]) for message in taken.messages if message.place] == [
         (0, 5),
         (0, 6),
         (1, 3),
     ]
-    assert [at[:4] for at in taken.unread] == [(*ONE, 7, 1)]
-    assert (stream.waiting, stream.reading) == ({ONE}, {OTHER})
+    assert [at[:4] for at in taken.unreadable] == [(*ONE, 7, 1)]
+    assert (stream.assigned_idle, stream.reading) == ({ONE}, {OTHER})
 
 
 def test_a_replay_ends_at_a_batch_that_is_broken(log: Log, kafka: KafkaServer) -> None:
@@ -250,18 +250,18 @@ def test_a_replay_ends_at_a_batch_that_is_broken(log: Log, kafka: KafkaServer) -
     with LogReader(kafka.bootstrap, {log.name: "sales-recorded"}, stretches) as reader:
         with pytest.raises(KafkaUnavailable, match="cannot be read from offset 4 on: .*CRC32C"):
             reads_all(reader)
-        assert reader.left == log.end - 4
+        assert reader.offsets_left == log.end - 4
 
 
 def reads_all(reader: LogReader) -> None:
     for _ in range(TAKES_MAX):
-        reader.take(1, 0.05)
+        reader.poll_batch(1, 0.05)
 
 
 def test_a_client_that_knows_of_other_partitions_than_we_do_has_failed_for_good(log: Log) -> None:
     log.begins(0)
     with pytest.raises(KafkaUnavailable, match="failed for good"):
-        log.stream.begin(log.partition, "topic-id", 0, 2)
+        log.stream.start_reading(log.partition, "topic-id", 0, 2)
 
 
 def test_a_position_whose_epoch_the_log_does_not_hold_is_told_to_be_cut_off(log: Log, kafka: KafkaServer) -> None:
@@ -272,11 +272,11 @@ def test_a_position_whose_epoch_the_log_does_not_hold_is_told_to_be_cut_off(log:
     (span,) = taken.spans
     assert span.leader_epoch is not None
     broker = Broker(kafka.bootstrap)
-    topic_id = broker.logs([log.partition])[log.partition].topic_id
+    topic_id = broker.partition_logs([log.partition])[log.partition].topic_id
 
     def is_cut_off(offset: int, leader_epoch: int | None) -> bool:
         known = KnownPosition(topic_id, offset, leader_epoch)
-        return broker.logs([log.partition], {log.partition: known})[log.partition].cut_off
+        return broker.partition_logs([log.partition], {log.partition: known})[log.partition].cut_off
 
     assert not is_cut_off(span.end, span.leader_epoch)
     assert not is_cut_off(log.end, span.leader_epoch), "at its end nothing comes behind"

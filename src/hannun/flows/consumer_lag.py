@@ -50,7 +50,7 @@ def measure(readers: Sequence[Reads], database: Database, broker: Broker) -> Non
             reader.doubt(lower & ours.keys())
         known = found
     try:
-        logs = broker.logs(told, some=True)
+        logs = broker.partition_logs(told, allow_missing=True)
     except KafkaUnavailable:
         show(metrics.lag, {})
         raise

@@ -122,20 +122,20 @@ class Ingest:
         Raises:
             StreamUnavailable: the Kafka client has failed for good.
         """
-        self._stream.before_giving_back(self._drain)
+        self._stream.before_revoke(self._drain)
         self._told_to_stop = stop
         self._size = self._size_max = count_max
         try:
             while not stop.is_set():
                 try:
                     self._look_again()
-                    waiting = self._stream.waiting - self._stopped.keys()
-                    taken = self._stream.take(self._size, wait_s)
+                    waiting = self._stream.assigned_idle - self._stopped.keys()
+                    taken = self._stream.poll_batch(self._size, wait_s)
                     self._hand_over(taken)
-                    self._put_aside(taken.unread)
+                    self._put_aside(taken.unreadable)
                     # Only what has waited for a take: in it the group says what it has taken from us. At once we would
                     # claim a partition whose batch was stale from who has it now.
-                    self._begin(waiting & self._stream.waiting)
+                    self._begin(waiting & self._stream.assigned_idle)
                 except StoreUnavailable as error:
                     self._found_away(str(error))
                     self._hear_the_group()
@@ -204,7 +204,7 @@ class Ingest:
             return False
         self._size = size_next(self._size, len(taken.messages), took_s, self._size_max)
         self._tallies |= self._inspected
-        self._stream.counted(taken.spans)
+        self._stream.commit_offsets_for_lag_tools(taken.spans)
         self._tell(taken)
         return True
 
@@ -256,7 +256,7 @@ class Ingest:
         return False
 
     def _let_go(self, taken: ConsumedBatch) -> None:
-        self._stream.let_go([(span.topic, span.partition) for span in taken.spans])
+        self._stream.release([(span.topic, span.partition) for span in taken.spans])
 
     def _tell(self, taken: ConsumedBatch) -> None:
         """Keep, for the gauges, how far this has brought us."""
@@ -346,7 +346,7 @@ class Ingest:
         }
         logs: Mapping[Partition, PartitionLog] = {}
         try:
-            logs = self._broker.logs(waiting, known, some=True)
+            logs = self._broker.partition_logs(waiting, known, allow_missing=True)
         except KafkaUnavailable as error:
             if not self._stopped.keys() >= set(waiting):  # once, and not whenever we look again
                 log.warning("no broker tells of our partitions; asking again", error=str(error))
@@ -364,8 +364,8 @@ class Ingest:
                 continue
             self._stopped.pop(partition, None)
             self._tallies.pop(partition, None)
-            if partition in self._stream.waiting:
-                self._stream.begin(partition, logs[partition].topic_id, *way)
+            if partition in self._stream.assigned_idle:
+                self._stream.start_reading(partition, logs[partition].topic_id, *way)
                 self._believed = {**self._believed, partition: KnownPosition(logs[partition].topic_id, way.next_offset)}
                 log.info("partition begun", topic=topic, partition=number, offset=way.next_offset, epoch=way.epoch)
 
@@ -374,17 +374,17 @@ class Ingest:
         if time.monotonic() < self._look_again_at:
             return
         self._look_again_at = time.monotonic() + LOOK_AGAIN_S
-        self._begin(self._stream.waiting & self._stopped.keys())
+        self._begin(self._stream.assigned_idle & self._stopped.keys())
         try:
             ids = self._broker.topic_ids({topic for topic, _ in self._stream.reading})
         except KafkaUnavailable as error:
             log.warning("no broker tells of our topics; asking again", error=str(error))
         else:
-            self._stream.let_go(self._stream.made_anew(ids))
+            self._stream.release(self._stream.recreated(ids))
 
     def _see_what_is_ours(self) -> None:
         """After each take, in which the group may have given or taken: believe nothing of what is another's by now."""
-        ours = self._stream.waiting | self._stream.reading
+        ours = self._stream.assigned_idle | self._stream.reading
         if ours != self._believed.keys():
             self._believed = {partition: self._believed.get(partition) for partition in ours}
             for topic in self._newest.keys() - {topic for topic, _ in ours}:
@@ -394,7 +394,7 @@ class Ingest:
             doubted, self._doubted = self._doubted, ()
             why = "PostgreSQL stands lower than we believed: it was restored, or an operator has decided"
             log.warning("partitions are begun again", why=why, partitions=sorted(doubted))
-            self._stream.let_go(doubted)
+            self._stream.release(doubted)
 
     def _found_away(self, why: str) -> None:
         if not self._away:
@@ -403,8 +403,8 @@ class Ingest:
 
     def _hear_the_group(self) -> None:
         """Stop fetching, so that nothing piles up (what is in hand is read again); but be heard."""
-        self._stream.let_go(self._stream.reading)
-        self._stream.take(self._size, AWAY_S)  # nothing is being read: only the group is heard
+        self._stream.release(self._stream.reading)
+        self._stream.poll_batch(self._size, AWAY_S)  # nothing is being read: only the group is heard
         self._see_what_is_ours()
 
     def _back(self) -> None:

@@ -41,7 +41,7 @@ def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: T
     """
     wanted = [place for place in broker.partitions([topic]) if number is None or place[1] == number]
     stand = positions.known(conn, wanted)
-    logs = broker.logs(wanted, stand)
+    logs = broker.partition_logs(wanted, stand)
     if not logs:
         raise OperatorError(
             f"Kafka has no {topic}{'' if number is None else f'[{number}]'}",

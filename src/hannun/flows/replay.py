@@ -169,7 +169,7 @@ class Replay:
     # -- both
 
     def _logs(self, topics: Collection[str]) -> dict[Partition, PartitionLog]:
-        return self._broker.logs(self._broker.partitions(topics), committed=True)
+        return self._broker.partition_logs(self._broker.partitions(topics), committed=True)
 
     def _begins(self, logs: Mapping[Partition, PartitionLog], start: From) -> dict[Partition, int]:
         if start == "earliest":
@@ -196,9 +196,9 @@ class Replay:
         replayed = Replayed()
         began = heard = time.monotonic()
         with self._opens(stretches) as reader:
-            total = reader.total
-            while reader.left and not self._stop.is_set():
-                taken = reader.take(self._count_max, self._wait_s)
+            total = reader.offsets_total
+            while reader.offsets_left and not self._stop.is_set():
+                taken = reader.poll_batch(self._count_max, self._wait_s)
                 if taken.spans:
                     outcomes = self._count(counter, taken.messages, taken.spans if moves else [])
                     replayed.became.update(outcome.result for outcome in outcomes)
@@ -207,10 +207,10 @@ class Replay:
                     heard = time.monotonic()
                 elif time.monotonic() - heard > SILENT_S_MAX:
                     raise KafkaUnavailable(
-                        f"{reader.left} offsets are left to read, and nothing came for {SILENT_S_MAX:.0f} s"
+                        f"{reader.offsets_left} offsets are left to read, and nothing came for {SILENT_S_MAX:.0f} s"
                     )
-                self._tells(Progress(total - reader.left, total, replayed.messages, time.monotonic() - began))
-            replayed.whole = not reader.left
+                self._tells(Progress(total - reader.offsets_left, total, replayed.messages, time.monotonic() - began))
+            replayed.whole = not reader.offsets_left
         return replayed
 
     def _count(

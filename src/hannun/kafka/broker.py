@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription  # t
 from hannun.domain.batch import RecordId
 from hannun.domain.positions import KnownPosition, PartitionLog
 from hannun.errors import KafkaUnavailable, OperatorError
-from hannun.kafka.records import _CALL_S, Partition, _at, _client_log, _told
+from hannun.kafka.records import CALL_TIMEOUT_S, Partition, client_logger, error_text, topic_partition
 from hannun.telemetry import log
 
 _ASKING: dict[str, object] = {
@@ -47,7 +47,7 @@ class Broker:
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 5_000}, logger=_client_log())
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 5_000}, logger=client_logger())
         self._told = threading.Lock()
         self._left_out: set[Partition] = set()
 
@@ -57,10 +57,10 @@ class Broker:
             OperatorError: no broker answers, or a topic is missing.
         """
         try:
-            found = self._admin.list_topics(timeout=_CALL_S).topics
+            found = self._admin.list_topics(timeout=CALL_TIMEOUT_S).topics
         except KafkaException as error:
             raise OperatorError(
-                f"no Kafka broker answers at {self._bootstrap}: {_told(error)}",
+                f"no Kafka broker answers at {self._bootstrap}: {error_text(error)}",
                 hint="is it running, and is KAFKA_BOOTSTRAP_SERVERS right? `hannun up --kafka` starts an embedded one",
             ) from error
         missing = sorted(set(topics) - set(found))
@@ -77,9 +77,9 @@ class Broker:
             StreamUnavailable: no broker answers.
         """
         try:
-            found = self._admin.list_topics(timeout=_CALL_S).topics
+            found = self._admin.list_topics(timeout=CALL_TIMEOUT_S).topics
         except KafkaException as error:
-            raise KafkaUnavailable(_told(error)) from error
+            raise KafkaUnavailable(error_text(error)) from error
         return [
             (topic, number) for topic in sorted(topics) if topic in found for number in sorted(found[topic].partitions)
         ]
@@ -95,20 +95,20 @@ class Broker:
             raise KafkaUnavailable(f"no broker tells of {min(failed)}: {failed[min(failed)]}")
         return {topic: str(found.topic_id) for topic, found in described.items()}
 
-    def logs(
+    def partition_logs(
         self,
         partitions: Iterable[Partition],
         known: Mapping[Partition, KnownPosition] | None = None,
         *,
         committed: bool = False,
-        some: bool = False,
+        allow_missing: bool = False,
     ) -> dict[Partition, PartitionLog]:
         """Partitions as the broker has them; one that does not exist is left out.
 
         Where it is `known` how far they are counted, they say too whether they were cut off below. With `committed`
-        they end where a transaction is still open: what lies beyond cannot be read yet. With `some` those of which
-        nobody tells (they have no leader, or it does not answer) are left out too, with a warning, as long as there are
-        others.
+        they end where a transaction is still open: what lies beyond cannot be read yet. With `allow_missing` partitions
+        that no broker reports (they have no leader, or it does not answer) are left out with a warning, as long as
+        there are others.
 
         Raises:
             StreamUnavailable: no broker answers, or none tells of one of them.
@@ -132,7 +132,7 @@ class Broker:
         cut_off, unanswered = self._cut_off(within)
         failed |= dict.fromkeys(unanswered, "it does not say whether it still has what is counted")
         logs = {place: replace(log_, cut_off=place in cut_off) for place, log_ in logs.items() if place not in failed}
-        if failed and not (some and logs):
+        if failed and not (allow_missing and logs):
             raise _unavailable(failed)
         with self._told:
             news = failed.keys() - self._left_out
@@ -141,22 +141,22 @@ class Broker:
             log.warning("no broker tells of a partition", topic=topic, partition=number, why=failed[topic, number])
         return logs
 
-    def read(self, place: RecordId) -> bytes | None:
+    def read_record(self, place: RecordId) -> bytes | None:
         """One record as it stands in the log; None where it is gone, or the topic was made anew.
 
         Raises:
             StreamUnavailable: no broker answers.
         """
-        log_ = self.logs([(place.topic, place.partition)]).get((place.topic, place.partition))
+        log_ = self.partition_logs([(place.topic, place.partition)]).get((place.topic, place.partition))
         if log_ is None or log_.topic_id != place.topic_id or not log_.low <= place.offset < log_.high:
             return None
         reader = Consumer(
             {"bootstrap.servers": self._bootstrap, "group.id": "hannun-reads-one", "enable.auto.commit": False},
-            logger=_client_log(),
+            logger=client_logger(),
         )
         try:
             reader.assign([TopicPartition(place.topic, place.partition, place.offset)])
-            found = reader.poll(_CALL_S)
+            found = reader.poll(CALL_TIMEOUT_S)
         finally:
             reader.close()
         if found is None or found.error() is not None or found.offset() != place.offset:
@@ -180,13 +180,13 @@ class Broker:
         failed: dict[str, str] = {}
         if not topics:
             return described, failed
-        asked = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_CALL_S)
+        asked = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=CALL_TIMEOUT_S)
         for topic, future in asked.items():
             try:
                 described[topic] = future.result()
             except KafkaException as error:
                 if not _does_not_exist(error):
-                    failed[topic] = _told(error)
+                    failed[topic] = error_text(error)
         return described, failed
 
     def _cut_off(self, known: Mapping[Partition, KnownPosition]) -> tuple[set[Partition], set[Partition]]:
@@ -202,10 +202,10 @@ class Broker:
         found: set[Partition] = set()
         if not asked:
             return found, set()
-        asks = Consumer({"bootstrap.servers": self._bootstrap, **_ASKING}, logger=_client_log())
+        asks = Consumer({"bootstrap.servers": self._bootstrap, **_ASKING}, logger=client_logger())
         try:
-            asks.assign([_at(place, at.next_offset, at.leader_epoch) for place, at in asked.items()])
-            until_s = time.monotonic() + _CALL_S
+            asks.assign([topic_partition(place, at.next_offset, at.leader_epoch) for place, at in asked.items()])
+            until_s = time.monotonic() + CALL_TIMEOUT_S
             while asked and time.monotonic() < until_s:
                 for answer in asks.consume(len(asked), 0.1):
                     error = answer.error()
@@ -229,7 +229,7 @@ class Broker:
             return found, failed
         asked: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(
             {TopicPartition(topic, number): spec for topic, number in partitions},
-            request_timeout=_CALL_S,
+            request_timeout=CALL_TIMEOUT_S,
             isolation_level=IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED,
         )
         for part, future in asked.items():
@@ -237,7 +237,7 @@ class Broker:
                 found[part.topic, part.partition] = int(future.result().offset)
             except KafkaException as error:
                 if not _does_not_exist(error):
-                    failed[part.topic, part.partition] = _told(error)
+                    failed[part.topic, part.partition] = error_text(error)
         return found, failed
 
 

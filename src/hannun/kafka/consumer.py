@@ -1,6 +1,6 @@
 """Kafka: batches of messages with the spans they cover.
 
-    not ours ──granted──► waiting ──begin(offset, epoch)──► reading ──take──► batches
+    not ours ──granted──► waiting ──begin(offset, epoch)──► reading ──poll──► batches
         ▲                    ▲  └── nobody may begin yet          │
         │                    └────────────── let_go ──────────────┤   a stale batch, PostgreSQL away,
         └───────────────── revoked, lost ─────────────────────────┘   what cannot be read
@@ -20,8 +20,8 @@ does then depends on the error: it asks for the same without rest, comes to a ha
 message's span would cover what nobody has seen. So an error of a partition ends the reading of it, there and then.
 Whoever asked for it is told the place, and begins again.
 
-The consumer is driven by one thread: a rebalance is heard inside `take`. What is still being written then is waited for
-before a partition is given back.
+One thread drives the consumer: librdkafka calls the rebalance callbacks inside `poll_batch`. Before a partition is
+revoked, the `before_revoke` hook waits for the batch that is being written.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -37,17 +37,17 @@ from confluent_kafka import (
 
 from hannun.domain.batch import OffsetRange, ReceivedMessage
 from hannun.kafka.records import (
-    _FETCHING,
+    FETCH_OPTIONS,
     ConsumedBatch,
     Partition,
     UnreadablePartition,
-    _ailing,
-    _at,
-    _client_log,
-    _received,
-    _told,
-    _what_fails_for_good,
-    _where,
+    client_logger,
+    error_text,
+    failed_partition,
+    fatal_client_errors,
+    partition_and_offset,
+    to_message,
+    topic_partition,
 )
 from hannun.telemetry import log
 
@@ -84,21 +84,21 @@ class GroupConsumer:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "topic.metadata.refresh.interval.ms": 10_000,  # partitions that were added are taken up within seconds
-            **_FETCHING,
+            **FETCH_OPTIONS,
             **options,
         }
         self._consumer: Consumer | None = None
-        self._waiting: set[Partition] = set()
+        self._idle: set[Partition] = set()
         self._reading: dict[Partition, _Reading] = {}
         self._drain: Callable[[], None] = lambda: None
 
-    def before_giving_back(self, drain: Callable[[], None]) -> None:
+    def before_revoke(self, drain: Callable[[], None]) -> None:
         """Have this done before partitions are given back to the group. It must not raise."""
         self._drain = drain
 
     def open(self) -> None:
         """Join the group."""
-        self._consumer = Consumer(self._options, logger=_client_log())
+        self._consumer = Consumer(self._options, logger=client_logger())
         self._consumer.subscribe(
             list(self._kinds), on_assign=self._granted, on_revoke=self._revoked, on_lost=self._lost
         )
@@ -110,16 +110,16 @@ class GroupConsumer:
             self._consumer = None
 
     @property
-    def waiting(self) -> frozenset[Partition]:
+    def assigned_idle(self) -> frozenset[Partition]:
         """Partitions that the group has granted us and that nobody has begun yet."""
-        return frozenset(self._waiting)
+        return frozenset(self._idle)
 
     @property
     def reading(self) -> frozenset[Partition]:
         """Partitions that are being read."""
         return frozenset(self._reading)
 
-    def begin(
+    def start_reading(
         self, partition: Partition, topic_id: str, offset: int, epoch: int, leader_epoch: int | None = None
     ) -> None:
         """Read a waiting partition from this offset on, under this epoch.
@@ -130,12 +130,12 @@ class GroupConsumer:
         Raises:
             StreamUnavailable: the client has failed for good; end the process.
         """
-        with _what_fails_for_good():
-            self._client.incremental_assign([_at(partition, offset, leader_epoch)])
-        self._waiting.discard(partition)
+        with fatal_client_errors():
+            self._client.incremental_assign([topic_partition(partition, offset, leader_epoch)])
+        self._idle.discard(partition)
         self._reading[partition] = _Reading(offset, epoch, topic_id)
 
-    def let_go(self, partitions: Collection[Partition]) -> None:
+    def release(self, partitions: Collection[Partition]) -> None:
         """Stop reading partitions; they stay granted and wait for a beginning. What is in flight is dropped.
 
         Raises:
@@ -143,13 +143,13 @@ class GroupConsumer:
         """
         ours = [partition for partition in partitions if partition in self._reading]
         if ours:
-            with _what_fails_for_good():
+            with fatal_client_errors():
                 self._client.incremental_unassign([TopicPartition(*partition) for partition in ours])
         for partition in ours:
             del self._reading[partition]
-            self._waiting.add(partition)
+            self._idle.add(partition)
 
-    def take(self, count_max: int, wait_s: float) -> ConsumedBatch:
+    def poll_batch(self, count_max: int, wait_s: float) -> ConsumedBatch:
         """The next messages; empty when none came within `wait_s`. Calling it is also what keeps us in the group.
 
         A partition of which the client says that it cannot be read is let go where its last message ended.
@@ -157,7 +157,7 @@ class GroupConsumer:
         Raises:
             StreamUnavailable: the client has failed for good; end the process.
         """
-        with _what_fails_for_good():
+        with fatal_client_errors():
             received = self._client.consume(num_messages=count_max, timeout=wait_s)
         messages: list[ReceivedMessage] = []
         starts: dict[Partition, int] = {}
@@ -165,9 +165,9 @@ class GroupConsumer:
         for message in received:
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                self._note(_ailing(message, error), error, unread)
+                self._note(failed_partition(message, error), error, unread)
                 continue
-            partition, offset = _where(message)
+            partition, offset = partition_and_offset(message)
             reading = self._reading.get(partition)
             if reading is None or offset < reading.next_offset or partition in unread:
                 continue  # came in before it was revoked or let go, or lies behind what nobody has seen
@@ -175,32 +175,34 @@ class GroupConsumer:
                 starts.setdefault(partition, reading.next_offset)
                 reading.next_offset = offset + 1
                 reading.last = message
-                messages.append(_received(message, self._kinds[partition[0]], partition, offset, reading.topic_id))
+                messages.append(to_message(message, self._kinds[partition[0]], partition, offset, reading.topic_id))
             elif offset > reading.next_offset:  # the end of the log, behind what nobody is handed
                 starts.setdefault(partition, reading.next_offset)
                 reading.next_offset = offset
                 reading.last = None  # the client does not say under which epoch it was that nobody is handed
         spans = [self._span(partition, start) for partition, start in starts.items()]
-        self.let_go(unread)
+        self.release(unread)
         return ConsumedBatch(messages, spans, tuple(unread.values()))
 
-    def counted(self, spans: Sequence[OffsetRange]) -> None:
+    def commit_offsets_for_lag_tools(self, spans: Sequence[OffsetRange]) -> None:
         """Tell Kafka's own offsets, for its lag tools. Nothing of ours depends on it."""
         ends = [TopicPartition(span.topic, span.partition, span.end) for span in spans]
         try:
             self._client.commit(offsets=ends, asynchronous=True)
         except KafkaException as error:
-            log.debug("kafka's own offsets were not committed", error=_told(error))
+            log.debug("kafka's own offsets were not committed", error=error_text(error))
 
-    def made_anew(self, ids: Mapping[str, str]) -> list[Partition]:
+    def recreated(self, topic_ids: Mapping[str, str]) -> list[Partition]:
         """Partitions we read whose topic is another now than the one we began with."""
-        return [partition for partition, reading in self._reading.items() if ids.get(partition[0]) != reading.topic_id]
+        return [
+            partition for partition, reading in self._reading.items() if topic_ids.get(partition[0]) != reading.topic_id
+        ]
 
     # -- the group's callbacks: they only note; the flow begins
 
     def _granted(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign([])  # nothing is fetched before PostgreSQL has said from where
-        self._waiting |= {(part.topic, part.partition) for part in partitions}
+        self._idle |= {(part.topic, part.partition) for part in partitions}
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._drain()
@@ -217,8 +219,8 @@ class GroupConsumer:
         try:
             consumer.incremental_unassign(fetched)
         except KafkaException as error:  # there is nothing left to give back
-            log.info("partitions were gone already", error=_told(error))
-        self._waiting -= gone
+            log.info("partitions were gone already", error=error_text(error))
+        self._idle -= gone
         for partition in gone:
             self._reading.pop(partition, None)
 

@@ -14,14 +14,14 @@ from hannun.domain.batch import OffsetRange, ReceivedMessage
 from hannun.domain.replay import ReplayRange
 from hannun.errors import KafkaUnavailable
 from hannun.kafka.records import (
-    _FETCHING,
+    FETCH_OPTIONS,
     ConsumedBatch,
     Partition,
-    _ailing,
-    _client_log,
-    _received,
-    _what_fails_for_good,
-    _where,
+    client_logger,
+    failed_partition,
+    fatal_client_errors,
+    partition_and_offset,
+    to_message,
 )
 
 
@@ -43,14 +43,14 @@ class LogReader:
             "auto.offset.reset": "error",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,  # a log may end in marks of transactions, which are no messages
-            **_FETCHING,
+            **FETCH_OPTIONS,
         }
         self._stretches = {partition: stretch for partition, stretch in stretches.items() if stretch.offsets}
         self._next = {partition: stretch.start for partition, stretch in self._stretches.items()}
         self._consumer: Consumer | None = None
 
     def __enter__(self) -> Self:
-        self._consumer = Consumer(self._options, logger=_client_log())
+        self._consumer = Consumer(self._options, logger=client_logger())
         self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in self._next.items()])
         return self
 
@@ -60,38 +60,38 @@ class LogReader:
             self._consumer = None
 
     @property
-    def total(self) -> int:
+    def offsets_total(self) -> int:
         """How many offsets the stretches span."""
         return sum(stretch.offsets for stretch in self._stretches.values())
 
     @property
-    def left(self) -> int:
+    def offsets_left(self) -> int:
         """How many of them are not taken yet."""
         return sum(self._stretches[partition].end - offset for partition, offset in self._next.items())
 
-    def take(self, count_max: int, wait_s: float) -> ConsumedBatch:
+    def poll_batch(self, count_max: int, wait_s: float) -> ConsumedBatch:
         """The next messages; empty when none came within `wait_s`. A span may hold none: the end of a log often does.
 
         Raises:
             StreamUnavailable: the client has failed, or what is to be read cannot be, or is no longer there.
         """
         assert self._consumer is not None, "a LogReader is entered before it is asked"
-        with _what_fails_for_good():
+        with fatal_client_errors():
             received = self._consumer.consume(num_messages=count_max, timeout=wait_s)
         messages: list[ReceivedMessage] = []
         starts: dict[Partition, int] = {}
         for message in received:
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                self._note(_ailing(message, error), error)
+                self._note(failed_partition(message, error), error)
                 continue
-            partition, offset = _where(message)
+            partition, offset = partition_and_offset(message)
             at, stretch = self._next.get(partition), self._stretches.get(partition)
             if at is None or stretch is None:
                 continue  # fetched before we stopped at its end
             starts.setdefault(partition, at)
             if error is None and offset < stretch.end:
-                messages.append(_received(message, self._kinds[partition[0]], partition, offset, stretch.topic_id))
+                messages.append(to_message(message, self._kinds[partition[0]], partition, offset, stretch.topic_id))
                 offset += 1
             self._next[partition] = min(offset, stretch.end)
         spans = [
@@ -105,7 +105,7 @@ class LogReader:
     def _stop_at_ends(self, moved: Iterable[Partition]) -> None:
         ended = [partition for partition in moved if self._next[partition] >= self._stretches[partition].end]
         if ended and self._consumer is not None:
-            with _what_fails_for_good():
+            with fatal_client_errors():
                 self._consumer.incremental_unassign([TopicPartition(*partition) for partition in ended])
         for partition in ended:
             del self._next[partition]

@@ -10,8 +10,8 @@ from confluent_kafka import (
 )
 
 from hannun.kafka.records import (
-    _CALL_S,
-    _client_log,
+    CALL_TIMEOUT_S,
+    client_logger,
 )
 
 
@@ -24,13 +24,13 @@ class Publisher:
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,  # and so acknowledged by all replicas that are in sync
             "linger.ms": 5,
-            "delivery.timeout.ms": int(_CALL_S * 1000),
+            "delivery.timeout.ms": int(CALL_TIMEOUT_S * 1000),
         }
         self._producer: Producer | None = None
 
     def publish(self, messages: Sequence[tuple[bytes, bytes]]) -> list[str | None]:
         """Send keys and values. For each why the broker did not acknowledge it; None where it did."""
-        producer = self._producer = self._producer or Producer(self._options, logger=_client_log())
+        producer = self._producer = self._producer or Producer(self._options, logger=client_logger())
         became: list[str | None] = ["the broker did not answer"] * len(messages)
 
         def heard(index: int, error: KafkaError | None, _: Message) -> None:
@@ -38,5 +38,5 @@ class Publisher:
 
         for index, (key, value) in enumerate(messages):
             producer.produce(self._topic, value, key, on_delivery=partial(heard, index))
-        producer.flush(2 * _CALL_S)
+        producer.flush(2 * CALL_TIMEOUT_S)
         return became

@@ -21,9 +21,9 @@ from hannun.telemetry import log
 
 Partition = tuple[str, int]
 
-_CALL_S = 10.0
+CALL_TIMEOUT_S = 10.0
 
-_FETCHING: dict[str, object] = {
+FETCH_OPTIONS: dict[str, object] = {
     "check.crcs": True,  # by default what a broken disk has made of a number is handed on as if it were sent so
     "fetch.queue.backoff.ms": 5,  # the default of 1000 stalls for a second
     # Little is fetched ahead. What is fresh in one partition waits behind all that is already here of the others, and
@@ -49,10 +49,10 @@ class ConsumedBatch(NamedTuple):
 
     messages: list[ReceivedMessage]
     spans: list[OffsetRange]
-    unread: Sequence[UnreadablePartition] = ()
+    unreadable: Sequence[UnreadablePartition] = ()
 
 
-def _received(message: Message, kind: str, partition: Partition, offset: int, topic_id: str) -> ReceivedMessage:
+def to_message(message: Message, kind: str, partition: Partition, offset: int, topic_id: str) -> ReceivedMessage:
     stamp, milliseconds = message.timestamp()
     at = int(time.time() * 1_000_000) if stamp == TIMESTAMP_NOT_AVAILABLE else milliseconds * 1_000
     if not INSTANT_FROM_US <= at <= INSTANT_BEFORE_US:
@@ -67,27 +67,27 @@ _NEW: Any = tuple.__new__  # what a NamedTuple's own does, without its call: one
 
 
 @contextmanager
-def _what_fails_for_good() -> Iterator[None]:
+def fatal_client_errors() -> Iterator[None]:
     """What a client refuses to fetch, or to stop fetching, is none of the network's failures, which it survives by
     itself: it has ended, or knows of other partitions than we do. Beginning anew is the way out of both."""
     try:
         yield
     except KafkaException as error:
-        raise _for_good(_told(error)) from error
+        raise fatal_error(error_text(error)) from error
 
 
-def _for_good(said: str) -> KafkaUnavailable:
+def fatal_error(said: str) -> KafkaUnavailable:
     return KafkaUnavailable(f"the Kafka client has failed for good: {said}")
 
 
-def _ailing(message: Message, error: KafkaError) -> Partition | None:
+def failed_partition(message: Message, error: KafkaError) -> Partition | None:
     """The partition that an error among the messages is about; None where it is about no single one, and passes.
 
     Raises:
         StreamUnavailable: the client has failed for good, and says so once.
     """
     if error.fatal() or error.code() == KafkaError._FATAL:  # an error among the messages has lost its flag
-        raise _for_good(error.str())
+        raise fatal_error(error.str())
     topic, number = message.topic(), message.partition()
     if topic is None or number is None or number < 0:
         log.warning("kafka", topic=topic, error=error.str())
@@ -95,22 +95,22 @@ def _ailing(message: Message, error: KafkaError) -> Partition | None:
     return topic, number
 
 
-def _at(partition: Partition, offset: int, leader_epoch: int | None) -> TopicPartition:
+def topic_partition(partition: Partition, offset: int, leader_epoch: int | None) -> TopicPartition:
     return TopicPartition(*partition, offset, leader_epoch=-1 if leader_epoch is None else leader_epoch)
 
 
-def _where(message: Message) -> tuple[Partition, int]:
+def partition_and_offset(message: Message) -> tuple[Partition, int]:
     topic, number, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None and number is not None and offset is not None
     return (topic, number), offset
 
 
-def _told(error: KafkaException) -> str:
+def error_text(error: KafkaException) -> str:
     found = error.args[0] if error.args else error
     return str(found.str() if isinstance(found, KafkaError) else found)
 
 
-def _client_log() -> logging.Logger:
+def client_logger() -> logging.Logger:
     """The client's own log, through ours."""
     logger = logging.getLogger("hannun.kafka")
     if not logger.handlers:

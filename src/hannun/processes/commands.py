@@ -73,7 +73,7 @@ def open_retrying(settings: Settings) -> Iterator[Retrying]:
         def read_again(place: RecordId) -> bytes | None:
             broker = Broker(settings.needed("kafka_bootstrap_servers"))
             broker.check([])
-            return broker.read(place)
+            return broker.read_record(place)
 
         counter = BatchCounter(writing.database(), writing.decoder, writing.invalidator)
         yield Retrying(writing.database(), writing.decoder, counter, read_again)
