@@ -31,7 +31,7 @@ from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer, kafka_ver
 from hannun.embedded.process import spawn
 from hannun.errors import OperatorError
 from hannun.store.migrate import ROLES, migrate
-from hannun.web.auth import issue
+from hannun.tokens import sign_token
 
 OWNER, PASSWORD = "hannun_owner", secrets.token_urlsafe(24)
 TEMPLATE = "template_of_benches"
@@ -114,7 +114,7 @@ class Ground:
 
     def token(self) -> str:
         """A token that may send and may see everything."""
-        return issue(self._secret, "bench", ["ADMIN", "SERVICE"], 3_600.0)
+        return sign_token(self._secret, "bench", ["ADMIN", "SERVICE"], 3_600.0)
 
     @contextmanager
     def serve(self, site: Site, *, module: str = "hannun", **settings: str) -> Iterator[Serving]:

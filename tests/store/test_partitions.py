@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from world import World
 
-from hannun.flows.maintenance import detach_old_months, keep_partitions
+from hannun.flows.partitions import create_months_ahead, detach_old_months
 from hannun.store.partitions import existing_months, make_months
 
 NOVEMBER, DECEMBER, JANUARY = date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1)
@@ -27,9 +27,9 @@ def detach(world: World, today: date, *, keep: int | None, dry_run: bool = False
 
 
 def test_months_are_made_ahead_and_only_once(world: World) -> None:
-    assert keep_partitions(world.database, date(2026, 11, 23), ahead=2) == [NOVEMBER, DECEMBER, JANUARY]
-    assert keep_partitions(world.database, date(2026, 11, 30), ahead=2) == []
-    assert keep_partitions(world.database, date(2026, 12, 1), ahead=2) == [date(2027, 2, 1)]
+    assert create_months_ahead(world.database, date(2026, 11, 23), ahead=2) == [NOVEMBER, DECEMBER, JANUARY]
+    assert create_months_ahead(world.database, date(2026, 11, 30), ahead=2) == []
+    assert create_months_ahead(world.database, date(2026, 12, 1), ahead=2) == [date(2027, 2, 1)]
     names = [row.relname for row in world.rows("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'")]
     assert sorted(names) == [f"timeline_data_{month}" for month in ("2026_11", "2026_12", "2027_01", "2027_02")]
 
@@ -107,7 +107,7 @@ def test_counting_goes_on_while_a_month_is_being_made(world: World) -> None:
 
 
 def test_old_months_are_kept_unless_a_setting_lets_them_go(world: World) -> None:
-    keep_partitions(world.database, date(2026, 11, 23), ahead=1)
+    create_months_ahead(world.database, date(2026, 11, 23), ahead=1)
     assert detach(world, date(2030, 1, 1), keep=None) == []
     assert months(world) == {NOVEMBER, DECEMBER}
 

@@ -20,7 +20,8 @@ from hannun.domain.granularity import Granularity
 from hannun.domain.ranges import EVERYTHING
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import RowRefused
-from hannun.flows.maintenance import SettlingRounds, detach_old_months
+from hannun.flows.maintenance import SettlingRounds
+from hannun.flows.partitions import detach_old_months
 from hannun.store import maintenance, reports
 from hannun.store.migrate import ROLES, migrate
 from hannun.store.queries import load

@@ -24,7 +24,7 @@ from hannun.domain.batch import ReceivedMessage
 from hannun.processes.http_server import served
 from hannun.processes.serve import open_serving
 from hannun.settings import Settings
-from hannun.web.auth import issue
+from hannun.tokens import sign_token
 from hannun.web.services import Services
 
 SECRET = secrets.token_urlsafe(48)
@@ -192,7 +192,7 @@ class Site:
 
 def token_for(user: str, *roles: str, lasts_s: float = 3600) -> str:
     """A merchant's token, or one with these roles."""
-    return issue(SECRET, user, list(roles) or ["MERCHANT"], lasts_s)
+    return sign_token(SECRET, user, list(roles) or ["MERCHANT"], lasts_s)
 
 
 def wire(message: ReceivedMessage) -> dict[str, Any]:

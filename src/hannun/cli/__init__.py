@@ -128,7 +128,7 @@ def token(
     hours: Annotated[float, typer.Option(help="how long it lasts")] = 12.0,
 ) -> None:
     """Print a token signed with HANNUN_JWT_SECRET, for tests and for a service."""
-    from hannun.web.auth import ROLES, issue
+    from hannun.tokens import ROLES, sign_token
 
     roles = role or ["MERCHANT"]
     unknown = sorted(set(roles) - ROLES)
@@ -136,7 +136,7 @@ def token(
         raise OperatorError(f"no role is named {', '.join(unknown)}", hint=f"one of {', '.join(sorted(ROLES))}")
     settings = settings_.read()
     about = {"issuer": settings.jwt_issuer, "audience": settings.jwt_audience}
-    print(issue(settings.needed("jwt_secret"), user, roles, hours * 3600, **about))
+    print(sign_token(settings.needed("jwt_secret"), user, roles, hours * 3600, **about))
 
 
 @app.command()
@@ -163,26 +163,24 @@ def partitions(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan only")] = False,
 ) -> None:
     """The timeline's months: make those ahead, and detach those that HANNUN_MONTHS_KEPT lets go."""
-    from hannun.domain.partitions import plan
-    from hannun.flows.maintenance import detach_old_months
+    from hannun.flows.partitions import apply_partition_plan
     from hannun.store.database import connect
-    from hannun.store.partitions import existing_months, make_months
 
     settings = settings_.read()
     url = settings.owner_database_url.get_secret_value() or settings.needed("database_url")
-    today = datetime.now(UTC).date()
     with connect(url, application="hannun-partitions") as conn:
-        wanted = plan(existing_months(conn), today, ahead=settings.months_ahead, keep=None)
-        if not dry_run:
-            make_months(conn, wanted.create)
-        conn.commit()
-        conn.autocommit = True
-        detached = detach_old_months(conn, today, keep=settings.months_kept, dry_run=dry_run)
+        changes = apply_partition_plan(
+            conn,
+            datetime.now(UTC).date(),
+            ahead=settings.months_ahead,
+            keep=settings.months_kept,
+            dry_run=dry_run,
+        )
     verb = "would be " if dry_run else ""
-    for what, months in (("made", wanted.create), ("detached", detached)):
+    for what, months in (("made", changes.created), ("detached", changes.detached)):
         for month in months:
             out.print(f"timeline_data_{month:%Y_%m} {verb}{what}", highlight=False)
-    if not (wanted.create or detached):
+    if not (changes.created or changes.detached):
         out.print("every month is as it should be")
 
 

@@ -87,7 +87,7 @@ def compare_replay(
     limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
 ) -> None:
     """Bring the shadow to where the live tables stand, and say what differs. Status 1 where something does."""
-    from hannun.flows.shadow_swap import compare
+    from hannun.flows.replay.swap import compare
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
@@ -106,7 +106,7 @@ def swap_replay(
     limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
 ) -> None:
     """Put the shadow in the place of the live database, which is kept. The service waits for a moment."""
-    from hannun.flows.shadow_swap import WouldLose, swap
+    from hannun.flows.replay.swap import WouldLose, swap
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)

@@ -2,13 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Callable
 
-from hannun.domain.partitions import month_after, plan
 from hannun.errors import StoreUnavailable
-from hannun.store import maintenance, outbox, partitions, positions
-from hannun.store.database import Connection, Database
+from hannun.store import maintenance, outbox, positions
+from hannun.store.database import Database
 from hannun.telemetry import log, metrics, show
 
 ROUND_S = 5.0
@@ -70,29 +68,3 @@ def tell_gauges(database: Database) -> None:
         raise
     show(metrics.stopped, {(topic,): count for topic, count in stopped.items()})
     metrics.owed.set(owed)
-
-
-def keep_partitions(database: Database, today: date, *, ahead: int) -> Sequence[date]:
-    """Make the months ahead. Returns those that were made."""
-    with database.transaction() as conn:
-        wanted = plan(partitions.existing_months(conn), today, ahead=ahead, keep=None)
-        return partitions.make_months(conn, wanted.create)
-
-
-def detach_old_months(owner: Connection, today: date, *, keep: int | None, dry_run: bool) -> Sequence[date]:
-    """Finish what was broken off, and detach the months that the retention setting lets go; none where it is off.
-    Returns the months, with `dry_run` too."""
-    broken_off = partitions.broken_off_months(owner)
-    wanted = [
-        month
-        for month in plan(partitions.existing_months(owner), today, ahead=0, keep=keep).detach
-        if month not in broken_off
-    ]
-    if not dry_run:
-        for month in broken_off:
-            partitions.finish_detaching(owner, month)
-        for month in wanted:
-            partitions.detach_month(owner, month)
-        if keep is not None:
-            partitions.forget_quarters(owner, month_after(today.replace(day=1), -keep))
-    return [*broken_off, *wanted]

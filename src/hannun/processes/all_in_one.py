@@ -35,7 +35,7 @@ from hannun.errors import OperatorError
 from hannun.sandbox.platform import Platform
 from hannun.sandbox.run import SEED
 from hannun.store.migrate import ROLES, migrate
-from hannun.web.auth import issue
+from hannun.tokens import sign_token
 
 DATABASE = "analytics_db"
 OWNER = "hannun_owner"
@@ -90,13 +90,13 @@ def up(wanted: UpOptions, stop: threading.Event, say: Say) -> None:
         urls = _database(postgres, kept, wanted.channels)
         listener = stack.enter_context(_listener(wanted.port))
         api = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        admin = issue(kept["jwt_secret"], "admin", ["ADMIN", "SERVICE"], TOKEN_LASTS_S)
+        admin = sign_token(kept["jwt_secret"], "admin", ["ADMIN", "SERVICE"], TOKEN_LASTS_S)
         endpoints = Endpoints(
             api, urls["analytics_readwrite"], valkey.url, None if kafka is None else kafka.bootstrap, admin
         )
         code = secrets.token_urlsafe(16)
         merchant = _demo_merchant() if wanted.demo else "admin"
-        signed_in = issue(kept["jwt_secret"], merchant, ["MERCHANT"] if wanted.demo else ["ADMIN"], TOKEN_LASTS_S)
+        signed_in = sign_token(kept["jwt_secret"], merchant, ["MERCHANT"] if wanted.demo else ["ADMIN"], TOKEN_LASTS_S)
         environment = _environment(endpoints, valkey, kept, {code: signed_in})
         children = stack.enter_context(_Children(wanted.home, environment, say).running())
         children.start("serve", "serve", "--fd", str(listener.fileno()), fd=listener.fileno())

@@ -18,7 +18,7 @@ from hannun.domain.batch import ChangedEvent, RecordId
 from hannun.domain.wire_formats import Decoder
 from hannun.flows import health_checks
 from hannun.flows.export import Exports
-from hannun.flows.replay import Replay, Tells
+from hannun.flows.replay.recount import Replay, Tells
 from hannun.flows.report import Reports, Uncached
 from hannun.kafka.broker import Broker
 from hannun.kafka.log_reader import LogReader

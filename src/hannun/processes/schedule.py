@@ -10,7 +10,7 @@ from functools import partial
 
 from hannun.cache import AnswerCache
 from hannun.errors import OperatorError
-from hannun.flows import maintenance
+from hannun.flows import maintenance, partitions
 from hannun.flows.cache_consistency import Consistency
 from hannun.flows.dead_letter_publishing import publish_letters
 from hannun.flows.report import Reports
@@ -35,7 +35,11 @@ def open_schedule(settings: Settings) -> Iterator[None]:
             ("settle timelines", 20.0, maintenance.SettlingRounds().settle),
             ("attribute typed waiters", 20.0, maintenance.attribute_typed_waiters),
             ("note waiting events", 300.0, maintenance.note_waiting_events),
-            ("months ahead", 3_600.0, lambda db: maintenance.keep_partitions(db, _today(), ahead=months_ahead)),
+            (
+                "months ahead",
+                3_600.0,
+                lambda db: partitions.create_months_ahead(db, _today(), ahead=months_ahead),
+            ),
         ]
         if settings.dead_letter_topic:
             jobs.append(("publish dead letters", 5.0, partial(publish_letters, publisher=_publisher(settings))))

@@ -15,10 +15,10 @@ import jwt
 
 from hannun.domain.authorization import Principal
 from hannun.errors import OperatorError, Unauthenticated
+from hannun.tokens import ROLES
 from hannun.web.jwks import PUBLIC_KEY_ALGORITHMS, TokenKeys
 
 COOKIE = "hannun_session"
-ROLES = frozenset({"MERCHANT", "ADMIN", "SERVICE"})
 REMEMBERED_MAX = 20_000
 SECRET_LENGTH_MIN = 32
 TOKEN_LENGTH_MAX = 8_192
@@ -155,15 +155,6 @@ def _held_no_longer(error: jwt.InvalidTokenError) -> Unauthenticated:
 
 def _expired(session: Session) -> bool:
     return session.expires_at + LEEWAY_S <= time.time()
-
-
-def issue(secret: str, user_id: str, roles: list[str], lasts_s: float, *, issuer: str = "", audience: str = "") -> str:
-    """A token for `user_id`: what `hannun token` prints. In production the platform's user service issues them."""
-    now = time.time()
-    claims = {"sub": user_id, "roles": roles, "iat": int(now), "exp": int(now + lasts_s)}
-    claims |= {"iss": issuer} if issuer else {}
-    claims |= {"aud": audience} if audience else {}
-    return jwt.encode(claims, secret, algorithm="HS256")
 
 
 def token_in(headers: Mapping[str, str], cookies: Mapping[str, str]) -> tuple[str, bool]:

@@ -1,0 +1,141 @@
+"""The layers of `src/hannun`: a module imports only from the layers below its own."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+SOURCE = Path(__file__).parents[2] / "src" / "hannun"
+
+# From the top. Packages of one layer do not import each other.
+LAYERS = [
+    ["cli", "__main__"],
+    ["processes"],
+    ["settings"],
+    ["web"],
+    ["flows", "scheduler"],
+    ["counting"],
+    ["store", "kafka", "cache", "channels", "issuer", "tokens", "files"],
+    ["telemetry"],
+    ["domain"],
+    ["errors"],
+]
+LAYER_OF = {package: number for number, layer in enumerate(LAYERS) for package in layer}
+OUTSIDE = ["embedded", "sandbox"]
+"""Packages of no layer. They import nothing of ours but `errors`, and only `cli` and `processes` import them."""
+READ_SETTINGS = {"cli", "processes", "settings"}
+IMPURE = r"^(?:import|from) (?:time|os|socket|logging|structlog|random|asyncio|threading|psycopg|redis)\b|\.now\("
+DRIVES_POSTGRESQL = ("store.", "embedded.", "processes.all_in_one")
+"""Modules that may import psycopg. `hannun up` creates the database and its owner before there is a schema."""
+
+
+class Module(NamedTuple):
+    """A module of ours; names are without `hannun.` in front."""
+
+    name: str
+    text: str
+    imports: list[str]
+
+    @property
+    def package(self) -> str:
+        return self.name.split(".")[0]
+
+
+def modules() -> Iterator[Module]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        if name not in ("", "__init__") and "migrations" not in path.parts:
+            text = path.read_text("utf-8")
+            yield Module(name, text, list(imports_in(text)))
+
+
+def imports_in(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "hannun":
+            package = node.module.removeprefix("hannun").lstrip(".")
+            for alias in node.names:
+                yield f"{package}.{alias.name}".lstrip(".")
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "hannun":
+                    yield alias.name.removeprefix("hannun").lstrip(".")
+
+
+MODULES = list(modules())
+IMPORTS = [(module, imported, imported.split(".")[0]) for module in MODULES for imported in module.imports]
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert len(MODULES) > 80
+    assert [module.name for module in MODULES if module.package not in {*LAYER_OF, *OUTSIDE}] == []
+
+
+def test_a_module_imports_only_from_lower_layers_and_its_own_package() -> None:
+    assert [
+        f"{module.name} imports {imported}"
+        for module, imported, target in IMPORTS
+        if module.package in LAYER_OF
+        and target not in (module.package, *OUTSIDE)
+        and not LAYER_OF[module.package] < LAYER_OF[target]
+        and module.name != "__main__"
+    ] == []
+
+
+def test_embedded_and_sandbox_import_only_errors_and_only_cli_and_processes_import_them() -> None:
+    assert [
+        f"{module.name} imports {imported}"
+        for module, imported, target in IMPORTS
+        if (module.package in OUTSIDE and target not in (module.package, "errors"))
+        or (target in OUTSIDE and module.package not in (target, "cli", "processes"))
+    ] == []
+
+
+def test_no_flow_imports_another() -> None:
+    """A flow is a module of `flows`, or a package of it, which may import within itself."""
+
+    def flow(name: str) -> str:
+        return ".".join(name.split(".")[:2])
+
+    assert [
+        f"{module.name} imports {imported}"
+        for module, imported, target in IMPORTS
+        if module.package == target == "flows" and flow(module.name) != flow(imported)
+    ] == []
+
+
+def test_the_domain_has_no_clock_no_input_or_output_and_no_logger() -> None:
+    assert [
+        f"{module.name}: {found[0]}"
+        for module in MODULES
+        if module.package == "domain"
+        for found in re.finditer(IMPURE, module.text, re.MULTILINE)
+    ] == []
+
+
+def test_only_the_store_imports_the_driver_of_postgresql() -> None:
+    assert [
+        f"{module.name}: {found[0]}"
+        for module in MODULES
+        if not module.name.startswith(DRIVES_POSTGRESQL)
+        for found in re.finditer(r"^(?:import|from) psycopg\w*", module.text, re.MULTILINE)
+    ] == []
+
+
+def test_only_the_command_line_and_the_processes_read_settings() -> None:
+    assert [
+        f"{module.name} imports {imported}"
+        for module, imported, target in IMPORTS
+        if target == "settings" and module.package not in READ_SETTINGS
+    ] == []
+
+
+def test_every_query_in_a_sql_file_is_used() -> None:
+    code = "\n".join(module.text for module in MODULES if module.package == "store")
+    assert [
+        f"{path.name}: {query}"
+        for path in sorted((SOURCE / "store" / "sql").glob("*.sql"))
+        if path.stem not in ("reconcile", "shadow_comparison")  # all of their queries run, one after the other
+        for query in re.findall(r"^-- (\w+) --$", path.read_text("utf-8"), re.MULTILINE)
+        if f'"{query}"' not in code
+    ] == []
