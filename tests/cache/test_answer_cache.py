@@ -146,12 +146,12 @@ def answer(version: int, says: str = "it") -> EncodedAnswer:
 
 def test_what_was_read_before_an_invalidation_is_not_kept(world: World) -> None:
     async def work(serve: Serve) -> None:
-        lease = await serve.cache.lease(KEY)
+        lease = await serve.cache.acquire_lease(KEY)
         assert lease is not None
         assert world.invalidator.invalidate([CHANGED])
         assert await serve.cache.fill(lease, answer(1)) is False
         assert await serve.cache.get(KEY) is None
-        again = await serve.cache.lease(KEY)  # the way is free for whoever reads now
+        again = await serve.cache.acquire_lease(KEY)  # the way is free for whoever reads now
         assert again is not None
         assert await serve.cache.fill(lease, answer(1)) is False  # and the late one does not take it from them
         await serve.cache.release(lease)
@@ -163,12 +163,12 @@ def test_what_was_read_before_an_invalidation_is_not_kept(world: World) -> None:
 
 def test_only_one_at_a_time_may_fill(world: World) -> None:
     async def work(serve: Serve) -> None:
-        lease = await serve.cache.lease(KEY)
+        lease = await serve.cache.acquire_lease(KEY)
         assert lease is not None
-        assert await serve.cache.lease(KEY) is None
+        assert await serve.cache.acquire_lease(KEY) is None
         assert serve.cache.available
         await serve.cache.release(lease)
-        assert await serve.cache.lease(KEY) is not None
+        assert await serve.cache.acquire_lease(KEY) is not None
 
     serving(world, work)
 
@@ -176,14 +176,14 @@ def test_only_one_at_a_time_may_fill(world: World) -> None:
 def test_an_older_version_never_covers_a_newer_one(world: World) -> None:
     async def work(serve: Serve) -> None:
         for version, kept in ((1_795_402_800_000_002, True), (1_795_402_800_000_001, False)):
-            lease = await serve.cache.lease(KEY)
+            lease = await serve.cache.acquire_lease(KEY)
             assert lease is not None
             assert await serve.cache.fill(lease, answer(version)) is kept
             assert (await serve.cache.get(KEY)) == answer(1_795_402_800_000_002)
-        assert await serve.cache.lease(KEY) is not None  # a refused fill gives its lease back
+        assert await serve.cache.acquire_lease(KEY) is not None  # a refused fill gives its lease back
         # A merchant's version has more digits than a number of Lua can hold.
         for version, kept in ((2**62, True), (2**62 + 2, True), (2**62 + 1, False), (10**18, False), (10**19, True)):
-            lease = await serve.cache.lease(OTHER)
+            lease = await serve.cache.acquire_lease(OTHER)
             assert lease is not None
             assert await serve.cache.fill(lease, answer(version)) is kept, version
 
@@ -245,7 +245,7 @@ def test_fifty_cold_readers_cost_one_load(world: World) -> None:
 
 def test_a_reader_that_waits_takes_what_was_filled_since_it_looked(world: World) -> None:
     async def work(serve: Serve) -> None:
-        lease = await serve.cache.lease(KEY)
+        lease = await serve.cache.acquire_lease(KEY)
         assert lease is not None
         look = serve.cache.get
         looked = False
@@ -259,7 +259,7 @@ def test_a_reader_that_waits_takes_what_was_filled_since_it_looked(world: World)
             return found
 
         serve.cache.get = filled_just_after_the_first_look  # type: ignore[method-assign]
-        assert await serve.cache.wait(KEY) == answer(1)
+        assert await serve.cache.wait_for_fill(KEY) == answer(1)
 
     serving(world, work)
 
@@ -288,7 +288,7 @@ def test_who_takes_a_lease_that_was_just_given_back_finds_what_was_filled(world:
 
 def test_those_who_wait_look_together_and_never_at_what_was_read_before_they_came(world: World) -> None:
     async def work(serve: Serve) -> None:
-        lease = await serve.cache.lease(KEY)
+        lease = await serve.cache.acquire_lease(KEY)
         assert lease is not None
         look, looks = serve.cache.get, 0
         asked: list[asyncio.Task[EncodedAnswer | None]] = []
@@ -298,13 +298,13 @@ def test_those_who_wait_look_together_and_never_at_what_was_read_before_they_cam
             looks += 1
             found = await look(key, seen)
             if looks == 1:
-                asked.append(asyncio.create_task(serve.cache.wait(KEY)))
+                asked.append(asyncio.create_task(serve.cache.wait_for_fill(KEY)))
                 await asyncio.sleep(0)
                 await serve.cache.fill(lease, answer(1))
             return found
 
         serve.cache.get = one_comes_while_it_is_looked  # type: ignore[method-assign]
-        first = await asyncio.gather(*(serve.cache.wait(KEY) for _ in range(50)))
+        first = await asyncio.gather(*(serve.cache.wait_for_fill(KEY) for _ in range(50)))
         assert first == [answer(1)] * 50
         assert looks <= 3, "the first look, the one after the lease has gone, and that of who came late"
         assert await asked[0] == answer(1)
@@ -317,7 +317,7 @@ def test_when_a_reader_dies_with_the_lease_the_others_go_on(world: World, monkey
     monkeypatch.setattr("hannun.cache.answer_cache.LEASE_MS", 200)
 
     async def work(serve: Serve) -> None:
-        assert await serve.cache.lease(KEY) is not None  # and nothing more is heard of who took it
+        assert await serve.cache.acquire_lease(KEY) is not None  # and nothing more is heard of who took it
         assert await serve.dashboard() == (1, "live")
         assert await serve.dashboard() == (1, "live")  # now with a lease
         assert await serve.dashboard() == (1, "cache")
@@ -392,7 +392,7 @@ def test_a_value_that_was_not_made_for_this_question_is_not_believed(world: Worl
 def test_a_value_is_true_no_longer_than_it_says(world: World) -> None:
     async def work(serve: Serve) -> None:
         for until_ms, found in ((0, True), (4_102_444_800_000, True), (1, False)):
-            lease = await serve.cache.lease(KEY)
+            lease = await serve.cache.acquire_lease(KEY)
             assert lease is not None
             assert await serve.cache.fill(lease, msgspec.structs.replace(answer(1), until_ms=until_ms))
             assert (await serve.cache.get(KEY) is not None) is found
@@ -442,7 +442,7 @@ def test_an_answer_lives_as_long_as_is_set_a_little_less_or_more(world: World) -
         cache = AnswerCache(world.redis, lifetime_s=100)
         found = set()
         for number in range(20):
-            lease = await cache.lease(f"{KEY}{number}")
+            lease = await cache.acquire_lease(f"{KEY}{number}")
             assert lease is not None and await cache.fill(lease, answer(1))
             with plain(world) as client:
                 found.add(int(client.pttl(lease.key)))  # type: ignore[arg-type]
@@ -497,7 +497,7 @@ def test_a_merchants_numbers_do_not_run_backwards_when_the_older_change_commits_
         await writing
 
         elsewhere = Serve(world)  # in another process, where Redis is away
-        elsewhere.cache._rests_until = float("inf")
+        elsewhere.cache._cooldown_until = float("inf")
         await elsewhere.reader.open()
         after, came, source = await all_of_mine(elsewhere)
         await elsewhere.reader.close()
@@ -524,7 +524,7 @@ def test_what_this_process_has_counted_is_in_all_that_it_tells_of_the_merchant(w
         counter = BatchCounter(world.database, world.decoder, Unpaid())
         counted = await asyncio.to_thread(counter.count, [world.registered("p1")])
         assert await came(serve) == (0, "cache")
-        serve.cache.owes([event for part in counted.parts for event in part.written.events])
+        serve.cache.require_versions([event for part in counted.parts for event in part.written.events])
         assert await came(serve) == (1, "live")
         assert await came(serve) == (1, "cache")
 
@@ -533,8 +533,8 @@ def test_what_this_process_has_counted_is_in_all_that_it_tells_of_the_merchant(w
 
 def test_refresh_takes_the_lease_by_force_and_who_had_it_keeps_nothing(world: World) -> None:
     async def work(serve: Serve) -> None:
-        slow = await serve.cache.lease(KEY)
-        forced = await serve.cache.lease(KEY, by_force=True)
+        slow = await serve.cache.acquire_lease(KEY)
+        forced = await serve.cache.acquire_lease(KEY, by_force=True)
         assert slow is not None and forced is not None
         assert await serve.cache.fill(slow, answer(1)) is False
         assert await serve.cache.fill(forced, answer(2)) is True
@@ -550,10 +550,10 @@ def test_what_was_told_past_redis_is_the_least_that_is_told_from_then_on(world: 
         assert await serve.dashboard() == (0, "live")
         world.counter = BatchCounter(world.database, world.decoder, Unpaid())
         await asyncio.to_thread(world.counts, world.registered("p1"))
-        reachable, serve.cache._rests_until = serve.cache._rests_until, float("inf")
+        reachable, serve.cache._cooldown_until = serve.cache._cooldown_until, float("inf")
         serve.cache.available = False
         assert await serve.dashboard() == (1, "live")
-        serve.cache._rests_until = reachable
+        serve.cache._cooldown_until = reachable
         assert await serve.dashboard() == (1, "live")  # not the 0 that Redis still holds
         assert await serve.dashboard() == (1, "cache")
 
@@ -734,7 +734,7 @@ def test_a_redis_that_comes_back_with_old_data_is_not_believed(own: tuple[World,
 
     async def work(serve: Serve) -> None:
         assert await serve.dashboard() == (0, "live")
-        lease = await serve.cache.lease(keys.user(OWNER))
+        lease = await serve.cache.acquire_lease(keys.user(OWNER))
         assert lease is not None
         with plain(world) as client:
             client.save()  # what a restart, or a replica that became the master, would come back with

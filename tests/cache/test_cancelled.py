@@ -20,7 +20,7 @@ class Leaving(Serve):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.cache = AnswerCache(world.redis, lifetime_s=3_600, copies_bytes_max=1_000_000)
+        self.cache = AnswerCache(world.redis, lifetime_s=3_600, local_bytes_max=1_000_000)
         self.reports = Reports(self.reader, self.cache, self.reports._now, load_table())
 
 
@@ -78,10 +78,10 @@ def test_a_thousand_cancelled_questions_leave_no_lease_no_connection_and_no_task
             hearing.cancel()
             await asyncio.gather(hearing, return_exceptions=True)
             assert serve.reports._running == set()
-            assert serve.cache._copies._guards == {}
+            assert serve.cache._local._guards == {}
             pool = serve.cache._client.connection_pool
             assert not pool._in_use_connections
-            assert serve.cache._lines._lent == 0
+            assert serve.cache._get_pool._lent == 0
             stats = serve.reader._pool.get_stats()
             assert stats["pool_available"] == stats["pool_size"]
             assert len(asyncio.all_tasks()) - stats["pool_size"] < 20, "but the pool's own"

@@ -46,10 +46,10 @@ class Acknowledged:
 class Copying(Serve):
     """The reading side of one `serve` with copies, over an address of its own."""
 
-    def __init__(self, world: World, port: int, copies_bytes_max: int) -> None:
+    def __init__(self, world: World, port: int, local_bytes_max: int) -> None:
         super().__init__(world)
         self.cache = AnswerCache(
-            replace(world.redis, port=port), lifetime_s=3_600, wait_s=0.2, copies_bytes_max=copies_bytes_max
+            replace(world.redis, port=port), lifetime_s=3_600, timeout_s=0.2, local_bytes_max=local_bytes_max
         )
         self.reports = Reports(self.reader, self.cache, self.reports._now, load_table())
 
@@ -76,14 +76,14 @@ def proxies(world: World) -> Iterator[list[Proxy]]:
         yield [one, two, writing]
 
 
-@pytest.mark.parametrize("copies_bytes_max", [0, 1_000_000], ids=["without copies", "with copies"])
+@pytest.mark.parametrize("local_bytes_max", [0, 1_000_000], ids=["without copies", "with copies"])
 @pytest.mark.parametrize("cuts", [False, True], ids=["undisturbed", "with cuts"])
 @pytest.mark.parametrize("seed", [1])
 def test_no_answer_is_older_than_promised_and_none_runs_backwards(
-    world: World, proxies: list[Proxy], seed: int, cuts: bool, copies_bytes_max: int
+    world: World, proxies: list[Proxy], seed: int, cuts: bool, local_bytes_max: int
 ) -> None:
     world.counts(world.created())
-    lag_s = LAG_S_MAX if copies_bytes_max else 0.0
+    lag_s = LAG_S_MAX if local_bytes_max else 0.0
     chance = random.Random(seed)
     acknowledged, done = Acknowledged(), threading.Event()
     wrong: list[str] = []
@@ -119,8 +119,8 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
 
     async def read() -> None:
         async with (
-            Copying(world, proxies[0].port, copies_bytes_max) as one,
-            Copying(world, proxies[1].port, copies_bytes_max) as two,
+            Copying(world, proxies[0].port, local_bytes_max) as one,
+            Copying(world, proxies[1].port, local_bytes_max) as two,
         ):
             hearing = [asyncio.create_task(serve.hears()) for serve in (one, two)]
 
@@ -131,7 +131,7 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
                 while not done.is_set():
                     serve = chance.choice((one, two))
                     asked = Asked(acknowledged.before(time.monotonic() - lag_s), seen)
-                    copied = serve.cache.copied
+                    copied = serve.cache.local_hits
                     refresh = chance.random() < 0.003  # seldom: it brings a copy up to date, too
                     asker = replace(ME, seen=version)
                     if chance.random() < 0.02:  # and leaves in the middle of it
@@ -142,7 +142,7 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
                         continue
                     answer, source = await serve.reports.dashboard(asker, SPRING, refresh=refresh)
                     seen = json.loads(answer.body)["summary"]["totalParticipants"]
-                    told["copy" if serve.cache.copied > copied else source] += 1
+                    told["copy" if serve.cache.local_hits > copied else source] += 1
                     if (why := broken(asked, seen)) is not None:
                         wrong.append(why)
                     version = answer.version
@@ -153,14 +153,14 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
                 task.cancel()
             await asyncio.gather(*hearing, return_exceptions=True)
             await asyncio.gather(*one.reports._running, *two.reports._running)
-            assert one.cache._copies._guards == two.cache._copies._guards == {}
+            assert one.cache._local._guards == two.cache._local._guards == {}
 
     with ThreadPoolExecutor(3) as pool:
         threads = [pool.submit(write), pool.submit(disturb), pool.submit(asyncio.run, read())]
         for thread in threads:
             thread.result()
     assert wrong == []
-    assert told["cache"] > 20 and told["live"] > 5 and (told["copy"] > 20) == bool(copies_bytes_max), told
+    assert told["cache"] > 20 and told["live"] > 5 and (told["copy"] > 20) == bool(local_bytes_max), told
     with plain(world) as client:
         assert client.get(f"hannun:lease:{{{KEY}}}") is None
     assert world.drift() == []

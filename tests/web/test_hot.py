@@ -281,14 +281,14 @@ def test_a_kept_etag_cannot_smuggle_a_header_in(kept: Site, monkeypatch: pytest.
     token = kept.token(OWNER)
     kept.with_token(token).get(EVENT)
     cache = kept.services.reports._cache
-    honest = cache.copy
+    honest = cache.get_local
 
     def forged(*args: Any) -> EncodedAnswer | None:
         answer = honest(*args)
         return None if answer is None else msgspec.structs.replace(answer, etag='"1-2"\r\nset-cookie: x=y')
 
     kept.owner.get(EVENT)
-    monkeypatch.setattr(cache, "copy", forged)
+    monkeypatch.setattr(cache, "get_local", forged)
     with Wire(kept, token) as wire:
         wire.sends(EVENT)
         assert b"set-cookie" not in wire.rest()
@@ -300,7 +300,7 @@ def test_a_kept_etag_cannot_smuggle_a_header_in(kept: Site, monkeypatch: pytest.
 def test_who_sends_a_message_reads_it_at_once(kept: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the copy in this process still holds: the announcement may be on its way, here for ever."""
     kept.owner.get(EVENT)
-    monkeypatch.setattr(kept.services.reports._cache._copies, "announced", lambda _: None)
+    monkeypatch.setattr(kept.services.reports._cache._local, "announced", lambda _: None)
     for number in (3, 4, 5):
         kept.sends(kept.world.registered(f"p{number}"))
         assert json.loads(kept.owner.get(EVENT).content)["summary"]["totalParticipants"] == number

@@ -94,17 +94,17 @@ class AnswerCache:
     """Answers, for the readers of one process. Every method treats Redis' absence as a miss."""
 
     def __init__(
-        self, address: RedisAddress, *, lifetime_s: float, wait_s: float | None = None, copies_bytes_max: int = 0
+        self, address: RedisAddress, *, lifetime_s: float, timeout_s: float | None = None, local_bytes_max: int = 0
     ) -> None:
         """
         Args:
-            wait_s: how long a reader waits for Redis; the address's own time-out, where it is shorter or none is said.
-            copies_bytes_max: room for copies in this process; 0 keeps none.
+            timeout_s: how long a read may take; at most, and without it, the address's own time-out.
+            local_bytes_max: room for copies in this process; 0 keeps none.
         """
         self._lifetime_s = lifetime_s
-        self._timeout_s = min(address.timeout_s, wait_s or address.timeout_s)
-        self._copies = LocalCache(copies_bytes_max)
-        self.keeps_copies = self._copies.wanted
+        self._timeout_s = min(address.timeout_s, timeout_s or address.timeout_s)
+        self._local = LocalCache(local_bytes_max)
+        self.has_local_cache = self._local.wanted
         self._floors = VersionFloors()
         connection = address.asyncio_connection
         options = address.options() | {"redis_connect_func": self._greet}
@@ -119,7 +119,7 @@ class AnswerCache:
                 **options | {"socket_timeout": self._timeout_s},
             )
         )
-        self._lines = GetConnectionPool(
+        self._get_pool = GetConnectionPool(
             lambda: connection(**options | {"socket_timeout": None, "health_check_interval": 0}),
             count_max=lines_max,
             timeout_s=self._timeout_s,
@@ -127,18 +127,18 @@ class AnswerCache:
         self._fill = self._client.register_script(_FILL)
         self._release = self._client.register_script(_RELEASE)
         self._server = ""
-        self._rests_until = 0.0
+        self._cooldown_until = 0.0
         self._looks: dict[str, asyncio.Task[tuple[EncodedAnswer | None, bool]]] = {}
         self.available = False
         """Whether Redis answered when it was last asked."""
-        self.copied = self.hits = self.misses = self.fills = self.refused_fills = 0
+        self.local_hits = self.hits = self.misses = self.fills = self.refused_fills = 0
 
     async def open(self) -> None:
         """Look whether Redis is there. Not being there is degraded, not an error."""
         await self.check()
 
     async def close(self) -> None:
-        await self._lines.close()
+        await self._get_pool.close()
         await self._client.aclose()
 
     async def check(self) -> bool:
@@ -152,23 +152,23 @@ class AnswerCache:
 
     # -- copies in this process
 
-    def copy(self, key: str, seen: int = 0) -> EncodedAnswer | None:
+    def get_local(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
         """This process's own copy, where there is one to be believed that is not older than what was `seen`."""
-        answer = self._copies.get(key, time.monotonic(), int(time.time() * 1000))
-        if answer is None or answer.version < seen or answer.version < self._floors.of(key):
+        answer = self._local.get(key, time.monotonic(), int(time.time() * 1000))
+        if answer is None or answer.version < version_min or answer.version < self._floors.of(key):
             return None
-        self.copied += 1
+        self.local_hits += 1
         return answer
 
-    def reading(self, key: str) -> "_Reading":
+    def local_fill_guard(self, key: str) -> "_Reading":
         """Around all that may be read of a key: what is read inside may be kept under this guard."""
-        return _Reading(self._copies, key)
+        return _Reading(self._local, key)
 
-    def keep(self, guard: FillGuard | None, key: str, answer: EncodedAnswer) -> None:
+    def store_local(self, guard: FillGuard | None, key: str, answer: EncodedAnswer) -> None:
         """Keep a copy of what was just read, if nothing was announced since its reading began."""
-        self._copies.keep(guard, key, answer)
+        self._local.keep(guard, key, answer)
 
-    def owes(self, events: Iterable[ChangedEvent]) -> None:
+    def require_versions(self, events: Iterable[ChangedEvent]) -> None:
         """These were committed here: from now on nothing older is answered here. For any thread."""
         for event in events:
             for key in keys.of_event(event):
@@ -178,23 +178,25 @@ class AnswerCache:
 
     # -- Redis
 
-    async def get(self, key: str, seen: int = 0) -> EncodedAnswer | None:
+    async def get(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
         """The kept answer; None where there is none to be believed, or only one older than what was `seen` or told."""
-        if self._rests_until:
+        if self._cooldown_until:
             now = time.monotonic()
-            if now < self._rests_until:
+            if now < self._cooldown_until:
                 return None
-            self._rests_until = now + SILENT_REST_S  # one looks whether it is back; the others need not wait for that
+            self._cooldown_until = (
+                now + SILENT_REST_S
+            )  # one looks whether it is back; the others need not wait for that
         try:
-            value: Any = await (self._lines.get(key) if self._lines.free else self._client.get(key))
+            value: Any = await (self._get_pool.get(key) if self._get_pool.free else self._client.get(key))
         except AWAY as error:
             self.available = str(error).startswith("WRONGTYPE")  # somebody else's value under our key: a miss
-            self._rests_until = time.monotonic() + SILENT_REST_S if isinstance(error, SILENT) else 0.0
+            self._cooldown_until = time.monotonic() + SILENT_REST_S if isinstance(error, SILENT) else 0.0
             return None
         self.available = True
-        self._rests_until = 0.0
+        self._cooldown_until = 0.0
         answer = None if value is None else unpack(value, key, self._server, int(time.time() * 1000))
-        if answer is None or answer.version < seen or answer.version < self._floors.of(key):
+        if answer is None or answer.version < version_min or answer.version < self._floors.of(key):
             self.misses += 1
             return None
         self.hits += 1
@@ -205,19 +207,19 @@ class AnswerCache:
 
         Its head is read alone, so that how long it takes does not tell how much is kept.
         """
-        if time.monotonic() < self._rests_until:
+        if time.monotonic() < self._cooldown_until:
             return None
         try:
             head: Any = await self._client.getrange(key, 0, HEAD_LAST)
         except AWAY as error:
             self.available = str(error).startswith("WRONGTYPE")
             if isinstance(error, SILENT):
-                self._rests_until = time.monotonic() + SILENT_REST_S
+                self._cooldown_until = time.monotonic() + SILENT_REST_S
             return None
         self.available = True
         return owner_in(head, key, self._server)
 
-    async def lease(self, key: str, *, by_force: bool = False) -> Lease | None:
+    async def acquire_lease(self, key: str, *, by_force: bool = False) -> Lease | None:
         """The right to fill `key`; None where somebody else has it, or Redis is away (`available` says which).
 
         By force it is taken from whoever has it: what they have read will not be kept.
@@ -257,20 +259,20 @@ class AnswerCache:
         except AWAY:
             self.available = False
 
-    def floor(self, key: str) -> int:
+    def version_floor(self, key: str) -> int:
         """The least version that may be told of a key. To be asked before the database is."""
         return self._floors.of(key)
 
-    def told(self, key: str, floor: int, answer: EncodedAnswer) -> None:
+    def record_answer(self, key: str, floor: int, answer: EncodedAnswer) -> None:
         """The database has said this, and Redis does not know it yet. `floor` is that of before it was asked."""
         self._floors.read(key, floor, answer.version)
 
-    async def wait(self, key: str, seen: int = 0) -> EncodedAnswer | None:
+    async def wait_for_fill(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
         """Wait for the answer of whoever holds the lease; None as soon as nobody does."""
         deadline = time.monotonic() + LEASE_MS / 1000
         while time.monotonic() < deadline:
             answer, leased = await asyncio.shield(self._next_look(key))
-            if answer is not None and answer.version >= seen:
+            if answer is not None and answer.version >= version_min:
                 return answer
             if not leased:
                 return None
@@ -304,7 +306,7 @@ class AnswerCache:
         Copies are dropped before it is passed on. Ends with the caller's task. While Redis is away it keeps trying,
         every second.
         """
-        beat_s = BEAT_S if self._copies.wanted else SLOW_BEAT_S
+        beat_s = BEAT_S if self._local.wanted else SLOW_BEAT_S
         while True:
             try:
                 heard = messages(self._client, keys.ANNOUNCEMENTS, beat_s=beat_s, patience_s=self._timeout_s)
@@ -313,21 +315,21 @@ class AnswerCache:
                         if (told := self._heard(message)) is not _NOTHING:
                             yield told
             except AWAY:
-                self._copies.lost()
+                self._local.lost()
                 yield None
                 await asyncio.sleep(1.0)
 
     def _heard(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """Drop the copies that a message of the subscription makes false, and say what it announced."""
         if message["type"] == "pong":  # what was announced before this ping was sent has come before its answer
-            self._copies.heard(float(message["data"] or 0))
+            self._local.heard(float(message["data"] or 0))
             return _NOTHING
         # The client reconnects by itself; only that it subscribes anew says that it did.
         announced = None if message["type"] == "subscribe" else announcements.read(message["data"])
         if announced is None:
-            self._copies.lost()
+            self._local.lost()
         else:
-            self._copies.announced(keys.made_false_by(announcements.changed(announced)))
+            self._local.announced(keys.made_false_by(announcements.changed(announced)))
         return announced
 
     async def _greet(self, connection: Any) -> None:

@@ -157,19 +157,19 @@ class Reports:
     def copy(self, topic: Topic) -> EncodedAnswer | None:
         """The plain dashboard of a topic, where this process has a copy. Who may see it is for the caller to decide, by
         its owner."""
-        answer = self._cache.copy(_key_of(topic)) if self._cache.keeps_copies else None
+        answer = self._cache.get_local(_key_of(topic)) if self._cache.has_local_cache else None
         return None if answer is None else self._marked(answer)
 
     async def hit(self, topic: Topic, seen: int) -> EncodedAnswer | None:
         """The same, where Redis keeps one that is not older than what was `seen`."""
         key = _key_of(topic)
-        if not self._cache.keeps_copies:
+        if not self._cache.has_local_cache:
             answer = await self._cache.get(key, seen)
         else:
-            with self._cache.reading(key) as guard:
+            with self._cache.local_fill_guard(key) as guard:
                 answer = await self._cache.get(key, seen)
                 if answer is not None:
-                    self._cache.keep(guard, key, answer)
+                    self._cache.store_local(guard, key, answer)
         return None if answer is None else self._marked(answer)
 
     async def kept(self, topic: Topic) -> EncodedAnswer | None:
@@ -190,7 +190,7 @@ class Reports:
     ) -> tuple[EncodedAnswer, Source]:
         answer: EncodedAnswer | None
         source: Source = "cache"
-        copy = None if key is None or refresh else self._cache.copy(key, asker.seen)
+        copy = None if key is None or refresh else self._cache.get_local(key, asker.seen)
         if copy is not None:
             answer = self._marked(copy)
         else:
@@ -205,10 +205,10 @@ class Reports:
     ) -> tuple[EncodedAnswer | None, Source]:
         if key is None:
             return await load(), "live"
-        with self._cache.reading(key) as guard:
+        with self._cache.local_fill_guard(key) as guard:
             answer, source = await self._read(key, load, refresh, seen)
             if answer is not None:
-                self._cache.keep(guard, key, answer)
+                self._cache.store_local(guard, key, answer)
         return (answer if answer is None or source == "live" else self._marked(answer)), source
 
     async def _read(self, key: str, load: Load, refresh: bool, seen: int) -> tuple[EncodedAnswer | None, Source]:
@@ -218,7 +218,7 @@ class Reports:
                 return kept, "cache"
             if not self._cache.available:
                 return await self._told(key, load), "live"
-        lease = await self._cache.lease(key, by_force=refresh)
+        lease = await self._cache.acquire_lease(key, by_force=refresh)
         if lease is not None and not refresh:
             # Between our look and our lease another may have filled, and have given theirs back.
             filled_meanwhile = await self._cache.get(key, seen)
@@ -226,17 +226,17 @@ class Reports:
                 await self._cache.release(lease)
                 return filled_meanwhile, "cache"
         if lease is None and self._cache.available:
-            waited_for = await self._cache.wait(key, seen)
+            waited_for = await self._cache.wait_for_fill(key, seen)
             if waited_for is not None:
                 return waited_for, "cache"
         if lease is None:
             return await self._told(key, load), "live"
         filled = False
-        floor = self._cache.floor(key)
+        floor = self._cache.version_floor(key)
         try:
             answer = await load()
             if answer is not None:
-                self._cache.told(key, floor, answer)
+                self._cache.record_answer(key, floor, answer)
                 filled = await self._cache.fill(lease, answer)
         finally:
             if not filled:
@@ -245,10 +245,10 @@ class Reports:
 
     async def _told(self, key: str, load: Load) -> EncodedAnswer | None:
         """Past Redis: whoever saw this must not get what Redis still holds."""
-        floor = self._cache.floor(key)
+        floor = self._cache.version_floor(key)
         answer = await load()
         if answer is not None:
-            self._cache.told(key, floor, answer)
+            self._cache.record_answer(key, floor, answer)
         return answer
 
     def _marked(self, kept: EncodedAnswer) -> EncodedAnswer:

@@ -80,8 +80,8 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
         cache = AnswerCache(
             settings.redis,
             lifetime_s=settings.answer_lifetime_s,
-            wait_s=settings.redis_read_wait_s,
-            copies_bytes_max=settings.copies_bytes_max,
+            timeout_s=settings.redis_read_wait_s,
+            local_bytes_max=settings.copies_bytes_max,
         )
         health = health_checks.Health(asked_by_health, writing.invalidator)
         stack.enter_context(running("look at PostgreSQL", LOOK_EVERY_S, health.look_at_database))

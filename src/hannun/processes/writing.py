@@ -51,7 +51,7 @@ class Writing:
         if cache is None:
             payer = OutboxRelay(database, self.invalidator, apart_s=self.apart_s)
         else:
-            payer = OutboxRelay(database, self.invalidator, apart_s=self.apart_s, owes=cache.owes)
+            payer = OutboxRelay(database, self.invalidator, apart_s=self.apart_s, owes=cache.require_versions)
         with beside("pay debts", payer.run, payer.wake):
             yield payer
 
