@@ -72,7 +72,7 @@ class Kafka:
     def reading(self) -> set[Partition]:
         return {PLACE} - self.assigned_idle
 
-    def before_revoke(self, drain: Callable[[], None]) -> None: ...
+    def before_revoke(self, hook: Callable[[], None]) -> None: ...
 
     def start_reading(self, partition: Partition, *begun: Any) -> None:
         self.assigned_idle.discard(partition)

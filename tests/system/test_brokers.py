@@ -154,7 +154,7 @@ def test_partitions_without_a_leader_keep_no_others_from_being_read(service: Ser
     wait_for("the others to be counted", lambda: topics.counted(service))
     others = {(name, number): 0 for name in topics.names.values() if name != lonely for number in (0, 1)}
     wait_for("the lag of the others to be told, and no other", lambda: lags(member) == others)
-    assert member.said.count("no broker tells of a partition") == 2, "once of each"
+    assert member.said.count("no broker reports a partition") == 2, "once of each"
 
     cluster.second.start()
     wait_for("the topic to have a leader", lambda: cluster.leaders(lonely) == {2})

@@ -249,7 +249,7 @@ def test_a_member_that_was_frozen_past_its_session_wakes_as_a_zombie_and_changes
         heirs.waits_until_held()
         claims = group.claims_of_registrations()
         os.kill(zombie.pid, signal.SIGCONT)
-        zombie.says("partitions were lost")
+        zombie.says("partitions lost")
         zombies.lets_go()
         zombie.says("a batch was dropped")
         wait_for("the zombie to be a member again", lambda: group.size() == 2)
@@ -490,7 +490,7 @@ def test_a_batch_that_is_broken_on_the_brokers_disk_is_never_skipped_unseen(grou
     (topic, number), broken = group.breaks_a_sale(kafka)
     group.hears()
     member = group.member()
-    member.says(f"{topic}[{number}] cannot be read from offset {broken.start} on")
+    member.says(f"cannot read {topic}[{number}] from offset {broken.start}: ")
     member.says("a partition waits for you")
     assert group.service.runs("positions", "list").status == 1
     wanted = group.topics.ends() | {(topic, number): broken.start}

@@ -1,4 +1,8 @@
-"""Reads stretches of logs once, in no consumer group."""
+"""Reads offset ranges of partitions once, outside any consumer group.
+
+ranges ──► assign each at its start ──poll_batch──► batches ──► unassign each at its end
+                                         └── an error of a partition raises KafkaUnavailable
+"""
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -26,27 +30,27 @@ from hannun.kafka.records import (
 
 
 class LogReader:
-    """Stretches of logs, each read once from its start to its end: in no group, beside whoever else reads them.
+    """Reads a range of offsets of each partition once. It joins no group, so consumers of the topics are not affected.
 
     Args:
         kinds: the kind of message that each topic holds, by the topic's name.
-        stretches: what to read of each partition.
+        ranges: the offsets to read of each partition.
     """
 
-    def __init__(self, bootstrap: str, kinds: Mapping[str, str], stretches: Mapping[Partition, ReplayRange]) -> None:
+    def __init__(self, bootstrap: str, kinds: Mapping[str, str], ranges: Mapping[Partition, ReplayRange]) -> None:
         self._kinds = dict(kinds)
         self._options = {
             "bootstrap.servers": bootstrap,
-            "group.id": "hannun-replay",  # the client wants one; nothing is joined and nothing committed
+            "group.id": "hannun-replay",  # librdkafka requires one; this client joins nothing and commits nothing
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
             "isolation.level": "read_committed",
-            "enable.partition.eof": True,  # a log may end in marks of transactions, which are no messages
+            "enable.partition.eof": True,  # a log may end in transaction markers, which are not delivered
             **FETCH_OPTIONS,
         }
-        self._stretches = {partition: stretch for partition, stretch in stretches.items() if stretch.offsets}
-        self._next = {partition: stretch.start for partition, stretch in self._stretches.items()}
+        self._ranges = {partition: range_ for partition, range_ in ranges.items() if range_.offsets}
+        self._next = {partition: range_.start for partition, range_ in self._ranges.items()}
         self._consumer: Consumer | None = None
 
     def __enter__(self) -> Self:
@@ -61,21 +65,23 @@ class LogReader:
 
     @property
     def offsets_total(self) -> int:
-        """How many offsets the stretches span."""
-        return sum(stretch.offsets for stretch in self._stretches.values())
+        """How many offsets the ranges hold."""
+        return sum(range_.offsets for range_ in self._ranges.values())
 
     @property
     def offsets_left(self) -> int:
-        """How many of them are not taken yet."""
-        return sum(self._stretches[partition].end - offset for partition, offset in self._next.items())
+        """How many of these offsets are not read yet."""
+        return sum(self._ranges[partition].end - offset for partition, offset in self._next.items())
 
     def poll_batch(self, count_max: int, wait_s: float) -> ConsumedBatch:
-        """The next messages; empty when none came within `wait_s`. A span may hold none: the end of a log often does.
+        """The next messages; empty when none arrived within `wait_s`.
+
+        A span may hold no message, which is common at the end of a log.
 
         Raises:
-            StreamUnavailable: the client has failed, or what is to be read cannot be, or is no longer there.
+            KafkaUnavailable: the client has failed, or a range cannot be read or is no longer in the log.
         """
-        assert self._consumer is not None, "a LogReader is entered before it is asked"
+        assert self._consumer is not None, "enter the LogReader before polling it"
         with fatal_client_errors():
             received = self._consumer.consume(num_messages=count_max, timeout=wait_s)
         messages: list[ReceivedMessage] = []
@@ -83,35 +89,39 @@ class LogReader:
         for message in received:
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                self._note(failed_partition(message, error), error)
+                self._raise_if_reading(failed_partition(message, error), error)
                 continue
             partition, offset = partition_and_offset(message)
-            at, stretch = self._next.get(partition), self._stretches.get(partition)
-            if at is None or stretch is None:
-                continue  # fetched before we stopped at its end
+            at, range_ = self._next.get(partition), self._ranges.get(partition)
+            if at is None or range_ is None:
+                continue  # fetched before the partition was unassigned at the end of its range
             starts.setdefault(partition, at)
-            if error is None and offset < stretch.end:
-                messages.append(to_message(message, self._kinds[partition[0]], partition, offset, stretch.topic_id))
+            if error is None and offset < range_.end:
+                messages.append(to_message(message, self._kinds[partition[0]], partition, offset, range_.topic_id))
                 offset += 1
-            self._next[partition] = min(offset, stretch.end)
+            self._next[partition] = min(offset, range_.end)
         spans = [
-            OffsetRange(*partition, start, self._next[partition], self._stretches[partition].epoch)
+            OffsetRange(*partition, start, self._next[partition], self._ranges[partition].epoch)
             for partition, start in starts.items()
             if self._next[partition] > start
         ]
-        self._stop_at_ends(starts)
+        self._unassign_finished(starts)
         return ConsumedBatch(messages, spans)
 
-    def _stop_at_ends(self, moved: Iterable[Partition]) -> None:
-        ended = [partition for partition in moved if self._next[partition] >= self._stretches[partition].end]
-        if ended and self._consumer is not None:
+    def _unassign_finished(self, moved: Iterable[Partition]) -> None:
+        finished = [partition for partition in moved if self._next[partition] >= self._ranges[partition].end]
+        if finished and self._consumer is not None:
             with fatal_client_errors():
-                self._consumer.incremental_unassign([TopicPartition(*partition) for partition in ended])
-        for partition in ended:
+                self._consumer.incremental_unassign([TopicPartition(*partition) for partition in finished])
+        for partition in finished:
             del self._next[partition]
 
-    def _note(self, partition: Partition | None, error: KafkaError) -> None:
+    def _raise_if_reading(self, partition: Partition | None, error: KafkaError) -> None:
+        """Raise KafkaUnavailable for an error of a partition whose range is not finished."""
         at = None if partition is None else self._next.get(partition)
         if partition is not None and at is not None:
             topic, number = partition
-            raise KafkaUnavailable(f"{topic}[{number}] cannot be read from offset {at} on: {error.str()}")
+            raise KafkaUnavailable(
+                f"cannot read {topic}[{number}] from offset {at}: {error.str()}. "
+                "Check the partition's replicas, then replay again"
+            )

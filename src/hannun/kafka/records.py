@@ -1,4 +1,4 @@
-"""What the Kafka clients share: options, records as messages, and errors."""
+"""What the Kafka clients share: client options, conversion of records, and errors."""
 
 import logging
 import time
@@ -20,14 +20,15 @@ from hannun.errors import KafkaUnavailable
 from hannun.telemetry import log
 
 Partition = tuple[str, int]
+"""A topic's name and the partition's number."""
 
 CALL_TIMEOUT_S = 10.0
 
 FETCH_OPTIONS: dict[str, object] = {
-    "check.crcs": True,  # by default what a broken disk has made of a number is handed on as if it were sent so
+    "check.crcs": True,  # off by default: then a number that a broken disk has changed is delivered as if it were sent
     "fetch.queue.backoff.ms": 5,  # the default of 1000 stalls for a second
-    # Little is fetched ahead. What is fresh in one partition waits behind all that is already here of the others, and
-    # more makes nothing faster (docs/performance.md). So memory is bounded too, whatever the lag.
+    # The client prefetches little. New records of one partition queue behind everything prefetched of the others, and
+    # more prefetching makes nothing faster (docs/performance.md). It also bounds memory, whatever the lag.
     "queued.min.messages": 5_000,
     "queued.max.messages.kbytes": 2_048,
     "max.partition.fetch.bytes": 262_144,
@@ -35,17 +36,20 @@ FETCH_OPTIONS: dict[str, object] = {
 
 
 class UnreadablePartition(NamedTuple):
-    """A partition that the client cannot read from this offset on: it was let go, and was read under this epoch."""
+    """A partition that the client cannot read from this offset on. It was read under this epoch and is now released."""
 
     topic: str
     partition: int
     offset: int
     epoch: int
-    why: str
+    reason: str
 
 
 class ConsumedBatch(NamedTuple):
-    """Messages in the order of their partitions, and the spans they cover; a span may hold offsets without messages."""
+    """Messages in the order of their partitions, and the offset ranges that they cover.
+
+    A range may hold offsets without messages. `unreadable` lists the partitions that the poll released.
+    """
 
     messages: list[ReceivedMessage]
     spans: list[OffsetRange]
@@ -53,44 +57,48 @@ class ConsumedBatch(NamedTuple):
 
 
 def to_message(message: Message, kind: str, partition: Partition, offset: int, topic_id: str) -> ReceivedMessage:
+    """Convert a record; its receipt time is the broker's timestamp, or now where the record has none."""
     stamp, milliseconds = message.timestamp()
     at = int(time.time() * 1_000_000) if stamp == TIMESTAMP_NOT_AVAILABLE else milliseconds * 1_000
     if not INSTANT_FROM_US <= at <= INSTANT_BEFORE_US:
-        # A producer that counts in microseconds gives the year 55,000: later than any column, and as good as the last.
+        # A producer that writes microseconds gives the year 55,000, which no column holds. The latest instant does.
         at = min(max(at, INSTANT_FROM_US), INSTANT_BEFORE_US)
     place: RecordId = _NEW(RecordId, (partition[0], topic_id, partition[1], offset))
     received: ReceivedMessage = _NEW(ReceivedMessage, (kind, message.value() or b"", at, place, None))
     return received
 
 
-_NEW: Any = tuple.__new__  # what a NamedTuple's own does, without its call: one for each message
+_NEW: Any = tuple.__new__  # what a NamedTuple's own constructor does, without one more call for each message
 
 
 @contextmanager
 def fatal_client_errors() -> Iterator[None]:
-    """What a client refuses to fetch, or to stop fetching, is none of the network's failures, which it survives by
-    itself: it has ended, or knows of other partitions than we do. Beginning anew is the way out of both."""
+    """Raise KafkaUnavailable for each KafkaException.
+
+    librdkafka retries network errors itself. An exception here means that the client is closed, or that its partitions
+    differ from ours. Only a new client resolves either.
+    """
     try:
         yield
     except KafkaException as error:
         raise fatal_error(error_text(error)) from error
 
 
-def fatal_error(said: str) -> KafkaUnavailable:
-    return KafkaUnavailable(f"the Kafka client has failed for good: {said}")
+def fatal_error(found: str) -> KafkaUnavailable:
+    return KafkaUnavailable(f"the Kafka client cannot continue: {found}. Start this process again")
 
 
 def failed_partition(message: Message, error: KafkaError) -> Partition | None:
-    """The partition that an error among the messages is about; None where it is about no single one, and passes.
+    """The partition that a consumed error is about; None where it names no partition and is temporary.
 
     Raises:
-        StreamUnavailable: the client has failed for good, and says so once.
+        KafkaUnavailable: the error is fatal for the client. librdkafka reports that once.
     """
-    if error.fatal() or error.code() == KafkaError._FATAL:  # an error among the messages has lost its flag
+    if error.fatal() or error.code() == KafkaError._FATAL:  # a consumed error has lost its fatal flag
         raise fatal_error(error.str())
     topic, number = message.topic(), message.partition()
     if topic is None or number is None or number < 0:
-        log.warning("kafka", topic=topic, error=error.str())
+        log.warning("kafka client error", topic=topic, error=error.str())
         return None
     return topic, number
 
@@ -111,14 +119,14 @@ def error_text(error: KafkaException) -> str:
 
 
 def client_logger() -> logging.Logger:
-    """The client's own log, through ours."""
+    """The logger for librdkafka, which forwards its records to the service's log."""
     logger = logging.getLogger("hannun.kafka")
     if not logger.handlers:
-        logger.addHandler(_Forward())
+        logger.addHandler(_ForwardToServiceLog())
         logger.propagate = False
     return logger
 
 
-class _Forward(logging.Handler):
+class _ForwardToServiceLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        log.info("kafka client", said=record.getMessage())
+        log.info("kafka client", text=record.getMessage())
