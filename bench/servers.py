@@ -180,9 +180,9 @@ class Ground:
                 [sys.executable, "-m", module, *arguments],
                 log=file.fileno(),
                 environment=environment,
-                account=None,
-                when_we_die=signal.SIGTERM,
-                inherit=inherit,
+                user=None,
+                parent_death_signal=signal.SIGTERM,
+                pass_fds=inherit,
             )
         try:
             yield process

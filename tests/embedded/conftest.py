@@ -36,7 +36,7 @@ class Owner:
 
     def __init__(self, make_server: str, *, courteous: bool) -> None:
         # Without the kernel's courtesy (as on other systems) the server outlives its owner.
-        rude = "" if courteous else "process._when_the_parent_dies = lambda number: None;"
+        rude = "" if courteous else "process._parent_death_signal_setter = lambda number: None;"
         script = (
             f"import signal; from pathlib import Path; from hannun.embedded import *;"
             f"from hannun.embedded import process;"

@@ -13,7 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from hannun.embedded import PostgresServer, postgres, postgres_binaries
+from hannun.embedded import PostgresServer, postgres_binaries
+from hannun.embedded.postgres_settings import max_wal_size_mb, shared_buffers_mb
 from hannun.errors import OperatorError
 
 QUICK = {"fsync": "off"}  # what we test survives a killed process, not a power failure
@@ -216,14 +217,14 @@ def test_damaged_data_are_called_that(server: PostgresServer) -> None:
     server.start()
     server.stop()
     (server.data / "global" / "pg_control").unlink()
-    with pytest.raises(OperatorError, match=r"(?s)pg_control.*Hint: the data in .* looks damaged"):
+    with pytest.raises(OperatorError, match=r"(?s)pg_control.*Hint: the data in .* look damaged"):
         server.start()
 
 
 def test_data_of_another_version_are_called_that(home: Path) -> None:
     with PostgresServer(home, binaries=postgres_binaries(16), settings=QUICK):
         pass
-    with pytest.raises(OperatorError, match="is of PostgreSQL 16, and the programs .* are of 18"):
+    with pytest.raises(OperatorError, match="are of PostgreSQL 16, and the binaries .* are of 18"):
         PostgresServer(home).start()
 
 
@@ -273,23 +274,23 @@ def test_destroying_leaves_a_home_that_begins_anew(server: PostgresServer) -> No
 
 
 @pytest.fixture
-def system_place(home: Path) -> Path:
+def system_folder(home: Path) -> Path:
     return home.parent / "system"
 
 
-def test_below_a_folder_that_only_root_may_enter_everything_works(closed: Path, system_place: Path) -> None:
+def test_below_a_folder_that_only_root_may_enter_everything_works(closed: Path, system_folder: Path) -> None:
     package = postgres_binaries(18).parents[1]
     for part in (package, package.with_name(f"{package.name}.libs")):
         shutil.copytree(part, closed / "venv" / part.name, symlinks=True)
     binaries = closed / "venv" / package.name / "pginstall" / "bin"
 
     def server() -> PostgresServer:
-        return PostgresServer(closed / "home", binaries=binaries, settings=QUICK, system_place=system_place)
+        return PostgresServer(closed / "home", binaries=binaries, settings=QUICK, system_folder=system_folder)
 
     with server() as first:
         remember(first)
         assert (closed.stat().st_mode & 0o777) == 0o700
-        assert first.data.is_relative_to(system_place)
+        assert first.data.is_relative_to(system_folder)
         assert subprocess.run([first.binaries / "pg_dump", "--version"], check=True, capture_output=True).stdout
     with server() as second:
         assert remembers(second)
@@ -298,33 +299,33 @@ def test_below_a_folder_that_only_root_may_enter_everything_works(closed: Path, 
     assert not first.data.exists()
 
 
-def test_a_closed_home_that_was_removed_begins_empty(closed: Path, system_place: Path) -> None:
+def test_a_closed_home_that_was_removed_begins_empty(closed: Path, system_folder: Path) -> None:
     home = closed / "home"
-    with PostgresServer(home, settings=QUICK, system_place=system_place) as server:
+    with PostgresServer(home, settings=QUICK, system_folder=system_folder) as server:
         remember(server)
     shutil.rmtree(home)
-    with PostgresServer(home, settings=QUICK, system_place=system_place) as server:
+    with PostgresServer(home, settings=QUICK, system_folder=system_folder) as server:
         assert run(server, "SELECT to_regclass('kept')") is None
 
 
 def test_data_of_a_temporary_home_that_is_gone_are_removed_when_the_next_place_is_made(
-    closed: Path, system_place: Path
+    closed: Path, system_folder: Path
 ) -> None:
-    with PostgresServer(closed / "gone", settings=QUICK, system_place=system_place) as gone:
+    with PostgresServer(closed / "gone", settings=QUICK, system_folder=system_folder) as gone:
         pass
-    with PostgresServer(closed / "there", settings=QUICK, system_place=system_place) as there:
+    with PostgresServer(closed / "there", settings=QUICK, system_folder=system_folder) as there:
         pass
     data = gone.data, there.data
     shutil.rmtree(closed / "gone")
-    with PostgresServer(closed / "next", settings=QUICK, system_place=system_place):
+    with PostgresServer(closed / "next", settings=QUICK, system_folder=system_folder):
         assert [folder.exists() for folder in data] == [False, True]
 
 
-def test_a_copied_home_does_not_share_a_running_database(closed: Path, system_place: Path) -> None:
-    with PostgresServer(closed / "home", settings=QUICK, system_place=system_place) as server:
+def test_a_copied_home_does_not_share_a_running_database(closed: Path, system_folder: Path) -> None:
+    with PostgresServer(closed / "home", settings=QUICK, system_folder=system_folder) as server:
         shutil.copytree(closed / "home", closed / "copy", symlinks=True)
         with pytest.raises(OperatorError, match=f"a running hannun .pid {os.getpid()}. uses it"):
-            PostgresServer(closed / "copy", settings=QUICK, system_place=system_place).start()
+            PostgresServer(closed / "copy", settings=QUICK, system_folder=system_folder).start()
         assert run(server, "SELECT 1") == 1
 
 
@@ -340,19 +341,19 @@ def test_data_that_root_has_brought_are_given_to_postgresqls_user(closed: Path, 
 
 def test_a_place_that_cannot_be_used_is_told_with_what_to_do(closed: Path) -> None:
     with pytest.raises(OperatorError, match=r"may not enter .*Hint: .*chmod o\+x"):
-        PostgresServer(closed / "home", settings=QUICK, system_place=closed / "system").start()
+        PostgresServer(closed / "home", settings=QUICK, system_folder=closed / "system").start()
 
 
 @pytest.mark.parametrize(
     ("memory_gib", "buffers_mb"), [(0.25, 128), (1, 128), (4, 512), (8, 1024), (16, 2048), (512, 2048)]
 )
 def test_it_takes_an_eighth_of_the_memory_within_bounds(memory_gib: float, buffers_mb: int) -> None:
-    assert postgres._buffers_mb(int(memory_gib * 2**30)) == buffers_mb
+    assert shared_buffers_mb(int(memory_gib * 2**30)) == buffers_mb
 
 
 @pytest.mark.parametrize(("free_gib", "wal_mb"), [(0.5, 1024), (10, 1024), (20, 2048), (40, 4096), (4_000, 4096)])
 def test_its_log_takes_a_tenth_of_the_free_disk_within_bounds(free_gib: float, wal_mb: int) -> None:
-    assert postgres._wal_mb(int(free_gib * 2**30)) == wal_mb
+    assert max_wal_size_mb(int(free_gib * 2**30)) == wal_mb
 
 
 def test_its_buffers_are_those_of_the_machine_or_those_that_were_asked_for(server: PostgresServer, home: Path) -> None:

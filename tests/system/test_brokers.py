@@ -75,7 +75,8 @@ class Cluster:
             settings["listeners"] += f",CONTROLLER://127.0.0.1:{self._controller}"
         else:
             settings["process.roles"] = "broker"
-        return KafkaServer(self._folder / str(number), port=port, cluster="AGroupOfTwoBrokersEdwg", settings=settings)
+        cluster_id = "AGroupOfTwoBrokersEdwg"
+        return KafkaServer(self._folder / str(number), port=port, cluster_id=cluster_id, settings=settings)
 
     def makes(self, topics: dict[str, int], on: list[int], **config: str) -> None:
         """Make topics on these brokers, of which the first leads as long as it can."""

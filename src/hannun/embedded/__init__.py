@@ -1,12 +1,13 @@
-"""PostgreSQL, Valkey and Kafka on one machine, for a newcomer and for tests; never for production.
+"""PostgreSQL, Valkey and Kafka on one machine, for newcomers and for tests; never for production.
 
-Each server lives in a folder, its home, and goes on with the data of that home however it ended before. Only
-wiring, the command line and tests may use this package.
+Each server keeps its files in a folder, its home. A start continues with the data of that home, however the server
+ended before. Only `processes`, the command line, tests and benches may use this package.
 """
 
+from hannun.embedded.home_lock import HomeLock
 from hannun.embedded.kafka import KafkaServer, fetch_kafka, java_missing_reason, kafka_version
-from hannun.embedded.postgres import PostgresServer, postgres_binaries
-from hannun.embedded.process import HomeLock
+from hannun.embedded.postgres import PostgresServer
+from hannun.embedded.postgres_wheel import postgres_binaries
 from hannun.embedded.valkey import ValkeyServer, valkey_program
 
 __all__ = [

