@@ -7,7 +7,7 @@ from itertools import islice
 import msgspec
 
 from hannun.domain.batch import ReceivedMessage, RecordId
-from hannun.sandbox.load import load, load_events
+from hannun.sandbox.load_messages import load_events, load_registrations
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 """All that is registered lies in the hour before this, in one month. Fixed, so that every run sends the same."""
@@ -25,7 +25,7 @@ def events(seed: int, count: int) -> list[Message]:
 
 def registrations(seed: int, *, events: int, count: int, repeat_every: int = 0) -> Iterator[Message]:
     """Registrations of random participants, spread evenly over the events, in the order of their time."""
-    return load(seed, events=events, messages=count, at=AT, repeat_every=repeat_every)
+    return load_registrations(seed, events=events, messages=count, at=AT, repeat_every=repeat_every)
 
 
 def batches(messages: Iterator[Message], size: int) -> Iterator[list[ReceivedMessage]]:

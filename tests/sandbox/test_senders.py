@@ -1,4 +1,4 @@
-"""Senders take everything there, whatever the service says on the way; the driver loses nothing."""
+"""Senders deliver all messages despite errors of the service, and the send loop loses none."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from hannun.errors import Busy, OperatorError, Transient
-from hannun.sandbox.drive import simulate
 from hannun.sandbox.platform import Message, Platform
-from hannun.sandbox.senders import TRIES_MAX, HttpSender, batches, pause_s
+from hannun.sandbox.send_loop import send_until_stopped
+from hannun.sandbox.senders import ATTEMPTS_MAX, HttpSender, retry_delay_s, split_into_batches
 
 NOW = datetime(2026, 5, 13, 3, 20, tzinfo=UTC)
-HANGS_UP = 0
+CLOSE_CONNECTION = 0  # in a script: close the connection without a response
 
 
 class Service:
-    """A small real HTTP server: answers by a script, then 200, and keeps what it took."""
+    """A real HTTP server that returns the scripted statuses and then 200, and stores the messages that it accepted."""
 
     def __init__(self) -> None:
         self.script: list[tuple[int, dict[str, str]]] = []
@@ -39,28 +39,28 @@ class Service:
                 assert self.path == "/api/v1/messages"
                 service.headers.append(self.headers)
                 service.bodies.append(body)
-                status, headers = service.verdict(body, self.headers["Authorization"])
-                if status == HANGS_UP:
+                status, headers = service.decide(body, self.headers["Authorization"])
+                if status == CLOSE_CONNECTION:
                     self.close_connection = True
                     return
-                answer = json.dumps({"counted": len(items_of(body)), "repeated": 0, "deadLettered": 0}).encode()
+                response = json.dumps({"counted": len(items_of(body)), "repeated": 0, "deadLettered": 0}).encode()
                 self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(answer))}.items():
+                for name, value in {**headers, "Content-Length": str(len(response))}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(answer)
+                self.wfile.write(response)
 
             def log_message(self, *_: object) -> None:
-                """Not into the tests' output."""
+                """Keep the log of requests out of the test output."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.api = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self.taken: list[dict[str, object]] = []
+        self.accepted: list[dict[str, object]] = []
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 
-    def verdict(self, body: bytes, authorization: str) -> tuple[int, dict[str, str]]:
+    def decide(self, body: bytes, authorization: str) -> tuple[int, dict[str, str]]:
         if self.script:
             return self.script.pop(0)
         if authorization != f"Bearer {self.valid_token}":
@@ -68,7 +68,7 @@ class Service:
         items = items_of(body)
         if len(items) > self.items_max or len(body) > 1_000_000:
             return 413, {}
-        self.taken += items
+        self.accepted += items
         return 200, {}
 
     def close(self) -> None:
@@ -96,217 +96,219 @@ def sender(service: Service, waits: list[float]) -> Iterator[HttpSender]:
     sender.close()
 
 
-def test_a_message_arrives_with_its_topic_as_type(service: Service, sender: HttpSender) -> None:
+def test_a_message_is_posted_with_its_topic_as_type(service: Service, sender: HttpSender) -> None:
     sender.send([Message("sales-recorded", "e", {"eventId": "e", "amount": 5})])
-    assert service.taken == [{"type": "sales-recorded", "eventId": "e", "amount": 5}]
+    assert service.accepted == [{"type": "sales-recorded", "eventId": "e", "amount": 5}]
     assert service.headers[0]["Content-Type"] == "application/json"
-    assert sender.answered["counted"] == 1
+    assert sender.result_counts["counted"] == 1
 
 
-def test_ndjson_carries_the_same(service: Service) -> None:
-    sender = HttpSender(service.api, "right", form="ndjson")
-    sender.send(some(3))
+def test_messages_are_posted_as_ndjson_if_requested(service: Service) -> None:
+    sender = HttpSender(service.api, "right", body_format="ndjson")
+    sender.send(numbered_messages(3))
     sender.close()
-    assert numbers(service) == [0, 1, 2]
+    assert accepted_numbers(service) == [0, 1, 2]
     assert service.headers[0]["Content-Type"] == "application/x-ndjson"
     assert service.bodies[0].count(b"\n") == 3
 
 
-def test_after_503_the_same_batch_is_sent_again(service: Service, sender: HttpSender, waits: list[float]) -> None:
-    service.script = [(503, {"Retry-After": "2"}), (429, {"Retry-After": "1"}), (503, {}), (HANGS_UP, {})]
-    sender.send(some(3))
+def test_after_a_503_the_same_batch_is_posted_again(service: Service, sender: HttpSender, waits: list[float]) -> None:
+    service.script = [(503, {"Retry-After": "2"}), (429, {"Retry-After": "1"}), (503, {}), (CLOSE_CONNECTION, {})]
+    sender.send(numbered_messages(3))
     assert len(service.bodies) == 5
     assert len(set(service.bodies)) == 1
-    assert numbers(service) == [0, 1, 2]
+    assert accepted_numbers(service) == [0, 1, 2]
     assert waits == [2.2, 1.2, pytest.approx(0.8), pytest.approx(1.6)]
 
 
-def test_after_a_try_too_many_the_caller_hears_when_to_come_back(service: Service, sender: HttpSender) -> None:
-    service.script = [(429, {"Retry-After": "7"})] * TRIES_MAX
+def test_after_the_last_attempt_the_error_contains_retry_after(service: Service, sender: HttpSender) -> None:
+    service.script = [(429, {"Retry-After": "7"})] * ATTEMPTS_MAX
     with pytest.raises(Busy) as caught:
-        sender.send(some(3))
+        sender.send(numbered_messages(3))
     assert caught.value.retry_after_s == 7
-    sender.send(some(3))
-    assert numbers(service) == [0, 1, 2]
+    sender.send(numbered_messages(3))
+    assert accepted_numbers(service) == [0, 1, 2]
 
 
-def test_nobody_at_the_address_is_transient(waits: list[float]) -> None:
+def test_a_refused_connection_is_a_transient_error(waits: list[float]) -> None:
     service = Service()
     service.close()
     sender = HttpSender(service.api, "right", wait=waits.append)
     with pytest.raises(Transient, match="ConnectError"):
-        sender.send(some(1))
-    assert len(waits) == TRIES_MAX - 1
+        sender.send(numbered_messages(1))
+    assert len(waits) == ATTEMPTS_MAX - 1
 
 
-def test_many_messages_go_in_batches_within_both_limits(service: Service, sender: HttpSender) -> None:
-    sender.send(some(2_500))
+def test_many_messages_are_posted_in_batches_within_both_limits(service: Service, sender: HttpSender) -> None:
+    sender.send(numbered_messages(2_500))
     assert [len(items_of(body)) for body in service.bodies] == [1_000, 1_000, 500]
-    sender.send(some(100, filling="x" * 30_000))
-    assert numbers(service) == [*range(2_500), *range(100)]
+    sender.send(numbered_messages(100, padding="x" * 30_000))
+    assert accepted_numbers(service) == [*range(2_500), *range(100)]
     assert max(map(len, service.bodies)) <= 900_000
     assert len(service.bodies) == 3 + 4
 
 
 def test_a_service_with_smaller_limits_gets_smaller_batches(service: Service, sender: HttpSender) -> None:
     service.items_max = 3
-    sender.send(some(10))
-    assert numbers(service) == list(range(10))
+    sender.send(numbered_messages(10))
+    assert accepted_numbers(service) == list(range(10))
 
 
-def test_a_single_message_too_large_is_the_operators(service: Service, sender: HttpSender) -> None:
+def test_a_single_message_that_is_too_large_is_an_operator_error(service: Service, sender: HttpSender) -> None:
     with pytest.raises(OperatorError, match="413"):
-        sender.send(some(1, filling="x" * 1_000_001))
+        sender.send(numbered_messages(1, padding="x" * 1_000_001))
 
 
-def test_an_expired_token_is_asked_for_anew(service: Service) -> None:
+def test_after_a_401_the_sender_requests_a_new_token(service: Service) -> None:
     tokens = iter(["old", "right"])
     sender = HttpSender(service.api, lambda: next(tokens))
-    sender.send(some(1))
+    sender.send(numbered_messages(1))
     sender.close()
-    assert numbers(service) == [0]
+    assert accepted_numbers(service) == [0]
 
 
 @pytest.mark.parametrize("token", ["wrong", lambda: "wrong"])
-def test_a_wrong_token_is_the_operators(service: Service, token: str | Callable[[], str]) -> None:
+def test_a_wrong_token_is_an_operator_error(service: Service, token: str | Callable[[], str]) -> None:
     sender = HttpSender(service.api, token)
     with pytest.raises(OperatorError, match="401"):
-        sender.send(some(1))
+        sender.send(numbered_messages(1))
     sender.close()
     assert len(service.bodies) <= 2
 
 
-def test_nothing_to_send_asks_nobody(service: Service, sender: HttpSender) -> None:
+def test_without_messages_nothing_is_posted(service: Service, sender: HttpSender) -> None:
     sender.send([])
     assert service.bodies == []
 
 
-def test_batches_hold_everything_in_order_within_both_limits() -> None:
+def test_batches_contain_all_items_in_order_within_both_limits() -> None:
     items = [b"x" * size for size in (4, 4, 4, 50, 1, 1, 1, 1)]
-    cut = list(batches(items, count_max=3, bytes_max=12))
-    assert [item for batch in cut for item in batch] == items
-    assert all(len(b"[" + b",".join(batch) + b"]") <= 12 for batch in cut if len(batch) > 1)
-    assert [len(batch) for batch in cut] == [2, 1, 1, 3, 1]
+    batches = list(split_into_batches(items, count_max=3, bytes_max=12))
+    assert [item for batch in batches for item in batch] == items
+    assert all(len(b"[" + b",".join(batch) + b"]") <= 12 for batch in batches if len(batch) > 1)
+    assert [len(batch) for batch in batches] == [2, 1, 1, 3, 1]
 
 
-def test_pauses_grow_and_have_an_end() -> None:
-    assert [pause_s(tried, None, jitter=1) for tried in (1, 2, 3, 9)] == [0.2, 0.4, 0.8, 5.0]
-    assert pause_s(9, None, jitter=0) == 2.5
-    assert pause_s(1, 3_600, jitter=1) == pytest.approx(30.2)
+def test_retry_delays_grow_up_to_a_limit() -> None:
+    assert [retry_delay_s(attempts, None, jitter=1) for attempts in (1, 2, 3, 9)] == [0.2, 0.4, 0.8, 5.0]
+    assert retry_delay_s(9, None, jitter=0) == 2.5
+    assert retry_delay_s(1, 3_600, jitter=1) == pytest.approx(30.2)
 
 
-# The driver
+# The send loop
 
 
-class Day:
-    """A present that moves only when somebody waits, and ends the run after so many waits."""
+class FakeClock:
+    """A clock that advances only when `stop.wait` is called. After `waits_max` waits, `stop` is set."""
 
     def __init__(self, waits_max: int) -> None:
         self.now = NOW
         self.waits_left = waits_max
-        day = self
+        fake_clock = self
 
         class Stop(threading.Event):
             def wait(self, timeout: float | None = None) -> bool:
-                day.now += timedelta(seconds=timeout or 0)
-                day.waits_left -= 1
-                if day.waits_left <= 0:
+                fake_clock.now += timedelta(seconds=timeout or 0)
+                fake_clock.waits_left -= 1
+                if fake_clock.waits_left <= 0:
                     self.set()
                 return self.is_set()
 
         self.stop = Stop()
 
 
-class Flaky:
-    """A sender that takes half of a batch and fails, each so-manieth time."""
+class FlakySender:
+    """A sender that accepts only half of a batch in every `fails_every`-th call, and then raises."""
 
     def __init__(self, fails_every: int = 0) -> None:
         self.fails_every = fails_every
         self.calls = 0
-        self.taken: list[Message] = []
+        self.accepted: list[Message] = []
 
     def send(self, messages: Sequence[Message]) -> None:
         self.calls += 1
         if self.fails_every and self.calls % self.fails_every == 0:
-            self.taken += messages[: len(messages) // 2]
+            self.accepted += messages[: len(messages) // 2]
             raise Transient("the service restarts")
-        self.taken += messages
+        self.accepted += messages
 
     def close(self) -> None: ...
 
 
-def drive(platform: Platform, sender: Flaky, day: Day, **options: Any) -> tuple[list[str], list[datetime]]:
+def run_send_loop(
+    platform: Platform, sender: FlakySender, fake_clock: FakeClock, **options: Any
+) -> tuple[list[str], list[datetime]]:
     lines: list[str] = []
-    reached: list[datetime] = []
-    simulate(
+    sent_until: list[datetime] = []
+    send_until_stopped(
         platform,
         sender,
-        stop=day.stop,
-        clock=lambda: day.now,
+        stop=fake_clock.stop,
+        clock=lambda: fake_clock.now,
         pace=1.0,
         progress=lines.append,
-        reached=reached.append,
+        on_sent=sent_until.append,
         **options,
     )
-    return lines, reached
+    return lines, sent_until
 
 
-def test_the_driver_sends_the_past_and_then_the_present() -> None:
-    platform, sender, day = Platform(7, NOW), Flaky(), Day(waits_max=20)
-    lines, reached = drive(platform, sender, day)
-    expected = [*platform.history(NOW), *platform.live(NOW, reached[-1])]
-    assert sender.taken == expected
-    assert reached[0] == NOW
-    assert reached[-1] == NOW + timedelta(seconds=9.5)
+def test_the_loop_sends_the_history_and_then_live_messages() -> None:
+    platform, sender, fake_clock = Platform(7, NOW), FlakySender(), FakeClock(waits_max=20)
+    lines, sent_until = run_send_loop(platform, sender, fake_clock)
+    expected = [*platform.history(NOW), *platform.live(NOW, sent_until[-1])]
+    assert sender.accepted == expected
+    assert sent_until[0] == NOW
+    assert sent_until[-1] == NOW + timedelta(seconds=9.5)
     assert any("messages sent" in line for line in lines)
 
 
-def test_a_service_that_restarts_costs_no_message() -> None:
-    platform, sender, day = Platform(7, NOW), Flaky(fails_every=3), Day(waits_max=60)
-    lines, reached = drive(platform, sender, day)
-    expected = [*platform.history(NOW), *platform.live(NOW, reached[-1])]
-    assert {json.dumps(m) for m in expected} <= {json.dumps(m) for m in sender.taken}
-    assert any("away" in line for line in lines)
+def test_a_restart_of_the_service_loses_no_message() -> None:
+    platform, sender, fake_clock = Platform(7, NOW), FlakySender(fails_every=3), FakeClock(waits_max=60)
+    lines, sent_until = run_send_loop(platform, sender, fake_clock)
+    expected = [*platform.history(NOW), *platform.live(NOW, sent_until[-1])]
+    assert {json.dumps(m) for m in expected} <= {json.dumps(m) for m in sender.accepted}
+    assert any("unavailable" in line for line in lines)
 
 
-def test_a_second_run_fills_the_gap() -> None:
-    platform, sender, day = Platform(7, NOW - timedelta(days=2)), Flaky(), Day(waits_max=4)
+def test_a_second_run_fills_the_gap_with_the_base_traffic() -> None:
+    platform, sender, fake_clock = Platform(7, NOW - timedelta(days=2)), FlakySender(), FakeClock(waits_max=4)
     since = NOW - timedelta(hours=30)
-    _, reached = drive(platform, sender, day, since=since)
-    assert sender.taken == [*platform.history(NOW, since=since), *platform.live(NOW, reached[-1])]
+    _, sent_until = run_send_loop(platform, sender, fake_clock, since=since)
+    assert sender.accepted == [*platform.history(NOW, since=since), *platform.live(NOW, sent_until[-1])]
 
 
-def test_without_the_past_only_the_present_is_sent() -> None:
-    platform, sender, day = Platform(7, NOW), Flaky(), Day(waits_max=10)
-    _, reached = drive(platform, sender, day, history=False)
-    assert sender.taken == platform.live(NOW, reached[-1])
+def test_without_history_only_live_messages_are_sent() -> None:
+    platform, sender, fake_clock = Platform(7, NOW), FlakySender(), FakeClock(waits_max=10)
+    _, sent_until = run_send_loop(platform, sender, fake_clock, history=False)
+    assert sender.accepted == platform.live(NOW, sent_until[-1])
 
 
-def test_told_to_stop_while_the_service_is_away_it_stops() -> None:
-    sender, day = Flaky(fails_every=1), Day(waits_max=5)
-    _, reached = drive(Platform(7, NOW), sender, day)
-    assert reached == []
+def test_the_loop_stops_while_the_service_is_unavailable() -> None:
+    sender, fake_clock = FlakySender(fails_every=1), FakeClock(waits_max=5)
+    _, sent_until = run_send_loop(Platform(7, NOW), sender, fake_clock)
+    assert sent_until == []
     assert sender.calls == 5
 
 
-def test_a_laptop_that_slept_sends_the_ordinary_course_of_the_night_only() -> None:
-    platform, sender, day = Platform(7, NOW), Flaky(), Day(waits_max=3)
+def test_after_a_long_sleep_only_the_base_traffic_is_sent() -> None:
+    platform, sender, fake_clock = Platform(7, NOW), FlakySender(), FakeClock(waits_max=3)
     morning = NOW + timedelta(hours=9)
-    moments = iter([NOW, NOW, morning, morning])
-    simulate(
+    times = iter([NOW, NOW, morning, morning])
+    send_until_stopped(
         platform,
         sender,
-        stop=day.stop,
-        clock=lambda: next(moments),
+        stop=fake_clock.stop,
+        clock=lambda: next(times),
         pace=1.0,
         progress=lambda _: None,
         history=False,
     )
-    assert sender.taken == list(platform.history(morning, since=NOW))
+    assert sender.accepted == list(platform.history(morning, since=NOW))
 
 
-def some(count: int, filling: str = "") -> list[Message]:
-    return [Message("participant-registered", "e", {"eventId": "e", "n": n, "filling": filling}) for n in range(count)]
+def numbered_messages(count: int, padding: str = "") -> list[Message]:
+    return [Message("participant-registered", "e", {"eventId": "e", "n": n, "padding": padding}) for n in range(count)]
 
 
 def items_of(body: bytes) -> list[dict[str, object]]:
@@ -316,5 +318,5 @@ def items_of(body: bytes) -> list[dict[str, object]]:
     return [json.loads(line) for line in body.splitlines()]
 
 
-def numbers(service: Service) -> list[object]:
-    return [item["n"] for item in service.taken]
+def accepted_numbers(service: Service) -> list[object]:
+    return [item["n"] for item in service.accepted]

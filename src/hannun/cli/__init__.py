@@ -193,12 +193,12 @@ def simulate(
     pace: Annotated[float, typer.Option(help="1 is about ten messages a second")] = 1.0,
 ) -> None:
     """The rest of the platform, simulated: merchants, events, participants, distributions, sales."""
-    from hannun.sandbox import run
+    from hannun.sandbox.simulation import run_simulation
 
     settings = settings_.read()
     bootstrap = settings.needed("kafka_bootstrap_servers") if kafka else None
     with until_told_to_stop() as stop:
-        run.simulate_for(home, api, token, bootstrap, pace, stop, lambda line: err.print(line, markup=False))
+        run_simulation(home, api, token, bootstrap, pace, stop, lambda line: err.print(line, markup=False))
 
 
 app.command()(export)

@@ -34,7 +34,7 @@ from hannun.embedded.private_files import write_private_file
 from hannun.embedded.process import spawn
 from hannun.errors import OperatorError
 from hannun.sandbox.platform import Platform
-from hannun.sandbox.run import SEED
+from hannun.sandbox.simulation import DEMO_SEED
 from hannun.store.migrate import ROLES, migrate
 from hannun.tokens import sign_token
 
@@ -210,7 +210,7 @@ def _environment(
 
 def _demo_merchant() -> str:
     """The merchant with the most to look at."""
-    platform = Platform(SEED, founded=datetime.now(UTC))
+    platform = Platform(DEMO_SEED, founded_at=datetime.now(UTC))
     events = [event.merchant for event in platform.events]
     best = max(events, key=lambda merchant: sum(1 for other in events if other.id == merchant.id))
     return str(best.id)

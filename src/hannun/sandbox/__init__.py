@@ -1,15 +1,16 @@
-"""The rest of the platform, simulated: what stands around Hannun, so that it can be shown and driven alone.
+"""A simulation of the platform around Hannun, so that Hannun can be shown and tested without the other services.
 
-It stands for OTHER services and so imports nothing of hannun but its errors; what it sends is what
-the spec of the messages says that others send, odd spellings included.
+It stands for OTHER services, so it imports nothing of hannun but its errors. Its messages are those that the message
+spec says other services send, including unusual spellings.
 
-    catalogue   the cast: merchants, events, channels and their costs (data)
-    crowd       when people come: interest after the start, rhythm of the day (numbers)
-    wording     how producers write a fact down (messages)
-    platform    all three together: everything that happened up to a time, and what happens next
-    load        many cheap messages, for load runs
-    senders     messages -> Hannun, over HTTP or Kafka
-    drive       sends the past, then the present, until told to stop
+    catalogue       merchants, events, channels and their costs (data)
+    traffic         how many visitors come, and when: decay after the start, time of day (numbers)
+    message_format  facts as producers write them (messages)
+    platform        combines these three: all messages up to a time, and between two times
+    load_messages   many cheap messages, for load runs
+    senders         send messages to Hannun, over HTTP or Kafka
+    send_loop       sends the history, then live messages, until stopped
+    simulation      one run of all of this; saves how far it has sent
 
-The channels' own APIs (which can misbehave) get their place here too, as `channels`, in a later issue.
+The channels' APIs, including their failures, will be simulated here too, as `channels`, in a later issue.
 """

@@ -1,7 +1,7 @@
-"""The cast of the simulated platform: who has a shop, what events run, over which channels, at what cost.
+"""The merchants and events of the simulated platform, with their channels and costs.
 
-Everything follows from the seed (who, and their ids) and from `founded` (when), so that a second run
-on the same home meets the same events. Money is in won; instants are UTC.
+The seed determines merchants, events and their ids. `founded_at` determines all times. So a second run on the same
+home produces the same events. Amounts are in won; times are in UTC.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, timezone
 from uuid import UUID, uuid5
 
-# Korea has kept this offset, without daylight saving, since 1988: no zone data is needed.
+# Korea has had this offset without daylight saving time since 1988, so no time zone data are needed.
 SEOUL = timezone(timedelta(hours=9), "KST")
 
-_NAMESPACE = UUID("6f1a3c5e-8a0b-4f0e-9a55-68616e6e756e")  # chosen freely; it keeps our uuid5 apart from others'
+_NAMESPACE = UUID("6f1a3c5e-8a0b-4f0e-9a55-68616e6e756e")  # arbitrary; only separates our UUIDs from others
 
 
 @dataclass(frozen=True, slots=True)
-class Tariff:
-    """What a channel is and charges: `type` as in the spec, bounds of its cost and of the views it promises."""
+class ChannelProfile:
+    """A channel's type (as in the spec), and the bounds of its distribution cost (won) and of its expected views."""
 
     type: str
     cost_min: int
@@ -29,13 +29,13 @@ class Tariff:
     views_max: int
 
 
-TARIFFS = {
-    "WooriTV": Tariff("TV", 240_000, 600_000, 20_000, 60_000),
-    "GenieTV": Tariff("TV", 180_000, 480_000, 15_000, 50_000),
-    "RingoBiz": Tariff("VOICE", 40_000, 150_000, 500, 3_000),
-    "Instagram": Tariff("SNS", 30_000, 200_000, 5_000, 30_000),
-    "NaverBlog": Tariff("SNS", 0, 120_000, 3_000, 20_000),
-    "KakaoChannel": Tariff("SNS", 15_000, 90_000, 2_000, 15_000),
+CHANNEL_PROFILES = {
+    "WooriTV": ChannelProfile("TV", 240_000, 600_000, 20_000, 60_000),
+    "GenieTV": ChannelProfile("TV", 180_000, 480_000, 15_000, 50_000),
+    "RingoBiz": ChannelProfile("VOICE", 40_000, 150_000, 500, 3_000),
+    "Instagram": ChannelProfile("SNS", 30_000, 200_000, 5_000, 30_000),
+    "NaverBlog": ChannelProfile("SNS", 0, 120_000, 3_000, 20_000),
+    "KakaoChannel": ChannelProfile("SNS", 15_000, 90_000, 2_000, 15_000),
 }
 
 
@@ -50,17 +50,19 @@ class Channel:
     """One channel of one event.
 
     Attributes:
-        share: its part of the event's crowd; the shares of an event need not add up to 1.
-        tried: when it was first distributed.
-        opens: when that succeeded, so from when on people come through it; None: it never did.
+        participant_share: the fraction of the event's participants that come through it. The shares of an event need
+            not add up to 1.
+        first_distributed_at: the time of the first attempt to distribute the event to it.
+        available_from: the time when the distribution succeeded, so participants can come through it; None if it never
+            succeeded.
     """
 
     name: str
-    share: float
+    participant_share: float
     cost: int
     expected_views: int
-    tried: datetime
-    opens: datetime | None
+    first_distributed_at: datetime
+    available_from: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,39 +70,39 @@ class Event:
     """One event.
 
     Attributes:
-        crowd: participants to be expected in its first thirty days, about.
-        basket: what one buyer spends, on average, in won.
-        ends: None: it runs on, so that a demo opened again after months is still alive.
-        replanned: when its title and plan are changed; None: never.
-        announced: when its event-created reaches us.
+        expected_participants: the approximate number of participants in its first thirty days.
+        average_order_value: the average amount of a sale, in won.
+        ends_at: None if it has no end, so that a demo that is opened again after months still has running events.
+        replanned_at: the time when its title and plan change; None if they never change.
+        announced_at: the time when its event-created message arrives.
     """
 
     number: int
     id: str
     merchant: Merchant
     title: str
-    crowd: float
-    basket: int
+    expected_participants: float
+    average_order_value: int
     total_investment: int
     expected_revenue: int
     target_roi: int
     baseline_revenue: int | None
-    created: datetime
-    starts: datetime
-    ends: datetime | None
-    replanned: datetime | None
-    announced: datetime
+    created_at: datetime
+    starts_at: datetime
+    ends_at: datetime | None
+    replanned_at: datetime | None
+    announced_at: datetime
     channels: tuple[Channel, ...]
 
-    def runs(self, at: datetime) -> bool:
-        return self.starts <= at and (self.ends is None or at < self.ends)
+    def is_running(self, at: datetime) -> bool:
+        return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
 
 
 @dataclass(frozen=True, slots=True)
 class _Shop:
     name: str
-    basket: int
-    titles: tuple[str, str, str]
+    average_order_value: int
+    event_titles: tuple[str, str, str]
 
 
 _SHOPS = (
@@ -111,96 +113,100 @@ _SHOPS = (
     _Shop("성수 머릿결연구소", 42_000, ("첫 방문 커트 30% 할인", "두피 케어 무료 체험단", "친구와 함께 펌 1+1")),
     _Shop("해방촌 느린책방", 18_500, ("작가와의 만남: 동네를 쓰다", "한 달에 한 권 독서모임 모집", "중고책 교환 장터")),
 )
-_EVENTS = len(_SHOPS) * 3
+_EVENT_COUNT = len(_SHOPS) * 3
 
-# Some events have a part to play, so that every state can be seen in any demo, whatever the seed.
+# The numbers of the events with a special state, so that every demo shows every state, whatever the seed.
 _ON_ALL_CHANNELS = 0
 _REPLANNED = 1
 _ANNOUNCED_LATE = 2
-_CHANNEL_LOST = 3
-_CHANNEL_ADDED = 4
+_CHANNEL_NEVER_AVAILABLE = 3
+_CHANNEL_ADDED_LATER = 4
 _NOT_YET_STARTED = 7
 _ENDED = 10
 
 
-def merchants_of(seed: int) -> tuple[Merchant, ...]:
-    return tuple(Merchant(id_of(seed, "merchant", n), shop.name) for n, shop in enumerate(_SHOPS))
+def create_merchants(seed: int) -> tuple[Merchant, ...]:
+    return tuple(Merchant(derive_id(seed, "merchant", n), shop.name) for n, shop in enumerate(_SHOPS))
 
 
-def events_of(seed: int, founded: datetime) -> tuple[Event, ...]:
-    """All events there will ever be: ten running when `founded`, one still to start, one that has ended."""
+def create_events(seed: int, founded_at: datetime) -> tuple[Event, ...]:
+    """All events of the simulation. At `founded_at` ten of them are running, one starts later and one has ended."""
     rng = random.Random(f"{seed}/events")
-    # 2 to 29 calendar days are more than one and less than thirty times 24 hours, whatever the hour of `founded`.
-    ages_d = rng.sample(range(3, 29), _EVENTS - 1)
+    # 2 to 29 calendar days are between 1 and 30 times 24 hours, whatever the hour of `founded_at`.
+    ages_d = rng.sample(range(3, 29), _EVENT_COUNT - 1)
     ages_d.insert(_ON_ALL_CHANNELS, 2)
     ages_d[_NOT_YET_STARTED], ages_d[_ENDED] = -2, 29
-    return tuple(_event(seed, rng, founded, n, age_d) for n, age_d in enumerate(ages_d))
+    return tuple(_create_event(seed, rng, founded_at, n, age_d) for n, age_d in enumerate(ages_d))
 
 
-def id_of(seed: int, *path: object) -> str:
-    """The UUID (version 5) of something that is the same in every run with this seed."""
+def derive_id(seed: int, *path: object) -> str:
+    """The UUID (version 5) of an object of the simulation. It is the same in every run with this seed."""
     return str(uuid5(_NAMESPACE, "/".join(map(str, (seed, *path)))))
 
 
-def _event(seed: int, rng: random.Random, founded: datetime, number: int, age_d: int) -> Event:
-    # Neighbours in the list belong to different shops: the parts above are then spread over the merchants.
+def _create_event(seed: int, rng: random.Random, founded_at: datetime, number: int, age_d: int) -> Event:
+    # Consecutive events belong to different shops, which spreads the special states above over the merchants.
     shop_number, title_number = number % len(_SHOPS), number // len(_SHOPS)
     shop = _SHOPS[shop_number]
-    starts = _morning(founded, age_d) + timedelta(hours=rng.randrange(3), minutes=rng.choice((0, 0, 30)))
-    crowd = rng.uniform(900, 2_600)
-    revenue = crowd * 0.25 * shop.basket
-    created = starts - timedelta(days=rng.randrange(3, 6), seconds=rng.randrange(20_000))
-    # An even number is a regular event of the shop, without an end.
-    ends = starts + timedelta(days=rng.randrange(35, 90)) if number % 2 else None
+    starts_at = _opening_time(founded_at, age_d) + timedelta(hours=rng.randrange(3), minutes=rng.choice((0, 0, 30)))
+    expected_participants = rng.uniform(900, 2_600)
+    revenue = expected_participants * 0.25 * shop.average_order_value
+    created_at = starts_at - timedelta(days=rng.randrange(3, 6), seconds=rng.randrange(20_000))
+    # Events with an even number are regular events of the shop, without an end.
+    ends_at = starts_at + timedelta(days=rng.randrange(35, 90)) if number % 2 else None
     return Event(
         number=number,
-        id=id_of(seed, "event", number),
-        merchant=merchants_of(seed)[shop_number],
-        title=shop.titles[title_number],
-        crowd=crowd,
-        basket=shop.basket,
-        total_investment=_rounded(revenue * rng.uniform(0.5, 1.1)),
-        expected_revenue=_rounded(revenue * rng.uniform(0.9, 1.6)),
+        id=derive_id(seed, "event", number),
+        merchant=create_merchants(seed)[shop_number],
+        title=shop.event_titles[title_number],
+        expected_participants=expected_participants,
+        average_order_value=shop.average_order_value,
+        total_investment=_round_to_ten_thousand(revenue * rng.uniform(0.5, 1.1)),
+        expected_revenue=_round_to_ten_thousand(revenue * rng.uniform(0.9, 1.6)),
         target_roi=rng.choice((30, 50, 80, 120)),
-        baseline_revenue=_rounded(revenue * rng.uniform(0.4, 0.7)) if rng.random() < 0.8 else None,
-        created=created,
-        starts=starts,
-        ends=founded - timedelta(days=4) if number == _ENDED else ends,
-        replanned=starts + timedelta(hours=27) if number == _REPLANNED else None,
-        # One is announced so late that its first participants come before it.
-        announced=starts + timedelta(minutes=41) if number == _ANNOUNCED_LATE else created + timedelta(seconds=1),
-        channels=tuple(_channels(rng, number, starts)),
+        baseline_revenue=_round_to_ten_thousand(revenue * rng.uniform(0.4, 0.7)) if rng.random() < 0.8 else None,
+        created_at=created_at,
+        starts_at=starts_at,
+        ends_at=founded_at - timedelta(days=4) if number == _ENDED else ends_at,
+        replanned_at=starts_at + timedelta(hours=27) if number == _REPLANNED else None,
+        # One event is announced so late that its first participants arrive before its event-created.
+        announced_at=(
+            starts_at + timedelta(minutes=41) if number == _ANNOUNCED_LATE else created_at + timedelta(seconds=1)
+        ),
+        channels=tuple(_create_channels(rng, number, starts_at)),
     )
 
 
-def _channels(rng: random.Random, number: int, starts: datetime) -> Iterator[Channel]:
-    names = list(TARIFFS) if number == _ON_ALL_CHANNELS else rng.sample(list(TARIFFS), rng.randrange(3, 7))
-    for place, name in enumerate(names):
-        tariff = TARIFFS[name]
-        tried = starts - timedelta(seconds=rng.randrange(60, 600))
-        retried = tried + timedelta(seconds=rng.randrange(1_200, 14_400))
-        fails = rng.random() < 0.12 or (number, place) == (_ON_ALL_CHANNELS, 1)
-        opens: datetime | None = retried if fails else tried
-        last = place == len(names) - 1
-        if last and number == _CHANNEL_LOST:
-            opens = None
-        if last and number == _CHANNEL_ADDED:
-            tried = opens = starts + timedelta(hours=26)
+def _create_channels(rng: random.Random, event_number: int, starts_at: datetime) -> Iterator[Channel]:
+    names = list(CHANNEL_PROFILES)
+    if event_number != _ON_ALL_CHANNELS:
+        names = rng.sample(names, rng.randrange(3, 7))
+    for index, name in enumerate(names):
+        profile = CHANNEL_PROFILES[name]
+        first_distributed_at = starts_at - timedelta(seconds=rng.randrange(60, 600))
+        retried_at = first_distributed_at + timedelta(seconds=rng.randrange(1_200, 14_400))
+        first_attempt_fails = rng.random() < 0.12 or (event_number, index) == (_ON_ALL_CHANNELS, 1)
+        available_from: datetime | None = retried_at if first_attempt_fails else first_distributed_at
+        is_last = index == len(names) - 1
+        if is_last and event_number == _CHANNEL_NEVER_AVAILABLE:
+            available_from = None
+        if is_last and event_number == _CHANNEL_ADDED_LATER:
+            first_distributed_at = available_from = starts_at + timedelta(hours=26)
         yield Channel(
             name=name,
-            share=rng.uniform(0.5, 1.5) / len(names),
-            cost=round(rng.randint(tariff.cost_min, tariff.cost_max), -3),
-            expected_views=round(rng.randint(tariff.views_min, tariff.views_max), -2),
-            tried=tried,
-            opens=opens,
+            participant_share=rng.uniform(0.5, 1.5) / len(names),
+            cost=round(rng.randint(profile.cost_min, profile.cost_max), -3),
+            expected_views=round(rng.randint(profile.views_min, profile.views_max), -2),
+            first_distributed_at=first_distributed_at,
+            available_from=available_from,
         )
 
 
-def _morning(founded: datetime, age_d: int) -> datetime:
-    """Nine o'clock in Seoul, `age_d` days before the day of `founded`."""
-    day = founded.astimezone(SEOUL).date() - timedelta(days=age_d)
+def _opening_time(founded_at: datetime, age_d: int) -> datetime:
+    """Nine o'clock in Seoul, `age_d` days before the day of `founded_at`."""
+    day = founded_at.astimezone(SEOUL).date() - timedelta(days=age_d)
     return datetime.combine(day, time(9), SEOUL).astimezone(UTC)
 
 
-def _rounded(won: float) -> int:
+def _round_to_ten_thousand(won: float) -> int:
     return int(round(won, -4))

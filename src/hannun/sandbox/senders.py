@@ -1,15 +1,14 @@
-"""How the simulated platform's messages reach Hannun: over HTTP or over Kafka.
+"""Senders deliver the messages of the simulated platform to Hannun, over HTTP or over Kafka.
 
-A sender either has everything taken and returns, or raises, and then some of it may have been taken.
-What to do then is always the same: send the same again. A repeat changes nothing (that is Hannun's
-promise, and a demo is a good place to rely on it).
+A sender returns when Hannun has accepted all messages. If it raises, Hannun may have accepted some of them. The caller
+then sends the same messages again: Hannun guarantees that a repeat changes nothing.
 
-    HTTP    batch -> POST -> 200             the next batch
-                          -> 413             two halves, one after the other
-                          -> 401             once more, with a new token
-                          -> 429, 5xx, none  wait, the same batch; out of tries: `Transient`
-                          -> anything else   `OperatorError`: no trying helps
-    Kafka   all produced -> all acknowledged within the deadline, else `KafkaUnavailable`
+    HTTP    POST a batch -> 200                      send the next batch
+                         -> 413                      send its two halves, one after the other
+                         -> 401                      send it once more, with a new token
+                         -> 429, 5xx, no response    wait and send it again; after the last attempt: `Transient`
+                         -> any other status         `OperatorError`, since another attempt cannot help
+    Kafka   produce all  -> all acknowledged within the deadline, else `KafkaUnavailable`
 """
 
 from __future__ import annotations
@@ -24,31 +23,31 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka import Message as Delivery
+from confluent_kafka import Message as ProducedMessage
 
 from hannun.errors import Busy, KafkaUnavailable, OperatorError, Transient
-from hannun.sandbox.wording import Message
+from hannun.sandbox.message_format import Message
 
-# The service's own limits are 1,000 messages and 1 MB; the rest is for what stands between.
+# The service's limits are 1,000 messages and 1 MB. The difference is a margin for proxies in between.
 BATCH_COUNT_MAX = 1_000
 BATCH_BYTES_MAX = 900_000
 
-TRIES_MAX = 5
+ATTEMPTS_MAX = 5
 BACKOFF_S = 0.2
 BACKOFF_S_MAX = 5.0
-# A service that says "in an hour" is asked again in half a minute all the same.
+# A longer Retry-After, of an hour for example, is cut to this.
 RETRY_AFTER_S_MAX = 30.0
 
 
 class Sender(Protocol):
-    """Whoever takes messages to Hannun."""
+    """Delivers messages to Hannun."""
 
     def send(self, messages: Sequence[Message]) -> None:
-        """Return when all are taken.
+        """Send the messages, and return when Hannun has accepted all of them.
 
         Raises:
-            Transient: not all were; send the same again.
-            OperatorError: a setting or a right is wrong.
+            Transient: Hannun did not accept all of them. Send the same messages again.
+            OperatorError: a setting or a permission is wrong.
         """
 
     def close(self) -> None: ...
@@ -59,11 +58,12 @@ class HttpSender:
 
     Args:
         api: the service's origin, without a path.
-        token: a bearer token with role SERVICE, or who gives one (asked for each request, as tokens expire).
-        form: how a batch is written; the service takes both.
-        wait: waits so many seconds between tries. A program that must end promptly hands in its stop
-            event's `wait`: once that is set, no try waits any more.
-        jitter: between 0 and 1, so that many senders do not come back at once.
+        token: a bearer token with role SERVICE, or a function that returns one. The function is called for each
+            request, since tokens expire.
+        body_format: a JSON array or NDJSON; the service accepts both.
+        wait: waits this number of seconds between attempts. A program that must end promptly passes its stop event's
+            `wait`: after that is set, no attempt waits.
+        jitter: returns a number between 0 and 1, so that many senders do not retry at the same time.
     """
 
     def __init__(
@@ -71,63 +71,68 @@ class HttpSender:
         api: str,
         token: str | Callable[[], str],
         *,
-        form: Literal["array", "ndjson"] = "array",
+        body_format: Literal["array", "ndjson"] = "array",
         timeout_s: float = 10.0,
         wait: Callable[[float], object] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.answered: Counter[str] = Counter()  # what Hannun said of the messages: counted, repeated, deadLettered
+        # The sums over all responses: messages counted, repeated and deadLettered.
+        self.result_counts: Counter[str] = Counter()
         self._url = f"{api.rstrip('/')}/api/v1/messages"
         self._token = token
-        self._form = form
+        self._body_format = body_format
         self._wait = wait
         self._jitter = jitter
-        # A proxy out of the environment cannot reach this machine's own service.
-        self._client = httpx2.Client(timeout=timeout_s, trust_env=not _is_this_machine(api))
+        # A proxy from the environment could not reach a service on the loopback interface of this machine.
+        self._client = httpx2.Client(timeout=timeout_s, trust_env=not _is_loopback(api))
 
     def send(self, messages: Sequence[Message]) -> None:
         items = (msgspec.json.encode({**value, "type": topic}) for topic, _, value in messages)
-        for batch in batches(items):
-            self._post(batch)
+        for batch in split_into_batches(items):
+            self._send_batch(batch)
 
     def close(self) -> None:
         self._client.close()
 
-    def _post(self, batch: list[bytes]) -> None:
-        """Have one batch taken, whole or in halves."""
-        response = self._try(batch)
+    def _send_batch(self, batch: list[bytes]) -> None:
+        """Send a batch. If the service refuses it as too large, send its halves."""
+        response = self._post_with_retries(batch)
         if response.status_code == 413 and len(batch) > 1:
-            # The service is set to smaller limits than ours.
+            # The service is configured with smaller limits than ours.
             half = len(batch) // 2
-            self._post(batch[:half])
-            self._post(batch[half:])
+            self._send_batch(batch[:half])
+            self._send_batch(batch[half:])
             return
         if response.status_code != 200:
             raise OperatorError(
                 f"posted {len(batch)} messages to {self._url}, got {response.status_code}: {response.text[:300]}",
-                hint="check the address, and that the token has role SERVICE (hannun token)",
+                hint="check the address, and that the token has role SERVICE (create one: hannun token)",
             )
-        self.answered += _counts(response)
+        self.result_counts += _result_counts(response)
 
-    def _try(self, batch: list[bytes]) -> httpx2.Response:
-        """The service's word on a batch, asked until it gives one that another try would not change."""
-        refused_s: float | None = None
-        for tried in range(1, TRIES_MAX + 1):
-            found, refused_s = self._once(batch)
-            if isinstance(found, httpx2.Response):
-                # A callable may have a newer token by now; one that is refused twice is wrong.
-                if found.status_code != 401 or not callable(self._token) or tried > 1:
-                    return found
-            elif tried < TRIES_MAX:
-                self._wait(pause_s(tried, refused_s, self._jitter()))
-        message = f"posted {len(batch)} messages to {self._url} {TRIES_MAX} times, got {found}"
-        raise Transient(message) if refused_s is None else Busy(message, retry_after_s=refused_s)
+    def _post_with_retries(self, batch: list[bytes]) -> httpx2.Response:
+        """Post a batch until the service returns a status that another attempt would not change.
 
-    def _once(self, batch: list[bytes]) -> tuple[httpx2.Response | str, float | None]:
-        """The answer, or else why there is none yet and after how many seconds the service wants to be asked again."""
+        Raises:
+            Transient: there was no such response to the last attempt.
+        """
+        retry_after_s: float | None = None
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            result, retry_after_s = self._post_once(batch)
+            if isinstance(result, httpx2.Response):
+                # The function may return a newer token now. A second 401 means that the token is wrong.
+                if result.status_code != 401 or not callable(self._token) or attempt > 1:
+                    return result
+            elif attempt < ATTEMPTS_MAX:
+                self._wait(retry_delay_s(attempt, retry_after_s, self._jitter()))
+        message = f"posted {len(batch)} messages to {self._url} {ATTEMPTS_MAX} times, got {result}"
+        raise Transient(message) if retry_after_s is None else Busy(message, retry_after_s=retry_after_s)
+
+    def _post_once(self, batch: list[bytes]) -> tuple[httpx2.Response | str, float | None]:
+        """The response; or the reason to try again, and the seconds of Retry-After if the service sent them."""
         token = self._token() if callable(self._token) else self._token
-        content, kind = written(batch, self._form)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
+        content, content_type = encode_body(batch, self._body_format)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type}
         try:
             response = self._client.post(self._url, content=content, headers=headers)
         except (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError) as error:
@@ -138,14 +143,14 @@ class HttpSender:
 
 
 class KafkaSender:
-    """Produces messages to the topics they name, keyed by event so that an event's stay in order.
+    """Produces messages to their topics, with the event's id as key, so that the messages of an event stay in order.
 
-    The partitioner is that of Java's client, as the rest of the platform uses: the same event lands in
-    the same partition, whoever writes. The time of a record is the broker's present, as in life.
+    It uses the Java client's default partitioner, like the rest of the platform. So all producers send the messages of
+    an event to the same partition. The timestamp of a record is the time of sending, as with other producers.
 
     Args:
-        bootstrap: host:port of brokers, with commas between.
-        deadline_s: how long one `send` may take until all is acknowledged.
+        bootstrap: host:port of the brokers, separated by commas.
+        deadline_s: the time in which one `send` must be acknowledged.
     """
 
     def __init__(self, bootstrap: str, *, deadline_s: float = 20.0) -> None:
@@ -154,32 +159,32 @@ class KafkaSender:
         self._producer: Producer | None = None
 
     def send(self, messages: Sequence[Message]) -> None:
-        producer = self._producer = self._producer or self._open()
+        producer = self._producer = self._producer or self._create_producer()
         failures: list[str] = []
 
-        def delivered(error: KafkaError | None, _: Delivery) -> None:
+        def on_delivery(error: KafkaError | None, _: ProducedMessage) -> None:
             if error is not None:
                 failures.append(str(error))
 
         end_s = time.monotonic() + self._deadline_s
         try:
             for topic, key, value in messages:
-                _produce(producer, topic, key.encode(), msgspec.json.encode(value), delivered, end_s)
-            left = producer.flush(max(0.0, end_s - time.monotonic()))
+                _enqueue(producer, topic, key.encode(), msgspec.json.encode(value), on_delivery, end_s)
+            unacknowledged = producer.flush(max(0.0, end_s - time.monotonic()))
         except (KafkaException, KafkaUnavailable) as error:
             failures.append(str(error))
-            left = len(producer)
-        if failures or left:
-            self._abandon()
-            reason = failures[0] if failures else f"{left} unacknowledged after {self._deadline_s:g} s"
+            unacknowledged = len(producer)
+        if failures or unacknowledged:
+            self._discard_producer()
+            reason = failures[0] if failures else f"{unacknowledged} unacknowledged after {self._deadline_s:g} s"
             raise KafkaUnavailable(f"sent {len(messages)} messages to {self._bootstrap}, got: {reason}")
 
     def close(self) -> None:
         if self._producer is not None:
             self._producer.flush(self._deadline_s)
-            self._abandon()
+            self._discard_producer()
 
-    def _open(self) -> Producer:
+    def _create_producer(self) -> Producer:
         return Producer(
             {
                 "bootstrap.servers": self._bootstrap,
@@ -188,26 +193,26 @@ class KafkaSender:
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
                 "delivery.timeout.ms": int(self._deadline_s * 1_000),
-                # What goes wrong is in the error raised; librdkafka would write it over the demo's lines too.
+                # Only critical errors: others are in the exception, and would be printed between the demo's own lines.
                 "log_level": 2,
             }
         )
 
-    def _abandon(self) -> None:
-        """Forget this producer and what it still holds: an idempotent one that lost a message may never go on."""
+    def _discard_producer(self) -> None:
+        """Drop the producer and its queue: after a lost message an idempotent producer cannot continue."""
         if self._producer is not None:
             self._producer.purge()
             self._producer = None
 
 
-def batches(
+def split_into_batches(
     items: Iterable[bytes], count_max: int = BATCH_COUNT_MAX, bytes_max: int = BATCH_BYTES_MAX
 ) -> Iterator[list[bytes]]:
-    """Cut into batches within both limits, in order; a single item above `bytes_max` goes alone."""
+    """Split items into batches within both limits, in order. An item above `bytes_max` is a batch of its own."""
     batch: list[bytes] = []
     size = 0
     for item in items:
-        # One byte of comma or line end for each, and the two brackets.
+        # Each item takes one more byte for a comma or a line end. The array takes two for its brackets.
         if batch and (len(batch) == count_max or size + len(item) + 1 + 2 > bytes_max):
             yield batch
             batch, size = [], 0
@@ -217,39 +222,43 @@ def batches(
         yield batch
 
 
-def written(batch: Sequence[bytes], form: Literal["array", "ndjson"]) -> tuple[bytes, str]:
-    """The body and its content type."""
-    if form == "ndjson":
+def encode_body(batch: Sequence[bytes], body_format: Literal["array", "ndjson"]) -> tuple[bytes, str]:
+    """The request body and its content type."""
+    if body_format == "ndjson":
         return b"\n".join(batch) + b"\n", "application/x-ndjson"
     return b"[" + b",".join(batch) + b"]", "application/json"
 
 
-def pause_s(tried: int, retry_after_s: float | None, jitter: float) -> float:
-    """How long to wait after so many tries: what the service asked for and a little more, else growing, and bounded.
+def retry_delay_s(attempts: int, retry_after_s: float | None, jitter: float) -> float:
+    """The seconds to wait after this number of attempts.
+
+    With a Retry-After it is that and a little more. Without, it grows exponentially. Both have an upper bound.
 
     Args:
         jitter: between 0 and 1.
     """
     if retry_after_s is not None:
         return min(retry_after_s, RETRY_AFTER_S_MAX) + BACKOFF_S * jitter
-    return float(min(BACKOFF_S_MAX, BACKOFF_S * 2 ** (tried - 1)) * (0.5 + jitter / 2))
+    return float(min(BACKOFF_S_MAX, BACKOFF_S * 2 ** (attempts - 1)) * (0.5 + jitter / 2))
 
 
-def _produce(
+def _enqueue(
     producer: Producer,
     topic: str,
     key: bytes,
     value: bytes,
-    delivered: Callable[[KafkaError | None, Delivery], None],
+    on_delivery: Callable[[KafkaError | None, ProducedMessage], None],
     end_s: float,
 ) -> None:
-    """Hand one message to the producer, waiting while its queue is full, at most until `end_s`."""
+    """Add one message to the producer's queue. While the queue is full, wait, at most until `end_s` (monotonic)."""
     while True:
         try:
-            producer.produce(topic, key=key, value=value, on_delivery=delivered)
+            producer.produce(topic, key=key, value=value, on_delivery=on_delivery)
         except BufferError:
             if time.monotonic() > end_s:
-                raise KafkaUnavailable(f"the queue to {topic} is full and does not get emptier") from None
+                raise KafkaUnavailable(
+                    f"the producer queue stayed full until the deadline, and cannot take more messages for {topic}"
+                ) from None
             producer.poll(0.1)
         else:
             producer.poll(0)
@@ -257,17 +266,17 @@ def _produce(
 
 
 def _retry_after_s(response: httpx2.Response) -> float | None:
-    """Seconds; None where there is no such header, or a date (which Hannun never sends)."""
+    """The seconds of Retry-After; None if the header is missing or contains a date, which Hannun never sends."""
     try:
         return max(0.0, float(response.headers["Retry-After"]))
     except (KeyError, ValueError):
         return None
 
 
-def _counts(response: httpx2.Response) -> Counter[str]:
-    answer = response.json()
-    return Counter({name: answer.get(name, 0) for name in ("counted", "repeated", "deadLettered")})
+def _result_counts(response: httpx2.Response) -> Counter[str]:
+    body = response.json()
+    return Counter({name: body.get(name, 0) for name in ("counted", "repeated", "deadLettered")})
 
 
-def _is_this_machine(api: str) -> bool:
+def _is_loopback(api: str) -> bool:
     return urlsplit(api).hostname in ("127.0.0.1", "::1", "localhost")
