@@ -1,4 +1,4 @@
-"""Homes for servers, and owners that can be killed."""
+"""Home folders for servers, and owner processes that a test can kill."""
 
 import contextlib
 import os
@@ -15,38 +15,38 @@ import pytest
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A folder that does not exist yet, where every user of the machine may pass (pytest's own are closed)."""
+    """A folder that does not exist yet. Every user may pass through its parents, unlike through those of `tmp_path`."""
     with tempfile.TemporaryDirectory(prefix="hannun-test-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
         yield Path(folder, "home")
 
 
 @pytest.fixture
-def closed() -> Iterator[Path]:
+def root_only_folder() -> Iterator[Path]:
     """A folder that only root may enter, as /root is."""
     if os.geteuid() != 0:
-        pytest.skip("NOT TESTED: what root does about closed folders can only be seen as root")
-    with tempfile.TemporaryDirectory(prefix="hannun-test-closed-") as folder:
+        pytest.skip("NOT TESTED: how root handles folders that only root may enter; needs root")
+    with tempfile.TemporaryDirectory(prefix="hannun-test-root-only-") as folder:
         Path(folder).chmod(0o700)
         yield Path(folder)
 
 
-class Owner:
-    """Another process that runs a server, until it is killed."""
+class OwnerProcess:
+    """Another process that runs a server, until a test kills it."""
 
-    def __init__(self, make_server: str, *, courteous: bool) -> None:
-        # Without the kernel's courtesy (as on other systems) the server outlives its owner.
-        rude = "" if courteous else "process._parent_death_signal_setter = lambda number: None;"
+    def __init__(self, server_expression: str, *, parent_death_signal: bool) -> None:
+        # Without the parent death signal (as on systems other than Linux) the server outlives its owner.
+        patch = "" if parent_death_signal else "process._parent_death_signal_setter = lambda number: None;"
         script = (
             f"import signal; from pathlib import Path; from hannun.embedded import *;"
             f"from hannun.embedded import process;"
-            f"{rude} server = {make_server}; server.start(); print(server.pid, flush=True); signal.pause()"
+            f"{patch} server = {server_expression}; server.start(); print(server.pid, flush=True); signal.pause()"
         )
         self.process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.server_pid = int(self.process.stdout.readline())
 
-    def is_killed(self) -> None:
+    def kill(self) -> None:
         self.process.kill()
         self.process.wait()
         assert self.process.stdout is not None
@@ -54,33 +54,33 @@ class Owner:
 
 
 @pytest.fixture
-def owner() -> Iterator[Callable[..., Owner]]:
-    """Starts owners: `owner("ValkeyServer(Path('/x'))")`. What they leave behind ends with the test."""
-    owners: list[Owner] = []
+def start_owner() -> Iterator[Callable[..., OwnerProcess]]:
+    """Starts owner processes: `start_owner("ValkeyServer(Path('/x'))")`. Their servers end with the test."""
+    owners: list[OwnerProcess] = []
 
-    def start(make_server: str, *, courteous: bool = True) -> Owner:
-        owners.append(Owner(make_server, courteous=courteous))
+    def start(server_expression: str, *, parent_death_signal: bool = True) -> OwnerProcess:
+        owners.append(OwnerProcess(server_expression, parent_death_signal=parent_death_signal))
         return owners[-1]
 
     yield start
     for each in owners:
         if each.process.returncode is None:
-            each.is_killed()
+            each.kill()
         with contextlib.suppress(ProcessLookupError):
-            # Only while it is still that server: pids are used again.
-            if Path(f"/proc/{each.server_pid}/cmdline").exists() and _is_a_server(each.server_pid):
+            # The pid may belong to another process by now.
+            if Path(f"/proc/{each.server_pid}/cmdline").exists() and _is_test_server(each.server_pid):
                 os.kill(each.server_pid, signal.SIGKILL)
 
 
-def _is_a_server(pid: int) -> bool:
+def _is_test_server(pid: int) -> bool:
     with contextlib.suppress(OSError):
         return b"hannun-test-" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
 
 
 @pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """A PATH on which only what the test puts there is found: `programs("mvn", "exit 1")`."""
+def put_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """A PATH that contains only the programs that the test puts there: `put_program("mvn", "exit 1")`."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))

