@@ -36,7 +36,7 @@ from hannun.store import outbox
 from hannun.store.batches import SQL, BatchWriter, participant_key
 from hannun.store.database import Connection, Database, PoolLimits, connect
 from hannun.store.packed_arrivals import packed
-from hannun.store.partitions import make_months
+from hannun.store.partitions import create_months
 from hannun.store.surrogate_keys import SurrogateKeys
 
 BATCH = 20_000
@@ -125,7 +125,7 @@ class Counting:
         for first in range(0, len(told), BATCH):
             self.counter.count(told[first : first + BATCH])
         with self.database.transaction() as conn:
-            make_months(conn, {AT.date().replace(day=1)})
+            create_months(conn, {AT.date().replace(day=1)})
 
     def count(self, batches: Sequence[Sequence[ReceivedMessage]]) -> None:
         """Count batches as `flows.ingest` does: the next is prepared while one is written."""

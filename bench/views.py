@@ -27,10 +27,10 @@ from bench.servers import Ground, Serving, Site
 from hannun.cache import Invalidator
 from hannun.domain.batch import ChangedEvent
 from hannun.domain.partitions import month_after
-from hannun.store import maintenance
+from hannun.store import timeline_rollup
 from hannun.store.database import Database, PoolLimits
 from hannun.store.packed_arrivals import CHANNELS, packed
-from hannun.store.partitions import make_months
+from hannun.store.partitions import create_months
 
 ZONES = ("Asia/Seoul", "Asia/Kathmandu", "Australia/Lord_Howe", "America/New_York")
 GRANULARITIES = ("daily", "hourly")
@@ -315,7 +315,7 @@ def _pieces(database: Database) -> list[float]:
     while more:
         started = time.perf_counter()
         with database.transaction() as conn:
-            _, more = maintenance.settle_timeline(conn, YEAR)
+            more = timeline_rollup.roll_up_event(conn, YEAR).more
         took_s.append(time.perf_counter() - started)
     return took_s
 
@@ -425,7 +425,7 @@ def _fill(ground: Ground, site: Site, size: Size, ends: datetime) -> None:
         conn.execute("SET maintenance_work_mem = '512MB'; SET work_mem = '256MB'")
         conn.execute(_EVENTS, asked)
         months = [month_after(begins.date().replace(day=1), count) for count in range(14)]
-        make_months(conn, months)
+        create_months(conn, months)
         with _without_keys(conn, "hannun.participants"):
             nos = conn.execute("SELECT array_agg(channel_no) FROM (SELECT * FROM hannun.channels ORDER BY 1 LIMIT 6) c")
             asked["channel_nos"] = (nos.fetchone() or [[]])[0]

@@ -24,12 +24,12 @@ from hannun.domain.channels import load_table
 from hannun.domain.wire_formats import Decoder, Rules
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import Transient
-from hannun.flows.maintenance import SettlingRounds
 from hannun.flows.reconcile import reconcile
+from hannun.flows.timeline_rollup import RollUpRounds
 from hannun.store.batches import participant_key
 from hannun.store.database import Connection, Database, PoolLimits, connect
-from hannun.store.maintenance import Drift
 from hannun.store.migrate import ROLES, migrate
+from hannun.store.reconciliation import Drift
 from hannun.telemetry import REGISTRY
 
 PASSWORD = "secret-of-a-test"
@@ -153,7 +153,7 @@ class World:
 
     def settles(self) -> int:
         """What is made of timelines is brought up to date, as far as it takes. Returns the rows that were wrong."""
-        return SettlingRounds(round_s=math.inf).settle(self.database)
+        return RollUpRounds(round_s=math.inf).run_once(self.database)
 
     def counts_span(self, messages: Sequence[ReceivedMessage], span: OffsetRange) -> list[MessageOutcome]:
         """Count messages of a Kafka partition."""

@@ -135,7 +135,7 @@ def test_every_query_in_a_sql_file_is_used() -> None:
     assert [
         f"{path.name}: {query}"
         for path in sorted((SOURCE / "store" / "sql").glob("*.sql"))
-        if path.stem not in ("reconcile", "shadow_comparison")  # all of their queries run, one after the other
+        if path.stem not in ("reconciliation", "shadow_parts")  # all of their queries run, one after the other
         for query in re.findall(r"^-- (\w+) --$", path.read_text("utf-8"), re.MULTILINE)
         if f'"{query}"' not in code
     ] == []

@@ -6,7 +6,7 @@ import pytest
 from world import World, gauges
 
 from hannun.errors import StoreUnavailable
-from hannun.flows.maintenance import tell_gauges
+from hannun.flows.maintenance import update_gauges
 from hannun.store import positions
 from hannun.store.database import Database, PoolLimits
 
@@ -20,18 +20,18 @@ def test_partitions_that_wait_for_an_operator_and_debts_are_told_and_unknown_is_
         for topic, number in (("a", 1), ("c", 0), ("c", 1)):
             positions.stop(conn, "test", topic, number, "a reason", "a hint")
     world.rows("INSERT INTO hannun.owed_invalidations (events) VALUES ('{}'), ('{}')")
-    tell_gauges(world.database)
+    update_gauges(world.database)
     assert gauges("hannun_stopped_partitions") == {'{topic="a"}': 1, '{topic="b"}': 0, '{topic="c"}': 2}
     assert gauges("hannun_owed_invalidations") == {"": 2}
 
     world.rows("DELETE FROM hannun.stopped_partitions")
     world.rows("DELETE FROM hannun.owed_invalidations")
-    tell_gauges(world.database)
+    update_gauges(world.database)
     assert gauges("hannun_stopped_partitions") == {'{topic="a"}': 0, '{topic="b"}': 0}
     assert gauges("hannun_owed_invalidations") == {"": 0}
 
     away = Database("postgresql://127.0.0.1:1/nobody", PoolLimits(), application="test")
     with pytest.raises(StoreUnavailable):
-        tell_gauges(away)
+        update_gauges(away)
     assert gauges("hannun_stopped_partitions") == {}
     assert math.isnan(gauges("hannun_owed_invalidations")[""])

@@ -17,7 +17,7 @@ from hannun.errors import OperatorError, StaleBatch
 from hannun.flows import ingest
 from hannun.flows.health_checks import Health
 from hannun.flows.ingest import Ingest
-from hannun.flows.maintenance import tell_gauges
+from hannun.flows.maintenance import update_gauges
 from hannun.flows.position_decisions import To, decide, forget, gone, plan
 from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
@@ -148,7 +148,7 @@ def test_whatever_a_partition_waits_for_the_log_health_and_the_gauge_tell_until_
     health = Health(world.database, world.invalidator)
 
     def is_told() -> None:
-        tell_gauges(world.database)
+        update_gauges(world.database)
         assert gauges("hannun_stopped_partitions") == {f'{{topic="{TOPIC}"}}': 1}
         assert health.tell() == {
             "status": "degraded",
@@ -167,7 +167,7 @@ def test_whatever_a_partition_waits_for_the_log_health_and_the_gauge_tell_until_
 
     assert kafka.begun is not None
     assert kafka.begun[1] == log.low
-    tell_gauges(world.database)
+    update_gauges(world.database)
     assert gauges("hannun_stopped_partitions") == {f'{{topic="{TOPIC}"}}': 0}
     assert health.tell() == {"status": "ready", "parts": {"postgresql": "ready", "redis": "ready"}}
 

@@ -1,5 +1,7 @@
-"""Migrations: from nothing, again, without rights, and against `schema.sql`."""
+"""Migrations: of an empty database, of earlier versions, repeated, without privileges, and against `schema.sql`."""
 
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -15,23 +17,23 @@ from hannun.embedded import PostgresServer
 from hannun.errors import OperatorError
 from hannun.store.database import connect
 from hannun.store.migrate import ROLES, migrate
-from hannun.store.version import check_version, newest_version, version_of
+from hannun.store.version import check_version, migration_files, newest_version, number_of, version_of
 
 PASSWORDS: dict[str, str | None] = dict.fromkeys(ROLES, PASSWORD)
 
 
 @pytest.fixture
 def empty(postgres: PostgresServer) -> Iterator[Callable[[], str]]:
-    """Makes empty databases of the owner's; the URL of each."""
+    """Creates empty databases of the owner's, and returns the URL of each."""
     names: list[str] = []
 
-    def make() -> str:
+    def create() -> str:
         names.append(f"empty_{uuid.uuid4().hex[:12]}")
         conn.execute(f"CREATE DATABASE {names[-1]} OWNER {OWNER}")
         return postgres.url(names[-1], OWNER, PASSWORD)
 
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
-        yield make
+        yield create
         for name in names:
             conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -67,12 +69,12 @@ CATALOG = {
 
 
 def catalog_of(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """All that a database says of its shape."""
+    """What the catalog of a database says of its schema."""
     with psycopg.connect(url) as conn:
         return {what: sorted(conn.execute(query).fetchall(), key=repr) for what, query in CATALOG.items()}
 
 
-def test_an_empty_database_becomes_one_that_can_be_served(empty: Callable[[], str]) -> None:
+def test_migrating_an_empty_database_makes_it_servable(empty: Callable[[], str]) -> None:
     url = empty()
     with connect(url, application="test") as conn:
         assert version_of(conn) is None
@@ -95,7 +97,7 @@ def test_migrating_again_changes_nothing(world: World) -> None:
     assert world.drift() == []
 
 
-def test_two_databases_hash_participants_under_keys_of_their_own(empty: Callable[[], str]) -> None:
+def test_each_database_gets_its_own_key_for_hashing_participants(empty: Callable[[], str]) -> None:
     keys = set()
     for url in (empty(), empty()):
         migrate(url, load_table(), PASSWORDS)
@@ -106,7 +108,7 @@ def test_two_databases_hash_participants_under_keys_of_their_own(empty: Callable
     assert {len(key) for key in keys} == {32}
 
 
-def test_the_migrations_make_what_schema_sql_says(empty: Callable[[], str]) -> None:
+def test_all_migrations_together_make_what_schema_sql_makes(empty: Callable[[], str]) -> None:
     migrated, loaded = empty(), empty()
     migrate(migrated, load_table(), PASSWORDS)
     with psycopg.connect(loaded) as conn:
@@ -118,7 +120,34 @@ def test_the_migrations_make_what_schema_sql_says(empty: Callable[[], str]) -> N
         check_version(conn)
 
 
-def test_migrating_without_the_right_to_says_which_right_is_missing(
+def test_a_database_of_any_earlier_version_becomes_the_same_as_a_new_one(
+    postgres: PostgresServer, empty: Callable[[], str], before: Callable[[str], str]
+) -> None:
+    new = empty()
+    migrate(new, load_table(), PASSWORDS)
+    expected = catalog_of(new)
+    for later in [number_of(file) for file in migration_files()][1:]:
+        old = postgres.url(before(later), OWNER, PASSWORD)
+        migrate(old, load_table(), PASSWORDS)
+        for what, rows in catalog_of(old).items():
+            assert rows == expected[what], f"{what} after migrating from the version before {later}"
+
+
+def test_migrations_are_numbered_without_gap() -> None:
+    numbers = [number_of(file) for file in migration_files()]
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
+def test_a_process_that_does_not_migrate_does_not_import_alembic() -> None:
+    """Importing it takes half the start-up time of a command."""
+    modules = [f"hannun.processes.{name}" for name in ("serve", "ingest", "schedule", "commands")]
+    modules += ["hannun.cli", "hannun.flows.reconcile", "hannun.store.shadow", "hannun.store.version"]
+    code = f"import sys, {', '.join(modules)}; print(sorted({{'alembic', 'sqlalchemy'}} & sys.modules.keys()))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_migrating_without_privileges_names_the_missing_privilege(
     postgres: PostgresServer, empty: Callable[[], str]
 ) -> None:
     url = empty()
@@ -128,42 +157,44 @@ def test_migrating_without_the_right_to_says_which_right_is_missing(
             migrate(postgres.url(name, role, PASSWORD), load_table(), PASSWORDS)
         assert "as the owner" in caught.value.hint
     with connect(url, application="test") as conn:
-        assert version_of(conn) is None, "nothing half done"
+        assert version_of(conn) is None, "nothing is half done"
 
 
-def test_migrating_a_migrated_database_without_the_right_to_says_so_too(world: World) -> None:
+def test_migrating_a_migrated_database_without_privileges_fails_too(world: World) -> None:
     with pytest.raises(OperatorError) as caught:
         migrate(world.url, load_table(), PASSWORDS)
     assert "as the owner" in caught.value.hint
 
 
-def test_migrating_with_a_wrong_password_or_address_says_so(postgres: PostgresServer, database: str) -> None:
+def test_migrating_with_a_wrong_password_or_address_fails_with_an_operator_error(
+    postgres: PostgresServer, database: str
+) -> None:
     for url in (postgres.url(database, OWNER, "wrong"), "postgresql://nobody@127.0.0.1:1/x", "no url"):
         with pytest.raises(OperatorError):
             migrate(url, load_table(), PASSWORDS)
 
 
 @pytest.mark.parametrize("version", ["0000", "9999"])
-def test_another_version_than_ours_is_not_served(world: World, version: str) -> None:
+def test_a_schema_of_another_version_is_not_served(world: World, version: str) -> None:
     world.rows("UPDATE hannun.schema_version SET version_num = %s", version)
     hint = "run `hannun migrate`" if version == "0000" else "newer Hannun"
     with connect(world.url, application="test") as conn, pytest.raises(OperatorError, match=hint):
         check_version(conn)
 
 
-def test_a_version_from_the_future_is_not_migrated_either(world: World) -> None:
+def test_a_schema_of_a_newer_version_is_not_migrated(world: World) -> None:
     world.rows("UPDATE hannun.schema_version SET version_num = '9999'")
-    with pytest.raises(OperatorError, match="newer Hannun"):
+    with pytest.raises(OperatorError, match=rf"version 9999.*up to {newest_version()}.*newer Hannun"):
         migrate(world.owner_url, load_table(), PASSWORDS)
 
 
-def test_a_role_without_a_password_keeps_the_one_it_has(world: World) -> None:
+def test_a_role_without_a_new_password_keeps_its_password(world: World) -> None:
     migrate(world.owner_url, load_table(), dict.fromkeys(ROLES))
     world.restarts()
     assert len(world.counts(world.registered())) == 1
 
 
-def test_no_password_can_break_out_of_its_statement(empty: Callable[[], str], postgres: PostgresServer) -> None:
+def test_a_password_cannot_inject_sql(empty: Callable[[], str], postgres: PostgresServer) -> None:
     url = empty()
     try:
         migrate(url, load_table(), {"analytics_readonly": "a'; DROP SCHEMA hannun; -- %s \\"})
@@ -174,8 +205,8 @@ def test_no_password_can_break_out_of_its_statement(empty: Callable[[], str], po
         migrate(url, load_table(), PASSWORDS)
 
 
-def test_a_channel_that_becomes_known_takes_in_those_who_waited_for_its_type(world: World) -> None:
-    """An operator adds a channel to the table and migrates; participants came by it before."""
+def test_a_channel_that_becomes_known_gets_the_participants_who_came_before_its_type_was_known(world: World) -> None:
+    """An operator adds a channel to the table and migrates; participants came through it before."""
     world.counts(world.created(), world.registered("p1", channel="Radio"), world.registered("p2"))
     migrate(world.owner_url, load_table('[Radio]\ntype = "VOICE"'), PASSWORDS)
     assert world.drift() == []

@@ -10,7 +10,7 @@ import pytest
 from world import World
 
 from hannun.flows.partitions import create_months_ahead, detach_old_months
-from hannun.store.partitions import existing_months, make_months
+from hannun.store.partitions import create_months, existing_months
 
 NOVEMBER, DECEMBER, JANUARY = date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1)
 IN_DECEMBER_US = int(datetime(2026, 12, 2, tzinfo=UTC).timestamp()) * 1_000_000
@@ -67,11 +67,11 @@ def test_two_who_need_the_same_month_at_the_same_time_both_get_it(world: World) 
 
     def second() -> None:
         with world.another_database().transaction() as conn:
-            made["second"] = make_months(conn, [NOVEMBER, DECEMBER])
+            made["second"] = create_months(conn, [NOVEMBER, DECEMBER])
 
     thread = threading.Thread(target=second)
     with world.database.transaction() as conn:
-        made["first"] = make_months(conn, [NOVEMBER])
+        made["first"] = create_months(conn, [NOVEMBER])
         thread.start()
         world.wait_for("the second to wait", lambda: world.rows(waits))
     thread.join(timeout=20)
@@ -85,11 +85,11 @@ def test_the_first_may_fail_and_the_second_then_makes_the_month(world: World) ->
 
     def second() -> None:
         with world.another_database().transaction() as conn:
-            made.extend(make_months(conn, [NOVEMBER]))
+            made.extend(create_months(conn, [NOVEMBER]))
 
     thread = threading.Thread(target=second)
     with world.database.transaction() as conn:
-        make_months(conn, [NOVEMBER])
+        create_months(conn, [NOVEMBER])
         thread.start()
         world.wait_for("the second to wait", lambda: world.rows(waits))
         raise psycopg.Rollback
@@ -100,7 +100,7 @@ def test_the_first_may_fail_and_the_second_then_makes_the_month(world: World) ->
 def test_counting_goes_on_while_a_month_is_being_made(world: World) -> None:
     world.counts(world.registered(at="2026-11-20T10:00:00Z"))
     with world.database.transaction() as conn:
-        make_months(conn, [JANUARY])
+        create_months(conn, [JANUARY])
         with psycopg.connect(world.url, options="-c lock_timeout=2000") as other:
             other.execute("SELECT count(*) FROM public.timeline_data WHERE timestamp >= '2026-11-01'")
             other.execute("UPDATE public.timeline_data SET views = 0 WHERE timestamp = '2026-11-20 10:00'")

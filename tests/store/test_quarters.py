@@ -20,9 +20,9 @@ from hannun.domain.granularity import Granularity
 from hannun.domain.ranges import EVERYTHING
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import RowRefused
-from hannun.flows.maintenance import SettlingRounds
 from hannun.flows.partitions import detach_old_months
-from hannun.store import maintenance, reports
+from hannun.flows.timeline_rollup import RollUpRounds
+from hannun.store import reports, timeline_rollup
 from hannun.store.migrate import ROLES, migrate
 from hannun.store.queries import load
 
@@ -73,7 +73,7 @@ def some_moment(random_: random.Random) -> datetime:
 def settles(world: World, event: str, minutes: int) -> bool:
     """Settle a piece of an event's timeline. Returns whether it still owes."""
     with world.database.transaction() as conn:
-        return maintenance.settle_timeline(conn, world.ours(event).event_no, minutes).more
+        return timeline_rollup.roll_up_event(conn, world.ours(event).event_no, minutes).more
 
 
 @pytest.mark.parametrize(
@@ -183,36 +183,36 @@ def test_the_months_are_found_whichever_way_the_catalogue_is_read(world: World) 
 
 def test_a_round_settles_every_event_however_many_owe(world: World) -> None:
     world.counts(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(7)))
-    assert sum(piece.repaired for piece in maintenance.settle_timelines(world.database.transaction, page=3)) == 7
+    assert sum(piece.repaired for piece in timeline_rollup.roll_up_pending(world.database.transaction, page=3)) == 7
     owed = "SELECT count(*) AS owing FROM hannun.events WHERE cumulative_owed_from < %s"
     assert world.rows(owed, NOTHING_OWED)[0].owing == 0
 
 
 def test_a_round_ends_in_time_and_the_next_goes_on_behind_it(world: World) -> None:
     world.counts(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(5)))
-    rounds = SettlingRounds(round_s=2.5, clock=itertools.count().__next__)  # each event takes a second
+    rounds = RollUpRounds(round_s=2.5, clock=itertools.count().__next__)  # each event takes a second
     owing = "SELECT event_no FROM hannun.events WHERE cumulative_owed_from < %s ORDER BY event_no"
-    assert rounds.settle(world.database) == 3
+    assert rounds.run_once(world.database) == 3
     assert [row.event_no for row in world.rows(owing, NOTHING_OWED)] == [4, 5]
     world.counts(world.registered("p2", event="event-0", at="2026-03-06T03:09Z"))
-    assert rounds.settle(world.database) == 2
+    assert rounds.run_once(world.database) == 2
     assert [row.event_no for row in world.rows(owing, NOTHING_OWED)] == [1]
-    assert rounds.settle(world.database) == 1
+    assert rounds.run_once(world.database) == 1
     assert world.rows(owing, NOTHING_OWED) == []
 
 
 def test_an_event_that_owes_much_neither_lengthens_a_round_nor_holds_up_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "PIECE_MINUTES", 15)  # of 30 minutes, then
+    monkeypatch.setattr(timeline_rollup, "STEP_MINUTES", 15)  # of 30 minutes, then
     minutes = [FIRST + timedelta(minutes=minute) for minute in range(120)]
     world.counts(*(world.registered(f"p{at:%H%M}", event="event-0", at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes))
     world.counts(world.registered(event="event-1", at="2026-03-06T03:07Z"))
-    rounds = SettlingRounds(round_s=1.5, clock=itertools.count().__next__)
+    rounds = RollUpRounds(round_s=1.5, clock=itertools.count().__next__)
     owing = "SELECT event_no FROM hannun.events WHERE cumulative_owed_from < %s ORDER BY event_no"
 
     def round_() -> tuple[int, list[int]]:
-        return rounds.settle(world.database), [row.event_no for row in world.rows(owing, NOTHING_OWED)]
+        return rounds.run_once(world.database), [row.event_no for row in world.rows(owing, NOTHING_OWED)]
 
     assert round_() == (60, [1, 2])
     assert round_() == (1, [1])
@@ -257,7 +257,7 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
 
 WRITERS = {
     ("batches", "add_timeline_participants"),  # owes by `add_to_events`, in the same transaction
-    ("maintenance", "settle_timeline"),  # pays, and changes no figure that quarters are made of
+    ("timeline_rollup", "roll_up_event"),  # pays, and changes no figure that quarters are made of
 }
 
 

@@ -24,7 +24,7 @@ from hannun.errors import RowRefused, StoreUnavailable
 from hannun.store import outbox
 from hannun.store.batches import BatchWriter, LedgerText, advance, participant_key
 from hannun.store.database import Connection, Database
-from hannun.store.partitions import make_months
+from hannun.store.partitions import create_months
 from hannun.store.surrogate_keys import SurrogateKeys
 from hannun.telemetry import log
 
@@ -237,7 +237,7 @@ class BatchCounter:
         months = months_of(gathered.minutes) - self._months
         if months:
             with self._transaction() as conn:
-                make_months(conn, months)
+                create_months(conn, months)
             self._months |= months
         if not self._numbers.cover(gathered):
             try:

@@ -28,7 +28,7 @@ def apply_partition_plan(
     """
     missing = plan(partitions.existing_months(owner), today, ahead=ahead, keep=None).create
     if not dry_run:
-        partitions.make_months(owner, missing)
+        partitions.create_months(owner, missing)
     owner.commit()
     owner.autocommit = True  # PostgreSQL detaches CONCURRENTLY only outside a transaction
     return PartitionChanges(missing, detach_old_months(owner, today, keep=keep, dry_run=dry_run))
@@ -38,7 +38,7 @@ def create_months_ahead(database: Database, today: date, *, ahead: int) -> Seque
     """Create the missing partitions up to `ahead` months after `today`. Returns the first days of those created."""
     with database.transaction() as conn:
         missing = plan(partitions.existing_months(conn), today, ahead=ahead, keep=None).create
-        return partitions.make_months(conn, missing)
+        return partitions.create_months(conn, missing)
 
 
 def detach_old_months(owner: Connection, today: date, *, keep: int | None, dry_run: bool) -> Sequence[date]:
@@ -52,7 +52,7 @@ def detach_old_months(owner: Connection, today: date, *, keep: int | None, dry_r
     Returns:
         First days of the months that were detached; with `dry_run`, would be.
     """
-    interrupted = partitions.broken_off_months(owner)
+    interrupted = partitions.detach_pending_months(owner)
     old = [
         month
         for month in plan(partitions.existing_months(owner), today, ahead=0, keep=keep).detach
@@ -60,9 +60,9 @@ def detach_old_months(owner: Connection, today: date, *, keep: int | None, dry_r
     ]
     if not dry_run:
         for month in interrupted:
-            partitions.finish_detaching(owner, month)
+            partitions.finalize_detach(owner, month)
         for month in old:
             partitions.detach_month(owner, month)
         if keep is not None:
-            partitions.forget_quarters(owner, month_after(today.replace(day=1), -keep))
+            partitions.delete_roll_up_of_detached_months(owner, month_after(today.replace(day=1), -keep))
     return [*interrupted, *old]

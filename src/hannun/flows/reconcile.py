@@ -1,36 +1,36 @@
-"""Prove the figures: recompute every aggregate from the ledgers and say what differs.
+"""Recompute every aggregate from the ledgers and report what differs.
 
-First what is owed of timelines is settled (the cumulative column, the quarters), then everything is compared in one
-snapshot: so it may run beside a service that counts, and what it finds is drift and nothing else.
+The pending roll-up of timelines (the cumulative column, the 15-minute roll-up) is written first. Then all figures are
+compared in one snapshot. So this may run beside a service that counts, and reports drift and nothing else.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from hannun.store import maintenance
+from hannun.store import timeline_rollup
 from hannun.store.database import Connection, snapshot
-from hannun.store.maintenance import CHECKS, Drift
+from hannun.store.reconciliation import CHECKS, Drift, find_drift
 
 
 def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Drift]:
-    """Every figure that is not what the ledgers say; none where the drift is 0.
+    """Every figure that differs from its recomputation; none where the drift is 0.
 
     Args:
-        conn: a connection of its own; a role that may only read leaves what is owed as owed.
-        progress: told each step.
+        conn: a connection that nobody else uses. With a role that may only read, a pending roll-up stays pending.
+        progress: called with the name of each step, before the step.
     """
-    progress("settling the cumulative column and the quarters where they are owed")
-    if maintenance.may_write(conn):
+    progress("writing the cumulative column and the 15-minute roll-up where they are pending")
+    if timeline_rollup.can_roll_up(conn):
         conn.commit()
-        for _ in maintenance.settle_timelines(partial(_transaction, conn)):
+        for _ in timeline_rollup.roll_up_pending(partial(_transaction, conn)):
             pass
     else:
-        progress("this role may not write: what is owed stays owed, and is left out of the comparison")
+        progress("this role may not write: the pending roll-up stays pending, and is left out of the comparison")
     with snapshot(conn):
         for check in CHECKS:
             progress(f"recomputing {check}")
-            yield from maintenance.drift(conn, check)
+            yield from find_drift(conn, check)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from hannun.flows import maintenance, partitions
 from hannun.flows.cache_consistency import Consistency
 from hannun.flows.dead_letter_publishing import publish_letters
 from hannun.flows.report import Reports
+from hannun.flows.timeline_rollup import RollUpRounds
 from hannun.kafka.publisher import Publisher
 from hannun.processes.background import (
     beside,
@@ -32,9 +33,9 @@ def open_schedule(settings: Settings) -> Iterator[None]:
         months_ahead, kept = settings.months_ahead, writing.database
         # name, seconds between two runs, what is done, each on a connection of its own
         jobs: list[tuple[str, float, Callable[[Database], object]]] = [
-            ("settle timelines", 20.0, maintenance.SettlingRounds().settle),
-            ("attribute typed waiters", 20.0, maintenance.attribute_typed_waiters),
-            ("note waiting events", 300.0, maintenance.note_waiting_events),
+            ("settle timelines", 20.0, RollUpRounds().run_once),
+            ("attribute typed waiters", 20.0, maintenance.attribute_untyped_participants),
+            ("note waiting events", 300.0, maintenance.log_uncreated_events),
             (
                 "months ahead",
                 3_600.0,

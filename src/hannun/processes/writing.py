@@ -147,4 +147,4 @@ def paying_old_debts(writing: Writing) -> AbstractContextManager[None]:
 def telling_gauges(writing: Writing) -> AbstractContextManager[None]:
     """Keep the gauges of what waits in the database true, as long as the block lasts."""
     database = writing.database("-gauges")
-    return running("tell the gauges", GAUGES_EVERY_S, lambda: maintenance.tell_gauges(database))
+    return running("tell the gauges", GAUGES_EVERY_S, lambda: maintenance.update_gauges(database))

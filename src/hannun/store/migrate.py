@@ -1,14 +1,20 @@
-"""Bring a database to the newest schema. Run as the owner; running it again changes nothing.
+"""Bring a database to the newest schema. Run as the database's owner; running it again changes nothing.
 
-Migrations are plain SQL (`migrations/*.sql`), numbered and run by alembic, one transaction each.
+Migrations are the numbered files `migrations/NNNN_name.sql`. Alembic runs them in the order of their numbers, one
+transaction each, and keeps the version in `hannun.schema_version`. There is no Python beside them: each file becomes
+one revision of alembic's in memory. A new migration is a new numbered file, and the same change in `schema.sql`.
 """
 
-from importlib import resources
+from collections.abc import Iterator, Sequence
+from functools import partial
+from importlib.resources.abc import Traversable
+from types import ModuleType
+from typing import cast
 
 import psycopg
-from alembic import command, op
-from alembic.config import Config
-from alembic.util.exc import CommandError
+from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
+from alembic.script import Script
+from alembic.script.revision import ResolutionError, RevisionMap
 from psycopg import sql
 from sqlalchemy import create_engine
 from sqlalchemy.exc import ProgrammingError
@@ -16,43 +22,32 @@ from sqlalchemy.pool import NullPool
 
 from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError
-from hannun.store import maintenance
+from hannun.store import known_channels
 from hannun.store.database import Connection, connect
-from hannun.store.queries import load
-from hannun.store.version import newest_version
+from hannun.store.version import migration_files, newest_version, number_of
 
-SQL = load("migrate")
+APPLICATION = "hannun-migrate"
 ROLES = ("analytics_readonly", "analytics_readwrite")
 
 
 def migrate(owner_url: str, channels: ChannelTable, passwords: dict[str, str | None]) -> str:
-    """Migrate, make the known channels known, give the roles their passwords. Returns the schema's version.
+    """Migrate the schema, register the known channels, set the roles' passwords. Returns the schema's version.
 
     Args:
         owner_url: the owner of the database; it may create roles.
-        passwords: by role; a role without one keeps what it has.
+        passwords: by role; a role without one keeps its password.
 
     Raises:
-        OperatorError: no connection, or a right is missing.
+        OperatorError: the database cannot be reached, a privilege is missing, or a newer Hannun has migrated it.
     """
-    connect(owner_url, application="hannun-migrate").close()  # our words for a wrong address, before alembic's
-    engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: connect(owner_url, application="hannun-migrate"), poolclass=NullPool
-    )
+    connect(owner_url, application=APPLICATION).close()  # so that a wrong address raises our error, not SQLAlchemy's
     try:
-        with engine.connect() as conn:
-            # Alembic keeps its table in our schema, and looks for it before the first migration has made that.
-            conn.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS hannun")
-            conn.commit()
-            config = _config()
-            config.attributes["connection"] = conn
-            command.upgrade(config, "head")
-            conn.commit()
-        with connect(owner_url, application="hannun-migrate") as own:
-            _know_channels(own, channels)
+        _upgrade_schema(owner_url)
+        with connect(owner_url, application=APPLICATION) as owner:
+            known_channels.register(owner, channels)
             for role, password in passwords.items():
                 if password:
-                    own.execute(_password_statement(role, password))
+                    owner.execute(_password_statement(role, password))
     except (psycopg.errors.InsufficientPrivilege, ProgrammingError) as error:
         cause = error.orig if isinstance(error, ProgrammingError) else error
         if not isinstance(cause, psycopg.errors.InsufficientPrivilege):
@@ -62,44 +57,73 @@ def migrate(owner_url: str, channels: ChannelTable, passwords: dict[str, str | N
             hint="run `hannun migrate` as the owner of analytics_db, who needs CREATEROLE once "
             "(HANNUN_OWNER_DATABASE_URL)",
         ) from error
-    except CommandError as error:
+    except ResolutionError as error:
         raise OperatorError(
-            f"cannot migrate: {error}", hint="run the newer Hannun that migrated this database"
+            f"cannot migrate: the database's schema is of version {error.argument}, and this Hannun knows versions up "
+            f"to {newest_version()}",
+            hint="run the newer Hannun that migrated this database",
         ) from error
-    finally:
-        engine.dispose()
     return newest_version()
 
 
-def _know_channels(conn: Connection, channels: ChannelTable) -> None:
-    """Make the table of channels known. What was counted before under a new name, type or none at all, follows."""
-    for channel in channels.known:
-        was = conn.execute(SQL["name_of_channel"], channel._asdict()).fetchone()
-        changed = conn.execute(SQL["know_channel"], channel._asdict()).fetchone()
-        if was is not None and changed is not None:
-            renamed = channel._asdict() | {"was": was[0]}
-            conn.execute(SQL["hold_events_of_channel"], renamed)
-            conn.execute(SQL["rename_channel"], renamed)
-            conn.execute(SQL["retype_distributions"], renamed)
-            conn.execute(SQL["touch_events_of_channel"], renamed)
-    maintenance.attribute_typed_waiters(conn)
+def _upgrade_schema(owner_url: str) -> None:
+    """Run the migrations that the database lacks, one transaction each."""
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: connect(owner_url, application=APPLICATION), poolclass=NullPool
+    )
+    try:
+        with engine.connect() as conn:
+            # Alembic keeps its version table in our schema, and looks for it before the first migration creates both.
+            conn.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS hannun")
+            conn.commit()
+            driver = conn.connection.driver_connection
+            assert driver is not None
+            context = MigrationContext.configure(
+                conn,
+                opts={
+                    "fn": partial(_missing_steps, driver),
+                    "version_table": "schema_version",
+                    "version_table_schema": "hannun",
+                    "transaction_per_migration": True,
+                },
+            )
+            with context.begin_transaction():
+                context.run_migrations()
+            conn.commit()
+    finally:
+        engine.dispose()
 
 
-def run_sql(name: str) -> None:
-    """Run one file of `migrations/`; called by its version."""
-    statements = resources.files("hannun.store").joinpath("migrations", name).read_text("utf-8")
-    driver = op.get_bind().connection.driver_connection
-    assert driver is not None
-    driver.execute(statements)
+def _missing_steps(driver: Connection, versions: Sequence[str], _: MigrationContext) -> list[RevisionStep]:
+    """The migrations that a database of these versions lacks, oldest first. `versions` is one version, or none."""
+    revisions = RevisionMap(partial(_revisions, driver))
+    newest_first = revisions.iterate_revisions("head", tuple(versions), implicit_base=True)
+    scripts = [cast(Script, revision) for revision in newest_first]
+    return [MigrationStep.upgrade_from_script(revisions, script) for script in reversed(scripts)]
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(resources.files("hannun.store").joinpath("migrations")))
-    return config
+def _revisions(driver: Connection) -> Iterator[Script]:
+    """Every migration as a revision of alembic's, each upgrading from the one before it."""
+    before = None
+    for file in migration_files():
+        number = number_of(file)
+        yield Script(_revision_module(file, before, driver), number, file.name)
+        before = number
+
+
+def _revision_module(file: Traversable, before: str | None, driver: Connection) -> ModuleType:
+    """What alembic expects of a revision: a module with a `down_revision` and a function `upgrade`."""
+
+    def upgrade() -> None:
+        # The driver runs the whole file as it stands; SQLAlchemy would look for parameters in it.
+        driver.execute(file.read_bytes())
+
+    module = ModuleType(file.name)
+    module.__dict__.update(revision=number_of(file), down_revision=before, upgrade=upgrade)
+    return module
 
 
 def _password_statement(role: str, password: str) -> sql.Composed:
     if role not in ROLES:
-        raise ValueError(f"no role of ours: {role}")
+        raise ValueError(f"{role} is no role of Hannun's; the roles are {', '.join(ROLES)}")
     return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))

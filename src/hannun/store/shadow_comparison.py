@@ -5,8 +5,8 @@ from collections.abc import Collection
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
-PARTS = load("shadow_comparison")
-SQL = load("shadow_contents")
+PARTS = load("shadow_parts")
+SQL = load("shadow_comparison")
 
 Digest = tuple[int, int]
 """How many rows an event has in a part, and the sum of their hashes: equal for equal rows, whatever their order."""

@@ -1,9 +1,11 @@
-"""Of which version the schema of a database is, and which one this code works with.
+"""The version of a database's schema, and the version that this code needs.
 
-Apart from `store.migrate`, so that only who migrates loads alembic: it is half of what a command takes to start.
+This module stays apart from `store.migrate`: importing alembic takes half the start-up time of a command, and only
+`hannun migrate` and the making of a shadow need it.
 """
 
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 from hannun.errors import OperatorError
 from hannun.store.database import Connection
@@ -12,14 +14,28 @@ from hannun.store.queries import load
 SQL = load("version")
 
 
+def migration_files() -> list[Traversable]:
+    """The migrations, oldest first: `migrations/NNNN_name.sql`. The number is the version that the file makes."""
+    folder = resources.files("hannun.store").joinpath("migrations")
+    return sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+
+
+def number_of(migration: Traversable) -> str:
+    """The version that a migration makes: the four digits at the start of its file name."""
+    return migration.name[:4]
+
+
 def newest_version() -> str:
-    """The version that this code works with: that of its last migration, by number."""
-    versions = resources.files("hannun.store").joinpath("migrations", "versions")
-    return max(file.name[:4] for file in versions.iterdir() if file.name.endswith(".py"))
+    """The version that this code needs: the number of its last migration."""
+    return number_of(migration_files()[-1])
 
 
 def version_of(conn: Connection) -> str | None:
-    """The version of the schema behind a connection; None where there is none."""
+    """The version of a database's schema; None where the database has no schema of Hannun.
+
+    Raises:
+        OperatorError: the role may not read the version.
+    """
     row = conn.execute(SQL["version_is_readable"]).fetchone()
     if row is None or row[0] is None:
         return None
@@ -33,9 +49,10 @@ def version_of(conn: Connection) -> str | None:
 
 
 def check_version(conn: Connection) -> None:
-    """
+    """Check that the database's schema has the version that this code needs.
+
     Raises:
-        OperatorError: the database is not of the version that this code needs.
+        OperatorError: it has another version, or none.
     """
     found, needed = version_of(conn), newest_version()
     if found != needed:

@@ -1,4 +1,4 @@
 -- version_is_readable --
--- Whether this role may read the schema's version; NULL where there is none.
+-- Whether this role may read the schema's version; NULL where the database has no version table.
 SELECT CASE WHEN to_regclass('hannun.schema_version') IS NOT NULL
             THEN has_table_privilege('hannun.schema_version', 'SELECT') END;

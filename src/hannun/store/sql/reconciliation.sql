@@ -1,5 +1,6 @@
--- Each query recomputes one aggregate from the ledgers and answers what is not equal: (where, figure, found, expected).
--- They run in one read-only snapshot, so they may run while the service counts.
+-- Each query is named after an aggregate table. It recomputes the table's figures from the ledgers and returns one row for
+-- each figure that differs: (place, figure, found, expected). All queries run in one read-only snapshot, so they may run
+-- while the service counts.
 
 -- event_totals --
 -- hannun.events: participants, unattributed, sales and revenue, from the ledgers.
@@ -26,7 +27,7 @@ WITH ledger AS (
 SELECT place, name, found::text, expected::text FROM compared WHERE found IS DISTINCT FROM expected ORDER BY 1, 2;
 
 -- untyped_participants --
--- hannun.untyped_participants: those who wait for their channel's type, from the ledger.
+-- hannun.untyped_participants: participants whose channel has no type yet, from the ledger.
 WITH ledger AS (
     SELECT p.event_no, p.channel_no, count(*) AS participants
       FROM hannun.arrivals p
@@ -125,14 +126,14 @@ SELECT coalesce(s.event_id, e.event_id) || ' / ' || coalesce(s.channel_name, e.c
        ('shares', s.shares::text, coalesce(e.shares, 0)::text),
        ('total_calls', s.total_calls::text, coalesce(e.total_calls, 0)::text),
        ('completed_calls', s.completed_calls::text, coalesce(e.completed_calls, 0)::text),
-       -- a mean, which no ledger adds up to; nobody measures it yet
+       -- A mean, which cannot be summed from a ledger. No channel reports it yet.
        ('average_duration', s.average_duration::text, '0')
        ) AS figure (name, found, expected)
  WHERE figure.found IS DISTINCT FROM figure.expected ORDER BY 1, 2;
 
 -- timeline_data --
--- public.timeline_data: its buckets, from the ledger and the increments; its cumulative column, from itself, up to
--- where it is owed.
+-- public.timeline_data: its buckets, from the ledger and the increments; its cumulative column, as their running sum, below
+-- the event's watermark.
 WITH happened AS (
     SELECT event_no, to_timestamp(minute * 60.0) AT TIME ZONE 'UTC' AS timestamp,
            count(*) AS participants, 0::bigint AS views, 0::bigint AS engagement, 0::bigint AS conversions
@@ -166,14 +167,15 @@ SELECT r.event_id || ' at ' || to_char(r.timestamp, 'YYYY-MM-DD"T"HH24:MI"Z"'), 
         CASE WHEN e.cumulative_owed_from <= r.timestamp THEN r.cumulative_participants ELSE x_cumulative END::text)
        ) AS figure (name, found, expected)
  WHERE figure.found IS DISTINCT FROM figure.expected
-   -- A month that was let go is not in the timeline, and need not be. One that never had a table drifts.
+   -- Rows of a detached month are not in the timeline, and need not be. Rows of a month without any table are drift.
    AND (there OR NOT EXISTS (SELECT FROM pg_class
                               WHERE relnamespace = 'public'::regnamespace AND NOT relispartition
                                 AND relname = 'timeline_data_' || to_char(r.timestamp, 'YYYY_MM')))
  ORDER BY 1, 2;
 
 -- timeline_quarters --
--- hannun.timeline_quarters: its rows and figures, from the minutes of the timeline, up to where they are owed.
+-- hannun.timeline_quarters (the 15-minute roll-up): its rows and figures, from the minutes of the timeline, below the event's
+-- watermark.
 WITH expected AS (
     SELECT e.event_no, date_bin('15 minutes', t.timestamp, '2000-01-01') AS quarter, sum(t.participants) AS participants,
            sum(t.views) AS views, sum(t.engagement) AS engagement, sum(t.conversions) AS conversions
@@ -183,7 +185,7 @@ WITH expected AS (
 ), found AS (
     SELECT q.* FROM hannun.timeline_quarters q LEFT JOIN hannun.events e USING (event_no)
      WHERE (e.event_no IS NULL OR q.quarter < date_bin('15 minutes', e.cumulative_owed_from, '2000-01-01'))
-       -- Those of a month that was let go are forgotten soon, and nobody reads them.
+       -- Rows of a detached month are deleted soon, and no query reads them.
        AND EXISTS (SELECT FROM hannun.timeline_spans('1970-01-01', '9999-01-01') s
                     WHERE q.quarter >= s.begins AND q.quarter < s.ends)
 )
