@@ -1,4 +1,4 @@
-"""What a figure means: the definitions of the API, exact. Shown in the page too (`web/static/words.js`).
+"""What a figure means: the definitions of the API, exact. Shown in the page too (`web/static/translations.js`).
 
 Rates and ROI are percent with two decimals, rounded half even; money is won with two. A share of nothing is None,
 never 0 and never NaN: nothing was measured, so there is nothing to say.

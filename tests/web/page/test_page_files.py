@@ -36,8 +36,8 @@ def own_modules() -> set[str]:
     return {
         "/static/" + path.relative_to(STATIC).as_posix()
         for path in STATIC.rglob("*.js")
-        # shapes.js holds only types, and docs.js is of another page
-        if VENDOR not in path.parents and path.name not in ("shapes.js", "docs.js")
+        # api-types.js holds only types, and docs.js is of another page
+        if VENDOR not in path.parents and path.name not in ("api-types.js", "docs.js")
     }
 
 

@@ -146,9 +146,9 @@ def test_the_tiles_show_what_the_api_says_and_the_table_adds_up(site: Site, brow
     table = page.get_by_role("table").first
     rows = table.locator("tbody tr")
     expect(rows).to_have_count(3)
-    parts = [digits(rows.nth(i).locator(".cell-people .num").text_content()) for i in range(3)]
+    parts = [digits(rows.nth(i).locator(".cell-participants .num").text_content()) for i in range(3)]
     assert parts == [4, 2, 1]
-    assert digits(table.locator("tr.total .cell-people .num").text_content()) == sum(parts)
+    assert digits(table.locator("tr.total .cell-participants .num").text_content()) == sum(parts)
     assert browser.complaints() == []
 
 
@@ -188,7 +188,7 @@ def test_a_participant_who_is_counted_shows_without_a_reload_and_nothing_goes_bl
         site.sends(site.world.registered(f"late {total}", channel="NAVER"))
         expect(page.locator(".headline")).to_contain_text(f"지금까지 {total}명이 참여했어요")
         expect(tile(page, "참여자").locator(".value")).to_have_text(f"{total}명")
-        expect(page.locator("tr.total .cell-people .num")).to_have_text(str(total))
+        expect(page.locator("tr.total .cell-participants .num")).to_have_text(str(total))
     assert page.evaluate("window.stays && window.blanks") == []
     assert browser.complaints() == []
 
@@ -200,7 +200,7 @@ def test_a_wrong_token_says_so_and_the_right_one_lets_in(site: Site, browser: Br
     for wrong, said in (("", "토큰을 넣어 주세요."), ("not.a.token", "토큰이 맞지 않거나 기간이 지났어요")):
         field.fill(wrong)
         page.get_by_role("button", name="로그인").click()
-        expect(page.locator("#token-said")).to_contain_text(said)
+        expect(page.locator("#token-error")).to_contain_text(said)
         expect(field).to_be_focused()
     field.fill(f"  {site.token(OWNER)}\n")
     page.get_by_role("button", name="로그인").click()
@@ -300,7 +300,7 @@ def test_what_is_seen_is_taken_along_as_a_file(site: Site, browser: Browser) -> 
 
 def test_a_file_that_does_not_come_says_why(site: Site, browser: Browser) -> None:
     page = signed_in(site, browser.opens(), EVENT)
-    said = page.locator(".export-said")
+    said = page.locator(".export-status")
     held: list[Route] = []
     page.route("**/analytics?*format=xlsx", lambda route: held.append(route))
     page.route("**/channels?*format=csv", lambda route: route.abort())

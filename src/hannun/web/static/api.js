@@ -1,73 +1,73 @@
 /**
- * Asking the service: JSON with a remembered ETag, and its refusals as problems.
+ * HTTP client of the service: JSON answers with an ETag cache, and errors as `Problem`.
  *
- * An answer is remembered by its address and asked for again with If-None-Match. "Not modified" gives back the very object
- * of before, so that whoever compares by identity draws nothing anew.
+ * Answers are cached by URL and revalidated with If-None-Match. A 304 returns the same object as before, so that signals,
+ * which compare by identity, do not trigger a new rendering.
  */
 import { lang, session } from "./state.js";
 
 const TIMEOUT_MS = 10_000;
-/** How long a file may take to be made and to come: as long as the service keeps it. */
+/** Time limit for an export, from the request to the last byte: as long as the service keeps the file. */
 const FILE_TIMEOUT_MS = 900_000;
-const REMEMBERED_MAX = 40;
+const CACHED_ANSWERS_MAX = 40;
 
-/** A refusal, or no answer at all (`status` 0). `code` is stable; `detail` is for people. */
+/** An HTTP error, or a network failure (`status` 0). `code` is stable; `detail` is for people. */
 export class Problem extends Error {
-  /** @param {number} status @param {{ code?: string, title?: string, detail?: string }} [said] @param {number | null} [retryAfterS] */
-  constructor(status, said = {}, retryAfterS = null) {
-    super(said.detail || said.title || `status ${status}`);
+  /** @param {number} status @param {{ code?: string, title?: string, detail?: string }} [body] @param {number | null} [retryAfterS] */
+  constructor(status, body = {}, retryAfterS = null) {
+    super(body.detail || body.title || `status ${status}`);
     this.status = status;
-    this.code = said.code ?? (status ? `http-${status}` : "network");
-    this.detail = said.detail ?? said.title ?? "";
+    this.code = body.code ?? (status ? `http-${status}` : "network");
+    this.detail = body.detail ?? body.title ?? "";
     this.retryAfterS = retryAfterS;
   }
 
-  /** Whether the same question may well be answered later. */
-  get passes() {
+  /** Whether the same request may succeed later without a change. */
+  get transient() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
 /** @type {Map<string, { etag: string | null, body: any }>} */
-const remembered = new Map();
+const cachedAnswers = new Map();
 
-/** The last answer from this address, if there was one: for something to show at once. @param {string} url */
-export const recall = (url) => remembered.get(url)?.body;
+/** The cached JSON of this URL, if there is any: a view shows it until the first answer. @param {string} url */
+export const cachedBody = (url) => cachedAnswers.get(url)?.body;
 
-/** Whoever signs in next must see nothing of whoever was here before. */
-export const forgetAll = () => remembered.clear();
+/** Drop all cached answers: the next user of this browser must not see those of the previous one. */
+export const clearCache = () => cachedAnswers.clear();
 
 /**
- * GET as JSON.
+ * GET a URL and return its JSON.
  * @param {string} url
  * @returns {Promise<any>}
  * @throws {Problem} a 401 also ends the session, which shows the sign-in view
  */
-export async function ask(url) {
-  const known = remembered.get(url);
+export async function getJson(url) {
+  const cached = cachedAnswers.get(url);
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
-  if (known?.etag) headers["If-None-Match"] = known.etag;
+  if (cached?.etag) headers["If-None-Match"] = cached.etag;
   const response = await send(url, { headers });
-  if (response.status === 304 && known) {
-    remember(url, known);
-    return known.body;
+  if (response.status === 304 && cached) {
+    cacheAnswer(url, cached);
+    return cached.body;
   }
   const body = await response.json().catch(() => {
     throw new Problem(0);
   });
-  remember(url, { etag: response.headers.get("ETag"), body });
+  cacheAnswer(url, { etag: response.headers.get("ETag"), body });
   return body;
 }
 
 /**
- * GET as a file.
+ * GET a URL as a file.
  * @param {string} url
- * @param {(bytes: number) => void} arrived told how much has come
+ * @param {(bytes: number) => void} onProgress called with the number of bytes received so far
  * @returns {Promise<{ file: Blob, name: string }>}
- * @throws {Problem} also where the file breaks off half-way
+ * @throws {Problem} also if the connection breaks during the download
  */
-export async function download(url, arrived) {
+export async function download(url, onProgress) {
   const response = await send(url, {}, FILE_TIMEOUT_MS);
   /** @type {BlobPart[]} */
   const chunks = [];
@@ -76,28 +76,28 @@ export async function download(url, arrived) {
     const reader = /** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (response.body).getReader();
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       chunks.push(next.value);
-      arrived((bytes += next.value.length));
+      onProgress((bytes += next.value.length));
     }
   } catch {
     throw new Problem(0);
   }
-  const named = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "");
+  const nameMatch = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition") ?? "");
   const type = response.headers.get("Content-Type") ?? "";
-  return { file: new Blob(chunks, { type }), name: decodeURIComponent(named?.[1] ?? "hannun") };
+  return { file: new Blob(chunks, { type }), name: decodeURIComponent(nameMatch?.[1] ?? "hannun") };
 }
 
 /** @param {string} url @param {{ etag: string | null, body: any }} answer */
-function remember(url, answer) {
-  remembered.delete(url);
-  remembered.set(url, answer);
-  for (const oldest of remembered.keys()) {
-    if (remembered.size <= REMEMBERED_MAX) break;
-    remembered.delete(oldest);
+function cacheAnswer(url, answer) {
+  cachedAnswers.delete(url);
+  cachedAnswers.set(url, answer);
+  for (const oldest of cachedAnswers.keys()) {
+    if (cachedAnswers.size <= CACHED_ANSWERS_MAX) break;
+    cachedAnswers.delete(oldest);
   }
 }
 
-/** @returns {Promise<import("./shapes.js").Session | null>} null: nobody is signed in */
-export async function whoAmI() {
+/** @returns {Promise<import("./api-types.js").Session | null>} null if nobody is signed in */
+export async function fetchSession() {
   try {
     return await (await send("/api/v1/session", { headers: { Accept: "application/json" } })).json();
   } catch (problem) {
@@ -106,38 +106,38 @@ export async function whoAmI() {
   }
 }
 
-/** Exchange a token or a one-time code for a cookie. @param {{ token: string } | { code: string }} proof */
-export async function signIn(proof) {
+/** Exchange a token or a one-time code for a session cookie. @param {{ token: string } | { code: string }} credential */
+export async function signIn(credential) {
   await send("/api/v1/session", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(proof),
+    body: JSON.stringify(credential),
   });
-  forgetAll();
+  clearCache();
 }
 
 /** @param {string} eventId */
-const shareSession = (eventId) => `/api/v1/events/${encodeURIComponent(eventId)}/session`;
+const shareSessionUrl = (eventId) => `/api/v1/events/${encodeURIComponent(eventId)}/session`;
 
-/** Exchange a share link's secret for a cookie that opens this event. @param {string} eventId @param {string} share */
-export async function openShare(eventId, share) {
-  await send(shareSession(eventId), {
+/** Exchange the secret of a share link for a cookie that grants access to this event. @param {string} eventId @param {string} share */
+export async function redeemShareLink(eventId, share) {
+  await send(shareSessionUrl(eventId), {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ share }),
   });
-  forgetAll();
+  clearCache();
 }
 
-/** Until when a share link has opened this event to this browser; null where none has. @param {string} eventId @returns {Promise<string | null>} */
-export async function openUntil(eventId) {
-  const response = await send(shareSession(eventId), { headers: { Accept: "application/json" } });
+/** When this browser's access to the event by a share link expires; null without such access. @param {string} eventId @returns {Promise<string | null>} */
+export async function fetchShareExpiry(eventId) {
+  const response = await send(shareSessionUrl(eventId), { headers: { Accept: "application/json" } });
   return (await response.json()).expiresAt;
 }
 
 export async function signOut() {
   await send("/api/v1/session", { method: "DELETE" });
-  forgetAll();
+  clearCache();
 }
 
 /** @param {string} url @param {RequestInit} init @param {number} [timeoutMs] @returns {Promise<Response>} 2xx or 304 */
@@ -148,7 +148,7 @@ async function send(url, init, timeoutMs = TIMEOUT_MS) {
     response = await fetch(url, {
       ...init,
       headers,
-      // The browser's own cache would answer 304 as 200 with what it kept; we do our own remembering.
+      // The browser's own cache would turn a 304 into a 200 with its stored body. `cachedAnswers` replaces it.
       cache: "no-store",
       credentials: "same-origin",
       signal: AbortSignal.timeout(timeoutMs),
@@ -157,11 +157,11 @@ async function send(url, init, timeoutMs = TIMEOUT_MS) {
     throw new Problem(0);
   }
   if (response.ok || response.status === 304) return response;
-  const said = await response.json().catch(() => ({}));
-  const wait = Number(response.headers.get("Retry-After"));
+  const body = await response.json().catch(() => ({}));
+  const retryAfterS = Number(response.headers.get("Retry-After"));
   if (response.status === 401 && session.peek()) {
-    forgetAll();
+    clearCache();
     session.value = null;
   }
-  throw new Problem(response.status, said, wait > 0 ? wait : null);
+  throw new Problem(response.status, body, retryAfterS > 0 ? retryAfterS : null);
 }

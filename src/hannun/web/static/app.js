@@ -1,50 +1,64 @@
-/** The page: finds out who is here, then shows the view that the address names. */
+/** Entry point of the page: fetches the session, then shows the view that the URL names. */
 import { useEffect, useRef } from "./vendor/preact-hooks.js";
 import { render } from "./vendor/preact.js";
 import { html } from "./html.js";
-import { openShare, openUntil, Problem, signIn, signOut, whoAmI } from "./api.js";
-import { address, addressWith, codeRefused, go, guest, lang, linkRefused, place, session, settle, words } from "./state.js";
-import { Eye, LinkMissing, PageMissing, ProblemView } from "./components/problem.js";
+import { signal } from "./vendor/signals.js";
+import { fetchSession, fetchShareExpiry, Problem, redeemShareLink, signIn, signOut } from "./api.js";
+import {
+  codeRejected,
+  hrefFor,
+  hrefWith,
+  lang,
+  navigate,
+  replaceRoute,
+  route,
+  session,
+  shareAccess,
+  shareLinkRejected,
+  texts,
+} from "./state.js";
+import { Logo } from "./components/logo.js";
+import { PageNotFound, ProblemView, ShareLinkInvalid } from "./components/problem.js";
 import { Skeleton } from "./components/skeleton.js";
 import { EventView } from "./views/event.js";
 import { MerchantView } from "./views/merchant.js";
-import { SignInView, WhichMerchantView } from "./views/sign-in.js";
-import { signal } from "./vendor/signals.js";
+import { MerchantPickerView } from "./views/merchant-picker.js";
+import { SignInView } from "./views/sign-in.js";
 
 const RETRY_MS = 5_000;
 
-/** Why we could not find out who is here. */
-const greeting = signal(/** @type {Problem | null} */ (null));
+/** Why the session could not be fetched. */
+const sessionProblem = signal(/** @type {Problem | null} */ (null));
 
-/** @param {string} path */
-function viewOf(path) {
-  const [, kind, id, ...rest] = path.replace(/\/$/, "").split("/");
+/** The view of a path for a signed-in user. @param {string} path */
+function signedInView(path) {
+  const [, kind, part, ...rest] = path.replace(/\/$/, "").split("/");
   if (!kind) {
-    const who = /** @type {import("./shapes.js").Session} */ (session.value);
-    return who.roles.includes("ADMIN") ? html`<${WhichMerchantView} />` : html`<${MerchantView} key=${who.userId} userId=${who.userId} />`;
+    const currentSession = /** @type {import("./api-types.js").Session} */ (session.value);
+    return currentSession.roles.includes("ADMIN") ? html`<${MerchantPickerView} />` : html`<${MerchantView} key=${currentSession.userId} userId=${currentSession.userId} />`;
   }
-  const name = decoded(id);
-  if (!name || rest.length > 0) return html`<${PageMissing} />`;
-  if (kind === "events") return html`<${EventView} key=${name} eventId=${name} />`;
-  if (kind === "users") return html`<${MerchantView} key=${name} userId=${name} />`;
-  return html`<${PageMissing} />`;
+  const id = decodePart(part);
+  if (!id || rest.length > 0) return html`<${PageNotFound} />`;
+  if (kind === "events") return html`<${EventView} key=${id} eventId=${id} />`;
+  if (kind === "users") return html`<${MerchantView} key=${id} userId=${id} />`;
+  return html`<${PageNotFound} />`;
 }
 
-/** The event that a path names, if it does. @param {string} path */
-function eventIn(path) {
-  const [, kind, id, ...rest] = path.replace(/\/$/, "").split("/");
-  return kind === "events" && rest.length === 0 ? decoded(id) : "";
+/** The event id in a path, or "" if the path names no event. @param {string} path */
+function eventIdIn(path) {
+  const [, kind, part, ...rest] = path.replace(/\/$/, "").split("/");
+  return kind === "events" && rest.length === 0 ? decodePart(part) : "";
 }
 
-/** What somebody sees who is not signed in. @param {string} path */
-function viewOfNobody(path) {
-  const name = eventIn(path);
-  if (name && guest.value?.eventId === name) return html`<${EventView} key=${name} eventId=${name} />`;
-  return name && linkRefused.value ? html`<${LinkMissing} />` : html`<${SignInView} />`;
+/** The view of a path without a session: the event of a share link, else the sign-in form. @param {string} path */
+function signedOutView(path) {
+  const id = eventIdIn(path);
+  if (id && shareAccess.value?.eventId === id) return html`<${EventView} key=${id} eventId=${id} />`;
+  return id && shareLinkRejected.value ? html`<${ShareLinkInvalid} />` : html`<${SignInView} />`;
 }
 
 /** @param {string | undefined} part */
-function decoded(part) {
+function decodePart(part) {
   try {
     return decodeURIComponent(part ?? "");
   } catch {
@@ -53,118 +67,123 @@ function decoded(part) {
 }
 
 function App() {
-  const w = words.value;
-  const who = session.value;
+  const t = texts.value;
+  const currentSession = session.value;
   const main = useRef(/** @type {HTMLElement | null} */ (null));
-  const path = place.value.path;
-  const arrived = useRef(path);
+  const path = route.value.path;
+  const focusedPath = useRef(path);
 
-  // A new place is announced by moving the focus to its heading (or to where it will be); the first place needs no such help.
+  // After a navigation the focus moves to the new heading (or to <main> until it exists), so that screen readers announce
+  // the view. The first view needs none: the browser announces the document.
   useEffect(() => {
-    if (arrived.current === path) return;
-    arrived.current = path;
+    if (focusedPath.current === path) return;
+    focusedPath.current = path;
     const target = main.current?.querySelector("h1") ?? main.current;
     target?.focus({ preventScroll: true });
   }, [path]);
 
   return html`
-    <a class="skip" href="#main" data-plain>${w.skip}</a>
-    <header class="top">
-      <a class="brand" href=${address("/")}><${Eye} /><span>${w.name}</span></a>
-      <div class="top-actions">
+    <a class="skip" href="#main" data-native>${t.skip}</a>
+    <header class="app-header">
+      <a class="brand" href=${hrefFor("/")}><${Logo} /><span>${t.name}</span></a>
+      <div class="app-actions">
         <a
           class="button quiet"
-          href=${addressWith("lang", lang.value === "ko" ? "en" : "ko")}
+          href=${hrefWith("lang", lang.value === "ko" ? "en" : "ko")}
           lang=${lang.value === "ko" ? "en" : "ko"}
           hreflang=${lang.value === "ko" ? "en" : "ko"}
-          data-settle
-          >${w.otherLanguage}</a
+          data-replace
+          >${t.otherLanguage}</a
         >
-        ${who && html`<button type="button" class="button quiet" onClick=${leave}>${w.signOut}</button>`}
+        ${currentSession && html`<button type="button" class="button quiet" onClick=${handleSignOut}>${t.signOut}</button>`}
       </div>
     </header>
     <main id="main" ref=${main} tabindex="-1">
-      ${greeting.value
-        ? html`<${ProblemView} problem=${greeting.value} of="user" retry=${greet} />`
-        : who === undefined
+      ${sessionProblem.value
+        ? html`<${ProblemView} problem=${sessionProblem.value} subject="user" retry=${startSession} />`
+        : currentSession === undefined
           ? html`<${Skeleton} tiles=${4} />`
-          : who === null
-            ? viewOfNobody(path)
-            : viewOf(path)}
+          : currentSession === null
+            ? signedOutView(path)
+            : signedInView(path)}
     </main>
   `;
 }
 
-async function leave() {
+async function handleSignOut() {
   try {
     await signOut();
   } catch (error) {
-    // A session that has ended by itself is as good; without the server the cookie would stay, so we stay too.
-    if (!(error instanceof Problem) || error.passes) return;
+    // If the session had already expired, the user is signed out anyway. After a transient error the cookie still exists,
+    // so the user stays signed in.
+    if (!(error instanceof Problem) || error.transient) return;
   }
   session.value = null;
 }
 
-/** The one-time code of the address, until it is redeemed. @type {string | null} */
-let code = null;
-/** The secret of the share link in the address, until it is exchanged. @type {string | null} */
-let share = null;
+/** The one-time code from the URL, until it is redeemed. @type {string | null} */
+let oneTimeCode = null;
+/** The secret of the share link in the URL, until it is redeemed. @type {string | null} */
+let shareSecret = null;
 
-/** Gone from the address before anything else: a reload or a shared address must not carry it. */
-function takeSecrets() {
-  const found = new URLSearchParams(location.hash.slice(1));
-  code = found.get("code") ?? code;
-  share = found.get("share") ?? share;
-  if (found.has("code") || found.has("share")) settle(location.pathname + location.search);
+/** Move the secrets from the URL's fragment into memory. A reload or a copied URL must not contain them. */
+function takeSecretsFromHash() {
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  oneTimeCode = parameters.get("code") ?? oneTimeCode;
+  shareSecret = parameters.get("share") ?? shareSecret;
+  if (parameters.has("code") || parameters.has("share")) replaceRoute(location.pathname + location.search);
 }
 
-/** Whether a secret was refused, and not only now. @param {Promise<void>} exchange */
-async function refused(exchange) {
+/** Whether the service rejected a secret for good; a transient error is thrown. @param {Promise<void>} exchange */
+async function isRejected(exchange) {
   try {
     await exchange;
     return false;
   } catch (error) {
-    if (!(error instanceof Problem) || error.passes) throw error;
+    if (!(error instanceof Problem) || error.transient) throw error;
     return true;
   }
 }
 
-/** Redeem what the address brought, then ask who is here. */
-async function greet() {
-  greeting.value = null;
-  const eventId = eventIn(location.pathname);
+/** Redeem the secrets of the URL, then fetch the session. Retries after 5 s if that fails. */
+async function startSession() {
+  sessionProblem.value = null;
+  const eventId = eventIdIn(location.pathname);
   try {
-    if (code) codeRefused.value = await refused(signIn({ code }));
-    code = null;
-    if (share && eventId) linkRefused.value = await refused(openShare(eventId, share));
-    share = null;
-    const who = await whoAmI();
-    const expiresAt = who === null && eventId ? await openUntil(eventId) : null;
-    guest.value = expiresAt ? { eventId, expiresAt } : null;
-    session.value = who;
+    if (oneTimeCode) codeRejected.value = await isRejected(signIn({ code: oneTimeCode }));
+    oneTimeCode = null;
+    if (shareSecret && eventId) shareLinkRejected.value = await isRejected(redeemShareLink(eventId, shareSecret));
+    shareSecret = null;
+    const currentSession = await fetchSession();
+    const expiresAt = currentSession === null && eventId ? await fetchShareExpiry(eventId) : null;
+    shareAccess.value = expiresAt ? { eventId, expiresAt } : null;
+    session.value = currentSession;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    greeting.value = error;
-    setTimeout(greet, RETRY_MS);
+    sessionProblem.value = error;
+    setTimeout(startSession, RETRY_MS);
   }
 }
 
-/** Links of ours change the view, not the document. Those marked data-settle replace the address. */
+/**
+ * Client-side navigation: a link to this origin changes the view and does not load a document. Links with `data-replace`
+ * add no entry to the browser history; links with `data-native` are left to the browser.
+ */
 document.addEventListener("click", (event) => {
   const link = /** @type {Element} */ (event.target).closest?.("a[href]");
-  if (!(link instanceof HTMLAnchorElement) || link.dataset.plain !== undefined || link.origin !== location.origin) return;
+  if (!(link instanceof HTMLAnchorElement) || link.dataset.native !== undefined || link.origin !== location.origin) return;
   if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   const href = link.pathname + link.search;
-  if (link.dataset.settle !== undefined) settle(href);
-  else go(href);
+  if (link.dataset.replace !== undefined) replaceRoute(href);
+  else navigate(href);
 });
 
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
-// The address printed by the demo may be pasted into a tab in which we are already.
+// The URL that the demo prints may be pasted into a tab that already shows the page.
 addEventListener("hashchange", () => {
-  takeSecrets();
-  if (code || share) greet();
+  takeSecretsFromHash();
+  if (oneTimeCode || shareSecret) startSession();
 });
-takeSecrets();
-greet();
+takeSecretsFromHash();
+startSession();

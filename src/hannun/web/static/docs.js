@@ -1,12 +1,12 @@
-/** The contract to browse and to try: Swagger UI over /openapi.json. It asks this service and nobody else. */
+/** Swagger UI for /openapi.json. It sends requests only to this service. */
 
 /** @type {any} */
 const { SwaggerUIBundle } = window;
 
 SwaggerUIBundle({
   url: "/openapi.json",
-  dom_id: "#contract",
+  dom_id: "#api-docs",
   deepLinking: true,
-  validatorUrl: null, // which would send the address to others
+  validatorUrl: null, // the validator would send the URL to a third party
   presets: [SwaggerUIBundle.presets.apis],
 });

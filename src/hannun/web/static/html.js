@@ -1,4 +1,4 @@
-/** Markup: `html` turns a template into Preact's nodes. */
+/** The template tag `html`, which turns a template into Preact nodes. */
 import htm from "./vendor/htm.js";
 import { h } from "./vendor/preact.js";
 

@@ -1,103 +1,103 @@
 /**
- * What the whole page knows: where it is (the URL), in which words it speaks, who is signed in, what time it is.
+ * State of the whole page, as signals: the route, the language, the time zone, the session and the clock.
  *
- * The URL is the only memory of a view: language, period and open table live in its query, so that an address can be
- * sent to somebody or opened again tomorrow.
+ * The URL holds all state of a view: language, period and open table are in its query. A copied or bookmarked URL shows
+ * the same view again.
  */
 import { computed, effect, signal } from "./vendor/signals.js";
-import { WORDS } from "./words.js";
+import { TRANSLATIONS } from "./translations.js";
 
-/** @typedef {import("./words.js").Lang} Lang */
+/** @typedef {import("./translations.js").Lang} Lang */
 
 const ZONE_DEFAULT = "Asia/Seoul";
 const CLOCK_TICK_MS = 5_000;
 
-const here = () => ({ path: location.pathname, query: new URLSearchParams(location.search) });
+const currentRoute = () => ({ path: location.pathname, query: new URLSearchParams(location.search) });
 
-/** Where we are. */
-export const place = signal(here());
+/** Path and query of the current URL. */
+export const route = signal(currentRoute());
 
-/** undefined: not asked yet; null: nobody. */
-export const session = signal(/** @type {import("./shapes.js").Session | null | undefined} */ (undefined));
+/** The signed-in user; undefined until the service has answered, null if nobody is signed in. */
+export const session = signal(/** @type {import("./api-types.js").Session | null | undefined} */ (undefined));
 
-/** Why the one-time code in the address did not work, if it did not. */
-export const codeRefused = signal(false);
+/** Whether the service rejected the one-time code in the URL. */
+export const codeRejected = signal(false);
 
-/** The event that a share link has opened to us, and until when. */
-export const guest = signal(/** @type {{ eventId: string, expiresAt: string } | null} */ (null));
+/** The event that this browser may read through a share link, and when that access expires. */
+export const shareAccess = signal(/** @type {{ eventId: string, expiresAt: string } | null} */ (null));
 
-/** Whether the share link in the address opened nothing. */
-export const linkRefused = signal(false);
+/** Whether the service rejected the share link in the URL. */
+export const shareLinkRejected = signal(false);
 
 export const lang = computed(() => {
-  const wanted = place.value.query.get("lang");
-  if (wanted === "ko" || wanted === "en") return wanted;
+  const requested = route.value.query.get("lang");
+  if (requested === "ko" || requested === "en") return requested;
   return !navigator.language || navigator.language.startsWith("ko") ? "ko" : /** @type {Lang} */ ("en");
 });
 
-/** The words of the language in use. */
-export const words = computed(() => WORDS[lang.value]);
+/** The texts in the current language. */
+export const texts = computed(() => TRANSLATIONS[lang.value]);
 
-/** The zone in which times are shown and days begin. */
-export const zone = computed(() => {
-  const wanted = place.value.query.get("tz");
+/** The time zone in which times are shown and days begin: the `tz` of the URL, else Asia/Seoul. */
+export const timeZone = computed(() => {
+  const requested = route.value.query.get("tz");
   try {
-    if (wanted) return new Intl.DateTimeFormat("en", { timeZone: wanted }).resolvedOptions().timeZone;
+    if (requested) return new Intl.DateTimeFormat("en", { timeZone: requested }).resolvedOptions().timeZone;
   } catch {
-    // An unknown name in the address: the default serves.
+    // The URL names an unknown time zone: use the default.
   }
   return ZONE_DEFAULT;
 });
 
-/** Now, as often as "12 seconds ago" has to be said anew. */
+/** The current time in ms, updated every 5 s so that relative times ("12 seconds ago") are rendered again. */
 export const now = signal(Date.now());
 setInterval(() => {
   if (!document.hidden) now.value = Date.now();
 }, CLOCK_TICK_MS);
 
-addEventListener("popstate", () => (place.value = here()));
+addEventListener("popstate", () => (route.value = currentRoute()));
 
 effect(() => {
   document.documentElement.lang = lang.value;
 });
 
 /**
- * The address of a path, keeping what belongs to the reader rather than to the view: language and zone.
+ * The URL of a path with the user's language and time zone, which stay the same in all views.
  * @param {string} path
  */
-export function address(path) {
-  const kept = new URLSearchParams();
+export function hrefFor(path) {
+  const query = new URLSearchParams();
   for (const name of ["lang", "tz"]) {
-    const value = place.value.query.get(name);
-    if (value) kept.set(name, value);
+    const value = route.value.query.get(name);
+    if (value) query.set(name, value);
   }
-  return path + (kept.size ? `?${kept}` : "");
+  return path + (query.size ? `?${query}` : "");
 }
 
 /**
- * The address of this view with one part of its query changed; null takes the part away.
+ * The URL of the current view with one query parameter changed; null removes the parameter.
  * @param {string} name
  * @param {string | null} value
  */
-export function addressWith(name, value) {
-  const query = new URLSearchParams(place.value.query);
+export function hrefWith(name, value) {
+  const query = new URLSearchParams(route.value.query);
   if (value === null) query.delete(name);
   else query.set(name, value);
-  return place.value.path + (query.size ? `?${query}` : "");
+  return route.value.path + (query.size ? `?${query}` : "");
 }
 
-/** @param {string} href */
-export function go(href) {
+/** Open another view, as a new entry in the browser history. @param {string} href */
+export function navigate(href) {
   history.pushState(null, "", href);
-  place.value = here();
+  route.value = currentRoute();
   scrollTo(0, 0);
 }
 
 /**
- * Change the address without a new step in the history: for what is a setting of the view and not a place.
+ * Change the URL without a new entry in the browser history: for settings of the current view.
  * @param {string} href
  */
-export function settle(href) {
+export function replaceRoute(href) {
   history.replaceState(null, "", href);
-  place.value = here();
+  route.value = currentRoute();
 }

@@ -1,9 +1,9 @@
-/** Small signs. Each has a shape and a word of its own: colour is never the only sign. */
+/** Badges for the kind of a figure and for states. Each has its own icon and text, so that none depends on colour alone. */
 import { html } from "../html.js";
-import { words } from "../state.js";
+import { texts } from "../state.js";
 
-/** What a kind, or a channel's state, looks like in 10 by 10. */
-const SIGNS = {
+/** Icons of the kinds of figures and of the channel states, in a view box of 10 by 10. */
+const ICONS = {
   measured: html`<circle cx="5" cy="5" r="3.2" fill="currentColor" />`,
   planned: html`<circle cx="5" cy="5" r="3" fill="none" stroke="currentColor" stroke-width="1.4" stroke-dasharray="2 1.5" />`,
   estimated: html`<path d="M1.2 6.2c1.3-2.4 2.5-2.4 3.8-1.2s2.5 1.2 3.8-1.2" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linecap="round" />`,
@@ -12,20 +12,20 @@ const SIGNS = {
   unknown: html`<path d="M2 5h6" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" />`,
 };
 
-/** @param {{ of: keyof typeof SIGNS }} props */
-const Sign = ({ of }) => html`<svg viewBox="0 0 10 10" width="10" height="10" aria-hidden="true">${SIGNS[of] ?? SIGNS.unknown}</svg>`;
+/** @param {{ name: keyof typeof ICONS }} props */
+const Icon = ({ name }) => html`<svg viewBox="0 0 10 10" width="10" height="10" aria-hidden="true">${ICONS[name] ?? ICONS.unknown}</svg>`;
 
-/** @param {{ kind: import("../shapes.js").Kind }} props */
+/** @param {{ kind: import("../api-types.js").FigureKind }} props */
 export const KindBadge = ({ kind }) => html`
-  <span class="badge kind-${kind}"><${Sign} of=${kind} />${words.value.kind[kind] ?? words.value.kind.unknown}</span>
+  <span class="badge kind-${kind}"><${Icon} name=${kind} />${texts.value.kind[kind] ?? texts.value.kind.unknown}</span>
 `;
 
-/** @param {{ state: import("../shapes.js").ChannelState }} props */
+/** @param {{ state: import("../api-types.js").ChannelState }} props */
 export const StateBadge = ({ state }) => html`
-  <span class="badge kind-${state}"><${Sign} of=${state} />${words.value.channels.states[state] ?? words.value.channels.states.unknown}</span>
+  <span class="badge kind-${state}"><${Icon} name=${state} />${texts.value.channels.states[state] ?? texts.value.channels.states.unknown}</span>
 `;
 
 /** @param {{ status: string }} props */
-export const Status = ({ status }) => html`
-  <span class="status status-${status.toLowerCase()}">${words.value.status[status] ?? status}</span>
+export const EventStatus = ({ status }) => html`
+  <span class="status status-${status.toLowerCase()}">${texts.value.status[status] ?? status}</span>
 `;

@@ -1,52 +1,53 @@
 /**
- * Three small pictures: ROI against its target, money spent against money earned, a day in 24 strokes. All are drawn
- * beside figures that say the same in words, so that assistive technology may pass over them.
+ * Small charts: ROI against its target, a horizontal bar for a share, and a sparkline of 24 hours. All stand next to text
+ * with the same figures, so that they are hidden from assistive technology.
  *
- * Hatched means, here as in the chart: not final (expected, or still filling).
+ * A hatched bar, here and in the timeline chart, is not final: expected revenue, or an incomplete bucket.
  */
 import { html } from "../html.js";
-import { words } from "../state.js";
+import { texts } from "../state.js";
 
-/** @param {number} part */
-const share = (part) => `${(Math.min(1, Math.max(0, part)) * 100).toFixed(2)}%`;
+/** A share as a CSS percentage, limited to 0 to 100 %. @param {number} part */
+const cssPercent = (part) => `${(Math.min(1, Math.max(0, part)) * 100).toFixed(2)}%`;
 
-const LABELS_APART_MIN = 0.2;
+/** As a share of the bar's width: if they are closer, the break-even label is omitted. */
+const LABEL_DISTANCE_MIN = 0.2;
 
 /** @param {{ roi: number, target: number | null | undefined, expected: boolean }} props */
 export function RoiBar({ roi, target, expected }) {
   const low = Math.min(roi, 0, target ?? 0);
   const high = Math.max(roi, 0, target ?? 0);
   const span = high - low || 1;
-  // A little air at both ends, so that marks never lie on the edge.
-  const at = (/** @type {number} */ value) => 0.03 + (0.94 * (value - low)) / span;
-  const from = Math.min(at(0), at(roi));
-  const zero = at(0);
-  const goal = target === null || target === undefined ? null : at(target);
-  const apart = goal === null || Math.abs(goal - zero) >= LABELS_APART_MIN;
+  // A margin of 3 % at both ends keeps the marks off the edges.
+  const positionOf = (/** @type {number} */ value) => 0.03 + (0.94 * (value - low)) / span;
+  const from = Math.min(positionOf(0), positionOf(roi));
+  const zeroAt = positionOf(0);
+  const targetAt = target === null || target === undefined ? null : positionOf(target);
+  const zeroLabelled = targetAt === null || Math.abs(targetAt - zeroAt) >= LABEL_DISTANCE_MIN;
   return html`
     <div class="roi-bar" aria-hidden="true">
       <div class="roi-track">
         <span
           class="roi-fill ${roi < 0 ? "loss" : "gain"} ${expected ? "hatched" : ""}"
-          style=${{ left: share(from), width: share(Math.abs(at(roi) - zero)) }}
+          style=${{ left: cssPercent(from), width: cssPercent(Math.abs(positionOf(roi) - zeroAt)) }}
         ></span>
-        <span class="roi-mark zero" style=${{ left: share(zero) }}></span>
-        ${goal !== null && html`<span class="roi-mark goal" style=${{ left: share(goal) }}></span>`}
+        <span class="roi-mark zero" style=${{ left: cssPercent(zeroAt) }}></span>
+        ${targetAt !== null && html`<span class="roi-mark target" style=${{ left: cssPercent(targetAt) }}></span>`}
       </div>
       <div class="roi-labels">
-        ${apart && html`<span class=${edge(zero)} style=${{ left: share(zero) }}>${words.value.tile.breakEvenMark}</span>`}
-        ${goal !== null && html`<span class=${edge(goal)} style=${{ left: share(goal) }}>${words.value.tile.target}</span>`}
+        ${zeroLabelled && html`<span class=${labelSide(zeroAt)} style=${{ left: cssPercent(zeroAt) }}>${texts.value.tile.breakEvenMark}</span>`}
+        ${targetAt !== null && html`<span class=${labelSide(targetAt)} style=${{ left: cssPercent(targetAt) }}>${texts.value.tile.target}</span>`}
       </div>
     </div>
   `;
 }
 
-/** A label near an end leans inwards. @param {number} at */
-const edge = (at) => (at < 0.12 ? "lean-right" : at > 0.88 ? "lean-left" : "");
+/** The CSS class that keeps a label near an end inside the bar. @param {number} position */
+const labelSide = (position) => (position < 0.12 ? "right-of-mark" : position > 0.88 ? "left-of-mark" : "");
 
-/** @param {{ part: number, of: number, look: string }} props */
-export const Bar = ({ part, of, look }) => html`
-  <span class="bar ${look}" aria-hidden="true">${part > 0 && html`<span style=${{ width: share(part / of) }}></span>`}</span>
+/** @param {{ part: number, whole: number, variant: string }} props */
+export const Bar = ({ part, whole, variant }) => html`
+  <span class="bar ${variant}" aria-hidden="true">${part > 0 && html`<span style=${{ width: cssPercent(part / whole) }}></span>`}</span>
 `;
 
 const SPARK_W = 120;

@@ -1,40 +1,40 @@
 /**
- * The channels, with those participants whose channel nobody knows, and their sum: one table, which on a phone is laid
- * out as cards. The explicit roles keep it a table for assistive technology when CSS changes its display.
+ * Table of the channels, with a row for unattributed participants and a row for the total. On a phone, CSS shows the rows
+ * as cards; the explicit roles keep it a table for assistive technology.
  */
 import { html } from "../html.js";
-import { count, dateAndTime, moment, percent } from "../format.js";
-import { now, words } from "../state.js";
+import { formatCount, formatDateTime, formatPercent, formatRecentTime } from "../format.js";
+import { now, texts } from "../state.js";
 import { StateBadge } from "./badge.js";
 import { Bar } from "./bars.js";
-import { Money, Num } from "./number.js";
-import { measured } from "./tile.js";
+import { AnimatedNumber, Money } from "./number.js";
+import { measuredOrNull } from "./tile.js";
 
-/** @param {{ dashboard: import("../shapes.js").Dashboard }} props */
+/** @param {{ dashboard: import("../api-types.js").Dashboard }} props */
 export function Channels({ dashboard }) {
-  const w = words.value.channels;
+  const t = texts.value.channels;
   const { summary, roi, provenance } = dashboard;
   const channels = [...dashboard.channelPerformance].sort((a, b) => (b.participants ?? -1) - (a.participants ?? -1));
   const total = summary.totalParticipants ?? 0;
   const unattributed = summary.unattributedParticipants ?? 0;
-  const byChannel = channels.reduce((sum, channel) => sum + (channel.participants ?? 0), 0);
-  const columns = [w.name, w.state, w.participants, w.views, w.clickThroughRate, w.conversionRate, w.cost, w.costPerParticipant];
+  const attributed = channels.reduce((sum, channel) => sum + (channel.participants ?? 0), 0);
+  const columns = [t.name, t.state, t.participants, t.views, t.clickThroughRate, t.conversionRate, t.cost, t.costPerParticipant];
   if (channels.length === 0 && total === 0) {
     return html`<section class="card channels" aria-labelledby="channels-title">
-      <div class="section-head"><h2 id="channels-title">${w.title}</h2></div>
-      <p class="note">${w.empty}</p>
+      <div class="section-head"><h2 id="channels-title">${t.title}</h2></div>
+      <p class="note">${t.empty}</p>
     </section>`;
   }
   return html`
     <section class="card channels" aria-labelledby="channels-title">
       <div class="section-head">
-        <h2 id="channels-title">${w.title}</h2>
-        ${byChannel + unattributed === total &&
-        html`<p class="note adds-up">${w.addsUp(count(byChannel), count(unattributed), count(total))}</p>`}
+        <h2 id="channels-title">${t.title}</h2>
+        ${attributed + unattributed === total &&
+        html`<p class="note channel-sum">${t.sum(formatCount(attributed), formatCount(unattributed), formatCount(total))}</p>`}
       </div>
       <table role="table">
         <caption class="sr-only">
-          ${w.caption}
+          ${t.caption}
         </caption>
         <thead role="rowgroup">
           <tr role="row">
@@ -42,29 +42,29 @@ export function Channels({ dashboard }) {
           </tr>
         </thead>
         <tbody role="rowgroup">
-          ${channels.map((channel) => html`<${Row} key=${channel.channelName} channel=${channel} total=${total} />`)}
+          ${channels.map((channel) => html`<${ChannelRow} key=${channel.channelName} channel=${channel} total=${total} />`)}
           <tr role="row" class="unattributed">
             <th role="rowheader" scope="row" class="cell-name">
-              <span>${w.unattributed}</span>
-              <small>${w.unattributedHint}</small>
+              <span>${t.unattributed}</span>
+              <small>${t.unattributedHint}</small>
             </th>
             <td role="cell" class="cell-state"></td>
-            <${Cell} name=${w.participants} class="cell-people">
-              <${Num} value=${unattributed} format=${count} />
-              <${Bar} part=${unattributed} of=${total} look="share faint" />
+            <${Cell} name=${t.participants} class="cell-participants">
+              <${AnimatedNumber} value=${unattributed} format=${formatCount} />
+              <${Bar} part=${unattributed} whole=${total} variant="share faint" />
             <//>
             <td role="cell" class="blank" colspan="5"></td>
           </tr>
         </tbody>
         <tfoot role="rowgroup">
           <tr role="row" class="total">
-            <th role="rowheader" scope="row" class="cell-name"><span>${w.total}</span></th>
+            <th role="rowheader" scope="row" class="cell-name"><span>${t.total}</span></th>
             <td role="cell" class="cell-state"></td>
-            <${Cell} name=${w.participants} class="cell-people"><${Figure} of=${summary.totalParticipants} format=${count} /><//>
-            <${Cell} name=${w.views}><${Figure} of=${measured(summary.totalViews, provenance, "summary.totalViews")} format=${count} /><//>
-            <${Cell} name=${w.clickThroughRate}><${Figure} of=${summary.clickThroughRate} format=${percent} /><//>
-            <${Cell} name=${w.conversionRate}><${Figure} of=${summary.conversionRate} format=${percent} /><//>
-            <${Cell} name=${w.cost}><${MoneyFigure} of=${roi.investment?.channels} /><//>
+            <${Cell} name=${t.participants} class="cell-participants"><${Figure} figure=${summary.totalParticipants} format=${formatCount} /><//>
+            <${Cell} name=${t.views}><${Figure} figure=${measuredOrNull(summary.totalViews, provenance, "summary.totalViews")} format=${formatCount} /><//>
+            <${Cell} name=${t.clickThroughRate}><${Figure} figure=${summary.clickThroughRate} format=${formatPercent} /><//>
+            <${Cell} name=${t.conversionRate}><${Figure} figure=${summary.conversionRate} format=${formatPercent} /><//>
+            <${Cell} name=${t.cost}><${MoneyFigure} figure=${roi.investment?.channels} /><//>
             <td role="cell" class="blank"></td>
           </tr>
         </tfoot>
@@ -73,49 +73,49 @@ export function Channels({ dashboard }) {
   `;
 }
 
-/** @param {{ channel: import("../shapes.js").Channel, total: number }} props */
-function Row({ channel, total }) {
-  const w = words.value.channels;
+/** @param {{ channel: import("../api-types.js").Channel, total: number }} props */
+function ChannelRow({ channel, total }) {
+  const t = texts.value.channels;
   return html`
     <tr role="row">
       <th role="rowheader" scope="row" class="cell-name">
         <span>${channel.channelName}</span>
-        <small>${w.types[channel.channelType] ?? channel.channelType}</small>
+        <small>${t.types[channel.channelType] ?? channel.channelType}</small>
       </th>
       <td role="cell" class="cell-state">
         <${StateBadge} state=${channel.state} />
         ${channel.measuredAt
-          ? html`<time datetime=${channel.measuredAt} title=${dateAndTime(channel.measuredAt)}>${moment(channel.measuredAt, now.value)}</time>`
-          : html`<small>${w.notYet}</small>`}
+          ? html`<time datetime=${channel.measuredAt} title=${formatDateTime(channel.measuredAt)}>${formatRecentTime(channel.measuredAt, now.value)}</time>`
+          : html`<small>${t.notMeasured}</small>`}
       </td>
-      <${Cell} name=${w.participants} class="cell-people">
-        <${Figure} of=${channel.participants} format=${count} />
-        <${Bar} part=${channel.participants ?? 0} of=${total} look="share" />
+      <${Cell} name=${t.participants} class="cell-participants">
+        <${Figure} figure=${channel.participants} format=${formatCount} />
+        <${Bar} part=${channel.participants ?? 0} whole=${total} variant="share" />
       <//>
-      <${Cell} name=${w.views}><${Views} channel=${channel} /><//>
-      <${Cell} name=${w.clickThroughRate}><${Figure} of=${channel.clickThroughRate} format=${percent} /><//>
-      <${Cell} name=${w.conversionRate}><${Figure} of=${channel.conversionRate} format=${percent} /><//>
-      <${Cell} name=${w.cost}><${MoneyFigure} of=${channel.distributionCost} /><//>
-      <${Cell} name=${w.costPerParticipant}><${MoneyFigure} of=${channel.costPerParticipant} /><//>
+      <${Cell} name=${t.views}><${Views} channel=${channel} /><//>
+      <${Cell} name=${t.clickThroughRate}><${Figure} figure=${channel.clickThroughRate} format=${formatPercent} /><//>
+      <${Cell} name=${t.conversionRate}><${Figure} figure=${channel.conversionRate} format=${formatPercent} /><//>
+      <${Cell} name=${t.cost}><${MoneyFigure} figure=${channel.distributionCost} /><//>
+      <${Cell} name=${t.costPerParticipant}><${MoneyFigure} figure=${channel.costPerParticipant} /><//>
     </tr>
   `;
 }
 
 /** @param {{ name: string, class?: string, children: any }} props */
-const Cell = ({ name, class: more = "", children }) => html`
-  <td role="cell" class="figure ${more}"><span class="cell-label" aria-hidden="true">${name}</span>${children}</td>
+const Cell = ({ name, class: extraClass = "", children }) => html`
+  <td role="cell" class="figure ${extraClass}"><span class="cell-label" aria-hidden="true">${name}</span>${children}</td>
 `;
 
-/** What was measured; until then what was planned, said as a plan. @param {{ channel: import("../shapes.js").Channel }} props */
+/** The measured views; before the first measurement the planned views, marked as planned. @param {{ channel: import("../api-types.js").Channel }} props */
 function Views({ channel: { views, measuredAt, expectedViews } }) {
-  if (measuredAt || views) return html`<${Figure} of=${views} format=${count} />`;
-  const w = words.value;
-  return html`${w.none} ${(expectedViews ?? null) !== null && html`<small>${w.channels.plannedViews(count(expectedViews ?? 0))}</small>`}`;
+  if (measuredAt || views) return html`<${Figure} figure=${views} format=${formatCount} />`;
+  const t = texts.value;
+  return html`${t.none} ${(expectedViews ?? null) !== null && html`<small>${t.channels.plannedViews(formatCount(expectedViews ?? 0))}</small>`}`;
 }
 
-/** @param {{ of: import("../shapes.js").Figure, format: (value: number) => string }} props */
-const Figure = ({ of, format }) => (of === null || of === undefined ? words.value.none : html`<${Num} value=${of} format=${format} />`);
+/** @param {{ figure: import("../api-types.js").Figure, format: (value: number) => string }} props */
+const Figure = ({ figure, format }) =>
+  figure === null || figure === undefined ? texts.value.none : html`<${AnimatedNumber} value=${figure} format=${format} />`;
 
-/** @param {{ of: import("../shapes.js").Figure }} props */
-const MoneyFigure = ({ of }) => (of === null || of === undefined ? words.value.none : html`<${Money} value=${of} />`);
-
+/** @param {{ figure: import("../api-types.js").Figure }} props */
+const MoneyFigure = ({ figure }) => (figure === null || figure === undefined ? texts.value.none : html`<${Money} value=${figure} />`);

@@ -1,24 +1,24 @@
-/** Numbers on the page: they glide to their new value, and are spoken and copied in full. */
+/** Numbers that are animated when they change. Screen readers and the clipboard get the full value. */
 import { useLayoutEffect, useRef } from "../vendor/preact-hooks.js";
 import { html } from "../html.js";
-import { money, moneyShort } from "../format.js";
+import { formatMoney, formatMoneyShort } from "../format.js";
 
-const GLIDE_MS = 500;
-// A few more are shown at once: gliding there would only make two places of the page differ for a moment.
-const GLIDES_FROM = 10;
-const still = matchMedia("(prefers-reduced-motion: reduce)");
+const ANIMATION_MS = 500;
+/** Smaller changes are shown at once: an animation would only make two places of the page differ for a moment. */
+const ANIMATED_CHANGE_MIN = 10;
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** @param {number} part */
-const easeOut = (part) => 1 - (1 - part) ** 3;
+/** @param {number} progress from 0 to 1 */
+const easeOut = (progress) => 1 - (1 - progress) ** 3;
 
 /**
- * A number that glides from what it was to what it is.
+ * A number that is animated from its previous value to its new one.
  * @param {{ value: number, format: (value: number) => string }} props
  */
-export function Num({ value, format }) {
+export function AnimatedNumber({ value, format }) {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
   const shown = useRef(value);
-  // The text is written here and not drawn by Preact, since it changes each frame while gliding.
+  // Written to the DOM directly and not rendered by Preact, because it changes with each frame of the animation.
   useLayoutEffect(() => {
     const from = shown.current;
     const write = (/** @type {number} */ figure) => {
@@ -26,17 +26,17 @@ export function Num({ value, format }) {
       const text = format(figure);
       if (element.current && element.current.textContent !== text) element.current.textContent = text;
     };
-    if (Math.abs(value - from) < GLIDES_FROM || still.matches || document.hidden) {
+    if (Math.abs(value - from) < ANIMATED_CHANGE_MIN || reducedMotion.matches || document.hidden) {
       write(value);
       return;
     }
-    const whole = Number.isInteger(value);
+    const isInteger = Number.isInteger(value);
     const startMs = performance.now();
     let frame = requestAnimationFrame(function step(nowMs) {
-      const part = Math.min(1, Math.max(0, nowMs - startMs) / GLIDE_MS);
-      const figure = from + (value - from) * easeOut(part);
-      write(part === 1 ? value : whole ? Math.round(figure) : figure);
-      if (part < 1) frame = requestAnimationFrame(step);
+      const progress = Math.min(1, Math.max(0, nowMs - startMs) / ANIMATION_MS);
+      const figure = from + (value - from) * easeOut(progress);
+      write(progress === 1 ? value : isInteger ? Math.round(figure) : figure);
+      if (progress < 1) frame = requestAnimationFrame(step);
     });
     return () => cancelAnimationFrame(frame);
   });
@@ -44,12 +44,12 @@ export function Num({ value, format }) {
 }
 
 /**
- * Money: short on a phone, in full on a wide screen; a screen reader always hears it in full.
+ * Money: short on a phone, in full on a wide screen. Screen readers always get the full amount.
  * @param {{ value: number }} props
  */
 export const Money = ({ value }) => html`
-  <span class="money" title=${money(value)}>
-    <span class="money-short" aria-hidden="true"><${Num} value=${value} format=${moneyShort} /></span>
-    <span class="money-full"><${Num} value=${value} format=${money} /></span>
+  <span class="money" title=${formatMoney(value)}>
+    <span class="money-short" aria-hidden="true"><${AnimatedNumber} value=${value} format=${formatMoneyShort} /></span>
+    <span class="money-full"><${AnimatedNumber} value=${value} format=${formatMoney} /></span>
   </span>
 `;

@@ -1,25 +1,25 @@
 /**
- * A panel that a button opens: on a phone a sheet within reach of the thumb, else beside its button. The browser's own
- * popover does the closing (Escape, a tap elsewhere) and tells assistive technology.
+ * A panel that a button opens: a bottom sheet on a phone, else a popover next to its button. The native popover handles
+ * closing (Escape, a click outside) and assistive technology.
  */
 import { html } from "../html.js";
 import { useRef } from "../vendor/preact-hooks.js";
-import { words } from "../state.js";
+import { texts } from "../state.js";
 
 const MARGIN_PX = 12;
 const wide = matchMedia("(min-width: 700px)");
 
 /**
  * @param {object} props
- * @param {string} props.id what the button's `popovertarget` names
+ * @param {string} props.id the `popovertarget` of the button
  * @param {string} props.name
- * @param {"h2" | "h3"} [props.heading] one below that of what its button belongs to
+ * @param {"h2" | "h3"} [props.heading] one level below the heading of the section with the button
  * @param {import("../vendor/preact.js").ComponentChildren} [props.children]
  */
 export function Sheet({ id, name, heading = "h3", children }) {
   const panel = useRef(/** @type {HTMLElement | null} */ (null));
 
-  const place = (/** @type {ToggleEvent} */ event) => {
+  const positionPanel = (/** @type {ToggleEvent} */ event) => {
     const button = document.querySelector(`[popovertarget="${CSS.escape(id)}"]`);
     if (event.newState !== "open" || !panel.current || !button) return;
     const style = panel.current.style;
@@ -35,10 +35,10 @@ export function Sheet({ id, name, heading = "h3", children }) {
   };
 
   return html`
-    <div id=${id} popover="auto" class="sheet" role="dialog" aria-label=${name} ref=${panel} onToggle=${place}>
+    <div id=${id} popover="auto" class="sheet" role="dialog" aria-label=${name} ref=${panel} onToggle=${positionPanel}>
       <${heading} class="sheet-name">${name}<//>
       ${children}
-      <button type="button" class="button quiet" popovertarget=${id} popovertargetaction="hide">${words.value.about.close}</button>
+      <button type="button" class="button quiet" popovertarget=${id} popovertargetaction="hide">${texts.value.definitions.close}</button>
     </div>
   `;
 }

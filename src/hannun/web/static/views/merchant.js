@@ -1,145 +1,138 @@
-/** All of a merchant's events: the sums, then a card for each. */
+/** All events of a merchant: the totals, then a card for each event. */
 import { signal } from "../vendor/signals.js";
 import { useEffect, useMemo } from "../vendor/preact-hooks.js";
 import { html } from "../html.js";
-import { ask, recall } from "../api.js";
-import { count, money, percent } from "../format.js";
-import { useLive } from "../live.js";
-import { address, lang, session, words, zone } from "../state.js";
+import { cachedBody, getJson } from "../api.js";
+import { formatCount, formatMoney, formatPercent, formatRoi } from "../format.js";
+import { useLiveQuery } from "../live-query.js";
+import { hrefFor, lang, session, texts, timeZone } from "../state.js";
 import { RoiBar, Sparkline } from "../components/bars.js";
-import { Status } from "../components/badge.js";
+import { EventStatus } from "../components/badge.js";
 import { Export } from "../components/export.js";
-import { Herald } from "../components/herald.js";
-import { LiveNote } from "../components/live-note.js";
-import { Num } from "../components/number.js";
+import { LiveRegion } from "../components/live-region.js";
+import { LiveStatus } from "../components/live-status.js";
+import { AnimatedNumber } from "../components/number.js";
 import { ProblemView } from "../components/problem.js";
 import { Skeleton } from "../components/skeleton.js";
 import { Tile, Value } from "../components/tile.js";
 
-/** @typedef {import("../shapes.js").Merchant} Merchant */
+/** @typedef {import("../api-types.js").MerchantAnalytics} MerchantAnalytics */
 
-const PAGE = 50;
+const PAGE_SIZE = 50;
 
 /** @param {{ userId: string }} props */
 export function MerchantView({ userId }) {
   const base = `/api/v1/users/${encodeURIComponent(userId)}`;
-  const firstPage = `${base}/analytics?limit=${PAGE}`;
-  const pages = useMemo(() => signal(/** @type {Merchant[]} */ ([recall(firstPage)].filter(Boolean))), [base]);
+  const firstPage = `${base}/analytics?limit=${PAGE_SIZE}`;
+  const pages = useMemo(() => signal(/** @type {MerchantAnalytics[]} */ ([cachedBody(firstPage)].filter(Boolean))), [base]);
   const pageCount = useMemo(() => signal(1), [base]);
 
   const load = async () => {
-    /** @type {Merchant[]} */
+    /** @type {MerchantAnalytics[]} */
     const loaded = [];
     let url = firstPage;
     while (loaded.length < pageCount.peek()) {
-      const page = /** @type {Merchant} */ (await ask(url));
+      const page = /** @type {MerchantAnalytics} */ (await getJson(url));
       loaded.push(page);
       if (!page.nextCursor) break;
       url = `${firstPage}&cursor=${encodeURIComponent(page.nextCursor)}`;
     }
     pages.value = loaded;
   };
-  const follower = useLive(`${base}/live`, load);
-  const more = () => {
+  const liveQuery = useLiveQuery(`${base}/live`, load);
+  const loadMore = () => {
     pageCount.value += 1;
-    follower.refresh();
+    liveQuery.refresh();
   };
 
-  const w = words.value;
+  const t = texts.value;
   const own = session.value?.userId === userId;
-  const title = own ? w.list.title : w.list.titleOf(userId);
+  const title = own ? t.eventList.title : t.eventList.titleOf(userId);
   useEffect(() => {
-    document.title = `${title} · ${w.name}`;
+    document.title = `${title} · ${t.name}`;
   }, [title, lang.value]);
 
-  const problem = follower.problem.value;
+  const problem = liveQuery.problem.value;
   const first = pages.value[0];
-  if (problem && (!first || !problem.passes)) return html`<${ProblemView} problem=${problem} of="user" retry=${() => follower.refresh()} />`;
+  if (problem && (!first || !problem.transient)) return html`<${ProblemView} problem=${problem} subject="user" retry=${() => liveQuery.refresh()} />`;
   if (!first) return html`<${Skeleton} tiles=${4} />`;
 
   const { summary, roi, totalEvents } = first;
-  // A page may have moved while we turned it: an event is shown once, where it stood first.
+  // Events may move between pages while the pages are loaded. Each event is shown once, at its first position.
   const events = [...new Map(pages.value.flatMap((page) => page.events.map((event) => [event.eventId, event]))).values()];
   const nextCursor = pages.value[pages.value.length - 1]?.nextCursor;
-  // No channel has reported anything, as far as these sums can tell: missing is never 0.
+  // If views and reach are both 0, no channel has reported yet as far as the totals show. A missing figure must not show as 0.
   const views = summary.totalViews || summary.totalReach ? summary.totalViews : null;
-  const tz = `?${new URLSearchParams({ tz: zone.value })}`;
+  const tz = `?${new URLSearchParams({ tz: timeZone.value })}`;
   const parts = [
-    { name: w.files.events, holds: w.files.eventsHold(count(totalEvents)), url: `${base}/analytics${tz}` },
-    { name: w.files.channels, url: `${base}/analytics/channels${tz}` },
+    { name: t.exportMenu.events, contents: t.exportMenu.eventsContents(formatCount(totalEvents)), url: `${base}/analytics${tz}` },
+    { name: t.exportMenu.channels, url: `${base}/analytics/channels${tz}` },
   ];
-  const headline = totalEvents ? w.list.headline(count(totalEvents), count(summary.totalParticipants ?? 0)) : w.list.empty;
+  const headline = totalEvents ? t.eventList.headline(formatCount(totalEvents), formatCount(summary.totalParticipants ?? 0)) : t.eventList.empty;
   return html`
     <div class="page-head">
       <h1 tabindex="-1" class=${own ? "" : "long"}>${title}</h1>
       <p class="headline">${headline}</p>
-      <${LiveNote} follower=${follower} asOf=${first.lastUpdatedAt} />
+      <${LiveStatus} liveQuery=${liveQuery} asOf=${first.lastUpdatedAt} />
       ${totalEvents > 0 && html`<${Export} parts=${parts} />`}
-      <${Herald} text=${headline} />
+      <${LiveRegion} text=${headline} />
     </div>
     ${totalEvents > 0 &&
     html`
-      <div class="sum-tiles">
-        <${Tile} name=${w.tile.participants} definition=${w.about.participants}>
-          <${Value} of=${summary.totalParticipants} why=${w.why.participants}><${Num} value=${summary.totalParticipants} format=${count} /><//>
+      <div class="summary-tiles">
+        <${Tile} name=${t.tile.participants} definition=${t.definitions.participants}>
+          <${Value} figure=${summary.totalParticipants} missingReason=${t.missingReason.participants}><${AnimatedNumber} value=${summary.totalParticipants} format=${formatCount} /><//>
         <//>
-        <${Tile} name=${w.tile.views} definition=${w.about.views}>
-          <${Value} of=${views} why=${w.why.views}><${Num} value=${views} format=${count} /><//>
+        <${Tile} name=${t.tile.views} definition=${t.definitions.views}>
+          <${Value} figure=${views} missingReason=${t.missingReason.views}><${AnimatedNumber} value=${views} format=${formatCount} /><//>
         <//>
         ${roi &&
-        html`<${Tile} name=${w.tile.roi} definition=${w.about.roi} full=${roi.investment?.total ? `${w.tile.investment} ${money(roi.investment.total)}` : undefined}>
-          <${Value} of=${roi.currentRoi} why=${w.why.roi}>
-            <span class=${(roi.currentRoi ?? 0) < 0 ? "loss" : "gain"}><${Num} value=${roi.currentRoi} format=${roiInWords} /></span>
+        html`<${Tile} name=${t.tile.roi} definition=${t.definitions.roi} full=${roi.investment?.total ? `${t.tile.investment} ${formatMoney(roi.investment.total)}` : undefined}>
+          <${Value} figure=${roi.currentRoi} missingReason=${t.missingReason.roi}>
+            <span class=${(roi.currentRoi ?? 0) < 0 ? "loss" : "gain"}><${AnimatedNumber} value=${roi.currentRoi} format=${formatRoi} /></span>
           <//>
         <//>`}
       </div>
       <ul class="events">
         ${events.map((event) => html`<${EventCard} key=${event.eventId} event=${event} />`)}
       </ul>
-      ${nextCursor && html`<p class="more"><button type="button" class="button" onClick=${more}>${w.more}</button></p>`}
+      ${nextCursor && html`<p class="more"><button type="button" class="button" onClick=${loadMore}>${t.more}</button></p>`}
     `}
   `;
 }
 
-/** @param {number} roi */
-const roiInWords = (roi) => {
-  const w = words.value.event;
-  if (roi === 0) return w.even;
-  return roi < 0 ? w.loss(percent(-roi)) : w.gain(percent(roi));
-};
-
-/** @param {{ event: import("../shapes.js").EventLine }} props */
+/** @param {{ event: import("../api-types.js").EventSummary }} props */
 function EventCard({ event }) {
-  const w = words.value;
-  const spark = event.sparkline ?? [];
-  const lastDay = spark.reduce((sum, value) => sum + value, 0);
+  const t = texts.value;
+  const hourly = event.sparkline ?? [];
+  const lastDay = hourly.reduce((sum, value) => sum + value, 0);
   const current = event.currentRoi;
   return html`
     <li>
-      <a class="card event" href=${address(`/events/${encodeURIComponent(event.eventId)}`)}>
+      <a class="card event-card" href=${hrefFor(`/events/${encodeURIComponent(event.eventId)}`)}>
         <span class="event-head">
           <span class="event-title">${event.eventTitle}</span>
-          <${Status} status=${event.status} />
+          <${EventStatus} status=${event.status} />
         </span>
         <span class="event-body">
-          <span class="event-people">
-            <span class="sr-only">${w.tile.participants}</span>
+          <span class="event-participants">
+            <span class="sr-only">${t.tile.participants}</span>
             <span class="value">
               ${event.totalParticipants === null || event.totalParticipants === undefined
-                ? w.none
-                : html`<${Num} value=${event.totalParticipants} format=${count} /><span class="unit">${w.people("")}</span>`}
+                ? t.none
+                : html`<${AnimatedNumber} value=${event.totalParticipants} format=${formatCount} /><span class="unit">${t.participantsUnit("")}</span>`}
             </span>
-            ${spark.length > 0 && html`<span class="note">${lastDay ? w.list.lastDay(count(lastDay)) : w.list.quietDay}</span>`}
+            ${hourly.length > 0 && html`<span class="note">${lastDay ? t.eventList.lastDay(formatCount(lastDay)) : t.eventList.noneLastDay}</span>`}
           </span>
-          ${spark.length > 0 && html`<${Sparkline} points=${spark} />`}
+          ${hourly.length > 0 && html`<${Sparkline} points=${hourly} />`}
         </span>
         <span class="event-roi">
           ${current === null || current === undefined
-            ? html`<span class="note">ROI ${w.none} · ${w.why.roi}</span>`
+            ? html`<span class="note">ROI ${t.none} · ${t.missingReason.roi}</span>`
             : html`
                 <span class="event-roi-line">
-                  <span>ROI <strong class=${current < 0 ? "loss" : "gain"}>${roiInWords(current)}</strong></span>
-                  ${(event.targetRoi ?? null) !== null && html`<span class="note">${w.tile.target} ${percent(event.targetRoi ?? 0)}</span>`}
+                  <span>ROI <strong class=${current < 0 ? "loss" : "gain"}>${formatRoi(current)}</strong></span>
+                  ${(event.targetRoi ?? null) !== null && html`<span class="note">${t.tile.target} ${formatPercent(event.targetRoi ?? 0)}</span>`}
                 </span>
                 <${RoiBar} roi=${current} target=${event.targetRoi} expected=${false} />
               `}

@@ -1,18 +1,20 @@
-/** The door: a token goes in, a cookie comes back. And, for administrators, which merchant to look at. */
+/** The sign-in form: exchanges an access token for a session cookie. */
 import { useSignal } from "../vendor/signals.js";
 import { useEffect } from "../vendor/preact-hooks.js";
 import { html } from "../html.js";
-import { Problem, signIn, whoAmI } from "../api.js";
-import { address, codeRefused, go, lang, session, words } from "../state.js";
-import { Eye } from "../components/problem.js";
+import { fetchSession, Problem, signIn } from "../api.js";
+import { codeRejected, lang, session, texts } from "../state.js";
+import { Logo } from "../components/logo.js";
+
+/** @typedef {"tokenMissing" | "tokenRejected" | "network" | "rateLimited" | "unavailable"} Failure */
 
 export function SignInView() {
-  const w = words.value.signIn;
-  const p = words.value.problem;
+  const t = texts.value.signIn;
+  const problemTexts = texts.value.problem;
   const busy = useSignal(false);
-  const refused = useSignal(/** @type {"" | "empty" | "refused" | "network" | "busy" | "resting"} */ (""));
+  const failure = useSignal(/** @type {Failure | null} */ (null));
   useEffect(() => {
-    document.title = `${w.go} · ${words.value.name}`;
+    document.title = `${t.submit} · ${texts.value.name}`;
   }, [lang.value]);
 
   const submit = async (/** @type {SubmitEvent} */ event) => {
@@ -20,29 +22,35 @@ export function SignInView() {
     const form = /** @type {HTMLFormElement} */ (event.currentTarget);
     const field = /** @type {HTMLInputElement} */ (form.elements.namedItem("token"));
     const token = field.value.trim();
-    refused.value = token ? "" : "empty";
+    failure.value = token ? null : "tokenMissing";
     if (!token) return field.focus();
     busy.value = true;
     try {
       await signIn({ token });
-      codeRefused.value = false;
-      session.value = await whoAmI();
+      codeRejected.value = false;
+      session.value = await fetchSession();
     } catch (error) {
-      refused.value = reason(error);
+      failure.value = failureOf(error);
       field.focus();
     }
     busy.value = false;
   };
 
-  const said = { "": "", empty: w.empty, refused: w.refused, network: p.network, busy: p.busy, resting: p.resting }[refused.value];
+  const messages = {
+    tokenMissing: t.tokenMissing,
+    tokenRejected: t.tokenRejected,
+    network: problemTexts.network,
+    rateLimited: problemTexts.rateLimited,
+    unavailable: problemTexts.unavailable,
+  };
   return html`
-    <section class="door">
-      <${Eye} />
-      <h1 tabindex="-1">${w.title}</h1>
-      ${codeRefused.value && html`<p class="said" role="alert">${w.codeRefused}</p>`}
-      <p>${w.lead}</p>
+    <section class="sign-in">
+      <${Logo} />
+      <h1 tabindex="-1">${t.title}</h1>
+      ${codeRejected.value && html`<p class="form-error" role="alert">${t.codeRejected}</p>`}
+      <p>${t.lead}</p>
       <form onSubmit=${submit} novalidate>
-        <label for="token">${w.field}</label>
+        <label for="token">${t.field}</label>
         <input
           id="token"
           name="token"
@@ -51,46 +59,21 @@ export function SignInView() {
           autocapitalize="off"
           spellcheck=${false}
           required
-          aria-describedby="token-hint token-said"
-          aria-invalid=${refused.value === "refused" || refused.value === "empty" ? "true" : undefined}
+          aria-describedby="token-hint token-error"
+          aria-invalid=${failure.value === "tokenRejected" || failure.value === "tokenMissing" ? "true" : undefined}
         />
-        <p id="token-said" class="said" role="alert">${said}</p>
-        <button type="submit" class="button primary" disabled=${busy.value}>${busy.value ? w.going : w.go}</button>
-        <p id="token-hint" class="note">${w.hint}</p>
+        <p id="token-error" class="form-error" role="alert">${failure.value ? messages[failure.value] : ""}</p>
+        <button type="submit" class="button primary" disabled=${busy.value}>${busy.value ? t.checking : t.submit}</button>
+        <p id="token-hint" class="note">${t.hint}</p>
       </form>
     </section>
   `;
 }
 
-/** @param {unknown} error */
-function reason(error) {
+/** @param {unknown} error @returns {Failure} */
+function failureOf(error) {
   if (!(error instanceof Problem)) throw error;
   if (error.status === 0) return "network";
-  if (error.status === 429) return "busy";
-  return error.status >= 500 ? "resting" : "refused";
-}
-
-export function WhichMerchantView() {
-  const w = words.value.admin;
-  useEffect(() => {
-    document.title = `${w.title} · ${words.value.name}`;
-  }, [lang.value]);
-  const submit = (/** @type {SubmitEvent} */ event) => {
-    event.preventDefault();
-    const form = /** @type {HTMLFormElement} */ (event.currentTarget);
-    const id = /** @type {HTMLInputElement} */ (form.elements.namedItem("merchant")).value.trim();
-    if (id) go(address(`/users/${encodeURIComponent(id)}`));
-  };
-  return html`
-    <section class="door">
-      <${Eye} />
-      <h1 tabindex="-1">${w.title}</h1>
-      <p>${w.lead}</p>
-      <form onSubmit=${submit}>
-        <label for="merchant">${w.field}</label>
-        <input id="merchant" name="merchant" type="text" autocomplete="off" autocapitalize="off" spellcheck=${false} required />
-        <button type="submit" class="button primary">${w.go}</button>
-      </form>
-    </section>
-  `;
+  if (error.status === 429) return "rateLimited";
+  return error.status >= 500 ? "unavailable" : "tokenRejected";
 }

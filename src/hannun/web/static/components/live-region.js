@@ -1,19 +1,19 @@
-/** Tells a screen reader what has changed, politely and not more often than one can listen. */
+/** An ARIA live region: screen readers announce its text when it changes, at most every 20 s. */
 import { useEffect, useRef } from "../vendor/preact-hooks.js";
 import { html } from "../html.js";
 
-const GAP_MS = 20_000;
+const ANNOUNCEMENT_GAP_MS = 20_000;
 
 /** @param {{ text: string }} props */
-export function Herald({ text }) {
+export function LiveRegion({ text }) {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
-  const saidMs = useRef(-Infinity);
+  const announcedMs = useRef(-Infinity);
   useEffect(() => {
-    const say = () => {
+    const announce = () => {
       if (element.current) element.current.textContent = text;
-      saidMs.current = performance.now();
+      announcedMs.current = performance.now();
     };
-    const timer = setTimeout(say, Math.max(0, saidMs.current + GAP_MS - performance.now()));
+    const timer = setTimeout(announce, Math.max(0, announcedMs.current + ANNOUNCEMENT_GAP_MS - performance.now()));
     return () => clearTimeout(timer);
   }, [text]);
   return html`<p class="sr-only" aria-live="polite" ref=${element}></p>`;

@@ -1,10 +1,10 @@
 /**
- * The shapes of the API's answers, as `spec/5-api.md` names them. Only types: nothing here runs.
+ * Types of the API's answers, named as in `spec/5-api.md`. This module has no code.
  *
- * A figure is `null` when there is nothing to say (no base, no denominator, not measured yet). It is then shown as "–".
+ * A figure is `null` if it cannot be computed or is not measured yet (no base, no denominator). The page shows it as "–".
  *
  * @typedef {number | null | undefined} Figure
- * @typedef {"measured" | "planned" | "estimated" | "stale" | "unknown"} Kind
+ * @typedef {"measured" | "planned" | "estimated" | "stale" | "unknown"} FigureKind
  * @typedef {"measured" | "stale" | "planned" | "failed" | "unknown"} ChannelState
  *
  * @typedef {object} Period
@@ -44,7 +44,7 @@
  * @property {Figure} costPerParticipant
  * @property {Figure} breakEvenParticipants
  *
- * @typedef {Record<string, { kind: Kind, asOf?: string | null }>} Provenance
+ * @typedef {Record<string, { kind: FigureKind, asOf?: string | null }>} Provenance
  *
  * @typedef {object} Dashboard
  * @property {string} eventId
@@ -52,14 +52,14 @@
  * @property {string} status
  * @property {string | null} [startDate] of the event
  * @property {string | null} [endDate]
- * @property {Period} [period] that was asked for
+ * @property {Period} [period] requested by the caller
  * @property {Summary} summary
  * @property {Channel[]} channelPerformance
  * @property {Roi} roi
  * @property {Provenance} [provenance]
  * @property {string | null} lastUpdatedAt
  *
- * @typedef {object} Point
+ * @typedef {object} TimelinePoint
  * @property {string} timestamp the bucket's start, with the zone's offset
  * @property {number} participants
  * @property {number} cumulativeParticipants
@@ -67,10 +67,10 @@
  *
  * @typedef {object} Timeline
  * @property {string} granularity
- * @property {Point[]} dataPoints
+ * @property {TimelinePoint[]} dataPoints
  * @property {{ direction: "up" | "down" | "flat" | "early" } | null} [trend]
  *
- * @typedef {object} EventLine
+ * @typedef {object} EventSummary
  * @property {string} eventId
  * @property {string} eventTitle
  * @property {string} status
@@ -79,12 +79,12 @@
  * @property {Figure} targetRoi
  * @property {number[] | null} [sparkline] participants of each of the last 24 hours, oldest first
  *
- * @typedef {object} Merchant
+ * @typedef {object} MerchantAnalytics
  * @property {string} userId
  * @property {number} totalEvents
  * @property {Summary} summary
  * @property {Partial<Roi> | null} [roi]
- * @property {EventLine[]} events
+ * @property {EventSummary[]} events
  * @property {string | null} nextCursor
  * @property {string | null} [lastUpdatedAt]
  *

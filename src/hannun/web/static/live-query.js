@@ -1,17 +1,18 @@
 /**
- * Keeping what is shown up to date.
+ * A live query: data that is loaded again whenever the service's event stream announces a change.
  *
  *     connecting ──open──▶ live ──error──▶ reconnecting ──open──▶ live
  *                            │                                     ▲
  *                            └──no network──▶ offline ──network────┘
  *
- * The stream only says "changed"; then we ask again. Each open (the first, and each one after a loss) asks too, since
- * what happened in between was not announced. A question once a minute is the net below all that.
+ * The stream sends only "changed" events; each one triggers a load. Each opening of the stream triggers a load too,
+ * because changes during a disconnection are not announced. As a fallback, the data is loaded once a minute.
  *
- * - The stream breaks: EventSource tries again by itself.
- * - The server refuses the stream (503, 401, a limit): EventSource gives up, so we open a new one, ever more slowly.
- * - A question fails for a passing reason: what is shown stays, we say it is not live, and ask again soon.
- * - The page is hidden for a while: the stream is closed, to spare battery and server; seen again, it opens and asks.
+ * - The stream breaks: EventSource reconnects by itself.
+ * - The server rejects the stream (503, 401, a limit): EventSource gives up. A new one is opened, with backoff.
+ * - A load fails with a transient error: the page keeps the shown data, says that it is not live, and loads again.
+ * - The page is hidden for 30 s: the stream is closed, to save battery and server connections. When the page becomes
+ *   visible, the stream is opened and the data is loaded.
  */
 import { effect, signal } from "./vendor/signals.js";
 import { useEffect, useMemo, useRef } from "./vendor/preact-hooks.js";
@@ -20,37 +21,37 @@ import { now } from "./state.js";
 
 /** @typedef {"connecting" | "live" | "reconnecting" | "offline"} LiveState */
 
-const GAP_MS = 250;
-const NET_MS = 60_000;
+const REFRESH_GAP_MS = 250;
+const POLL_MS = 60_000;
 const RETRY_MS_MIN = 2_000;
 const RETRY_MS_MAX = 30_000;
 const HIDDEN_MS_MAX = 30_000;
 
 /**
- * A function that runs `work` soon: never two at once, however often it is called at most one more afterwards, and starts
- * at least `gapMs` apart.
- * @param {() => Promise<void>} work it handles its own errors
+ * Return a function that runs `work`, never twice at the same time. Calls during a run cause exactly one more run.
+ * Runs start at least `gapMs` apart.
+ * @param {() => Promise<void>} work handles its own errors
  * @param {number} gapMs
  */
-export function coalesced(work, gapMs) {
+export function coalesce(work, gapMs) {
   let running = false;
-  let wanted = false;
+  let rerun = false;
   let startedMs = -Infinity;
   const run = async () => {
     if (running) {
-      wanted = true;
+      rerun = true;
       return;
     }
     running = true;
     try {
       do {
-        const restMs = startedMs + gapMs - performance.now();
-        if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
-        // Whoever asked while we waited is served by this run.
-        wanted = false;
+        const waitMs = startedMs + gapMs - performance.now();
+        if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+        // This run also serves the calls made during the wait.
+        rerun = false;
         startedMs = performance.now();
         await work();
-      } while (wanted);
+      } while (rerun);
     } finally {
       running = false;
     }
@@ -58,7 +59,7 @@ export function coalesced(work, gapMs) {
   return run;
 }
 
-/** Waits that double, with jitter, so that a thousand pages do not come back in the same second. */
+/** Exponential backoff with jitter, so that a thousand pages do not reconnect in the same second. */
 function backoff() {
   let failures = 0;
   return {
@@ -67,50 +68,50 @@ function backoff() {
   };
 }
 
-/** What a view follows: its stream, and how to ask again. */
-class Follower {
+/** Connection state and last error of one view's data, and the stream and timers that keep the data fresh. */
+class LiveQuery {
   state = signal(/** @type {LiveState} */ ("connecting"));
   problem = signal(/** @type {Problem | null} */ (null));
   /** @type {EventSource | null} */ #source = null;
   #streamOpen = false;
   #streamBackoff = backoff();
-  #askBackoff = backoff();
+  #loadBackoff = backoff();
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #reopenTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #retryTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #hiddenTimer;
   #stopped = false;
 
-  /** @param {string} url the stream @param {() => Promise<void>} load asks and shows; throws a Problem */
+  /** @param {string} url of the stream @param {() => Promise<void>} load fetches and shows the data; throws a Problem */
   constructor(url, load) {
     this.url = url;
     this.load = load;
-    this.refresh = coalesced(() => this.#ask(), GAP_MS);
+    this.refresh = coalesce(() => this.#runLoad(), REFRESH_GAP_MS);
   }
 
-  /** @returns {() => void} stop */
+  /** @returns {() => void} stops the updates */
   start() {
-    const net = setInterval(() => document.hidden || this.refresh(), NET_MS);
+    const pollTimer = setInterval(() => document.hidden || this.refresh(), POLL_MS);
     const onVisible = () => this.#onVisible();
     const onNetwork = () => this.#onNetwork();
     document.addEventListener("visibilitychange", onVisible);
     addEventListener("online", onNetwork);
     addEventListener("offline", onNetwork);
     this.refresh();
-    this.#open();
+    this.#openStream();
     return () => {
       this.#stopped = true;
-      clearInterval(net);
+      clearInterval(pollTimer);
       clearTimeout(this.#retryTimer);
       clearTimeout(this.#hiddenTimer);
       document.removeEventListener("visibilitychange", onVisible);
       removeEventListener("online", onNetwork);
       removeEventListener("offline", onNetwork);
-      this.#close();
+      this.#closeStream();
     };
   }
 
-  #open() {
-    this.#close();
+  #openStream() {
+    this.#closeStream();
     if (this.#stopped) return;
     const source = (this.#source = new EventSource(this.url));
     source.addEventListener("open", () => {
@@ -121,42 +122,42 @@ class Follower {
     source.addEventListener("changed", () => this.refresh());
     source.addEventListener("error", () => {
       this.#streamOpen = false;
-      this.#show();
+      this.#updateState();
       if (source.readyState !== EventSource.CLOSED) return;
-      this.#reopenTimer = setTimeout(() => this.#open(), this.#streamBackoff.nextMs());
-      // A refusal may mean that the session has ended; the question finds out.
+      this.#reopenTimer = setTimeout(() => this.#openStream(), this.#streamBackoff.nextMs());
+      // The session may have ended. EventSource hides the status, so that a load must find out.
       this.refresh();
     });
   }
 
-  #close() {
+  #closeStream() {
     clearTimeout(this.#reopenTimer);
     this.#source?.close();
     this.#source = null;
     this.#streamOpen = false;
   }
 
-  async #ask() {
+  async #runLoad() {
     if (this.#stopped) return;
     clearTimeout(this.#retryTimer);
     try {
       await this.load();
-      this.#askBackoff.reset();
+      this.#loadBackoff.reset();
       this.problem.value = null;
     } catch (error) {
       const problem = error instanceof Problem ? error : null;
       if (!problem) throw error;
       this.problem.value = problem;
-      if (problem.passes && !this.#stopped) {
-        const waitMs = problem.retryAfterS ? Math.min(problem.retryAfterS * 1000, NET_MS) : this.#askBackoff.nextMs();
+      if (problem.transient && !this.#stopped) {
+        const waitMs = problem.retryAfterS ? Math.min(problem.retryAfterS * 1000, POLL_MS) : this.#loadBackoff.nextMs();
         this.#retryTimer = setTimeout(() => this.refresh(), waitMs);
       }
     }
     now.value = Date.now();
-    this.#show();
+    this.#updateState();
   }
 
-  #show() {
+  #updateState() {
     if (!navigator.onLine) this.state.value = "offline";
     else if (this.#streamOpen && !this.problem.value) this.state.value = "live";
     else if (this.state.value !== "connecting" || this.problem.value) this.state.value = "reconnecting";
@@ -165,55 +166,55 @@ class Follower {
   #onVisible() {
     clearTimeout(this.#hiddenTimer);
     if (document.hidden) {
-      this.#hiddenTimer = setTimeout(() => this.#close(), HIDDEN_MS_MAX);
+      this.#hiddenTimer = setTimeout(() => this.#closeStream(), HIDDEN_MS_MAX);
       return;
     }
     now.value = Date.now();
-    if (!this.#source) this.#open();
+    if (!this.#source) this.#openStream();
     this.refresh();
   }
 
   #onNetwork() {
-    this.#show();
+    this.#updateState();
     if (!navigator.onLine) return;
     this.#streamBackoff.reset();
-    if (!this.#streamOpen) this.#open();
+    if (!this.#streamOpen) this.#openStream();
     this.refresh();
   }
 }
 
 /**
- * Follow a stream for as long as the component is on the page.
+ * Keep data fresh while the component is mounted.
  * @param {string} url
- * @param {() => Promise<void>} load the one of the latest drawing is called
+ * @param {() => Promise<void>} load the function of the latest rendering is the one that is called
  */
-export function useLive(url, load) {
+export function useLiveQuery(url, load) {
   const latest = useRef(load);
   latest.current = load;
-  const follower = useMemo(() => new Follower(url, () => latest.current()), [url]);
-  useEffect(() => follower.start(), [follower]);
-  return follower;
+  const liveQuery = useMemo(() => new LiveQuery(url, () => latest.current()), [url]);
+  useEffect(() => liveQuery.start(), [liveQuery]);
+  return liveQuery;
 }
 
-/** Whether what is shown may be called live, held back a moment so that a blink of the network does not flicker. */
-const CALM_MS = 1_500;
+/** Delay before "reconnecting" is shown, so that a short network interruption does not make the status flicker. */
+const RECONNECTING_DELAY_MS = 1_500;
 
-/** @param {Follower} follower @returns {import("./vendor/signals.js").Signal<LiveState>} */
-export function useCalmState(follower) {
-  const calm = useMemo(() => signal(follower.state.peek()), [follower]);
+/** The state of a live query, with "reconnecting" delayed. @param {LiveQuery} liveQuery @returns {import("./vendor/signals.js").Signal<LiveState>} */
+export function useDebouncedState(liveQuery) {
+  const debounced = useMemo(() => signal(liveQuery.state.peek()), [liveQuery]);
   useEffect(() => {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     const stop = effect(() => {
-      const state = follower.state.value;
+      const state = liveQuery.state.value;
       clearTimeout(timer);
-      if (state === "reconnecting") timer = setTimeout(() => (calm.value = state), CALM_MS);
-      else calm.value = state;
+      if (state === "reconnecting") timer = setTimeout(() => (debounced.value = state), RECONNECTING_DELAY_MS);
+      else debounced.value = state;
     });
     return () => {
       clearTimeout(timer);
       stop();
     };
-  }, [follower]);
-  return calm;
+  }, [liveQuery]);
+  return debounced;
 }
