@@ -1,5 +1,5 @@
-"""What must hold for the page's files without a browser: it may be served under a strict Content-Security-Policy,
-and its libraries are the ones we say they are."""
+"""Tests of the page's files without a browser: a strict Content-Security-Policy allows them, and the vendored libraries
+match their list."""
 
 import hashlib
 import json
@@ -15,58 +15,59 @@ VENDOR = STATIC / "vendor"
 TOOLS = ROOT / "tools/page"
 
 
-class Tags(HTMLParser):
-    """All tags of a document with their attributes."""
+class TagParser(HTMLParser):
+    """Collects all tags of a document with their attributes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
 
-def index_tags(page: str = "index.html") -> list[tuple[str, dict[str, str | None]]]:
-    parser = Tags()
+def tags_of(page: str = "index.html") -> list[tuple[str, dict[str, str | None]]]:
+    parser = TagParser()
     parser.feed((STATIC / page).read_text(encoding="utf-8"))
-    return parser.seen
+    return parser.tags
 
 
 def own_modules() -> set[str]:
+    """URLs of the page's modules without vendored ones."""
     return {
         "/static/" + path.relative_to(STATIC).as_posix()
         for path in STATIC.rglob("*.js")
-        # api-types.js holds only types, and docs.js is of another page
+        # api-types.js has no code, and docs.js belongs to another page
         if VENDOR not in path.parents and path.name not in ("api-types.js", "docs.js")
     }
 
 
 @pytest.mark.parametrize("page", ["index.html", "docs.html"])
-def test_the_document_holds_no_inline_script_or_style(page: str) -> None:
-    for tag, attributes in index_tags(page):
+def test_the_document_has_no_inline_script_or_style(page: str) -> None:
+    for tag, attributes in tags_of(page):
         assert tag != "style"
         assert tag != "script" or attributes.get("src")
         assert not {name for name in attributes if name == "style" or name.startswith("on")}
 
 
 @pytest.mark.parametrize("page", ["index.html", "docs.html"])
-def test_every_address_in_the_document_is_a_file_of_ours(page: str) -> None:
-    for _, attributes in index_tags(page):
+def test_every_url_in_the_document_is_a_local_file(page: str) -> None:
+    for _, attributes in tags_of(page):
         address = attributes.get("href") or attributes.get("src")
         if address and address != "/openapi.json":
             assert address.startswith("/static/")
             assert (STATIC / address.removeprefix("/static/")).is_file(), address
 
 
-def test_every_module_is_preloaded_so_that_none_is_discovered_late() -> None:
-    named = {attributes.get("href") or attributes.get("src") for _, attributes in index_tags()}
-    assert own_modules() - named == set()
+def test_every_module_is_preloaded() -> None:
+    referenced = {attributes.get("href") or attributes.get("src") for _, attributes in tags_of()}
+    assert own_modules() - referenced == set()
 
 
-def test_modules_import_only_files_beside_them() -> None:
+def test_modules_import_only_existing_local_files() -> None:
     for path in STATIC.rglob("*.js"):
         if path.name == "swagger-ui.js":
-            continue  # a script and no module
+            continue  # a classic script, not a module
         text = path.read_text(encoding="utf-8")
         for name in re.findall(
             r'^import\b[^"]*"([^"]+)"|\bfrom ?"([^"]+)"|\bawait import\("([^"]+)"\)',
@@ -75,12 +76,12 @@ def test_modules_import_only_files_beside_them() -> None:
         ):
             target = next(filter(None, name))
             assert target.startswith("."), (
-                f"{path.name} imports {target!r}: a browser cannot find it without an import map"
+                f"{path.name} imports {target!r}, which needs an import map: use a relative path"
             )
-            assert (path.parent / target).is_file(), f"{path.name} imports {target!r}"
+            assert (path.parent / target).is_file(), f"{path.name} imports {target!r}, which does not exist"
 
 
-def test_the_vendored_files_are_those_in_the_list() -> None:
+def test_the_vendored_files_match_their_list() -> None:
     rows = re.findall(
         r"^\| `(\S+)` \|.*\| `([0-9a-f]{64})` \|$",
         (VENDOR / "README.md").read_text(encoding="utf-8"),
@@ -90,10 +91,10 @@ def test_the_vendored_files_are_those_in_the_list() -> None:
     assert set(listed) == {path.name for path in VENDOR.iterdir() if path.suffix in {".js", ".css"}}
     for name, digest in listed.items():
         assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest, (
-            f"{name} is not what its list says: run `npm run vendor` in tools/page"
+            f"{name} differs from the sha256 in vendor/README.md: run `npm run vendor` in tools/page"
         )
 
 
-def test_the_lock_file_names_no_address() -> None:
+def test_the_lock_file_contains_no_registry_url() -> None:
     lock = json.loads((TOOLS / "package-lock.json").read_text(encoding="utf-8"))
     assert [name for name, package in lock["packages"].items() if "resolved" in package] == []

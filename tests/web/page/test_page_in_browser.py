@@ -1,4 +1,4 @@
-"""The page in a real Chromium, over the real service."""
+"""Tests of the page in a real Chromium against the real service."""
 
 import re
 import shutil
@@ -20,12 +20,12 @@ AXE = ROOT / "tools/page/node_modules/axe-core/axe.min.js"
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 EVENT = f"/events/{SPRING}"
 ANALYTICS = f"/api/v1{EVENT}/analytics"
-CODE = "a-ready-code"
+CODE = "a-one-time-code"
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Chromium]:
-    """One Chromium, with a new folder for its data."""
+    """One Chromium for the module, with a new profile folder."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
@@ -34,14 +34,14 @@ def chromium() -> Iterator[Chromium]:
 
 
 class Browser:
-    """A new user of Chromium, and what their console said."""
+    """Creates pages in separate browser contexts, and records their console errors and warnings."""
 
     def __init__(self, chromium: Chromium) -> None:
         self._chromium = chromium
         self._contexts: list[BrowserContext] = []
-        self.said: list[str] = []
+        self.console: list[str] = []
 
-    def opens(self, width: int = 1280, height: int = 900, **options: Any) -> Page:
+    def new_page(self, width: int = 1280, height: int = 900, **options: Any) -> Page:
         context = self._chromium.new_context(
             viewport={"width": width, "height": height},
             locale="ko-KR",
@@ -52,19 +52,19 @@ class Browser:
         page = context.new_page()
         page.set_default_timeout(20_000)
         expect.set_options(timeout=20_000)
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
+        page.on("console", self._record)
+        page.on("pageerror", lambda error: self.console.append(f"error: {error}"))
         return page
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def _record(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.said.append(f"{message.type}: {message.text}")
+            self.console.append(f"{message.type}: {message.text}")
 
-    def complaints(self, *expected: int) -> list[str]:
-        """What the console complained of, apart from refusals with an expected status."""
-        return [text for text in self.said if not any(f"status of {status} " in text for status in expected)]
+    def unexpected_messages(self, *expected: int) -> list[str]:
+        """The recorded console messages, except those about responses with an expected status."""
+        return [text for text in self.console if not any(f"status of {status} " in text for status in expected)]
 
-    def closes(self) -> None:
+    def close(self) -> None:
         for context in self._contexts:
             context.close()
 
@@ -73,12 +73,12 @@ class Browser:
 def browser(chromium: Chromium) -> Iterator[Browser]:
     browser = Browser(chromium)
     yield browser
-    browser.closes()
+    browser.close()
 
 
 @pytest.fixture
 def site(world: World) -> Iterator[Site]:
-    """An event of seven participants, another merchant's event, and a ready sign-in."""
+    """The service with an event of seven participants, another merchant's event and a one-time sign-in code."""
     codes = f'{{"{CODE}": "{token_for(OWNER)}"}}'
     with opened(world, sign_in_codes=codes) as site:
         world.counts(
@@ -95,23 +95,24 @@ def site(world: World) -> Iterator[Site]:
 
 
 def signed_in(site: Site, page: Page, path: str = "/") -> Page:
-    """The page at a path, with a session."""
+    """Open a path with a session of the event's owner."""
     page.context.add_cookies([{"name": "hannun_session", "value": site.token(OWNER), "url": site.address}])
     page.goto(site.address + path)
     return page
 
 
 def digits(text: str | None) -> int:
-    """The number in a text."""
+    """The digits of a text as a number."""
     return int(re.sub(r"\D", "", text or ""))
 
 
 def tile(page: Page, name: str) -> Any:
+    """The tile with this name."""
     return page.get_by_role("region", name=name, exact=True)
 
 
-def test_a_ready_code_signs_in_and_leaves_the_address(site: Site, browser: Browser) -> None:
-    page = browser.opens()
+def test_a_one_time_code_signs_in_and_is_removed_from_the_url(site: Site, browser: Browser) -> None:
+    page = browser.new_page()
     page.goto(f"{site.address}/?lang=ko#code={CODE}")
     expect(page.get_by_role("heading", level=1)).to_have_text("내 이벤트")
     assert page.url == f"{site.address}/?lang=ko"
@@ -126,12 +127,14 @@ def test_a_ready_code_signs_in_and_leaves_the_address(site: Site, browser: Brows
     page.get_by_role("button", name="로그아웃").click()
     expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()
     page.goto(site.address + EVENT)
-    expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()  # signed out is signed out
-    assert browser.complaints(401) == []
+    expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()  # the session is gone on other paths too
+    assert browser.unexpected_messages(401) == []
 
 
-def test_the_tiles_show_what_the_api_says_and_the_table_adds_up(site: Site, browser: Browser) -> None:
-    page = signed_in(site, browser.opens(), EVENT)
+def test_the_tiles_show_the_figures_of_the_api_and_the_channels_add_up_to_the_total(
+    site: Site, browser: Browser
+) -> None:
+    page = signed_in(site, browser.new_page(), EVENT)
     answer = site.owner.get(ANALYTICS).json()
     expect(page.locator(".headline")).to_contain_text("지금까지 7명이 참여했어요")
     assert digits(tile(page, "참여자").locator(".value").text_content()) == answer["summary"]["totalParticipants"] == 7
@@ -149,38 +152,36 @@ def test_the_tiles_show_what_the_api_says_and_the_table_adds_up(site: Site, brow
     parts = [digits(rows.nth(i).locator(".cell-participants .num").text_content()) for i in range(3)]
     assert parts == [4, 2, 1]
     assert digits(table.locator("tr.total .cell-participants .num").text_content()) == sum(parts)
-    assert browser.complaints() == []
+    assert browser.unexpected_messages() == []
 
 
-def test_what_nobody_has_measured_is_no_zero(site: Site, browser: Browser) -> None:
-    page = signed_in(site, browser.opens(), EVENT)
+def test_an_unmeasured_figure_shows_as_missing_and_not_as_zero(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.new_page(), EVENT)
     expect(tile(page, "조회수").locator(".value")).to_have_text("–")
     expect(tile(page, "조회수")).to_contain_text("채널에서 아직 받지 못했어요")
     row = page.get_by_role("row", name="NaverBlog")
     expect(row.get_by_role("cell").nth(2)).to_contain_text("–")
-    expect(row.get_by_role("cell").nth(2)).to_contain_text("계획 18,600")  # a plan, and said as one
+    expect(row.get_by_role("cell").nth(2)).to_contain_text("계획 18,600")  # a planned figure, marked as planned
     expect(page.locator("tr.total td").nth(2)).to_have_text(re.compile("–$"))
     page.get_by_role("link", name="이벤트 목록").click()
     expect(tile(page, "조회수").locator(".value")).to_have_text("–")
 
 
-def test_a_participant_who_is_counted_shows_without_a_reload_and_nothing_goes_blank(
-    site: Site, browser: Browser
-) -> None:
-    page = signed_in(site, browser.opens(), EVENT)
+def test_a_new_participant_shows_without_a_reload_and_no_panel_goes_blank(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.new_page(), EVENT)
     expect(page.locator(".live-state")).to_have_text("실시간")
     expect(page.locator(".plot canvas")).to_be_visible()
     page.evaluate(
         """() => {
-            window.stays = true;
+            window.notReloaded = true;
             window.blanks = [];
             const panels = () => [...document.querySelectorAll(".tile, .chart, .channels")];
             const count = panels().length;
             new MutationObserver(() => {
-                if (panels().length !== count) window.blanks.push("a panel went");
-                if (document.querySelector(".skeleton")) window.blanks.push("a skeleton came");
+                if (panels().length !== count) window.blanks.push("a panel was removed");
+                if (document.querySelector(".skeleton")) window.blanks.push("a skeleton was shown");
                 for (const panel of panels()) if (!panel.textContent.trim()) window.blanks.push(panel.className);
-                if (!document.querySelector(".plot canvas")) window.blanks.push("the chart went");
+                if (!document.querySelector(".plot canvas")) window.blanks.push("the chart was removed");
             }).observe(document.body, { childList: true, subtree: true, characterData: true });
         }"""
     )
@@ -189,46 +190,46 @@ def test_a_participant_who_is_counted_shows_without_a_reload_and_nothing_goes_bl
         expect(page.locator(".headline")).to_contain_text(f"지금까지 {total}명이 참여했어요")
         expect(tile(page, "참여자").locator(".value")).to_have_text(f"{total}명")
         expect(page.locator("tr.total .cell-participants .num")).to_have_text(str(total))
-    assert page.evaluate("window.stays && window.blanks") == []
-    assert browser.complaints() == []
+    assert page.evaluate("window.notReloaded && window.blanks") == []
+    assert browser.unexpected_messages() == []
 
 
-def test_a_wrong_token_says_so_and_the_right_one_lets_in(site: Site, browser: Browser) -> None:
-    page = browser.opens()
+def test_a_wrong_token_shows_an_error_and_the_right_one_signs_in(site: Site, browser: Browser) -> None:
+    page = browser.new_page()
     page.goto(site.address + EVENT)
     field = page.get_by_label("접속 토큰", exact=True)
-    for wrong, said in (("", "토큰을 넣어 주세요."), ("not.a.token", "토큰이 맞지 않거나 기간이 지났어요")):
+    for wrong, message in (("", "토큰을 넣어 주세요."), ("not.a.token", "토큰이 맞지 않거나 기간이 지났어요")):
         field.fill(wrong)
         page.get_by_role("button", name="로그인").click()
-        expect(page.locator("#token-error")).to_contain_text(said)
+        expect(page.locator("#token-error")).to_contain_text(message)
         expect(field).to_be_focused()
     field.fill(f"  {site.token(OWNER)}\n")
     page.get_by_role("button", name="로그인").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
     assert page.evaluate("document.cookie") == ""
-    assert browser.complaints(401) == []
+    assert browser.unexpected_messages(401) == []
 
 
-def test_a_code_that_does_not_hold_says_so(site: Site, browser: Browser) -> None:
-    page = browser.opens()
+def test_an_unknown_one_time_code_shows_an_error(site: Site, browser: Browser) -> None:
+    page = browser.new_page()
     page.goto(f"{site.address}/#code=guessed")
     expect(page.get_by_role("alert").first).to_contain_text("일회용 코드")
     assert page.url == f"{site.address}/"
 
 
-def test_an_event_that_is_not_ours_is_not_there(site: Site, browser: Browser) -> None:
-    page = browser.opens()
+def test_another_merchants_event_is_not_found(site: Site, browser: Browser) -> None:
+    page = browser.new_page()
     for path in ("/events/another-merchants", "/events/there-is-none"):
         signed_in(site, page, path)
         expect(page.get_by_role("heading", level=1)).to_have_text("이벤트를 찾을 수 없어요")
         expect(page.get_by_text("남의 이벤트")).to_have_count(0)
     page.get_by_role("link", name="이벤트 목록으로").click()
     expect(page.get_by_role("link", name="봄맞이")).to_be_visible()
-    assert browser.complaints(404) == []
+    assert browser.unexpected_messages(404) == []
 
 
-def test_the_language_changes_and_the_place_stays(site: Site, browser: Browser) -> None:
-    page = signed_in(site, browser.opens(), f"{EVENT}?view=all&table=1")
+def test_changing_the_language_keeps_the_view(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.new_page(), f"{EVENT}?view=all&table=1")
     expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
     page.get_by_role("link", name="English").click()
     expect(page.locator(".headline")).to_contain_text("7 people have joined so far.")
@@ -238,185 +239,188 @@ def test_the_language_changes_and_the_place_stays(site: Site, browser: Browser) 
     expect(page.locator("html")).not_to_contain_text("참여자")
     page.get_by_role("link", name="한국어").click()
     expect(page.locator(".headline")).to_contain_text("지금까지 7명이")
-    assert browser.complaints() == []
+    assert browser.unexpected_messages() == []
 
 
-def test_the_views_of_the_chart_ask_for_what_they_show(site: Site, browser: Browser) -> None:
-    page = signed_in(site, browser.opens(), EVENT)
+def test_each_view_of_the_chart_requests_its_granularity(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.new_page(), EVENT)
     for name, view, granularity in (("2시간", "2h", "minute"), ("30일", "30d", "daily"), ("전체", "all", "daily")):
-        with page.expect_response(re.compile(f"/timeline.*granularity={granularity}")) as asked:
+        with page.expect_response(re.compile(f"/timeline.*granularity={granularity}")) as timeline:
             page.get_by_role("link", name=name, exact=True).click()
-        assert asked.value.status == 200
+        assert timeline.value.status == 200
         assert f"view={view}" in page.url
         expect(page.get_by_role("link", name=name, exact=True)).to_have_attribute("aria-current", "true")
     expect(page.locator(".readout")).to_contain_text("처음부터 지금까지 7명이 참여했어요")
-    assert browser.complaints() == []
+    assert browser.unexpected_messages() == []
 
 
-def taken(page: Page, name: str) -> Download:
-    """The file that comes of a choice of the open menu."""
+def export(page: Page, name: str) -> Download:
+    """Open the export panel, press a button in it and return the download."""
     page.get_by_role("button", name=re.compile("내보내기|Export")).click()
     with page.expect_download() as download:
         page.get_by_role("button", name=name).click()
     return download.value
 
 
-def test_what_is_seen_is_taken_along_as_a_file(site: Site, browser: Browser) -> None:
-    page = browser.opens(390, 844, has_touch=True, is_mobile=True)
+def test_the_shown_figures_can_be_exported_as_files(site: Site, browser: Browser) -> None:
+    page = browser.new_page(390, 844, has_touch=True, is_mobile=True)
     with page.expect_response(re.compile("/timeline.*granularity=daily")) as shown:
         signed_in(site, page, f"{EVENT}?view=30d&tz=America/New_York")
     expect(page.locator(".plot canvas")).to_be_visible()
     opener = page.get_by_role("button", name="내보내기")
     opener.click()
-    menu = page.get_by_role("dialog", name="파일로 내보내기")
-    expect(menu).to_contain_text("참여 흐름 30일, 하루 참여")
-    choices = menu.get_by_role("button").all()
-    assert len(choices) == 3 * 3 + 1  # and one to close it
+    panel = page.get_by_role("dialog", name="파일로 내보내기")
+    expect(panel).to_contain_text("참여 흐름 30일, 하루 참여")
+    choices = panel.get_by_role("button").all()
+    assert len(choices) == 3 * 3 + 1  # and the button that closes the panel
     for button in [opener, *choices]:
         box = button.bounding_box()
         assert box is not None and box["height"] >= 44 and box["width"] >= 44
-    fits(page)
+    assert_fits(page)
     page.keyboard.press("Escape")
-    expect(menu).to_be_hidden()
+    expect(panel).to_be_hidden()
     expect(opener).to_be_focused()
 
-    download = taken(page, "참여 흐름: CSV 파일로 받기")
+    download = export(page, "참여 흐름: CSV 파일로 받기")
     expect(opener).to_be_focused()
     expect(page.get_by_role("status").filter(has_text="파일을 받았어요")).to_contain_text(download.suggested_filename)
     assert re.fullmatch(r"봄맞이 타임라인 \d{4}-\d\d-\d\d\.csv", download.suggested_filename)
-    told = site.owner.get(f"{shown.value.url}&format=csv&lang=ko").content
-    assert download.path().read_bytes() == told and b"-05:00" in told
-    book = taken(page, "이벤트 요약: 엑셀 파일로 받기")
-    assert book.suggested_filename.startswith("봄맞이 대시보드") and book.path().read_bytes().startswith(b"PK")
-    assert taken(page, "채널별 성과: Parquet 파일로 받기").path().read_bytes().startswith(b"PAR1")
+    expected = site.owner.get(f"{shown.value.url}&format=csv&lang=ko").content
+    assert download.path().read_bytes() == expected and b"-05:00" in expected
+    workbook = export(page, "이벤트 요약: 엑셀 파일로 받기")
+    assert workbook.suggested_filename.startswith("봄맞이 대시보드") and workbook.path().read_bytes().startswith(b"PK")
+    assert export(page, "채널별 성과: Parquet 파일로 받기").path().read_bytes().startswith(b"PAR1")
 
     page.get_by_role("link", name="이벤트 목록").click()
-    events = taken(page, "이벤트 목록: CSV 파일로 받기").path().read_bytes()
+    events = export(page, "이벤트 목록: CSV 파일로 받기").path().read_bytes()
     assert events == site.owner.get(f"/api/v1/users/{OWNER}/analytics?tz=America/New_York&format=csv&lang=ko").content
     page.get_by_role("link", name="English").click()
-    assert taken(page, "Channels: get as CSV").suggested_filename.startswith("All")
-    assert browser.complaints() == []
+    assert export(page, "Channels: get as CSV").suggested_filename.startswith("All")
+    assert browser.unexpected_messages() == []
 
 
-def test_a_file_that_does_not_come_says_why(site: Site, browser: Browser) -> None:
-    page = signed_in(site, browser.opens(), EVENT)
-    said = page.locator(".export-status")
+def test_a_failed_export_shows_the_reason(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.new_page(), EVENT)
+    status = page.locator(".export-status")
     held: list[Route] = []
     page.route("**/analytics?*format=xlsx", lambda route: held.append(route))
     page.route("**/channels?*format=csv", lambda route: route.abort())
     page.get_by_role("button", name="내보내기").click()
     page.get_by_role("button", name="이벤트 요약: 엑셀 파일로 받기").click()
-    expect(said).to_have_text("이벤트 요약 엑셀 파일을 만들고 있어요")
+    expect(status).to_have_text("이벤트 요약 엑셀 파일을 만들고 있어요")
     page.get_by_role("button", name="내보내기").click()
-    expect(page.get_by_role("button", name="채널별 성과: CSV 파일로 받기")).to_be_disabled()  # one at a time
+    # Only one export runs at a time.
+    expect(page.get_by_role("button", name="채널별 성과: CSV 파일로 받기")).to_be_disabled()
     refusal = '{"code": "unavailable", "detail": "away"}'
     held[0].fulfill(status=503, content_type="application/problem+json", body=refusal)
-    expect(said).to_have_text(
+    expect(status).to_have_text(
         "이벤트 요약 엑셀 파일을 받지 못했어요. 서버가 잠시 쉬고 있어요. 조금 뒤에 다시 눌러 주세요."
     )
     page.get_by_role("button", name="채널별 성과: CSV 파일로 받기").click()
-    expect(said).to_contain_text("채널별 성과 CSV 파일을 받지 못했어요. 서버에 닿지 않거나 중간에 끊겼어요.")
-    assert [text for text in browser.complaints(503) if "ERR_FAILED" not in text] == []
+    expect(status).to_contain_text("채널별 성과 CSV 파일을 받지 못했어요. 서버에 닿지 않거나 중간에 끊겼어요.")
+    assert [text for text in browser.unexpected_messages(503) if "ERR_FAILED" not in text] == []
 
 
-def test_on_a_phone_nothing_runs_off_the_side(site: Site, browser: Browser) -> None:
-    page = browser.opens(390, 844, has_touch=True, is_mobile=True)
+def test_on_a_phone_the_page_does_not_scroll_sideways(site: Site, browser: Browser) -> None:
+    page = browser.new_page(390, 844, has_touch=True, is_mobile=True)
     page.goto(site.address)
     expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()
-    fits(page)
+    assert_fits(page)
     signed_in(site, page)
     expect(page.get_by_role("link", name="봄맞이")).to_be_visible()
-    fits(page)
+    assert_fits(page)
     for query in ("?view=all&table=1", "?lang=en"):
         signed_in(site, page, EVENT + query)
         expect(page.locator(".plot canvas")).to_be_visible()
-        fits(page)
+        assert_fits(page)
 
 
-def fits(page: Page) -> None:
-    """The page is as wide as the window: on a common phone, and on the narrowest."""
+def assert_fits(page: Page) -> None:
+    """Assert that the page is as wide as the window: on a common phone (390 px) and on the narrowest (320 px)."""
     for width in (390, 320):
         page.set_viewport_size({"width": width, "height": 844})
-        # Waited for: the chart follows the window a frame later.
+        # The chart is resized one frame after the window, so wait for it.
         page.wait_for_function("width => document.documentElement.scrollWidth === width", arg=width)
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="SKIPPED LOUDLY: no axe-core; run `npm ci` in tools/page")
-def test_everybody_can_use_it_as_far_as_axe_can_tell(site: Site, browser: Browser) -> None:
-    page = browser.opens(390, 844, bypass_csp=True)
+def test_axe_finds_no_accessibility_violation(site: Site, browser: Browser) -> None:
+    page = browser.new_page(390, 844, bypass_csp=True)
     found = {}
 
-    def look(at: str) -> None:
+    def check(state: str) -> None:
         page.add_script_tag(path=AXE)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            told = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
-            found[f"{at}, {scheme}"] = [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in told]
+            violations = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+            found[f"{state}, {scheme}"] = [
+                (rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in violations
+            ]
 
     page.goto(site.address)
     expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()
-    look("sign in")
+    check("sign in")
     signed_in(site, page)
     expect(page.get_by_role("link", name="봄맞이")).to_be_visible()
-    look("list")
+    check("list")
     signed_in(site, page, f"{EVENT}?table=1")
     expect(page.locator(".plot canvas")).to_be_visible()
-    look("event")
+    check("event")
     page.locator("button.info").first.click()
     expect(page.get_by_role("dialog")).to_be_visible()
-    look("event with a definition open")
+    check("event with a definition open")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="내보내기").click()
     expect(page.get_by_role("dialog", name="파일로 내보내기")).to_be_visible()
-    look("event with the files open")
+    check("event with the export panel open")
     page.set_viewport_size({"width": 1440, "height": 900})
     signed_in(site, page, f"{EVENT}?lang=en")
     expect(page.locator(".plot canvas")).to_be_visible()
-    look("event, wide")
+    check("event, wide")
     signed_in(site, page, "/events/there-is-none")
     expect(page.get_by_role("heading", level=1)).to_have_text("이벤트를 찾을 수 없어요")
-    look("nothing")
-    assert found == {at: [] for at in found}
+    check("event not found")
+    assert found == {state: [] for state in found}
 
 
-def link_of(site: Site, days: float = 7) -> tuple[str, str]:
-    """A share link of the event: its address and its id."""
+def create_share_link(site: Site, days: float = 7) -> tuple[str, str]:
+    """Create a share link of the event; return its URL and its id."""
     until = (datetime.now(UTC) + timedelta(days=days)).isoformat()
-    made = site.owner.post(f"/api/v1{EVENT}/shares", json={"until": until}).json()
-    return site.address + made["address"], made["shareId"]
+    created = site.owner.post(f"/api/v1{EVENT}/shares", json={"until": until}).json()
+    return site.address + created["address"], created["shareId"]
 
 
-def test_a_share_link_opens_its_event_and_nothing_else(site: Site, browser: Browser) -> None:
-    address, _ = link_of(site)
-    page = browser.opens()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+def test_a_share_link_gives_access_to_its_event_only(site: Site, browser: Browser) -> None:
+    address, _ = create_share_link(site)
+    page = browser.new_page()
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     page.goto(address.replace("#", "?lang=ko#"))
     expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
-    assert page.url == f"{site.address}{EVENT}?lang=ko"  # the secret has left the address
+    assert page.url == f"{site.address}{EVENT}?lang=ko"  # without the secret
     secret = address.partition("#share=")[2]
-    assert not [url for url in asked if secret in url.partition("#")[0]]
+    assert not [url for url in requested if secret in url.partition("#")[0]]
     assert page.evaluate("document.cookie") == ""
     expect(page.get_by_text("공유 링크로 보고 있어요")).to_be_visible()
     expect(page.get_by_role("link", name="이벤트 목록")).to_have_count(0)
     expect(page.get_by_role("button", name="로그아웃")).to_have_count(0)
     expect(page.get_by_text("실시간", exact=True)).to_be_visible()
-    site.world.counts(site.world.registered("by-the-way"))
-    expect(page.locator(".headline")).to_contain_text("지금까지 8명이 참여했어요")  # live, too
+    site.world.counts(site.world.registered("one-more"))
+    expect(page.locator(".headline")).to_contain_text("지금까지 8명이 참여했어요")  # with live updates
     page.reload()
-    expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")  # the cookie remembers
+    expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")  # the cookie grants access
     page.get_by_role("link", name="English").click()
     expect(page.get_by_text("You are looking through a share link")).to_be_visible()
     page.goto(f"{site.address}/events/another-merchants?lang=ko")
     expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()
     page.goto(f"{site.address}/?lang=ko")
     expect(page.get_by_label("접속 토큰", exact=True)).to_be_visible()
-    assert browser.complaints(401) == []
+    assert browser.unexpected_messages(401) == []
 
 
-def test_a_share_link_that_is_revoked_closes_the_page_that_it_opened(site: Site, browser: Browser) -> None:
-    address, share = link_of(site)
-    page = browser.opens()
+def test_revoking_a_share_link_ends_the_access_of_open_pages(site: Site, browser: Browser) -> None:
+    address, share = create_share_link(site)
+    page = browser.new_page()
     page.goto(address)
     expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
     assert site.owner.delete(f"/api/v1{EVENT}/shares/{share}").status_code == 204
@@ -425,28 +429,30 @@ def test_a_share_link_that_is_revoked_closes_the_page_that_it_opened(site: Site,
     page.goto("about:blank")
     page.goto(address.replace("#", "?lang=en#"))
     expect(page.get_by_role("heading", level=1)).to_have_text("This link no longer opens anything")
-    assert browser.complaints(401, 404) == []
+    assert browser.unexpected_messages(401, 404) == []
 
 
-def test_a_merchant_with_a_session_opens_anothers_link(site: Site, browser: Browser) -> None:
-    address, _ = link_of(site)
-    page = browser.opens()
+def test_a_signed_in_merchant_can_open_another_merchants_share_link(site: Site, browser: Browser) -> None:
+    address, _ = create_share_link(site)
+    page = browser.new_page()
     page.context.add_cookies([{"name": "hannun_session", "value": site.token(STRANGER), "url": site.address}])
     page.goto(address)
     expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
     page.locator("a.back").click()
-    expect(page.get_by_role("link", name="남의 이벤트")).to_be_visible()  # their own
-    assert browser.complaints() == []
+    expect(page.get_by_role("link", name="남의 이벤트")).to_be_visible()  # the merchant's own event
+    assert browser.unexpected_messages() == []
 
 
-def test_the_contract_can_be_browsed_under_the_same_policy_and_asks_nobody_else(site: Site, browser: Browser) -> None:
-    page = browser.opens()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+def test_the_api_documentation_works_under_the_same_policy_and_calls_no_third_party(
+    site: Site, browser: Browser
+) -> None:
+    page = browser.new_page()
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     page.goto(f"{site.address}/docs")
     operation = page.locator("#operations-events-eventTimeline")
     expect(operation).to_be_visible()
     operation.get_by_role("button").first.click()
     expect(operation).to_contain_text("granularity")
-    assert [url for url in asked if not url.startswith((site.address, "data:"))] == []
-    assert browser.said == []
+    assert [url for url in requested if not url.startswith((site.address, "data:"))] == []
+    assert browser.console == []
