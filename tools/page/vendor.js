@@ -1,8 +1,8 @@
 /**
- * Copies the page's libraries from node_modules into static/vendor, as ES modules a browser can load as they are.
+ * Copies the page's libraries from node_modules into static/vendor, as ES modules that a browser can load unchanged.
  *
- * Bare imports become relative ones, because an import map would be an inline script and the page's Content-Security-Policy
- * allows none. Run `npm ci && npm run vendor` after changing a version in package.json, and commit what changed.
+ * Bare imports become relative ones: an import map would be an inline script, which the page's Content-Security-Policy
+ * forbids. After changing a version in package.json, run `npm ci && npm run vendor` and commit the changed files.
  */
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -10,10 +10,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 const VENDOR = new URL("../../src/hannun/web/static/vendor/", import.meta.url);
 const MODULES = new URL("./node_modules/", import.meta.url);
 
-/** uPlot's own ES module is not minified (150 kB); its minified form is a script, to which one line adds the export. */
+/** uPlot's ES module is not minified (150 kB). Its minified form is a classic script; this line makes it a module. */
 const AS_MODULE = "export default uPlot;\n";
 
-/** `script` is a script and no module: it imports nothing. `types` is what tsc reads instead of the minified file; it finds the package in our node_modules. */
+/**
+ * The vendored files. `script` marks a file that is not an ES module: it has no imports. `types` is the content of the
+ * declaration file that tsc reads instead of the minified file; tsc finds the named package in tools/page/node_modules.
+ */
 const FILES = [
   { to: "preact.js", from: "preact/dist/preact.module.js", types: 'export * from "preact";' },
   { to: "preact-hooks.js", from: "preact/hooks/dist/hooks.module.js", types: 'export * from "preact/hooks";' },
@@ -33,8 +36,8 @@ const RELATIVE = {
   "@preact/signals-core": "./signals-core.js",
 };
 
-/** @param {string} source */
-const withoutMap = (source) =>
+/** Remove the reference to the source map, which is not vendored. @param {string} source */
+const withoutSourceMap = (source) =>
   source
     .replace(/\/\/# sourceMappingURL=.*$/gm, "")
     .replace(/\/\*# sourceMappingURL=.*?\*\/\s*$/gm, "")
@@ -47,13 +50,13 @@ const withRelativeImports = (source) =>
     return `from"${RELATIVE[name]}"`;
   });
 
-/** @param {string} from */
+/** The npm package of a path in node_modules. @param {string} from */
 const packageOf = (from) => from.split("/").slice(0, from.startsWith("@") ? 2 : 1).join("/");
 
 const rows = FILES.map(({ to, from, append, types, script }) => {
   const name = packageOf(from);
   const { version, license } = JSON.parse(readFileSync(new URL(`${name}/package.json`, MODULES), "utf8"));
-  const source = withoutMap(readFileSync(new URL(from, MODULES), "utf8"));
+  const source = withoutSourceMap(readFileSync(new URL(from, MODULES), "utf8"));
   const text = (script ? source : withRelativeImports(source)) + (append ?? "");
   writeFileSync(new URL(to, VENDOR), text);
   if (types) writeFileSync(new URL(to.replace(/js$/, "d.ts"), VENDOR), `${types}\n`);
@@ -68,7 +71,7 @@ writeFileSync(
   `# Libraries of the page
 
 Copied from their npm packages by \`tools/page/vendor.js\` (\`npm ci && npm run vendor\` in \`tools/page\`); never edited by hand.
-Changed on the way: bare imports became relative, the address of the source map went, and \`uplot.js\` got one line,
+Three changes are made: bare imports become relative, source map references are removed, and \`uplot.js\` gets one line,
 \`export default uPlot;\`.
 
 | file | package | licence | taken from | sha256 |
