@@ -1,89 +1,112 @@
-"""Logs and metrics. Logs are one JSON object a line on standard error and carry no personal data: ids of events and
-positions, never what a message says. Every metric stands in the table below with its meaning."""
+"""Logs and metrics, set up once for each process.
+
+Logs are JSON lines on standard error: an event name and fields. They hold no personal data: ids of events and
+positions, never the content of a message. `Metrics` holds every metric of all processes.
+"""
 
 import logging
 import sys
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from structlog.typing import FilteringBoundLogger
 
 REGISTRY = CollectorRegistry()
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-metrics = SimpleNamespace(
-    messages=Counter(
+
+class Metrics:
+    """Every metric, registered at import. A gauge without a value means "not known", never 0."""
+
+    messages = Counter(
         "hannun_messages_total",
-        "Messages by door (http, kafka) and by what became of them",
+        "Messages by interface (http, kafka) and by result (read, dead-letter)",
         ["door", "result"],
         registry=REGISTRY,
-    ),
-    batch_seconds=Histogram(
+    )
+    batch_seconds = Histogram(
         "hannun_batch_seconds",
-        "From the beginning of a batch's transaction until the cache was told",
+        "Seconds from the start of a batch's transaction until its cached answers were invalidated",
         buckets=_SECONDS,
         registry=REGISTRY,
-    ),
-    invalidations=Counter(
+    )
+    invalidations = Counter(
         "hannun_invalidations_total",
-        "Events whose answers were invalidated, by outcome",
+        "Events whose cached answers were invalidated, by outcome",
         ["outcome"],
         registry=REGISTRY,
-    ),
-    requests=Counter(
+    )
+    requests = Counter(
         "hannun_requests_total", "HTTP requests by route and status", ["route", "status"], registry=REGISTRY
-    ),
-    watchers=Gauge("hannun_watchers", "Pages that are woken when something changes", registry=REGISTRY),
-    token_keys_read=Gauge(
+    )
+    watchers = Gauge("hannun_watchers", "Open event streams of pages that wait for changes", registry=REGISTRY)
+    token_keys_read = Gauge(
         "hannun_token_keys_read_timestamp_seconds",
-        "When the issuer's public keys were last read, seconds since 1970; 0 where none were",
+        "When the token issuer's public keys were last read, in seconds since 1970; 0 before the first time",
         registry=REGISTRY,
-    ),
-    newest_counted=Gauge(
+    )
+    newest_counted = Gauge(
         "hannun_newest_counted_timestamp_seconds",
-        "When the newest message of a topic was received that is counted, seconds since 1970; none of a topic of which "
-        "this process reads nothing",
+        "When Kafka received the newest counted message of a topic, in seconds since 1970; no series for a topic of "
+        "which this process reads no partition",
         ["topic"],
         registry=REGISTRY,
-    ),
-    lag=Gauge(
+    )
+    lag = Gauge(
         "hannun_lag_messages",
-        "Offsets of a partition of ours that are not counted yet; none while no broker answers",
+        "Offsets of an assigned partition that are not counted yet; no series while no broker answers",
         ["topic", "partition"],
         registry=REGISTRY,
-    ),
-    stopped=Gauge(
+    )
+    stopped = Gauge(
         "hannun_stopped_partitions",
-        "Partitions of a topic that wait for an operator; none while PostgreSQL is away",
+        "Partitions of a topic that wait for an operator; no series while PostgreSQL is away",
         ["topic"],
         registry=REGISTRY,
-    ),
-    consistency_checks=Counter(
+    )
+    consistency_checks = Counter(
         "hannun_consistency_checks_total",
-        "Kept answers held against the database, by seconds after an invalidation and by result: consistent, "
+        "Cached answers compared with the database, by seconds after an invalidation and by result: consistent, "
         "inconsistent, absent",
         ["after", "result"],
         registry=REGISTRY,
-    ),
-    consistent=Gauge(
+    )
+    consistent = Gauge(
         "hannun_consistent_ratio",
-        "Share of the last 1,000 kept answers that said what the database said, by seconds after an invalidation",
+        "Share of the last 1,000 compared answers that equalled the database, by seconds after an invalidation",
         ["after"],
         registry=REGISTRY,
-    ),
-    owed=Gauge(
+    )
+    owed = Gauge(
         "hannun_owed_invalidations",
-        "Batches whose invalidations are not paid yet; NaN while PostgreSQL is away",
+        "Batches whose invalidations are not delivered to Redis yet; NaN while PostgreSQL is away",
         registry=REGISTRY,
-    ),
-)
+    )
+    job_runs = Counter("hannun_job_runs_total", "Runs of a timed job that have ended", ["job"], registry=REGISTRY)
+    job_failures = Counter(
+        "hannun_job_failures_total",
+        "Runs of a timed job that failed and are tried again after the job's period",
+        ["job"],
+        registry=REGISTRY,
+    )
+    job_seconds = Histogram(
+        "hannun_job_seconds", "Seconds that a run of a timed job took", ["job"], buckets=_SECONDS, registry=REGISTRY
+    )
+    job_last_success = Gauge(
+        "hannun_job_last_success_timestamp_seconds",
+        "When a timed job last succeeded in this process, in seconds since 1970; no series before the first time",
+        ["job"],
+        registry=REGISTRY,
+    )
 
 
-def show(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
-    """Let a gauge have these series, by the values of their labels, and no others."""
+metrics = Metrics()
+
+
+def replace_series(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
+    """Give a gauge exactly these series, by the values of their labels, and remove all others."""
     for labels, value in values.items():
         gauge.labels(*labels).set(value)
     for metric in gauge.collect():
@@ -94,7 +117,7 @@ def show(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
 
 
 def configure(level: str) -> None:
-    """Write logs from here on; once for each process."""
+    """Set up logging at this level; call it once, at the start of a process."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -109,4 +132,4 @@ def configure(level: str) -> None:
     )
 
 
-log: Any = structlog.get_logger()
+log: FilteringBoundLogger = structlog.get_logger()

@@ -15,7 +15,7 @@ from hannun.kafka.broker import Broker
 from hannun.kafka.records import Partition
 from hannun.store import positions
 from hannun.store.database import Database
-from hannun.telemetry import metrics, show
+from hannun.telemetry import metrics, replace_series
 
 
 class Reads(Protocol):
@@ -52,6 +52,8 @@ def measure(readers: Sequence[Reads], database: Database, broker: Broker) -> Non
     try:
         logs = broker.partition_logs(told, allow_missing=True)
     except KafkaUnavailable:
-        show(metrics.lag, {})
+        replace_series(metrics.lag, {})
         raise
-    show(metrics.lag, {(topic, str(no)): log.not_counted(known.get((topic, no))) for (topic, no), log in logs.items()})
+    replace_series(
+        metrics.lag, {(topic, str(no)): log.not_counted(known.get((topic, no))) for (topic, no), log in logs.items()}
+    )

@@ -5,7 +5,7 @@ import math
 from hannun.errors import StoreUnavailable
 from hannun.store import known_channels, outbox, positions, uncreated_events
 from hannun.store.database import Database
-from hannun.telemetry import log, metrics, show
+from hannun.telemetry import log, metrics, replace_series
 
 
 def attribute_untyped_participants(database: Database) -> int:
@@ -22,7 +22,7 @@ def log_uncreated_events(database: Database) -> int:
     with database.transaction() as conn:
         uncreated = uncreated_events.uncreated_events(conn)
     for event_id, participants in uncreated:
-        log.warning("event counted without an event-created message", event=event_id, participants=participants)
+        log.warning("event counted without an event-created message", event_id=event_id, participants=participants)
     return len(uncreated)
 
 
@@ -36,8 +36,8 @@ def update_gauges(database: Database) -> None:
         with database.transaction() as conn:
             stopped, pending = positions.stopped_by_topic(conn), outbox.count(conn)
     except StoreUnavailable:
-        show(metrics.stopped, {})
+        replace_series(metrics.stopped, {})
         metrics.owed.set(math.nan)
         raise
-    show(metrics.stopped, {(topic,): count for topic, count in stopped.items()})
+    replace_series(metrics.stopped, {(topic,): count for topic, count in stopped.items()})
     metrics.owed.set(pending)
