@@ -109,8 +109,8 @@ def test_what_came_through_before_the_others_knew_is_waited_for() -> None:
     for limit in (here, there):
         for _ in range(6):
             limit.take("me")
-    for limit, other in ((here, there.told(9)), (there, here.told(9))):
-        limit.taken_elsewhere("me", other["me"])
+    for limit, other in ((here, there.drain_unshared_usage(9)), (there, here.drain_unshared_usage(9))):
+        limit.deduct_remote_usage("me", other["me"])
         with pytest.raises(Busy) as refused:
             limit.take("me")
         assert refused.value.retry_after_s == 70
@@ -133,11 +133,11 @@ def test_small_takings_are_told_when_they_are_worth_it() -> None:
         limit.take("seldom")
     for _ in range(20):
         limit.take("often")
-    assert limit.told(9) == {"often": 20}
-    assert limit.told(9) == {}
+    assert limit.drain_unshared_usage(9) == {"often": 20}
+    assert limit.drain_unshared_usage(9) == {}
     for name in ("seldom", *["now and then"] * 6):
         limit.take(name)
-    assert {**limit.told(1), **limit.told(1)} == {"seldom": 6, "now and then": 6}
+    assert {**limit.drain_unshared_usage(1), **limit.drain_unshared_usage(1)} == {"seldom": 6, "now and then": 6}
 
 
 def test_what_is_no_word_of_another_process_is_passed_over() -> None:
@@ -155,7 +155,7 @@ def test_what_is_no_word_of_another_process_is_passed_over() -> None:
 
     async def say(_: bytes) -> None: ...
 
-    asyncio.run(LimitSharing({"requests": limit}, say, said)._hear())
+    asyncio.run(LimitSharing({"requests": limit}, say, said)._receive_usage())
     assert limit.left("me") == 7
 
 

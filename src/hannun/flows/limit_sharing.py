@@ -1,10 +1,11 @@
-"""What callers take of their limits in all processes together.
+"""Share what callers have used of their rate limits among all processes.
 
-    take ─► this process's own bucket decides, at once
-    once a second: what was taken here ─► told to the others ─► off their buckets too
+    a request ─► the bucket of this process decides, at once
+    every second: usage here that is not shared yet ─► published ─► deducted from the buckets of the other processes
 
-So who asks several processes gets no more than who asks one, but for what comes through before the others know; and
-that is off their buckets afterwards, so they wait for it. While Redis is away each process goes on by its own count.
+A caller that uses several processes thus gets no more requests than a caller that uses one. What several processes
+allowed before they knew of each other is deducted afterwards, so the caller waits for it. While Redis is unavailable
+each process limits by its own count.
 """
 
 import asyncio
@@ -14,23 +15,23 @@ from typing import Annotated, Final, Protocol
 
 import msgspec
 
-EVERY_S: Final = 1.0
-SUBJECTS_AT_ONCE: Final = 5_000
-"""Of how many subjects of a limit a process tells at most in one go: about 200 KB, and 5 ms for whoever hears it."""
+SHARE_INTERVAL_S: Final = 1.0
+SUBJECTS_PER_MESSAGE_MAX: Final = 5_000
+"""How many subjects of a limit one message holds at most: about 200 KB, and 5 ms for each process that receives it."""
 
 
 class Limit(Protocol):
-    """A limit in this process."""
+    """A rate limit in this process."""
 
-    def told(self, subjects_max: int) -> Mapping[str, int]:
-        """What subjects have taken since they were told last; of so many at most."""
+    def drain_unshared_usage(self, subjects_max: int) -> Mapping[str, int]:
+        """Requests by subject that were not shared yet, for at most so many subjects. They count as shared now."""
 
-    def taken_elsewhere(self, subject: str, count: int) -> None:
-        """A subject has taken so much in another process."""
+    def deduct_remote_usage(self, subject: str, count: int) -> None:
+        """Deduct requests that another process allowed."""
 
 
 class LimitUsage(msgspec.Struct, frozen=True):
-    """What a process tells: by limit and subject."""
+    """What a process publishes: `by` is its own random id, `taken` the requests by limit and subject."""
 
     by: str
     taken: dict[str, dict[str, Annotated[int, msgspec.Meta(ge=1)]]]
@@ -40,44 +41,46 @@ _decoder = msgspec.json.Decoder(LimitUsage)
 
 
 class LimitSharing:
-    """Tells and hears what was taken. One for each process; runs in the event loop in which the limits are used.
+    """Publishes and receives limit usage. One for each process, in the event loop in which the limits are used.
 
     Args:
         limits: by the names under which all processes know them.
-        say: tells all processes, this one too; or nobody, where Redis is away.
-        hear: what processes tell.
+        publish: sends a message to all processes, this one included; to none while Redis is unavailable.
+        subscribe: the messages of all processes.
     """
 
     def __init__(
         self,
         limits: Mapping[str, Limit],
-        say: Callable[[bytes], Awaitable[None]],
-        hear: Callable[[], AsyncIterator[bytes]],
+        publish: Callable[[bytes], Awaitable[None]],
+        subscribe: Callable[[], AsyncIterator[bytes]],
     ) -> None:
         self._limits = limits
-        self._say = say
-        self._heard = hear
-        self._me = secrets.token_hex(8)
+        self._publish = publish
+        self._subscribe = subscribe
+        self._process_id = secrets.token_hex(8)
 
     async def run(self) -> None:
-        """Until cancelled."""
-        await asyncio.gather(self._tell(), self._hear())
+        """Publish and receive until cancelled."""
+        await asyncio.gather(self._publish_usage(), self._receive_usage())
 
-    async def _tell(self) -> None:
+    async def _publish_usage(self) -> None:
         while True:
-            await asyncio.sleep(EVERY_S)
-            told = {name: dict(limit.told(SUBJECTS_AT_ONCE)) for name, limit in self._limits.items()}
-            if any(told.values()):
-                await self._say(msgspec.json.encode(LimitUsage(self._me, told)))
+            await asyncio.sleep(SHARE_INTERVAL_S)
+            usage = {
+                name: dict(limit.drain_unshared_usage(SUBJECTS_PER_MESSAGE_MAX)) for name, limit in self._limits.items()
+            }
+            if any(usage.values()):
+                await self._publish(msgspec.json.encode(LimitUsage(self._process_id, usage)))
 
-    async def _hear(self) -> None:
-        async for said in self._heard():
+    async def _receive_usage(self) -> None:
+        async for message in self._subscribe():
             try:
-                told = _decoder.decode(said)
-            except (msgspec.MsgspecError, UnicodeDecodeError):  # not one of ours
+                usage = _decoder.decode(message)
+            except (msgspec.MsgspecError, UnicodeDecodeError):  # published by something else
                 continue
-            if told.by == self._me:
+            if usage.by == self._process_id:
                 continue
-            for name in told.taken.keys() & self._limits.keys():
-                for subject, count in told.taken[name].items():
-                    self._limits[name].taken_elsewhere(subject, count)
+            for name in usage.taken.keys() & self._limits.keys():
+                for subject, count in usage.taken[name].items():
+                    self._limits[name].deduct_remote_usage(subject, count)

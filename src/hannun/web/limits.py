@@ -55,7 +55,7 @@ class RateLimit:
         if len(self._buckets) > SUBJECTS_MAX:
             self._buckets.popitem(last=False)
 
-    def told(self, subjects_max: int) -> dict[str, int]:
+    def drain_unshared_usage(self, subjects_max: int) -> dict[str, int]:
         """What subjects have taken here since they were told last: of those who took a hundredth of the limit or more.
         What is less waits, so that who asks now and then is told of now and then. So do those above `subjects_max`."""
         least = max(1, self._a_minute // 100)
@@ -66,7 +66,7 @@ class RateLimit:
             self._buckets[subject] = (left, at, 0)
         return taken
 
-    def taken_elsewhere(self, subject: str, count: int) -> None:
+    def deduct_remote_usage(self, subject: str, count: int) -> None:
         """A subject has taken so much in another process."""
         if not self._a_minute:
             return
