@@ -28,7 +28,7 @@ import uvloop
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from hannun.cache.entry import Meta
+from hannun.cache.entry import EntryMeta
 from hannun.cache.get_pool import GetConnectionPool
 
 Get = Callable[[str], Awaitable[Any]]
@@ -78,7 +78,7 @@ def _told(value: bytes) -> tuple[bytes, int]:
     return _meta.decode(value[26 : 26 + size]).etag.encode(), 26 + size + 1
 
 
-_meta = msgspec.json.Decoder(Meta)
+_meta = msgspec.json.Decoder(EntryMeta)
 
 
 def usual(client: redis.asyncio.Redis, key: str, secret: str) -> FastAPI:

@@ -19,7 +19,7 @@ class Told:
         self.calls: list[list[tuple[str, int]]] = []
         self.reachable = True
 
-    def invalidate(self, events: Sequence[ChangedEvent], *, at_rest_too: bool = False) -> bool:
+    def invalidate(self, events: Sequence[ChangedEvent], *, ignore_cooldown: bool = False) -> bool:
         self.calls.append([(event.event_id, event.version) for event in events])
         return self.reachable
 

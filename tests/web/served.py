@@ -180,7 +180,7 @@ class Site:
     @property
     def watching(self) -> int:
         async def count() -> int:
-            return self.services.live.watching
+            return self.services.live.watcher_count
 
         return self.inside(count)
 

@@ -166,9 +166,9 @@ def test_after_a_restart_of_redis_pages_look_again_and_are_told_as_before(
 
 def test_a_page_that_does_not_read_holds_up_no_other() -> None:
     async def told_beside_a_stuck_one() -> list[bytes]:
-        announced: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        announced: asyncio.Queue[ChangedEvent | None] = asyncio.Queue()
 
-        async def announcements() -> AsyncIterator[dict[str, Any] | None]:
+        async def announcements() -> AsyncIterator[ChangedEvent | None]:
             while True:
                 yield await announced.get()
 
@@ -184,7 +184,7 @@ def test_a_page_that_does_not_read_holds_up_no_other() -> None:
         live.watch(("event", SPRING), frames.put)
         running = asyncio.create_task(live.run())
         async with asyncio.timeout(20):
-            announced.put_nowait({"eventId": SPRING})
+            announced.put_nowait(ChangedEvent(SPRING, None, 1, ()))
             first = await frames.get()
             announced.put_nowait(None)
             second = await frames.get()

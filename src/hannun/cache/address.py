@@ -1,24 +1,15 @@
-"""Where Redis is, and in which ways it fails us."""
+"""Where Redis is, and with which options the client connects."""
 
-import asyncio
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import redis
 import redis.asyncio
 
-CUT: Final = (redis.ConnectionError,)
-"""What is worth trying once more: a connection that was cut. One that does not answer has cost enough."""
-SILENT: Final = (redis.TimeoutError, asyncio.TimeoutError)
-AWAY: Final = (redis.RedisError, OSError, asyncio.TimeoutError)
-
-SILENT_REST_S: Final = 5.0
-"""How long a Redis that accepted and did not answer in time is not asked: asking again costs its time-out again."""
-
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where Redis is, and how long it may take. Seconds."""
+    """Where Redis is, and how many seconds a command may take."""
 
     host: str = "localhost"
     port: int = 6379
@@ -29,6 +20,7 @@ class RedisAddress:
     connections_max: int = 20
 
     def options(self) -> dict[str, Any]:
+        """Keyword arguments of redis-py's connections and pools."""
         return {
             "host": self.host,
             "port": self.port,
@@ -43,10 +35,10 @@ class RedisAddress:
 
     @property
     def connection(self) -> type[redis.Connection]:
-        """What connects a thread to it."""
+        """The connection class for threads."""
         return redis.SSLConnection if self.tls else redis.Connection
 
     @property
     def asyncio_connection(self) -> type[redis.asyncio.Connection]:
-        """What connects an event loop to it."""
+        """The connection class for an event loop."""
         return redis.asyncio.SSLConnection if self.tls else redis.asyncio.Connection

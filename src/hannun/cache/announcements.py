@@ -1,28 +1,32 @@
-"""What writers announce to readers: an event has changed."""
-
-from typing import Any
+"""The wire format of an announcement: a writer publishes one for each event that it changed."""
 
 import msgspec
 
 from hannun.domain.batch import ChangedEvent
 
 
-def of(event: ChangedEvent) -> bytes:
-    """An announcement in the form in which it is sent."""
-    told = {"eventId": event.event_id, "userId": event.user_id, "version": str(event.version)}
-    return msgspec.json.encode({**told, "channels": event.channels})
+class _Announcement(msgspec.Struct, frozen=True, rename="camel"):
+    """The JSON object on the channel, a public contract (`docs/cache.md`)."""
+
+    event_id: str
+    user_id: str | None = None
+    version: str = "0"
+    channels: tuple[str, ...] = ()
 
 
-def changed(announced: dict[str, Any]) -> ChangedEvent:
-    """What was announced, as far as it says which keys are false."""
-    channels = tuple(name for name in announced.get("channels") or () if isinstance(name, str))
-    return ChangedEvent(str(announced.get("eventId")), announced.get("userId"), 0, channels)
+_decoder = msgspec.json.Decoder(_Announcement)
 
 
-def read(data: bytes) -> dict[str, Any] | None:
-    """What was announced; None where it cannot be read, which is as good as missed."""
+def encode(event: ChangedEvent) -> bytes:
+    """An announcement as it is published."""
+    return msgspec.json.encode(_Announcement(event.event_id, event.user_id, str(event.version), event.channels))
+
+
+def decode(data: bytes) -> ChangedEvent | None:
+    """The changed event; None if the data is no announcement, which counts as a missed one."""
     try:
-        announced: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
-        return announced
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        announced = _decoder.decode(data)
+        version = int(announced.version)
+    except (msgspec.MsgspecError, ValueError):
         return None
+    return ChangedEvent(announced.event_id, announced.user_id, version, announced.channels)

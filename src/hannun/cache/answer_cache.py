@@ -1,17 +1,18 @@
-"""Redis: answers, leases, invalidations, announcements. An outage is a miss, never an error of the asker.
+"""The answer cache: cached answers in Redis, filled under a lease, in front of a local cache in the process.
 
-    miss ─► take the lease (SET NX, random token) ─► read PostgreSQL ─► fill, if the lease still stands ─► answer
-       └─► somebody has it: wait for their answer while the lease lives, then read PostgreSQL without filling
+    miss ─► acquire the lease (SET NX, random token) ─► read PostgreSQL ─► fill, if the lease is still held ─► answer
+       └► another reader holds it: wait for its fill while the lease lives, then read PostgreSQL without filling
 
-    a batch commits ─► delete answer and lease in one command ─► announce
+    a batch commits ─► delete answer and lease in one command ─► announce the change
 
-What was read before a commit cannot be filled after its invalidation: the lease it would need is gone. A hit is a plain
-GET; scripts run only on a miss. A value names the key it was made for, its version, its owner and the server it was
-given to: under another key, or from a server that has come back with old data, it is a miss.
+The lease prevents a cache stampede: of many readers that miss, one reads PostgreSQL (single flight). What was read
+before a commit cannot be filled after the commit's invalidation, since the lease it needs is gone. A hit is a plain
+GET; scripts run only after a miss. An entry names the key it was made for, its version, its owner and the run of the
+server it was written to. It is a miss under another key, and after the server was restarted with old data.
 
-Reading is asynchronous (`AnswerCache`, in serve), invalidating synchronous (`Invalidator`, beside every writer).
-`copies` keeps answers in the process as well, and holds what numbers must not run back to. `tests/cache/model.py`
-explores all of it, step by step.
+Reads are asynchronous (`AnswerCache`, in `serve`). Invalidations are synchronous (`Invalidator`, in every process that
+writes). `local` holds answers in the process as well, and `version_floors` what numbers must not fall below.
+`tests/cache/model.py` explores the whole protocol, step by step.
 """
 
 import asyncio
@@ -19,122 +20,93 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from hannun.cache import announcements, keys
-from hannun.cache.address import AWAY, CUT, SILENT, SILENT_REST_S
-from hannun.cache.address import RedisAddress as RedisAddress
-from hannun.cache.entry import HEAD_LAST, owner_in, pack, unpack
+from hannun.cache import announcements, entry, keys, subscription
+from hannun.cache.address import RedisAddress
+from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S, UNAVAILABLE
 from hannun.cache.get_pool import GetConnectionPool
-from hannun.cache.invalidator import Invalidator as Invalidator
-from hannun.cache.local import FillGuard, LocalCache, VersionFloors
-from hannun.cache.subscription import messages
-from hannun.domain.answer import EncodedAnswer as EncodedAnswer
+from hannun.cache.lease import FILL_SCRIPT, LEASE_MS, RELEASE_SCRIPT, Lease
+from hannun.cache.local import FillGuard, LocalCache
+from hannun.cache.server_run import read_run_id
+from hannun.cache.subscription import PING_INTERVAL_S, RECONNECT_INTERVAL_S, Received
+from hannun.cache.version_floors import VersionFloors
+from hannun.domain.answer import EncodedAnswer
 from hannun.domain.batch import ChangedEvent
 
-LEASE_MS: Final = 3_000
-"""How long a reader may take to fill. Longer than any question of ours takes; a dead reader blocks no longer."""
-WAIT_STEP_S: Final = 0.01
-BEAT_S: Final = 0.04
-"""How often a subscription is asked whether it is alive, where copies depend on it."""
-SLOW_BEAT_S: Final = 5.0
-"""The same where nothing depends on it but pages that wait."""
-
-# Fill only under the lease, never over something newer. KEYS: answer, lease. ARGV: token, value, ms to live, version,
-# server
-_FILL = """
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[2])
-local kept = redis.pcall('GET', KEYS[1])
-if type(kept) == 'string' then
-  local read, value = pcall(cjson.decode, kept)  -- what is no answer of ours must not bar the way
-  local meta = read and type(value) == 'table' and value['_hannun']
-  local believed = type(meta) == 'table' and meta['server'] == ARGV[5]
-  local has, new = believed and meta['version'], ARGV[4]  -- compared as digits: a number of Lua has 53 bits
-  if type(has) == 'string' and (#has > #new or (#has == #new and has > new)) then return 0 end
-end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return 1
-"""
-# Give the lease back, if it is still ours.
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+POLL_INTERVAL_S: Final = 0.01
+"""How often a waiting reader looks for the answer and the lease."""
+LOCAL_CACHE_PING_INTERVAL_S: Final = 0.04
+"""How often the subscription is pinged where local entries depend on it: they are served for 100 ms after a ping."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to fill a key, while nothing invalidates it."""
+class _GuardedRead:
+    """A read whose result may be stored locally. A class: a generator costs three times as much, at every hit."""
 
-    key: str
-    token: str
-    server: str
+    __slots__ = ("_guard", "_local")
 
-
-class _Reading:
-    """While a key is read. A class: the same as a generator costs three times as much, at every hit."""
-
-    __slots__ = ("_copies", "_guard")
-
-    def __init__(self, copies: LocalCache, key: str) -> None:
-        self._copies = copies
-        self._guard = copies.begin(key, time.monotonic())
+    def __init__(self, local: LocalCache, key: str) -> None:
+        self._local = local
+        self._guard = local.begin_read(key, time.monotonic())
 
     def __enter__(self) -> FillGuard | None:
         return self._guard
 
     def __exit__(self, *_: object) -> None:
-        self._copies.end(self._guard)
+        self._local.end_read(self._guard)
 
 
 class AnswerCache:
-    """Answers, for the readers of one process. Every method treats Redis' absence as a miss."""
+    """Cached answers for the readers of one event loop. Every method treats an unavailable Redis as a miss."""
 
     def __init__(
         self, address: RedisAddress, *, lifetime_s: float, timeout_s: float | None = None, local_bytes_max: int = 0
     ) -> None:
         """
         Args:
-            timeout_s: how long a read may take; at most, and without it, the address's own time-out.
-            local_bytes_max: room for copies in this process; 0 keeps none.
+            lifetime_s: how long an answer stays in Redis, plus or minus 5 %.
+            timeout_s: how long a command may take, where that is less than the address's own time-out.
+            local_bytes_max: memory for the local cache; 0 stores nothing locally.
         """
         self._lifetime_s = lifetime_s
         self._timeout_s = min(address.timeout_s, timeout_s or address.timeout_s)
         self._local = LocalCache(local_bytes_max)
-        self.has_local_cache = self._local.wanted
+        self.has_local_cache = self._local.enabled
         self._floors = VersionFloors()
         connection = address.asyncio_connection
-        options = address.options() | {"redis_connect_func": self._greet}
-        lines_max = options.pop("max_connections") // 2
-        # Blocking: whoever finds all connections in use waits for one. Refused, they would all ask PostgreSQL instead.
+        options = address.options() | {"redis_connect_func": self._record_server_run}
+        get_connections_max = options.pop("max_connections") // 2
+        # A blocking pool: a reader that finds all connections in use waits for one. An error instead would send all
+        # those readers to PostgreSQL.
         self._client = redis.asyncio.Redis.from_pool(
             redis.asyncio.BlockingConnectionPool(
-                address.connections_max - lines_max,
+                address.connections_max - get_connections_max,
                 self._timeout_s,
                 connection_class=connection,
-                retry=Retry(NoBackoff(), 1, CUT),
+                retry=Retry(NoBackoff(), 1, DISCONNECTED),
                 **options | {"socket_timeout": self._timeout_s},
             )
         )
         self._get_pool = GetConnectionPool(
             lambda: connection(**options | {"socket_timeout": None, "health_check_interval": 0}),
-            count_max=lines_max,
+            count_max=get_connections_max,
             timeout_s=self._timeout_s,
         )
-        self._fill = self._client.register_script(_FILL)
-        self._release = self._client.register_script(_RELEASE)
+        self._run_fill_script = self._client.register_script(FILL_SCRIPT)
+        self._run_release_script = self._client.register_script(RELEASE_SCRIPT)
         self._server = ""
         self._cooldown_until = 0.0
-        self._looks: dict[str, asyncio.Task[tuple[EncodedAnswer | None, bool]]] = {}
+        self._polls: dict[str, asyncio.Task[tuple[EncodedAnswer | None, bool]]] = {}
         self.available = False
-        """Whether Redis answered when it was last asked."""
+        """Whether Redis answered the most recent command."""
         self.local_hits = self.hits = self.misses = self.fills = self.refused_fills = 0
 
     async def open(self) -> None:
-        """Look whether Redis is there. Not being there is degraded, not an error."""
+        """Check whether Redis answers. If not, the service is degraded; that is no error."""
         await self.check()
 
     async def close(self) -> None:
@@ -142,212 +114,226 @@ class AnswerCache:
         await self._client.aclose()
 
     async def check(self) -> bool:
-        """Whether Redis answers now."""
+        """Whether Redis answers a ping now."""
         try:
             await self._client.ping()
             self.available = True
-        except AWAY:
+        except UNAVAILABLE:
             self.available = False
         return self.available
 
-    # -- copies in this process
+    # -- the local cache
 
     def get_local(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
-        """This process's own copy, where there is one to be believed that is not older than what was `seen`."""
+        """The local entry of a key; None if there is none that is valid and at least of version `version_min`."""
         answer = self._local.get(key, time.monotonic(), int(time.time() * 1000))
-        if answer is None or answer.version < version_min or answer.version < self._floors.of(key):
+        if answer is None or answer.version < version_min or answer.version < self._floors.get(key):
             return None
         self.local_hits += 1
         return answer
 
-    def local_fill_guard(self, key: str) -> "_Reading":
-        """Around all that may be read of a key: what is read inside may be kept under this guard."""
-        return _Reading(self._local, key)
+    def local_fill_guard(self, key: str) -> _GuardedRead:
+        """A context for every read of a key. It yields the guard that `store_local` needs."""
+        return _GuardedRead(self._local, key)
 
     def store_local(self, guard: FillGuard | None, key: str, answer: EncodedAnswer) -> None:
-        """Keep a copy of what was just read, if nothing was announced since its reading began."""
-        self._local.keep(guard, key, answer)
+        """Store locally what was just read, unless the key was invalidated since the read began."""
+        self._local.put(guard, key, answer)
 
     def require_versions(self, events: Iterable[ChangedEvent]) -> None:
-        """These were committed here: from now on nothing older is answered here. For any thread."""
+        """These changes were committed in this process: from now on it answers nothing older. Safe in any thread."""
         for event in events:
             for key in keys.of_event(event):
-                self._floors.rise(key, event.version)
+                self._floors.raise_to(key, event.version)
             if event.user_id is not None:
-                self._floors.outdate(keys.user(event.user_id))
+                self._floors.require_new_read(keys.user(event.user_id))
 
     # -- Redis
 
     async def get(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
-        """The kept answer; None where there is none to be believed, or only one older than what was `seen` or told."""
+        """The cached answer of a key.
+
+        None if no valid answer is cached, it is below `version_min` or the key's floor, or Redis is unavailable.
+        """
         if self._cooldown_until:
             now = time.monotonic()
             if now < self._cooldown_until:
                 return None
-            self._cooldown_until = (
-                now + SILENT_REST_S
-            )  # one looks whether it is back; the others need not wait for that
+            # This reader tries whether Redis is back; the others need not wait for the result.
+            self._cooldown_until = now + TIMEOUT_COOLDOWN_S
         try:
-            value: Any = await (self._get_pool.get(key) if self._get_pool.free else self._client.get(key))
-        except AWAY as error:
-            self.available = str(error).startswith("WRONGTYPE")  # somebody else's value under our key: a miss
-            self._cooldown_until = time.monotonic() + SILENT_REST_S if isinstance(error, SILENT) else 0.0
+            # Bytes in any case: `decode_responses` is off.
+            value: bytes | None = await (  # type: ignore[assignment]
+                self._get_pool.get(key) if self._get_pool.has_capacity else self._client.get(key)
+            )
+        except UNAVAILABLE as error:
+            self.available = _is_wrong_type(error)
+            self._cooldown_until = time.monotonic() + TIMEOUT_COOLDOWN_S if isinstance(error, TIMED_OUT) else 0.0
             return None
         self.available = True
         self._cooldown_until = 0.0
-        answer = None if value is None else unpack(value, key, self._server, int(time.time() * 1000))
-        if answer is None or answer.version < version_min or answer.version < self._floors.of(key):
+        answer = None if value is None else entry.decode(value, key, self._server, int(time.time() * 1000))
+        if answer is None or answer.version < version_min or answer.version < self._floors.get(key):
             self.misses += 1
             return None
         self.hits += 1
         return answer
 
     async def owner(self, key: str) -> str | None:
-        """The owner that stands in the kept answer; None where there is none to be believed.
+        """The owner in the cached answer of a key; None if no valid answer is cached.
 
-        Its head is read alone, so that how long it takes does not tell how much is kept.
+        It reads only the head of the value, so that the time it takes does not reveal the size of the answer.
         """
         if time.monotonic() < self._cooldown_until:
             return None
         try:
-            head: Any = await self._client.getrange(key, 0, HEAD_LAST)
-        except AWAY as error:
-            self.available = str(error).startswith("WRONGTYPE")
-            if isinstance(error, SILENT):
-                self._cooldown_until = time.monotonic() + SILENT_REST_S
+            head: bytes = await self._client.getrange(key, 0, entry.HEAD_LAST)  # type: ignore[assignment]  # see `get`
+        except UNAVAILABLE as error:
+            self.available = _is_wrong_type(error)
+            if isinstance(error, TIMED_OUT):
+                self._cooldown_until = time.monotonic() + TIMEOUT_COOLDOWN_S
             return None
         self.available = True
-        return owner_in(head, key, self._server)
+        return entry.decode_owner(head, key, self._server)
 
     async def acquire_lease(self, key: str, *, by_force: bool = False) -> Lease | None:
-        """The right to fill `key`; None where somebody else has it, or Redis is away (`available` says which).
+        """The right to fill `key`; None if another reader holds it, or Redis is unavailable (see `available`).
 
-        By force it is taken from whoever has it: what they have read will not be kept.
+        By force it is taken from its holder, whose fill is then refused.
         """
-        token, server = secrets.token_hex(8), self._server  # as known before: a lease that comes back is not believed
+        # The server run is the one known before the command. After a restart a restored lease may so fill, but what it
+        # fills names the earlier run and is a miss.
+        token, server = secrets.token_hex(8), self._server
         try:
-            taken = await self._client.set(keys.lease(key), token, nx=not by_force, px=LEASE_MS)
-        except AWAY:
+            acquired = await self._client.set(keys.lease(key), token, nx=not by_force, px=LEASE_MS)
+        except UNAVAILABLE:
             self.available = False
             return None
-        return Lease(key, token, server) if taken else None
+        return Lease(key, token, server) if acquired else None
 
     async def fill(self, lease: Lease, answer: EncodedAnswer) -> bool:
-        """Keep an answer, if the lease still stands and nothing newer is there. Refused, the lease is gone too."""
-        lifetime_ms = int(
-            self._lifetime_s * 1000 * (0.95 + secrets.randbelow(100) / 1000)
-        )  # so that not all end at once
+        """Cache an answer, if the lease is still held and nothing newer is cached. The lease is gone afterwards."""
+        # 95 % to 105 % of the lifetime, so that answers that were filled together do not expire together.
+        lifetime_ms = int(self._lifetime_s * 1000 * (0.95 + secrets.randbelow(100) / 1000))
         try:
-            filled = await self._fill(
+            filled = await self._run_fill_script(
                 keys=[lease.key, keys.lease(lease.key)],
-                args=[lease.token, pack(lease.key, lease.server, answer), lifetime_ms, answer.version, lease.server],
+                args=[
+                    lease.token,
+                    entry.encode(lease.key, lease.server, answer),
+                    lifetime_ms,
+                    answer.version,
+                    lease.server,
+                ],
             )
-        except AWAY:
+        except UNAVAILABLE:
             self.available = False
             return False
         if filled:
             self.fills += 1
-            self._floors.settle(lease.key, answer.version)
+            self._floors.record_filled(lease.key, answer.version)
         else:
             self.refused_fills += 1
         return bool(filled)
 
     async def release(self, lease: Lease) -> None:
-        """Give a lease back unused, so that the next reader need not wait for it."""
+        """Give up a lease without a fill, so that the next reader need not wait for its expiry."""
         try:
-            await self._release(keys=[keys.lease(lease.key)], args=[lease.token])
-        except AWAY:
+            await self._run_release_script(keys=[keys.lease(lease.key)], args=[lease.token])
+        except UNAVAILABLE:
             self.available = False
 
     def version_floor(self, key: str) -> int:
-        """The least version that may be told of a key. To be asked before the database is."""
-        return self._floors.of(key)
+        """The least version that may be answered for a key. Read it before a read of the database begins."""
+        return self._floors.get(key)
 
     def record_answer(self, key: str, floor: int, answer: EncodedAnswer) -> None:
-        """The database has said this, and Redis does not know it yet. `floor` is that of before it was asked."""
-        self._floors.read(key, floor, answer.version)
+        """The database returned this answer, which Redis does not hold yet: it becomes the floor of its key.
+
+        `floor` is `version_floor` from before the read.
+        """
+        self._floors.record_read(key, floor, answer.version)
 
     async def wait_for_fill(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
-        """Wait for the answer of whoever holds the lease; None as soon as nobody does."""
+        """Wait until the holder of the lease has filled; None as soon as the lease is gone without a fill."""
         deadline = time.monotonic() + LEASE_MS / 1000
         while time.monotonic() < deadline:
-            answer, leased = await asyncio.shield(self._next_look(key))
+            answer, leased = await asyncio.shield(self._next_poll(key))
             if answer is not None and answer.version >= version_min:
                 return answer
             if not leased:
                 return None
         return None
 
-    def _next_look(self, key: str) -> asyncio.Task[tuple[EncodedAnswer | None, bool]]:
-        """The next look at a key and its lease, one for all who wait for it: a crowd that looks one by one is slower
-        than what it waits for. It begins after they came, so that nobody is told what was read before."""
-        look = self._looks.get(key)
-        if look is None:
-            look = self._looks[key] = asyncio.create_task(self._look(key))
-        return look
+    def _next_poll(self, key: str) -> asyncio.Task[tuple[EncodedAnswer | None, bool]]:
+        """The next poll of a key and its lease, shared by all who wait for it.
 
-    async def _look(self, key: str) -> tuple[EncodedAnswer | None, bool]:
-        """What is kept, and whether somebody still holds the lease."""
-        await asyncio.sleep(WAIT_STEP_S)
-        del self._looks[key]
+        If each of many waiting readers polled for itself, the polls would take longer than the fill. A poll that has
+        begun is not shared with a later reader, who could get what was read before its own call.
+        """
+        poll = self._polls.get(key)
+        if poll is None:
+            poll = self._polls[key] = asyncio.create_task(self._poll(key))
+        return poll
+
+    async def _poll(self, key: str) -> tuple[EncodedAnswer | None, bool]:
+        """The cached answer, and whether a reader still holds the lease."""
+        await asyncio.sleep(POLL_INTERVAL_S)
+        del self._polls[key]
         answer = await self.get(key)
         if answer is not None or not self.available:
             return answer, False
         try:
             if await self._client.exists(keys.lease(key)):
                 return None, True
-        except AWAY:
+        except UNAVAILABLE:
             return None, False
-        return await self.get(key), False  # the holder may have filled since we looked
+        return await self.get(key), False  # the holder may have filled between the two commands
 
-    async def announcements(self) -> AsyncIterator[dict[str, Any] | None]:
-        """Events as they change: what was announced; None each time announcements may have been missed.
+    # -- announcements
 
-        Copies are dropped before it is passed on. Ends with the caller's task. While Redis is away it keeps trying,
-        every second.
+    async def announcements(self) -> AsyncIterator[ChangedEvent | None]:
+        """Each changed event as it is announced, and None whenever announcements may have been missed.
+
+        Local entries are invalidated before the event is passed on. Ends with the caller's task. While Redis is
+        unavailable it tries again every second.
         """
-        beat_s = BEAT_S if self._local.wanted else SLOW_BEAT_S
+        ping_interval_s = LOCAL_CACHE_PING_INTERVAL_S if self._local.enabled else PING_INTERVAL_S
         while True:
             try:
-                heard = messages(self._client, keys.ANNOUNCEMENTS, beat_s=beat_s, patience_s=self._timeout_s)
-                async with aclosing(heard):
-                    async for message in heard:
-                        if (told := self._heard(message)) is not _NOTHING:
-                            yield told
-            except AWAY:
-                self._local.lost()
+                stream = subscription.receive(
+                    self._client,
+                    keys.ANNOUNCEMENTS,
+                    ping_interval_s=ping_interval_s,
+                    pong_timeout_s=self._timeout_s,
+                )
+                async with aclosing(stream):
+                    async for received in stream:
+                        if received.kind == "pong":
+                            # What was announced before this ping was sent has arrived before its answer.
+                            self._local.confirm_up_to(float(received.data or 0))
+                        else:
+                            yield self._invalidate_local(received)
+            except UNAVAILABLE:
+                self._local.suspend()
                 yield None
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(RECONNECT_INTERVAL_S)
 
-    def _heard(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        """Drop the copies that a message of the subscription makes false, and say what it announced."""
-        if message["type"] == "pong":  # what was announced before this ping was sent has come before its answer
-            self._local.heard(float(message["data"] or 0))
-            return _NOTHING
-        # The client reconnects by itself; only that it subscribes anew says that it did.
-        announced = None if message["type"] == "subscribe" else announcements.read(message["data"])
-        if announced is None:
-            self._local.lost()
+    def _invalidate_local(self, received: Received) -> ChangedEvent | None:
+        """The announced event, after its local entries are removed; None if announcements may have been missed."""
+        # redis-py reconnects by itself; only the new "subscribe" tells that it did.
+        event = None if received.kind == "subscribe" else announcements.decode(received.data)
+        if event is None:
+            self._local.suspend()
         else:
-            self._local.announced(keys.made_false_by(announcements.changed(announced)))
-        return announced
+            self._local.invalidate(keys.invalidated_by(event))
+        return event
 
-    async def _greet(self, connection: Any) -> None:
-        """On every new connection: which server is this? One that was started anew may hold old data."""
-        # Without health checks: each would connect anew where a server accepts and says nothing, and greet it again.
-        await connection.on_connect_check_health(check_health=False)
-        await connection.send_command("INFO", "server", check_health=False)
-        told = await connection.read_response()
-        self._server = _server_of(told)
+    async def _record_server_run(self, connection: redis.asyncio.Connection) -> None:
+        """On each new connection: record which run of the server it reached. A restarted server may hold old data."""
+        self._server = await read_run_id(connection)
 
 
-_NOTHING: Final[dict[str, Any]] = {}
-
-
-def _server_of(info: object) -> str:
-    """The run of the server out of its INFO: it changes with every start."""
-    text = info.decode() if isinstance(info, bytes) else str(info)
-    for line in text.splitlines():
-        if line.startswith("run_id:"):
-            return line.removeprefix("run_id:").strip()
-    return ""
+def _is_wrong_type(error: BaseException) -> bool:
+    """Whether Redis answered that the key holds another type, so somebody else's value: a miss, not an outage."""
+    return str(error).startswith("WRONGTYPE")

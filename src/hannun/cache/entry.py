@@ -1,4 +1,4 @@
-"""An answer, and the form in which Redis keeps it."""
+"""The format of a cached answer in Redis: the answer's JSON object with metadata in front."""
 
 from typing import Final
 
@@ -7,8 +7,11 @@ import msgspec
 from hannun.domain.answer import EncodedAnswer
 
 
-class Meta(msgspec.Struct, frozen=True):
-    """What a kept value says of itself. `until_ms` (since 1970): when it stops being true by itself; 0 never."""
+class EntryMeta(msgspec.Struct, frozen=True):
+    """Metadata of a cached answer. `until_ms` (since 1970) is when it stops being true by itself; 0 means never.
+
+    `server` is the run id of the Redis server to which the entry was written.
+    """
 
     key: str
     version: str
@@ -18,23 +21,27 @@ class Meta(msgspec.Struct, frozen=True):
     until_ms: int = 0
 
 
-_meta_decoder = msgspec.json.Decoder(Meta)
+_meta_decoder = msgspec.json.Decoder(EntryMeta)
 _SIZE_AT: Final = len(b'{"_size":')
 _META_AT: Final = len(b'{"_size":      ,"_hannun":')
 
 
-def pack(key: str, server: str, answer: EncodedAnswer) -> bytes:
-    """The answer's JSON object with what it says of itself as its first field, so that any reader can read it."""
-    meta = Meta(key, str(answer.version), answer.owner, answer.etag, server, answer.until_ms)
-    packed = msgspec.json.encode(meta)
-    # The size stands in front in a field of its own, so that a hit need not parse the payload.
-    return b'{"_size":%6d,"_hannun":%b,%b' % (len(packed), packed, answer.body[1:])
+def encode(key: str, server: str, answer: EncodedAnswer) -> bytes:
+    """The answer's JSON object with the metadata as its first fields, so that any client can read it as JSON."""
+    meta = EntryMeta(key, str(answer.version), answer.owner, answer.etag, server, answer.until_ms)
+    encoded = msgspec.json.encode(meta)
+    # The metadata's size is a field of its own in front, so that a hit does not parse the payload.
+    return b'{"_size":%6d,"_hannun":%b,%b' % (len(encoded), encoded, answer.body[1:])
 
 
-def unpack(value: bytes, key: str, server: str, now_ms: int) -> EncodedAnswer | None:
-    """The answer in a kept value; None where it is not one, or is not to be believed."""
+def decode(value: bytes, key: str, server: str, now_ms: int) -> EncodedAnswer | None:
+    """The answer in a Redis value.
+
+    None if the value has another format, was made for another key, was written to another run of the server, or has
+    expired at `now_ms`.
+    """
     try:
-        meta, end = _told(value)
+        meta, end = _decode_meta(value)
     except (ValueError, msgspec.MsgspecError):
         return None
     if meta.key != key or meta.server != server or (meta.until_ms and now_ms >= meta.until_ms):
@@ -43,19 +50,19 @@ def unpack(value: bytes, key: str, server: str, now_ms: int) -> EncodedAnswer | 
 
 
 HEAD_LAST: Final = 1_023
-"""The last byte of a kept value's head: what it says of itself ends well before."""
+"""The last byte of a value's head. The metadata ends well before it."""
 
 
-def owner_in(head: bytes, key: str, server: str) -> str | None:
-    """The owner that the head of a kept value names; None where it is not to be believed."""
+def decode_owner(head: bytes, key: str, server: str) -> str | None:
+    """The owner in the head of a Redis value; None in the cases of `decode`, other than expiry."""
     try:
-        meta, _ = _told(head)
+        meta, _ = _decode_meta(head)
     except (ValueError, msgspec.MsgspecError):
         return None
     return meta.owner if meta.key == key and meta.server == server else None
 
 
-def _told(value: bytes) -> tuple[Meta, int]:
-    """What a kept value says of itself, and where that ends."""
+def _decode_meta(value: bytes) -> tuple[EntryMeta, int]:
+    """The metadata of a value, and the offset at which it ends."""
     end = _META_AT + int(value[_SIZE_AT : _SIZE_AT + 6])
     return _meta_decoder.decode(value[_META_AT:end]), end

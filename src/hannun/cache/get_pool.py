@@ -1,11 +1,11 @@
-"""GET, the one command that is asked all the time, over connections of its own and under one time-out.
+"""A connection pool for GET, the command of every cache read. One time-out covers the whole command.
 
-    idle line, or a new one ─► send, read to the end ─► idle again
-                                        └► refused, cut, silent, or its asker left: closed, whatever may still come
+    idle connection, or a new one ─► send, read the whole reply ─► idle again
+                                       └► error, disconnect, time-out, or cancellation: closed, with any late reply
 
-A line belongs to one asker from the question to the end of the reply, so no reply can reach another one. The client's
-own way takes a connection out of a pool under a lock, and sends and reads each under a time-out, one of them in a task
-of its own: twice the processor (`bench answers`).
+One caller holds a connection from sending the command to the end of the reply, so no reply can reach another caller.
+redis-py's own path takes a connection out of its pool under a lock, and sends and reads each under a time-out, one of
+them in a task of its own. That costs twice the processor time (`bench answers`).
 """
 
 import asyncio
@@ -16,70 +16,70 @@ from redis.asyncio import Connection
 
 
 class GetConnectionPool:
-    """Lines to one server, for one event loop.
+    """Connections to one server, for one event loop.
 
     Args:
-        line: makes one, not connected yet, and without time-outs of its own for what is sent and read.
-        count_max: how many at once.
-        timeout_s: how long one question may take, connecting included.
+        new_connection: makes a connection that is not connected yet, without time-outs for sending and reading.
+        count_max: how many connections may be in use at once.
+        timeout_s: how long one GET may take, connecting included.
     """
 
-    def __init__(self, line: Callable[[], Connection], *, count_max: int, timeout_s: float) -> None:
-        self._line = line
+    def __init__(self, new_connection: Callable[[], Connection], *, count_max: int, timeout_s: float) -> None:
+        self._new_connection = new_connection
         self._count_max = count_max
         self._timeout_s = timeout_s
         self._idle: list[Connection] = []
-        self._lent = 0
+        self._in_use = 0
         self._closed = False
 
     @property
-    def free(self) -> bool:
-        """Whether one may be had without waiting."""
-        return self._lent < self._count_max
+    def has_capacity(self) -> bool:
+        """Whether one more GET may be sent now. `get` itself does not check it."""
+        return self._in_use < self._count_max
 
     async def get(self, key: str) -> bytes | None:
-        """The value of a key. Where a line was cut, a new one is tried, once.
+        """The value of a key. If the connection was closed by the server, one retry opens a new one.
 
         Raises:
-            redis.RedisError, OSError, TimeoutError: as the client's own GET.
+            redis.RedisError, OSError, TimeoutError: as redis-py's own GET.
         """
-        named = key.encode()
-        command = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(named), named)
-        line = self._idle.pop() if self._idle else self._line()
-        self._lent += 1
+        encoded = key.encode()
+        command = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(encoded), encoded)
+        connection = self._idle.pop() if self._idle else self._new_connection()
+        self._in_use += 1
         try:
             async with asyncio.timeout(self._timeout_s):
                 try:
-                    value = await _asked(line, command)
+                    value = await _send_get(connection, command)
                 except redis.ConnectionError:
-                    await line.disconnect(nowait=True)
-                    await self._hang_up()  # what cut one has most likely cut all
-                    value = await _asked(line, command)
+                    await connection.disconnect(nowait=True)
+                    await self._close_idle()  # what closed one connection has most likely closed all
+                    value = await _send_get(connection, command)
         except BaseException:
-            await line.disconnect(nowait=True)
+            await connection.disconnect(nowait=True)
             raise
         finally:
-            self._lent -= 1
+            self._in_use -= 1
         if self._closed:
-            await line.disconnect(nowait=True)
+            await connection.disconnect(nowait=True)
         else:
-            self._idle.append(line)
+            self._idle.append(connection)
         return value
 
     async def close(self) -> None:
-        """Close them: the idle ones now, others when they come back."""
+        """Close the idle connections now, and those in use after their reply."""
         self._closed = True
-        await self._hang_up()
+        await self._close_idle()
 
-    async def _hang_up(self) -> None:
+    async def _close_idle(self) -> None:
         idle, self._idle = self._idle, []
-        for line in idle:
-            await line.disconnect(nowait=True)
+        for connection in idle:
+            await connection.disconnect(nowait=True)
 
 
-async def _asked(line: Connection, command: bytes) -> bytes | None:
-    if not line.is_connected:
-        await line.connect()  # type: ignore[no-untyped-call]  # it has no types
-    await line.send_packed_command(command, check_health=False)
-    value: bytes | None = await line.read_response()
+async def _send_get(connection: Connection, command: bytes) -> bytes | None:
+    if not connection.is_connected:
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py does not type it
+    await connection.send_packed_command(command, check_health=False)
+    value: bytes | None = await connection.read_response()
     return value

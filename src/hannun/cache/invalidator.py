@@ -1,6 +1,5 @@
-"""Removes from Redis what a commit has made false. Beside every writer."""
+"""Deletes from Redis the answers that a commit made false. Every process that writes has one."""
 
-import threading
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -10,37 +9,38 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from hannun.cache import announcements, keys
-from hannun.cache.address import CUT, SILENT, SILENT_REST_S, RedisAddress
+from hannun.cache.address import RedisAddress
+from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import OperatorError
 from hannun.telemetry import metrics
 
-REST_S: Final = 0.5
-"""How long a Redis that failed is not asked by writers. What they owe meanwhile is paid by whoever finds it."""
-EVENTS_A_COMMAND: Final = 50
+FAILURE_COOLDOWN_S: Final = 0.5
+"""How long writers send nothing after a failure. Any process can deliver the pending invalidations from the outbox."""
+EVENTS_PER_COMMAND: Final = 50
 """About a thousand keys: Redis does nothing else meanwhile, for less than a millisecond."""
 
 
 class Invalidator:
-    """Removes what a commit has made false, and announces it. Synchronous; safe to share between threads."""
+    """Deletes the answers that a commit made false, and announces the change. Synchronous; safe to share by threads."""
 
     def __init__(self, address: RedisAddress) -> None:
         self._client = redis.Redis.from_pool(
-            redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]  # its parameters have no types
+            redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]  # redis-py does not type its parameters
                 timeout=address.timeout_s,
                 connection_class=address.connection,
-                retry=Retry(NoBackoff(), 1, CUT),
+                retry=Retry(NoBackoff(), 1, DISCONNECTED),
                 **address.options(),
             )
         )
-        self._lock = threading.Lock()
-        self._rests_until = 0.0
+        self._cooldown_until = 0.0
 
     def close(self) -> None:
         self._client.close()
 
     def check(self) -> None:
-        """
+        """Ping the server.
+
         Raises:
             OperatorError: Redis does not answer, and why.
         """
@@ -49,7 +49,7 @@ class Invalidator:
             self._client.ping()
         except redis.AuthenticationError as error:
             raise OperatorError(
-                f"Redis at {where['host']}:{where['port']} refuses us: {error}", hint="is REDIS_PASSWORD right?"
+                f"Redis at {where['host']}:{where['port']} refuses the login: {error}", hint="is REDIS_PASSWORD right?"
             ) from error
         except (redis.RedisError, OSError) as error:
             raise OperatorError(
@@ -57,27 +57,29 @@ class Invalidator:
                 hint="is it running, and are REDIS_HOST and REDIS_PORT right? `hannun up` starts an embedded one",
             ) from error
 
-    def invalidate(self, events: Sequence[ChangedEvent], *, at_rest_too: bool = False) -> bool:
-        """Remove every answer that these changes make false, with its lease, and announce them.
+    def invalidate(self, events: Sequence[ChangedEvent], *, ignore_cooldown: bool = False) -> bool:
+        """Delete every answer that these changes make false, with its lease, and announce the changes.
 
-        Returns whether Redis has acknowledged all of it; if not, it is still owed. After a failure Redis is left
-        alone for a moment, unless `at_rest_too`: a batch must not wait for a server that hangs, batch after batch.
+        Returns whether Redis has acknowledged all of it; if not, the invalidations are still pending. After a failure
+        nothing is sent for a moment, unless `ignore_cooldown`: one batch after the other must not wait for a server
+        that hangs.
         """
-        if not at_rest_too and time.monotonic() < self._rests_until:
+        if not ignore_cooldown and time.monotonic() < self._cooldown_until:
             return False
         try:
             with self._client.pipeline(transaction=False) as pipe:
-                # A command costs us more than the keys in it, so an event's keys share one with those of other events.
-                # Answer and lease stay in one command: a fill must not slip in between.
-                for first in range(0, len(events), EVENTS_A_COMMAND):
-                    some = events[first : first + EVENTS_A_COMMAND]
-                    false = [key for event in some for key in keys.made_false_by(event)]
-                    pipe.delete(*false, *map(keys.lease, false))
+                # A command costs the client more than the keys in it, so the keys of several events share one DEL.
+                # An answer and its lease stay in the same command: no fill may slip in between.
+                for first in range(0, len(events), EVENTS_PER_COMMAND):
+                    some = events[first : first + EVENTS_PER_COMMAND]
+                    invalidated = [key for event in some for key in keys.invalidated_by(event)]
+                    pipe.delete(*invalidated, *map(keys.lease, invalidated))
                 for event in events:
-                    pipe.publish(keys.ANNOUNCEMENTS, announcements.of(event))
+                    pipe.publish(keys.ANNOUNCEMENTS, announcements.encode(event))
                 pipe.execute()
         except (redis.RedisError, OSError) as error:
-            self._rests_until = time.monotonic() + (SILENT_REST_S if isinstance(error, SILENT) else REST_S)
+            cooldown_s = TIMEOUT_COOLDOWN_S if isinstance(error, TIMED_OUT) else FAILURE_COOLDOWN_S
+            self._cooldown_until = time.monotonic() + cooldown_s
             metrics.invalidations.labels("owed").inc(len(events))
             return False
         metrics.invalidations.labels("paid").inc(len(events))

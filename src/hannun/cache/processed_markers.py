@@ -1,8 +1,8 @@
-"""Marks of messages that are counted, for others to look at. Nothing here asks them: Redis may lose them, and a check
-followed by an act is a race.
+"""Markers of counted messages, for other teams to read. Hannun itself never reads them.
 
-Written after the commit by a thread of their own, up to a settable number a second; what is above it is not marked, and
-while Redis is away none is.
+Redis may lose a marker, and a check followed by an act is a race, so markers decide nothing. A thread of its own writes
+them after the commit, up to a configured number per second. Messages above that number get none, and no message gets
+one while Redis is unavailable.
 """
 
 import queue
@@ -18,21 +18,27 @@ from redis.retry import Retry
 from hannun.cache import keys
 from hannun.cache.address import RedisAddress
 
-_AT_ONCE: Final = 500
-_REST_S: Final = 5.0
+_MESSAGES_PER_PIPELINE: Final = 500
+_BATCHES_WAITING_MAX: Final = 100
+_FAILURE_COOLDOWN_S: Final = 5.0
 MEMBER: Final = "1"
 
 
 class ProcessedMarkers:
-    """Marks messages. `mark` is for any thread and never waits; one thread calls `run`.
+    """Writes markers in the background. `enqueue` is safe in any thread and never waits; one thread calls `run`.
 
     Args:
-        a_second: how many at most; 0 marks none.
-        lifetime_s: how long a mark lives.
+        per_second_max: how many markers per second; 0 writes none.
+        lifetime_s: how long a marker lives.
     """
 
     def __init__(
-        self, address: RedisAddress, *, a_second: int, lifetime_s: float, now: Callable[[], float] = time.monotonic
+        self,
+        address: RedisAddress,
+        *,
+        per_second_max: int,
+        lifetime_s: float,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = redis.Redis.from_pool(
             redis.ConnectionPool(
@@ -41,35 +47,35 @@ class ProcessedMarkers:
                 **address.options(),
             )
         )
-        self._a_second = a_second
+        self._per_second_max = per_second_max
         self._lifetime_ms = int(lifetime_s * 1000)
         self._now = now
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._second = -1
-        self._left = 0
-        self._waiting: queue.Queue[list[str]] = queue.Queue(maxsize=100)
+        self._remaining = 0
+        self._waiting: queue.Queue[list[str]] = queue.Queue(maxsize=_BATCHES_WAITING_MAX)
 
     def close(self) -> None:
         self._client.close()
 
-    def room(self) -> int:
-        """How many more may be marked in this second."""
-        with self._turn:
-            self._renew()
-            return self._left
+    def remaining(self) -> int:
+        """How many more markers may be enqueued in the current second."""
+        with self._lock:
+            self._refill()
+            return self._remaining
 
-    def mark(self, message_ids: Iterable[str]) -> None:
-        """These messages are counted."""
-        with self._turn:
-            self._renew()
-            some = [id_ for id_, _ in zip(message_ids, range(self._left), strict=False)]
+    def enqueue(self, message_ids: Iterable[str]) -> None:
+        """Have markers written for these messages, as many as the current second allows."""
+        with self._lock:
+            self._refill()
+            some = [id_ for id_, _ in zip(message_ids, range(self._remaining), strict=False)]
             if not some or self._waiting.full():
                 return
-            self._left -= len(some)
+            self._remaining -= len(some)
             self._waiting.put_nowait(some)
 
     def run(self, stop: threading.Event) -> None:
-        """Write what is to be marked until told to stop; then the rest of it."""
+        """Write markers until `stop` is set, and then those that are still waiting."""
         while not (stop.is_set() and self._waiting.empty()):
             try:
                 some = self._waiting.get(timeout=0.2)
@@ -78,21 +84,21 @@ class ProcessedMarkers:
             try:
                 self.write(some)
             except (redis.RedisError, OSError):
-                stop.wait(_REST_S)
-                while not self._waiting.empty():  # what could not be marked meanwhile never is
+                stop.wait(_FAILURE_COOLDOWN_S)
+                while not self._waiting.empty():  # what came in meanwhile gets no marker
                     self._waiting.get_nowait()
 
     def write(self, message_ids: list[str]) -> None:
-        """Write marks now."""
-        for first in range(0, len(message_ids), _AT_ONCE):
+        """Write markers now."""
+        for first in range(0, len(message_ids), _MESSAGES_PER_PIPELINE):
             with self._client.pipeline(transaction=False) as pipe:
-                for id_ in message_ids[first : first + _AT_ONCE]:
+                for id_ in message_ids[first : first + _MESSAGES_PER_PIPELINE]:
                     key = keys.processed(id_)
                     pipe.sadd(key, MEMBER)
                     pipe.pexpire(key, self._lifetime_ms)
                 pipe.execute()
 
-    def _renew(self) -> None:
+    def _refill(self) -> None:
         second = int(self._now())
         if second != self._second:
-            self._second, self._left = second, self._a_second
+            self._second, self._remaining = second, self._per_second_max

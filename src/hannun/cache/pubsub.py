@@ -1,25 +1,21 @@
-"""A channel on which processes tell each other small things. Said while Redis is away, or to nobody, it is lost."""
+"""A pub/sub channel between processes. A message that is published while Redis is unavailable is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from typing import Final
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from hannun.cache.address import AWAY, RedisAddress
-from hannun.cache.subscription import messages
-
-BEAT_S: Final = 5.0
-"""How often the subscription is asked whether it is alive."""
-AGAIN_S: Final = 1.0
-"""How soon a subscription that was lost is tried again."""
+from hannun.cache import subscription
+from hannun.cache.address import RedisAddress
+from hannun.cache.failures import UNAVAILABLE
+from hannun.cache.subscription import PING_INTERVAL_S, RECONNECT_INTERVAL_S
 
 
 class PubSubChannel:
-    """One channel, in one event loop."""
+    """One channel, for one event loop."""
 
     def __init__(self, address: RedisAddress, channel: str) -> None:
         self._channel = channel
@@ -35,19 +31,21 @@ class PubSubChannel:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def say(self, told: bytes) -> None:
-        """Tell whoever listens, or nobody."""
-        with suppress(*AWAY):
-            await self._client.publish(self._channel, told)
+    async def publish(self, message: bytes) -> None:
+        """Publish to all current subscribers, this process included. While Redis is unavailable, to none."""
+        with suppress(*UNAVAILABLE):
+            await self._client.publish(self._channel, message)
 
-    async def hear(self) -> AsyncIterator[bytes]:
-        """What is told, until the caller's task ends. While Redis is away it keeps trying."""
+    async def subscribe(self) -> AsyncIterator[bytes]:
+        """The messages of the channel, until the caller's task ends. While Redis is unavailable it keeps trying."""
         while True:
             try:
-                heard = messages(self._client, self._channel, beat_s=BEAT_S, patience_s=self._timeout_s)
-                async with aclosing(heard):
-                    async for message in heard:
-                        if message["type"] == "message":
-                            yield message["data"]
-            except AWAY:
-                await asyncio.sleep(AGAIN_S)
+                stream = subscription.receive(
+                    self._client, self._channel, ping_interval_s=PING_INTERVAL_S, pong_timeout_s=self._timeout_s
+                )
+                async with aclosing(stream):
+                    async for received in stream:
+                        if received.kind == "message":
+                            yield received.data
+            except UNAVAILABLE:
+                await asyncio.sleep(RECONNECT_INTERVAL_S)

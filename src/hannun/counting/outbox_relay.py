@@ -146,7 +146,7 @@ def pay_old_debts(database: Database, invalidator: Invalidator, older_than_s: fl
             owed = outbox.old(conn, older_than_s)
         events = together(events for _, events in owed)
         for first in range(0, len(events), EVENTS_AT_ONCE):
-            if not invalidator.invalidate(events[first : first + EVENTS_AT_ONCE], at_rest_too=True):
+            if not invalidator.invalidate(events[first : first + EVENTS_AT_ONCE], ignore_cooldown=True):
                 return paid
         with database.transaction() as conn:
             outbox.settle(conn, [debt_no for debt_no, _ in owed])

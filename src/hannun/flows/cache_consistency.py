@@ -1,113 +1,119 @@
-"""Hold the cache against the database: 1 s, 10 s and 60 s after an invalidation, for a sample of them.
+"""Compare the cache with the database: 1 s, 10 s and 60 s after an invalidation, for a sample of them.
 
-    announced ─► (a sample) ─► after 1, 10, 60 s: kept answer = what the database says? ─► share that is consistent
+    announced ─► in the sample? ─► after 1, 10, 60 s: cached answer = answer from the database? ─► share of equals
 
-A difference may be a change that is on its way; so it counts only if the very same answer is still kept when not even a
-writer's death excuses it any more. What it costs is bounded by the sample: each is looked at three times.
+A difference may be a change that is on its way. So it counts only if the very same answer is still cached after the
+longest time that a pending invalidation may take, which is when a writer died. The sample bounds the cost: each topic
+in it is compared three times.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from hannun.domain.answer import EncodedAnswer
+from hannun.domain.batch import ChangedEvent
 from hannun.errors import HannunError
 from hannun.telemetry import log, metrics
 
 AFTER_S: Final = (1.0, 10.0, 60.0)
-PROMISED_S: Final = 2.0
-"""How old an answer may be at the worst: when a writer dies between its commit and the invalidation."""
-OF_THE_LAST: Final = 1_000
-"""The share is told of so many looks at most."""
+STALENESS_S_MAX: Final = 2.0
+"""How old an answer may be at worst: when a writer dies between its commit and the invalidation."""
+COMPARISONS_IN_SHARE_MAX: Final = 1_000
+"""How many of the latest comparisons the reported share covers."""
 
 Topic = tuple[str, str]
 """("event", eventId) or ("user", userId)."""
-Kept = Callable[[Topic], Awaitable[EncodedAnswer | None]]
+ReadAnswer = Callable[[Topic], Awaitable[EncodedAnswer | None]]
 
 
-class Consistency:
-    """Samples what was invalidated, and looks again.
+class ConsistencyChecker:
+    """Samples invalidations and compares the cache with the database after each.
 
     Args:
-        kept: what the cache holds of a topic now.
-        rebuilt: what the database says of it now; None where there is no such thing.
+        announcements: each changed event; None whenever announcements may have been missed.
+        read_cached: the answer that is cached for a topic now.
+        read_database: the answer that the database gives for it now; None if there is no such event.
         samples_a_second: how many invalidations are followed.
     """
 
     def __init__(
         self,
-        announcements: Callable[[], AsyncIterator[dict[str, Any] | None]],
-        kept: Kept,
-        rebuilt: Kept,
+        announcements: Callable[[], AsyncIterator[ChangedEvent | None]],
+        read_cached: ReadAnswer,
+        read_database: ReadAnswer,
         *,
         samples_a_second: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._announcements = announcements
-        self._kept = kept
-        self._rebuilt = rebuilt
-        self._every_s = 1 / samples_a_second
+        self._read_cached = read_cached
+        self._read_database = read_database
+        self._sample_interval_s = 1 / samples_a_second
         self._sleep = sleep
-        self._next_at = 0.0
+        self._next_sample_at = 0.0
         self._following: set[asyncio.Task[None]] = set()
-        self._found: dict[float, deque[bool]] = {after_s: deque(maxlen=OF_THE_LAST) for after_s in AFTER_S}
+        self._results: dict[float, deque[bool]] = {
+            after_s: deque(maxlen=COMPARISONS_IN_SHARE_MAX) for after_s in AFTER_S
+        }
 
     async def run(self) -> None:
-        """Until cancelled: listen, and follow a sample."""
+        """Receive announcements and follow a sample of them until cancelled."""
         try:
-            async for announced in self._announcements():
-                if announced is not None and time.monotonic() >= self._next_at:
-                    self._next_at = time.monotonic() + self._every_s
-                    self._follow(announced)
+            async for event in self._announcements():
+                if event is not None and time.monotonic() >= self._next_sample_at:
+                    self._next_sample_at = time.monotonic() + self._sample_interval_s
+                    self._start_following(event)
         finally:
             for task in self._following:
                 task.cancel()
 
-    def _follow(self, announced: dict[str, Any]) -> None:
-        topics = [("event", announced.get("eventId")), ("user", announced.get("userId"))]
-        for kind, id_ in topics:
-            if isinstance(id_, str):
-                task = asyncio.create_task(self.follow((kind, id_)))
-                self._following.add(task)
-                task.add_done_callback(self._following.discard)
+    def _start_following(self, event: ChangedEvent) -> None:
+        topics = [("event", event.event_id)]
+        if event.user_id is not None:
+            topics.append(("user", event.user_id))
+        for topic in topics:
+            task = asyncio.create_task(self.follow(topic))
+            self._following.add(task)
+            task.add_done_callback(self._following.discard)
 
     async def follow(self, topic: Topic) -> None:
-        """Look at a topic again and again after its invalidation."""
+        """Compare a topic at each delay of `AFTER_S` after its invalidation."""
         waited_s = 0.0
         for after_s in AFTER_S:
             await self._sleep(after_s - waited_s)
             waited_s = after_s
             try:
-                consistent = await self.look(topic)
-            except HannunError:  # PostgreSQL is away: nothing is known
+                consistent = await self.compare(topic)
+            except HannunError:  # PostgreSQL is unavailable: there is nothing to compare with
                 continue
-            self._tell(topic, after_s, consistent)
+            self._record(topic, after_s, consistent)
 
-    async def look(self, topic: Topic) -> bool | None:
-        """Whether the cache says what the database says; None where it says nothing."""
-        kept = await self._kept(topic)
-        if kept is None:
+    async def compare(self, topic: Topic) -> bool | None:
+        """Whether the cached answer equals that of the database; None if none is cached."""
+        cached = await self._read_cached(topic)
+        if cached is None:
             return None
-        if await self._same(topic, kept):
+        if await self._equals_database(topic, cached):
             return True
-        await self._sleep(PROMISED_S)
-        again = await self._kept(topic)
-        return again is None or again.etag != kept.etag or await self._same(topic, kept)
+        await self._sleep(STALENESS_S_MAX)
+        again = await self._read_cached(topic)
+        return again is None or again.etag != cached.etag or await self._equals_database(topic, cached)
 
-    async def _same(self, topic: Topic, kept: EncodedAnswer) -> bool:
-        rebuilt = await self._rebuilt(topic)
-        return rebuilt is not None and rebuilt.etag == kept.etag
+    async def _equals_database(self, topic: Topic, cached: EncodedAnswer) -> bool:
+        current = await self._read_database(topic)
+        return current is not None and current.etag == cached.etag
 
-    def _tell(self, topic: Topic, after_s: float, consistent: bool | None) -> None:
+    def _record(self, topic: Topic, after_s: float, consistent: bool | None) -> None:
         after = f"{after_s:g}"
         result = "absent" if consistent is None else "consistent" if consistent else "inconsistent"
         metrics.consistency_checks.labels(after, result).inc()
         if consistent is None:
             return
-        found = self._found[after_s]
-        found.append(consistent)
-        metrics.consistent.labels(after).set(sum(found) / len(found))
+        results = self._results[after_s]
+        results.append(consistent)
+        metrics.consistent.labels(after).set(sum(results) / len(results))
         if not consistent:
-            log.error("the cache does not say what the database says", kind=topic[0], id=topic[1], after_s=after_s)
+            log.error("cached answer differs from the database", kind=topic[0], id=topic[1], after_s=after_s)

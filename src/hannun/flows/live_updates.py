@@ -1,24 +1,25 @@
-"""Wake the pages that look at something when it changes.
+"""Notify the pages that watch an event or a merchant when its figures change.
 
-Redis announces what changed; the hub tells every page that watches it, once for many changes in a moment, with the
-answer's new ETag. A page is only told "changed": it asks again, and mostly gets what the hub has just put into the
-cache. While announcements may be missed, pages are told to look for themselves.
+Redis announces what changed. Each page that watches it is notified with the answer's new ETag, once for many changes in
+a moment. A page is only notified that something changed: it fetches the answer itself, and mostly gets what was just
+cached for the ETag. When announcements may have been missed, all pages are notified.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Final
 
 import msgspec
 
+from hannun.domain.batch import ChangedEvent
 from hannun.errors import HannunError
 
-TELL_EVERY_S = 0.5
-"""The same page is told at most twice a second: nobody reads faster."""
+NOTIFY_INTERVAL_S: Final = 0.5
+"""A page is notified at most twice a second: nobody reads faster."""
 
-SEND_S_MAX = 1.0
-"""How long telling one page may take. One that does not read is left out, and finds out when it asks again."""
+SEND_TIMEOUT_S: Final = 1.0
+"""How long sending to one page may take. A page that does not read misses it, and sees the change at its next fetch."""
 
 Topic = tuple[str, str]
 """("event", eventId) or ("user", userId)."""
@@ -26,11 +27,16 @@ Send = Callable[[bytes], Awaitable[None]]
 
 
 class LiveUpdates:
-    """Watchers by what they watch. One for each process; runs in its event loop."""
+    """The watchers of this process, by topic. For one event loop.
+
+    Args:
+        announcements: each changed event; None whenever announcements may have been missed.
+        etag: the current ETag of a topic's answer; None if there is no answer.
+    """
 
     def __init__(
         self,
-        announcements: Callable[[], AsyncIterator[dict[str, Any] | None]],
+        announcements: Callable[[], AsyncIterator[ChangedEvent | None]],
         etag: Callable[[Topic], Awaitable[str | None]],
     ) -> None:
         self._announcements = announcements
@@ -40,62 +46,62 @@ class LiveUpdates:
         self._wake = asyncio.Event()
 
     @property
-    def watching(self) -> int:
+    def watcher_count(self) -> int:
         """How many pages watch."""
         return sum(len(watchers) for watchers in self._watchers.values())
 
     def watch(self, topic: Topic, send: Send) -> Callable[[], None]:
-        """Tell `send` whenever the topic changes, until the returned function is called."""
+        """Call `send` with a frame whenever the topic changes, until the returned function is called."""
         self._watchers[topic].add(send)
 
-        def leave() -> None:
+        def stop_watching() -> None:
             self._watchers[topic].discard(send)
             if not self._watchers[topic]:
                 del self._watchers[topic]
 
-        return leave
+        return stop_watching
 
     async def run(self) -> None:
-        """Until cancelled: listen, and tell."""
-        await asyncio.gather(self._listen(), self._tell())
+        """Receive announcements and notify pages until cancelled."""
+        await asyncio.gather(self._receive_announcements(), self._notify_pages())
 
-    async def _listen(self) -> None:
-        async for announced in self._announcements():
-            if announced is None:  # something may have been missed: everybody looks for themselves
+    async def _receive_announcements(self) -> None:
+        async for event in self._announcements():
+            if event is None:  # announcements may have been missed
                 self._changed.update(self._watchers)
             else:
-                self._note(("event", announced.get("eventId", "")))
-                if announced.get("userId"):
-                    self._note(("user", announced["userId"]))
+                self._mark_changed(("event", event.event_id))
+                if event.user_id:
+                    self._mark_changed(("user", event.user_id))
             self._wake.set()
 
-    def _note(self, topic: Topic) -> None:
+    def _mark_changed(self, topic: Topic) -> None:
         if topic in self._watchers:
             self._changed.add(topic)
 
-    async def _tell(self) -> None:
+    async def _notify_pages(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             changed, self._changed = self._changed, set()
             for topic in changed:
-                await self._tell_one(topic)
-            await asyncio.sleep(TELL_EVERY_S)
+                await self._notify_watchers(topic)
+            await asyncio.sleep(NOTIFY_INTERVAL_S)
 
-    async def _tell_one(self, topic: Topic) -> None:
+    async def _notify_watchers(self, topic: Topic) -> None:
         watchers = list(self._watchers.get(topic, ()))
         if not watchers:
             return
         try:
             etag = await self._etag(topic)
-        except HannunError:  # the page will find out by itself what is wrong
+        except HannunError:  # the page gets the error itself when it fetches
             etag = None
         kind, id_ = topic
-        told = msgspec.json.encode({"eventId" if kind == "event" else "userId": id_, "etag": etag})
-        frame = b"event: changed\ndata: " + told + b"\n\n"
+        data = msgspec.json.encode({"eventId" if kind == "event" else "userId": id_, "etag": etag})
+        frame = b"event: changed\ndata: " + data + b"\n\n"
         await asyncio.gather(*(self._send(watcher, frame) for watcher in watchers), return_exceptions=True)
 
     @staticmethod
     async def _send(watcher: Send, frame: bytes) -> None:
-        async with asyncio.timeout(SEND_S_MAX):
+        async with asyncio.timeout(SEND_TIMEOUT_S):
             await watcher(frame)

@@ -54,7 +54,7 @@ async def _run(settings: Settings, fd: int | None) -> None:
         server = uvicorn.Server(config)
         live = asyncio.create_task(services.live.run())
         live.add_done_callback(lambda _: setattr(server, "should_exit", True))  # without it, pages would go quiet
-        metrics.watchers.set_function(lambda: services.live.watching)
+        metrics.watchers.set_function(lambda: services.live.watcher_count)
         log.info(
             "serve runs", host=settings.host, port=settings.port if listener is None else listener.getsockname()[1]
         )

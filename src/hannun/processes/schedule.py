@@ -11,7 +11,7 @@ from functools import partial
 from hannun.cache import AnswerCache
 from hannun.errors import OperatorError
 from hannun.flows import maintenance, partitions
-from hannun.flows.cache_consistency import Consistency
+from hannun.flows.cache_consistency import ConsistencyChecker
 from hannun.flows.dead_letter_publishing import publish_letters
 from hannun.flows.report import Reports
 from hannun.flows.timeline_rollup import RollUpRounds
@@ -64,7 +64,7 @@ async def _hold_cache(settings: Settings, stop: threading.Event) -> None:
     reader = ReadPool(settings.needed("database_url"), limits, application="hannun-schedule-read")
     cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s, timeout_s=settings.redis_read_wait_s)
     reports = Reports(reader, cache, lambda: datetime.now(UTC), channel_table(settings))
-    consistency = Consistency(
+    consistency = ConsistencyChecker(
         cache.announcements,
         reports.kept,
         reports.rebuilt,

@@ -104,12 +104,14 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
             "sign-ins": RateLimit(settings.sign_ins_a_minute),
             "strangers": RateLimit(settings.stranger_requests_a_minute),
         }
-        board = PubSubChannel(settings.redis, keys.TAKEN)
+        limit_usage = PubSubChannel(settings.redis, keys.LIMIT_USAGE)
         await reader.open()
         await cache.open()
         without_long_collections()
         try:
-            async with in_this_loop("share the limits", LimitSharing(limits, board.say, board.hear).run()):
+            async with in_this_loop(
+                "share the limits", LimitSharing(limits, limit_usage.publish, limit_usage.subscribe).run()
+            ):
                 yield Services(
                     access=Authorizer(reader, cache),
                     reports=reports,
@@ -131,7 +133,7 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
                     health=health.tell,
                 )
         finally:
-            await board.close()
+            await limit_usage.close()
             await cache.close()
             await reader.close()
 

@@ -79,7 +79,7 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
         invalidator.check()
         marks = ProcessedMarkers(
             settings.redis,
-            a_second=settings.processed_marks_a_second,
+            per_second_max=settings.processed_marks_a_second,
             lifetime_s=settings.processed_mark_lifetime_s,
         )
         stack.callback(marks.close)
@@ -131,8 +131,8 @@ class MeasuredCounter:
         rejected = counted.rejected
         metrics.messages.labels(self._door, "dead-letter").inc(rejected)
         metrics.messages.labels(self._door, "read").inc(size - rejected)
-        if self._marks.room():
-            self._marks.mark(counted.message_ids(prepared.batch))
+        if self._marks.remaining():
+            self._marks.enqueue(counted.message_ids(prepared.batch))
         return counted
 
 

@@ -1,4 +1,4 @@
-"""The names of answers in Redis are a public contract: exact to the letter."""
+"""The names of keys in Redis are a public contract: each is exact."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_keys_are_exact() -> None:
     assert keys.lease("analytics:roi:e") == "hannun:lease:{analytics:roi:e}"
 
 
-def test_no_two_things_share_a_key() -> None:
+def test_no_two_answers_share_a_key() -> None:
     ids = ["a", "a:b", "b", "a:b:c", "a%3Ab", "a%3ab", "a%", "a%25", "a:daily", "daily", ":", "a:"]
     names = ["c", "b:c", "b", "a:b", ":", "c:"]
     every = [keys.channel(event, name) for event in ids for name in names]
@@ -31,9 +31,9 @@ def test_a_timeline_has_a_key_for_each_granularity(granularity: str) -> None:
     assert len(Granularity) == 5
 
 
-def test_a_change_makes_every_answer_about_the_event_false() -> None:
-    false = list(keys.made_false_by(ChangedEvent("e", "u", 1, ("NaverBlog", "Radio"))))
-    assert sorted(false) == sorted(
+def test_a_change_invalidates_every_answer_about_the_event() -> None:
+    invalidated = keys.invalidated_by(ChangedEvent("e", "u", 1, ("NaverBlog", "Radio")))
+    assert sorted(invalidated) == sorted(
         [
             "analytics:dashboard:e",
             "analytics:roi:e",
@@ -45,5 +45,5 @@ def test_a_change_makes_every_answer_about_the_event_false() -> None:
     )
 
 
-def test_an_event_that_was_not_created_yet_has_no_owner_to_tell() -> None:
-    assert not any("user" in key for key in keys.made_false_by(ChangedEvent("e", None, 1, ())))
+def test_an_event_that_was_not_created_yet_invalidates_no_merchants_answer() -> None:
+    assert not any("user" in key for key in keys.invalidated_by(ChangedEvent("e", None, 1, ())))
