@@ -147,9 +147,9 @@ class Counting:
     def gathered(self, batch: Sequence[ReceivedMessage]) -> FactsByEvent:
         """The batch as it is folded, with all of it numbered."""
         gathered = group_by_event(self.decoder.decode_all(batch))
-        if not self.numbers.cover(gathered):
+        if not self.numbers.contain(gathered):
             with self.database.transaction() as conn:
-                self.numbers.learn(conn, gathered)
+                self.numbers.load_or_assign(conn, gathered)
         return gathered
 
     def ledger_rows(self, gathered: FactsByEvent) -> list[LedgerRow]:

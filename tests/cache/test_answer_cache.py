@@ -89,7 +89,7 @@ class Serve:
     """The reading side of one `serve` process."""
 
     def __init__(self, world: World) -> None:
-        self.reader = CountingReader(world.url, PoolLimits(size_kept=1, wait_s=5), application="test-read")
+        self.reader = CountingReader(world.url, PoolLimits(size_min=1, wait_s=5), application="test-read")
         self.cache = AnswerCache(world.redis, lifetime_s=3_600)
         self.reports = Reports(self.reader, self.cache, lambda: datetime.now(UTC), load_table())
 

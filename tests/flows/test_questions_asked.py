@@ -41,7 +41,7 @@ def test_a_merchants_view_costs_three_statements_at_most_however_many_events_the
     world: World, asked: list[str], range_: Range, count: int
 ) -> None:
     async def answers() -> None:
-        reader = ReadPool(world.url, PoolLimits(size_kept=1), application="test-read")
+        reader = ReadPool(world.url, PoolLimits(size_min=1), application="test-read")
         await reader.open()
         try:
             reports = Uncached(reader, lambda: datetime.fromisoformat(NOW).astimezone(UTC), load_table())

@@ -252,7 +252,7 @@ def test_somebody_holds_a_table_and_forgets_it(service: Service, postgres: Postg
         forgetful.execute("LOCK TABLE hannun.events, public.event_stats")
         assert service.posts([event.created()]).status_code == 503
         assert service.asks(f"/api/v1/events/{event.id}/analytics").status_code == 503
-    serve.says("somebody holds a lock for too long")
+    serve.says("lock not available in time")
     service.posts_until_taken([event.created()])
     event.takes([event.created()])
     assert service.dashboard(event.id) == event.figures

@@ -32,7 +32,7 @@ def list_dead_letters(
         total = dead_letters.count(conn, reason, resolved_too=all_)
     if as_json:
         for letter in found:
-            print(json.dumps(letter.told(), ensure_ascii=False))
+            print(json.dumps(letter.as_json(), ensure_ascii=False))
         return
     table = Table("no", "when", "kind", "reason", "event", "where", box=None)
     for letter in found:
@@ -51,10 +51,10 @@ def show_dead_letter(no: Annotated[int, typer.Argument(help="its number in the l
 
     with connect(settings_.read().needed("database_url"), application="hannun-dead-letters") as conn:
         check_version(conn)
-        letter = dead_letters.one(conn, no)
+        letter = dead_letters.find(conn, no)
     if letter is None:
         raise OperatorError(f"there is no dead letter {no}", hint="`hannun dead-letters list` lists them")
-    print(json.dumps(letter.told(), ensure_ascii=False, indent=2))
+    print(json.dumps(letter.as_json(), ensure_ascii=False, indent=2))
 
 
 @letters.command("retry")

@@ -122,7 +122,7 @@ class BatchCounter:
 
     def hang_up(self) -> None:
         """Let go of a PostgreSQL that does not answer: what is being written is given up. For any thread."""
-        self._database.hang_up()
+        self._database.abort()
 
     def count(self, batch: Sequence[ReceivedMessage], spans: Sequence[OffsetRange] = ()) -> CountedBatch:
         """Count a batch: `prepare` and `write` in one."""
@@ -157,7 +157,7 @@ class BatchCounter:
 
     def _meet(self) -> None:
         """See whose database this is, where the connection is a new one."""
-        generation = self._database.connected()
+        generation = self._database.ensure_connected()
         if generation == self._generation:
             return
         self._forget()
@@ -167,7 +167,7 @@ class BatchCounter:
 
     def _forget(self) -> None:
         self._months.clear()
-        self._numbers.forget()
+        self._numbers.clear()
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -239,12 +239,12 @@ class BatchCounter:
             with self._transaction() as conn:
                 create_months(conn, months)
             self._months |= months
-        if not self._numbers.cover(gathered):
+        if not self._numbers.contain(gathered):
             try:
                 with self._transaction() as conn:
-                    self._numbers.learn(conn, gathered)
+                    self._numbers.load_or_assign(conn, gathered)
             except RowRefused:
-                self._numbers.forget()  # what it learned in there was rolled back
+                self._numbers.clear()  # what it learned in there was rolled back
                 raise
 
     def _pay(self, written: BatchResult) -> None:

@@ -57,7 +57,7 @@ def key_of(letter: DeadLetter) -> bytes:
 
 def value_of(letter: DeadLetter) -> bytes:
     """What others may know of a letter: why, where and which; nothing of what it said but its event."""
-    return msgspec.json.encode({name: value for name, value in letter.told().items() if name in _PUBLISHED})
+    return msgspec.json.encode({name: value for name, value in letter.as_json().items() if name in _PUBLISHED})
 
 
 _PUBLISHED: frozenset[Any] = frozenset(

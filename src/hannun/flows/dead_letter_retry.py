@@ -51,7 +51,7 @@ def choose(database: Database, nos: Collection[int] | None, reason: str | None) 
             "nothing was chosen", hint="give numbers, or --reason; `hannun dead-letters list` shows both"
         )
     with database.transaction() as conn:
-        chosen = dead_letters.chosen(conn, nos or None, reason)
+        chosen = dead_letters.find_open(conn, nos or None, reason)
     missing = sorted(set(nos or ()) - {letter.no for letter in chosen})
     if missing:
         raise OperatorError(f"no open dead letter is {missing[0]}", hint="`hannun dead-letters list` lists them")

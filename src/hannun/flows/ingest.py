@@ -252,7 +252,7 @@ class Ingest:
                 ends = time.monotonic() + ENDING_S
             if ends is not None and time.monotonic() > ends:
                 self._counter.hang_up()
-                self._database.hang_up()
+                self._database.abort()
         return False
 
     def _let_go(self, taken: ConsumedBatch) -> None:

@@ -60,7 +60,7 @@ def hold_cache(settings: Settings, stop: threading.Event) -> None:
 
 
 async def _hold_cache(settings: Settings, stop: threading.Event) -> None:
-    limits = replace(settings.pool, size_max=2, size_kept=1)
+    limits = replace(settings.pool, size_max=2, size_min=1)
     reader = ReadPool(settings.needed("database_url"), limits, application="hannun-schedule-read")
     cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s, timeout_s=settings.redis_read_wait_s)
     reports = Reports(reader, cache, lambda: datetime.now(UTC), channel_table(settings))

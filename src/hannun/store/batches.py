@@ -26,7 +26,7 @@ from hannun.domain.facts import Rejected
 from hannun.domain.fold import Arrival, Distribution, FactsByEvent, Register, Registers, settle
 from hannun.errors import StaleBatch, StoreUnavailable
 from hannun.store import registers
-from hannun.store.database import REFUSALS, Connection, refusal
+from hannun.store.database import ROW_ERRORS, Connection, describe_row_error
 from hannun.store.packed_arrivals import packed
 from hannun.store.queries import load
 from hannun.store.surrogate_keys import SurrogateKeys
@@ -105,8 +105,8 @@ class BatchWriter:
         try:
             with conn.transaction():
                 return self.write(conn, batch, gathered)
-        except REFUSALS as error:
-            return refusal(error)
+        except ROW_ERRORS as error:
+            return describe_row_error(error)
 
     def hold(self, conn: Connection, gathered: FactsByEvent) -> None:
         """Hold the events of a whole batch, before its parts are written one by one: so parts cannot deadlock."""
@@ -168,7 +168,7 @@ class _Changes:
         known = {"channel_keys": keys, "channel_nos": [self._channels[key].no for key in keys]}
         rows = self._conn.execute(SQL["lock_events"], {"event_nos": _ints(self._id_of), **known}).fetchall()
         if {no: event_id for no, event_id, *_ in rows} != self._id_of or any(row[3] != len(keys) for row in rows):
-            self._numbers.forget()
+            self._numbers.clear()
             raise StoreUnavailable("the database numbers otherwise than before: it was restored, or exchanged")
         self._owners = {no: owner for no, _, owner, _ in rows}
 
@@ -282,7 +282,7 @@ class _Changes:
     def _ledger_text(self) -> Mapping[str, bytes]:
         """What COPY is told: as it was made before our turn, if that was under the numbers that are held by now."""
         text = self._text
-        if text is None or text.forgotten != self._numbers.forgotten:
+        if text is None or text.forgotten != self._numbers.times_cleared:
             text = _ledger_text(self._numbers, self._gathered)
             assert text is not None
         return text.by_statement
@@ -429,7 +429,7 @@ def _ledger_text(numbers: SurrogateKeys, gathered: FactsByEvent) -> LedgerText |
     Participants have 32 digits each, so the order of an event's lines is theirs. All that came in one minute through
     one channel end in the same word, which is written once.
     """
-    forgotten = numbers.forgotten
+    forgotten = numbers.times_cleared
     try:
         channel_nos = _channel_nos(numbers, gathered)
         events = sorted((numbers.events[event_id], told.participants) for event_id, told in gathered.events.items())

@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL, and the one place where the driver's errors become ours.
+"""Connections to PostgreSQL, and the one place where psycopg's errors become ours.
 
-Writing is synchronous (ingest, timed jobs, a POST's batch in a worker thread), reading in `serve` is asynchronous;
-nothing is written in both colours.
+Writing is synchronous (ingest, timed jobs, a POST's batch in a worker thread); reading in `serve` is asynchronous.
+Nothing exists in both a synchronous and an asynchronous version.
 """
 
 import os
@@ -23,48 +23,50 @@ from hannun.telemetry import log
 Connection = psycopg.Connection[tuple[Any, ...]]
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 
-_AWAY = (
+_UNAVAILABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     PoolTimeout,
     PoolClosed,
     ConnectionError,
-    # A row somebody else held too long, or a snapshot that lost: nothing was written, the same batch goes again.
+    # Another transaction won a lock or a serialization conflict: nothing was written, the same batch is retried.
     psycopg.errors.SerializationFailure,
     psycopg.errors.DeadlockDetected,
-    # A server that became a standby, or ended a transaction that waited too long.
+    # The server became a standby, or ended a transaction that was idle for too long.
     psycopg.errors.ReadOnlySqlTransaction,
     psycopg.errors.IdleInTransactionSessionTimeout,
 )
 
+ROW_ERRORS = (psycopg.DataError, psycopg.IntegrityError)
+"""What psycopg raises for a row that PostgreSQL will never accept."""
 
-REFUSALS = (psycopg.DataError, psycopg.IntegrityError)
-"""What PostgreSQL raises when it will never take a row."""
 
-
-def refusal(error: Exception) -> str:
-    """Why a row was refused: the kind of error and the rule, never the values, which may be personal."""
-    rule = getattr(getattr(error, "diag", None), "constraint_name", None)
-    return f"{type(error).__name__}{f' of {rule}' if rule else ''}"
+def describe_row_error(error: Exception) -> str:
+    """The kind of error and the constraint, never the row's values: they may be personal data."""
+    constraint = getattr(getattr(error, "diag", None), "constraint_name", None)
+    return f"{type(error).__name__}{f' of {constraint}' if constraint else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """The contract's pool: how many connections, and how long each may live. Seconds."""
+    """The contract's pool: how many connections, and how long each may live, in seconds."""
 
     size_max: int = 20
-    size_kept: int = 5
+    size_min: int = 5
     wait_s: float = 30.0
     idle_s: float = 600.0
     lifetime_s: float = 1_800.0
     lock_wait_s: float = 10.0
 
 
-def _session(url: str, application: str, lock_wait_s: float = 0) -> dict[str, Any]:
-    """Every session of ours speaks UTC and gives up on a server that does not answer; what runs all the time also gives
-    up on a lock that is not free within `lock_wait_s` (0: a command waits as long as its operator does)."""
+def _connection_options(url: str, application: str, lock_wait_s: float = 0) -> dict[str, Any]:
+    """The options of every connection: UTC, and time-outs for a server that does not answer.
+
+    Long-running processes also give up on a lock that is not free within `lock_wait_s`. 0 means no limit: a command
+    waits as long as its operator does.
+    """
     given = conninfo_to_dict(url)
-    # The operator's own options stand behind ours, and win.
+    # The operator's own options come after ours and override them; only the time zone comes last.
     options = f"-c lock_timeout={round(lock_wait_s * 1000)} {given.get('options', '')} -c timezone=UTC"
     return {
         "options": options,
@@ -76,98 +78,99 @@ def _session(url: str, application: str, lock_wait_s: float = 0) -> dict[str, An
 
 
 class Database:
-    """The writing side: one connection, one transaction at a time, opened when it is needed.
+    """The writing side: one connection, opened when it is needed, and one transaction at a time.
 
-    Not a pool: who writes (a counter, a timed job) writes for as long as it lives. A pool would wait for a server that
-    is away, and find out late that it is back; this says so at once, and tries again with the next transaction.
+    It is not a pool, because a writer (a batch counter, a timed job) writes for as long as it lives. A pool would wait
+    for a server that is away, and notice late that it is back. This raises at once, and connects again with the next
+    transaction.
     """
 
     def __init__(self, url: str, limits: PoolLimits, *, application: str) -> None:
         self._url = url
-        self._session = _session(url, application, limits.lock_wait_s)
+        self._options = _connection_options(url, application, limits.lock_wait_s)
         self._lifetime_s = limits.lifetime_s
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._conn: Connection | None = None
         self._renew_at = 0.0
         self._generation = 0
 
-    def connected(self) -> int:
-        """Connect where there is no connection. Returns how many there have been: another number, another connection.
+    def ensure_connected(self) -> int:
+        """Connect where there is no connection. Returns the connection's generation, a number that grows with each one.
 
-        Behind another connection there may be a database that was restored, or another one: whoever remembers what
-        stood in it believes nothing of that any more.
+        A new connection may lead to a database that was restored, or to another one. So a caller that caches what it
+        read drops its cache when the generation changes.
 
         Raises:
             StoreUnavailable: PostgreSQL is away.
         """
-        with self._turn:
+        with self._lock:
             try:
-                self._open()
-            except _AWAY as error:
-                raise StoreUnavailable(_told(error)) from error
+                self._connect()
+            except _UNAVAILABLE as error:
+                raise StoreUnavailable(_one_line(error)) from error
             return self._generation
 
     @property
     def generation(self) -> int:
-        """How many connections there have been. Inside a transaction, it is that of the transaction's own."""
+        """How many connections were opened so far. Inside a transaction it names the transaction's own connection."""
         return self._generation
 
     def close(self) -> None:
-        """Close the connection. Closing twice is fine; a transaction after it opens another."""
-        with self._turn:
-            self._drop()
+        """Close the connection. Closing twice is fine; a later transaction opens a new connection."""
+        with self._lock:
+            self._disconnect()
 
-    def hang_up(self) -> None:
-        """Cut the connection under whoever waits for an answer on it, who finds PostgreSQL away. For any thread."""
+    def abort(self) -> None:
+        """Shut down the connection's socket, from any thread: a thread that waits on it gets StoreUnavailable."""
         conn = self._conn
         if conn is not None:
-            with suppress(OSError, *_AWAY), socket.socket(fileno=os.dup(conn.fileno())) as line:
-                line.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError, *_UNAVAILABLE), socket.socket(fileno=os.dup(conn.fileno())) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A transaction: committed at the end of the block, rolled back when it raises.
 
         Raises:
-            StoreUnavailable: PostgreSQL is away, or ended the transaction for a reason that passes. Whether the
-                commit took place may be unknown: do the same again, all our writing is idempotent.
-            Refused: a row breaks a rule of its table, or does not fit a column. Nothing was written.
+            StoreUnavailable: PostgreSQL is away, or ended the transaction for a temporary reason. Whether the commit
+                took place may be unknown: repeat the transaction, all our writing is idempotent.
+            RowRefused: a row violates a constraint of its table, or does not fit a column. Nothing was written.
         """
-        with self._turn:
+        with self._lock:
             try:
-                conn = self._open()
+                conn = self._connect()
                 with conn.transaction():
                     yield conn
-            except REFUSALS as error:
-                raise RowRefused(refusal(error)) from None  # the driver's words hold the row's values
-            except _AWAY as error:
-                self._drop()
-                raise _away(error) from error
+            except ROW_ERRORS as error:
+                raise RowRefused(describe_row_error(error)) from None  # psycopg's text holds the row's values
+            except _UNAVAILABLE as error:
+                self._disconnect()
+                raise _store_unavailable(error) from error
 
-    def _open(self) -> Connection:
+    def _connect(self) -> Connection:
         if self._conn is not None and time.monotonic() > self._renew_at:
-            self._drop()
+            self._disconnect()
         if self._conn is None:
-            self._conn = psycopg.connect(self._url, **self._session)
+            self._conn = psycopg.connect(self._url, **self._options)
             self._generation += 1
             self._renew_at = time.monotonic() + self._lifetime_s
         return self._conn
 
-    def _drop(self) -> None:
+    def _disconnect(self) -> None:
         if self._conn is not None:
             self._conn.close()
             self._conn = None
 
 
 class ReadPool:
-    """The reading side of `serve`: each question in one read-only snapshot."""
+    """The reading side of `serve`: a pool of read-only connections, with one snapshot for each request."""
 
     def __init__(self, url: str, limits: PoolLimits, *, application: str) -> None:
         self._limits = limits
         self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
             url,
-            kwargs=_session(url, application, limits.lock_wait_s),
-            min_size=limits.size_kept,
+            kwargs=_connection_options(url, application, limits.lock_wait_s),
+            min_size=limits.size_min,
             max_size=limits.size_max,
             timeout=limits.wait_s,
             max_idle=limits.idle_s,
@@ -186,27 +189,30 @@ class ReadPool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection to ask on. Each statement is one snapshot; so is each `conn.transaction()`.
+        """A connection for reading. Each statement outside a transaction reads one snapshot; so does a transaction.
 
         Raises:
             StoreUnavailable: PostgreSQL is away.
         """
         try:
-            conn = await self._alive()
+            conn = await self._get_live_connection()
             try:
                 yield conn
             finally:
                 await self._pool.putconn(conn)
-        except _AWAY as error:
-            raise _away(error) from error
+        except _UNAVAILABLE as error:
+            raise _store_unavailable(error) from error
 
-    async def _alive(self) -> AsyncConnection:
-        """A connection that answers. When one is dead the others mostly are too (PostgreSQL was restarted), so all are
-        looked at before the next is taken: the pool's own check tries them one by one, and waits longer each time."""
+    async def _get_live_connection(self) -> AsyncConnection:
+        """Take a connection that answers from the pool.
+
+        When one connection is dead, the others mostly are too, because PostgreSQL was restarted. So all are checked
+        before the next is taken: the pool's own check tries them one by one, and waits longer each time.
+        """
         conn = await self._pool.getconn()
         try:
             await AsyncConnectionPool.check_connection(conn)
-        except _AWAY:
+        except _UNAVAILABLE:
             await self._pool.putconn(conn)
             await self._pool.check()
             conn = await self._pool.getconn()
@@ -214,7 +220,7 @@ class ReadPool:
 
 
 async def _read_only(conn: AsyncConnection) -> None:
-    # One statement is one snapshot by itself; a question of several opens a transaction, which then is one.
+    # A single statement reads one snapshot anyway. A request of several statements opens a transaction for one.
     await conn.set_autocommit(True)
     await conn.set_read_only(True)
     await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
@@ -222,7 +228,7 @@ async def _read_only(conn: AsyncConnection) -> None:
 
 @contextmanager
 def snapshot(conn: Connection) -> Iterator[None]:
-    """All that is read in the block is of one moment. The connection is read-only from here on."""
+    """Read everything in the block from one snapshot. The connection stays read-only afterwards."""
     conn.rollback()
     conn.set_read_only(True)
     conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
@@ -231,42 +237,42 @@ def snapshot(conn: Connection) -> Iterator[None]:
 
 
 def connect(url: str, *, application: str) -> Connection:
-    """One connection of its own, for a command or at the start of a process.
+    """Open a single connection, for a command or at the start of a process.
 
     Raises:
-        OperatorError: PostgreSQL does not let us in, and why.
+        OperatorError: PostgreSQL cannot be reached or refuses the connection, or the URL cannot be parsed.
     """
     try:
-        return psycopg.connect(url, **_session(url, application))
+        return psycopg.connect(url, **_connection_options(url, application))
     except psycopg.OperationalError as error:
         where = conninfo_to_dict(url)
         raise OperatorError(
             f"cannot connect to PostgreSQL at {where.get('host', 'localhost')}:{where.get('port', 5432)} "
-            f"as {where.get('user', '(no user)')}: {_told(error)}",
+            f"as {where.get('user', '(no user)')}: {_one_line(error)}",
             hint="is it running, and is DATABASE_URL right (postgresql://user:password@host:port/analytics_db)? "
             "`hannun up` starts an embedded one",
         ) from error
     except psycopg.ProgrammingError as error:
         raise OperatorError(
-            f"cannot read DATABASE_URL: {_told(error)}",
+            f"cannot read DATABASE_URL: {_one_line(error)}",
             hint="it looks like postgresql://user:password@host:port/analytics_db",
         ) from error
 
 
-def translated(error: Exception) -> StoreUnavailable | None:
-    """The error of ours that a driver's error stands for; None where it stands for a mistake."""
-    return StoreUnavailable(_told(error)) if isinstance(error, _AWAY) else None
+def translate_error(error: Exception) -> StoreUnavailable | None:
+    """Our error for an error of psycopg's that means that PostgreSQL is away; None for any other, which is a bug."""
+    return StoreUnavailable(_one_line(error)) if isinstance(error, _UNAVAILABLE) else None
 
 
-def _away(error: Exception) -> StoreUnavailable:
+def _store_unavailable(error: Exception) -> StoreUnavailable:
     if isinstance(error, psycopg.errors.LockNotAvailable):
-        # Not for long between batches: a person's open transaction, or a change of the schema.
+        # Batches hold their locks for a short time: this is somebody's open transaction, or a change of the schema.
         hint = "SELECT pid, application_name, xact_start, query FROM pg_stat_activity WHERE pid IN (SELECT unnest("
         hint += "pg_blocking_pids(pid)) FROM pg_stat_activity); then pg_terminate_backend(pid)"
-        log.warning("somebody holds a lock for too long", error=_told(error), hint=hint)
-    return StoreUnavailable(_told(error))
+        log.warning("lock not available in time", error=_one_line(error), hint=hint)
+    return StoreUnavailable(_one_line(error))
 
 
-def _told(error: Exception) -> str:
-    """What the driver said, on one line."""
+def _one_line(error: Exception) -> str:
+    """The text of psycopg's error, on one line."""
     return " ".join(str(error).split()) or type(error).__name__

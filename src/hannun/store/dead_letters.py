@@ -1,4 +1,4 @@
-"""Messages that could not be used: what is kept of them. `batches` writes them, with the batch they came in."""
+"""Dead letters: the record of each message that could not be used. `store.batches` writes them, with their batch."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SQL = load("dead_letters")
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be used: why, where it stood, and its known fields, never its bytes. Times are UTC."""
+    """A message that could not be used: reason, position and known fields, never its bytes. Times are UTC."""
 
     no: int
     created_at: datetime
@@ -36,11 +36,11 @@ class DeadLetter:
 
     @property
     def where(self) -> str:
-        """Its position in Kafka; over HTTP, its hash."""
+        """The message's position in Kafka; of a message over HTTP, its hash."""
         return f"{self.topic}[{self.partition}]@{self.offset}" if self.topic else f"http {self.hash.hex()[:12]}"
 
-    def told(self) -> dict[str, Any]:
-        """All of it, as JSON."""
+    def as_json(self) -> dict[str, Any]:
+        """Every field, as JSON values."""
         return {
             "no": self.no,
             "createdAt": self.created_at.isoformat() + "Z",
@@ -63,52 +63,52 @@ class DeadLetter:
 
 
 def newest(conn: Connection, reason: str | None, limit: int | None, *, resolved_too: bool = False) -> list[DeadLetter]:
-    """The newest, of one reason or of all; those that are resolved only where they are asked for too."""
-    asked = {"reason": reason, "limit": limit, "resolved_too": resolved_too}
-    rows = conn.execute(SQL["newest"], asked).fetchall()
+    """The newest dead letters, of one reason or of all. Resolved ones are left out unless `resolved_too`."""
+    filters = {"reason": reason, "limit": limit, "resolved_too": resolved_too}
+    rows = conn.execute(SQL["newest"], filters).fetchall()
     return [DeadLetter(*row) for row in rows]
 
 
-def chosen(conn: Connection, nos: Collection[int] | None, reason: str | None) -> list[DeadLetter]:
-    """The open ones of these numbers and of this reason, oldest first; None asks for any."""
-    rows = conn.execute(SQL["chosen"], {"nos": None if nos is None else list(nos), "reason": reason}).fetchall()
+def find_open(conn: Connection, nos: Collection[int] | None, reason: str | None) -> list[DeadLetter]:
+    """The open dead letters of these numbers and of this reason, oldest first. None means any."""
+    rows = conn.execute(SQL["find_open"], {"nos": None if nos is None else list(nos), "reason": reason}).fetchall()
     return [DeadLetter(*row) for row in rows]
 
 
-def one(conn: Connection, no: int) -> DeadLetter | None:
-    """The one of this number."""
-    row = conn.execute(SQL["one"], {"no": no}).fetchone()
+def find(conn: Connection, no: int) -> DeadLetter | None:
+    """The dead letter of this number."""
+    row = conn.execute(SQL["find"], {"no": no}).fetchone()
     return None if row is None else DeadLetter(*row)
 
 
 def resolve(conn: Connection, no: int, resolution: Literal["retried", "dropped"], by: str) -> None:
-    """Close a letter: its message was counted after all, or an operator drops it. It stays, as a record."""
+    """Close a dead letter: a retry has counted its message, or an operator drops it. The row stays as a record."""
     conn.execute(SQL["resolve"], {"no": no, "resolution": resolution, "by": by})
 
 
 def resolve_counted(conn: Connection, places: Sequence[RecordId], by: str) -> int:
-    """Close the open letters of messages that were counted after all. Returns how many there were."""
-    asked = {
+    """Close the open dead letters of messages that were counted by now. Returns how many were closed."""
+    records = {
         "topics": [place.topic for place in places],
         "topic_ids": [place.topic_id for place in places],
         "partitions": [place.partition for place in places],
         "offsets": [place.offset for place in places],
         "by": by,
     }
-    return conn.execute(SQL["resolve_counted"], asked).rowcount
+    return conn.execute(SQL["resolve_counted"], records).rowcount
 
 
 def unpublished(conn: Connection, limit: int) -> list[DeadLetter]:
-    """Letters that were not published yet, oldest first."""
+    """Dead letters that were not published yet, oldest first."""
     return [DeadLetter(*row) for row in conn.execute(SQL["unpublished"], {"limit": limit})]
 
 
 def mark_published(conn: Connection, nos: Sequence[int]) -> None:
-    """The broker has them."""
+    """Mark dead letters as published: the broker has acknowledged them."""
     conn.execute(SQL["mark_published"], {"nos": list(nos)})
 
 
 def count(conn: Connection, reason: str | None, *, resolved_too: bool = False) -> int:
-    """How many there are, of one reason or of all."""
+    """How many dead letters there are, of one reason or of all."""
     row = conn.execute(SQL["count"], {"reason": reason, "resolved_too": resolved_too}).fetchone()
     return int(row[0]) if row else 0

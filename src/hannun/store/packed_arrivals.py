@@ -1,13 +1,13 @@
-"""How the ledger keeps minute and channel of a participant: in one integer where they fit, in two columns else.
+"""How the ledger of participants stores minute and channel: in one integer where they fit, else in two columns.
 
     came = (minutes since FIRST_MINUTE) * CHANNELS + channel number
 
-PostgreSQL rounds a row up to a multiple of 8 bytes, so the second integer would cost 8. Nothing is bounded by it: what
-does not fit is only larger. `hannun.arrivals` reads both forms.
+PostgreSQL rounds a row up to a multiple of 8 bytes, so a second integer would cost 8 bytes a row. Nothing is limited by
+this: a row that does not fit is only larger. The view `hannun.arrivals` reads both forms.
 """
 
 FIRST_MINUTE = 23_667_840
-"""2015-01-01T00:00Z in minutes since 1970; registrations from before are not taken."""
+"""2015-01-01T00:00Z in minutes since 1970; earlier registrations are rejected."""
 LAST_MINUTE = FIRST_MINUTE + 2**25 - 1
 """In October 2078."""
 CHANNELS = 64

@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError, Transient
 from hannun.store import positions
-from hannun.store.database import Connection, connect, translated
+from hannun.store.database import Connection, connect, translate_error
 from hannun.store.queries import load
 from hannun.store.version import check_version
 
@@ -163,7 +163,7 @@ class Shadow:
             with connect(make_conninfo(self._owner_url, dbname=name), application="hannun-replay") as conn:
                 yield conn
         except psycopg.Error as error:
-            away = translated(error)
+            away = translate_error(error)
             if away is None:
                 raise
             raise away from error

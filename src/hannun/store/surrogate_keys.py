@@ -1,4 +1,4 @@
-"""The numbers of events and channels: what a ledger row says instead of long texts."""
+"""The integer keys of events and channels, which ledger rows hold instead of long texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from hannun.store.database import Connection
 from hannun.store.queries import load
 
 SQL = load("surrogate_keys")
-KNOWN_EVENTS_MAX = 200_000
-"""More are forgotten and asked for again: memory stays bounded whatever the platform grows to."""
+CACHED_EVENTS_MAX = 200_000
+"""The cache of events is emptied above this size, so that memory stays bounded however large the platform becomes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelRow:
-    """A channel as the database numbers it; `type` is None where only a distribution can tell it."""
+    """A channel and its key in the database. `type` is None where only a distribution can tell it."""
 
     no: int
     name: str
@@ -23,53 +23,53 @@ class ChannelRow:
 
 
 class SurrogateKeys:
-    """The numbers of events and channels, remembered: they are given once and never change.
+    """A cache of the keys of events and channels. A key is assigned once and never changes.
 
-    Numbers are given in a transaction of their own, before the batch: a number without counts harms nobody, and what
-    is remembered here is then always committed.
+    Keys are assigned in a transaction of their own, before the batch. A key without counts does no harm, and a cached
+    key is then always committed.
     """
 
     def __init__(self) -> None:
         self.events: dict[str, int] = {}
         self.channels: dict[str, ChannelRow] = {}
-        self.forgotten = 0
+        self.times_cleared = 0
 
-    def cover(self, gathered: FactsByEvent) -> bool:
-        """Whether all of a batch is numbered."""
+    def contain(self, gathered: FactsByEvent) -> bool:
+        """Whether the keys of all events and channels of a batch are cached."""
         return gathered.events.keys() <= self.events.keys() and gathered.channels.keys() <= self.channels.keys()
 
-    def learn(self, conn: Connection, gathered: FactsByEvent) -> None:
-        """Number what has no number yet."""
-        if len(self.events) + len(gathered.events) > KNOWN_EVENTS_MAX:
+    def load_or_assign(self, conn: Connection, gathered: FactsByEvent) -> None:
+        """Cache the keys of a batch's events and channels, and assign missing ones in the caller's transaction."""
+        if len(self.events) + len(gathered.events) > CACHED_EVENTS_MAX:
             self.events.clear()
-        self._learn_events(conn, [event_id for event_id in gathered.events if event_id not in self.events])
-        self._learn_channels(conn, [channel for key, channel in gathered.channels.items() if key not in self.channels])
+        self._load_events(conn, [event_id for event_id in gathered.events if event_id not in self.events])
+        self._load_channels(conn, [channel for key, channel in gathered.channels.items() if key not in self.channels])
 
-    def forget(self) -> None:
-        """Believe nothing: the database was restored, or is another one.
+    def clear(self) -> None:
+        """Empty the cache: the database was restored, or is another one.
 
-        Who looked numbers up in another thread compares `forgotten` before and after: counted up last, it cannot be the
-        same for numbers of two databases.
+        Another thread that looks up keys compares `times_cleared` before and after. It is incremented last, so equal
+        values mean keys of one database.
         """
         self.events.clear()
         self.channels.clear()
-        self.forgotten += 1
+        self.times_cleared += 1
 
-    def _learn_events(self, conn: Connection, event_ids: list[str]) -> None:
+    def _load_events(self, conn: Connection, event_ids: list[str]) -> None:
         wanted = {"event_ids": event_ids}
         found: dict[str, int] = {}
         if event_ids:
-            found = dict(conn.execute(SQL["event_numbers"], wanted).fetchall())
+            found = dict(conn.execute(SQL["event_keys"], wanted).fetchall())
         if len(found) < len(event_ids):
             conn.execute(SQL["add_events"], wanted)
-            found = dict(conn.execute(SQL["event_numbers"], wanted).fetchall())
+            found = dict(conn.execute(SQL["event_keys"], wanted).fetchall())
         self.events |= found
 
-    def _learn_channels(self, conn: Connection, channels: Sequence[Channel]) -> None:
+    def _load_channels(self, conn: Connection, channels: Sequence[Channel]) -> None:
         wanted = {"keys": [channel.key for channel in channels]}
-        found = conn.execute(SQL["channel_numbers"], wanted).fetchall() if channels else []
+        found = conn.execute(SQL["channel_keys"], wanted).fetchall() if channels else []
         if len(found) < len(channels):
             conn.execute(SQL["add_channels"], wanted | {"names": [channel.name for channel in channels]})
-            found = conn.execute(SQL["channel_numbers"], wanted).fetchall()
+            found = conn.execute(SQL["channel_keys"], wanted).fetchall()
         for key, no, name, type_ in found:
             self.channels[key] = ChannelRow(no, name, None if type_ is None else ChannelType(type_))

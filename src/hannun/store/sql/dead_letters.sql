@@ -1,13 +1,13 @@
 -- newest --
--- Messages that could not be used, newest first; those that are resolved only where all are asked for.
+-- Dead letters, newest first; resolved ones only where `resolved_too`.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
        size_bytes, hash, fields, resolution, resolved_at, resolved_by
   FROM hannun.dead_letters
  WHERE (%(reason)s::text IS NULL OR reason = %(reason)s) AND (%(resolved_too)s OR resolved_at IS NULL)
  ORDER BY dead_letter_no DESC LIMIT %(limit)s;
 
--- chosen --
--- The open letters that an operator means.
+-- find_open --
+-- The open dead letters of these numbers and of this reason; NULL means any.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
        size_bytes, hash, fields, resolution, resolved_at, resolved_by
   FROM hannun.dead_letters
@@ -15,25 +15,25 @@ SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partit
    AND (%(reason)s::text IS NULL OR reason = %(reason)s)
  ORDER BY dead_letter_no;
 
--- one --
--- One of them.
+-- find --
+-- The dead letter of a number.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
        size_bytes, hash, fields, resolution, resolved_at, resolved_by
   FROM hannun.dead_letters WHERE dead_letter_no = %(no)s;
 
 -- count --
--- How many there are.
+-- How many dead letters there are; resolved ones only where `resolved_too`.
 SELECT count(*) FROM hannun.dead_letters
  WHERE (%(reason)s::text IS NULL OR reason = %(reason)s) AND (%(resolved_too)s OR resolved_at IS NULL);
 
 -- resolve --
--- A letter is done with: its message was counted after all, or an operator drops it. It stays, as a record.
+-- Close a dead letter: a retry has counted its message, or an operator drops it. The row stays as a record.
 UPDATE hannun.dead_letters
    SET resolved_at = clock_timestamp(), resolution = %(resolution)s, resolved_by = %(by)s
  WHERE dead_letter_no = %(no)s AND resolved_at IS NULL;
 
 -- resolve_counted --
--- Open letters whose messages, read again where they stand, were counted.
+-- Close the open dead letters whose messages were read again from Kafka and counted.
 UPDATE hannun.dead_letters l
    SET resolved_at = clock_timestamp(), resolution = 'retried', resolved_by = %(by)s
   FROM unnest(%(topics)s::text[], %(topic_ids)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
@@ -42,12 +42,12 @@ UPDATE hannun.dead_letters l
    AND l.partition = counted.partition AND l.record_offset = counted.record_offset;
 
 -- unpublished --
--- Letters that the topic of letters has not got yet, oldest first.
+-- Dead letters that were not published to the dead letter topic yet, oldest first.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
        size_bytes, hash, fields, resolution, resolved_at, resolved_by
   FROM hannun.dead_letters WHERE published_at IS NULL ORDER BY dead_letter_no LIMIT %(limit)s;
 
 -- mark_published --
--- The broker has acknowledged them.
+-- Mark dead letters as published, after the broker has acknowledged them.
 UPDATE hannun.dead_letters SET published_at = clock_timestamp()
  WHERE dead_letter_no = ANY(%(nos)s::bigint[]) AND published_at IS NULL;
