@@ -31,7 +31,7 @@ from hannun.domain.channels import load_table
 from hannun.domain.facts import Kind
 from hannun.domain.fold import FactsByEvent, group_by_event
 from hannun.domain.wire_formats import Decoder, Rules
-from hannun.processes.background import with_short_turns, without_long_collections
+from hannun.processes.background import freeze_garbage_collector, shorten_thread_switch_interval
 from hannun.store import outbox
 from hannun.store.batches import SQL, BatchWriter, participant_key
 from hannun.store.database import Connection, Database, PoolLimits, connect
@@ -362,8 +362,8 @@ def _upserts_of(gathered: FactsByEvent, numbers: SurrogateKeys) -> dict[str, dic
 def running_as_the_service_does() -> Iterator[None]:
     """The interpreter's settings of `wiring`, for the time of the block."""
     collecting, turns_s = gc.get_threshold(), sys.getswitchinterval()
-    without_long_collections()
-    with_short_turns()
+    freeze_garbage_collector()
+    shorten_thread_switch_interval()
     try:
         yield
     finally:

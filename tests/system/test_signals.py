@@ -1,21 +1,32 @@
-"""Being told to end, at whatever moment."""
+"""SIGTERM stops a process, at whatever moment it comes."""
 
 import subprocess
 import sys
 
-TOLD_INSIDE_THE_LOCK = """
+SIGNAL_WHILE_THE_EVENT_IS_LOCKED = """
 import os, signal
-from hannun.cli.terminal import until_told_to_stop
-with until_told_to_stop() as stop:
-    with stop._cond:  # where a thread that looks whether it was told is for a moment
+from hannun.processes.signals import stop_on_signal
+with stop_on_signal() as stop:
+    with stop._cond:  # a thread that looks at the event holds this lock for a moment
         os.kill(os.getpid(), signal.SIGTERM)
     stop.wait()
 print("ended")
 """
-TOLD_TWICE = """
+SIGNAL_IN_AN_EVENT_LOOP = """
+import asyncio, os, signal
+from hannun.processes.signals import stop_on_signal
+async def main():
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    with stop_on_signal(lambda: loop.call_soon_threadsafe(stopped.set)):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stopped.wait()
+asyncio.run(main())
+print("ended")
+"""
+TWO_SIGNALS = """
 import os, signal, threading
-from hannun.cli.terminal import until_told_to_stop
-with until_told_to_stop() as stop:
+from hannun.processes.signals import stop_on_signal
+with stop_on_signal() as stop:
     os.kill(os.getpid(), signal.SIGTERM)
     stop.wait()
     os.kill(os.getpid(), signal.SIGTERM)
@@ -23,15 +34,20 @@ with until_told_to_stop() as stop:
 """
 
 
-def runs(script: str) -> tuple[int, str]:
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+def run_python(program: str) -> tuple[int, str]:
+    """Run a program, at most 30 s. Returns its exit status and its output."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_process_that_is_told_to_end_while_it_looks_whether_it_was_told_ends() -> None:
-    """A handler that sets the event itself waits for its own thread's lock, for ever: seen once in CI."""
-    assert runs(TOLD_INSIDE_THE_LOCK) == (0, "ended\n")
+def test_a_signal_stops_a_process_that_is_just_looking_whether_to_stop() -> None:
+    """A signal handler that sets the event itself waits for its own thread's lock for ever: seen once in CI."""
+    assert run_python(SIGNAL_WHILE_THE_EVENT_IS_LOCKED) == (0, "ended\n")
 
 
-def test_being_told_twice_ends_at_once() -> None:
-    assert runs(TOLD_TWICE) == (130, "")
+def test_a_signal_wakes_an_event_loop() -> None:
+    assert run_python(SIGNAL_IN_AN_EVENT_LOOP) == (0, "ended\n")
+
+
+def test_the_second_signal_ends_the_process_at_once() -> None:
+    assert run_python(TWO_SIGNALS) == (130, "")

@@ -19,8 +19,9 @@ from hannun.cli.dead_letters import letters
 from hannun.cli.export import export
 from hannun.cli.positions import places
 from hannun.cli.replay import replays
-from hannun.cli.terminal import err, out, until_told_to_stop
+from hannun.cli.terminal import err, out
 from hannun.errors import HannunError, OperatorError, Transient
+from hannun.processes.signals import stop_on_signal
 
 app = typer.Typer(
     help="Hannun (한눈): how a promotional event is doing, on every channel, in numbers that can be proven.",
@@ -65,7 +66,7 @@ def up(
     settings = settings_.read()
     telemetry.configure(settings.log_level)
     wanted = all_in_one.UpOptions(home.resolve(), port, kafka, demo, channel_table(settings), tuple(settings.topics))
-    with until_told_to_stop() as stop:
+    with stop_on_signal() as stop:
         all_in_one.up(wanted, stop, lambda line: out.print(line, markup=False, highlight=False))
 
 
@@ -82,27 +83,21 @@ def serve(fd: Annotated[int | None, typer.Option(help="an open socket to listen 
 @app.command()
 def ingest() -> None:
     """The Kafka door: count what the topics hold, as one member of the group."""
-    from hannun.flows.ingest import run_all
-    from hannun.processes.ingest import open_ingesting
+    from hannun.processes.ingest import run
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
-    with until_told_to_stop() as stop, open_ingesting(settings) as lanes:
-        telemetry.log.info("ingest runs", topics=sorted(settings.topics))
-        run_all(lanes, stop, count_max=settings.batch_messages_max, wait_s=settings.batch_wait_s)
-    telemetry.log.info("ingest ended well")
+    run(settings)
 
 
 @app.command()
 def schedule() -> None:
     """The timed jobs: invalidations that are owed, the cumulative column, partitions ahead."""
-    from hannun.processes.schedule import open_schedule
+    from hannun.processes.schedule import run
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
-    with until_told_to_stop() as stop, open_schedule(settings):
-        telemetry.log.info("schedule runs")
-        stop.wait()
+    run(settings)
 
 
 @app.command()
@@ -197,7 +192,7 @@ def simulate(
 
     settings = settings_.read()
     bootstrap = settings.needed("kafka_bootstrap_servers") if kafka else None
-    with until_told_to_stop() as stop:
+    with stop_on_signal() as stop:
         run_simulation(home, api, token, bootstrap, pace, stop, lambda line: err.print(line, markup=False))
 
 

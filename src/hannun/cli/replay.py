@@ -10,8 +10,9 @@ import typer
 from hannun import settings as settings_
 from hannun import telemetry
 from hannun.cli.positions import place_in_time
-from hannun.cli.terminal import Progress, operator, out, until_told_to_stop
+from hannun.cli.terminal import Progress, operator, out
 from hannun.errors import OperatorError, Transient
+from hannun.processes.signals import stop_on_signal
 
 replays = typer.Typer(
     help="Count again what Kafka holds: into a shadow beside the live tables, or into the live ones.",
@@ -55,7 +56,7 @@ def replay(
             "a shadow of some topics only could never be compared", hint="leave --topic out, or replay --into live"
         )
     with (
-        until_told_to_stop() as stop,
+        stop_on_signal() as stop,
         Progress(_log_replay) as progress,
         open_replaying(settings, progress.tell, stop, operator()) as replaying,
     ):
@@ -145,7 +146,7 @@ def _at_the_shadow(settings: settings_.Settings) -> Iterator[tuple[Any, Any, Any
     shadow.open_live()  # a swap that was killed may have left it shut
     shadow.check_complete()
     with (
-        until_told_to_stop() as stop,
+        stop_on_signal() as stop,
         Progress(_log_replay) as progress,
         open_replaying(settings, progress.tell, stop, operator()) as replaying,
     ):

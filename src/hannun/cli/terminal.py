@@ -1,13 +1,9 @@
 """What verbs share: where they print, who uses them, how they show progress and are told to stop."""
 
 import getpass
-import os
-import signal
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Self
 
 from rich.console import Console
@@ -65,35 +61,3 @@ class Progress:
 def operator() -> str:
     """Who decides, for the record."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
-@contextmanager
-def until_told_to_stop() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set. The second one ends the process at once.
-
-    The handler only writes into a pipe: an event has a lock, and a handler that sets it while the very same thread
-    is inside `wait` waits for itself, for ever. A thread of its own sets it.
-    """
-    stop = threading.Event()
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-
-    def listen() -> None:
-        while os.read(read, 1) == b"!":
-            if stop.is_set():
-                os._exit(130)
-            stop.set()
-
-    listener = threading.Thread(target=listen, name="signals", daemon=True)
-    listener.start()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda *_: os.write(write, b"!")) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.write(write, b".")
-        listener.join()
-        os.close(read)
-        os.close(write)

@@ -1,4 +1,4 @@
-"""What runs in the background of a process, and ends with it."""
+"""Background work of a process: threads, tasks and its `/metrics`, each ended when its block ends."""
 
 import asyncio
 import gc
@@ -7,16 +7,23 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import NoReturn
 
 from prometheus_client import start_http_server
 
-from hannun.errors import OperatorError, Transient
+from hannun.errors import OperatorError
+from hannun.scheduler import STOP_S_MAX, Job, Scheduler
 from hannun.telemetry import REGISTRY, log
+
+FAILED_STATUS = 70
+"""The exit status of a process whose background work failed (EX_SOFTWARE)."""
+THREAD_STOP_S_MAX = 10.0
+TASK_STOP_S_MAX = 1.0
 
 
 @contextmanager
-def serving_metrics(port: int | None) -> Iterator[None]:
-    """`/metrics` of a process that has no other HTTP door, where an operator wants it.
+def metrics_endpoint(port: int | None) -> Iterator[None]:
+    """Serve `/metrics` on 127.0.0.1, for a process without another HTTP server; nothing where the port is None.
 
     Raises:
         OperatorError: the port is taken.
@@ -30,7 +37,7 @@ def serving_metrics(port: int | None) -> Iterator[None]:
         raise OperatorError(
             f"cannot serve /metrics on 127.0.0.1:{port}: {error.strerror}",
             hint="each process needs a port of its own: HANNUN_METRICS_PORT of ingest, HANNUN_SCHEDULE_METRICS_PORT of "
-            "schedule; 0 takes any that is free",
+            "schedule; 0 takes any free port",
         ) from error
     log.info("metrics are served", port=server.server_port)
     try:
@@ -41,26 +48,34 @@ def serving_metrics(port: int | None) -> Iterator[None]:
         thread.join(timeout=5)
 
 
-def with_short_turns() -> None:
-    """Python lets a thread that computes run for 5 ms before another gets its turn. Of the two of `ingest` the one that
-    writes is the slower; it comes back from PostgreSQL a dozen times a batch, and should not wait so long each time."""
+def shorten_thread_switch_interval() -> None:
+    """Let a waiting thread run after 1 ms instead of Python's 5 ms.
+
+    Of the two threads of a worker of `ingest` the writer is the slower one. It returns from PostgreSQL a dozen times a
+    batch, and should not wait 5 ms each time for the thread that decodes.
+    """
     sys.setswitchinterval(0.001)
 
 
-def without_long_collections() -> None:
-    """What lives as long as the process need not be looked at by every collection: it costs a long tail otherwise."""
+def freeze_garbage_collector() -> None:
+    """Exempt the objects that live as long as the process from garbage collection, and collect the others less often.
+
+    Call it when everything is open: scanning the long-lived objects with every collection costs a long latency tail.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
 
 @contextmanager
-def beside(
+def run_in_background(
     name: str, work: Callable[[threading.Event], object], wake: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """Let `work` run in a thread of its own until the block ends: its event tells it, and it finishes what it has.
+    """Run `work` in a thread of its own until the block ends. A failure ends the process with status 70.
 
-    Where it fails, the process ends, loudly.
+    Args:
+        work: returns soon after the event that it receives is set.
+        wake: called after the event is set, where `work` may be waiting for something else.
     """
     stop = threading.Event()
 
@@ -68,8 +83,7 @@ def beside(
         try:
             work(stop)
         except Exception as error:
-            log.critical("what runs beside failed for good", job=name, exc_info=error)
-            os._exit(70)
+            _end_process(name, error)
 
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
@@ -78,51 +92,40 @@ def beside(
     finally:
         stop.set()
         wake()
-        thread.join(timeout=10)
+        thread.join(timeout=THREAD_STOP_S_MAX)
 
 
 @asynccontextmanager
-async def in_this_loop(name: str, work: Coroutine[object, object, object]) -> AsyncIterator[None]:
-    """The same in the event loop that runs, as a task that is cancelled when the block ends."""
+async def run_in_task(
+    name: str, work: Coroutine[object, object, object], *, stop_s_max: float = TASK_STOP_S_MAX
+) -> AsyncIterator[None]:
+    """Run `work` as a task of the running event loop, cancelled when the block ends.
 
-    def ended(task: asyncio.Task[object]) -> None:
+    A failure ends the process with status 70.
+    """
+
+    def on_done(task: asyncio.Task[object]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.critical("what runs beside failed for good", job=name, exc_info=error)
-            os._exit(70)
+            _end_process(name, error)
 
     task = asyncio.create_task(work, name=name)
-    task.add_done_callback(ended)
+    task.add_done_callback(on_done)
     try:
         yield
     finally:
         task.cancel()
-        # Before Python 3.12, asyncio.wait_for (in the client of Redis) may forget a cancellation: it is not waited for.
-        await asyncio.wait([task], timeout=1.0)
+        # Before Python 3.12, asyncio.wait_for (in the client of Redis) may lose a cancellation: so the wait has an end.
+        await asyncio.wait([task], timeout=stop_s_max)
 
 
-@contextmanager
-def running(name: str, every_s: float, job: Callable[[], object]) -> Iterator[None]:
-    """Run a job now and every `every_s` seconds, in a thread of its own, until the block ends.
-
-    A job survives what passes (one line in the log, next round); anything else ends the process, loudly.
-    """
-    stop = threading.Event()
-
-    def loop() -> None:
-        while not stop.is_set():
-            try:
-                job()
-            except Transient as error:
-                log.warning("a timed job will try again", job=name, error=str(error))
-            except Exception as error:
-                log.critical("a timed job failed for good", job=name, exc_info=error)
-                os._exit(70)
-            stop.wait(every_s)
-
-    thread = threading.Thread(target=loop, name=name, daemon=True)
-    thread.start()
-    try:
+@asynccontextmanager
+async def run_jobs(*jobs: Job) -> AsyncIterator[None]:
+    """Run timed jobs until the block ends; runs in progress have `STOP_S_MAX` seconds to end."""
+    async with run_in_task("scheduler", Scheduler(jobs).run(), stop_s_max=STOP_S_MAX + TASK_STOP_S_MAX):
         yield
-    finally:
-        stop.set()
-        thread.join(timeout=10)
+
+
+def _end_process(name: str, error: BaseException) -> NoReturn:
+    """End the process at once: without this work it would run on and be wrong. It is started again from outside."""
+    log.critical("background work failed, the process ends", work=name, exc_info=error)
+    os._exit(FAILED_STATUS)

@@ -22,7 +22,7 @@ from hannun.flows.replay.recount import Replay, Tells
 from hannun.flows.report import Reports, Uncached
 from hannun.kafka.broker import Broker
 from hannun.kafka.log_reader import LogReader
-from hannun.processes.background import without_long_collections
+from hannun.processes.background import freeze_garbage_collector
 from hannun.processes.writing import channel_table, open_writing
 from hannun.settings import Settings
 from hannun.store.database import Database, ReadPool, connect
@@ -105,7 +105,7 @@ def open_replaying(settings: Settings, tells: Tells, stop: threading.Event, by: 
             return database, BatchCounter(database, writing.decoder, NoCache())
 
         database = writing.database()
-        without_long_collections()
+        freeze_garbage_collector()
         yield Replaying(
             database,
             BatchCounter(writing.database(), writing.decoder, writing.invalidator),

@@ -1,43 +1,76 @@
-"""Opens and closes Kafka ingestion."""
+"""The process `ingest`: the workers of Kafka ingestion, and their timed jobs."""
 
+import asyncio
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from hannun.domain.facts import Kind
 from hannun.domain.quarantine import QuarantineLimits
 from hannun.flows import consumer_lag
-from hannun.flows.ingest import Ingest
+from hannun.flows.ingest import Ingest, run_all
 from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
-from hannun.processes.background import running, serving_metrics, with_short_turns, without_long_collections
-from hannun.processes.writing import GAUGES_EVERY_S, open_writing, paying_old_debts
+from hannun.processes import jobs
+from hannun.processes.background import (
+    freeze_garbage_collector,
+    metrics_endpoint,
+    run_jobs,
+    shorten_thread_switch_interval,
+)
+from hannun.processes.signals import stop_on_signal
+from hannun.processes.writing import open_writing
 from hannun.settings import Settings
+from hannun.telemetry import log
 
 
-@contextmanager
-def open_ingesting(settings: Settings) -> Iterator[Sequence[Ingest]]:
-    """The Kafka door: Kafka, PostgreSQL and Redis, checked, and the group joined by each lane."""
+def run(settings: Settings) -> None:
+    """Count what the topics hold, as a member of the group, until a signal stops the process.
+
+    Raises:
+        KafkaUnavailable: the Kafka client of a worker has failed for good.
+    """
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    with stop_on_signal() as stop:
+        async with open_ingesting(settings) as workers:
+            log.info("ingest runs", topics=sorted(settings.topics))
+            await asyncio.to_thread(
+                run_all, workers, stop, count_max=settings.batch_messages_max, wait_s=settings.batch_wait_s
+            )
+    log.info("ingest ended well")
+
+
+@asynccontextmanager
+async def open_ingesting(settings: Settings) -> AsyncIterator[Sequence[Ingest]]:
+    """The workers of this process, with Kafka, PostgreSQL and Redis checked and the consumer group joined.
+
+    Raises:
+        OperatorError: one of them is not there or not as it must be, with what to do.
+    """
     bootstrap = settings.needed("kafka_bootstrap_servers")
-    with open_writing(settings, "hannun-ingest") as writing, ExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        writing = stack.enter_context(open_writing(settings, "hannun-ingest"))
         broker = Broker(bootstrap)
         broker.check(settings.topics)
-        stack.enter_context(paying_old_debts(writing))
-        streams = [
-            GroupConsumer(bootstrap, settings.kafka_group, topics, _protocol(settings)) for topics in _lanes(settings)
+        consumers = [
+            GroupConsumer(bootstrap, settings.kafka_group, topics, _protocol(settings))
+            for topics in _topics_by_worker(settings)
         ]
-        for stream in streams:
-            stream.open()
-            stack.callback(stream.close)
-        stack.enter_context(serving_metrics(settings.metrics_port))
+        for consumer in consumers:
+            consumer.open()
+            stack.callback(consumer.close)
+        stack.enter_context(metrics_endpoint(settings.metrics_port))
         payer = stack.enter_context(writing.paying())
-        without_long_collections()
-        with_short_turns()
-        lanes = [
+        freeze_garbage_collector()
+        shorten_thread_switch_interval()
+        workers = [
             Ingest(
-                stream,
+                consumer,
                 broker,
                 writing.database(),
                 partial(writing.counter, "kafka", payer),
@@ -45,29 +78,34 @@ def open_ingesting(settings: Settings) -> Iterator[Sequence[Ingest]]:
                 start_from=settings.start_from,
                 limits=QuarantineLimits(settings.dead_letters_in_a_row_max, settings.dead_letters_share_max),
             )
-            for stream in streams
+            for consumer in consumers
         ]
-        beside = writing.database("-gauges")
-        stack.enter_context(
-            running("measure the lag", GAUGES_EVERY_S, lambda: consumer_lag.measure(lanes, beside, broker))
+        measure_lag = jobs.on_database(
+            "measure-lag",
+            jobs.GAUGES_EVERY_S,
+            writing.database("-gauges"),
+            lambda database, _: consumer_lag.measure(workers, database, broker),
         )
-        yield lanes
+        await stack.enter_async_context(run_jobs(jobs.deliver_pending_invalidations(writing), measure_lag))
+        yield workers
 
 
-def _lanes(settings: Settings) -> list[dict[str, str]]:
-    """The topics of registrations by themselves, and all others together."""
+def _topics_by_worker(settings: Settings) -> list[dict[str, str]]:
+    """The topics of registrations for one worker, and all others for another."""
     busy = {topic: kind for topic, kind in settings.topics.items() if kind == Kind.PARTICIPANT_REGISTERED}
     others = {topic: kind for topic, kind in settings.topics.items() if topic not in busy}
-    return [lane for lane in (busy, others) if lane]
+    return [topics for topics in (busy, others) if topics]
 
 
 def _protocol(settings: Settings) -> dict[str, object]:
-    """How the group shares its partitions: by the members (cooperative-sticky), or by the broker (KIP-848)."""
+    """The client's settings for the rebalance protocol: assignment by the members (cooperative-sticky), or by the
+    broker (KIP-848)."""
     if settings.kafka_group_protocol == "consumer":
         return {"group.protocol": "consumer"}
     return {
         "group.protocol": "classic",
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": int(settings.kafka_session_timeout_s * 1000),
-        "heartbeat.interval.ms": int(settings.kafka_session_timeout_s * 1000 / 10),  # what a rebalance waits for
+        # Members learn of a rebalance with a heartbeat, so its interval is how long a rebalance waits for them.
+        "heartbeat.interval.ms": int(settings.kafka_session_timeout_s * 1000 / 10),
     }

@@ -1,9 +1,9 @@
-"""Opens and closes everything behind the HTTP API."""
+"""Opens and closes everything behind the HTTP API: PostgreSQL, Redis, the flows and the background work."""
 
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 
@@ -23,8 +23,9 @@ from hannun.flows.limit_sharing import LimitSharing
 from hannun.flows.live_updates import LiveUpdates, Topic
 from hannun.flows.report import Reports
 from hannun.flows.share_links import ShareLinks
-from hannun.processes.background import in_this_loop, running, without_long_collections
-from hannun.processes.writing import channel_table, open_writing, paying_old_debts, telling_gauges
+from hannun.processes import jobs
+from hannun.processes.background import freeze_garbage_collector, run_in_task, run_jobs
+from hannun.processes.writing import channel_table, open_writing
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
 from hannun.web.auth import Verifier
@@ -32,22 +33,26 @@ from hannun.web.jwks import TokenKeys
 from hannun.web.limits import RateLimit
 from hannun.web.services import Services
 
-LOOK_EVERY_S = 0.5  # how soon a kept answer says that PostgreSQL is away
-
 
 @asynccontextmanager
 async def open_serving(settings: Settings) -> AsyncIterator[Services]:
-    """Everything behind the HTTP door, open and checked."""
-    async with AsyncExitStack() as beside:
-        verifier = await beside.enter_async_context(verifying(settings))
-        yield await beside.enter_async_context(_serving(settings, verifier))
+    """What the HTTP API uses, opened and checked.
+
+    Raises:
+        OperatorError: a setting is wrong, or PostgreSQL or Redis is not there or not as it must be.
+    """
+    async with open_verifier(settings) as verifier, _open_services(settings, verifier) as services:
+        yield services
 
 
 @asynccontextmanager
-async def verifying(settings: Settings) -> AsyncIterator[Verifier]:
-    """Who verifies tokens, and beside it what reads the issuer's keys, where it publishes some.
+async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
+    """The verifier of tokens. Where the issuer publishes keys, a task reads them again and again.
 
     An issuer that is away at the start is no error: its keys are read as soon as it is back.
+
+    Raises:
+        OperatorError: a setting is wrong, and which.
     """
     verifier = partial(Verifier, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
     if not (settings.jwt_jwks_url or settings.jwt_jwks_file):
@@ -55,8 +60,8 @@ async def verifying(settings: Settings) -> AsyncIterator[Verifier]:
         return
     if settings.jwt_jwks_good_s < settings.jwt_jwks_refresh_s:
         raise OperatorError(
-            f"HANNUN_JWT_JWKS_GOOD_S is {settings.jwt_jwks_good_s:g}, so keys would end before they are read again",
-            hint=f"HANNUN_JWT_JWKS_REFRESH_S is {settings.jwt_jwks_refresh_s:g}: make it the shorter one",
+            f"HANNUN_JWT_JWKS_GOOD_S is {settings.jwt_jwks_good_s:g}, so keys would expire before they are read again",
+            hint=f"HANNUN_JWT_JWKS_REFRESH_S is {settings.jwt_jwks_refresh_s:g}: it must be the shorter one",
         )
     async with issuer.source(settings.jwt_jwks_url, settings.jwt_jwks_file) as read:
         keys = TokenKeys(
@@ -66,16 +71,20 @@ async def verifying(settings: Settings) -> AsyncIterator[Verifier]:
             cooldown_s=settings.jwt_jwks_cooldown_s,
         )
         verifies = verifier(settings.jwt_secret.get_secret_value(), keys)
-        async with in_this_loop("read the issuer's keys", keys.run()):
+        async with run_in_task("read the issuer's keys", keys.run()):
             yield verifies
 
 
 @asynccontextmanager
-async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Services]:
-    with open_writing(settings, "hannun-serve") as writing, ExitStack() as stack:
-        stack.enter_context(paying_old_debts(writing))
-        stack.enter_context(telling_gauges(writing))
-        asked_by_health = writing.database("-health")
+async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterator[Services]:
+    async with AsyncExitStack() as stack:
+        writing = stack.enter_context(open_writing(settings, "hannun-serve"))
+        health = health_checks.Health(writing.database("-health"), writing.invalidator)
+        await stack.enter_async_context(
+            run_jobs(
+                jobs.deliver_pending_invalidations(writing), jobs.update_gauges(writing), jobs.probe_postgresql(health)
+            )
+        )
         reader = ReadPool(settings.needed("database_url"), settings.pool, application="hannun-serve-read")
         cache = AnswerCache(
             settings.redis,
@@ -83,15 +92,12 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
             timeout_s=settings.redis_read_wait_s,
             local_bytes_max=settings.copies_bytes_max,
         )
-        health = health_checks.Health(asked_by_health, writing.invalidator)
-        stack.enter_context(running("look at PostgreSQL", LOOK_EVERY_S, health.look_at_database))
         payer = stack.enter_context(writing.paying(cache))
         reports = Reports(
             reader, cache, lambda: datetime.now(UTC), channel_table(settings), lambda: health.database_away
         )
-        live = LiveUpdates(cache.announcements, lambda topic: _etag(reports, topic))
         counters = [writing.counter("http", payer) for _ in range(settings.counting_threads)]
-        intake = HttpIngestion(
+        ingestion = HttpIngestion(
             counters,
             messages_max=settings.body_messages_max,
             wait_s_max=settings.pool_wait_s,
@@ -105,41 +111,39 @@ async def _serving(settings: Settings, verifier: Verifier) -> AsyncIterator[Serv
             "strangers": RateLimit(settings.stranger_requests_a_minute),
         }
         limit_usage = PubSubChannel(settings.redis, keys.LIMIT_USAGE)
+        stack.push_async_callback(reader.close)
+        stack.push_async_callback(cache.close)
+        stack.push_async_callback(limit_usage.close)
         await reader.open()
         await cache.open()
-        without_long_collections()
-        try:
-            async with in_this_loop(
-                "share the limits", LimitSharing(limits, limit_usage.publish, limit_usage.subscribe).run()
-            ):
-                yield Services(
-                    access=Authorizer(reader, cache),
-                    reports=reports,
-                    exports=Exports(settings.exports_at_once),
-                    intake=intake,
-                    counting=CapacityLimiter(settings.counting_threads),
-                    live=live,
-                    sharing=ShareLinks(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
-                    verifier=verifier,
-                    limit=limits["requests"],
-                    refresh_limit=limits["refreshes"],
-                    share_limit=limits["shares"],
-                    sign_in_limit=limits["sign-ins"],
-                    stranger_limit=limits["strangers"],
-                    body_bytes_max=settings.body_bytes_max,
-                    sign_in_codes=_codes(settings),
-                    secure_cookies=settings.secure_cookies,
-                    cors_origins=settings.origins,
-                    health=health.tell,
-                )
-        finally:
-            await limit_usage.close()
-            await cache.close()
-            await reader.close()
+        freeze_garbage_collector()
+        await stack.enter_async_context(
+            run_in_task("share the limits", LimitSharing(limits, limit_usage.publish, limit_usage.subscribe).run())
+        )
+        yield Services(
+            access=Authorizer(reader, cache),
+            reports=reports,
+            exports=Exports(settings.exports_at_once),
+            intake=ingestion,
+            counting=CapacityLimiter(settings.counting_threads),
+            live=LiveUpdates(cache.announcements, lambda topic: _etag(reports, topic)),
+            sharing=ShareLinks(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
+            verifier=verifier,
+            limit=limits["requests"],
+            refresh_limit=limits["refreshes"],
+            share_limit=limits["shares"],
+            sign_in_limit=limits["sign-ins"],
+            stranger_limit=limits["strangers"],
+            body_bytes_max=settings.body_bytes_max,
+            sign_in_codes=_sign_in_codes(settings),
+            secure_cookies=settings.secure_cookies,
+            cors_origins=settings.origins,
+            health=health.tell,
+        )
 
 
 async def _etag(reports: Reports, topic: Topic) -> str | None:
-    """The ETag that a page will find, and with it the answer in the cache."""
+    """The ETag of the dashboard that a page will request next. Reading it also fills the cache."""
     everything = Principal("", frozenset({"ADMIN"}))
     kind, id_ = topic
     if kind == "event":
@@ -149,7 +153,7 @@ async def _etag(reports: Reports, topic: Topic) -> str | None:
     return answer.etag
 
 
-def _codes(settings: Settings) -> Mapping[str, str]:
+def _sign_in_codes(settings: Settings) -> Mapping[str, str]:
     text = settings.sign_in_codes.get_secret_value()
     codes: dict[str, str] = json.loads(text) if text else {}
     return codes

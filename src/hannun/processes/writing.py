@@ -2,29 +2,24 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hannun.cache import AnswerCache, Invalidator
 from hannun.cache.processed_markers import ProcessedMarkers
-from hannun.counting import outbox_relay
 from hannun.counting.batch_counter import BatchCounter, CountedBatch, Inspect, PreparedBatch
 from hannun.counting.outbox_relay import OutboxRelay
 from hannun.domain.batch import OffsetRange, ReceivedMessage
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.wire_formats import Decoder, Rules
 from hannun.errors import OperatorError
-from hannun.flows import health_checks, maintenance
-from hannun.processes.background import beside, running
+from hannun.flows import health_checks
+from hannun.processes.background import run_in_background
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, connect
 from hannun.telemetry import metrics
-
-OLD_DEBTS_EVERY_S = 0.5  # a dead writer's invalidations are paid within 2 s
-
-GAUGES_EVERY_S = 5.0  # oftener than anybody looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,7 @@ class Writing:
             payer = OutboxRelay(database, self.invalidator, apart_s=self.apart_s)
         else:
             payer = OutboxRelay(database, self.invalidator, apart_s=self.apart_s, owes=cache.require_versions)
-        with beside("pay debts", payer.run, payer.wake):
+        with run_in_background("pay debts", payer.run, payer.wake):
             yield payer
 
 
@@ -83,7 +78,7 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
             lifetime_s=settings.processed_mark_lifetime_s,
         )
         stack.callback(marks.close)
-        stack.enter_context(beside("mark messages", marks.run))
+        stack.enter_context(run_in_background("mark messages", marks.run))
         decoder = Decoder(Rules(key, channel_table(settings), settings.naive_zone))
         yield Writing(database, invalidator, decoder, marks, settings.invalidations_apart_s)
 
@@ -134,17 +129,3 @@ class MeasuredCounter:
         if self._marks.remaining():
             self._marks.enqueue(counted.message_ids(prepared.batch))
         return counted
-
-
-def paying_old_debts(writing: Writing) -> AbstractContextManager[None]:
-    """Pay what dead writers owe the cache, as long as the block lasts: whoever finds a debt pays it."""
-    database = writing.database()
-    return running(
-        "pay old debts", OLD_DEBTS_EVERY_S, lambda: outbox_relay.pay_old_debts(database, writing.invalidator)
-    )
-
-
-def telling_gauges(writing: Writing) -> AbstractContextManager[None]:
-    """Keep the gauges of what waits in the database true, as long as the block lasts."""
-    database = writing.database("-gauges")
-    return running("tell the gauges", GAUGES_EVERY_S, lambda: maintenance.update_gauges(database))

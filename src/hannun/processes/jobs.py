@@ -1,0 +1,102 @@
+"""The timed jobs of all processes: name, period, and what one run does. `docs/operating.md` lists them.
+
+Each job has a connection to PostgreSQL of its own, so that none waits for another.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from hannun.counting import outbox_relay
+from hannun.errors import OperatorError
+from hannun.flows import maintenance, partitions
+from hannun.flows.dead_letter_publishing import publish_letters
+from hannun.flows.health_checks import Health
+from hannun.flows.timeline_rollup import RollUpRounds
+from hannun.kafka.publisher import Publisher
+from hannun.processes.writing import Writing
+from hannun.scheduler import Every, Job, Result
+from hannun.settings import Settings
+from hannun.store.database import Database
+
+OUTBOX_EVERY_S = 0.5
+"""The invalidations that a dead writer left are delivered within 2 s: 0.5 s until they count as old, and a run."""
+PROBE_EVERY_S = 0.5
+"""How soon a cached answer says that PostgreSQL is away."""
+GAUGES_EVERY_S = 5.0
+"""More often than Prometheus usually reads the gauges."""
+
+
+def on_database(name: str, every_s: float, database: Database, work: Callable[[Database, datetime], object]) -> Job:
+    """A job on its own connection. `work` may return how many things it changed."""
+
+    def run_once(now: datetime) -> Result:
+        changed = work(database, now)
+        return Result(changed if isinstance(changed, int) else 0)
+
+    return Job(name, Every(every_s), run_once)
+
+
+def deliver_pending_invalidations(writing: Writing) -> Job:
+    """Deliver what writers that died, or an absence of Redis, left in the outbox. Every process does it."""
+    return on_database(
+        "deliver-pending-invalidations",
+        OUTBOX_EVERY_S,
+        writing.database(),
+        lambda database, _: outbox_relay.pay_old_debts(database, writing.invalidator),
+    )
+
+
+def update_gauges(writing: Writing) -> Job:
+    """Set the gauges that are read from PostgreSQL."""
+    return on_database(
+        "update-gauges", GAUGES_EVERY_S, writing.database("-gauges"), lambda db, _: maintenance.update_gauges(db)
+    )
+
+
+def probe_postgresql(health: Health) -> Job:
+    """Find out whether PostgreSQL answers."""
+
+    def probe(_: datetime) -> Result:
+        health.look_at_database()
+        return Result()
+
+    return Job("probe-postgresql", Every(PROBE_EVERY_S), probe)
+
+
+def maintenance_jobs(settings: Settings, writing: Writing) -> list[Job]:
+    """The jobs of `schedule` alone.
+
+    Raises:
+        OperatorError: the topic for dead letters cannot be one.
+    """
+    months_ahead = settings.months_ahead
+    roll_up = RollUpRounds()
+    jobs: list[tuple[str, float, Callable[[Database, datetime], object]]] = [
+        ("roll-up-timelines", 20.0, lambda db, _: roll_up.run_once(db)),
+        ("attribute-untyped-participants", 20.0, lambda db, _: maintenance.attribute_untyped_participants(db)),
+        ("log-uncreated-events", 300.0, lambda db, _: maintenance.log_uncreated_events(db)),
+        (
+            "create-months-ahead",
+            3_600.0,
+            lambda db, now: len(partitions.create_months_ahead(db, now.date(), ahead=months_ahead)),
+        ),
+    ]
+    if settings.dead_letter_topic:
+        publisher = _dead_letter_publisher(settings)
+        jobs.append(("publish-dead-letters", 5.0, lambda db, _: publish_letters(db, publisher)))
+    return [on_database(name, every_s, writing.database(), work) for name, every_s, work in jobs]
+
+
+def _dead_letter_publisher(settings: Settings) -> Publisher:
+    """The publisher of dead letters. While Kafka is away, they wait in their table.
+
+    Raises:
+        OperatorError: the topic holds messages, so that dead letters would be consumed as messages.
+    """
+    topic = settings.dead_letter_topic
+    if topic in settings.topics:
+        raise OperatorError(
+            f"HANNUN_DEAD_LETTER_TOPIC is {topic}, a topic of messages: each dead letter would become another one",
+            hint="name a topic that holds nothing else",
+        )
+    return Publisher(settings.needed("kafka_bootstrap_servers"), topic)
