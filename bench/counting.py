@@ -1,6 +1,6 @@
 """`count`: the counter alone, in this process, beside the least that could be done instead.
 
-    the same batches ─┬─► Counter.prepare | Counter.write   what `ingest` does, in its two threads
+    the same batches ─┬─► prepare | write of BatchCounter  what `ingest` does, in its two threads
                       ├─► COPY of their ledger rows         the least that leaves a proof, with a commit a batch
                       └─► their upserts                     the least that leaves the figures (10,000 events)
 
@@ -10,7 +10,7 @@ They take turns, so that whatever else the machine does meets all of them alike.
 import gc
 import sys
 import time
-from collections import BatchCounter as Tally
+from collections import Counter as Tally
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -26,6 +26,7 @@ from bench.processor import used_s
 from bench.servers import Ground, Site
 from hannun.cache import Invalidator
 from hannun.counting.batch_counter import BatchCounter
+from hannun.counting.outbox_relay import DirectDelivery
 from hannun.domain.batch import OffsetRange, ReceivedMessage
 from hannun.domain.channels import load_table
 from hannun.domain.facts import Kind
@@ -114,7 +115,7 @@ class Counting:
             self.decoder = Decoder(Rules(participant_key(conn), load_table()))
             conn.execute(_CLAIM, {"topic": TOPIC, "topic_id": TOPIC_ID, "epoch": EPOCH})
             self.backend = conn.info.backend_pid
-        self.counter = BatchCounter(self.database, self.decoder, self.invalidator)
+        self.counter = BatchCounter(self.database, self.decoder, DirectDelivery(self.database, self.invalidator))
         self.numbers = SurrogateKeys()
 
     def begin(self, seed: int, count: int) -> None:
@@ -234,9 +235,9 @@ def _steps(counting: Counting, all_batches: Iterator[list[ReceivedMessage]]) -> 
         with laps["write"].of(len(batch)), counting.database.transaction() as conn:
             written = writer.write(conn, batch, gathered, counting.spans(batch))
         with laps["pay"].of(len(batch)):
-            assert counting.invalidator.invalidate(written.events) and written.debt_no is not None
+            assert counting.invalidator.invalidate(written.events) and written.outbox_no is not None
             with counting.database.transaction() as conn:
-                outbox.settle(conn, [written.debt_no])
+                outbox.mark_delivered(conn, [written.outbox_no])
     whole_s = sum(lap.clock_s for lap in laps.values())
     samples = f"{laps['decode'].messages:,} messages, {batch_count} batches"
     found = []

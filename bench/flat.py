@@ -20,8 +20,9 @@ from bench.counting import BATCH, TURN, Counting, Lap, running_as_the_service_do
 from bench.figures import Figure
 from bench.messages import AT, batches, registrations
 from bench.servers import Ground, Site
-from hannun.store.batches import NO_CHANNEL, SQL
+from hannun.store.batches import SQL
 from hannun.store.database import connect
+from hannun.store.ledger_copy import NO_CHANNEL
 from hannun.store.packed_arrivals import CHANNELS, packed
 
 WARM_UP = 4

@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 
 from hannun.cache import Invalidator, RedisAddress
 from hannun.counting.batch_counter import BatchCounter
-from hannun.counting.outbox_relay import pay_old_debts
+from hannun.counting.outbox_relay import DirectDelivery, Invalidates, deliver_pending
 from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage, RecordId
 from hannun.domain.channels import load_table
 from hannun.domain.wire_formats import Decoder, Rules
@@ -93,7 +93,7 @@ class World:
         self.invalidator = Invalidator(self.redis)
         with self.database.transaction() as conn:
             self.decodes_for(conn)
-        self.counter = BatchCounter(self.database, self.decoder, self.invalidator)
+        self.counter = self.counter_on(self.database)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -207,7 +207,7 @@ class World:
 
     def restarts(self) -> None:
         """Forget all that the counting side remembers."""
-        self.counter = BatchCounter(self.database, self.decoder, self.invalidator)
+        self.counter = self.counter_on(self.database)
 
     def decodes_for(self, conn: Connection) -> None:
         """From here on messages are decoded under the key of the database behind this connection."""
@@ -220,14 +220,18 @@ class World:
 
     def another_counter(self) -> BatchCounter:
         """A second counter on a connection of its own, for a second thread."""
-        return BatchCounter(self.another_database(), self.decoder, self.invalidator)
+        return self.counter_on(self.another_database())
+
+    def counter_on(self, database: Database, invalidator: Invalidates | None = None) -> BatchCounter:
+        """A counter that delivers each invalidation at once, to this world's Redis or to another `invalidator`."""
+        return BatchCounter(database, self.decoder, DirectDelivery(database, invalidator or self.invalidator))
 
     def next_number(self) -> int:
         """A number that was not given before."""
         return next(self._ids)
 
-    def pays_old_debts(self) -> int:
-        return pay_old_debts(self.database, self.invalidator, older_than_s=0)
+    def delivers_pending(self) -> int:
+        return deliver_pending(self.database, self.invalidator, older_than_s=0)
 
     # -- values
 

@@ -16,7 +16,6 @@ import redis
 from world import OWNER, SPRING, World
 
 from hannun.cache import AnswerCache, keys
-from hannun.counting.batch_counter import BatchCounter
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
 from hannun.domain.batch import ChangedEvent
@@ -462,7 +461,7 @@ def test_who_has_seen_more_than_is_kept_gets_no_less(world: World) -> None:
         kept, source = await serve.reports.dashboard(ME, SPRING)
         assert source == "cache"
         # A commit whose invalidation is still owed, seen by this client in another process.
-        world.counter = BatchCounter(world.database, world.decoder, Unpaid())
+        world.counter = world.counter_on(world.database, Unpaid())
         await asyncio.to_thread(world.counts, world.registered("p1"))
         assert (await serve.reports.dashboard(replace(ME, seen=kept.version), SPRING))[0] == kept
         newer = world.ours().version
@@ -478,7 +477,7 @@ def test_a_merchants_numbers_do_not_run_backwards_when_the_older_change_commits_
     one, and yet the answer is another one."""
     world.counts(world.created(), world.created(OTHER))
     slow = SlowToCommit(world)
-    behind = BatchCounter(slow, world.decoder, Unpaid())
+    behind = world.counter_on(slow, Unpaid())
     behind.count([world.registered("p0")])
 
     async def all_of_mine(serve: Serve, seen: int = 0) -> tuple[EncodedAnswer, int, str]:
@@ -521,7 +520,7 @@ def test_what_this_process_has_counted_is_in_all_that_it_tells_of_the_merchant(w
 
     async def work(serve: Serve) -> None:
         assert await came(serve) == (0, "live")
-        counter = BatchCounter(world.database, world.decoder, Unpaid())
+        counter = world.counter_on(world.database, Unpaid())
         counted = await asyncio.to_thread(counter.count, [world.registered("p1")])
         assert await came(serve) == (0, "cache")
         serve.cache.require_versions([event for part in counted.parts for event in part.written.events])
@@ -548,7 +547,7 @@ def test_what_was_told_past_redis_is_the_least_that_is_told_from_then_on(world: 
 
     async def work(serve: Serve) -> None:
         assert await serve.dashboard() == (0, "live")
-        world.counter = BatchCounter(world.database, world.decoder, Unpaid())
+        world.counter = world.counter_on(world.database, Unpaid())
         await asyncio.to_thread(world.counts, world.registered("p1"))
         reachable, serve.cache._cooldown_until = serve.cache._cooldown_until, float("inf")
         serve.cache.available = False
@@ -720,7 +719,7 @@ def test_without_redis_the_database_answers_and_nothing_is_lost(own: tuple[World
         assert await serve.dashboard() == (1, "live")
         assert serve.cache.available is True
         assert await serve.dashboard() == (1, "cache")
-        assert world.pays_old_debts() == 1
+        assert world.delivers_pending() == 1
         assert await serve.dashboard() == (1, "live")
         assert world.rows("SELECT * FROM hannun.owed_invalidations") == []
 

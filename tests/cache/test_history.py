@@ -19,8 +19,7 @@ from world import World
 
 from hannun.cache import AnswerCache, Invalidator
 from hannun.cache.local import LAG_S_MAX
-from hannun.counting.batch_counter import BatchCounter
-from hannun.counting.outbox_relay import pay_old_debts
+from hannun.counting.outbox_relay import deliver_pending
 from hannun.domain.channels import load_table
 from hannun.errors import Transient
 from hannun.flows.report import Reports
@@ -94,17 +93,17 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
         reaches = replace(world.redis, port=proxies[2].port)
         invalidator, payer = Invalidator(reaches), world.invalidator
         database, other = world.another_database(), world.another_database()
-        counter = BatchCounter(database, world.decoder, invalidator)
+        counter = world.counter_on(database, invalidator)
         try:
             for total in range(1, WRITES + 1):
                 counter.count([world.registered(f"p{total}")])
                 if chance.random() < 0.2:  # its DEL may have come through and its announcement not: it is still owed
                     with suppress(Transient):
-                        pay_old_debts(other, payer, older_than_s=0)
+                        deliver_pending(other, payer, older_than_s=0)
                 if world_owes(world) == 0:
                     acknowledged.note(total)
                 time.sleep(chance.random() * 0.02)  # the schedule itself
-            pay_old_debts(other, payer, older_than_s=0)
+            deliver_pending(other, payer, older_than_s=0)
             acknowledged.note(WRITES)
         finally:
             invalidator.close()

@@ -53,23 +53,25 @@ def test_a_partition_that_was_never_read_begins_where_the_setting_says_and_an_ad
 
 
 @pytest.mark.parametrize(
-    ("known", "cut_off", "says", "until_decided"),
+    ("known", "truncated", "says", "until_decided"),
     [
-        pytest.param(None, False, "nobody has said where to begin", False, id="never read"),
-        pytest.param(KnownPosition("another-topic", 20), False, "deleted and made anew", False, id="made anew"),
+        pytest.param(None, False, "no setting says where to start", False, id="never read"),
+        pytest.param(KnownPosition("another-topic", 20), False, "deleted and recreated", False, id="recreated"),
         pytest.param(KnownPosition("this-topic", 9), False, "1 offsets were removed before they", True, id="removed"),
-        pytest.param(KnownPosition("this-topic", 31), False, "its log ends at 30: it was cut off", True, id="cut off"),
         pytest.param(
-            KnownPosition("this-topic", 20), True, "has other records before that", True, id="cut off and regrown"
+            KnownPosition("this-topic", 31), False, "its log ends at 30: it was truncated", True, id="truncated"
+        ),
+        pytest.param(
+            KnownPosition("this-topic", 20), True, "has other records before that", True, id="truncated and regrown"
         ),
     ],
 )
 def test_whatever_else_is_found_waits_for_an_operator_and_says_what_mends_it(
-    known: KnownPosition | None, cut_off: bool, says: str, until_decided: bool
+    known: KnownPosition | None, truncated: bool, says: str, until_decided: bool
 ) -> None:
-    way = resume_or_stop("sales[3]", PartitionLog("this-topic", 10, 30, cut_off), known, "", added=False)
-    assert isinstance(way, WaitForOperator)
-    assert way.why.startswith("sales[3]")
-    assert says in way.why
-    assert "hannun positions set" in way.hint
-    assert way.until_decided == until_decided
+    stop = resume_or_stop("sales[3]", PartitionLog("this-topic", 10, 30, truncated), known, "", added=False)
+    assert isinstance(stop, WaitForOperator)
+    assert stop.reason.startswith("sales[3]")
+    assert says in stop.reason
+    assert "hannun positions set" in stop.hint
+    assert stop.until_decided == until_decided

@@ -5,6 +5,7 @@ import math
 import pytest
 from world import World, gauges
 
+from hannun.domain.positions import WaitForOperator
 from hannun.errors import StoreUnavailable
 from hannun.flows.maintenance import update_gauges
 from hannun.store import positions
@@ -18,7 +19,7 @@ def test_partitions_that_wait_for_an_operator_and_debts_are_told_and_unknown_is_
     )
     with world.database.transaction() as conn:
         for topic, number in (("a", 1), ("c", 0), ("c", 1)):
-            positions.stop(conn, "test", topic, number, "a reason", "a hint")
+            positions.stop(conn, "test", topic, number, WaitForOperator("a reason", "a hint", until_decided=True))
     world.rows("INSERT INTO hannun.owed_invalidations (events) VALUES ('{}'), ('{}')")
     update_gauges(world.database)
     assert gauges("hannun_stopped_partitions") == {'{topic="a"}': 1, '{topic="b"}': 0, '{topic="c"}': 2}

@@ -5,17 +5,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 
 import pytest
 from world import World
 
 from hannun import cli
-from hannun.counting.batch_counter import BatchCounter
 from hannun.domain.quarantine import QuarantineLimits
 from hannun.embedded import KafkaServer
 from hannun.errors import KafkaUnavailable
-from hannun.flows.ingest import Ingest, run_all
+from hannun.flows.kafka_ingestion import IngestionWorker, run_workers
 from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
 
@@ -72,11 +70,11 @@ def test_when_one_worker_is_fenced_all_workers_and_the_process_end(
     members: Members, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workers = [
-        Ingest(
+        IngestionWorker(
             members.join(name),
             Broker(members.bootstrap),
             world.another_database(),
-            partial(BatchCounter, world.another_database(), world.decoder, world.invalidator),
+            world.another_counter(),
             owner="test/1",
             start_from="earliest",
             limits=QuarantineLimits(),
@@ -89,7 +87,7 @@ def test_when_one_worker_is_fenced_all_workers_and_the_process_end(
         world.wait_for("both workers to read", lambda: world.rows(started)[0].partitions == 2)
         members.wait_for_partitions(members.join("one"))
 
-    monkeypatch.setattr(cli, "app", lambda: run_all(workers, threading.Event(), count_max=10, wait_s=0.05))
+    monkeypatch.setattr(cli, "app", lambda: run_workers(workers, threading.Event(), count_max=10, wait_s=0.05))
     with ThreadPoolExecutor(1) as rival:
         fencing = rival.submit(fence_one)
         with pytest.raises(SystemExit) as ended:

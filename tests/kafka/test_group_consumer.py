@@ -80,7 +80,7 @@ class Log:
         """Poll once, and check that the messages are exactly those committed within the spans."""
         polled = self.consumer.poll_batch(count_max, 0.05)
         offsets = [message.place.offset for message in polled.messages if message.place is not None]
-        covered = [offset for span in polled.spans for offset in self.committed if span.start <= offset < span.end]
+        covered = [offset for span in polled.ranges for offset in self.committed if span.start <= offset < span.end]
         assert offsets == covered
         return polled
 
@@ -89,7 +89,7 @@ class Log:
         spans: list[OffsetRange] = []
         for _ in range(POLLS_MAX):
             polled = self.poll()
-            spans += polled.spans
+            spans += polled.ranges
             if polled.unreadable:
                 (found,) = polled.unreadable
                 assert (found.offset, found.epoch) == (spans[-1].end if spans else found.offset, self._epoch)
@@ -104,7 +104,7 @@ class Log:
         for _ in range(POLLS_MAX):
             if start == end:
                 return spans
-            for span in self.poll().spans:
+            for span in self.poll().ranges:
                 assert span.start == start
                 start = span.end
                 spans.append(span)
@@ -232,7 +232,7 @@ def test_every_error_of_a_partition_stops_that_partition_and_no_other(code: int)
         consumer._idle.add(partition)
         consumer.start_reading(partition, "topic-id", offset, 1)
     polled = consumer.poll_batch(100, 0)
-    assert polled.spans == [OffsetRange(*ONE, 5, 7, 1), OffsetRange(*OTHER, 3, 4, 1)]
+    assert polled.ranges == [OffsetRange(*ONE, 5, 7, 1), OffsetRange(*OTHER, 3, 4, 1)]
     assert [(message.place[2], message.place[3]) for message in polled.messages if message.place] == [
         (0, 5),
         (0, 6),
@@ -269,14 +269,14 @@ def test_a_position_whose_epoch_the_log_does_not_hold_is_reported_as_truncated(l
     log.start_reading(0)
     while not (polled := log.poll(3)).messages:  # not up to the marker at its end
         pass
-    (span,) = polled.spans
+    (span,) = polled.ranges
     assert span.leader_epoch is not None
     broker = Broker(kafka.bootstrap)
     topic_id = broker.partition_logs([log.partition])[log.partition].topic_id
 
     def is_truncated(offset: int, leader_epoch: int | None) -> bool:
         known = KnownPosition(topic_id, offset, leader_epoch)
-        return broker.partition_logs([log.partition], {log.partition: known})[log.partition].cut_off
+        return broker.partition_logs([log.partition], {log.partition: known})[log.partition].truncated
 
     assert not is_truncated(span.end, span.leader_epoch)
     assert not is_truncated(log.end, span.leader_epoch), "no record follows the end of the log"

@@ -14,7 +14,7 @@ from hannun.store import positions
 from hannun.store.batches import advance
 from hannun.store.database import connect
 from hannun.store.migrate import ROLES, migrate
-from hannun.store.positions import Begun, Claim
+from hannun.store.positions import Claim, StartPoint
 
 PLACE = ("participant-registered", 0)
 BESIDE = ("participant-registered", 1)
@@ -26,17 +26,17 @@ def begun_by(
     log: PartitionLog = PartitionLog("a-topic", 0, 10),  # noqa: B008  a value
     start_from: StartFrom = "earliest",
     place: positions.Partition = PLACE,
-) -> Begun | WaitForOperator:
+) -> StartPoint | WaitForOperator:
     """What an owner finds who claims the partition, and then looks at its log."""
     with world.database.transaction() as conn:
         claims = positions.claim(conn, owner, [place])
-        return positions.begin(conn, owner, claims, {place: log}, start_from)[place]
+        return positions.start_claimed(conn, owner, claims, {place: log}, start_from)[place]
 
 
 def epoch_of(world: World, owner: str) -> int:
     """The epoch under which an owner has begun the partition."""
     begun = begun_by(world, owner)
-    assert isinstance(begun, Begun)
+    assert isinstance(begun, StartPoint)
     return begun.epoch
 
 
@@ -48,7 +48,7 @@ def owns(world: World, epoch: int) -> bool:
 def decides(world: World, offset: int, topic_id: str = "a-topic", place: positions.Partition = PLACE) -> None:
     """An operator lets the partition go on here."""
     with world.database.transaction() as conn:
-        positions.decide(conn, "an operator", *place, topic_id, ResumeAt(offset), f"--to {offset}")
+        positions.resume_by_decision(conn, "an operator", *place, topic_id, ResumeAt(offset), f"--to {offset}")
 
 
 def counts(world: World, start: int, end: int, epoch: int, leader_epoch: int | None = None) -> None:
@@ -73,8 +73,8 @@ def test_who_has_claimed_is_overtaken_by_nobody_who_reads_yet(world: World) -> N
     with pytest.raises(StaleBatch):
         counts(world, 0, 12, lost)
     with world.database.transaction() as conn:
-        begun = positions.begin(conn, "its heir", claims, {PLACE: PartitionLog("a-topic", 0, 10)}, "")[PLACE]
-    assert begun == Begun(0, lost + 1, None)
+        begun = positions.start_claimed(conn, "its heir", claims, {PLACE: PartitionLog("a-topic", 0, 10)}, "")[PLACE]
+    assert begun == StartPoint(0, lost + 1, None)
 
 
 @pytest.mark.parametrize("read_before", [True, False])
@@ -87,19 +87,23 @@ def test_who_has_claimed_and_is_overtaken_begins_nothing_and_stops_nothing(world
         assert isinstance(claims[PLACE], Claim)
     decides(world, 12)
     with world.database.transaction() as conn:
-        assert positions.begin(conn, "a", claims, {PLACE: PartitionLog("a-topic", 0, 10)}, "earliest") == {}
-        assert positions.stopped(conn) == []
+        assert positions.start_claimed(conn, "a", claims, {PLACE: PartitionLog("a-topic", 0, 10)}, "earliest") == {}
+        assert positions.stopped_partitions(conn) == []
 
 
 @pytest.mark.parametrize(
     ("found", "later"),
     [
-        pytest.param(PartitionLog("a-topic", 0, 9), PartitionLog("a-topic", 0, 100), id="cut off, and it grows again"),
+        pytest.param(
+            PartitionLog("a-topic", 0, 9), PartitionLog("a-topic", 0, 100), id="truncated, and it grows again"
+        ),
         pytest.param(
             PartitionLog("a-topic", 11, 30), PartitionLog("a-topic", 5, 30), id="removed, and its beginning falls back"
         ),
         pytest.param(
-            PartitionLog("a-topic", 0, 20, cut_off=True), PartitionLog("a-topic", 0, 20), id="cut off and grown again"
+            PartitionLog("a-topic", 0, 20, truncated=True),
+            PartitionLog("a-topic", 0, 20),
+            id="truncated and grown again",
         ),
     ],
 )
@@ -112,7 +116,7 @@ def test_what_cannot_have_mended_itself_waits_until_an_operator_decides(
     assert isinstance(stopped, WaitForOperator)
     assert begun_by(world, "a", later) == stopped, "as it was said when it was found"
     decides(world, 5)
-    assert begun_by(world, "a", later) == Begun(5, epoch + 3, None)
+    assert begun_by(world, "a", later) == StartPoint(5, epoch + 3, None)
 
 
 def test_a_topic_made_anew_is_gone_on_with_when_the_old_one_is_back(world: World) -> None:
@@ -120,7 +124,7 @@ def test_a_topic_made_anew_is_gone_on_with_when_the_old_one_is_back(world: World
     counts(world, 0, 10, epoch_of(world, "a"))
     assert isinstance(begun_by(world, "a", PartitionLog("another-topic", 0, 30)), WaitForOperator)
     begun = begun_by(world, "a", PartitionLog("a-topic", 0, 30))
-    assert isinstance(begun, Begun)
+    assert isinstance(begun, StartPoint)
     assert begun.next_offset == 10
 
 
@@ -129,24 +133,24 @@ def test_a_partition_that_was_never_read_waits_for_the_setting_or_for_its_own_de
     for place in (PLACE, BESIDE):
         assert isinstance(begun_by(world, "a", start_from="", place=place), WaitForOperator)
     decides(world, 4)
-    assert isinstance(begun_by(world, "a", start_from=""), Begun)
+    assert isinstance(begun_by(world, "a", start_from=""), StartPoint)
     assert isinstance(begun_by(world, "a", start_from="", place=BESIDE), WaitForOperator)
     begun = begun_by(world, "a", start_from="latest", place=BESIDE)
-    assert begun == Begun(10, 1, None)
+    assert begun == StartPoint(10, 1, None)
 
 
 def test_a_partition_that_is_added_to_a_topic_begins_at_its_beginning(world: World) -> None:
     epoch_of(world, "a")
-    assert begun_by(world, "a", start_from="", place=BESIDE) == Begun(0, 1, None)
+    assert begun_by(world, "a", start_from="", place=BESIDE) == StartPoint(0, 1, None)
 
 
 def test_the_leaders_epoch_is_kept_with_the_position_and_goes_with_it(world: World) -> None:
     epoch = epoch_of(world, "a")
     counts(world, 0, 7, epoch, leader_epoch=3)
     begun = begun_by(world, "a")
-    assert begun == Begun(7, epoch + 1, 3)
+    assert begun == StartPoint(7, epoch + 1, 3)
     counts(world, 7, 9, epoch + 1)  # the end of the log, over marks of transactions
-    assert begun_by(world, "a") == Begun(9, epoch + 2, None)
+    assert begun_by(world, "a") == StartPoint(9, epoch + 2, None)
 
 
 def test_who_waits_for_a_log_that_was_cut_off_when_we_migrate_waits_until_an_operator_decides(

@@ -87,7 +87,7 @@ def test_a_stopped_partition_keeps_its_lag_and_is_told_until_an_operator_has_dec
     comes_to(lambda: series(schedule, "hannun_stopped_partitions").get((name,)), 0)
     for _ in range(60):
         topics.sends_raw("sales-recorded", b"another format", key="all in one partition")
-    ingest.says("a partition waits for you")
+    ingest.says("partition stopped")
     waiting = sum(end for (topic, _), end in topics.high_watermarks().items() if topic == name)
     counted = service.rows("SELECT sum(next_offset) FROM hannun.positions WHERE topic = %s", name)[0][0]
     comes_to(lambda: sum(lags(ingest).values()), waiting - counted)

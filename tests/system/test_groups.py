@@ -251,7 +251,7 @@ def test_a_member_that_was_frozen_past_its_session_wakes_as_a_zombie_and_changes
         os.kill(zombie.pid, signal.SIGCONT)
         zombie.says("partitions lost")
         zombies.lets_go()
-        zombie.says("a batch was dropped")
+        zombie.says("batch dropped")
         wait_for("the zombie to be a member again", lambda: group.size() == 2)
         assert group.claims_of_registrations() == claims
         heirs.lets_go()
@@ -261,7 +261,7 @@ def test_a_member_that_was_frozen_past_its_session_wakes_as_a_zombie_and_changes
         )
         more = [now.epoch - was.epoch for now, was in zip(group.claims_of_registrations(), claims, strict=True)]
         assert sorted(more) == [0, 1], "one was granted to it, and nothing else was claimed"
-        assert "a batch was dropped" not in heir.said
+        assert "batch dropped" not in heir.said
         group.hears()
         group.is_counted()
 
@@ -280,7 +280,7 @@ def test_a_batch_in_hand_when_another_claims_its_partitions_changes_nothing(
         # What a new owner does first, and does not come any further: it takes the partitions over.
         group.service.database.execute("UPDATE hannun.positions SET epoch = epoch + 1, owner = 'an heir'")
         proxy.lets_go()
-        member.says("a batch was dropped")
+        member.says("batch dropped")
         wait_for("the member to claim them again", lambda: group.topics.counted(group.service))
 
 
@@ -300,7 +300,7 @@ def test_a_member_that_is_told_to_end_keeps_its_partitions_until_its_batch_is_co
         assert not group.is_owned_by(heir), "nobody takes what another still counts"
         proxy.lets_go()
         assert leaving.ends() == 0
-        assert "a batch was dropped" not in leaving.said
+        assert "batch dropped" not in leaving.said
         group.is_shared_by(heir)
 
 
@@ -319,13 +319,13 @@ def test_a_member_gives_partitions_to_another_only_when_its_batch_is_counted(
         joining = group.member()
         wait_for(
             "the one to wait for its batch, or the other to have what it waits for",
-            lambda: "partitions are given back as soon as" in giving.said or group.claims_of_registrations() != claims,
+            lambda: "partitions are revoked as soon as" in giving.said or group.claims_of_registrations() != claims,
             deadline_s=30,
         )
         assert group.claims_of_registrations() == claims, "nobody takes what another still counts"
         proxy.lets_go()
         group.is_shared_by(giving, joining)
-        assert "a batch was dropped" not in giving.said
+        assert "batch dropped" not in giving.said
 
 
 @pytest.mark.faults
@@ -438,7 +438,7 @@ def test_a_topic_made_anew_stops_until_an_operator_decides(group: Group, kafka: 
     group.topics.forgets(lambda partition, _: partition[0] == name)
     kafka.create_topics({name: 2})
     group.hears(of_each=20)
-    member.says("a partition waits for you")
+    member.says("partition stopped")
     listed = group.service.runs("positions", "list")
     assert listed.status == 1
     assert "made anew" in listed.out
@@ -473,7 +473,7 @@ def test_records_that_are_removed_before_they_were_counted_stop_their_partition_
     group.topics.forgets(lambda partition, offset: offset < ends.get(partition, 0))
 
     member = group.member()
-    member.says("a partition waits for you")
+    member.says("partition stopped")
     member.says("removed before they were counted")
     decided = group.service.runs("positions", "set", name, "--to", "earliest", **group.environment)
     assert decided.status == 0, decided.err
@@ -491,7 +491,7 @@ def test_a_batch_that_is_broken_on_the_brokers_disk_is_never_skipped_unseen(grou
     group.hears()
     member = group.member()
     member.says(f"cannot read {topic}[{number}] from offset {broken.start}: ")
-    member.says("a partition waits for you")
+    member.says("partition stopped")
     assert group.service.runs("positions", "list").status == 1
     wanted = group.topics.ends() | {(topic, number): broken.start}
     wait_for("all others to be counted", lambda: wanted.items() <= positions(group.service.database).items())
@@ -507,7 +507,7 @@ def test_a_batch_that_is_broken_on_the_brokers_disk_is_never_skipped_unseen(grou
 def test_a_first_start_without_a_decision_waits_for_one_and_then_counts(group: Group) -> None:
     group.is_created()
     member = group.member(HANNUN_START_FROM="")
-    member.says("nobody has said where to begin")
+    member.says("no setting says where to start")
     assert group.service.rows("SELECT count(*) FROM hannun.participants") == [(0,)]
     for name in group.topics.names.values():
         group.service.runs("positions", "set", name, "--to", "earliest", **group.environment)
@@ -524,7 +524,7 @@ def test_while_postgresql_is_away_the_group_is_kept(group: Group, postgres: Post
         proxy.refuse()
         proxy.cut()
         group.hears()
-        wait_for("somebody to notice", lambda: any("PostgreSQL is away" in member.said for member in members))
+        wait_for("somebody to notice", lambda: any("PostgreSQL is unavailable" in member.said for member in members))
         proxy.allow()
         group.is_counted("the counting to go on")
         for member in members:
@@ -550,7 +550,7 @@ def test_while_postgresql_is_away_others_may_join_the_group(
         else:
             proxy.refuse()
         group.hears()
-        member.says("PostgreSQL is away")
+        member.says("PostgreSQL is unavailable")
         other = Consumer(
             {
                 "bootstrap.servers": group.topics.bootstrap,
@@ -644,7 +644,7 @@ def test_a_topic_full_of_what_cannot_be_used_stops_instead_of_becoming_dead_lett
         sale = {"eventId": group.events[0].id, "saleId": f"{number}", "amount": 666, "soldAt": "2024-05-20T10:00:00Z"}
         refused = json.dumps(sale | {"messageId": f"refused-{number}"}).encode()
         group.topics.sends_raw("sales-recorded", b"another format" if by == "the decoder" else refused)
-    member.says("a partition waits for you")
+    member.says("partition stopped")
     assert group.service.runs("positions", "list").status == 1
     assert group.service.rows("SELECT count(*) < 60 FROM hannun.dead_letters") == [(True,)]
     name = group.topics.names["sales-recorded"]

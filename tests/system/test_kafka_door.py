@@ -122,7 +122,7 @@ def test_the_marks_of_transactions_are_moved_over_and_are_no_loss_when_retention
     wait_for("the messages to be counted", lambda: topics.counted(service))
     event.takes(second)
     assert service.figures(event.id) == event.figures
-    assert "waits for you" not in again.said
+    assert "partition stopped" not in again.said
     service.is_proven()
 
 

@@ -196,7 +196,7 @@ def test_postgresql_is_restarted_while_kafka_is_read(
             proxy.waits_until_held()
             assert frail.figures(event.id) == before, "the batch is in hand"
             frail_postgres.restart(mode)
-            wait_for("it to notice", lambda start=said_before: "PostgreSQL is away" in ingest.said[start:])
+            wait_for("it to notice", lambda start=said_before: "PostgreSQL is unavailable" in ingest.said[start:])
             proxy.lets_go()
             wait_for("all to be counted", lambda: topics.counted(frail))
             assert frail.figures(event.id) == event.figures

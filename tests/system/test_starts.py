@@ -153,7 +153,7 @@ def test_a_topic_is_missing(service: Service, topics: Topics) -> None:
 def test_nobody_has_said_where_to_begin(service: Service, topics: Topics) -> None:
     """Each partition waits by itself for a decision, loudly: others, which have a position, go on."""
     process = service.starts("ingest", **topics.environment() | {"HANNUN_START_FROM": ""})
-    process.says("was never read, and nobody has said where to begin")
+    process.says("was never read, and no setting says where to start")
     process.says("set HANNUN_START_FROM=earliest")
     assert "Traceback" not in process.said
     assert service.rows("SELECT count(*) FROM hannun.positions") == [(0,)]

@@ -21,12 +21,12 @@ def list_positions(
 ) -> None:
     """List how far each partition is counted, and which wait for you. Status 1 where one does."""
     from hannun.store.database import connect
-    from hannun.store.positions import positions
+    from hannun.store.positions import list_positions
     from hannun.store.version import check_version
 
     with connect(settings_.read().needed("database_url"), application="hannun-positions") as conn:
         check_version(conn)
-        found = positions(conn)
+        found = list_positions(conn)
     table = Table("topic", "partition", "next offset", "epoch", "owner", "moved", "waits because", box=None)
     for at in found:
         if as_json:

@@ -1,81 +1,64 @@
-"""Count a batch: the one road behind both doors.
+"""Counts a batch of messages exactly once: the same path for Kafka ingestion, HTTP ingestion, replay and retry.
 
-    bytes ─► facts ─► by event ─► numbers and months ─► ONE TRANSACTION ─► pay what is owed to the cache
+    bytes ─► facts ─► by event ─► surrogate keys, months ─► ONE TRANSACTION ─► deliver the outbox entry to the cache
 
-Everything that counts is in the transaction (`store.batches`). Before it only things are made that harm nobody if the
-batch never lands: numbers for new events, partitions for new months. After it, the cache is told; a process that dies
-there leaves a debt that the next one pays. A message that PostgreSQL will never take costs its batch some halving, and
-nobody else a count.
+The transaction (`store.batches`) holds everything that counts. What is created before it harms nobody if the batch
+never commits: surrogate keys of new events, partitions of new months. After it the cached answers are invalidated; if
+the process dies before that, the outbox entry stays and another process delivers it. A message that PostgreSQL refuses
+costs its batch some halving (`refused_rows`), and no other message.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from hannun.counting.outbox_relay import Invalidates
-from hannun.domain.batch import BatchResult, ChangedEvent, MessageOutcome, OffsetRange, ReceivedMessage, outcomes
-from hannun.domain.facts import Fact, Reason, Rejected
+from hannun.cache.processed_markers import ProcessedMarkers
+from hannun.counting.outbox_relay import Delivers
+from hannun.counting.refused_rows import BatchPart, RefusedRowSearch
+from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage, outcomes
+from hannun.domain.facts import Fact, Rejected
 from hannun.domain.fold import FactsByEvent, group_by_event
 from hannun.domain.partitions import months_of
+from hannun.domain.quarantine import Quarantine
 from hannun.domain.wire_formats import Decoder, message_id
 from hannun.errors import RowRefused, StoreUnavailable
-from hannun.store import outbox
-from hannun.store.batches import BatchWriter, LedgerText, advance, participant_key
+from hannun.store.batches import BatchWriter, advance, participant_key
 from hannun.store.database import Connection, Database
+from hannun.store.ledger_copy import LedgerText
 from hannun.store.partitions import create_months
 from hannun.store.surrogate_keys import SurrogateKeys
-from hannun.telemetry import log
-
-Inspect = Callable[[Sequence[ReceivedMessage], Sequence[Fact | Rejected]], None]
-"""Looks at a batch before anything of it is written, once more before it is committed where more was refused by then,
-and may raise: then nothing of it is kept."""
-
-
-class Pays(Protocol):
-    """What pays a debt now or in a moment (`OutboxRelay`)."""
-
-    def pay(self, debt_no: int, events: Sequence[ChangedEvent]) -> None: ...
+from hannun.telemetry import log, metrics
 
 
 class PreparedBatch(NamedTuple):
-    """A batch that is decoded and folded, by whom, and of which nothing is written yet; `text` is for its ledger."""
+    """A decoded batch, grouped by event, of which nothing is written; `ledger_text` is its ledger rows for COPY."""
 
-    batch: Sequence[ReceivedMessage]
+    messages: Sequence[ReceivedMessage]
     facts: Sequence[Fact | Rejected]
-    gathered: FactsByEvent
-    text: LedgerText | None
+    by_event: FactsByEvent
+    ledger_text: LedgerText | None
     decoder: Decoder
-
-
-class BatchPart(NamedTuple):
-    """Messages that were written together, and what that did."""
-
-    facts: Sequence[Fact | Rejected]
-    written: BatchResult
-
-    @property
-    def became(self) -> list[Fact | Rejected]:
-        """What its messages were found to be: letters also where only the database, or what it knows, refused them."""
-        found = list(self.facts)
-        for index, letter in self.written.rejected:
-            found[index] = letter
-        return found
 
 
 @dataclass(frozen=True, slots=True)
 class CountedBatch:
-    """A batch that is counted: in one part, or in more where PostgreSQL refused a message of it."""
+    """A committed batch: in one part, or in several where PostgreSQL refused a message.
+
+    `quarantine` is the one that the caller gave, after this batch.
+    """
 
     parts: Sequence[BatchPart]
+    quarantine: Quarantine | None = None
 
     def outcomes(self) -> list[MessageOutcome]:
         """What became of each message, in the order of the batch."""
         return [outcome for part in self.parts for outcome in outcomes(part.facts, part.written)]
 
-    def message_ids(self, batch: Sequence[ReceivedMessage]) -> Iterator[str]:
-        """The ids of the messages of the batch that are counted by now, as far as they have one."""
+    def counted_message_ids(self, batch: Sequence[ReceivedMessage]) -> Iterator[str]:
+        """The ids of the batch's messages that are counted, as far as they have one."""
         messages = iter(batch)
         for part in self.parts:
             rejected = {index for index, _ in part.written.rejected}
@@ -85,175 +68,165 @@ class CountedBatch:
 
     @property
     def rejected(self) -> int:
-        """How many messages went to the dead letters."""
+        """How many messages became dead letters."""
         return sum(len(part.written.rejected) for part in self.parts)
 
 
 class BatchCounter:
-    """Counts batches. One for each thread that writes: it remembers what makes the next batch cheaper.
+    """Counts batches on one connection. Each writing thread has its own; another thread may prepare the next batch.
 
-    A batch may be prepared by another thread, while the one before it is being written.
+    It caches surrogate keys and months of one database. The cache holds for one connection only, and is dropped after
+    any error on it: behind the next connection the database may be restored from a backup, or be another one.
 
-    What it remembers is true of one database. It is believed on one connection only, and not after anything went wrong
-    there: behind the next one the database may have been restored from a backup, or be another.
+    Args:
+        delivery: delivers the outbox entry of each batch; None leaves the entries to `deliver_pending`.
+        source: label of the metrics of messages, "http" or "kafka"; None records no metrics.
+        markers: marks counted messages in Redis for other applications; None marks none.
     """
 
     def __init__(
         self,
         database: Database,
         decoder: Decoder,
-        invalidator: Invalidates,
-        inspect: Inspect = lambda *_: None,
-        payer: Pays | None = None,
+        delivery: Delivers | None,
+        *,
+        source: str | None = None,
+        markers: ProcessedMarkers | None = None,
     ) -> None:
-        """
-        Args:
-            payer: pays what batches owe; without one each batch is paid by itself, before it is answered.
-        """
         self._database = database
-        self._inspect = inspect
         self._decoder = decoder
-        self._invalidator = invalidator
-        self._payer = payer
-        self._numbers = SurrogateKeys()
-        self._writer = BatchWriter(self._numbers)
+        self._delivery = delivery
+        self._source = source
+        self._markers = markers
+        self._keys = SurrogateKeys()
+        self._writer = BatchWriter(self._keys)
         self._months: set[date] = set()
         self._generation = 0
 
-    def hang_up(self) -> None:
-        """Let go of a PostgreSQL that does not answer: what is being written is given up. For any thread."""
+    def abort(self) -> None:
+        """Close the connection under a transaction that gets no answer. For any thread."""
         self._database.abort()
 
-    def count(self, batch: Sequence[ReceivedMessage], spans: Sequence[OffsetRange] = ()) -> CountedBatch:
+    def count(
+        self,
+        batch: Sequence[ReceivedMessage],
+        ranges: Sequence[OffsetRange] = (),
+        quarantine: Quarantine | None = None,
+    ) -> CountedBatch:
         """Count a batch: `prepare` and `write` in one."""
-        return self.write(self.prepare(batch), spans)
+        return self.write(self.prepare(batch), ranges, quarantine)
 
     def prepare(self, batch: Sequence[ReceivedMessage]) -> PreparedBatch:
-        """Decode a batch and sort it by event. Nothing is asked of anybody, so any thread may do it."""
+        """Decode a batch and group it by event. No I/O, so any thread may call it."""
         decoder = self._decoder
         facts = decoder.decode_all(batch)
-        gathered = group_by_event(facts)
-        return PreparedBatch(batch, facts, gathered, self._writer.text_of(gathered), decoder)
+        by_event = group_by_event(facts)
+        return PreparedBatch(batch, facts, by_event, self._writer.ledger_text(by_event), decoder)
 
-    def write(self, prepared: PreparedBatch, spans: Sequence[OffsetRange] = ()) -> CountedBatch:
-        """Write a batch and, over Kafka, move the positions that it covers: all of it, or nothing.
+    def write(
+        self, prepared: PreparedBatch, ranges: Sequence[OffsetRange] = (), quarantine: Quarantine | None = None
+    ) -> CountedBatch:
+        """Commit a batch and, for Kafka, move the positions that it covers: all of it, or nothing.
+
+        Args:
+            ranges: the offsets that the batch covers; none over HTTP.
+            quarantine: limits the unusable messages of each partition.
 
         Raises:
             StaleBatch: another consumer owns a position. Drop the batch.
-            StoreUnavailable: PostgreSQL is away, or the answer to our commit was lost. Count the same batch again.
-            Unusable: the inspection found that too much of a partition cannot be used.
+            StoreUnavailable: PostgreSQL is unavailable, or the answer to the commit was lost. Count the batch again.
+            PartitionUnusable: a partition exceeds a limit of the quarantine. Nothing is written.
         """
+        started = time.perf_counter()
         try:
-            self._meet()
-            if prepared.decoder is not self._decoder:  # this database has another key
-                prepared = self.prepare(prepared.batch)
-            parts = self._write(prepared, spans)
+            self._check_connection()
+            if prepared.decoder is not self._decoder:  # this database hashes participant ids with another key
+                prepared = self.prepare(prepared.messages)
+            counted = self._write(prepared, ranges, quarantine)
         except StoreUnavailable:
-            self._forget()
+            self._clear_caches()
             raise
-        for part in parts:
-            self._pay(part.written)
-        return CountedBatch(parts)
+        for part in counted.parts:
+            if part.written.outbox_no is not None and self._delivery is not None:
+                self._delivery.deliver(part.written.outbox_no, part.written.events)
+        self._record(prepared.messages, counted, time.perf_counter() - started)
+        return counted
 
-    def _meet(self) -> None:
-        """See whose database this is, where the connection is a new one."""
+    def _check_connection(self) -> None:
+        """Drop the caches and read the participant key where the connection is a new one."""
         generation = self._database.ensure_connected()
         if generation == self._generation:
             return
-        self._forget()
+        self._clear_caches()
         self._generation = generation
         with self._transaction() as conn:
             self._decoder = self._decoder.under(participant_key(conn))
 
-    def _forget(self) -> None:
+    def _clear_caches(self) -> None:
         self._months.clear()
-        self._numbers.clear()
+        self._keys.clear()
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        """A transaction on the connection of which we remember something."""
+        """A transaction on the connection for which the caches hold."""
         with self._database.transaction() as conn:
             if self._database.generation != self._generation:
                 raise StoreUnavailable("the connection was renewed in the middle of a batch")
             yield conn
 
-    def _write(self, prepared: PreparedBatch, spans: Sequence[OffsetRange]) -> list[BatchPart]:
-        batch, facts, gathered, text, _ = prepared
-        self._inspect(batch, facts)
+    def _write(
+        self, prepared: PreparedBatch, ranges: Sequence[OffsetRange], quarantine: Quarantine | None
+    ) -> CountedBatch:
+        batch, facts, by_event, ledger_text, _ = prepared
+        after = quarantine and quarantine.after(batch, facts)
         try:
-            self._make_room(gathered)
+            self._make_prerequisites(by_event)
             with self._transaction() as conn:
-                part = BatchPart(facts, self._writer.write(conn, batch, gathered, spans, text))
-                if len(part.written.rejected) > len(gathered.rejected):
-                    self._inspect(batch, part.became)
-                return [part]
+                part = BatchPart(facts, self._writer.write(conn, batch, by_event, ranges, ledger_text))
+                if quarantine is not None and len(part.written.rejected) > len(by_event.rejected):
+                    after = quarantine.after(batch, part.final_facts)  # before the commit: nothing of the batch is kept
+            return CountedBatch([part], after)
         except RowRefused as refused:
-            log.error("PostgreSQL refuses a message of a batch; looking for it", why=str(refused))
-        return self._write_in_parts(batch, facts, spans)
+            log.error("PostgreSQL refuses a message of a batch; searching for it", why=str(refused))
+        return self._write_in_parts(batch, facts, ranges, quarantine)
 
     def _write_in_parts(
-        self, batch: Sequence[ReceivedMessage], facts: Sequence[Fact | Rejected], spans: Sequence[OffsetRange]
-    ) -> list[BatchPart]:
-        """Halve until the messages are found that PostgreSQL refuses; they go to the dead letters, the others land."""
-        facts = list(self._with_room(batch, facts))
+        self,
+        batch: Sequence[ReceivedMessage],
+        facts: Sequence[Fact | Rejected],
+        ranges: Sequence[OffsetRange],
+        quarantine: Quarantine | None,
+    ) -> CountedBatch:
+        """Write the batch without the messages that PostgreSQL refuses; those become dead letters."""
+        search = RefusedRowSearch(self._decoder, self._writer, self._make_prerequisites)
+        facts = search.accepted(batch, facts)
         with self._transaction() as conn:
-            advance(conn, spans)
-            self._writer.hold(conn, group_by_event(facts))
-            parts = list(self._parts(conn, batch, facts))
-            self._inspect(batch, [fact for part in parts for fact in part.became])
-            return parts
+            advance(conn, ranges)
+            parts = search.write_parts(conn, batch, facts)
+            after = quarantine and quarantine.after(batch, [fact for part in parts for fact in part.final_facts])
+        return CountedBatch(parts, after)
 
-    def _with_room(
-        self, batch: Sequence[ReceivedMessage], facts: Sequence[Fact | Rejected]
-    ) -> Iterator[Fact | Rejected]:
-        """The facts, all made that they stand on; where PostgreSQL refuses to make it, a letter in a fact's place."""
-        try:
-            self._make_room(group_by_event(facts))
-            yield from facts
-        except RowRefused as refused:
-            if len(batch) == 1:
-                yield self._decoder.rejected(batch[0].kind, batch[0].raw, Reason.REFUSED, str(refused))
-                return
-            half = len(batch) // 2
-            yield from self._with_room(batch[:half], facts[:half])
-            yield from self._with_room(batch[half:], facts[half:])
-
-    def _parts(
-        self, conn: Connection, batch: Sequence[ReceivedMessage], facts: Sequence[Fact | Rejected]
-    ) -> Iterator[BatchPart]:
-        written = self._writer.write_or_refuse(conn, batch, group_by_event(facts))
-        if isinstance(written, BatchResult):
-            yield BatchPart(facts, written)
-        elif len(batch) > 1:
-            half = len(batch) // 2
-            yield from self._parts(conn, batch[:half], facts[:half])
-            yield from self._parts(conn, batch[half:], facts[half:])
-        else:
-            letter = self._decoder.rejected(batch[0].kind, batch[0].raw, Reason.REFUSED, written)
-            yield BatchPart([letter], self._writer.write(conn, batch, group_by_event([letter])))
-
-    def _make_room(self, gathered: FactsByEvent) -> None:
-        """Make what the batch needs to stand on: numbers of new events and channels, partitions of new months."""
-        months = months_of(gathered.minutes) - self._months
+    def _make_prerequisites(self, by_event: FactsByEvent) -> None:
+        """Create what the batch's rows refer to: surrogate keys of events and channels, partitions of months."""
+        months = months_of(by_event.minutes) - self._months
         if months:
             with self._transaction() as conn:
                 create_months(conn, months)
             self._months |= months
-        if not self._numbers.contain(gathered):
+        if not self._keys.contain(by_event):
             try:
                 with self._transaction() as conn:
-                    self._numbers.load_or_assign(conn, gathered)
+                    self._keys.load_or_assign(conn, by_event)
             except RowRefused:
-                self._numbers.clear()  # what it learned in there was rolled back
+                self._keys.clear()  # the keys of the transaction were rolled back
                 raise
 
-    def _pay(self, written: BatchResult) -> None:
-        """Tell the cache. A debt that cannot be paid now stays written, and whoever finds it pays it."""
-        if written.debt_no is None:
-            return
-        if self._payer is not None:
-            self._payer.pay(written.debt_no, written.events)
-        elif self._invalidator.invalidate(written.events):
-            # Paid twice does no harm; a batch that is counted must not look as if it were not.
-            with suppress(StoreUnavailable), self._database.transaction() as conn:
-                outbox.settle(conn, [written.debt_no])
+    def _record(self, batch: Sequence[ReceivedMessage], counted: CountedBatch, seconds: float) -> None:
+        """Record a committed batch in the metrics, and mark its messages."""
+        if self._source is not None:
+            if batch:  # without messages only positions moved
+                metrics.batch_seconds.observe(seconds)
+            metrics.messages.labels(self._source, "dead-letter").inc(counted.rejected)
+            metrics.messages.labels(self._source, "read").inc(len(batch) - counted.rejected)
+        if self._markers is not None and self._markers.remaining():
+            self._markers.enqueue(counted.counted_message_ids(batch))

@@ -1,4 +1,13 @@
-"""Delivers the invalidations that committed batches left in the outbox."""
+"""Delivers the invalidations that committed batches left in the outbox.
+
+    commit ─► event not delivered lately ─► deliver in the thread that counted ─┐
+          └─► delivered a moment ago ─► wait, merge with others ─► deliver ─────┴─► mark delivered, many in one
+          transaction
+
+An outbox entry is written in the transaction of its batch and deleted after Redis has acknowledged the invalidation. So
+nothing is lost with a process: every process also delivers entries that are older than half a second
+(`deliver_pending`). Delivering an entry twice is harmless.
+"""
 
 import itertools
 import threading
@@ -7,45 +16,60 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from hannun.cache import Invalidator
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import StoreUnavailable
 from hannun.store import outbox
 from hannun.store.database import Database
 
+INTERVAL_S = 0.05
+"""The shortest time between two deliveries of the same event; later commits wait for its end and are merged."""
+EVENTS_PER_DELIVERY_MAX = 5_000
+PENDING_AFTER_S = 0.5
+"""An entry of this age has lost its process, or Redis was unavailable: any process delivers it."""
+
 
 class Invalidates(Protocol):
-    """What tells the cache (`cache.Invalidator`): whether it was told."""
+    """Removes the answers that these changes make false, and announces the changes (`cache.Invalidator`)."""
 
-    def invalidate(self, events: Sequence[ChangedEvent]) -> bool: ...
-
-
-APART_S = 0.05
-
-"""An event is paid at most once in so long; what is committed meanwhile waits for its end, and is paid together."""
-
-EVENTS_AT_ONCE = 5_000
+    def invalidate(self, events: Sequence[ChangedEvent], *, ignore_cooldown: bool = False) -> bool:
+        """Whether Redis has acknowledged all of it. `ignore_cooldown` tries also right after a failure."""
 
 
-class _Waiting(NamedTuple):
+class Delivers(Protocol):
+    """Delivers an outbox entry that was just committed."""
+
+    def deliver(self, entry_no: int, events: Sequence[ChangedEvent]) -> None: ...
+
+
+class DirectDelivery:
+    """Delivers each entry at once, in the thread that counted. For commands and tests; see `OutboxRelay`."""
+
+    def __init__(self, database: Database, invalidator: Invalidates) -> None:
+        self._database = database
+        self._invalidator = invalidator
+
+    def deliver(self, entry_no: int, events: Sequence[ChangedEvent]) -> None:
+        """Deliver an entry. One that cannot be delivered stays in the outbox."""
+        if self._invalidator.invalidate(events):
+            _mark_delivered(self._database, [entry_no])
+
+
+class _Scheduled(NamedTuple):
     due_s: float
-    debt_no: int
+    entry_no: int
     events: Sequence[ChangedEvent]
 
 
 class OutboxRelay:
-    """Pays what the batches of a process owe: at once, but the same event again only `apart_s` after it was paid.
+    """Delivers the outbox entries of one process: at once, but the same event only once in `interval_s`.
 
-        commit ─► not paid lately ─► pay in the thread that counted ─┐
-              └─► paid a moment ago ─► wait for the others ─► pay ───┴─► settle, many debts in one transaction
-
-    A debt stays in the database until it is paid, so nothing is lost with this process. For any thread; one thread
-    calls `run`.
+    Any thread may call `deliver`; one thread calls `run`.
 
     Args:
-        owes: told of each debt before it is paid, so that this process answers nothing older from then on, whatever
-            Redis and its own copies still hold.
-        apart_s: an event is paid at most once in so long; 0 pays each batch at once.
+        before_delivery: called with the events of each entry before its delivery. `serve` raises its version floors
+        here,     so that it answers nothing older, whatever Redis and its local cache still hold.
+        interval_s: the shortest time between two deliveries of the same event; 0 delivers after each batch.
+        now: a steady clock, in seconds.
     """
 
     def __init__(
@@ -53,81 +77,81 @@ class OutboxRelay:
         database: Database,
         invalidator: Invalidates,
         *,
-        owes: Callable[[Sequence[ChangedEvent]], None] = lambda _: None,
-        apart_s: float = APART_S,
+        before_delivery: Callable[[Sequence[ChangedEvent]], None] = lambda _: None,
+        interval_s: float = INTERVAL_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._invalidator = invalidator
-        self._apart_s = apart_s
-        self._owes = owes
+        self._before_delivery = before_delivery
+        self._interval_s = interval_s
         self._now = now
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._paid_at: dict[str, float] = {}
-        self._waiting: list[_Waiting] = []
-        self._settled: list[int] = []
+        self._delivered_at: dict[str, float] = {}
+        self._scheduled: list[_Scheduled] = []
+        self._delivered: list[int] = []
 
-    def pay(self, debt_no: int, events: Sequence[ChangedEvent]) -> None:
-        """Pay a debt that was just committed, now or within `apart_s`."""
-        self._owes(events)
-        with self._turn:
+    def deliver(self, entry_no: int, events: Sequence[ChangedEvent]) -> None:
+        """Deliver an entry that was just committed, now or within `interval_s`."""
+        self._before_delivery(events)
+        with self._lock:
             now = self._now()
             due_s = (
-                max((self._paid_at.get(event.event_id, -self._apart_s) for event in events), default=now)
-                + self._apart_s
+                max((self._delivered_at.get(event.event_id, -self._interval_s) for event in events), default=now)
+                + self._interval_s
             )
             if due_s > now:
-                self._waiting.append(_Waiting(due_s, debt_no, events))
+                self._scheduled.append(_Scheduled(due_s, entry_no, events))
             else:
-                self._note(events, now)
+                self._record_delivery(events, now)
         if due_s <= now and self._invalidator.invalidate(events):
-            with self._turn:
-                self._settled.append(debt_no)
+            with self._lock:
+                self._delivered.append(entry_no)
         self._wake.set()
 
     def wake(self) -> None:
-        """Let `run` see that it was told to stop."""
+        """Make `run` look at its stop event now."""
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Pay what waits, when it is due, until told to stop; then all of it."""
+        """Deliver scheduled entries when they are due until `stop`; then deliver the rest."""
         while not stop.is_set():
             self._wake.wait(0.5)
             self._wake.clear()
-            while not stop.is_set() and (wait_s := self.pay_due()) is not None:
+            while not stop.is_set() and (wait_s := self.deliver_due()) is not None:
                 stop.wait(wait_s)
-        self.pay_due(everything=True)
+        self.deliver_due(all_scheduled=True)
 
-    def pay_due(self, *, everything: bool = False) -> float | None:
-        """Pay what is due, settle what is paid. Returns in how many seconds more is due; None where nothing waits."""
-        with self._turn:
+    def deliver_due(self, *, all_scheduled: bool = False) -> float | None:
+        """Deliver what is due and mark what is delivered. Returns the seconds until more is due; None where nothing is
+        scheduled."""
+        with self._lock:
             now = self._now()
-            due = [one for one in self._waiting if everything or one.due_s <= now]
-            self._waiting = [one for one in self._waiting if not everything and one.due_s > now]
-            events = together(one.events for one in due)
-            self._note(events, now)
-            settled, self._settled = self._settled, []
+            due = [entry for entry in self._scheduled if all_scheduled or entry.due_s <= now]
+            self._scheduled = [entry for entry in self._scheduled if not all_scheduled and entry.due_s > now]
+            events = merge_changes(entry.events for entry in due)
+            self._record_delivery(events, now)
+            delivered, self._delivered = self._delivered, []
         if due and self._invalidator.invalidate(events):
-            settled += [one.debt_no for one in due]
-        if settled:
-            with suppress(StoreUnavailable), self._database.transaction() as conn:
-                outbox.settle(conn, settled)
-        with self._turn:
-            if self._waiting:
-                return max(0.0, min(one.due_s for one in self._waiting) - self._now())
-            return APART_S if self._settled else None
+            delivered += [entry.entry_no for entry in due]
+        if delivered:
+            _mark_delivered(self._database, delivered)
+        with self._lock:
+            if self._scheduled:
+                return max(0.0, min(entry.due_s for entry in self._scheduled) - self._now())
+            return INTERVAL_S if self._delivered else None
 
-    def _note(self, events: Sequence[ChangedEvent], now: float) -> None:
-        if len(self._paid_at) > EVENTS_AT_ONCE:
-            self._paid_at = {id_: at for id_, at in self._paid_at.items() if now - at < self._apart_s}
-        self._paid_at.update(dict.fromkeys([event.event_id for event in events], now))
+    def _record_delivery(self, events: Sequence[ChangedEvent], now: float) -> None:
+        if len(self._delivered_at) > EVENTS_PER_DELIVERY_MAX:
+            self._delivered_at = {id_: at for id_, at in self._delivered_at.items() if now - at < self._interval_s}
+        self._delivered_at.update(dict.fromkeys([event.event_id for event in events], now))
 
 
-def together(debts_events: Iterable[Sequence[ChangedEvent]]) -> list[ChangedEvent]:
-    """What several debts owe, each event once."""
+def merge_changes(entries: Iterable[Sequence[ChangedEvent]]) -> list[ChangedEvent]:
+    """The changes of several outbox entries, each event once: its newest version, and all its channels."""
     merged: dict[str, ChangedEvent] = {}
-    for event in itertools.chain.from_iterable(debts_events):
+    for event in itertools.chain.from_iterable(entries):
         before = merged.get(event.event_id, event)
         merged[event.event_id] = ChangedEvent(
             event.event_id,
@@ -138,18 +162,28 @@ def together(debts_events: Iterable[Sequence[ChangedEvent]]) -> list[ChangedEven
     return list(merged.values())
 
 
-def pay_old_debts(database: Database, invalidator: Invalidator, older_than_s: float = 0.5) -> int:
-    """Pay the invalidations that a dead writer, or Redis' absence, has left. Returns how many were paid."""
-    paid = 0
+def deliver_pending(database: Database, invalidator: Invalidates, older_than_s: float = PENDING_AFTER_S) -> int:
+    """Deliver entries that a dead process, or an unavailable Redis, has left. Returns how many were delivered.
+
+    Raises:
+        StoreUnavailable: PostgreSQL is unavailable; the entries stay.
+    """
+    delivered = 0
     while True:
         with database.transaction() as conn:
-            owed = outbox.old(conn, older_than_s)
-        events = together(events for _, events in owed)
-        for first in range(0, len(events), EVENTS_AT_ONCE):
-            if not invalidator.invalidate(events[first : first + EVENTS_AT_ONCE], ignore_cooldown=True):
-                return paid
+            pending = outbox.pending(conn, older_than_s)
+        events = merge_changes(events for _, events in pending)
+        for first in range(0, len(events), EVENTS_PER_DELIVERY_MAX):
+            if not invalidator.invalidate(events[first : first + EVENTS_PER_DELIVERY_MAX], ignore_cooldown=True):
+                return delivered
         with database.transaction() as conn:
-            outbox.settle(conn, [debt_no for debt_no, _ in owed])
-        paid += len(owed)
-        if len(owed) < outbox.AT_ONCE:
-            return paid
+            outbox.mark_delivered(conn, [entry_no for entry_no, _ in pending])
+        delivered += len(pending)
+        if len(pending) < outbox.READ_MAX:
+            return delivered
+
+
+def _mark_delivered(database: Database, entry_nos: Sequence[int]) -> None:
+    # A counted batch must not look like a failed one, so an error here is dropped: the entries are delivered again.
+    with suppress(StoreUnavailable), database.transaction() as conn:
+        outbox.mark_delivered(conn, entry_nos)

@@ -66,7 +66,7 @@ class BatchResult:
     changed: set[int] = field(default_factory=set)
     rejected: list[tuple[int, Rejected]] = field(default_factory=list)
     events: list[ChangedEvent] = field(default_factory=list)
-    debt_no: int | None = None
+    outbox_no: int | None = None
 
 
 class OutcomeKind(StrEnum):

@@ -10,7 +10,7 @@ LEAST = 1_000
 """Smaller batches are hardly faster: a commit has its own price."""
 
 
-def size_next(size: int, messages: int, took_s: float, most: int) -> int:
+def next_batch_size(size: int, messages: int, took_s: float, most: int) -> int:
     """The largest size of the next batch, after one of `messages` was written in `took_s` seconds.
 
     Args:

@@ -1,23 +1,26 @@
-"""Where to go on reading a partition, and when only an operator may say so.
+"""Where to resume reading a partition, and when only an operator may decide that.
 
-                        no position yet ── decided (setting, or an added partition) ──► begin
-    granted by the group ┤
-                        position known ─┬─ same topic, still in the log ───────────────► go on
-                                        └─ topic made anew, log cut off, records gone ──► wait for an operator
+                        no position ─── a setting decides, or the partition was added ──► start
+    assigned by the group ┤
+                        position known ─┬─ same topic, offset within the log ────────────► resume
+                                        └─ topic recreated, log truncated, records gone ─► wait for an operator
 
-Nothing is skipped silently: each way on is either exact, or somebody's decision. So a wait may end by itself only where
-a setting decides, or what ends it proves that nothing was missed; every other one lasts until an operator decides.
+No record is skipped silently: where reading resumes is either exact, or somebody's decision. So a wait ends by itself
+only where a setting decides, or where the new finding proves that nothing was missed; every other wait ends by a
+decision.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 StartFrom = Literal["", "earliest", "latest"]
+Partition = tuple[str, int]
+"""A topic and the number of one of its partitions."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPosition:
-    """A partition as PostgreSQL has it; `leader_epoch` is that of the record before `next_offset`, if it is known."""
+    """A partition in PostgreSQL. `leader_epoch` is that of the record before `next_offset`; None if it is not known."""
 
     topic_id: str
     next_offset: int
@@ -26,36 +29,36 @@ class KnownPosition:
 
 @dataclass(frozen=True, slots=True)
 class PartitionLog:
-    """A partition as the broker has it: the topic's identity, its first offset, and that of its next record.
+    """A partition at the broker: the topic's identity, its first offset, and the offset of its next record.
 
-    `cut_off`: the broker has said, by the leader's epoch, that it was cut off below our position. It may have grown
-    past that again since.
+    `truncated`: by the leader's epoch the broker knows that the log was truncated below our position. It may have grown
+    past that position again.
     """
 
     topic_id: str
     low: int
     high: int
-    cut_off: bool = False
+    truncated: bool = False
 
     def reaches(self, known: KnownPosition) -> bool:
         """Whether the position is one of this topic, and within the log."""
         return known.topic_id == self.topic_id and self.low <= known.next_offset <= self.high
 
     def counted_to(self, known: KnownPosition | None) -> int:
-        """Up to where this very log is surely counted: nothing of one that was made anew or cut off."""
-        if known is None or known.topic_id != self.topic_id or known.next_offset > self.high or self.cut_off:
+        """Up to which offset this very log is surely counted: 0 of a recreated topic or a truncated log."""
+        if known is None or known.topic_id != self.topic_id or known.next_offset > self.high or self.truncated:
             return 0
         return known.next_offset
 
     def not_counted(self, known: KnownPosition | None) -> int:
-        """How many of its offsets are not counted; all that are left, where nothing of this topic is."""
+        """How many of its offsets are not counted; all that are left, where nothing of this topic is counted."""
         counted = self.low if known is None or known.topic_id != self.topic_id else known.next_offset
         return self.high - min(max(counted, self.low), self.high)
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeAt:
-    """Read from here; `leader_epoch` is that of the record before, where it is known."""
+    """Read from this offset; `leader_epoch` is that of the record before it, where it is known."""
 
     offset: int
     leader_epoch: int | None = None
@@ -63,26 +66,26 @@ class ResumeAt:
 
 @dataclass(frozen=True, slots=True)
 class WaitForOperator:
-    """Only an operator may say where to go on: what was found, and what mends it.
+    """Only an operator may decide where to resume: what was found, and what to do.
 
-    `until_decided`: it does not end by itself, whatever the log looks like later.
+    `until_decided`: the wait does not end by itself, whatever the log looks like later.
     """
 
-    why: str
+    reason: str
     hint: str
     until_decided: bool
 
 
 def resume_or_stop(
-    place: str, log: PartitionLog, known: KnownPosition | None, start_from: StartFrom, *, added: bool
+    name: str, log: PartitionLog, known: KnownPosition | None, start_from: StartFrom, *, added: bool
 ) -> ResumeAt | WaitForOperator:
-    """Where to go on with a partition.
+    """Where to resume reading a partition, or why it must wait.
 
     Args:
-        place: the partition as the operator calls it.
-        start_from: where a topic begins that was never read.
-        added: whether other partitions of this very topic were read before; then this one was added to it, and
-            everything in it came after we had begun.
+        name: the partition in messages to the operator.
+        start_from: where a topic starts that was never read.
+        added: whether other partitions of this very topic were read before. Then this one was added to the topic, and
+            all its records are newer than our start.
     """
     if known is None:
         if added or start_from == "earliest":
@@ -90,35 +93,36 @@ def resume_or_stop(
         if start_from == "latest":
             return ResumeAt(log.high)
         return WaitForOperator(
-            f"{place} was never read, and nobody has said where to begin",
-            "set HANNUN_START_FROM=earliest to count all that it holds, or decide: hannun positions set",
-            until_decided=False,  # the setting is a decision too, and nothing of it was counted that could be mistaken
+            f"{name} was never read, and no setting says where to start",
+            "set HANNUN_START_FROM=earliest to count all records of it, or decide: hannun positions set",
+            until_decided=False,  # the setting is a decision too, and no record was counted that it could contradict
         )
     if known.topic_id != log.topic_id:
         return WaitForOperator(
-            f"{place} was counted up to offset {known.next_offset} of a topic {known.topic_id}; the topic of this name "
-            f"is now {log.topic_id}: it was deleted and made anew",
-            "hannun positions set --to earliest counts all of the new one; what it repeats changes nothing",
-            # No two topics share an identity. If the old one is back, we had been sent to another cluster meanwhile,
-            # and its position is as true as it was; all else is looked at again.
+            f"{name} was counted up to offset {known.next_offset} of a topic {known.topic_id}; the topic of this name "
+            f"is now {log.topic_id}: it was deleted and recreated",
+            "hannun positions set --to earliest counts all records of the new topic; repeats change nothing",
+            # No two topics share an identity. If the old one is back, we were connected to another cluster meanwhile,
+            # and its position is as true as before; everything else is checked again.
             until_decided=False,
         )
     if known.next_offset < log.low:
         return WaitForOperator(
-            f"{place} is counted up to offset {known.next_offset}, and the broker has nothing before {log.low}: "
+            f"{name} is counted up to offset {known.next_offset}, and the broker has nothing before {log.low}: "
             f"{log.low - known.next_offset} offsets were removed before they were counted",
-            "hannun positions set --to earliest goes on with what is left; a longer retention prevents it",
-            # The beginning of a log falls back only where an old replica has become its leader, and then its end was
-            # cut off as well: what would end this wait is worse than what began it.
+            "hannun positions set --to earliest resumes with the oldest record left; a longer retention prevents this",
+            # The start of a log moves back only where an old replica became leader, and then its end was truncated as
+            # well: what would end this wait is worse than what began it.
             until_decided=True,
         )
-    if known.next_offset > log.high or log.cut_off:
-        found = f"ends at {log.high}" if known.next_offset > log.high else "has other records before that by now"
+    if known.next_offset > log.high or log.truncated:
+        found = f"ends at {log.high}" if known.next_offset > log.high else "has other records before that offset now"
         return WaitForOperator(
-            f"{place} is counted up to offset {known.next_offset}, and its log {found}: it was cut off (an unclean "
-            "election, or a disk that lost its newest writes)",
-            "hannun positions set --to earliest counts all that it holds; what it repeats changes nothing",
-            # Producers write on, and soon it holds our offset again: what lies between its cut and there is new.
+            f"{name} is counted up to offset {known.next_offset}, and its log {found}: it was truncated (an unclean "
+            "leader election, or a disk that lost its newest writes)",
+            "hannun positions set --to earliest counts all records that it holds; repeats change nothing",
+            # Producers go on writing, and soon the log reaches our offset again: the records between the truncation and
+            # that offset are new and were never counted.
             until_decided=True,
         )
     return ResumeAt(known.next_offset, known.leader_epoch)

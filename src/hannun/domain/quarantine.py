@@ -1,13 +1,18 @@
-"""When a partition sends so much that cannot be used that it is better to stop than to empty it into the dead letters.
+"""When a partition holds so many unusable messages that it stops instead of filling the dead letters.
 
-A producer that changed its format, or a topic of somebody else's, would otherwise become a million letters and a
-position at the end of the topic. A tally is a value: each partition has one, from the moment it is begun.
+A producer that changes its format, or a topic of another application, would otherwise become a million dead letters and
+a position at the end of the topic. A `Quarantine` is a value: it goes into the writing of a batch with the counts of
+recent rejections, and comes back with the result.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from hannun.domain.batch import ReceivedMessage
 from hannun.domain.facts import Fact, Rejected
+from hannun.domain.positions import Partition
+from hannun.errors import PartitionUnusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,35 +26,69 @@ class QuarantineLimits:
 
 @dataclass(frozen=True, slots=True)
 class RejectionTally:
-    """What a partition has sent lately."""
+    """How many of a partition's recent messages were rejected."""
 
     in_a_row: int = 0
     messages: float = 0.0
-    letters: float = 0.0
+    rejected: float = 0.0
     reason: str = ""
 
     def after(self, facts: Iterable[Fact | Rejected], limits: QuarantineLimits) -> "RejectionTally":
         """The tally after these messages, in their order."""
-        in_a_row, messages, letters, reason = self.in_a_row, self.messages, self.letters, self.reason
-        worst = in_a_row
+        in_a_row, messages, rejected, reason = self.in_a_row, self.messages, self.rejected, self.reason
+        longest = in_a_row
         for fact in facts:
             messages += 1
             if isinstance(fact, Rejected):
-                letters += 1
+                rejected += 1
                 in_a_row += 1
                 reason = f"{fact.reason}: {fact.detail}"
-                worst = max(worst, in_a_row)
-            elif worst <= limits.in_a_row_max:
-                in_a_row = worst = 0
-        if messages > limits.window:  # older messages fade: they count half with each window that has passed
-            messages, letters = messages / 2, letters / 2
-        return RejectionTally(worst, messages, letters, reason)
+                longest = max(longest, in_a_row)
+            elif longest <= limits.in_a_row_max:
+                in_a_row = longest = 0
+        if messages > limits.window:  # older messages fade: each full window halves their weight
+            messages, rejected = messages / 2, rejected / 2
+        return RejectionTally(longest, messages, rejected, reason)
 
-    def complaint(self, limits: QuarantineLimits) -> str | None:
-        """Why the partition must stop; None while it may go on."""
+    def violation(self, limits: QuarantineLimits) -> str | None:
+        """Which limit is exceeded, in words; None where none is."""
         if self.in_a_row > limits.in_a_row_max:
             return f"{self.in_a_row:,} messages in a row cannot be used ({self.reason})"
-        if self.messages >= limits.window / 2 and self.letters > self.messages * limits.share_max:
-            share = 100 * self.letters / self.messages
+        if self.messages >= limits.window / 2 and self.rejected > self.messages * limits.share_max:
+            share = 100 * self.rejected / self.messages
             return f"{share:.0f} % of the last {self.messages:,.0f} messages cannot be used ({self.reason})"
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """The limits, and the tally of each partition that has rejected a message since its reading started."""
+
+    limits: QuarantineLimits
+    tallies: Mapping[Partition, RejectionTally] = field(default_factory=dict)
+
+    def after(self, batch: Sequence[ReceivedMessage], facts: Sequence[Fact | Rejected]) -> "Quarantine":
+        """The quarantine after a batch. Messages without a record id (HTTP) are not limited.
+
+        Raises:
+            PartitionUnusable: the batch exceeds a limit in one of its partitions.
+        """
+        if not self.tallies and not any(isinstance(fact, Rejected) for fact in facts):
+            return self  # the usual case
+        by_partition: defaultdict[Partition, list[Fact | Rejected]] = defaultdict(list)
+        for message, fact in zip(batch, facts, strict=True):
+            if message.place is not None:
+                by_partition[message.place.topic, message.place.partition].append(fact)
+        tallies = dict(self.tallies)
+        for partition, of_partition in by_partition.items():
+            tally = tallies.get(partition, RejectionTally()).after(of_partition, self.limits)
+            violation = tally.violation(self.limits)
+            if violation is not None:
+                topic, number = partition
+                raise PartitionUnusable(f"{topic}[{number}]: {violation}", topic=topic, partition=number)
+            tallies[partition] = tally
+        return replace(self, tallies=tallies)
+
+    def without(self, partition: Partition) -> "Quarantine":
+        """The quarantine with nothing remembered of this partition."""
+        return replace(self, tallies={place: tally for place, tally in self.tallies.items() if place != partition})

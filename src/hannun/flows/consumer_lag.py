@@ -1,59 +1,40 @@
-"""How far behind we are, beside the reading: also true while nothing comes, a partition waits, or PostgreSQL is away.
+"""Measures how far counting is behind the logs: also while no message comes, a partition waits, or PostgreSQL is away.
 
-    what the readers believe ─► what PostgreSQL has ─┬─ lower: it was restored ─► its reader begins there
-                                                      └─► the ends of the logs ─► the gauges
-
-It runs in a thread of its own, so that a broker that does not answer holds up no batch.
+It runs in a thread of its own, so that a broker that does not answer delays no batch.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
 
-from hannun.domain.positions import KnownPosition
+from hannun.domain.positions import KnownPosition, Partition
 from hannun.errors import KafkaUnavailable, StoreUnavailable
 from hannun.kafka.broker import Broker
-from hannun.kafka.records import Partition
 from hannun.store import positions
 from hannun.store.database import Database
 from hannun.telemetry import metrics, replace_series
 
 
-class Reads(Protocol):
-    """What reads partitions (`flows.ingest.Ingest`): handed in by the wiring, since no flow knows another."""
+def measure(assigned: Sequence[Mapping[Partition, KnownPosition | None]], database: Database, broker: Broker) -> None:
+    """Set the gauge of the lag, for each partition that a broker reports.
 
-    @property
-    def believed(self) -> Mapping[Partition, KnownPosition | None]: ...
-
-    def doubt(self, partitions: Collection[Partition]) -> None: ...
-
-
-def measure(readers: Sequence[Reads], database: Database, broker: Broker) -> None:
-    """Tell the gauge of the lag, and the readers where PostgreSQL stands lower than they believe.
-
-    The gauge says nothing of a partition of which no broker tells.
+    Args:
+        assigned: for each worker, the last known position of each of its partitions.
 
     Raises:
-        StreamUnavailable: no broker answers; then the gauge says that nothing is known.
+        KafkaUnavailable: no broker answers; then the gauge has no series.
     """
-    # Before PostgreSQL is asked: as long as a partition is ours, it only rises.
-    believed = [reader.believed for reader in readers]
-    known = {partition: at for ours in believed for partition, at in ours.items() if at is not None}
-    told: Collection[Partition] = {partition for ours in believed for partition in ours}
+    known = {partition: at for ours in assigned for partition, at in ours.items() if at is not None}
+    reported: Collection[Partition] = {partition for ours in assigned for partition in ours}
     try:
         with database.transaction() as conn:
-            found = positions.known(conn, told)
+            known = positions.known_positions(conn, reported)
     except StoreUnavailable:
-        told = known.keys()  # what was counted last is still true; of the others nothing is known
-    else:
-        lower = {at for at, was in known.items() if at not in found or found[at].next_offset < was.next_offset}
-        for reader, ours in zip(readers, believed, strict=True):
-            reader.doubt(lower & ours.keys())
-        known = found
+        reported = known.keys()  # the last committed positions are still true; those of other partitions are not known
     try:
-        logs = broker.partition_logs(told, allow_missing=True)
+        logs = broker.partition_logs(reported, allow_missing=True)
     except KafkaUnavailable:
         replace_series(metrics.lag, {})
         raise
     replace_series(
-        metrics.lag, {(topic, str(no)): log.not_counted(known.get((topic, no))) for (topic, no), log in logs.items()}
+        metrics.lag,
+        {(topic, str(number)): log.not_counted(known.get((topic, number))) for (topic, number), log in logs.items()},
     )

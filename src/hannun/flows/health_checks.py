@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from hannun.cache import Invalidator
 from hannun.errors import HannunError, OperatorError
 from hannun.store.database import Connection, Database
-from hannun.store.positions import stopped
+from hannun.store.positions import stopped_partitions
 from hannun.store.version import check_version
 
 
@@ -98,7 +98,7 @@ class Health:
     def _ask_postgres(self) -> str:
         try:
             with self._database.transaction() as conn:
-                self._waiting = [f"{at.topic}[{at.partition}]" for at in stopped(conn)]
+                self._waiting = [f"{at.topic}[{at.partition}]" for at in stopped_partitions(conn)]
         except HannunError as error:
             return f"unavailable: {error}"
         return "ready"

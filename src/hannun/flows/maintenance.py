@@ -34,7 +34,7 @@ def update_gauges(database: Database) -> None:
     """
     try:
         with database.transaction() as conn:
-            stopped, pending = positions.stopped_by_topic(conn), outbox.count(conn)
+            stopped, pending = positions.count_stopped_by_topic(conn), outbox.count(conn)
     except StoreUnavailable:
         replace_series(metrics.stopped, {})
         metrics.owed.set(math.nan)

@@ -40,7 +40,7 @@ def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: T
         OperatorError: there is no such partition, or its log does not hold that offset.
     """
     wanted = [place for place in broker.partitions([topic]) if number is None or place[1] == number]
-    stand = positions.known(conn, wanted)
+    stand = positions.known_positions(conn, wanted)
     logs = broker.partition_logs(wanted, stand)
     if not logs:
         raise OperatorError(
@@ -78,7 +78,7 @@ def decide(conn: Connection, by: str, decisions: list[Decision], how: str) -> No
     """Put decisions on record, in one transaction. Whoever reads the partitions now begins there within seconds."""
     for decision in decisions:
         way = ResumeAt(decision.goes_on_at)
-        positions.decide(conn, by, decision.topic, decision.partition, decision.log.topic_id, way, how)
+        positions.resume_by_decision(conn, by, decision.topic, decision.partition, decision.log.topic_id, way, how)
     conn.commit()
 
 
@@ -92,7 +92,7 @@ def gone(conn: Connection, broker: Broker, topic: str, number: int | None) -> li
     there = set(broker.partitions([topic]))
     waiting = [
         at
-        for at in positions.positions(conn)
+        for at in positions.list_positions(conn)
         if at.topic == topic and number in (None, at.partition) and at.stopped is not None
     ]
     found = [at for at in waiting if (at.topic, at.partition) not in there]
@@ -109,5 +109,5 @@ def gone(conn: Connection, broker: Broker, topic: str, number: int | None) -> li
 def forget(conn: Connection, by: str, partitions: list[Position]) -> None:
     """Wait no longer for partitions that Kafka no longer has, on record, in one transaction."""
     for position in partitions:
-        positions.forget(conn, by, position)
+        positions.forget_stopped_partition(conn, by, position)
     conn.commit()

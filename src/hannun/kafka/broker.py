@@ -137,7 +137,9 @@ class Broker:
         within = {place: at for place, at in (known or {}).items() if place in logs and logs[place].reaches(at)}
         truncated, unanswered = self._truncated(within)
         failed |= dict.fromkeys(unanswered, "its leader does not answer whether the counted records are still there")
-        logs = {place: replace(log_, cut_off=place in truncated) for place, log_ in logs.items() if place not in failed}
+        logs = {
+            place: replace(log_, truncated=place in truncated) for place, log_ in logs.items() if place not in failed
+        }
         if failed and not (allow_missing and logs):
             raise _unavailable(failed)
         with self._missing_lock:

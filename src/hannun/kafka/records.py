@@ -16,11 +16,9 @@ from confluent_kafka import (
 
 from hannun.domain.batch import OffsetRange, ReceivedMessage, RecordId
 from hannun.domain.facts import INSTANT_BEFORE_US, INSTANT_FROM_US
+from hannun.domain.positions import Partition as Partition
 from hannun.errors import KafkaUnavailable
 from hannun.telemetry import log
-
-Partition = tuple[str, int]
-"""A topic's name and the partition's number."""
 
 CALL_TIMEOUT_S = 10.0
 
@@ -52,7 +50,7 @@ class ConsumedBatch(NamedTuple):
     """
 
     messages: list[ReceivedMessage]
-    spans: list[OffsetRange]
+    ranges: list[OffsetRange]
     unreadable: Sequence[UnreadablePartition] = ()
 
 

@@ -5,12 +5,11 @@ import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 
 from hannun.domain.facts import Kind
 from hannun.domain.quarantine import QuarantineLimits
 from hannun.flows import consumer_lag
-from hannun.flows.ingest import Ingest, run_all
+from hannun.flows.kafka_ingestion import IngestionWorker, run_workers
 from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
 from hannun.processes import jobs
@@ -40,13 +39,13 @@ async def _run(settings: Settings) -> None:
         async with open_ingesting(settings) as workers:
             log.info("ingest runs", topics=sorted(settings.topics))
             await asyncio.to_thread(
-                run_all, workers, stop, count_max=settings.batch_messages_max, wait_s=settings.batch_wait_s
+                run_workers, workers, stop, count_max=settings.batch_messages_max, wait_s=settings.batch_wait_s
             )
     log.info("ingest ended well")
 
 
 @asynccontextmanager
-async def open_ingesting(settings: Settings) -> AsyncIterator[Sequence[Ingest]]:
+async def open_ingesting(settings: Settings) -> AsyncIterator[Sequence[IngestionWorker]]:
     """The workers of this process, with Kafka, PostgreSQL and Redis checked and the consumer group joined.
 
     Raises:
@@ -65,15 +64,15 @@ async def open_ingesting(settings: Settings) -> AsyncIterator[Sequence[Ingest]]:
             consumer.open()
             stack.callback(consumer.close)
         stack.enter_context(metrics_endpoint(settings.metrics_port))
-        payer = stack.enter_context(writing.paying())
+        relay = stack.enter_context(writing.relaying())
         freeze_garbage_collector()
         shorten_thread_switch_interval()
         workers = [
-            Ingest(
+            IngestionWorker(
                 consumer,
                 broker,
                 writing.database(),
-                partial(writing.counter, "kafka", payer),
+                writing.counter("kafka", relay),
                 owner=f"{socket.gethostname()}/{os.getpid()}",
                 start_from=settings.start_from,
                 limits=QuarantineLimits(settings.dead_letters_in_a_row_max, settings.dead_letters_share_max),
@@ -84,7 +83,7 @@ async def open_ingesting(settings: Settings) -> AsyncIterator[Sequence[Ingest]]:
             "measure-lag",
             jobs.GAUGES_EVERY_S,
             writing.database("-gauges"),
-            lambda database, _: consumer_lag.measure(workers, database, broker),
+            lambda database, _: consumer_lag.measure([worker.positions for worker in workers], database, broker),
         )
         await stack.enter_async_context(run_jobs(jobs.deliver_pending_invalidations(writing), measure_lag))
         yield workers

@@ -42,7 +42,7 @@ def deliver_pending_invalidations(writing: Writing) -> Job:
         "deliver-pending-invalidations",
         OUTBOX_EVERY_S,
         writing.database(),
-        lambda database, _: outbox_relay.pay_old_debts(database, writing.invalidator),
+        lambda database, _: outbox_relay.deliver_pending(database, writing.invalidator),
     )
 
 

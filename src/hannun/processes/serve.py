@@ -92,11 +92,11 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
             timeout_s=settings.redis_read_wait_s,
             local_bytes_max=settings.copies_bytes_max,
         )
-        payer = stack.enter_context(writing.paying(cache))
+        relay = stack.enter_context(writing.relaying(cache))
         reports = Reports(
             reader, cache, lambda: datetime.now(UTC), channel_table(settings), lambda: health.database_away
         )
-        counters = [writing.counter("http", payer) for _ in range(settings.counting_threads)]
+        counters = [writing.counter("http", relay) for _ in range(settings.counting_threads)]
         ingestion = HttpIngestion(
             counters,
             messages_max=settings.body_messages_max,

@@ -1,16 +1,14 @@
 """What every process that counts opens: PostgreSQL, Redis, the decoder."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hannun.cache import AnswerCache, Invalidator
 from hannun.cache.processed_markers import ProcessedMarkers
-from hannun.counting.batch_counter import BatchCounter, CountedBatch, Inspect, PreparedBatch
-from hannun.counting.outbox_relay import OutboxRelay
-from hannun.domain.batch import OffsetRange, ReceivedMessage
+from hannun.counting.batch_counter import BatchCounter
+from hannun.counting.outbox_relay import Delivers, DirectDelivery, OutboxRelay
 from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.wire_formats import Decoder, Rules
 from hannun.errors import OperatorError
@@ -19,13 +17,12 @@ from hannun.processes.background import run_in_background
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, connect
-from hannun.telemetry import metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """The writing side of a process. Each who writes has a connection of its own: `database` opens one more, for which
-    PostgreSQL may be told whose it is."""
+    """What a process needs to count. Each writer has a connection of its own: `database` opens another one, with a
+    suffix of the application's name for `pg_stat_activity`."""
 
     database: Callable[..., Database]
     invalidator: Invalidator
@@ -33,22 +30,27 @@ class Writing:
     marks: ProcessedMarkers
     apart_s: float
 
-    def counter(self, door: str, payer: OutboxRelay, inspect: Inspect = lambda *_: None) -> "MeasuredCounter":
-        return MeasuredCounter(
-            BatchCounter(self.database(), self.decoder, self.invalidator, inspect, payer), door, self.marks
-        )
+    def counter(self, source: str, delivery: Delivers) -> BatchCounter:
+        """A counter on a connection of its own; `source` labels its metrics ("http" or "kafka")."""
+        return BatchCounter(self.database(), self.decoder, delivery, source=source, markers=self.marks)
+
+    def direct_counter(self) -> BatchCounter:
+        """A counter for a command: it delivers each invalidation at once, and records no metrics."""
+        database = self.database()
+        return BatchCounter(database, self.decoder, DirectDelivery(database, self.invalidator))
 
     @contextmanager
-    def paying(self, cache: AnswerCache | None = None) -> Iterator[OutboxRelay]:
-        """Pay what the batches of this process owe, as long as the block lasts; where it answers questions as well,
-        they hear of what is not paid yet."""
-        database = self.database("-payer")
-        if cache is None:
-            payer = OutboxRelay(database, self.invalidator, apart_s=self.apart_s)
-        else:
-            payer = OutboxRelay(database, self.invalidator, apart_s=self.apart_s, owes=cache.require_versions)
-        with run_in_background("pay debts", payer.run, payer.wake):
-            yield payer
+    def relaying(self, cache: AnswerCache | None = None) -> Iterator[OutboxRelay]:
+        """The outbox relay of this process, running until the block ends. With `cache` it raises the version floors of
+        the answers before it delivers."""
+        relay = OutboxRelay(
+            self.database("-relay"),
+            self.invalidator,
+            before_delivery=(lambda _: None) if cache is None else cache.require_versions,
+            interval_s=self.apart_s,
+        )
+        with run_in_background("outbox relay", relay.run, relay.wake):
+            yield relay
 
 
 @contextmanager
@@ -98,34 +100,3 @@ def channel_table(settings: Settings) -> ChannelTable:
             f"HANNUN_CHANNELS_FILE {settings.channels_file} cannot be used: {error}",
             hint="see src/hannun/domain/channels.toml for its form",
         ) from error
-
-
-class MeasuredCounter:
-    """A counter that tells the metrics, and those who look at marks, what it did."""
-
-    def __init__(self, counter: BatchCounter, door: str, marks: ProcessedMarkers) -> None:
-        self._counter = counter
-        self._door = door
-        self._marks = marks
-
-    def count(self, batch: Sequence[ReceivedMessage], spans: Sequence[OffsetRange] = ()) -> CountedBatch:
-        return self.write(self.prepare(batch), spans)
-
-    def hang_up(self) -> None:
-        self._counter.hang_up()
-
-    def prepare(self, batch: Sequence[ReceivedMessage]) -> PreparedBatch:
-        return self._counter.prepare(batch)
-
-    def write(self, prepared: PreparedBatch, spans: Sequence[OffsetRange] = ()) -> CountedBatch:
-        started = time.perf_counter()
-        counted = self._counter.write(prepared, spans)
-        size = len(prepared.batch)
-        if size:  # spans alone only move a position
-            metrics.batch_seconds.observe(time.perf_counter() - started)
-        rejected = counted.rejected
-        metrics.messages.labels(self._door, "dead-letter").inc(rejected)
-        metrics.messages.labels(self._door, "read").inc(size - rejected)
-        if self._marks.remaining():
-            self._marks.enqueue(counted.message_ids(prepared.batch))
-        return counted

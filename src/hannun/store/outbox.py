@@ -1,38 +1,55 @@
-"""Invalidations owed: written with the batch, deleted when Redis has acknowledged them."""
+"""The outbox of invalidations: written in the batch's transaction, deleted after Redis has acknowledged the
+invalidation.
+
+The table is `hannun.owed_invalidations`; its name is older than the term.
+"""
 
 from collections.abc import Sequence
 from typing import Any
+
+from psycopg.types.json import Jsonb
 
 from hannun.domain.batch import ChangedEvent
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
 SQL = load("outbox")
-AT_ONCE = 100
-"""How many old debts are read at a time."""
+READ_MAX = 100
+"""The most entries that `pending` returns."""
 
 
-def settle(conn: Connection, debt_nos: Sequence[int]) -> None:
-    """Forget debts that are paid, without waiting for the disk: one that a crash brings back is only paid again."""
-    conn.execute(SQL["settle_without_waiting"])
-    conn.execute(SQL["settle_debts"], {"owed_nos": list(debt_nos)})
-
-
-def old(conn: Connection, older_than_s: float) -> list[tuple[int, list[ChangedEvent]]]:
-    """Debts that nobody has paid for `older_than_s` seconds, oldest first, at most `AT_ONCE`."""
-    rows = conn.execute(SQL["old_debts"], {"older_than_s": older_than_s, "limit": AT_ONCE}).fetchall()
-    return [(int(no), _events(events)) for no, events in rows]
-
-
-def count(conn: Connection) -> int:
-    """How many are not paid yet."""
-    row = conn.execute(SQL["count_debts"]).fetchone()
+def add(conn: Connection, events: Sequence[ChangedEvent]) -> int:
+    """Add an entry in the caller's transaction. Returns its number."""
+    changes = {
+        event.event_id: {"userId": event.user_id, "version": event.version, "channels": event.channels}
+        for event in events
+    }
+    row = conn.execute(SQL["add_entry"], {"events": Jsonb(changes)}).fetchone()
     assert row is not None
     return int(row[0])
 
 
-def _events(owed: Any) -> list[ChangedEvent]:
+def mark_delivered(conn: Connection, entry_nos: Sequence[int]) -> None:
+    """Delete delivered entries, without a flush to disk: an entry that a crash brings back is delivered again."""
+    conn.execute(SQL["commit_without_flush"])
+    conn.execute(SQL["delete_entries"], {"entry_nos": list(entry_nos)})
+
+
+def pending(conn: Connection, older_than_s: float) -> list[tuple[int, list[ChangedEvent]]]:
+    """Entries that were not delivered for `older_than_s` seconds, oldest first, at most `READ_MAX`."""
+    rows = conn.execute(SQL["pending_entries"], {"older_than_s": older_than_s, "limit": READ_MAX}).fetchall()
+    return [(int(entry_no), _changed_events(events)) for entry_no, events in rows]
+
+
+def count(conn: Connection) -> int:
+    """How many entries are not delivered."""
+    row = conn.execute(SQL["count_entries"]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _changed_events(changes: Any) -> list[ChangedEvent]:
     return [
         ChangedEvent(event_id, event["userId"], event["version"], tuple(event["channels"]))
-        for event_id, event in owed.items()
+        for event_id, event in changes.items()
     ]

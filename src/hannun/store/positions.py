@@ -1,6 +1,7 @@
-"""How far each partition is counted: the only positions that count. Kafka's own are kept for its tools alone.
+"""How far each partition is counted: the only positions that count. Kafka's own offsets are committed for lag tools
+only.
 
-What may be done with them is decided in `domain.positions`; here they are claimed, and decisions are put on record.
+`domain.positions` decides where reading resumes; this module claims partitions and records decisions.
 """
 
 from collections.abc import Collection, Mapping
@@ -8,23 +9,33 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from hannun.domain.positions import KnownPosition, PartitionLog, ResumeAt, StartFrom, WaitForOperator, resume_or_stop
+from hannun.domain.positions import (
+    KnownPosition,
+    Partition,
+    PartitionLog,
+    ResumeAt,
+    StartFrom,
+    WaitForOperator,
+    resume_or_stop,
+)
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
 SQL = load("positions")
-Partition = tuple[str, int]
 
 
 class Claim(NamedTuple):
-    """A partition that is ours: where it stands, and under which epoch it may be moved; None and 0 if never read."""
+    """A claimed partition: its position, and the epoch that may move it; None and 0 if it was never read."""
 
     known: KnownPosition | None
     epoch: int
 
 
-class Begun(NamedTuple):
-    """Where to read a partition from, and under which epoch; `leader_epoch` is that of the record before, if known."""
+class StartPoint(NamedTuple):
+    """Where to read a partition from, and under which epoch.
+
+    `leader_epoch` is that of the record before `next_offset`; None if it is not known.
+    """
 
     next_offset: int
     epoch: int
@@ -32,87 +43,98 @@ class Begun(NamedTuple):
 
 
 def claim(conn: Connection, owner: str, partitions: Collection[Partition]) -> dict[Partition, Claim | WaitForOperator]:
-    """Take partitions over: from here on nobody else moves their positions. One that waits for a decision is left."""
+    """Claim partitions: from the commit on, no other owner moves their positions. A stopped one that only an operator
+    may resume is not claimed."""
     return {(topic, number): _claim(conn, owner, topic, number) for topic, number in sorted(partitions)}
 
 
 def _claim(conn: Connection, owner: str, topic: str, number: int) -> Claim | WaitForOperator:
-    place = {"topic": topic, "partition": number, "owner": owner}
-    undecided = conn.execute(SQL["undecided"], place).fetchone()
+    parameters = {"topic": topic, "partition": number, "owner": owner}
+    undecided = conn.execute(SQL["undecided"], parameters).fetchone()
     if undecided is not None:
         return WaitForOperator(undecided[0], undecided[1], until_decided=True)
-    row = conn.execute(SQL["claim"], place).fetchone()
+    row = conn.execute(SQL["claim"], parameters).fetchone()
     return Claim(None, 0) if row is None else Claim(KnownPosition(*row[1:]), row[0])
 
 
-def begin(
+def start_claimed(
     conn: Connection,
     owner: str,
     claims: Mapping[Partition, Claim | WaitForOperator],
     logs: Mapping[Partition, PartitionLog],
     start_from: StartFrom,
-) -> dict[Partition, Begun | WaitForOperator]:
-    """Where claimed partitions go on, or why they wait for an operator; the waiting are put on record.
+) -> dict[Partition, StartPoint | WaitForOperator]:
+    """Where claimed partitions resume, or why they wait for an operator; those that wait are recorded as stopped.
 
-    The logs must have been asked after the claim: only then is what they say not older than the positions. Left out are
-    partitions that are somebody else's by now, or about which an operator has just decided: claim them again; and those
-    that the broker does not have.
+    `logs` must be queried after the claim: only then are they not older than the positions. The result leaves out
+    partitions that have another owner by now or about which an operator has just decided (claim them again), and
+    partitions that the broker does not have.
     """
-    begun: dict[Partition, Begun | WaitForOperator] = {}
-    for place in sorted(claims.keys() & logs.keys()):
-        claimed = claims[place]
-        way = (
-            claimed
-            if isinstance(claimed, WaitForOperator)
-            else _begin(conn, owner, *place, claimed, logs[place], start_from)
-        )
-        if way is not None:
-            begun[place] = way
-    return begun
+    started: dict[Partition, StartPoint | WaitForOperator] = {}
+    for partition in sorted(claims.keys() & logs.keys()):
+        claimed = claims[partition]
+        if not isinstance(claimed, WaitForOperator):
+            decision = _start(conn, owner, *partition, claimed, logs[partition], start_from)
+            if decision is None:
+                continue
+            started[partition] = decision
+        else:
+            started[partition] = claimed
+    return started
 
 
-def _begin(
+def _start(
     conn: Connection, owner: str, topic: str, number: int, claimed: Claim, log: PartitionLog, start_from: StartFrom
-) -> Begun | WaitForOperator | None:
-    place = {"topic": topic, "partition": number, "topic_id": log.topic_id, "owner": owner}
+) -> StartPoint | WaitForOperator | None:
+    parameters = {"topic": topic, "partition": number, "topic_id": log.topic_id, "owner": owner}
     known, epoch = claimed
     if known is not None and not owns(conn, topic, number, epoch):
         return None
-    added = conn.execute(SQL["added"], place).fetchone() if known is None else None
-    way = resume_or_stop(f"{topic}[{number}]", log, known, start_from, added=bool(added and added[0]))
-    if isinstance(way, WaitForOperator):
-        conn.execute(SQL["stop"], place | {"why": way.why, "hint": way.hint, "until_decided": way.until_decided})
-        return way
+    added = conn.execute(SQL["added"], parameters).fetchone() if known is None else None
+    decision = resume_or_stop(f"{topic}[{number}]", log, known, start_from, added=bool(added and added[0]))
+    if isinstance(decision, WaitForOperator):
+        stop(conn, owner, topic, number, decision)
+        return decision
     if known is None:
-        row = conn.execute(SQL["begin"], place | {"next_offset": way.offset}).fetchone()
+        row = conn.execute(SQL["start"], parameters | {"next_offset": decision.offset}).fetchone()
         if row is None:
             return None
         (epoch,) = row
-    conn.execute(SQL["go_on"], place)
-    return Begun(way.offset, epoch, way.leader_epoch)
+    conn.execute(SQL["remove_stop"], parameters)
+    return StartPoint(decision.offset, epoch, decision.leader_epoch)
 
 
 def owns(conn: Connection, topic: str, number: int, epoch: int) -> bool:
-    """Whether the epoch is still the partition's; if so nobody else claims it before the end of the transaction."""
+    """Whether the epoch is still the partition's. If so, it cannot be claimed before the end of the transaction."""
     return conn.execute(SQL["own"], {"topic": topic, "partition": number, "epoch": epoch}).fetchone() is not None
 
 
-def stop(
-    conn: Connection, owner: str, topic: str, number: int, why: str, hint: str, *, until_decided: bool = True
-) -> None:
-    """Stop a partition until an operator decides, whatever its position; or until somebody claims it again."""
-    place = {"topic": topic, "partition": number, "owner": owner}
-    conn.execute(SQL["stop"], place | {"why": why, "hint": hint, "until_decided": until_decided})
+def stop(conn: Connection, owner: str, topic: str, number: int, stopped: WaitForOperator) -> None:
+    """Record that a partition waits for an operator, or until somebody starts it again (`until_decided`)."""
+    conn.execute(
+        SQL["stop"],
+        {
+            "topic": topic,
+            "partition": number,
+            "owner": owner,
+            "why": stopped.reason,
+            "hint": stopped.hint,
+            "until_decided": stopped.until_decided,
+        },
+    )
 
 
-def forget_stopped(conn: Connection) -> None:
-    """No partition waits for an operator: for a shadow, which stands only where it is replayed to."""
-    conn.execute(SQL["forget_stopped"])
+def clear_stopped(conn: Connection) -> None:
+    """Remove all records of stopped partitions: for a shadow, which is positioned by its replay only."""
+    conn.execute(SQL["clear_stopped"])
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A partition in the operator's list. Fields are None where it was never read. Times are UTC."""
+    """A partition in the operator's list. Fields are None where it was never read. Times are UTC.
+
+    `stopped` is why it waits for an operator; None where it does not.
+    """
 
     topic: str
     partition: int
@@ -124,57 +146,62 @@ class Position:
     stopped: str | None
 
 
-def positions(conn: Connection) -> list[Position]:
-    """Every partition that was ever read, or waits for a decision."""
-    return [Position(*row) for row in conn.execute(SQL["positions"])]
+def list_positions(conn: Connection) -> list[Position]:
+    """Every partition that was ever read, or waits for an operator."""
+    return [Position(*row) for row in conn.execute(SQL["list_positions"])]
 
 
-class Stopped(NamedTuple):
-    """A partition that nobody reads, and what to do."""
+class StoppedPartition(NamedTuple):
+    """A partition that is not read, why, and what to do. `stopped_at` is UTC."""
 
     topic: str
     partition: int
-    why: str
+    reason: str
     hint: str
     stopped_at: datetime
 
 
-def stopped(conn: Connection) -> list[Stopped]:
+def stopped_partitions(conn: Connection) -> list[StoppedPartition]:
     """Partitions that wait for an operator."""
-    return [Stopped(*row) for row in conn.execute(SQL["stopped"])]
+    return [StoppedPartition(*row) for row in conn.execute(SQL["stopped_partitions"])]
 
 
-def stopped_by_topic(conn: Connection) -> dict[str, int]:
-    """How many partitions of each topic wait for an operator, of every topic that was ever read."""
-    return dict(conn.execute(SQL["stopped_by_topic"]).fetchall())
+def count_stopped_by_topic(conn: Connection) -> dict[str, int]:
+    """How many partitions of each topic wait for an operator; 0 for other topics that were ever read."""
+    return dict(conn.execute(SQL["count_stopped_by_topic"]).fetchall())
 
 
-def known(conn: Connection, partitions: Collection[Partition]) -> dict[Partition, KnownPosition]:
-    """Where partitions stand; one that was never read is left out."""
-    rows = conn.execute(SQL["known"], {"topics": sorted({topic for topic, _ in partitions})}).fetchall()
-    return {(topic, number): KnownPosition(*stands) for topic, number, *stands in rows if (topic, number) in partitions}
+def known_positions(conn: Connection, partitions: Collection[Partition]) -> dict[Partition, KnownPosition]:
+    """The positions of partitions; one that was never read is left out."""
+    rows = conn.execute(SQL["known_positions"], {"topics": sorted({topic for topic, _ in partitions})}).fetchall()
+    return {
+        (topic, number): KnownPosition(*position) for topic, number, *position in rows if (topic, number) in partitions
+    }
 
 
-def decide(conn: Connection, by: str, topic: str, number: int, topic_id: str, way: ResumeAt, how: str) -> int | None:
-    """Let a partition go on where an operator says, on record. Returns where it stood; None if it was never read.
+def resume_by_decision(
+    conn: Connection, by: str, topic: str, number: int, topic_id: str, resume: ResumeAt, how: str
+) -> int | None:
+    """Set a partition's position by an operator's decision, and record it. Returns the position before; None if there
+    was none.
 
-    Whoever reads it now loses its epoch, drops what it holds, and begins there within seconds.
+    The partition's owner loses its epoch, drops its batch, and resumes at the new position within seconds.
     """
-    place = {"topic": topic, "partition": number, "topic_id": topic_id, "goes_on_at": way.offset}
-    row = conn.execute(SQL["was_at"], place).fetchone()
+    parameters = {"topic": topic, "partition": number, "topic_id": topic_id, "goes_on_at": resume.offset}
+    row = conn.execute(SQL["lock_position"], parameters).fetchone()
     was_at = None if row is None else int(row[0])
-    conn.execute(SQL["decide"], place)
-    conn.execute(SQL["record_decision"], place | {"decided_by": by, "was_at": was_at, "how": how})
-    conn.execute(SQL["go_on"], place)
+    conn.execute(SQL["set_position"], parameters)
+    conn.execute(SQL["record_decision"], parameters | {"decided_by": by, "was_at": was_at, "how": how})
+    conn.execute(SQL["remove_stop"], parameters)
     return was_at
 
 
-def forget(conn: Connection, by: str, position: Position) -> None:
-    """Wait no longer for a partition that is gone for good, on record.
+def forget_stopped_partition(conn: Connection, by: str, position: Position) -> None:
+    """Remove the stop of a partition that Kafka no longer has, and record the decision.
 
-    Its position is kept: if a topic of this name is made once more, it waits as one that was made anew.
+    The position is kept: if a topic of this name is created later, the partition stops as one of a recreated topic.
     """
-    place = {"topic": position.topic, "partition": position.partition, "topic_id": position.topic_id}
-    conn.execute(SQL["go_on"], place)
+    parameters = {"topic": position.topic, "partition": position.partition, "topic_id": position.topic_id}
+    conn.execute(SQL["remove_stop"], parameters)
     record = {"decided_by": by, "was_at": position.next_offset, "goes_on_at": None, "how": "forget"}
-    conn.execute(SQL["record_decision"], place | record)
+    conn.execute(SQL["record_decision"], parameters | record)

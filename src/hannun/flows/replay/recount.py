@@ -147,20 +147,22 @@ class Replay:
         stands = _stands(live)
         logs = self._logs(topics)
         with shadow.transaction() as conn:
-            read = {(at.topic, at.partition) for at in positions.positions(conn)}
+            read = {(at.topic, at.partition) for at in positions.list_positions(conn)}
             begins = self._begins({place: log_ for place, log_ in logs.items() if place not in read}, start)
             for (topic, number), offset in begins.items():
                 log_ = logs[topic, number]
                 way = ResumeAt(begin_of_shadow(offset, log_, _known(stands.get((topic, number)))))
-                positions.decide(conn, self._by, topic, number, log_.topic_id, way, f"replay --from {start}")
+                positions.resume_by_decision(
+                    conn, self._by, topic, number, log_.topic_id, way, f"replay --from {start}"
+                )
             # A swap that failed has carried them over; what the live tables wait for stops no replay.
-            positions.forget_stopped(conn)
+            positions.clear_stopped(conn)
             claims = positions.claim(conn, self._by, logs)
             stretches = {}
-            for place, begun in positions.begin(conn, self._by, claims, logs, "").items():
+            for place, begun in positions.start_claimed(conn, self._by, claims, logs, "").items():
                 if isinstance(begun, WaitForOperator):
                     raise OperatorError(
-                        f"the replay cannot go on: {begun.why}", hint="`hannun replay drop`, and begin it anew"
+                        f"the replay cannot go on: {begun.reason}", hint="`hannun replay drop`, and begin it anew"
                     )
                 end = end_of_shadow(logs[place], _known(stands.get(place)))
                 stretches[place] = ReplayRange(logs[place].topic_id, begun.next_offset, end, begun.epoch)
@@ -199,11 +201,11 @@ class Replay:
             total = reader.offsets_total
             while reader.offsets_left and not self._stop.is_set():
                 taken = reader.poll_batch(self._count_max, self._wait_s)
-                if taken.spans:
-                    outcomes = self._count(counter, taken.messages, taken.spans if moves else [])
+                if taken.ranges:
+                    outcomes = self._count(counter, taken.messages, taken.ranges if moves else [])
                     replayed.became.update(outcome.result for outcome in outcomes)
                     if len(outcomes) == len(taken.messages):
-                        replayed.closed += follow(taken.messages, taken.spans, outcomes)
+                        replayed.closed += follow(taken.messages, taken.ranges, outcomes)
                     heard = time.monotonic()
                 elif time.monotonic() - heard > SILENT_S_MAX:
                     raise KafkaUnavailable(
@@ -241,7 +243,7 @@ class Replay:
 
 
 def _stands(conn: Connection) -> dict[Partition, Position]:
-    return {(at.topic, at.partition): at for at in positions.positions(conn)}
+    return {(at.topic, at.partition): at for at in positions.list_positions(conn)}
 
 
 def _known(at: Position | None) -> KnownPosition | None:

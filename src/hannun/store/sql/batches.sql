@@ -1,18 +1,18 @@
 -- participant_key --
--- The key under which participant ids that are not UUIDs are hashed: made once, with the database.
+-- The key that hashes participant ids which are not UUIDs. It is created once, with the database.
 SELECT participant_key FROM hannun.identity;
 
 -- advance_position --
--- Compare and set: a position moves only from where this batch began and only for its owner's epoch. No row means that
--- somebody else has counted these messages, or owns them now. We compare with the start of the batch and not with its
+-- Compare-and-set: a position moves only from the start of this batch and only under its owner's epoch. No row means that
+-- another consumer has counted these messages, or owns the partition now. The start of the batch is compared and not its
 -- first message, since offsets have gaps (transaction markers, compaction).
 UPDATE hannun.positions SET next_offset = %(end)s, leader_epoch = %(leader_epoch)s, updated_at = clock_timestamp()
  WHERE topic = %(topic)s AND partition = %(partition)s AND next_offset = %(start)s AND epoch = %(epoch)s;
 
 -- lock_events --
--- Hold these events until the end of the batch: what is read of them from here on stays true. In the order of their
--- numbers, so that two batches wait for each other and never deadlock. Each row also says how many of the channels that
--- we know are still numbered so.
+-- Locks these events until the commit: what is read of them from here on stays true. In the order of their numbers, so
+-- that two batches wait for each other and never deadlock. Each row also returns how many of the cached channel numbers
+-- are still those of this database.
 SELECT event_no, event_id, user_id,
        (SELECT count(*) FROM hannun.channels
           JOIN unnest(%(channel_keys)s::text[], %(channel_nos)s::int[]) AS known (key, channel_no)
@@ -21,19 +21,19 @@ SELECT event_no, event_id, user_id,
  WHERE event_no = ANY(%(event_nos)s::int[]) ORDER BY event_no FOR UPDATE;
 
 -- copy_participants --
--- The fast road into the ledger: right as long as nobody of the batch is in it.
+-- The fast path into the ledger: it fails where a participant of the batch is already there.
 COPY hannun.participants (event_no, participant, came) FROM STDIN;
 
 -- copy_wide_participants --
--- The same for those whose minute or channel does not fit into `came`.
+-- The same for participants whose minute or channel does not fit into `came`.
 COPY hannun.participants (event_no, participant, minute, channel_no) FROM STDIN;
 
 -- add_participants --
--- The sure road into the ledger; answers who was new. Where `came` is told, minute and channel are NULL.
+-- Adds participants to the ledger and returns who was new. Where `came` is set, minute and channel are NULL.
 INSERT INTO hannun.participants (event_no, participant, came, minute, channel_no)
 SELECT event_no, participant, came, minute, channel_no
   FROM unnest(%(event_nos)s::int[], %(participants)s::uuid[], %(cames)s::int[], %(minutes)s::int[], %(channel_nos)s::int[])
-       AS told (event_no, participant, came, minute, channel_no)
+       AS given (event_no, participant, came, minute, channel_no)
     ON CONFLICT (event_no, participant) DO NOTHING
 RETURNING event_no, participant;
 
@@ -47,9 +47,9 @@ SELECT event_id, to_timestamp(minute * 60.0) AT TIME ZONE 'UTC', participants
        participants = t.participants + excluded.participants, updated_at = clock_timestamp();
 
 -- typed_channels --
--- Which of these channels, whose type we did not know, a distribution has typed for their event, or the table since.
-SELECT asked.event_no, asked.channel_no, coalesce(c.channel_type, d.channel_type)
-  FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[]) AS asked (event_no, channel_no)
+-- The types of channels whose type was unknown: from a distribution of the event, or from the channel table.
+SELECT given.event_no, given.channel_no, coalesce(c.channel_type, d.channel_type)
+  FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[]) AS given (event_no, channel_no)
   JOIN hannun.channels c USING (channel_no)
   LEFT JOIN hannun.distributions d USING (event_no, channel_no)
  WHERE coalesce(c.channel_type, d.channel_type) IS NOT NULL;
@@ -65,30 +65,30 @@ SELECT e.event_id, c.name, counted.type, counted.participants
     ON CONFLICT (event_id, channel_name) DO UPDATE SET
        participants = s.participants + excluded.participants, updated_at = clock_timestamp();
 
--- add_untyped --
--- Participants by a channel whose type nobody has told.
+-- add_untyped_participants --
+-- Participants by a channel whose type is unknown.
 INSERT INTO hannun.untyped_participants AS u (event_no, channel_no, participants)
 SELECT * FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[], %(participants)s::int[])
     ON CONFLICT (event_no, channel_no) DO UPDATE SET participants = u.participants + excluded.participants;
 
--- take_untyped --
--- Participants that waited for their channel's type, which has come: they move to the channel.
+-- remove_untyped_participants --
+-- Participants whose channel had no type and has one now: they move to the channel.
 DELETE FROM hannun.untyped_participants u
  USING unnest(%(event_nos)s::int[], %(channel_nos)s::int[]) AS typed (event_no, channel_no)
  WHERE u.event_no = typed.event_no AND u.channel_no = typed.channel_no
 RETURNING u.event_no, u.channel_no, u.participants;
 
 -- add_sales --
--- The ledger of sales; answers which were new.
+-- Adds sales to the ledger and returns which were new.
 INSERT INTO hannun.sales (event_no, sale_id, amount, sold_at, channel_no)
 SELECT event_no, sale_id, amount, sold_at, channel_no
   FROM unnest(%(event_nos)s::int[], %(sale_ids)s::text[], %(amounts)s::numeric[], %(sold_ats)s::timestamp[],
-              %(channel_nos)s::int[]) AS told (event_no, sale_id, amount, sold_at, channel_no)
+              %(channel_nos)s::int[]) AS given (event_no, sale_id, amount, sold_at, channel_no)
     ON CONFLICT (event_no, sale_id) DO NOTHING
 RETURNING event_no, sale_id;
 
 -- add_to_events --
--- The totals of events, what is owed of their cumulative column, and their new version.
+-- The totals of events, the start of their pending roll-up, and their new version.
 UPDATE hannun.events SET
        participants = events.participants + added.participants,
        unattributed = events.unattributed + added.unattributed,
@@ -110,8 +110,8 @@ UPDATE public.event_stats SET
  WHERE event_stats.event_id = added.event_id;
 
 -- publish_events --
--- The rows of events whose plan, status, sales or costs changed, made whole from what they are made of. An event
--- that was not created yet has none. A percentage is limited to what its column can hold; the answer shows it whole.
+-- The rows of events whose plan, status, sales or costs changed, computed from their sources. An event without an
+-- event-created message has no row. A percentage is limited to the range of its column; the API shows the full value.
 INSERT INTO public.event_stats AS s
        (event_id, event_title, user_id, total_participants, total_views, estimated_roi, target_roi, sales_growth_rate,
         total_investment, expected_revenue, status)
@@ -136,13 +136,9 @@ SELECT e.event_id, e.title, e.user_id, e.participants, c.views,
        expected_revenue = excluded.expected_revenue, status = excluded.status, updated_at = clock_timestamp();
 
 -- add_dead_letter --
--- A message that could not be used, once: a message seen again finds itself here.
+-- A message that could not be used. The same message again changes nothing.
 INSERT INTO hannun.dead_letters
        (kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash, fields)
 VALUES (%(kind)s, %(reason)s, %(detail)s, %(event_id)s, %(topic)s, %(partition)s, %(topic_id)s, %(offset)s,
         %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s)
     ON CONFLICT DO NOTHING;
-
--- owe_invalidations --
--- Whose cached answers this batch makes false; paid after the commit.
-INSERT INTO hannun.owed_invalidations (events) VALUES (%(events)s) RETURNING owed_no;

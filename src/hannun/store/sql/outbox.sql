@@ -1,16 +1,20 @@
--- settle_without_waiting --
--- This transaction need not be on the disk when we go on.
+-- add_entry --
+-- The cached answers that this batch makes false, to be invalidated after the commit.
+INSERT INTO hannun.owed_invalidations (events) VALUES (%(events)s) RETURNING owed_no;
+
+-- commit_without_flush --
+-- The commit of this transaction does not wait for the disk.
 SET LOCAL synchronous_commit = off;
 
--- settle_debts --
--- These invalidations are paid.
-DELETE FROM hannun.owed_invalidations WHERE owed_no = ANY(%(owed_nos)s::bigint[]);
+-- delete_entries --
+-- Redis has acknowledged these invalidations.
+DELETE FROM hannun.owed_invalidations WHERE owed_no = ANY(%(entry_nos)s::bigint[]);
 
--- old_debts --
--- Invalidations that whoever owed them should have paid by now: their writer is dead, or Redis was away.
+-- pending_entries --
+-- Invalidations that were not delivered in time: their process is dead, or Redis was unavailable.
 SELECT owed_no, events FROM hannun.owed_invalidations
  WHERE owed_at < clock_timestamp() - make_interval(secs => %(older_than_s)s) ORDER BY owed_no LIMIT %(limit)s;
 
--- count_debts --
--- How many batches have invalidations that are not paid yet.
+-- count_entries --
+-- How many batches have invalidations that are not delivered.
 SELECT count(*) FROM hannun.owed_invalidations;

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hannun.domain.batch_size import LEAST, WRITTEN_IN_S, size_next
+from hannun.domain.batch_size import LEAST, WRITTEN_IN_S, next_batch_size
 
 
 def sizes(seconds_each: float, size: int, most: int = 20_000, batches: int = 20) -> list[int]:
     found = []
     for _ in range(batches):
-        size = size_next(size, size, size * seconds_each, most)
+        size = next_batch_size(size, size, size * seconds_each, most)
         found.append(size)
     return found
 
@@ -27,13 +27,13 @@ def test_where_it_is_very_slow_a_batch_is_still_worth_its_commit() -> None:
 
 
 def test_a_batch_that_was_held_up_once_costs_half_of_the_size_at_most() -> None:
-    assert size_next(20_000, 20_000, 30.0, 20_000) >= 10_000
+    assert next_batch_size(20_000, 20_000, 30.0, 20_000) >= 10_000
 
 
 def test_when_little_comes_nothing_is_learned() -> None:
-    assert size_next(20_000, 3, 5.0, 20_000) == 20_000
+    assert next_batch_size(20_000, 3, 5.0, 20_000) == 20_000
 
 
 @given(st.integers(1, 10**6), st.integers(0, 10**6), st.floats(0, 1e6), st.integers(1, 10**5))
 def test_the_bounds_hold_whatever_happens(size: int, messages: int, took_s: float, most: int) -> None:
-    assert min(LEAST, most) <= size_next(size, messages, took_s, most) <= most
+    assert min(LEAST, most) <= next_batch_size(size, messages, took_s, most) <= most

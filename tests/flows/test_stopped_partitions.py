@@ -1,4 +1,4 @@
-"""Partitions that wait for an operator: who is told, how it ends, and what a decision means. Kafka is played."""
+"""Stopped partitions: what reports them, how a stop ends, and what a decision does. Kafka is a fake."""
 
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -14,9 +14,8 @@ from hannun.domain.batch import OffsetRange
 from hannun.domain.positions import KnownPosition, PartitionLog, StartFrom
 from hannun.domain.quarantine import QuarantineLimits
 from hannun.errors import OperatorError, StaleBatch
-from hannun.flows import ingest
 from hannun.flows.health_checks import Health
-from hannun.flows.ingest import Ingest
+from hannun.flows.kafka_ingestion import IngestionWorker, assignments
 from hannun.flows.maintenance import update_gauges
 from hannun.flows.position_decisions import To, decide, forget, gone, plan
 from hannun.kafka.broker import Broker
@@ -31,7 +30,7 @@ PLACE = (TOPIC, 0)
 
 
 class Kafka:
-    """A topic of one partition that the group has granted us: what its broker says, and what its stream is told."""
+    """A topic of one assigned partition: a fake of the broker and of the group's consumer."""
 
     def __init__(self, log: PartitionLog) -> None:
         self.log: PartitionLog | None = log
@@ -58,7 +57,7 @@ class Kafka:
         if log is None or PLACE not in partitions:
             return {}
         at = known.get(PLACE)
-        return {PLACE: replace(log, cut_off=log.cut_off and at is not None and at.leader_epoch is not None)}
+        return {PLACE: replace(log, truncated=log.truncated and at is not None and at.leader_epoch is not None)}
 
     def offsets_at(self, partitions: Collection[Partition], moment: datetime) -> Mapping[Partition, int]:
         return self.at
@@ -66,7 +65,7 @@ class Kafka:
     def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
         return {}
 
-    # -- the stream
+    # -- the consumer
 
     @property
     def reading(self) -> set[Partition]:
@@ -87,18 +86,18 @@ class Kafka:
         self._rounds.pop(0)()
         return ConsumedBatch([], [])
 
-    # -- who reads it
+    # -- the worker that reads it
 
     def is_read(self, world: World, *rounds: Callable[[], None], start_from: StartFrom = "") -> list[Mapping[str, Any]]:
-        """Have `ingest` read it: before each round it looks where to begin. Returns what it logs."""
+        """Run a worker over it; it checks the partition before each round. Returns what it logs."""
         stop = threading.Event()
-        self._rounds = [lambda: None, *rounds, stop.set]  # what is granted is begun after a take
+        self._rounds = [lambda: None, *rounds, stop.set]  # an assigned partition starts after a poll
         with capture_logs() as logs:
-            Ingest(
+            IngestionWorker(
                 cast(GroupConsumer, self),
                 cast(Broker, self),
                 world.database,
-                lambda _: world.counter,
+                world.counter,
                 owner="us",
                 start_from=start_from,
                 limits=QuarantineLimits(100, 0.5),
@@ -107,8 +106,8 @@ class Kafka:
 
 
 @pytest.fixture(autouse=True)
-def looks_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest, "LOOK_AGAIN_S", 0.0)
+def checks_at_each_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assignments, "CHECK_S", 0.0)
 
 
 def stands(world: World, offset: int, *, topic_id: str = "a-topic", leader_epoch: int | None = None) -> int:
@@ -130,15 +129,15 @@ def decides(world: World, kafka: Kafka, to: To) -> None:
 
 CAUSES = {
     "never read": (None, PartitionLog("a-topic", 0, 30)),
-    "made anew": (10, PartitionLog("another-topic", 0, 30)),
+    "recreated": (10, PartitionLog("another-topic", 0, 30)),
     "removed": (10, PartitionLog("a-topic", 12, 30)),
-    "cut off": (10, PartitionLog("a-topic", 0, 9)),
-    "cut off and grown again": (10, PartitionLog("a-topic", 0, 30, cut_off=True)),
+    "truncated": (10, PartitionLog("a-topic", 0, 9)),
+    "truncated and grown again": (10, PartitionLog("a-topic", 0, 30, truncated=True)),
 }
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_whatever_a_partition_waits_for_the_log_health_and_the_gauge_tell_until_an_operator_has_decided(
+def test_the_log_health_and_the_gauge_report_a_stopped_partition_until_an_operator_has_decided(
     world: World, cause: str
 ) -> None:
     at, log = CAUSES[cause]
@@ -161,7 +160,7 @@ def test_whatever_a_partition_waits_for_the_log_health_and_the_gauge_tell_until_
         assert kafka.begun is None
 
     logs = kafka.is_read(world, is_told, is_told, lambda: decides(world, kafka, "earliest"))
-    told = [entry for entry in logs if entry["event"] == "a partition waits for you"]
+    told = [entry for entry in logs if entry["event"] == "partition stopped"]
     assert len(told) == 1, "once, however often it is looked at"
     assert "hannun positions set" in told[0]["hint"]
 
@@ -172,7 +171,7 @@ def test_whatever_a_partition_waits_for_the_log_health_and_the_gauge_tell_until_
     assert health.tell() == {"status": "ready", "parts": {"postgresql": "ready", "redis": "ready"}}
 
 
-def test_a_log_that_was_cut_off_and_grows_past_our_position_is_not_gone_on_with(world: World) -> None:
+def test_a_truncated_log_that_grows_past_our_position_is_not_resumed(world: World) -> None:
     stands(world, 1_000)
     kafka = Kafka(PartitionLog("a-topic", 0, 900))
 
@@ -185,7 +184,7 @@ def test_a_log_that_was_cut_off_and_grows_past_our_position_is_not_gone_on_with(
     assert kafka.begun is None
 
 
-def test_what_a_lost_owner_counts_while_we_begin_does_not_look_like_a_log_that_was_cut_off(world: World) -> None:
+def test_what_a_former_owner_counts_during_a_start_does_not_look_like_a_truncated_log(world: World) -> None:
     lost = stands(world, 10)
     kafka = Kafka(PartitionLog("a-topic", 0, 10))
     refused = []
@@ -201,7 +200,7 @@ def test_what_a_lost_owner_counts_while_we_begin_does_not_look_like_a_log_that_w
 
     kafka.after_the_logs = the_lost_owner_counts_two_more
     logs = kafka.is_read(world)
-    assert not [entry for entry in logs if entry["event"] == "a partition waits for you"]
+    assert not [entry for entry in logs if entry["event"] == "partition stopped"]
     assert kafka.begun is not None
     assert kafka.begun[1] == (10 if refused else 12)
 
@@ -224,10 +223,10 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
         (20, NOON, 25, 5),
         (4, "earliest", 10, 0),
         (4, 12, 12, 2),
-        (40, "latest", 30, 20),  # cut off: nobody knows how much of what it holds was counted
+        (40, "latest", 30, 20),  # truncated: nobody knows how much of what it holds was counted
     ],
 )
-def test_a_plan_says_where_a_partition_goes_on_and_how_much_would_never_be_counted(
+def test_a_plan_says_where_a_partition_resumes_and_how_many_records_it_skips(
     world: World, at: int | None, to: To, goes_on_at: int, skipped: int
 ) -> None:
     if at is not None:
@@ -239,7 +238,7 @@ def test_a_plan_says_where_a_partition_goes_on_and_how_much_would_never_be_count
     assert (decision.was_at, decision.goes_on_at, decision.skipped) == (at, goes_on_at, skipped)
 
 
-def test_an_instant_behind_the_last_record_is_the_end(world: World) -> None:
+def test_an_instant_after_the_last_record_resumes_at_the_end(world: World) -> None:
     kafka = Kafka(LOG)
     kafka.at = {PLACE: -1}
     with connect(world.url, application="test") as conn:
@@ -253,7 +252,7 @@ def test_an_offset_that_the_log_does_not_hold_is_refused(world: World, offset: i
         plan(conn, cast(Broker, Kafka(LOG)), TOPIC, None, offset)
 
 
-def test_nobody_waits_any_longer_for_a_partition_that_is_gone_for_good_and_its_position_is_kept(world: World) -> None:
+def test_a_partition_that_kafka_no_longer_has_can_be_forgotten_and_its_position_is_kept(world: World) -> None:
     stands(world, 1_000)
     kafka = Kafka(PartitionLog("a-topic", 0, 900))
     kafka.is_read(world)
@@ -266,7 +265,7 @@ def test_nobody_waits_any_longer_for_a_partition_that_is_gone_for_good_and_its_p
             plan(conn, cast(Broker, kafka), TOPIC, None, "earliest")
         assert "positions forget" in refused.value.hint
         forget(conn, "an operator", gone(conn, cast(Broker, kafka), TOPIC, None))
-        assert positions.stopped(conn) == []
+        assert positions.stopped_partitions(conn) == []
         with pytest.raises(OperatorError, match="nothing of"):
             gone(conn, cast(Broker, kafka), TOPIC, None)
     (record,) = world.rows("SELECT * FROM hannun.position_decisions")
@@ -278,5 +277,5 @@ def test_nobody_waits_any_longer_for_a_partition_that_is_gone_for_good_and_its_p
     )
     kafka.log = PartitionLog("another-topic", 0, 5_000)  # and made once more
     logs = kafka.is_read(world, start_from="latest")
-    assert any("made anew" in entry.get("why", "") for entry in logs)
+    assert any("recreated" in entry.get("why", "") for entry in logs)
     assert kafka.begun is None

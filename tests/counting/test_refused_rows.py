@@ -1,13 +1,10 @@
 """A message that every rule of ours lets through and PostgreSQL refuses: it is found, and harms nobody else."""
 
-from collections.abc import Sequence
-
 import pytest
 from world import SPRING, World
 
-from hannun.counting.batch_counter import BatchCounter
 from hannun.domain.batch import OffsetRange, ReceivedMessage
-from hannun.domain.facts import Fact, Rejected
+from hannun.domain.quarantine import Quarantine, QuarantineLimits
 from hannun.errors import PartitionUnusable
 
 
@@ -64,33 +61,36 @@ def test_what_is_kept_of_a_refused_message_are_its_known_fields(strict: World) -
     assert "Hong" not in str(letter.columns)
 
 
-def inspected(world: World, letters_max: int) -> BatchCounter:
-    """A counter that keeps nothing of a batch with more letters."""
-
-    def inspect(_: Sequence[ReceivedMessage], facts: Sequence[Fact | Rejected]) -> None:
-        letters = [str(fact.reason) for fact in facts if isinstance(fact, Rejected)]
-        if len(letters) > letters_max:
-            raise PartitionUnusable(f"too many: {letters}", topic="t", partition=0)
-
-    return BatchCounter(world.database, world.decoder, world.invalidator, inspect)
+def quarantine(in_a_row_max: int) -> Quarantine:
+    """A quarantine that a batch exceeds with more dead letters in a row."""
+    return Quarantine(QuarantineLimits(in_a_row_max=in_a_row_max))
 
 
-def test_what_only_postgresql_refuses_is_looked_at_before_anything_of_its_batch_is_kept(strict: World) -> None:
-    counter = inspected(strict, letters_max=1)
-    with pytest.raises(PartitionUnusable, match="'refused-by-the-database', 'refused-by-the-database'"):
-        counter.count([strict.created(), strict.registered(), strict.sold(666), strict.sold(666)])
+def placed(world: World, *messages: ReceivedMessage) -> list[ReceivedMessage]:
+    """The messages as they stand in one partition."""
+    return [world.at(message, offset) for offset, message in enumerate(messages)]
+
+
+def test_a_quarantine_sees_what_only_postgresql_refuses_before_anything_of_the_batch_is_kept(strict: World) -> None:
+    refused = placed(strict, strict.created(), strict.registered(), strict.sold(666), strict.sold(666))
+    with pytest.raises(PartitionUnusable, match="2 messages in a row cannot be used .refused-by-the-database"):
+        strict.counter.count(refused, quarantine=quarantine(in_a_row_max=1))
     assert strict.dead_letters() == []
     assert strict.rows("SELECT FROM hannun.participants") == []
-    counter.count([strict.created(), strict.registered(), strict.sold(666), strict.sold(1)])
+    accepted = placed(strict, strict.created(), strict.registered(), strict.sold(666), strict.sold(1))
+    counted = strict.counter.count(accepted, quarantine=quarantine(in_a_row_max=1))
+    assert counted.quarantine is not None
+    assert [tally.rejected for tally in counted.quarantine.tallies.values()] == [1]
     assert len(strict.dead_letters()) == 1
     assert strict.event().total_participants == 1
     assert strict.drift() == []
 
 
-def test_what_only_is_known_to_be_wrong_beside_what_stands_is_looked_at_too(world: World) -> None:
-    """Another owner's plan, for example: every rule of the message holds."""
+def test_a_quarantine_sees_what_only_contradicts_the_stored_registers(world: World) -> None:
+    """Another owner's plan, for example: the message itself breaks no rule."""
     world.counts(world.created())
+    batch = placed(world, world.registered(), world.created(owner="another"))
     with pytest.raises(PartitionUnusable):
-        inspected(world, letters_max=0).count([world.registered(), world.created(owner="another")])
+        world.counter.count(batch, quarantine=quarantine(in_a_row_max=0))
     assert world.dead_letters() == []
     assert world.event().total_participants == 0

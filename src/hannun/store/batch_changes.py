@@ -1,0 +1,339 @@
+"""The changes of one batch, statement by statement, in the transaction of the batch."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from operator import itemgetter
+
+import psycopg
+
+from hannun.domain.batch import BatchResult, ChangedEvent
+from hannun.domain.channels import ChannelType
+from hannun.domain.fold import Distribution, FactsByEvent, Register, Registers, settle
+from hannun.errors import StoreUnavailable
+from hannun.store import registers
+from hannun.store.database import Connection
+from hannun.store.ledger_copy import (
+    NO_CHANNEL,
+    LedgerText,
+    channel_numbers,
+    int_array,
+    ledger_columns,
+    ledger_text,
+    pair_columns,
+    text_array,
+)
+from hannun.store.queries import load
+from hannun.store.surrogate_keys import SurrogateKeys
+
+SQL = load("batches")
+
+EventChannel = tuple[int, int]
+"""An event's and a channel's number."""
+
+
+@dataclass(slots=True)
+class _EventChange:
+    """What a batch adds to one event."""
+
+    participants: int = 0
+    unattributed: int = 0
+    sales: int = 0
+    revenue: Decimal = Decimal("0.00")
+    first_minute: int | None = None
+    channels: set[str] = field(default_factory=set)
+    rewrite: bool = False  # more than participants changed: its row of event_stats is computed from its sources
+
+
+class BatchChanges:
+    """One batch on its way into the database. The methods stand in the order of their calls."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        keys: SurrogateKeys,
+        by_event: FactsByEvent,
+        written: BatchResult,
+        prepared_text: LedgerText | None = None,
+    ) -> None:
+        self._conn = conn
+        self._prepared_text = prepared_text
+        self._channels = keys.channels
+        self._keys = keys
+        self._by_event = by_event
+        self._written = written
+        self._no_of = {event_id: keys.events[event_id] for event_id in by_event.events}
+        self._id_of = {no: event_id for event_id, no in self._no_of.items()}
+        self._owners: dict[int, str | None] = {}
+        self._changes: dict[int, _EventChange] = {}
+
+    def lock_events(self) -> None:
+        """Lock the batch's events until the commit, and check that the cached surrogate keys are those of this
+        database.
+
+        Raises:
+            StoreUnavailable: a surrogate key differs; the cached keys are dropped. Count the batch again.
+        """
+        keys = list(self._by_event.channels)
+        known = {"channel_keys": keys, "channel_nos": [self._channels[key].no for key in keys]}
+        rows = self._conn.execute(SQL["lock_events"], {"event_nos": int_array(self._id_of), **known}).fetchall()
+        if {no: event_id for no, event_id, *_ in rows} != self._id_of or any(row[3] != len(keys) for row in rows):
+            self._keys.clear()
+            raise StoreUnavailable(
+                "the surrogate keys of this database differ from the cached ones: it was restored or replaced"
+            )
+        self._owners = {no: owner for no, _, owner, _ in rows}
+
+    # -- registers: the last writer wins
+
+    def settle_registers(self) -> None:
+        """Apply plans, statuses and distributions to the stored registers."""
+        by_event_no: dict[int, list[tuple[int, Register]]] = {
+            self._no_of[event_id]: facts.registers
+            for event_id, facts in self._by_event.events.items()
+            if facts.registers
+        }
+        if not by_event_no:
+            return
+        before = registers.read(self._conn, list(by_event_no))
+        events: dict[int, Registers] = {}
+        distributions: dict[EventChannel, Distribution] = {}
+        for no, messages in by_event_no.items():
+            settled = settle(before[no], messages)
+            self._written.changed |= settled.changed
+            self._written.rejected += settled.rejected
+            if not settled.changed:
+                continue
+            change = self._change(no)
+            change.rewrite = True
+            events[no] = settled.registers
+            if settled.registers.plan is not None:
+                self._owners[no] = settled.registers.plan.user_id
+            for key, distribution in settled.registers.distributions.items():
+                if before[no].distributions.get(key) != distribution:
+                    distributions[no, self._channels[key].no] = distribution
+                    change.channels.add(self._channels[key].name)
+        if events:
+            registers.save(self._conn, events)
+        if distributions:
+            registers.save_distributions(self._conn, distributions)
+            self._attribute_untyped(distributions)
+
+    def _attribute_untyped(self, typed: Mapping[EventChannel, Distribution]) -> None:
+        """Move participants who were unattributed because their channel had no type to the channel, which has one
+        now."""
+        moved = self._conn.execute(
+            SQL["remove_untyped_participants"], pair_columns(typed, "event_nos", "channel_nos")
+        ).fetchall()
+        for no, _, participants in moved:
+            self._change(no).unattributed -= participants
+        self._add_to_channels({(no, channel): (count, typed[no, channel].channel_type) for no, channel, count in moved})
+
+    # -- ledgers: the first counts
+
+    def add_participants(self, *, repeats_expected: bool) -> bool:
+        """Count the new participants. Returns whether some were repeats: then the next batch expects repeats too."""
+        self._written.new_participants, repeats = self._add_to_ledger(repeats_expected)
+        by_minute: dict[tuple[str, int], int] = {}
+        by_channel: dict[tuple[int, str], int] = {}
+        for event_id, facts in self._by_event.events.items():
+            new = facts.participants
+            if self._written.new_participants is not None:
+                new = {id_: came for id_, came in new.items() if (event_id, id_) in self._written.new_participants}
+            if not new:
+                continue
+            no = self._no_of[event_id]
+            change = self._change(no)
+            change.participants += len(new)
+            # Up to ten participants are added one by one: building a Counter costs as much as ten additions.
+            arrivals = Counter(new.values()).items() if len(new) > 10 else [(arrival, 1) for arrival in new.values()]
+            for (minute, channel), count in arrivals:
+                bucket = (event_id, minute)
+                by_minute[bucket] = by_minute.get(bucket, 0) + count
+                if channel is None:
+                    change.unattributed += count
+                else:
+                    pair = (no, channel)
+                    by_channel[pair] = by_channel.get(pair, 0) + count
+                if change.first_minute is None or minute < change.first_minute:
+                    change.first_minute = minute
+        self._add_to_timeline(by_minute)
+        self._attribute(by_channel)
+        return repeats
+
+    def _add_to_ledger(self, repeats_expected: bool) -> tuple[set[tuple[str, str]] | None, bool]:
+        """Add the batch's participants to the ledger. Returns who was new (None: all), and whether some were repeats.
+
+        COPY is the fast path and fails at the first repeat; INSERT ... ON CONFLICT returns who was new. Repeats come in
+        runs (a replay, a restart), so a batch takes the path that would have been right for the one before it.
+        """
+        if not any(facts.participants for facts in self._by_event.events.values()):
+            return set(), repeats_expected
+        if not repeats_expected:
+            try:
+                with self._conn.transaction():
+                    for name, text in self._ledger_text().items():
+                        with self._conn.cursor().copy(SQL[name]) as copy:
+                            copy.write(text)
+                return None, False
+            except psycopg.errors.UniqueViolation:
+                pass
+        channel_nos = channel_numbers(self._keys, self._by_event)
+        rows = [
+            (no, participant, *ledger_columns(minute, channel_nos[channel]))
+            for event_id, no in sorted(self._no_of.items(), key=itemgetter(1))
+            for participant, (minute, channel) in sorted(self._by_event.events[event_id].participants.items())
+        ]
+        nos, participants, cames, minutes, channels = zip(*rows, strict=True)
+        added = self._conn.execute(
+            SQL["add_participants"],
+            {
+                "event_nos": int_array(nos),
+                "participants": list(participants),
+                "cames": int_array(cames),
+                "minutes": int_array(minutes),
+                "channel_nos": int_array(channels),
+            },
+        ).fetchall()
+        return {(self._id_of[no], participant.hex) for no, participant in added}, len(added) < len(rows)
+
+    def _ledger_text(self) -> Mapping[str, bytes]:
+        """The rows for COPY: those that were prepared, if the surrogate keys are still the same; else made now."""
+        text = self._prepared_text
+        if text is None or text.times_cleared != self._keys.times_cleared:
+            text = ledger_text(self._keys, self._by_event)
+            assert text is not None
+        return text.by_statement
+
+    def _add_to_timeline(self, counts: Mapping[tuple[str, int], int]) -> None:
+        if counts:
+            ordered = sorted(counts)
+            try:
+                self._conn.execute(
+                    SQL["add_timeline_participants"],
+                    {
+                        "event_ids": text_array([event_id for event_id, _ in ordered]),
+                        "minutes": int_array([minute for _, minute in ordered]),
+                        "participants": int_array([counts[bucket] for bucket in ordered]),
+                    },
+                )
+            except psycopg.errors.CheckViolation as error:  # its month was detached meanwhile
+                raise StoreUnavailable(f"a month of the timeline is detached: {error.diag.message_primary}") from error
+
+    def _attribute(self, by_channel: Mapping[tuple[int, str], int]) -> None:
+        """Add participants to their channels; those of a channel without a type stay unattributed until it has one."""
+        unknown = {(no, self._channels[key].no) for no, key in by_channel if self._channels[key].type is None}
+        typed: dict[EventChannel, ChannelType] = {}
+        if unknown:
+            rows = self._conn.execute(
+                SQL["typed_channels"], pair_columns(unknown, "event_nos", "channel_nos")
+            ).fetchall()
+            typed = {(no, channel_no): ChannelType(type_) for no, channel_no, type_ in rows}
+        attributed: dict[EventChannel, tuple[int, ChannelType]] = {}
+        untyped: dict[EventChannel, int] = {}
+        for (no, key), count in by_channel.items():
+            channel = self._channels[key]
+            channel_type = channel.type or typed.get((no, channel.no))
+            if channel_type is None:
+                untyped[no, channel.no] = count
+                self._change(no).unattributed += count
+            else:
+                attributed[no, channel.no] = (count, channel_type)
+                self._change(no).channels.add(channel.name)
+        self._add_to_channels(attributed)
+        if untyped:
+            pairs = pair_columns(untyped, "event_nos", "channel_nos")
+            self._conn.execute(
+                SQL["add_untyped_participants"],
+                pairs | {"participants": [untyped[pair] for pair in sorted(untyped)]},
+            )
+
+    def _add_to_channels(self, counts: Mapping[EventChannel, tuple[int, ChannelType]]) -> None:
+        if not counts:
+            return
+        pairs = sorted(counts)
+        self._conn.execute(
+            SQL["add_channel_participants"],
+            {
+                "event_nos": int_array([no for no, _ in pairs]),
+                "channel_nos": int_array([channel for _, channel in pairs]),
+                "types": text_array([counts[pair][1] for pair in pairs]),
+                "participants": int_array([counts[pair][0] for pair in pairs]),
+            },
+        )
+
+    def add_sales(self) -> None:
+        """Add the new sales to the ledger and to the totals."""
+        sales = {
+            (self._no_of[event_id], sale_id): sale
+            for event_id, facts in self._by_event.events.items()
+            for sale_id, sale in facts.sales.items()
+        }
+        if not sales:
+            return
+        ordered = [sales[key] for key in sorted(sales)]
+        added = self._conn.execute(
+            SQL["add_sales"],
+            pair_columns(sales, "event_nos", "sale_ids")
+            | {
+                "amounts": [sale.amount for sale in ordered],
+                "sold_ats": [registers.timestamp(sale.sold_at) for sale in ordered],
+                "channel_nos": [
+                    NO_CHANNEL if sale.channel is None else self._channels[sale.channel.key].no for sale in ordered
+                ],
+            },
+        ).fetchall()
+        for no, sale_id in added:
+            self._written.new_sales.add((self._id_of[no], sale_id))
+            change = self._change(no)
+            change.sales += 1
+            change.revenue += sales[no, sale_id].amount
+            change.rewrite = True
+
+    # -- totals, and the invalidations that follow
+
+    def publish_totals(self) -> None:
+        """Update the totals, and list the events whose cached answers are outdated."""
+        if not self._changes:
+            return
+        versions = self._add_to_events()
+        rewritten = sorted(no for no, change in self._changes.items() if change.rewrite)
+        counted = sorted(no for no, change in self._changes.items() if not change.rewrite and change.participants)
+        if rewritten:
+            self._conn.execute(SQL["publish_events"], {"event_nos": rewritten})
+        if counted:
+            self._conn.execute(
+                SQL["publish_participants"],
+                {
+                    "event_ids": text_array([self._id_of[no] for no in counted]),
+                    "participants": int_array([self._changes[no].participants for no in counted]),
+                },
+            )
+        self._written.events = [
+            ChangedEvent(self._id_of[no], self._owners[no], versions[no], tuple(sorted(change.channels)))
+            for no, change in sorted(self._changes.items())
+        ]
+
+    def _add_to_events(self) -> dict[int, int]:
+        """Update `hannun.events`. Returns the new version of each event."""
+        nos = sorted(self._changes)
+        changes = [self._changes[no] for no in nos]
+        rows = self._conn.execute(
+            SQL["add_to_events"],
+            {
+                "event_nos": int_array(nos),
+                "participants": int_array([change.participants for change in changes]),
+                "unattributed": int_array([change.unattributed for change in changes]),
+                "sales": int_array([change.sales for change in changes]),
+                "revenues": "{" + ",".join([str(change.revenue) for change in changes]) + "}",
+                "minutes": int_array([change.first_minute for change in changes]),
+            },
+        ).fetchall()
+        return dict(rows)
+
+    def _change(self, no: int) -> _EventChange:
+        change = self._changes.get(no)
+        if change is None:
+            change = self._changes[no] = _EventChange()
+        return change
