@@ -64,7 +64,7 @@ def replay(
         if into is Into.LIVE:
             done = replaying.replay.into_live(replaying.database, replaying.counter, topics, start)
         else:
-            new = shadow.make(channel_table(settings), f"--from {from_}")
+            new = shadow.create(channel_table(settings), f"--from {from_}")
             if not new:
                 progress.note(
                     f"{shadow.name} is there already: going on where it stands (`hannun replay drop` drops it)"
@@ -139,11 +139,12 @@ def drop_replay(
 def _at_the_shadow(settings: settings_.Settings) -> Iterator[tuple[Any, Any, Any, Any]]:
     """The shadow, what brings it to where live stands, what tells of it, and what pays the cache."""
     from hannun.processes.commands import open_replaying, open_shadow
+    from hannun.store.database_swap import reopen_live
 
     shadow = open_shadow(settings)
-    if shadow.kept(shadow.name) is None:
+    if shadow.find(shadow.name) is None:
         raise OperatorError(f"there is no shadow {shadow.name}", hint="`hannun replay --from earliest` makes one")
-    shadow.open_live()  # a swap that was killed may have left it shut
+    reopen_live(shadow)  # a swap that was killed may have left it shut
     shadow.check_complete()
     with (
         stop_on_signal() as stop,

@@ -1,4 +1,4 @@
-"""What a database says, in a form in which two can be compared: by a digest for each event, then row by row."""
+"""What a database holds, in a form that can be compared with another: a digest for each event, then row by row."""
 
 from collections.abc import Collection
 
@@ -6,6 +6,7 @@ from hannun.store.database import Connection
 from hannun.store.queries import load
 
 PARTS = load("shadow_parts")
+"""The parts of a comparison: each is a query of (event_id, key, value)."""
 SQL = load("shadow_comparison")
 
 Digest = tuple[int, int]
@@ -13,23 +14,23 @@ Digest = tuple[int, int]
 
 
 def digests(conn: Connection, part: str, event_ids: Collection[str] | None = None) -> dict[str, Digest]:
-    """The digest of every event in a part of the comparison, or only of these."""
-    asked = SQL["digests"].replace("said_of_a_part", f"({PARTS[part]})")
-    rows = conn.execute(asked, {"event_ids": None if event_ids is None else sorted(event_ids)})
+    """The digest of every event in a part of the comparison, or only of these events."""
+    query = SQL["digests"].replace("rows_of_part", f"({PARTS[part]})")
+    rows = conn.execute(query, {"event_ids": None if event_ids is None else sorted(event_ids)})
     return {event_id: (count, int(digest)) for event_id, count, digest in rows}
 
 
 def rows_of(conn: Connection, part: str, event_id: str) -> dict[str, str]:
     """The rows of one event in a part, by their keys."""
-    asked = SQL["rows"].replace("said_of_a_part", f"({PARTS[part]})")
-    return dict(conn.execute(asked, {"event_id": event_id}).fetchall())
+    query = SQL["rows"].replace("rows_of_part", f"({PARTS[part]})")
+    return dict(conn.execute(query, {"event_id": event_id}).fetchall())
 
 
 def versions(conn: Connection) -> dict[str, int]:
-    """The version of every event: where two looks see the same one, nothing was counted for it in between."""
+    """The version of every event. An event that keeps its version was not counted for in between."""
     return dict(conn.execute(SQL["versions"]).fetchall())
 
 
 def relations(conn: Connection) -> dict[str, str]:
-    """Tables and rights in the database, by their names: to find what others keep in it."""
+    """Tables and privileges in the database, by name: a swap would lose those that are not Hannun's."""
     return dict(conn.execute(SQL["relations"]).fetchall())

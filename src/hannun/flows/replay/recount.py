@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 
 from hannun.domain.batch import MessageOutcome, OffsetRange, OutcomeKind, ReceivedMessage
 from hannun.domain.positions import KnownPosition, PartitionLog, ResumeAt, WaitForOperator
-from hannun.domain.replay import Progress, ReplayRange, begin_of_shadow, end_of_live, end_of_shadow
+from hannun.domain.replay import Progress, ReplayRange, live_end, shadow_end, shadow_start
 from hannun.errors import KafkaUnavailable, OperatorError, StaleBatch, StoreUnavailable
 from hannun.kafka.broker import Broker
 from hannun.kafka.log_reader import LogReader
@@ -109,7 +109,7 @@ class Replay:
         stretches = {}
         for place, log_ in logs.items():
             at = stands.get(place)
-            end = end_of_live(log_, _known(at), stopped=at is not None and at.stopped is not None)
+            end = live_end(log_, _known(at), stopped=at is not None and at.stopped is not None)
             if end < log_.high:
                 log.warning(
                     "a partition waits for an operator; the replay does not read past where it stands",
@@ -151,7 +151,7 @@ class Replay:
             begins = self._begins({place: log_ for place, log_ in logs.items() if place not in read}, start)
             for (topic, number), offset in begins.items():
                 log_ = logs[topic, number]
-                way = ResumeAt(begin_of_shadow(offset, log_, _known(stands.get((topic, number)))))
+                way = ResumeAt(shadow_start(offset, log_, _known(stands.get((topic, number)))))
                 positions.resume_by_decision(
                     conn, self._by, topic, number, log_.topic_id, way, f"replay --from {start}"
                 )
@@ -164,7 +164,7 @@ class Replay:
                     raise OperatorError(
                         f"the replay cannot go on: {begun.reason}", hint="`hannun replay drop`, and begin it anew"
                     )
-                end = end_of_shadow(logs[place], _known(stands.get(place)))
+                end = shadow_end(logs[place], _known(stands.get(place)))
                 stretches[place] = ReplayRange(logs[place].topic_id, begun.next_offset, end, begun.epoch)
         return self._run(stretches, counter, lambda *_: 0, moves=True)
 

@@ -1,10 +1,10 @@
-"""Compare the shadow with the live database, and let them change places.
+"""Compare the shadow with the live database, and swap the two.
 
-    catch up ─► compare, in one snapshot of live ─► hold the writers ─► catch up the rest ─► compare what changed since
-             ─► carry over ─► change places
+    catch up ─► compare, in one snapshot of live ─► lock out the writers ─► catch up the rest
+             ─► compare what changed since ─► carry over ─► rename both
 
-Both are compared at the same positions, so whatever differs is no matter of when one looks. Writers wait while the last
-step runs; it looks only at events that were counted for since the first look, so that it is short.
+Both are compared at the same positions, so a difference never comes from the moment of reading. Writers wait during the
+steps after the lock. Those compare only events that were counted since the first comparison, so they are short.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -12,90 +12,94 @@ from dataclasses import dataclass
 
 from hannun.domain.replay import Difference, differences
 from hannun.errors import OperatorError
+from hannun.store import database_swap
 from hannun.store import shadow_comparison as store
+from hannun.store.carry_over import carry_over
 from hannun.store.database import Connection, snapshot
-from hannun.store.shadow import Shadow, carry_over, hold_writers
+from hannun.store.shadow import Shadow
 
-Tells = Callable[[str], None]
+Report = Callable[[str], None]
+"""Called with the name of each step, before the step."""
 CatchUp = Callable[[Connection], None]
-"""Brings the shadow to where a live connection stands (`flows.replay`, handed in by the wiring)."""
+"""Replays into the shadow up to the positions that a connection to the live database sees (`flows.replay.recount`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShadowComparison:
-    """What two databases disagree in, and the version of each event in both, as they were looked at."""
+    """The differences between two databases, and the version of each event in both when they were compared."""
 
     found: list[Difference]
     versions: tuple[dict[str, int], dict[str, int]]
 
     @property
     def lost(self) -> list[Difference]:
-        """What a swap would lose: only the live ledgers say it."""
+        """What a swap would lose: only the live ledgers hold it."""
         return [difference for difference in self.found if difference.lost]
 
 
-def compare(shadow: Shadow, catch_up: CatchUp, tells: Tells) -> ShadowComparison:
-    """Compare both in one snapshot of the live database, while it goes on counting."""
-    with shadow.as_owner(shadow.live) as ours, snapshot(ours):
-        catch_up(ours)
-        with shadow.as_owner(shadow.name) as theirs:
-            return _compare(ours, theirs, tells)
-
-
-def swap(shadow: Shadow, catch_up: CatchUp, tells: Tells, by: str, *, accept: bool) -> ShadowComparison:
-    """Let the shadow take the live database's place, which is kept under another name.
-
-    Args:
-        accept: swap although the live ledgers hold what the logs do not say; it is lost to the service.
-
-    Raises:
-        OperatorError: something would be lost, or they cannot change places. Nothing has changed.
-        Transient: a writer did not let go. Nothing has changed.
-    """
-    if shadow.kept(shadow.before) is not None:
-        raise OperatorError(
-            f"{shadow.before}, which the swap before this one has left, is still there",
-            hint="`hannun replay drop --before` drops it",
-        )
-    shadow.check_owner()
-    first = compare(shadow, catch_up, tells)
-    _refuse(first, accept)
-    with shadow.as_owner(shadow.live) as ours, shadow.as_owner(shadow.name) as theirs:
-        catch_up(ours)  # what was counted during the comparison, so that writers need not wait for it
-        tells("holding the writers")
-        hold_writers(ours)
-        catch_up(ours)
-        changed = _changed(first, (store.versions(ours), store.versions(theirs)))
-        last = _compare(ours, theirs, tells, changed | {difference.where for difference in first.found})
-        _refuse(last, accept)
-        tells("carrying over what no log tells")
-        carry_over(ours, theirs, by)
-        theirs.commit()
-        tells("changing places")
-        shadow.change_places(ours, theirs)
-    return last
-
-
-def _refuse(compared: ShadowComparison, accept: bool) -> None:
-    if compared.lost and not accept:
-        raise WouldLose(compared)
-
-
 class WouldLose(OperatorError):
-    """The live ledgers hold what the logs do not say."""
+    """A swap would lose what only the live ledgers hold."""
 
     def __init__(self, compared: ShadowComparison) -> None:
         super().__init__(
-            f"nothing was swapped: the live database knows {len(compared.lost)} things that the logs do not say "
-            "(messages over HTTP, or from before the log begins), and they would be lost",
-            hint="look at them; `hannun replay --into live` mends what live lacks and loses nothing; "
+            f"nothing was swapped: the live database holds {len(compared.lost)} rows that the logs do not "
+            "(messages over HTTP, or from before the log begins), and a swap would lose them",
+            hint="look at them; `hannun replay --into live` adds what live lacks and loses nothing; "
             "--accept-differences swaps all the same",
         )
         self.compared = compared
 
 
-def _changed(first: ShadowComparison, now: tuple[dict[str, int], dict[str, int]]) -> set[str]:
-    """Events that were counted for since they were compared, in either database."""
+def compare(shadow: Shadow, catch_up: CatchUp, report: Report) -> ShadowComparison:
+    """Compare both in one snapshot of the live database, while it goes on counting."""
+    with shadow.as_owner(shadow.live) as live, snapshot(live):
+        catch_up(live)
+        with shadow.as_owner(shadow.name) as shadowed:
+            return _compare(live, shadowed, report)
+
+
+def swap(shadow: Shadow, catch_up: CatchUp, report: Report, by: str, *, accept: bool) -> ShadowComparison:
+    """Put the shadow in the place of the live database, which is kept under another name.
+
+    Args:
+        by: the operator, for the record.
+        accept: swap although the live ledgers hold what the logs do not; the service loses it.
+
+    Raises:
+        OperatorError: a swap would lose something, or the databases cannot be renamed. Nothing has changed.
+        Transient: a writer held its locks for too long. Nothing has changed.
+    """
+    if shadow.find(shadow.before) is not None:
+        raise OperatorError(
+            f"cannot swap: {shadow.before} still exists, which the last swap has left",
+            hint="`hannun replay drop --before` drops it",
+        )
+    database_swap.check_owner(shadow)
+    first = compare(shadow, catch_up, report)
+    _refuse_losses(first, accept)
+    with shadow.as_owner(shadow.live) as live, shadow.as_owner(shadow.name) as shadowed:
+        catch_up(live)  # what was counted during the comparison, so that writers need not wait for it
+        report("locking out the writers")
+        database_swap.lock_out_writers(live)
+        catch_up(live)
+        changed = _changed_events(first, (store.versions(live), store.versions(shadowed)))
+        last = _compare(live, shadowed, report, changed | {difference.where for difference in first.found})
+        _refuse_losses(last, accept)
+        report("carrying over what no log holds")
+        carry_over(live, shadowed, by)
+        shadowed.commit()
+        report("renaming both databases")
+        database_swap.swap_names(shadow, live, shadowed)
+    return last
+
+
+def _refuse_losses(compared: ShadowComparison, accept: bool) -> None:
+    if compared.lost and not accept:
+        raise WouldLose(compared)
+
+
+def _changed_events(first: ShadowComparison, now: tuple[dict[str, int], dict[str, int]]) -> set[str]:
+    """Events whose version changed since they were compared, in either database."""
     return {
         event_id
         for then, later in zip(first.versions, now, strict=True)
@@ -105,13 +109,13 @@ def _changed(first: ShadowComparison, now: tuple[dict[str, int], dict[str, int]]
 
 
 def _compare(
-    live: Connection, shadow: Connection, tells: Tells, event_ids: Collection[str] | None = None
+    live: Connection, shadow: Connection, report: Report, event_ids: Collection[str] | None = None
 ) -> ShadowComparison:
     versions = (store.versions(live), store.versions(shadow))
-    tells("comparing what others keep in it")
+    report("comparing tables and privileges")
     found = list(differences("relations", "database", store.relations(live), store.relations(shadow)))
     for part in store.PARTS:
-        tells(f"comparing {part}")
+        report(f"comparing {part}")
         found += _differences(live, shadow, part, event_ids)
     return ShadowComparison(found, versions)
 
@@ -119,8 +123,9 @@ def _compare(
 def _differences(
     live: Connection, shadow: Connection, part: str, event_ids: Collection[str] | None
 ) -> Iterator[Difference]:
-    ours, theirs = (store.digests(side, part, event_ids) for side in (live, shadow))
-    for event_id in sorted(ours.keys() | theirs.keys()):
-        if ours.get(event_id) != theirs.get(event_id):
+    """Compare the digests of all events; read rows only of events whose digests differ."""
+    in_live, in_shadow = (store.digests(side, part, event_ids) for side in (live, shadow))
+    for event_id in sorted(in_live.keys() | in_shadow.keys()):
+        if in_live.get(event_id) != in_shadow.get(event_id):
             rows = [store.rows_of(side, part, event_id) for side in (live, shadow)]
             yield from differences(part, event_id, *rows)

@@ -1,5 +1,6 @@
--- Each query is a part of the comparison: (event_id, key, value) of what one database says. Numbers of rows, events and
--- channels are not compared: they are given in the order of arrival. What is owed (the cumulative column) is not either.
+-- Each query is a part of the comparison, and returns (event_id, key, value) of one database. Ids of rows and the integer keys
+-- of events and channels are not compared, because they are assigned in the order of arrival. The cumulative column is not
+-- compared either, because its roll-up may be pending.
 
 -- participants --
 SELECT e.event_id, p.participant::text AS key, ROW(p.minute, c.key)::text AS value
@@ -10,12 +11,12 @@ SELECT e.event_id, s.sale_id AS key, ROW(s.amount, s.sold_at, c.key)::text AS va
   FROM hannun.sales s JOIN hannun.events e USING (event_no) LEFT JOIN hannun.channels c USING (channel_no)
 
 -- plans --
-SELECT event_id, told.key, told.value FROM hannun.events CROSS JOIN LATERAL (VALUES
+SELECT event_id, register.key, register.value FROM hannun.events CROSS JOIN LATERAL (VALUES
        ('plan', CASE WHEN plan_at IS NOT NULL THEN
         ROW(plan_at, user_id, title, total_investment, expected_revenue, target_roi, baseline_revenue, starts_at, ends_at)::text
         END),
-       ('status', CASE WHEN status_at IS NOT NULL THEN ROW(status, status_at)::text END)) AS told (key, value)
- WHERE told.value IS NOT NULL
+       ('status', CASE WHEN status_at IS NOT NULL THEN ROW(status, status_at)::text END)) AS register (key, value)
+ WHERE register.value IS NOT NULL
 
 -- distributions --
 SELECT e.event_id, c.key,

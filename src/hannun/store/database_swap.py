@@ -1,0 +1,112 @@
+"""Swap the shadow and the live database by renaming both.
+
+PostgreSQL renames a database only while it has no sessions. So for a moment the live database accepts no connections,
+and its sessions are ended. To the service's processes this looks like a restart of PostgreSQL: they reconnect, and then
+use the other database.
+"""
+
+import psycopg
+from psycopg import sql
+
+from hannun.errors import OperatorError, Transient
+from hannun.store.database import Connection
+from hannun.store.queries import load
+from hannun.store.shadow import MARK, Shadow, not_the_owner
+
+SQL = load("database_swap")
+WRITERS_WAIT_S_MAX = 10.0
+
+
+def check_owner(shadow: Shadow) -> None:
+    """Check that the owner's role may rename both databases.
+
+    Raises:
+        OperatorError: it may not.
+    """
+    with shadow.as_server_owner() as conn:
+        for name in (shadow.live, shadow.name):
+            row = conn.execute(SQL["owns"], {"name": name}).fetchone()
+            if row is None or not row[0]:
+                raise not_the_owner(conn, name)
+
+
+def reopen_live(shadow: Shadow) -> None:
+    """Let the live database accept connections again, where a swap that was killed has left it closed."""
+    with shadow.as_server_owner() as conn:
+        row = conn.execute(SQL["accepts_connections"], {"name": shadow.live}).fetchone()
+        if row is not None and not row[0]:
+            conn.execute(_allow_connections(shadow.live, True))
+
+
+def lock_out_writers(live: Connection) -> None:
+    """Block all writers of the live database until the connection is closed. Readers go on.
+
+    Raises:
+        Transient: a writer held its locks for too long.
+    """
+    live.rollback()
+    live.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)  # the snapshot is taken after the lock
+    live.execute(f"SET lock_timeout = {int(WRITERS_WAIT_S_MAX * 1000)}")
+    live.commit()
+    try:
+        live.execute(SQL["lock_out_writers"])
+    except psycopg.errors.LockNotAvailable as error:
+        raise Transient(f"a writer held the live tables for {WRITERS_WAIT_S_MAX:.0f} s; nothing has changed") from error
+
+
+def swap_names(shadow: Shadow, live_conn: Connection, shadow_conn: Connection) -> None:
+    """Rename live to before and shadow to live, in one transaction.
+
+    The two connections are the last sessions in their databases, and are closed. The live database accepts no
+    connections before its writers' locks are released, so it ends with exactly what `live_conn` has seen.
+
+    Raises:
+        OperatorError: a database has a session that we may not end. Nothing has changed.
+    """
+    with shadow.as_server_owner() as conn:
+        conn.execute(_allow_connections(shadow.live, False))
+        try:
+            shadow.end_sessions(shadow.live, but=live_conn.info.backend_pid)
+            shadow.end_sessions(shadow.name, but=shadow_conn.info.backend_pid)
+            # RENAME waits for the sessions that remain. A writer whose lock is released meanwhile would commit into the
+            # database that is renamed away.
+            remaining = _sessions(conn, shadow, live_conn.info.backend_pid, shadow_conn.info.backend_pid)
+            if remaining:
+                raise _sessions_remain(remaining)
+            live_conn.close()
+            shadow_conn.close()
+            with conn.transaction():  # so that both are renamed, or none
+                conn.execute(_rename(shadow.live, shadow.before))
+                conn.execute(_rename(shadow.name, shadow.live))
+                conn.execute(_allow_connections(shadow.before, True))
+                conn.execute(sql.SQL("COMMENT ON DATABASE {} IS NULL").format(sql.Identifier(shadow.live)))
+                comment = sql.Literal(f"{MARK}the live database until a swap")
+                conn.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(shadow.before), comment))
+        except psycopg.errors.ObjectInUse as error:
+            conn.execute(_allow_connections(shadow.live, True))
+            raise _sessions_remain(_sessions(conn, shadow)) from error
+        except BaseException:
+            conn.execute(_allow_connections(shadow.live, True))
+            raise
+
+
+def _sessions(conn: Connection, shadow: Shadow, *but: int) -> str:
+    """Roles and numbers of the sessions in the two databases, except some backends; empty where there is none."""
+    found = conn.execute(SQL["sessions"], {"names": [shadow.live, shadow.name], "but": list(but)}).fetchall()
+    return ", ".join(f"{role} ({count})" for role, count in found)
+
+
+def _sessions_remain(roles: str) -> OperatorError:
+    return OperatorError(
+        f"cannot rename the databases while they have sessions of {roles or 'other roles'}",
+        hint="end those sessions, or GRANT pg_signal_backend to the owner; then swap again",
+    )
+
+
+def _rename(name: str, to: str) -> sql.Composed:
+    return sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(to))
+
+
+def _allow_connections(name: str, allow: bool) -> sql.Composed:
+    statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+    return statement.format(sql.Identifier(name), sql.Literal(allow))

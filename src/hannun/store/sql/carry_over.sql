@@ -1,0 +1,106 @@
+-- dead_letters --
+-- All dead letters, oldest first.
+SELECT created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash,
+       fields, resolved_at, resolution, resolved_by, published_at
+  FROM hannun.dead_letters ORDER BY dead_letter_no;
+
+-- copy_resolution --
+-- A dead letter that both databases have gets the age, resolution and publication of the live one.
+UPDATE hannun.dead_letters
+   SET created_at = %(created_at)s, resolved_at = %(resolved_at)s, resolution = %(resolution)s,
+       resolved_by = %(resolved_by)s, published_at = %(published_at)s
+ WHERE topic = %(topic)s AND partition = %(partition)s AND topic_id = %(topic_id)s AND record_offset = %(record_offset)s;
+
+-- copy_dead_letter --
+-- Copy a dead letter that only the live database has: it came over HTTP, or its message can be used by now.
+INSERT INTO hannun.dead_letters
+       (created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash,
+        fields, resolved_at, resolution, resolved_by, published_at)
+VALUES (%(created_at)s, %(kind)s, %(reason)s, %(detail)s, %(event_id)s, %(topic)s, %(partition)s, %(topic_id)s,
+        %(record_offset)s, %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s, %(resolved_at)s, %(resolution)s,
+        %(resolved_by)s, %(published_at)s)
+    ON CONFLICT DO NOTHING;
+
+-- delete_failed_swaps --
+-- Delete the records that failed swaps have left in the shadow. Those of completed swaps are copied from the live database.
+DELETE FROM hannun.position_decisions WHERE how = 'replay swap';
+
+-- decisions --
+-- The decisions of operators about positions, oldest first.
+SELECT decided_at, decided_by, topic, partition, topic_id, was_at, goes_on_at, how
+  FROM hannun.position_decisions ORDER BY decision_no;
+
+-- copy_decision --
+-- Copy a decision of an operator, once.
+INSERT INTO hannun.position_decisions (decided_at, decided_by, topic, partition, topic_id, was_at, goes_on_at, how)
+SELECT %(decided_at)s, %(decided_by)s, %(topic)s, %(partition)s, %(topic_id)s, %(was_at)s, %(goes_on_at)s, %(how)s
+ WHERE NOT EXISTS (SELECT FROM hannun.position_decisions
+                    WHERE decided_at = %(decided_at)s AND topic = %(topic)s AND partition = %(partition)s);
+
+-- shares --
+-- The share links.
+SELECT share_id, event_id, user_id, secret_hash, label, created_at, created_by, expires_at, revoked_at FROM hannun.shares;
+
+-- copy_share --
+-- Copy a share link. One that was revoked stays revoked.
+INSERT INTO hannun.shares
+       (share_id, event_id, user_id, secret_hash, label, created_at, created_by, expires_at, revoked_at)
+VALUES (%(share_id)s, %(event_id)s, %(user_id)s, %(secret_hash)s, %(label)s, %(created_at)s, %(created_by)s,
+        %(expires_at)s, %(revoked_at)s)
+    ON CONFLICT (share_id) DO UPDATE SET revoked_at = excluded.revoked_at;
+
+-- positions --
+-- The position of each partition, and its epoch.
+SELECT topic, partition, topic_id, next_offset, epoch FROM hannun.positions;
+
+-- raise_epoch --
+-- Raise the epoch above that of the live database, so that no consumer of the live database owns the partition any more. A
+-- partition that was not replayed is inserted with its live position.
+INSERT INTO hannun.positions AS p (topic, partition, topic_id, next_offset, epoch, owner)
+VALUES (%(topic)s, %(partition)s, %(topic_id)s, %(next_offset)s, %(epoch)s + 1, '')
+    ON CONFLICT (topic, partition) DO UPDATE SET epoch = greatest(p.epoch, %(epoch)s) + 1, owner = '';
+
+-- stopped_partitions --
+-- Partitions that wait until an operator decides.
+SELECT topic, partition, why, hint, found_by, stopped_at FROM hannun.stopped_partitions WHERE until_decided;
+
+-- copy_stopped_partition --
+-- Copy a partition that waits for an operator.
+INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by, stopped_at, until_decided)
+VALUES (%(topic)s, %(partition)s, %(why)s, %(hint)s, %(found_by)s, %(stopped_at)s, true)
+    ON CONFLICT (topic, partition) DO NOTHING;
+
+-- events --
+-- Every event: owner, version, when it was first seen, and when its row in event_stats was created.
+SELECT e.event_id, e.user_id, e.version, e.first_seen_at, s.created_at
+  FROM hannun.events e LEFT JOIN public.event_stats s USING (event_id);
+
+-- raise_versions --
+-- Raise the version of every event above its live version, so that versions never decrease, and copy when it was first seen.
+UPDATE hannun.events e
+   SET version = greatest(e.version, live.version, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) + 1,
+       first_seen_at = least(e.first_seen_at, live.first_seen_at)
+  FROM unnest(%(event_ids)s::text[], %(versions)s::bigint[], %(first_seen_ats)s::timestamp[])
+       AS live (event_id, version, first_seen_at)
+ WHERE e.event_id = live.event_id;
+
+-- copy_creation_times --
+-- Copy when the rows of event_stats were created.
+UPDATE public.event_stats s SET created_at = live.created_at
+  FROM unnest(%(event_ids)s::text[], %(created_ats)s::timestamp[]) AS live (event_id, created_at)
+ WHERE s.event_id = live.event_id AND live.created_at IS NOT NULL;
+
+-- invalidate_everything --
+-- Write outbox entries for every cached answer: of the events here, and of those that only the live database had. One entry
+-- for each 1,000 events.
+INSERT INTO hannun.owed_invalidations (events)
+SELECT jsonb_object_agg(event_id, jsonb_build_object('userId', user_id, 'version', version, 'channels', channels))
+  FROM (SELECT coalesce(e.event_id, live.event_id) AS event_id, coalesce(e.user_id, live.user_id) AS user_id,
+               coalesce(e.version, live.version + 1) AS version, coalesce(c.channels, '[]') AS channels,
+               row_number() OVER () / 1000 AS chunk
+          FROM hannun.events e
+          FULL JOIN unnest(%(event_ids)s::text[], %(user_ids)s::text[], %(versions)s::bigint[])
+               AS live (event_id, user_id, version) USING (event_id)
+          LEFT JOIN (SELECT event_id, jsonb_agg(channel_name) AS channels FROM public.channel_stats GROUP BY event_id) c
+            ON c.event_id = e.event_id) all_events
+ GROUP BY chunk;
