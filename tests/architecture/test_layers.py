@@ -26,7 +26,7 @@ OUTSIDE = ["embedded", "sandbox"]
 """Packages of no layer. They import nothing of ours but `errors`, and only `cli` and `processes` import them."""
 READ_SETTINGS = {"cli", "processes", "settings"}
 IMPURE = r"^(?:import|from) (?:time|os|socket|logging|structlog|random|asyncio|threading|psycopg|redis)\b|\.now\("
-DRIVES_POSTGRESQL = ("store.", "embedded.", "processes.all_in_one")
+DRIVES_POSTGRESQL = ("store.", "embedded.", "processes.embedded_servers")
 """Modules that may import psycopg. `hannun up` creates the database and its owner before there is a schema."""
 
 

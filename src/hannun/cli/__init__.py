@@ -65,9 +65,9 @@ def up(
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
-    wanted = all_in_one.UpOptions(home.resolve(), port, kafka, demo, channel_table(settings), tuple(settings.topics))
+    options = all_in_one.UpOptions(home.resolve(), port, kafka, demo, channel_table(settings), tuple(settings.topics))
     with stop_on_signal() as stop:
-        all_in_one.up(wanted, stop, lambda line: out.print(line, markup=False, highlight=False))
+        all_in_one.up(options, stop, lambda line: out.print(line, markup=False, highlight=False))
 
 
 @app.command()

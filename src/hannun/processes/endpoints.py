@@ -1,0 +1,57 @@
+"""The addresses and tokens of a running `hannun up`: its `endpoints.json`, and the settings of its processes."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hannun.embedded import ValkeyServer
+from hannun.embedded.private_files import write_private_file
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The fields of `endpoints.json`."""
+
+    api: str
+    database_url: str
+    redis_url: str
+    kafka_bootstrap: str | None
+    admin_token: str
+
+
+def endpoints_path(home: Path) -> Path:
+    """The file of a home."""
+    return home / "endpoints.json"
+
+
+def write_endpoints(home: Path, endpoints: Endpoints) -> None:
+    """Write the file under another name and rename it, readable by its owner alone: it holds secrets."""
+    write_private_file(endpoints_path(home), json.dumps(asdict(endpoints), indent=2) + "\n")
+
+
+def child_environment(
+    endpoints: Endpoints, valkey: ValkeyServer, jwt_secret: str, sign_in_codes: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of the child processes: that of this process, and over it the settings of the embedded servers.
+
+    Args:
+        sign_in_codes: the token that each code signs in with.
+    """
+    return {
+        **os.environ,
+        "DATABASE_URL": endpoints.database_url,
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": str(valkey.port),
+        "REDIS_PASSWORD": valkey.password,
+        "REDIS_DATABASE": "0",
+        "KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka_bootstrap or "",
+        "HANNUN_JWT_SECRET": jwt_secret,
+        "HANNUN_JWT_ISSUER": "",  # the tokens that `hannun up` signs name no issuer and no audience
+        "HANNUN_JWT_AUDIENCE": "",
+        "HANNUN_SIGN_IN_CODES": json.dumps(sign_in_codes),
+        "HANNUN_START_FROM": "earliest",
+        "HANNUN_API": endpoints.api,
+        "HANNUN_ADMIN_TOKEN": endpoints.admin_token,
+    }

@@ -1,0 +1,109 @@
+"""Starts child processes of `hannun`, restarts those that end, and stops them all."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hannun.embedded.process import spawn
+from hannun.errors import OperatorError
+
+RESTART_AFTER_S = 0.2
+FAILURES_MAX, FAILURES_WITHIN_S = 6, 60.0
+"""A child that ends more often than this is not started again."""
+STOP_S_MAX = 10.0
+"""How long the children have after SIGTERM. Those that still run are killed."""
+
+
+@dataclass(slots=True)
+class _Child:
+    """One child process: its command line, and when it was started."""
+
+    name: str
+    arguments: Sequence[str]
+    fd: int | None
+    process: "subprocess.Popen[bytes]"
+    started_at_s: list[float] = field(default_factory=list)
+
+
+class Supervisor:
+    """Child processes of one home. Each child appends its output to `logs/<name>.log` of the home.
+
+    Args:
+        environment: the environment of every child.
+        progress: receives a line for each child that ended and is started again.
+    """
+
+    def __init__(self, home: Path, environment: Mapping[str, str], progress: Callable[[str], None]) -> None:
+        self.logs = home / "logs"
+        self._environment = dict(environment)
+        self._progress = progress
+        self._children: list[_Child] = []
+
+    @contextmanager
+    def running(self) -> Iterator["Supervisor"]:
+        """Stop all children at the end of the block."""
+        self.logs.mkdir(exist_ok=True)
+        try:
+            yield self
+        finally:
+            self._stop()
+
+    def start(self, name: str, *arguments: str, fd: int | None = None) -> None:
+        """Start `hannun ARGUMENTS`; the child inherits the file descriptor `fd`."""
+        process = self._spawn(name, arguments, fd)
+        self._children.append(_Child(name, arguments, fd, process, [time.monotonic()]))
+
+    def restart_ended(self) -> None:
+        """Start the children again that have ended.
+
+        Raises:
+            OperatorError: a child ended `FAILURES_MAX` times within `FAILURES_WITHIN_S` seconds.
+        """
+        for child in self._children:
+            status = child.process.poll()
+            if status is None:
+                continue
+            recent = [at_s for at_s in child.started_at_s if at_s > time.monotonic() - FAILURES_WITHIN_S]
+            if len(recent) >= FAILURES_MAX:
+                raise OperatorError(
+                    f"{child.name} has ended {len(recent)} times within {FAILURES_WITHIN_S:.0f} s, "
+                    f"last with status {status}: {self._last_line(child)}",
+                    hint=f"look into {self.logs}/{child.name}.log",
+                )
+            self._progress(f"{child.name} ended with status {status}; starting it again")
+            time.sleep(RESTART_AFTER_S)
+            child.process = self._spawn(child.name, child.arguments, child.fd)
+            child.started_at_s.append(time.monotonic())
+
+    def _spawn(self, name: str, arguments: Sequence[str], fd: int | None) -> "subprocess.Popen[bytes]":
+        with (self.logs / f"{name}.log").open("ab") as log:
+            return spawn(
+                [sys.executable, "-m", "hannun", *arguments],
+                log=log.fileno(),
+                environment=self._environment,
+                user=None,
+                parent_death_signal=signal.SIGTERM,
+                pass_fds=[] if fd is None else [fd],
+            )
+
+    def _stop(self) -> None:
+        """Send SIGTERM to all children, the last started first; kill those that do not end in time."""
+        for child in reversed(self._children):
+            if child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S_MAX
+        for child in reversed(self._children):
+            try:
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+
+    def _last_line(self, child: _Child) -> str:
+        lines = (self.logs / f"{child.name}.log").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "(its log is empty)"
