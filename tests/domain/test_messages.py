@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hannun.domain.batch import ReceivedMessage
 from hannun.domain.channels import load_table
 from hannun.domain.facts import DeliveryState, EventStatus, Fact, Kind, ParticipantRegistered, Reason, Rejected
-from hannun.domain.wire_formats import COUNT_MAX, NESTING_MAX, SIZE_MAX_BYTES, WIRE_TYPES, Decoder, Rules
+from hannun.domain.field_values import COUNT_MAX
+from hannun.domain.wire_formats import NESTING_MAX, SIZE_MAX_BYTES, WIRE_TYPES, Decoder, Rules
 
 RECEIVED_AT = 1_795_402_800_000_000
 RECEIVED = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

@@ -160,7 +160,7 @@ class BatchCounter:
         self._clear_caches()
         self._generation = generation
         with self._transaction() as conn:
-            self._decoder = self._decoder.under(participant_key(conn))
+            self._decoder = self._decoder.with_participant_key(participant_key(conn))
 
     def _clear_caches(self) -> None:
         self._months.clear()

@@ -86,4 +86,4 @@ class RefusedRowSearch:
             yield BatchPart([rejected], self._writer.write(conn, batch, group_by_event([rejected])))
 
     def _rejected(self, message: ReceivedMessage, refusal: str) -> Rejected:
-        return self._decoder.rejected(message.kind, message.raw, Reason.REFUSED, refusal)
+        return self._decoder.reject(message.kind, message.raw, Reason.REFUSED, refusal)

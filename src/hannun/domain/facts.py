@@ -1,4 +1,4 @@
-"""Facts: what a decoded message states, or why it states nothing."""
+"""Facts: what a decoded message states, or why the message is unusable."""
 
 from decimal import Decimal
 from enum import StrEnum
@@ -9,8 +9,7 @@ from hannun.domain.channels import Channel, ChannelType
 MINUTE_US = 60_000_000
 
 INSTANT_FROM_US, INSTANT_BEFORE_US = 0, 253_370_764_800_000_000
-
-"""1970 to 9998: what every driver and every zone on the road can express."""
+"""1970 to 9998: every driver and every time zone can express these instants."""
 
 
 class Kind(StrEnum):
@@ -23,17 +22,8 @@ class Kind(StrEnum):
     SALES_RECORDED = "sales-recorded"
 
 
-LEFT_OUT = "leftOut"
-
-"""Among the kept fields of a dead letter: the names of those that it had and that were not kept."""
-
-UNKNOWN_KIND = "unknown"
-
-"""What stands in a dead letter where a message named no kind of ours."""
-
-
 class Reason(StrEnum):
-    """Why a message cannot be used: the whole list."""
+    """Why a message is unusable. The list is complete."""
 
     NOT_JSON = "not-json"
     BAD_TEXT = "bad-utf8-or-nul"
@@ -55,14 +45,14 @@ class EventStatus(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """What became of a distribution on one channel."""
+    """The outcome of a distribution on one channel."""
 
     SUCCESS = "SUCCESS"
     FAILED = "FAILED"
 
 
 class EventCreated(NamedTuple):
-    """An event and its plan. Again with a newer `created_at`, the plan changes; what was counted does not."""
+    """An event and its plan. A newer `created_at` replaces the plan; counts stay."""
 
     event_id: str
     created_at: int
@@ -78,7 +68,7 @@ class EventCreated(NamedTuple):
 
 
 class ParticipantRegistered(NamedTuple):
-    """Somebody took part. `participant` is 32 hexadecimal digits, `minute` minutes since 1970 UTC."""
+    """A person took part. `participant` is 32 hexadecimal digits, `minute` counts minutes since 1970 UTC."""
 
     event_id: str
     participant: str
@@ -87,7 +77,7 @@ class ParticipantRegistered(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """What became of one channel of a distribution. `expected_views` is a plan, never a measurement."""
+    """The outcome of a distribution on one channel. `expected_views` is a plan, never a measurement."""
 
     channel: Channel
     channel_type: ChannelType
@@ -109,7 +99,7 @@ class EventStatusChanged(NamedTuple):
 
 
 class SalesRecorded(NamedTuple):
-    """One sale, or with a negative `amount` one refund."""
+    """One sale, or one refund if `amount` is negative."""
 
     event_id: str
     sale_id: str
@@ -122,7 +112,7 @@ Fact = EventCreated | ParticipantRegistered | DistributionCompleted | EventStatu
 
 
 class Rejected(NamedTuple):
-    """A message that cannot be used. `fields` are its known fields as far as they are usable, never more."""
+    """An unusable message. `fields` are its known, valid fields (see `dead_letter_redaction`), never more."""
 
     kind: str
     reason: Reason

@@ -1,22 +1,20 @@
-"""What the platform tells us: bytes of a message -> a fact, or a rejection with its reason.
+"""The wire formats of messages and their decoder: bytes of a message -> a fact, or a rejection with its reason.
 
-A message that cannot be used is data, not an exception. `Decoder.decode` is pure: the same bytes, received at the
-same time, decide the same way for ever, so a replay decides as the first time did. Times become microseconds since
-1970 (UTC) here, decimals `Decimal` with two places, participants 32 hexadecimal digits; nothing else of a message
-goes further, so a name or a telephone number in it is neither stored nor logged.
+An unusable message is data, not an exception. `Decoder.decode` is pure: the same bytes with the same receipt time
+always give the same result, so a replay decides as the first run did. Times become microseconds since 1970 (UTC),
+decimals `Decimal` with two places, participants 32 hexadecimal digits. Nothing else of a message leaves the decoder, so
+a name or a telephone number in it is neither stored nor logged.
 
-The wire types below are the contract of `docs/messages.md` and the source of its schemas: what a decoder accepts is
-what they say. `_reason` only names why one did not.
+The wire types below are the contract of `docs/messages.md` and the source of its schemas: a decoder accepts what they
+declare. `field_values` decodes instants, decimals and ids, `dead_letter_redaction` makes the rejections.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from functools import lru_cache
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache, partial
 from itertools import groupby, repeat
 from operator import itemgetter
 from typing import Annotated, Any, Literal
@@ -24,13 +22,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from hannun.domain.batch import ReceivedMessage
 from hannun.domain.channels import Channel, ChannelTable, ChannelType
+from hannun.domain.dead_letter_redaction import Redactor
 from hannun.domain.facts import (
-    INSTANT_BEFORE_US,
-    INSTANT_FROM_US,
-    LEFT_OUT,
     MINUTE_US,
-    UNKNOWN_KIND,
     Delivery,
     DeliveryState,
     DistributionCompleted,
@@ -44,14 +40,25 @@ from hannun.domain.facts import (
     Rejected,
     SalesRecorded,
 )
+from hannun.domain.field_values import (
+    COUNT_MAX,
+    MONEY_MAX,
+    PERCENT_MAX,
+    ZERO,
+    Instant,
+    UnusableField,
+    check_no_nul,
+    ledger_participant,
+    ledger_participants,
+    parse_count,
+    parse_decimal,
+    parse_instant,
+    parse_usual_minutes,
+)
 
 SIZE_MAX_BYTES = 64 * 1024
 NESTING_MAX = 100
-"""Deeper than any message of ours by far; a fixed limit, so that it does not depend on the depth of our own stack."""
-COUNT_MAX = 2**31 - 1
-MONEY_MAX = Decimal("9999999999999.99")  # DECIMAL(15,2)
-PERCENT_MAX = Decimal("99999999.99")  # DECIMAL(10,2)
-CENT = Decimal("0.01")
+"""No valid message nests nearly as deeply. The limit is fixed, so that the stack's depth at the call has no effect."""
 REGISTERED_FROM_US = int(datetime(2015, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 REGISTERED_AHEAD_US_MAX = 24 * 60 * MINUTE_US
 
@@ -59,11 +66,9 @@ REGISTERED_AHEAD_US_MAX = 24 * 60 * MINUTE_US
 # -- the wire ----------------------------------------------------------------------------------------------------
 
 _ABSENT = Raw()
-_INSTANT_SCHEMA = {"format": "date-time"}
 _EventId = Annotated[str, Meta(min_length=1, max_length=36)]
 _MessageId = Annotated[str, Meta(min_length=1, max_length=64)]
 _ChannelName = Annotated[str, Meta(min_length=1, max_length=50)]
-_Instant = Annotated[str, Meta(extra_json_schema=_INSTANT_SCHEMA)]
 _Money = Annotated[Raw, Meta(extra_json_schema={"type": ["number", "string"], "minimum": 0})]
 _Count = Annotated[Raw, Meta(extra_json_schema={"type": "integer", "minimum": 0, "maximum": COUNT_MAX})]
 
@@ -81,11 +86,11 @@ class _Channelled(_Wire):
 
 class _ParticipantWire(_Channelled, kw_only=True):
     participant_id: Annotated[str, Meta(min_length=1, max_length=64)]
-    registered_at: _Instant
+    registered_at: Instant
 
 
 class _CreatedWire(_Wire, kw_only=True):
-    created_at: _Instant
+    created_at: Instant
     event_title: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     title: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     user_id: Annotated[str, Meta(min_length=1, max_length=36)] | None = None
@@ -95,8 +100,8 @@ class _CreatedWire(_Wire, kw_only=True):
     target_roi: _Money = _ABSENT
     baseline_revenue: _Money = _ABSENT
     status: Literal["ACTIVE", "ENDED", "ARCHIVED"] | None = None
-    start_date: _Instant | None = None
-    end_date: _Instant | None = None
+    start_date: Instant | None = None
+    end_date: Instant | None = None
 
 
 class _DeliveryWire(Struct, rename="camel", gc=False):
@@ -110,7 +115,7 @@ class _DeliveryWire(Struct, rename="camel", gc=False):
 
 
 class _DistributionWire(_Wire, kw_only=True):
-    completed_at: _Instant
+    completed_at: Instant
     channels: list[_DeliveryWire] | None = None
     distributed_channels: list[_DeliveryWire] | None = None
     channel_name: _ChannelName | None = None
@@ -124,13 +129,13 @@ class _DistributionWire(_Wire, kw_only=True):
 
 class _StatusWire(_Wire, kw_only=True):
     status: Literal["ACTIVE", "ENDED", "ARCHIVED"]
-    changed_at: _Instant
+    changed_at: Instant
 
 
 class _SaleWire(_Channelled, kw_only=True):
     sale_id: Annotated[str, Meta(min_length=1, max_length=64)]
     amount: _Money
-    sold_at: _Instant
+    sold_at: Instant
     refund: bool | None = None
 
 
@@ -146,22 +151,13 @@ WIRE_TYPES: dict[Kind, type[_Wire]] = {
 # -- from the wire to a fact -------------------------------------------------------------------------------------
 
 
-class _Unusable(ValueError):
-    """Carries a reason from a field's reader to `decode`; never leaves this module."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decoding depends on beside the bytes.
+    """What decoding depends on besides the bytes.
 
-    `participant_key` keys the hash of participant ids that are not UUIDs; with another key the same person would be
-    another one, so it is made once, with the database. `naive_times_are` is the zone that instants without an offset
-    mean; None refuses them.
+    `participant_key` keys the hash of participant ids that are not UUIDs. Under another key the same person would be
+    another participant, so the key is created once, with the database. `naive_times_are` is the zone of instants
+    without an offset; None refuses them.
     """
 
     participant_key: bytes
@@ -170,15 +166,17 @@ class Rules:
 
 
 class Decoder:
-    """Decodes messages under one set of rules. Keep it: building one costs more than many messages."""
+    """Decodes messages under one set of rules. Reuse it: building one costs more than decoding many messages."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._wires = {kind: msgspec.json.Decoder(wire).decode for kind, wire in WIRE_TYPES.items()}
         self._registration_lines = msgspec.json.Decoder(_ParticipantWire).decode_lines
-        # Bounded: a flood of invented names must not become a flood of memory.
+        self.participant_of = partial(ledger_participant, key=rules.participant_key)
+        self.reject = Redactor(WIRE_TYPES, self.participant_of).reject
+        # Bounded, so that a producer that invents names cannot fill the memory.
         self._channel_named = lru_cache(maxsize=4_096)(rules.channels.named)
-        self._read: dict[Kind, Callable[[Any, int], Fact]] = {
+        self._convert: dict[Kind, Callable[[Any, int], Fact]] = {
             Kind.EVENT_CREATED: self._event_created,
             Kind.PARTICIPANT_REGISTERED: self._participant_registered,
             Kind.DISTRIBUTION_COMPLETED: self._distribution_completed,
@@ -186,14 +184,14 @@ class Decoder:
             Kind.SALES_RECORDED: self._sales_recorded,
         }
 
-    def under(self, participant_key: bytes) -> "Decoder":
-        """This decoder, or one of the same rules under another database's key."""
+    def with_participant_key(self, participant_key: bytes) -> "Decoder":
+        """This decoder, or one with the same rules and another database's key."""
         if participant_key == self._rules.participant_key:
             return self
         return Decoder(replace(self._rules, participant_key=participant_key))
 
     def decode(self, kind: str, raw: bytes, received_at: int) -> Fact | Rejected:
-        """The fact that a message states, or why it states none.
+        """The fact that a message states, or why the message is unusable.
 
         Args:
             kind: the topic's kind, or the `type` of a message over HTTP.
@@ -203,46 +201,46 @@ class Decoder:
         wire: Any = None
         try:
             _check_bytes(raw)
-            read = self._read.get(kind)  # type: ignore[call-overload]
-            if read is None:
+            convert = self._convert.get(kind)  # type: ignore[call-overload]
+            if convert is None:
                 _OBJECT.decode(raw)
-                raise _Unusable(Reason.UNKNOWN_TYPE, "no kind of message has this type")
+                raise UnusableField(Reason.UNKNOWN_TYPE, "the type is none of the known kinds")
             wire = self._wires[kind](raw)  # type: ignore[index]
             if b"\\u0000" in raw:
-                _check_no_nul(wire)
-            return read(wire, received_at)  # type: ignore[no-any-return]
-        except _Unusable as unusable:
-            return self.rejected(kind, raw, unusable.reason, unusable.detail)
+                check_no_nul(wire)
+            return convert(wire, received_at)  # type: ignore[no-any-return]
+        except UnusableField as unusable:
+            return self.reject(kind, raw, unusable.reason, unusable.detail)
         except msgspec.ValidationError as error:
-            return self.rejected(kind, raw, *_reason(str(error)))
+            return self.reject(kind, raw, *_reason_of(str(error)))
         except UnicodeDecodeError:
-            return self.rejected(kind, raw, Reason.BAD_TEXT, "not UTF-8")
+            return self.reject(kind, raw, Reason.BAD_TEXT, "not UTF-8")
         except msgspec.DecodeError as error:
-            reason = Reason.BAD_TEXT if _has_half_a_character(raw) else Reason.NOT_JSON
-            return self.rejected(kind, raw, reason, str(error))
+            reason = Reason.BAD_TEXT if _has_lone_surrogate(raw) else Reason.NOT_JSON
+            return self.reject(kind, raw, reason, str(error))
 
-    def decode_all(self, batch: Sequence[tuple[str, bytes, int, Any, Any]]) -> list[Fact | Rejected]:
-        """What `decode` says of each message of a batch: (kind, raw, received_at, and two that do not matter here).
+    def decode_all(self, batch: Sequence[ReceivedMessage]) -> list[Fact | Rejected]:
+        """The result of `decode` for each message of a batch.
 
-        Registrations are nearly all there is, and nearly all of them are well made: they are read together, each step
-        over all of them at once. Where one is not like that, those around it are read one by one, and nothing else
-        changes.
+        Nearly all messages are registrations, and nearly all of those are in a usual form. They are decoded in chunks,
+        each step over a whole chunk at once. A chunk with an unusual message is decoded one message at a time, with the
+        same results.
         """
         facts: list[Fact | Rejected] = []
         for kind, run in groupby(batch, itemgetter(0)):
             messages = list(run)
-            for first in range(0, len(messages), _TOGETHER_MAX):
-                some = messages[first : first + _TOGETHER_MAX]
-                together = self._registrations(some) if kind == Kind.PARTICIPANT_REGISTERED else None
-                facts += together or [self.decode(kind, raw, received_at) for _, raw, received_at, _, _ in some]
+            for first in range(0, len(messages), _CHUNK_COUNT_MAX):
+                chunk = messages[first : first + _CHUNK_COUNT_MAX]
+                registrations = self._usual_registrations(chunk) if kind == Kind.PARTICIPANT_REGISTERED else None
+                facts += registrations or [self.decode(kind, raw, received_at) for _, raw, received_at, _, _ in chunk]
         return facts
 
-    def _registrations(self, batch: Sequence[tuple[str, bytes, int, Any, Any]]) -> list[Fact | Rejected] | None:
-        """The facts of registrations; None where one of them needs a closer look."""
+    def _usual_registrations(self, batch: Sequence[ReceivedMessage]) -> list[Fact | Rejected] | None:
+        """The facts of registrations; None where `decode` has to look at one of them."""
         raws = list(map(_RAW, batch))
         count = len(raws)
         lines = b"\n".join(raws)
-        # One flat object a line: then the lines are the messages, none is too deep, and none can lean on its neighbour.
+        # One flat object on each line. Then each line is one message, and no message nests too deeply.
         if (
             lines[:1] != b"{"
             or lines.count(b"{") != count
@@ -255,70 +253,41 @@ class Decoder:
             return None
         try:
             if not lines.isascii():
-                lines.decode()  # msgspec does not look into fields that it skips
+                lines.decode()  # msgspec does not check fields that it skips
             wires = self._registration_lines(lines)
-            minutes = self._minutes([wire.registered_at for wire in wires], min(map(_RECEIVED_AT, batch)))
+            minutes = parse_usual_minutes(
+                "registeredAt",
+                [wire.registered_at for wire in wires],
+                REGISTERED_FROM_US,
+                min(map(_RECEIVED_AT, batch)) + REGISTERED_AHEAD_US_MAX,
+            )
             channels = [self._channel_of(wire) for wire in wires]
-        except (msgspec.DecodeError, ValueError):  # UnicodeDecodeError and _Unusable among them
+        except (msgspec.DecodeError, ValueError):  # UnicodeDecodeError and UnusableField are ValueErrors
             return None
         if len(wires) != count or minutes is None:
             return None
-        participants = self._participants_of([wire.participant_id for wire in wires])
+        participants = ledger_participants([wire.participant_id for wire in wires], self._rules.participant_key)
         fields = zip([wire.event_id for wire in wires], participants, minutes, channels, strict=True)
         return list(map(_NEW, repeat(ParticipantRegistered), fields))
 
-    def _participants_of(self, ids: list[str]) -> list[str]:
-        """`participant_of` of each."""
-        lines = "\n".join(ids) + "\n"
-        if lines.isascii() and lines.encode().translate(_HEX_AS_H) == _UUID_LINE * len(ids):
-            return lines.replace("-", "").lower().split("\n")[:-1]
-        return [self.participant_of(id_) for id_ in ids]
-
-    def _minutes(self, texts: list[str], received_at: int) -> list[int] | None:
-        """The minute of each instant; None where they are not of one usual form, or one may be out of time."""
-        lines = "\n".join(texts) + "\n"
-        form = texts[0].encode().translate(_DIGIT_AS_0)
-        if (
-            form not in _USUAL_FORMS
-            or lines.encode().translate(_DIGIT_AS_0) != (form + b"\n") * len(texts)
-            or max(lines[_SECONDS_AT :: len(form) + 1]) > "5"
-            or "T24" in lines  # midnight or none, depending on the seconds that are cut off here
-        ):
-            return None
-        # Many are of one minute, and of each only that matters; so the calendar is asked once for each.
-        zone = _USUAL_FORMS[form]
-        told = [text[:_MINUTE_ENDS] + text[zone:] for text in texts]
-        minutes = {text: self._instant("registeredAt", text) // MINUTE_US for text in set(told)}
-        first, last = min(minutes.values()), max(minutes.values())
-        if first * MINUTE_US < REGISTERED_FROM_US or (last + 1) * MINUTE_US > received_at + REGISTERED_AHEAD_US_MAX:
-            return None
-        return [minutes[text] for text in told]
-
-    def participant_of(self, participant_id: str) -> str:
-        """What a participant is kept as, 32 hexadecimal digits: the UUID itself, else a keyed hash."""
-        if _UUID.fullmatch(participant_id) is not None:
-            return participant_id.replace("-", "").lower()
-        digest = hashlib.blake2b(participant_id.encode(), digest_size=16, key=self._rules.participant_key)
-        return digest.hexdigest()
-
-    # -- one reader for each kind, in the order of the specification
+    # -- one conversion for each kind, in the order of the specification
 
     def _event_created(self, wire: _CreatedWire, received_at: int) -> EventCreated:
         title = wire.event_title if wire.event_title is not None else wire.title
         user_id = wire.user_id if wire.user_id is not None else wire.store_id
         if title is None:
-            raise _Unusable(Reason.MISSING_FIELD, "eventTitle")
+            raise UnusableField(Reason.MISSING_FIELD, "eventTitle")
         if user_id is None:
-            raise _Unusable(Reason.MISSING_FIELD, "userId")
+            raise UnusableField(Reason.MISSING_FIELD, "userId")
         return EventCreated(
             event_id=wire.event_id,
             created_at=self._instant("createdAt", wire.created_at),
             title=title,
             user_id=user_id,
-            total_investment=_decimal("totalInvestment", wire.total_investment, MONEY_MAX) or _ZERO,
-            expected_revenue=_decimal("expectedRevenue", wire.expected_revenue, MONEY_MAX) or _ZERO,
-            target_roi=_decimal("targetRoi", wire.target_roi, PERCENT_MAX) or _ZERO,
-            baseline_revenue=_decimal("baselineRevenue", wire.baseline_revenue, MONEY_MAX),
+            total_investment=parse_decimal("totalInvestment", wire.total_investment, MONEY_MAX) or ZERO,
+            expected_revenue=parse_decimal("expectedRevenue", wire.expected_revenue, MONEY_MAX) or ZERO,
+            target_roi=parse_decimal("targetRoi", wire.target_roi, PERCENT_MAX) or ZERO,
+            baseline_revenue=parse_decimal("baselineRevenue", wire.baseline_revenue, MONEY_MAX),
             status=EventStatus(wire.status or "ACTIVE"),
             starts_at=None if wire.start_date is None else self._instant("startDate", wire.start_date),
             ends_at=None if wire.end_date is None else self._instant("endDate", wire.end_date),
@@ -327,9 +296,9 @@ class Decoder:
     def _participant_registered(self, wire: _ParticipantWire, received_at: int) -> ParticipantRegistered:
         registered_at = self._instant("registeredAt", wire.registered_at)
         if registered_at < REGISTERED_FROM_US:
-            raise _Unusable(Reason.OUT_OF_TIME, "registeredAt is before 2015-01-01")
+            raise UnusableField(Reason.OUT_OF_TIME, "registeredAt is before 2015-01-01")
         if registered_at > received_at + REGISTERED_AHEAD_US_MAX:
-            raise _Unusable(Reason.OUT_OF_TIME, "registeredAt is more than 24 h after it was received")
+            raise UnusableField(Reason.OUT_OF_TIME, "registeredAt is more than 24 h after it was received")
         return ParticipantRegistered(
             wire.event_id, self.participant_of(wire.participant_id), registered_at // MINUTE_US, self._channel_of(wire)
         )
@@ -338,7 +307,7 @@ class Decoder:
         listed = wire.channels if wire.channels is not None else wire.distributed_channels
         deliveries = [wire] if listed is None else listed
         if not deliveries:
-            raise _Unusable(Reason.MISSING_FIELD, "channels is empty")
+            raise UnusableField(Reason.MISSING_FIELD, "channels is empty")
         return DistributionCompleted(
             wire.event_id,
             self._instant("completedAt", wire.completed_at),
@@ -348,32 +317,32 @@ class Decoder:
     def _delivery(self, wire: _DeliveryWire | _DistributionWire) -> Delivery:
         channel = self._channel_of(wire)
         if channel is None:
-            raise _Unusable(Reason.MISSING_FIELD, "channelName")
-        # A known channel has the type that the table says, whatever the producer believes.
-        told = ChannelType.VOICE if wire.channel_type == "CALL" else wire.channel_type
-        channel_type = channel.type or told
+            raise UnusableField(Reason.MISSING_FIELD, "channelName")
+        # The table's type of a known channel overrides the producer's.
+        sent = ChannelType.VOICE if wire.channel_type == "CALL" else wire.channel_type
+        channel_type = channel.type or sent
         if channel_type is None:
-            raise _Unusable(Reason.MISSING_FIELD, "channelType of a channel that is not known")
+            raise UnusableField(Reason.MISSING_FIELD, "channelType of an unknown channel")
         if wire.status is None:
-            raise _Unusable(Reason.MISSING_FIELD, "status")
-        cost = _decimal("distributionCost", wire.distribution_cost, MONEY_MAX)
-        expected_views = _count("expectedViews", wire.expected_views)
-        return Delivery(channel, ChannelType(channel_type), DeliveryState(wire.status), cost or _ZERO, expected_views)
+            raise UnusableField(Reason.MISSING_FIELD, "status")
+        cost = parse_decimal("distributionCost", wire.distribution_cost, MONEY_MAX)
+        expected_views = parse_count("expectedViews", wire.expected_views)
+        return Delivery(channel, ChannelType(channel_type), DeliveryState(wire.status), cost or ZERO, expected_views)
 
     def _event_status_changed(self, wire: _StatusWire, received_at: int) -> EventStatusChanged:
         return EventStatusChanged(wire.event_id, self._instant("changedAt", wire.changed_at), EventStatus(wire.status))
 
     def _sales_recorded(self, wire: _SaleWire, received_at: int) -> SalesRecorded:
-        amount = _decimal("amount", wire.amount, MONEY_MAX)
+        amount = parse_decimal("amount", wire.amount, MONEY_MAX)
         if amount is None:
-            raise _Unusable(Reason.MISSING_FIELD, "amount")
+            raise UnusableField(Reason.MISSING_FIELD, "amount")
         sold_at = self._instant("soldAt", wire.sold_at)
         signed = -amount if wire.refund else amount
         return SalesRecorded(wire.event_id, wire.sale_id, signed, sold_at, self._channel_of(wire))
 
     # -- fields
 
-    def _channel_of(self, wire: Any) -> Channel | None:
+    def _channel_of(self, wire: _Channelled | _DeliveryWire | _DistributionWire) -> Channel | None:
         name = wire.channel_name
         if name is None:
             name = wire.channel
@@ -383,131 +352,22 @@ class Decoder:
                     return None
         channel = self._channel_named(name)
         if channel is None:
-            raise _Unusable(Reason.OUT_OF_BOUNDS, "a channel's name with nothing in it, or too long")
+            raise UnusableField(Reason.OUT_OF_BOUNDS, "a channel's name is blank or too long")
         return channel
 
     def _instant(self, field: str, text: str) -> int:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            try:
-                moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows a small t and z
-            except ValueError:
-                raise _Unusable(Reason.WRONG_TYPE, f"{field} is not an ISO 8601 instant") from None
-        if moment.tzinfo is None:
-            if self._rules.naive_times_are is None:
-                raise _Unusable(Reason.NO_OFFSET, field)
-            moment = moment.replace(tzinfo=self._rules.naive_times_are)
-        since_1970 = (moment - _EPOCH) // _MICROSECOND
-        if not INSTANT_FROM_US <= since_1970 < INSTANT_BEFORE_US:
-            raise _Unusable(Reason.OUT_OF_TIME, f"{field} is before 1970 or after 9997")
-        return since_1970
-
-    # -- rejections
-
-    def rejected(self, kind: str, raw: bytes, reason: Reason, detail: str) -> Rejected:
-        """The rejection of a message, with what may be kept of it."""
-        fields = self._known_fields(kind, raw) if reason not in _NOT_READABLE else None
-        event_id = fields.get("eventId") if fields else None
-        known = kind if kind in WIRE_TYPES else UNKNOWN_KIND  # a made-up type may say anything
-        return Rejected(known, reason, detail[:200], event_id if isinstance(event_id, str) else None, fields)
-
-    def _known_fields(self, kind: str, raw: bytes) -> dict[str, Any] | None:
-        """What a rejected message says in the fields we know, each kept only where it is valid by itself.
-
-        Everything else (unknown fields, what offends) may be personal and is left out; a participant is kept as the
-        ledger would keep it. So a repaired rule can take the message up again from here.
-        """
-        wire = WIRE_TYPES.get(kind)  # type: ignore[call-overload]
-        return None if wire is None else self._known(wire, raw)
-
-    def _known(self, wire: type[Struct], raw: bytes) -> dict[str, Any] | None:
-        try:
-            said = _OBJECT.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
-        kept: dict[str, Any] = {}
-        for field in msgspec.structs.fields(wire):
-            value = said.get(field.encode_name)
-            if value is None or bytes(value) == b"null":
-                continue
-            if field.encode_name in ("channels", "distributedChannels"):
-                kept[field.encode_name] = self._known_deliveries(value)
-                continue
-            try:
-                usable = msgspec.json.decode(value, type=field.type)
-                _check_no_nul(usable)
-            except (msgspec.DecodeError, UnicodeDecodeError, _Unusable):
-                continue
-            if isinstance(usable, Raw):
-                if _NUMBER.fullmatch(usable) is not None:
-                    kept[field.encode_name] = bytes(usable).decode().strip('"')
-            elif field.encode_name == "messageId" and _UUID.fullmatch(usable or "") is None:
-                continue  # decides nothing, and may be anything
-            elif field.encode_name == "participantId":
-                kept["participant"] = self.participant_of(usable)
-            elif field.encode_name in _INSTANT_FIELDS and not _is_an_instant(usable):
-                continue
-            elif isinstance(usable, bool) or (isinstance(usable, str) and len(usable) <= _KEPT_TEXT_MAX):
-                kept[field.encode_name] = usable
-        # Put together again without them the message might say something else: a refund would be a sale.
-        left_out = sorted(
-            field.encode_name
-            for field in msgspec.structs.fields(wire)
-            if field.encode_name not in kept
-            and field.encode_name not in ("messageId", "participantId")
-            and bytes(said.get(field.encode_name, b"null")) != b"null"
-        )
-        if "participantId" in said and "participant" not in kept:
-            left_out.append("participantId")
-        if left_out:
-            kept[LEFT_OUT] = left_out
-        return kept
-
-    def _known_deliveries(self, raw: bytes) -> list[dict[str, Any]]:
-        try:
-            listed = msgspec.json.decode(raw, type=list[Raw])
-        except msgspec.DecodeError:
-            return []
-        return [self._known(_DeliveryWire, delivery) or {} for delivery in listed]
+        return parse_instant(field, text, self._rules.naive_times_are)
 
 
-_INSTANT_FIELDS = frozenset(
-    field.encode_name
-    for wire in WIRE_TYPES.values()
-    for field in msgspec.structs.fields(wire)
-    if field.type in (_Instant, _Instant | None)
-)
-_ZERO = Decimal("0.00")
-_TOGETHER_MAX = (
-    500  # registrations that are read together (they stay near the processor), and that an odd one slows down
-)
+_CHUNK_COUNT_MAX = 500  # registrations: few enough for the processor's cache, and that one unusual message costs little
 _RAW, _RECEIVED_AT = itemgetter(1), itemgetter(2)
-_NEW: Any = tuple.__new__  # what a NamedTuple's own does, without its call
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half a character, mostly of a pair
-_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII)
-_UUID_LINE = b"hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh\n"
-_HEX_AS_H = bytes(104 if chr(at) in "0123456789abcdefABCDEF" else at if chr(at) in "-\n" else 0 for at in range(256))
-_DIGIT_AS_0 = bytes(48 if 48 <= at <= 57 else at for at in range(256))
-_MINUTE_ENDS, _SECONDS_AT = len("0000-00-00T00:00"), len("0000-00-00T00:00:")
-# Instants as producers write them, to the place where the zone begins.
-_USUAL_FORMS = {
-    b"0000-00-00T00:00:00" + fraction + zone: len("0000-00-00T00:00:00") + len(fraction)
-    for fraction in (b"", b".000", b".000000")
-    for zone in (b"Z", b"+00:00")
-}
-_NUMBER = re.compile(rb'"?[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE]([+-]?)([0-9]+))?"?')
-_EXPONENT_DIGITS_MAX = 5  # beyond it no column holds a number, and none can tell it from 0
-_INTEGER = re.compile(rb"-?[0-9]+")
-_NOT_READABLE = frozenset({Reason.NOT_JSON, Reason.BAD_TEXT, Reason.TOO_LARGE, Reason.UNKNOWN_TYPE})
-_KEPT_TEXT_MAX = 255
+_NEW: Any = tuple.__new__  # what a NamedTuple's own constructor does, without one more call
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a surrogate pair
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 
 
-def _has_half_a_character(raw: bytes) -> bool:
-    """Whether this is JSON by its grammar, and holds an escape that no text can."""
+def _has_lone_surrogate(raw: bytes) -> bool:
+    """Whether this is JSON by its grammar, with an escape that is half of a surrogate pair."""
     if _SURROGATE.search(raw) is None:
         return False
     try:
@@ -519,14 +379,14 @@ def _has_half_a_character(raw: bytes) -> bool:
 
 def _check_bytes(raw: bytes) -> None:
     if len(raw) > SIZE_MAX_BYTES:
-        raise _Unusable(Reason.TOO_LARGE, f"{len(raw)} bytes; at most {SIZE_MAX_BYTES}")
-    raw.decode()  # msgspec does not look into fields that it skips
+        raise UnusableField(Reason.TOO_LARGE, f"{len(raw)} bytes; at most {SIZE_MAX_BYTES}")
+    raw.decode()  # msgspec does not check fields that it skips
     if raw.count(b"[") + raw.count(b"{") > NESTING_MAX and _nesting(raw) > NESTING_MAX:
-        raise _Unusable(Reason.NOT_JSON, f"nested deeper than {NESTING_MAX}")
+        raise UnusableField(Reason.NOT_JSON, f"nested deeper than {NESTING_MAX}")
 
 
 def _nesting(raw: bytes) -> int:
-    """How deep brackets nest, strings left out; -1 counts nothing, so broken JSON is left to the decoder."""
+    """How deeply brackets nest outside strings. Brackets that do not match are left to the decoder."""
     deepest = depth = 0
     for bracket in re.sub(rb'"(?:[^"\\]|\\.)*"', b"", raw):
         if bracket in b"[{":
@@ -537,70 +397,11 @@ def _nesting(raw: bytes) -> int:
     return deepest
 
 
-def _check_no_nul(value: Any) -> None:
-    """PostgreSQL cannot hold a NUL in a text."""
-    if isinstance(value, str):
-        if "\0" in value:
-            raise _Unusable(Reason.BAD_TEXT, "a NUL in a text")
-    elif isinstance(value, list):
-        for item in value:
-            _check_no_nul(item)
-    elif isinstance(value, Struct):
-        for name in value.__struct_fields__:
-            _check_no_nul(getattr(value, name))
-
-
-def _decimal(field: str, raw: Raw, highest: Decimal) -> Decimal | None:
-    """A decimal from its JSON text, so that no digit is lost to a float; two places, half even; None where absent."""
-    text = bytes(raw)
-    if text in (b"", b"null"):
-        return None
-    number = _NUMBER.fullmatch(text)
-    if number is None or text.startswith(b'"') is not text.endswith(b'"'):
-        raise _Unusable(Reason.WRONG_TYPE, f"{field} is not a decimal")
-    sign, exponent = number.groups()
-    if exponent is not None and len(exponent) > _EXPONENT_DIGITS_MAX:
-        if sign == b"-":
-            return _ZERO
-        raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is above {highest}")
-    value = Decimal(text.decode().strip('"'))
-    if value < 0:
-        raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is below 0")
-    if value > highest + 1:  # before rounding: 1e9999 has no two decimal places
-        raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is above {highest}")
-    try:
-        value = value.quantize(CENT, ROUND_HALF_EVEN)
-    except InvalidOperation:
-        value = _ZERO  # more digits than a Decimal's context holds, all of them behind the point: 1e-9999
-    if value > highest:
-        raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is above {highest}")
-    return abs(value)
-
-
-def _is_an_instant(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text.upper())
-    except ValueError:
-        return False
-    return True
-
-
-def _count(field: str, raw: Raw) -> int | None:
-    text = bytes(raw)
-    if text in (b"", b"null"):
-        return None
-    if _INTEGER.fullmatch(text) is None:
-        raise _Unusable(Reason.WRONG_TYPE, f"{field} is not a whole number")
-    if len(text) > 20 or not 0 <= int(text) <= COUNT_MAX:
-        raise _Unusable(Reason.OUT_OF_BOUNDS, f"{field} is not between 0 and {COUNT_MAX}")
-    return int(text)
-
-
-def _reason(error: str) -> tuple[Reason, str]:
-    """The reason behind what msgspec found. A test walks every wire field through it."""
+def _reason_of(error: str) -> tuple[Reason, str]:
+    """The reason and detail for the text of a msgspec.ValidationError. A test covers every wire field."""
     if error.startswith("Object missing required field") or "got `null` - at " in error:
         return Reason.MISSING_FIELD, error
-    if error.startswith("Invalid enum value"):  # without the value: it may be anything, a name too
+    if error.startswith("Invalid enum value"):  # without the value, which may be personal data
         return Reason.OUT_OF_BOUNDS, "not one of the allowed values" + error[error.rfind(" - at ") :]
     if " of length " in error or "out of range" in error:
         return Reason.OUT_OF_BOUNDS, error
@@ -615,7 +416,7 @@ _IDENTIFIED = msgspec.json.Decoder(_Identified)
 
 
 def message_id(raw: bytes) -> str | None:
-    """The id that a message gives itself, 1 to 64 characters; it decides nothing."""
+    """The message's own id, 1 to 64 characters, if it has a valid one. Counting does not depend on it."""
     try:
         id_ = _IDENTIFIED.decode(raw).messageId
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -1,17 +1,18 @@
-"""Take dead letters up again: after a rule was mended, a channel made known, a producer corrected.
+"""Retries dead letters: after a rule was corrected, a channel became known, or a producer was corrected.
 
-A letter from Kafka is read again where it stood; one that came over HTTP is put together from its known fields.
-Either goes down the ordinary road, under the time at which it was first received: decided as a replay would decide it.
+    choose ──► retry ──► message: from Kafka, or rebuilt from the kept fields ──► count ──► resolved, or still open
+
+A dead letter from Kafka is read again from the log. One that came over HTTP is rebuilt from its kept fields. Both are
+counted like any message, with the time of the first receipt, so the result is the one that a replay would give.
 """
 
-import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import NamedTuple
 
-import msgspec
-
-from hannun.domain.batch import MessageOutcome, OffsetRange, OutcomeKind, ReceivedMessage, RecordId
-from hannun.domain.facts import LEFT_OUT, Rejected
+from hannun.counting.batch_counter import BatchCounter
+from hannun.domain.batch import OutcomeKind, ReceivedMessage, RecordId
+from hannun.domain.dead_letter_redaction import rebuild_message
+from hannun.domain.facts import Rejected
 from hannun.domain.wire_formats import Decoder
 from hannun.errors import OperatorError
 from hannun.store import dead_letters
@@ -19,32 +20,23 @@ from hannun.store.database import Database
 from hannun.store.dead_letters import DeadLetter
 from hannun.store.registers import microseconds
 
+ReadRecord = Callable[[RecordId], bytes | None]
+"""Reads a record's value from Kafka; None where the log no longer holds it, or the topic was recreated."""
 
-class Retried(NamedTuple):
-    """What became of a letter: counted or repeated, or why it is still one."""
+
+class RetryResult(NamedTuple):
+    """The outcome of one retry: counted, a repeat, or still a dead letter and why."""
 
     letter: DeadLetter
     result: OutcomeKind
     why: str
 
 
-class Outcomes(Protocol):
-    """What became of a counted batch (`flows.count.Counted`)."""
-
-    def outcomes(self) -> list[MessageOutcome]: ...
-
-
-class CountsBatches(Protocol):
-    """What counts a batch (`flows.count.Counter`)."""
-
-    def count(self, batch: Sequence[ReceivedMessage], spans: Sequence[OffsetRange] = ()) -> Outcomes: ...
-
-
 def choose(database: Database, nos: Collection[int] | None, reason: str | None) -> list[DeadLetter]:
-    """The open letters that an operator means, oldest first; never all of them by mistake.
+    """The open dead letters of these numbers and of this reason, oldest first.
 
     Raises:
-        OperatorError: nothing was chosen, or one of the numbers is of no open letter.
+        OperatorError: neither numbers nor a reason were given, or a number is not that of an open dead letter.
     """
     if not nos and reason is None:
         raise OperatorError(
@@ -59,7 +51,7 @@ def choose(database: Database, nos: Collection[int] | None, reason: str | None) 
 
 
 def drop(database: Database, nos: Collection[int] | None, reason: str | None, by: str) -> int:
-    """Close letters without counting them, all or none. Returns how many."""
+    """Close dead letters without counting them, all or none. Returns how many."""
     letters = choose(database, nos, reason)
     with database.transaction() as conn:
         for letter in letters:
@@ -67,55 +59,43 @@ def drop(database: Database, nos: Collection[int] | None, reason: str | None, by
     return len(letters)
 
 
-ReadAgain = Callable[[RecordId], bytes | None]
-"""The bytes of a record as they stand in the log; None where they are gone, or the topic was made anew."""
-
-
 def retry(
     letters: Iterable[DeadLetter],
     database: Database,
     decoder: Decoder,
-    counter: CountsBatches,
-    read_again: ReadAgain,
+    counter: BatchCounter,
+    read_record: ReadRecord,
     by: str,
-) -> Iterator[Retried]:
-    """Count each letter's message if it can be used by now; then the letter is resolved, else it stays open."""
+) -> Iterator[RetryResult]:
+    """Count each dead letter's message if it is usable now, and resolve the dead letter; otherwise it stays open."""
     for letter in letters:
-        result, why = _retried(letter, decoder, counter, read_again)
+        result, why = _retry_one(letter, decoder, counter, read_record)
         if result is not OutcomeKind.DEAD_LETTER:
             with database.transaction() as conn:
                 dead_letters.resolve(conn, letter.no, "retried", by)
-        yield Retried(letter, result, why)
+        yield RetryResult(letter, result, why)
 
 
-def _retried(
-    letter: DeadLetter, decoder: Decoder, counter: CountsBatches, read_again: ReadAgain
+def _retry_one(
+    letter: DeadLetter, decoder: Decoder, counter: BatchCounter, read_record: ReadRecord
 ) -> tuple[OutcomeKind, str]:
-    message = _message_of(letter, read_again)
+    message = _message_of(letter, read_record)
     if message is None:
-        return OutcomeKind.DEAD_LETTER, "the message is no longer in the log, and not all of it is known"
+        return OutcomeKind.DEAD_LETTER, "the message is no longer in the log, and not all of its fields were kept"
     fact = decoder.decode(message.kind, message.raw, message.received_at)
-    if isinstance(fact, Rejected):  # asked before it is counted, so that it does not become a second letter
+    if isinstance(fact, Rejected):  # decoded before it is counted, so that no second dead letter is written
         return OutcomeKind.DEAD_LETTER, f"{fact.reason}: {fact.detail}"
     outcome = counter.count([message]).outcomes()[0]
     return outcome.result, outcome.reason or ""
 
 
-def _incomplete(fields: Mapping[str, Any]) -> bool:
-    listed = [*fields.get("channels", ()), *fields.get("distributedChannels", ())]
-    return LEFT_OUT in fields or any(LEFT_OUT in delivery for delivery in listed)
-
-
-def _message_of(letter: DeadLetter, read_again: ReadAgain) -> ReceivedMessage | None:
+def _message_of(letter: DeadLetter, read_record: ReadRecord) -> ReceivedMessage | None:
+    """The message as it was first received; None where it can neither be read nor rebuilt."""
     received_at = microseconds(letter.received_at)
     if letter.topic is not None:
         assert letter.topic_id is not None and letter.partition is not None and letter.offset is not None
         place = RecordId(letter.topic, letter.topic_id, letter.partition, letter.offset)
-        raw = read_again(place)
+        raw = read_record(place)
         return None if raw is None else ReceivedMessage(letter.kind, raw, received_at, place)
-    if letter.fields is None or _incomplete(letter.fields):
-        return None
-    said = dict(letter.fields)
-    if "participant" in said:  # kept as the ledger keeps it; its 16 bytes as a UUID mean themselves
-        said["participantId"] = str(uuid.UUID(said.pop("participant")))
-    return ReceivedMessage(letter.kind, msgspec.json.encode(said), received_at, hash=letter.hash)
+    raw = None if letter.fields is None else rebuild_message(letter.fields)
+    return None if raw is None else ReceivedMessage(letter.kind, raw, received_at, hash=letter.hash)

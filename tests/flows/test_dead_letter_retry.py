@@ -1,4 +1,4 @@
-"""Dead letters are worked: retried when they can be used by now, dropped when nobody wants them."""
+"""Dead letters are retried after their cause is corrected, or dropped by an operator."""
 
 from collections.abc import Callable
 
@@ -7,33 +7,33 @@ from world import NOW_US, World
 
 from hannun.domain.batch import RecordId
 from hannun.errors import OperatorError
-from hannun.flows.dead_letter_retry import Retried, choose, drop, retry
+from hannun.flows.dead_letter_retry import RetryResult, choose, drop, retry
 from hannun.store import dead_letters
 
 
-def retries(world: World, read_again: Callable[[RecordId], bytes | None] = lambda place: None) -> list[Retried]:
+def retry_all(world: World, read_record: Callable[[RecordId], bytes | None] = lambda place: None) -> list[RetryResult]:
     with world.database.transaction() as conn:
         letters = dead_letters.newest(conn, None, None)
-    return list(retry(letters, world.database, world.decoder, world.counter, read_again, "somebody@here"))
+    return list(retry(letters, world.database, world.decoder, world.counter, read_record, "somebody@here"))
 
 
-def refuses(world: World, amount: int) -> None:
+def refuse(world: World, amount: int) -> None:
     world.rows(f"ALTER TABLE hannun.sales ADD CONSTRAINT for_now CHECK (amount <> {amount})")
 
 
-def allows(world: World) -> None:
+def allow(world: World) -> None:
     world.rows("ALTER TABLE hannun.sales DROP CONSTRAINT for_now")
 
 
-def test_a_message_over_http_is_put_together_from_what_is_known_of_it(world: World) -> None:
-    refuses(world, 666)
+def test_a_message_over_http_is_rebuilt_from_its_kept_fields(world: World) -> None:
+    refuse(world, 666)
     world.counts(world.created(), world.sold(666, "s1", channel="NAVER"))
-    allows(world)
-    assert [done.result for done in retries(world)] == ["counted"]
+    allow(world)
+    assert [done.result for done in retry_all(world)] == ["counted"]
     assert world.ours().recorded_revenue == 666
     resolved = world.dead_letters()[0]
     assert (resolved.resolution, resolved.resolved_by) == ("retried", "somebody@here")
-    assert retries(world) == [], "it is resolved"
+    assert retry_all(world) == [], "it is resolved"
     assert world.drift() == []
 
 
@@ -41,65 +41,65 @@ def test_a_participant_is_retried_as_the_same_person(world: World) -> None:
     ahead = world.registered("a name that is no UUID", at="2026-11-25T00:00:00Z")
     world.counts(world.created(), ahead)
     assert world.dead_letters()[0].reason == "too-early-or-too-far-ahead"
-    # Received at a wrong time, it turns out: an operator corrects that.
+    # An operator corrects the time of receipt.
     world.rows("UPDATE hannun.dead_letters SET received_at = '2026-11-25 00:00'")
-    assert [done.result for done in retries(world)] == ["counted"]
+    assert [done.result for done in retry_all(world)] == ["counted"]
     again = world.registered("a name that is no UUID", at="2026-11-20T00:00:00Z", at_us=NOW_US)
     assert [outcome.result for outcome in world.counts(again)] == ["repeated"]
     assert world.drift() == []
 
 
-def test_a_message_of_kafka_is_read_from_there_again(world: World) -> None:
-    refuses(world, 7)
+def test_a_message_from_kafka_is_read_again_from_the_log(world: World) -> None:
+    refuse(world, 7)
     message = world.at(world.sold(7), 41, "sales-recorded")
     world.counts(world.created(), message)
-    allows(world)
-    asked: list[RecordId] = []
+    allow(world)
+    read: list[RecordId] = []
 
-    def log(place: RecordId) -> bytes | None:
-        asked.append(place)
+    def read_record(place: RecordId) -> bytes | None:
+        read.append(place)
         return message.raw
 
-    assert [done.result for done in retries(world, log)] == ["counted"]
-    assert asked == [message.place]
+    assert [done.result for done in retry_all(world, read_record)] == ["counted"]
+    assert read == [message.place]
     assert world.ours().recorded_revenue == 7
     assert world.drift() == []
 
 
-def test_what_can_still_not_be_used_stays_open_and_is_one_letter(world: World) -> None:
+def test_a_message_that_is_still_unusable_stays_open_as_one_dead_letter(world: World) -> None:
     world.counts(world.message("sales-recorded", saleId="s1"), world.at(world.message("sales-recorded"), 5))
-    done = retries(world)
+    done = retry_all(world)
     assert {each.result for each in done} == {"dead-letter"}
     assert sorted(each.why.split(":")[0] for each in done) == [
         "missing-field",
-        "the message is no longer in the log, and not all of it is known",
+        "the message is no longer in the log, and not all of its fields were kept",
     ]
     assert [letter.resolution for letter in world.dead_letters()] == [None, None]
 
 
-def test_a_message_of_which_something_was_left_out_is_not_put_together(world: World) -> None:
-    """A refund whose `refund` cannot be read would become a sale."""
+def test_a_message_with_a_field_left_out_is_not_rebuilt(world: World) -> None:
+    """A refund with an invalid `refund` would become a sale."""
     world.counts(world.created(), world.sold(100, "s1", refund="true"), world.registered("p1", channel="x" * 51))
-    assert {done.result for done in retries(world)} == {"dead-letter"}
+    assert {done.result for done in retry_all(world)} == {"dead-letter"}
     assert world.ours().sales == 0
     assert world.ours().participants == 0
 
 
-def test_a_letter_over_http_that_is_refused_again_stays_one_letter(world: World) -> None:
-    """Put together it has other bytes than it had, and so another hash; it is the same message all the same."""
-    refuses(world, 666)
-    world.counts(world.created(), world.sold(666, "s1", note="a field that nobody knows"))
+def test_a_message_over_http_that_is_refused_again_stays_one_dead_letter(world: World) -> None:
+    """The rebuilt message has other bytes, and so another hash, but it is the same message."""
+    refuse(world, 666)
+    world.counts(world.created(), world.sold(666, "s1", note="an unknown field"))
     changed_owner = world.created(owner="somebody-else", at="2026-11-03T09:00:00+09:00", note="the same")
     world.counts(changed_owner)
     for _ in range(2):
-        assert {done.result for done in retries(world)} == {"dead-letter"}
+        assert {done.result for done in retry_all(world)} == {"dead-letter"}
     assert [letter.resolution for letter in world.dead_letters()] == [None, None]
-    allows(world)
-    assert sorted(done.result for done in retries(world)) == ["counted", "dead-letter"]
+    allow(world)
+    assert sorted(done.result for done in retry_all(world)) == ["counted", "dead-letter"]
     assert world.drift() == []
 
 
-def test_letters_are_chosen_by_number_or_reason_and_never_all_by_mistake(world: World) -> None:
+def test_dead_letters_are_chosen_by_number_or_reason_and_never_all_by_mistake(world: World) -> None:
     world.counts(*(world.message("sales-recorded", saleId=f"s{i}") for i in range(3)), world.created(owner="x" * 40))
     first, second, third, fourth = (letter.dead_letter_no for letter in world.dead_letters())
     assert [letter.no for letter in choose(world.database, [third, first], None)] == [first, third]
