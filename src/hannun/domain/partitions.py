@@ -1,4 +1,4 @@
-"""Months of the timeline: which partitions there must be, and which may go. Pure; the store does it."""
+"""The timeline's monthly partitions: which must exist, and which to detach. `flows.partitions` applies the plan."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ MINUTES_A_DAY = 1_440
 
 @dataclass(frozen=True, slots=True)
 class PartitionPlan:
-    """What to do so that the partitions are as they should be. A second run plans nothing."""
+    """The months to create and to detach, by their first days. After they are applied, a second plan is empty."""
 
     create: tuple[date, ...]
     detach: tuple[date, ...]
 
 
 def plan(existing: Collection[date], today: date, *, ahead: int, keep: int | None) -> PartitionPlan:
-    """Months to create and to detach.
+    """Plan which months to create and which to detach.
 
     Args:
         existing: first days of the months that have a partition.
@@ -33,12 +33,12 @@ def plan(existing: Collection[date], today: date, *, ahead: int, keep: int | Non
 
 
 def month_after(month: date, count: int) -> date:
-    """The first day of the month `count` months after `month` (before it where negative)."""
+    """The first day of the month `count` months after `month`, or before it where `count` is negative."""
     months = month.year * 12 + month.month - 1 + count
     return date(months // 12, months % 12 + 1, 1)
 
 
 def months_of(minutes: Iterable[int]) -> set[date]:
-    """First days of the months (UTC) in which these minutes since 1970 lie."""
+    """First days of the months (UTC) that contain these minutes since 1970."""
     days = {minute // MINUTES_A_DAY for minute in minutes}
     return {datetime.fromtimestamp(day * 86_400, UTC).date().replace(day=1) for day in days}

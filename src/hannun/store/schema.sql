@@ -1,9 +1,9 @@
--- The whole truth for a new database: what all migrations together make, to be read in one piece.
+-- The complete schema of a new database: what all migrations together create, in one file for reading.
 --
---     the contract (schema public) · our own (schema hannun) · views · functions · who may do what · the version
+--     the contract (schema public) · internal tables (schema hannun) · views · functions · privileges
 --
--- `hannun migrate` runs the migrations and not this file; a test compares what both make, down to each grant. A change
--- of the schema is a new migration and the same change here. Times are UTC in `timestamp` columns; money is won.
+-- `hannun migrate` runs the migrations, not this file. A test compares what both create, down to each grant. A change of
+-- the schema is a new migration and the same change here. Times are UTC in `timestamp` columns; money is in won.
 
 CREATE SCHEMA hannun;
 
@@ -85,7 +85,7 @@ CREATE TABLE public.timeline_data (
     cumulative_participants integer     NOT NULL DEFAULT 0,
     created_at              timestamp   NOT NULL DEFAULT now(),
     updated_at              timestamp   NOT NULL DEFAULT now(),
-    -- A key of a partitioned table must contain what it is partitioned by, and buckets are unique anyhow.
+    -- The primary key of a partitioned table must contain its partition key. The pair is unique anyway.
     CONSTRAINT idx_timeline_event_timestamp PRIMARY KEY (event_id, timestamp),
     CONSTRAINT ck_timeline_participants CHECK (participants >= 0),
     CONSTRAINT ck_timeline_views CHECK (views >= 0),
@@ -96,7 +96,7 @@ CREATE TABLE public.timeline_data (
 CREATE INDEX idx_timeline_timestamp ON public.timeline_data (timestamp ASC);
 CREATE INDEX idx_timeline_brin_timestamp ON public.timeline_data USING brin (timestamp);
 
--- updated_at changes with each write, whoever writes. Our own statements set it, so the trigger only fires for others.
+-- Every write changes updated_at. Hannun's own statements set it, so the trigger fires only for other writers.
 CREATE FUNCTION hannun.touch_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.updated_at := clock_timestamp() AT TIME ZONE 'UTC';
@@ -109,10 +109,10 @@ CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.channel_stats
 CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.timeline_data
     FOR EACH ROW WHEN (NEW.updated_at = OLD.updated_at) EXECUTE FUNCTION hannun.touch_updated_at();
 
--- -- our own ---------------------------------------------------------------------------------------------------
+-- -- internal tables -------------------------------------------------------------------------------------------
 
--- One row: what must stay with the data for ever. The key hashes participant ids that are not UUIDs; with another
--- key the same person would count twice, so it lives where the counts live and is restored with them.
+-- One row: the identity of this database's data. The key hashes participant ids that are not UUIDs. With another key the
+-- same person would count twice, so the key is stored with the counts, and backed up and restored with them.
 CREATE TABLE hannun.identity (
     is_the_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_the_only_row),
     participant_key bytea   NOT NULL
@@ -120,8 +120,8 @@ CREATE TABLE hannun.identity (
 INSERT INTO hannun.identity (participant_key)
 SELECT sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text || clock_timestamp()::text, 'UTF8'));
 
--- Every channel that was ever named. `key` is the form in which names are compared; the type is NULL where only a
--- distribution can tell it.
+-- Every channel that a message or the table of known channels has named. `key` is the form in which names are compared. The
+-- type is NULL where only a distribution can tell it.
 CREATE TABLE hannun.channels (
     channel_no   integer      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key          text         NOT NULL UNIQUE,
@@ -130,12 +130,13 @@ CREATE TABLE hannun.channels (
     created_at   timestamp    NOT NULL DEFAULT now()
 );
 
--- Every event of which something was told, also before its event-created: until then user_id is NULL and there is no
--- row in event_stats. A batch locks its events here, in the order of event_no, before it changes anything else: so two
--- batches cannot deadlock, and what a batch reads of an event stays true until it commits.
--- `version` is the microsecond (since 1970) of the newest change and always rises, also when the clock does not.
--- `cumulative_owed_from` is the minute from which on what is made of the timeline is owed: its cumulative column and its
--- quarters. Whoever writes a minute of the timeline lowers it to that minute, in the same transaction; the year 9999 is none.
+-- Every event that a message has named, also before its event-created message: until then user_id is NULL and event_stats has
+-- no row. A batch locks its events here, in the order of event_no, before it changes anything else. So two batches cannot
+-- deadlock, and what a batch reads of an event stays valid until it commits.
+-- `version` is the microsecond (since 1970) of the newest change. It always increases, also when the clock does not.
+-- `cumulative_owed_from` is the roll-up watermark: from this minute on, the timeline's cumulative column and its 15-minute
+-- roll-up are pending. A writer of a minute of the timeline lowers it to that minute in the same transaction. The year 9999
+-- means that nothing is pending.
 CREATE TABLE hannun.events (
     event_no              integer        GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event_id              varchar(36)    NOT NULL UNIQUE,
@@ -157,15 +158,15 @@ CREATE TABLE hannun.events (
     baseline_revenue      decimal(15, 2),
     starts_at             timestamp,
     ends_at               timestamp
-    -- Room for the next version of a row on its own page: these rows change with every batch.
+    -- Free space for the next version of a row on the same page (HOT updates): these rows change with every batch.
 ) WITH (fillfactor = 60);
 CREATE INDEX events_user_id ON hannun.events (user_id, event_no) WHERE user_id IS NOT NULL;
 CREATE INDEX events_cumulative_owed ON hannun.events (event_no) WHERE cumulative_owed_from < '9999-01-01';
 
--- The timeline by quarters of an hour (UTC), of which every hour, day, week and month of every zone is made: a year is 35,040
--- rows instead of 525,600. True below the quarter of `cumulative_owed_from`, and of months that are in the timeline; what
--- lies beyond nobody reads. The figures stand in the index, where an event's lie side by side; in the table they lie
--- among those of all events.
+-- The 15-minute roll-up of the timeline (UTC). Hours, days, weeks and months of every time zone are sums of its rows: a year is
+-- 35,040 rows instead of 525,600. Rows are valid below the quarter of `cumulative_owed_from`, and in attached months; no
+-- query reads the others. The index includes the figures, because it holds the rows of an event side by side; the table holds
+-- them among the rows of all events.
 CREATE TABLE hannun.timeline_quarters (
     event_no     integer   NOT NULL,
     quarter      timestamp NOT NULL,
@@ -174,12 +175,12 @@ CREATE TABLE hannun.timeline_quarters (
     engagement   bigint    NOT NULL,
     conversions  bigint    NOT NULL,
     PRIMARY KEY (event_no, quarter) INCLUDE (participants, views, engagement, conversions)
-    -- The index alone answers only for pages that were vacuumed since they were written.
+    -- An index-only scan needs pages that were vacuumed since they were written.
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
 
--- The proof: each participant once. Small on purpose, 24 bytes of data a row: `came` is minute and channel number in one
--- integer (store/arrivals.py). What does not fit has NULL there and stands in `minute` and `channel_no`, which are NULL
--- for all others and then take no room. Read it through hannun.arrivals.
+-- The ledger of participants: each once. Rows are small on purpose, 24 bytes of data: `came` is minute and channel number in
+-- one integer (store/packed_arrivals.py). A row that does not fit has NULL there, and uses `minute` and `channel_no`, which are
+-- NULL in all other rows and then take no space. Read it through the view hannun.arrivals.
 CREATE TABLE hannun.participants (
     participant uuid    NOT NULL,
     event_no    integer NOT NULL,
@@ -190,7 +191,7 @@ CREATE TABLE hannun.participants (
     CONSTRAINT participants_came_check CHECK ((came IS NULL) = (minute IS NOT NULL) AND (came IS NULL) = (channel_no IS NOT NULL))
 );
 
--- Participants by a channel whose type nobody has told yet for their event: part of events.unattributed.
+-- Participants who came through a channel whose type is not known yet for their event: part of events.unattributed.
 CREATE TABLE hannun.untyped_participants (
     event_no     integer NOT NULL,
     channel_no   integer NOT NULL,
@@ -198,7 +199,7 @@ CREATE TABLE hannun.untyped_participants (
     PRIMARY KEY (event_no, channel_no)
 );
 
--- What became of each distribution: the newest state, and the cost of the newest success.
+-- The distribution of each event and channel: the newest state, and the cost of the newest success.
 CREATE TABLE hannun.distributions (
     event_no       integer        NOT NULL,
     channel_no     integer        NOT NULL,
@@ -221,7 +222,7 @@ CREATE TABLE hannun.sales (
     PRIMARY KEY (event_no, sale_id)
 );
 
--- What channels measured, as it rose: the ledger behind channel_stats and the timeline's views, engagement, conversions.
+-- Increments of what channels measured: the ledger behind channel_stats and the timeline's views, engagement and conversions.
 CREATE TABLE hannun.increments (
     event_no        integer   NOT NULL,
     channel_no      integer   NOT NULL,
@@ -248,9 +249,10 @@ CREATE TABLE hannun.corrections (
 );
 CREATE INDEX corrections_event ON hannun.corrections (event_no, channel_no);
 
--- How far each partition of each topic is counted. Moved in the transaction of the counts and by the owner's epoch
--- only. `topic_id` is the identity of the topic at the broker: a topic made anew has another. `leader_epoch` is that of the
--- record before `next_offset`: by it the broker tells whether its log was cut off below (KIP-320). NULL: not known.
+-- The position up to which each partition of each topic is counted. It moves in the transaction of the counts, and only under
+-- the owner's epoch. `topic_id` is the topic's id at the broker: a recreated topic has another. `leader_epoch` is the leader
+-- epoch of the record before `next_offset`: with it the broker tells whether the log was truncated below that record
+-- (KIP-320). NULL means that it is not known.
 CREATE TABLE hannun.positions (
     topic       text      NOT NULL,
     partition   integer   NOT NULL,
@@ -263,8 +265,8 @@ CREATE TABLE hannun.positions (
     PRIMARY KEY (topic, partition)
 );
 
--- Partitions that nobody reads until an operator decides. The process that found out writes the row; whoever reads
--- the partition again removes it.
+-- Stopped partitions: no consumer reads them until an operator decides. The process that found the reason writes the row; the
+-- consumer that reads the partition again deletes it.
 CREATE TABLE hannun.stopped_partitions (
     topic      text      NOT NULL,
     partition  integer   NOT NULL,
@@ -276,8 +278,8 @@ CREATE TABLE hannun.stopped_partitions (
     PRIMARY KEY (topic, partition)
 );
 
--- What operators decided: where reading went on, and so which offsets were skipped or read again. Nowhere (NULL), where
--- they no longer wait for a partition that Kafka has no more; without a topic's identity, where it was never read.
+-- The decisions of operators: at which offset reading resumed, and so which offsets were skipped or read again. `goes_on_at` is
+-- NULL where the operator gave up a partition that Kafka no longer has; `topic_id` is NULL where it was never read.
 CREATE TABLE hannun.position_decisions (
     decision_no bigint    GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     decided_at  timestamp NOT NULL DEFAULT now(),
@@ -290,7 +292,8 @@ CREATE TABLE hannun.position_decisions (
     how         text      NOT NULL
 );
 
--- Messages that could not be used, each once: by its position in Kafka, over HTTP by its hash.
+-- Dead letters: messages that could not be used, each once. A message from Kafka is identified by its position, a message over
+-- HTTP by its hash.
 CREATE TABLE hannun.dead_letters (
     dead_letter_no bigint    GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     created_at     timestamp NOT NULL DEFAULT now(),
@@ -319,7 +322,7 @@ CREATE INDEX dead_letters_created ON hannun.dead_letters (created_at DESC);
 CREATE INDEX dead_letters_open ON hannun.dead_letters (dead_letter_no DESC) WHERE resolved_at IS NULL;
 CREATE INDEX dead_letters_unpublished ON hannun.dead_letters (dead_letter_no) WHERE published_at IS NULL;
 
--- Cached answers that a committed batch made false and that nobody has removed yet: one row for each batch.
+-- The outbox of pending invalidations: one row for each committed batch whose cached answers were not removed yet.
 -- `events` is {eventId: {"userId": ... or null, "version": ..., "channels": [names]}}.
 CREATE TABLE hannun.owed_invalidations (
     owed_no bigint    GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -327,9 +330,9 @@ CREATE TABLE hannun.owed_invalidations (
     events  jsonb     NOT NULL
 );
 
--- Links that open one event to whoever has them, read-only, until a date. No log tells of them, so a replay's swap carries
--- them over. The secret is kept as its hash alone. `user_id` is whose event it was then: a link ends with the ownership.
--- The newest that were revoked or ran out stay: they say who had opened what to others.
+-- Share links: each gives its holders read access to one event until a date. No log holds them, so the swap of a replay copies
+-- them. Only the hash of the secret is stored. `user_id` is the owner of the event when the link was made: the link ends when
+-- the owner changes. The newest revoked and expired links stay, as a record of who shared what.
 CREATE TABLE hannun.shares (
     share_id    text      NOT NULL PRIMARY KEY,
     event_id    text      NOT NULL,
@@ -343,17 +346,16 @@ CREATE TABLE hannun.shares (
 );
 CREATE INDEX shares_of_event ON hannun.shares (event_id, created_at DESC);
 
--- Which migration made this schema; kept by alembic, read before anything is served.
+-- The version of this schema: the number of its newest migration. Alembic writes it; every process checks it at its start.
 CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
 INSERT INTO hannun.schema_version VALUES ('0010');
 
--- -- what other teams and the operator look at -------------------------------------------------------------------
+-- -- views for other teams and for the operator ------------------------------------------------------------------
 
--- Who came when and through what: the ledger of participants in one form. `minute` is minutes since 1970 (UTC),
--- channel_no 0 is none.
+-- The ledger of participants with minute and channel unpacked. `minute` is minutes since 1970 (UTC); channel_no 0 is none.
 CREATE VIEW hannun.arrivals AS
 SELECT event_no, participant, coalesce(minute, 23667840 + (came >> 6)) AS minute, coalesce(channel_no, came & 63) AS channel_no
   FROM hannun.participants;
@@ -370,31 +372,31 @@ SELECT event_id, participants, unattributed, sales, recorded_revenue, status, us
 
 -- -- functions -----------------------------------------------------------------------------------------------------
 
--- A share in percent, two places, rounded half even, exact; NULL where there is nothing to divide by.
+-- A share in percent with two decimals, rounded half to even, exact; NULL where `whole` is not positive.
 CREATE FUNCTION hannun.percent(part numeric, whole numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT sign(part) * (quotient + CASE WHEN twice_rest > whole THEN 1
                                          WHEN twice_rest = whole THEN mod(quotient, 2)
                                          ELSE 0 END) / 100.0
-      -- nullif and not WHERE: the planner computes constants before it filters
+      -- nullif instead of WHERE: the planner evaluates constants before it filters.
       FROM (SELECT div(abs(part) * 10000, nullif(greatest(whole, 0), 0)) AS quotient,
                    2 * mod(abs(part) * 10000, nullif(greatest(whole, 0), 0)) AS twice_rest) AS scaled
 $$;
 
--- What a column of percent can hold of a figure; the answer shows it whole.
+-- A percentage limited to what its column can hold. The answer shows the unlimited figure.
 CREATE FUNCTION hannun.fitted(figure numeric, lowest numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT greatest(lowest, least(coalesce(figure, 0), 99999999.99))
 $$;
 
--- The parts of [since, until) that are in the timeline: months that follow one another are one part. Of one moment with the
--- rows that the same statement reads, so that nobody sees a quarter whose minutes were let go.
+-- The parts of [since, until) that attached months cover; consecutive months are one part. A statement that calls it sees the
+-- same snapshot as in its other tables, so it never reads the roll-up of a month whose minutes are detached.
 CREATE FUNCTION hannun.timeline_spans(since timestamp, until timestamp) RETURNS TABLE (begins timestamp, ends timestamp)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT greatest(min(month), since), least(max(month) + interval '1 month', until)
       FROM (SELECT month, extract(year FROM month) * 12 + extract(month FROM month) - row_number() OVER (ORDER BY month)
               FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-             -- Looked at before it is known to be a month: PostgreSQL may ask this of every table that there is.
+             -- CASE, because PostgreSQL may evaluate this for every table before it joins with pg_inherits.
              CROSS JOIN LATERAL (SELECT CASE WHEN c.relname ~ '^timeline_data_[0-9]{4}_[0-9]{2}$'
                                              THEN to_date(right(c.relname, 7), 'YYYY_MM')::timestamp END) AS of (month)
              WHERE i.inhparent = 'public.timeline_data'::regclass AND NOT i.inhdetachpending
@@ -402,8 +404,8 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
      GROUP BY run
 $$;
 
--- Makes the partition of a month where it is missing, and says whether it did. Attached and not created in place:
--- that locks only against other partition work, and readers and writers go on.
+-- Create the partition of a month where it is missing; returns whether it did. The table is created and then attached, which
+-- locks only against other changes of partitions: readers and writers go on.
 CREATE FUNCTION hannun.make_timeline_month(month date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -414,19 +416,19 @@ BEGIN
     IF EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('public.' || name) AND NOT inhdetachpending) THEN
         RETURN false;
     END IF;
-    -- One at a time over all processes; whoever waited finds it made. Asked of the table and not of to_regclass, which
-    -- remembers that it was not there.
+    -- One process at a time; a process that waited finds the partition. This reads pg_class, because to_regclass caches that
+    -- the table was missing.
     PERFORM pg_advisory_xact_lock(hashtext('hannun.make_timeline_month'));
     IF EXISTS (SELECT FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
                 WHERE c.relnamespace = 'public'::regnamespace AND c.relname = name AND NOT i.inhdetachpending) THEN
         RETURN false;
     END IF;
-    -- Letting it go was broken off: it takes no rows, and is not out. First out, then in again.
+    -- Its detachment was interrupted: it accepts no rows, and is still a partition. Finish the detachment, then re-attach it.
     IF EXISTS (SELECT FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
                 WHERE c.relnamespace = 'public'::regnamespace AND c.relname = name) THEN
         EXECUTE format('ALTER TABLE public.timeline_data DETACH PARTITION public.%I FINALIZE', name);
     END IF;
-    -- A month that was let go is taken in again: a message needs it.
+    -- The table of a detached month still exists, and is re-attached: a message needs it.
     again := EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = name);
     IF NOT again THEN
         EXECUTE format('CREATE TABLE public.%I (LIKE public.timeline_data INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
@@ -434,7 +436,7 @@ BEGIN
     EXECUTE format('ALTER TABLE public.timeline_data ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
                    name, starts, (starts + interval '1 month')::date);
     IF again THEN
-        -- What is made of the timeline was made without its minutes. Events are held in the order of every writer.
+        -- The roll-up was written without this month's minutes. Events are locked in the order in which every writer locks.
         EXECUTE format('UPDATE hannun.events e SET cumulative_owed_from = least(e.cumulative_owed_from, %L)'
                        ' WHERE e.event_no IN (SELECT h.event_no FROM hannun.events h'
                        ' WHERE h.event_id IN (SELECT event_id FROM public.%I) ORDER BY h.event_no FOR UPDATE)', starts, name);
@@ -442,10 +444,10 @@ BEGIN
     RETURN true;
 END $$;
 
--- -- who may do what -----------------------------------------------------------------------------------------------
+-- -- privileges ----------------------------------------------------------------------------------------------------
 
--- Roles belong to the whole server, so another database of it may have made them. They get their passwords from
--- `hannun migrate` (settings), never from a file.
+-- Roles belong to the whole server, so they may exist for another database. `hannun migrate` sets their passwords, from
+-- settings and never from a file.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'analytics_readonly') THEN
@@ -454,7 +456,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'analytics_readwrite') THEN
         CREATE ROLE analytics_readwrite LOGIN;
     END IF;
-    -- DEFAULT now() would write local time elsewhere.
+    -- In another time zone DEFAULT now() would write local time.
     EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), 'UTC');
 END $$;
 

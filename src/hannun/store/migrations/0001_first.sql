@@ -1,5 +1,5 @@
--- The first schema: the contract in `public`, everything of our own in `hannun`.
--- Times are UTC in `timestamp` columns; money is won.
+-- The first schema: the contract with other teams in `public`, internal tables in `hannun`.
+-- Times are UTC in `timestamp` columns; money is in won.
 
 CREATE SCHEMA IF NOT EXISTS hannun;
 
@@ -81,7 +81,7 @@ CREATE TABLE public.timeline_data (
     cumulative_participants integer     NOT NULL DEFAULT 0,
     created_at              timestamp   NOT NULL DEFAULT now(),
     updated_at              timestamp   NOT NULL DEFAULT now(),
-    -- A key of a partitioned table must contain what it is partitioned by, and buckets are unique anyhow.
+    -- The primary key of a partitioned table must contain its partition key. The pair is unique anyway.
     CONSTRAINT idx_timeline_event_timestamp PRIMARY KEY (event_id, timestamp),
     CONSTRAINT ck_timeline_participants CHECK (participants >= 0),
     CONSTRAINT ck_timeline_views CHECK (views >= 0),
@@ -92,7 +92,7 @@ CREATE TABLE public.timeline_data (
 CREATE INDEX idx_timeline_timestamp ON public.timeline_data (timestamp ASC);
 CREATE INDEX idx_timeline_brin_timestamp ON public.timeline_data USING brin (timestamp);
 
--- updated_at changes with each write, whoever writes. Our own statements set it, so the trigger only fires for others.
+-- Every write changes updated_at. Hannun's own statements set it, so the trigger fires only for other writers.
 CREATE FUNCTION hannun.touch_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.updated_at := clock_timestamp() AT TIME ZONE 'UTC';
@@ -105,10 +105,10 @@ CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.channel_stats
 CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.timeline_data
     FOR EACH ROW WHEN (NEW.updated_at = OLD.updated_at) EXECUTE FUNCTION hannun.touch_updated_at();
 
--- -- our own ---------------------------------------------------------------------------------------------------
+-- -- internal tables -------------------------------------------------------------------------------------------
 
--- One row: what must stay with the data for ever. The key hashes participant ids that are not UUIDs; with another
--- key the same person would count twice, so it lives where the counts live and is restored with them.
+-- One row: the identity of this database's data. The key hashes participant ids that are not UUIDs. With another key the
+-- same person would count twice, so the key is stored with the counts, and backed up and restored with them.
 CREATE TABLE hannun.identity (
     is_the_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_the_only_row),
     participant_key bytea   NOT NULL
@@ -116,8 +116,8 @@ CREATE TABLE hannun.identity (
 INSERT INTO hannun.identity (participant_key)
 SELECT sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text || clock_timestamp()::text, 'UTF8'));
 
--- Every channel that was ever named. `key` is the form in which names are compared; the type is NULL where only a
--- distribution can tell it.
+-- Every channel that a message or the table of known channels has named. `key` is the form in which names are compared. The
+-- type is NULL where only a distribution can tell it.
 CREATE TABLE hannun.channels (
     channel_no   integer      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key          text         NOT NULL UNIQUE,
@@ -126,10 +126,10 @@ CREATE TABLE hannun.channels (
     created_at   timestamp    NOT NULL DEFAULT now()
 );
 
--- Every event of which something was told, also before its event-created: until then user_id is NULL and there is no
--- row in event_stats. A batch locks its events here, in the order of event_no, before it changes anything else: so two
--- batches cannot deadlock, and what a batch reads of an event stays true until it commits.
--- `version` is the microsecond (since 1970) of the newest change and always rises, also when the clock does not.
+-- Every event that a message has named, also before its event-created message: until then user_id is NULL and event_stats has
+-- no row. A batch locks its events here, in the order of event_no, before it changes anything else. So two batches cannot
+-- deadlock, and what a batch reads of an event stays valid until it commits.
+-- `version` is the microsecond (since 1970) of the newest change. It always increases, also when the clock does not.
 CREATE TABLE hannun.events (
     event_no              integer        GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event_id              varchar(36)    NOT NULL UNIQUE,
@@ -151,12 +151,12 @@ CREATE TABLE hannun.events (
     baseline_revenue      decimal(15, 2),
     starts_at             timestamp,
     ends_at               timestamp
-    -- Room for the next version of a row on its own page: these rows change with every batch.
+    -- Free space for the next version of a row on the same page (HOT updates): these rows change with every batch.
 ) WITH (fillfactor = 60);
 CREATE INDEX events_user_id ON hannun.events (user_id, event_no) WHERE user_id IS NOT NULL;
 CREATE INDEX events_cumulative_owed ON hannun.events (event_no) WHERE cumulative_owed_from IS NOT NULL;
 
--- The proof: each participant once. Small on purpose; `minute` is minutes since 1970 (UTC), channel_no 0 is none.
+-- The ledger of participants: each once. Rows are small on purpose. `minute` is minutes since 1970 (UTC); channel_no 0 is none.
 CREATE TABLE hannun.participants (
     participant uuid    NOT NULL,
     event_no    integer NOT NULL,
@@ -165,7 +165,7 @@ CREATE TABLE hannun.participants (
     PRIMARY KEY (event_no, participant)
 );
 
--- Participants by a channel whose type nobody has told yet for their event: part of events.unattributed.
+-- Participants who came through a channel whose type is not known yet for their event: part of events.unattributed.
 CREATE TABLE hannun.untyped_participants (
     event_no     integer NOT NULL,
     channel_no   integer NOT NULL,
@@ -173,7 +173,7 @@ CREATE TABLE hannun.untyped_participants (
     PRIMARY KEY (event_no, channel_no)
 );
 
--- What became of each distribution: the newest state, and the cost of the newest success.
+-- The distribution of each event and channel: the newest state, and the cost of the newest success.
 CREATE TABLE hannun.distributions (
     event_no       integer        NOT NULL,
     channel_no     integer        NOT NULL,
@@ -196,7 +196,7 @@ CREATE TABLE hannun.sales (
     PRIMARY KEY (event_no, sale_id)
 );
 
--- What channels measured, as it rose: the ledger behind channel_stats and the timeline's views, engagement, conversions.
+-- Increments of what channels measured: the ledger behind channel_stats and the timeline's views, engagement and conversions.
 CREATE TABLE hannun.increments (
     event_no        integer   NOT NULL,
     channel_no      integer   NOT NULL,
@@ -223,8 +223,8 @@ CREATE TABLE hannun.corrections (
 );
 CREATE INDEX corrections_event ON hannun.corrections (event_no, channel_no);
 
--- How far each partition of each topic is counted. Moved in the transaction of the counts and by the owner's epoch
--- only. `topic_id` is the identity of the topic at the broker: a topic made anew has another.
+-- The position up to which each partition of each topic is counted. It moves in the transaction of the counts, and only under
+-- the owner's epoch. `topic_id` is the topic's id at the broker: a recreated topic has another.
 CREATE TABLE hannun.positions (
     topic       text      NOT NULL,
     partition   integer   NOT NULL,
@@ -236,7 +236,8 @@ CREATE TABLE hannun.positions (
     PRIMARY KEY (topic, partition)
 );
 
--- Messages that could not be used, each once: by its position in Kafka, over HTTP by its hash.
+-- Dead letters: messages that could not be used, each once. A message from Kafka is identified by its position, a message over
+-- HTTP by its hash.
 CREATE TABLE hannun.dead_letters (
     dead_letter_no bigint    GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     created_at     timestamp NOT NULL DEFAULT now(),
@@ -259,7 +260,7 @@ CREATE UNIQUE INDEX dead_letters_position ON hannun.dead_letters (topic, partiti
 CREATE UNIQUE INDEX dead_letters_hash ON hannun.dead_letters (hash) WHERE topic IS NULL;
 CREATE INDEX dead_letters_created ON hannun.dead_letters (created_at DESC);
 
--- Cached answers that a committed batch made false and that nobody has removed yet: one row for each batch.
+-- The outbox of pending invalidations: one row for each committed batch whose cached answers were not removed yet.
 -- `events` is {eventId: {"userId": ... or null, "version": ..., "channels": [names]}}.
 CREATE TABLE hannun.owed_invalidations (
     owed_no bigint    GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -267,7 +268,7 @@ CREATE TABLE hannun.owed_invalidations (
     events  jsonb     NOT NULL
 );
 
--- -- what other teams and the operator look at -------------------------------------------------------------------
+-- -- views for other teams and for the operator ------------------------------------------------------------------
 
 CREATE VIEW hannun.dead_letter_reasons AS
 SELECT kind, reason, count(*) AS messages, max(created_at) AS newest_at FROM hannun.dead_letters GROUP BY kind, reason;
@@ -279,25 +280,25 @@ SELECT event_id, participants, unattributed, sales, recorded_revenue, status, us
 
 -- -- functions -----------------------------------------------------------------------------------------------------
 
--- A share in percent, two places, rounded half even, exact; NULL where there is nothing to divide by.
+-- A share in percent with two decimals, rounded half to even, exact; NULL where `whole` is not positive.
 CREATE FUNCTION hannun.percent(part numeric, whole numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT sign(part) * (quotient + CASE WHEN twice_rest > whole THEN 1
                                          WHEN twice_rest = whole THEN mod(quotient, 2)
                                          ELSE 0 END) / 100.0
-      -- nullif and not WHERE: the planner computes constants before it filters
+      -- nullif instead of WHERE: the planner evaluates constants before it filters.
       FROM (SELECT div(abs(part) * 10000, nullif(greatest(whole, 0), 0)) AS quotient,
                    2 * mod(abs(part) * 10000, nullif(greatest(whole, 0), 0)) AS twice_rest) AS scaled
 $$;
 
--- What a column of percent can hold of a figure; the answer shows it whole.
+-- A percentage limited to what its column can hold. The answer shows the unlimited figure.
 CREATE FUNCTION hannun.fitted(figure numeric, lowest numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT greatest(lowest, least(coalesce(figure, 0), 99999999.99))
 $$;
 
--- Makes the partition of a month where it is missing, and says whether it did. Attached and not created in place:
--- that locks only against other partition work, and readers and writers go on.
+-- Create the partition of a month where it is missing; returns whether it did. The table is created and then attached, which
+-- locks only against other changes of partitions: readers and writers go on.
 CREATE FUNCTION hannun.make_timeline_month(month date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -307,13 +308,13 @@ BEGIN
     IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('public.' || name) AND relispartition) THEN
         RETURN false;
     END IF;
-    -- One at a time over all processes; whoever waited finds it made. Asked of the table and not of to_regclass, which
-    -- remembers that it was not there.
+    -- One process at a time; a process that waited finds the partition. This reads pg_class, because to_regclass caches that
+    -- the table was missing.
     PERFORM pg_advisory_xact_lock(hashtext('hannun.make_timeline_month'));
     IF EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = name AND relispartition) THEN
         RETURN false;
     END IF;
-    -- A month that was let go is taken in again: a message needs it.
+    -- The table of a detached month still exists, and is re-attached: a message needs it.
     IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = name) THEN
         EXECUTE format('CREATE TABLE public.%I (LIKE public.timeline_data INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
     END IF;
@@ -322,10 +323,10 @@ BEGIN
     RETURN true;
 END $$;
 
--- -- who may do what -----------------------------------------------------------------------------------------------
+-- -- privileges ----------------------------------------------------------------------------------------------------
 
--- Roles belong to the whole server, so another database of it may have made them. They get their passwords from
--- `hannun migrate` (settings), never from a file.
+-- Roles belong to the whole server, so they may exist for another database. `hannun migrate` sets their passwords, from
+-- settings and never from a file.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'analytics_readonly') THEN
@@ -334,7 +335,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'analytics_readwrite') THEN
         CREATE ROLE analytics_readwrite LOGIN;
     END IF;
-    -- DEFAULT now() would write local time elsewhere.
+    -- In another time zone DEFAULT now() would write local time.
     EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), 'UTC');
 END $$;
 

@@ -1,7 +1,7 @@
--- Positions an operator can reason about: which partitions wait for a decision and why, and every decision on record.
+-- Positions: which partitions wait for an operator's decision and why, and a record of every decision.
 
--- Partitions that nobody reads until an operator decides. The process that found out writes the row; whoever reads
--- the partition again removes it.
+-- Stopped partitions: no consumer reads them until an operator decides. The process that found the reason writes the row; the
+-- consumer that reads the partition again deletes it.
 CREATE TABLE hannun.stopped_partitions (
     topic      text      NOT NULL,
     partition  integer   NOT NULL,
@@ -12,7 +12,7 @@ CREATE TABLE hannun.stopped_partitions (
     PRIMARY KEY (topic, partition)
 );
 
--- What operators decided: where reading went on, and so which offsets were skipped or read again.
+-- The decisions of operators: at which offset reading resumed, and so which offsets were skipped or read again.
 CREATE TABLE hannun.position_decisions (
     decision_no bigint    GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     decided_at  timestamp NOT NULL DEFAULT now(),

@@ -1,4 +1,4 @@
--- Dead letters that can be worked: each is open until it was retried with success, or dropped by an operator.
+-- Dead letters can be resolved: each is open until a retry counts its message, or an operator drops it.
 
 ALTER TABLE hannun.dead_letters ADD COLUMN resolved_at timestamp;
 ALTER TABLE hannun.dead_letters ADD COLUMN resolution text;

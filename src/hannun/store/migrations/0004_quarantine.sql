@@ -1,3 +1,3 @@
--- A partition that was stopped for what it sends stays stopped until an operator decides; one that was stopped for where it
--- stands goes on by itself as soon as that is right again.
+-- A partition that was stopped because of its messages stays stopped until an operator decides. A partition that was stopped
+-- because of its position resumes by itself as soon as the position is right again.
 ALTER TABLE hannun.stopped_partitions ADD COLUMN until_decided boolean NOT NULL DEFAULT false;

@@ -1,4 +1,4 @@
--- A month whose detachment was broken off takes no rows, and looked as if it were there: a message for it could never land.
+-- A month whose detachment was interrupted accepts no rows, but counted as existing: a message for it could never be written.
 CREATE OR REPLACE FUNCTION hannun.make_timeline_month(month date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -8,19 +8,19 @@ BEGIN
     IF EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('public.' || name) AND NOT inhdetachpending) THEN
         RETURN false;
     END IF;
-    -- One at a time over all processes; whoever waited finds it made. Asked of the table and not of to_regclass, which
-    -- remembers that it was not there.
+    -- One process at a time; a process that waited finds the partition. This reads pg_class, because to_regclass caches that
+    -- the table was missing.
     PERFORM pg_advisory_xact_lock(hashtext('hannun.make_timeline_month'));
     IF EXISTS (SELECT FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
                 WHERE c.relnamespace = 'public'::regnamespace AND c.relname = name AND NOT i.inhdetachpending) THEN
         RETURN false;
     END IF;
-    -- Letting it go was broken off: it takes no rows, and is not out. First out, then in again.
+    -- Its detachment was interrupted: it accepts no rows, and is still a partition. Finish the detachment, then re-attach it.
     IF EXISTS (SELECT FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
                 WHERE c.relnamespace = 'public'::regnamespace AND c.relname = name) THEN
         EXECUTE format('ALTER TABLE public.timeline_data DETACH PARTITION public.%I FINALIZE', name);
     END IF;
-    -- A month that was let go is taken in again: a message needs it.
+    -- The table of a detached month still exists, and is re-attached: a message needs it.
     IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = name) THEN
         EXECUTE format('CREATE TABLE public.%I (LIKE public.timeline_data INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
     END IF;

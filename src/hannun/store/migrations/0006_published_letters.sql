@@ -1,4 +1,4 @@
--- Dead letters are published to a topic as well, where a setting names one: marked once the broker has acknowledged them.
+-- Dead letters are also published to a topic, where a setting names one. They are marked when the broker has acknowledged them.
 
 ALTER TABLE hannun.dead_letters ADD COLUMN published_at timestamp;
 

@@ -1,6 +1,6 @@
--- Links that open one event to whoever has them, read-only, until a date. Beside the contract: no log tells of them, so a
--- replay's swap carries them over. The secret is kept as its hash alone. `user_id` is whose event it was then: a link
--- ends with the ownership. The newest that were revoked or ran out stay: they say who had opened what to others.
+-- Share links: each gives its holders read access to one event until a date. No log holds them, so the swap of a replay copies
+-- them. Only the hash of the secret is stored. `user_id` is the owner of the event when the link was made: the link ends when
+-- the owner changes. The newest revoked and expired links stay, as a record of who shared what.
 
 CREATE TABLE hannun.shares (
     share_id    text      NOT NULL PRIMARY KEY,

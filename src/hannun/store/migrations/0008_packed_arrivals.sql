@@ -1,12 +1,12 @@
 -- squawk-ignore-file ban-drop-not-null, changing-column-type, constraint-missing-not-valid
--- The ledger of participants, 8 bytes a row smaller: minute and channel in one integer where they fit (store/arrivals.py).
--- The table is written once, with its index, under a lock for which whoever counts or reconciles waits; its data are
--- there twice until it ends.
+-- The ledger of participants, 8 bytes a row smaller: minute and channel in one integer where they fit
+-- (store/packed_arrivals.py). PostgreSQL rewrites the table and its index once, under a lock that counting and reconciling wait
+-- for. Until the end its data take twice the space.
 ALTER TABLE hannun.participants ADD COLUMN came integer;
 ALTER TABLE hannun.participants
     ALTER COLUMN minute DROP NOT NULL,
     ALTER COLUMN channel_no DROP NOT NULL,
-    -- Each of these sees the row as it was.
+    -- Each expression sees the row as it was before this statement.
     ALTER COLUMN came TYPE integer USING
         CASE WHEN minute BETWEEN 23667840 AND 57222271 AND channel_no BETWEEN 0 AND 63
              THEN (minute - 23667840) << 6 | channel_no END,
