@@ -141,7 +141,7 @@ class Counting:
                 under_way.result()
 
     def spans(self, batch: Sequence[ReceivedMessage]) -> list[OffsetRange]:
-        first, last = batch[0].place, batch[-1].place
+        first, last = batch[0].record_id, batch[-1].record_id
         assert first is not None and last is not None
         return [OffsetRange(TOPIC, 0, first.offset, last.offset + 1, EPOCH)]
 

@@ -163,7 +163,7 @@ class World:
         self, message: ReceivedMessage, offset: int, topic: str = "participant-registered", partition: int = 0
     ) -> ReceivedMessage:
         """The message as it stands in a log."""
-        return message._replace(place=RecordId(topic, "topic-id", partition, offset))
+        return message._replace(record_id=RecordId(topic, "topic-id", partition, offset))
 
     def measures(self, event: str, channel: str, minute: str, counts: dict[str, int]) -> None:
         """What a channel has told, as it lands: the increment and all that follows from it."""

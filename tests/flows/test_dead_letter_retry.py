@@ -61,7 +61,7 @@ def test_a_message_from_kafka_is_read_again_from_the_log(world: World) -> None:
         return message.raw
 
     assert [done.result for done in retry_all(world, read_record)] == ["counted"]
-    assert read == [message.place]
+    assert read == [message.record_id]
     assert world.ours().recorded_revenue == 7
     assert world.drift() == []
 

@@ -79,7 +79,7 @@ class Log:
     def poll(self, count_max: int = 100) -> ConsumedBatch:
         """Poll once, and check that the messages are exactly those committed within the spans."""
         polled = self.consumer.poll_batch(count_max, 0.05)
-        offsets = [message.place.offset for message in polled.messages if message.place is not None]
+        offsets = [message.record_id.offset for message in polled.messages if message.record_id is not None]
         covered = [offset for span in polled.ranges for offset in self.committed if span.start <= offset < span.end]
         assert offsets == covered
         return polled
@@ -233,7 +233,7 @@ def test_every_error_of_a_partition_stops_that_partition_and_no_other(code: int)
         consumer.start_reading(partition, "topic-id", offset, 1)
     polled = consumer.poll_batch(100, 0)
     assert polled.ranges == [OffsetRange(*ONE, 5, 7, 1), OffsetRange(*OTHER, 3, 4, 1)]
-    assert [(message.place[2], message.place[3]) for message in polled.messages if message.place] == [
+    assert [(message.record_id[2], message.record_id[3]) for message in polled.messages if message.record_id] == [
         (0, 5),
         (0, 6),
         (1, 3),

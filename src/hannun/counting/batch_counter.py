@@ -18,7 +18,7 @@ from typing import NamedTuple
 from hannun.cache.processed_markers import ProcessedMarkers
 from hannun.counting.outbox_relay import Delivers
 from hannun.counting.refused_rows import BatchPart, RefusedRowSearch
-from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage, outcomes
+from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage, message_outcomes
 from hannun.domain.facts import Fact, Rejected
 from hannun.domain.fold import FactsByEvent, group_by_event
 from hannun.domain.partitions import months_of
@@ -55,7 +55,7 @@ class CountedBatch:
 
     def outcomes(self) -> list[MessageOutcome]:
         """What became of each message, in the order of the batch."""
-        return [outcome for part in self.parts for outcome in outcomes(part.facts, part.written)]
+        return [outcome for part in self.parts for outcome in message_outcomes(part.facts, part.written)]
 
     def counted_message_ids(self, batch: Sequence[ReceivedMessage]) -> Iterator[str]:
         """The ids of the batch's messages that are counted, as far as they have one."""

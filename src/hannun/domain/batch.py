@@ -1,4 +1,4 @@
-"""A batch: messages as they came in, where they stood, and what became of each."""
+"""A batch of messages: as received, with their record ids, and the outcome of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from hannun.domain.facts import Fact, ParticipantRegistered, Reason, Rejected, S
 
 
 class RecordId(NamedTuple):
-    """Where a message stands in the log. `topic_id` tells a topic from another of the same name made anew."""
+    """The address of a record in Kafka. `topic_id` distinguishes a topic from a recreated one of the same name."""
 
     topic: str
     topic_id: str
@@ -18,23 +18,24 @@ class RecordId(NamedTuple):
 
 
 class ReceivedMessage(NamedTuple):
-    """A message as it came in; `received_at` is the broker's timestamp or the time of receipt, microseconds since 1970.
+    """A message as received; `received_at` is the broker's timestamp or the time of receipt, microseconds since 1970.
 
-    `place` is None over HTTP: there its hash says which message it is, that of its bytes; or `hash`, where it was put
-    together anew from a dead letter and has other bytes than it came with.
+    `record_id` is None for a message received over HTTP. A hash identifies such a message: the hash of `raw`, or `hash`
+    where it is given. A message that is rebuilt from a dead letter carries `hash`, since its bytes differ from those
+    that were received.
     """
 
     kind: str
     raw: bytes
     received_at: int
-    place: RecordId | None = None
+    record_id: RecordId | None = None
     hash: bytes | None = None
 
 
 class OffsetRange(NamedTuple):
-    """The part of a partition that a batch covers: offsets in [start, end), held under the owner's `epoch`.
+    """The part of a partition that a batch covers: offsets in [start, end), read under the owner's `epoch`.
 
-    `leader_epoch` is that under which the broker took the record before `end`; None where it is not known.
+    `leader_epoch` is the leader's epoch under which the broker stored the record before `end`; None if unknown.
     """
 
     topic: str
@@ -46,7 +47,7 @@ class OffsetRange(NamedTuple):
 
 
 class ChangedEvent(NamedTuple):
-    """An event whose answers a batch made false; `channels` are the names of those that changed."""
+    """An event whose cached answers a batch made stale; `channels` are the names of the channels that changed."""
 
     event_id: str
     user_id: str | None
@@ -56,9 +57,10 @@ class ChangedEvent(NamedTuple):
 
 @dataclass(slots=True)
 class BatchResult:
-    """What a batch did in the database.
+    """What a batch changed in the database.
 
-    `new_participants` and `new_sales` hold (eventId, key) of what was counted; None means all that was offered.
+    `new_participants` and `new_sales` hold the (eventId, key) of each that was counted. None in `new_participants`
+    means that every participant of the batch was new. `changed` and `rejected` hold indexes of messages in the batch.
     """
 
     new_participants: set[tuple[str, str]] | None = None
@@ -70,7 +72,7 @@ class BatchResult:
 
 
 class OutcomeKind(StrEnum):
-    """What became of a message: it changed something, it changed nothing, it could not be used."""
+    """What became of a message: it changed something, it changed nothing, or it could not be used."""
 
     COUNTED = "counted"
     REPEATED = "repeated"
@@ -82,26 +84,26 @@ class MessageOutcome(NamedTuple):
     reason: Reason | None = None
 
 
-def outcomes(facts: Sequence[Fact | Rejected], written: BatchResult) -> list[MessageOutcome]:
-    """What became of each message of a batch, in its order."""
-    reasons = {index: rejected.reason for index, rejected in written.rejected}
+def message_outcomes(facts: Sequence[Fact | Rejected], result: BatchResult) -> list[MessageOutcome]:
+    """The outcome of each message of a batch, in the order of the batch."""
+    reasons = {index: rejected.reason for index, rejected in result.rejected}
     seen: set[tuple[type, str, str]] = set()
-    found = []
+    outcomes = []
     for index, fact in enumerate(facts):
         if index in reasons:
-            found.append(MessageOutcome(OutcomeKind.DEAD_LETTER, reasons[index]))
+            outcomes.append(MessageOutcome(OutcomeKind.DEAD_LETTER, reasons[index]))
             continue
         assert not isinstance(fact, Rejected)
         if isinstance(fact, ParticipantRegistered):
             key = (fact.event_id, fact.participant)
-            counted = written.new_participants is None or key in written.new_participants
+            counted = result.new_participants is None or key in result.new_participants
         elif isinstance(fact, SalesRecorded):
             key = (fact.event_id, fact.sale_id)
-            counted = key in written.new_sales
+            counted = key in result.new_sales
         else:
-            found.append(MessageOutcome(OutcomeKind.COUNTED if index in written.changed else OutcomeKind.REPEATED))
+            outcomes.append(MessageOutcome(OutcomeKind.COUNTED if index in result.changed else OutcomeKind.REPEATED))
             continue
         first = (type(fact), *key) not in seen
         seen.add((type(fact), *key))
-        found.append(MessageOutcome(OutcomeKind.COUNTED if counted and first else OutcomeKind.REPEATED))
-    return found
+        outcomes.append(MessageOutcome(OutcomeKind.COUNTED if counted and first else OutcomeKind.REPEATED))
+    return outcomes

@@ -77,8 +77,8 @@ class Quarantine:
             return self  # the usual case
         by_partition: defaultdict[Partition, list[Fact | Rejected]] = defaultdict(list)
         for message, fact in zip(batch, facts, strict=True):
-            if message.place is not None:
-                by_partition[message.place.topic, message.place.partition].append(fact)
+            if message.record_id is not None:
+                by_partition[message.record_id.topic, message.record_id.partition].append(fact)
         tallies = dict(self.tallies)
         for partition, of_partition in by_partition.items():
             tally = tallies.get(partition, RejectionTally()).after(of_partition, self.limits)

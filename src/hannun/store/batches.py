@@ -117,7 +117,7 @@ def _add_dead_letters(
     rows = []
     for index, refused in rejected:
         message = batch[index]
-        topic, topic_id, partition, offset = message.place or (None, None, None, None)
+        topic, topic_id, partition, offset = message.record_id or (None, None, None, None)
         rows.append(
             {
                 "kind": refused.kind,

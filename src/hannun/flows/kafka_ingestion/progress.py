@@ -45,9 +45,9 @@ class IngestionProgress:
             if before is not None:
                 self.record_start(partition, KnownPosition(before.topic_id, covered.end))
         newest_us: dict[str, int] = {}
-        for _, _, received_at, place, _ in batch.messages:
-            if place is not None and received_at > newest_us.get(place.topic, 0):
-                newest_us[place.topic] = received_at
+        for _, _, received_at, record_id, _ in batch.messages:
+            if record_id is not None and received_at > newest_us.get(record_id.topic, 0):
+                newest_us[record_id.topic] = received_at
         now_us = time.time_ns() // 1_000
         for topic, received_at in newest_us.items():
             # The clock of a producer may be ahead; its timestamp must not hide that messages wait.

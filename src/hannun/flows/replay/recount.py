@@ -123,11 +123,11 @@ class Replay:
             batch: Sequence[ReceivedMessage], spans: Sequence[OffsetRange], outcomes: Sequence[MessageOutcome]
         ) -> int:
             letters = {
-                message.place
+                message.record_id
                 for message, outcome in zip(batch, outcomes, strict=True)
                 if outcome.result is OutcomeKind.DEAD_LETTER
             }
-            places = [message.place for message in batch if message.place and message.place not in letters]
+            places = [message.record_id for message in batch if message.record_id and message.record_id not in letters]
             with live.transaction() as conn:
                 return dead_letters.resolve_counted(conn, places, self._by)
 
