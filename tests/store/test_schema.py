@@ -1,7 +1,11 @@
-"""The contract of the database, read from its catalog: other teams build on it. PostgreSQL 18 and 16 alike."""
+"""The public schema that other teams build on, checked on PostgreSQL 18 and 16.
+
+A test runs over all cases of its rule at once, and its failure names every case that breaks the rule.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ OTHER_MAJOR = 16 if os.environ.get("HANNUN_TEST_POSTGRES", "18") == "18" else 18
 
 @pytest.fixture(scope="module")
 def other_postgres(home: Path) -> Iterator[PostgresServer]:
-    """The other PostgreSQL that the contract names."""
+    """A server of the other major version that the contract names."""
     with PostgresServer(home / "other", binaries=postgres_binaries(OTHER_MAJOR), settings=QUICK) as server:
         make_owner(server)
         yield server
@@ -32,7 +36,7 @@ def server(request: pytest.FixtureRequest, postgres: PostgresServer) -> Postgres
 
 @pytest.fixture(scope="module")
 def name(server: PostgresServer) -> Iterator[str]:
-    """The name of a database that was migrated itself: a copy of one has not its settings."""
+    """The name of a database that was migrated itself: a copy of one lacks the settings of the database."""
     name = "contract"
     make_database(server, name)
     yield name
@@ -51,7 +55,7 @@ def session(server: PostgresServer, name: str, role: str) -> Iterator[Conn]:
 
 @pytest.fixture
 def owner(server: PostgresServer, name: str) -> Iterator[Conn]:
-    """What a test does here, it does in a transaction that is rolled back."""
+    """A connection of the owner's; the test's transaction is rolled back."""
     yield from session(server, name, OWNER)
 
 
@@ -65,9 +69,19 @@ def readwrite(server: PostgresServer, name: str) -> Iterator[Conn]:
     yield from session(server, name, "analytics_readwrite")
 
 
-def refused(conn: Conn, statement: str, *, because: type[psycopg.Error]) -> None:
-    with pytest.raises(because), conn.transaction():
-        conn.execute(statement)  # type: ignore[call-overload]
+def fails(conn: Conn, statement: str, error: type[psycopg.Error]) -> bool:
+    """Whether a statement fails with an error of this class. What it changes is undone."""
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute(statement)  # type: ignore[call-overload]
+    except error:
+        return True
+    return False
+
+
+def accepted(conn: Conn, statements: Iterable[str], error: type[psycopg.Error]) -> list[str]:
+    """The statements that do not fail with an error of this class."""
+    return [statement for statement in statements if not fails(conn, statement, error)]
 
 
 # -- tables and columns ------------------------------------------------------------------------------------------
@@ -122,9 +136,8 @@ CONTRACT: dict[str, dict[str, tuple[str, str, str | None]]] = {
 }
 
 
-@pytest.mark.parametrize("table", CONTRACT)
-def test_a_table_has_exactly_the_columns_of_the_contract(owner: Conn, table: str) -> None:
-    rows = owner.execute(
+def columns_of(conn: Conn, table: str) -> dict[str, tuple[str, str, str | None]]:
+    rows = conn.execute(
         """SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
                   CASE WHEN a.attnotnull THEN 'NO' ELSE 'YES' END AS nullable,
                   pg_get_expr(d.adbin, d.adrelid) AS default_value
@@ -138,10 +151,14 @@ def test_a_table_has_exactly_the_columns_of_the_contract(owner: Conn, table: str
         if default is not None:
             default = "nextval" if default.startswith("nextval(") else default.split("::")[0]
         found[row["name"]] = (row["type"], row["nullable"], default)
-    assert found == CONTRACT[table]
+    return found
 
 
-def test_public_holds_these_tables_and_their_months_and_nothing_else(owner: Conn) -> None:
+def test_tables_have_exactly_the_columns_of_the_contract(owner: Conn) -> None:
+    assert {table: columns_of(owner, table) for table in CONTRACT} == CONTRACT
+
+
+def test_the_public_schema_holds_the_contracts_tables_and_their_partitions_and_nothing_else(owner: Conn) -> None:
     owner.execute("SELECT hannun.make_timeline_month('2026-11-15'), hannun.make_timeline_month('2015-01-01')")
     found = owner.execute(
         "SELECT relname AS name, relkind AS kind FROM pg_class "
@@ -164,7 +181,7 @@ def test_public_holds_these_tables_and_their_months_and_nothing_else(owner: Conn
     assert owner.execute(other).fetchall() == []
 
 
-def test_ids_are_given_by_sequences_that_belong_to_their_columns(owner: Conn) -> None:
+def test_ids_come_from_sequences_that_belong_to_their_columns(owner: Conn) -> None:
     for table in CONTRACT:
         (row,) = owner.execute("SELECT pg_get_serial_sequence(%s, 'id') AS s", (f"public.{table}",)).fetchall()
         assert row["s"] == f"public.{table}_id_seq"
@@ -210,12 +227,11 @@ def indexes_of(conn: Conn, table: str) -> dict[str, tuple[str, str, str]]:
     }
 
 
-@pytest.mark.parametrize("table", INDEXES)
-def test_a_table_has_exactly_the_indexes_of_the_contract(owner: Conn, table: str) -> None:
-    assert indexes_of(owner, table) == INDEXES[table]
+def test_tables_have_exactly_the_indexes_of_the_contract(owner: Conn) -> None:
+    assert {table: indexes_of(owner, table) for table in INDEXES} == INDEXES
 
 
-def test_primary_keys_are_what_the_contract_says(owner: Conn) -> None:
+def test_primary_keys_are_those_of_the_contract(owner: Conn) -> None:
     rows = owner.execute(
         "SELECT conrelid::regclass::text AS on, pg_get_constraintdef(oid) AS key FROM pg_constraint "
         "WHERE contype = 'p' AND connamespace = 'public'::regnamespace AND conparentid = 0"
@@ -227,12 +243,12 @@ def test_primary_keys_are_what_the_contract_says(owner: Conn) -> None:
     }
 
 
-def test_a_month_has_every_index_of_the_whole(owner: Conn) -> None:
+def test_a_partition_has_every_index_of_the_timeline(owner: Conn) -> None:
     owner.execute("SELECT hannun.make_timeline_month('2026-11-15')")
     assert sorted(indexes_of(owner, "timeline_data_2026_11").values()) == sorted(INDEXES["timeline_data"].values())
 
 
-# -- the timeline's months -----------------------------------------------------------------------------------------
+# -- the timeline's partitions ---------------------------------------------------------------------------------------
 
 
 def test_the_timeline_is_partitioned_by_range_of_its_timestamp(owner: Conn) -> None:
@@ -240,7 +256,7 @@ def test_the_timeline_is_partitioned_by_range_of_its_timestamp(owner: Conn) -> N
     assert row["key"] == 'RANGE ("timestamp")'
 
 
-def test_a_month_is_half_open_named_after_itself_and_made_once(readwrite: Conn) -> None:
+def test_a_partition_is_named_after_its_month_covers_it_half_open_and_is_created_once(readwrite: Conn) -> None:
     made = "SELECT hannun.make_timeline_month(%s) AS made"
     for day, expected in (("2026-12-31", True), ("2026-12-01", False), ("2027-01-01", True)):
         (row,) = readwrite.execute(made, (day,)).fetchall()
@@ -260,11 +276,8 @@ def test_there_is_no_default_partition(owner: Conn) -> None:
         "SELECT partdefid FROM pg_partitioned_table WHERE partrelid = 'public.timeline_data'::regclass"
     ).fetchall()
     assert row["partdefid"] == 0
-    refused(
-        owner,
-        "INSERT INTO public.timeline_data (event_id, timestamp) VALUES ('e', '2001-01-01')",
-        because=psycopg.errors.CheckViolation,
-    )
+    outside = "INSERT INTO public.timeline_data (event_id, timestamp) VALUES ('e', '2001-01-01')"
+    assert fails(owner, outside, psycopg.errors.CheckViolation)
 
 
 # -- checks --------------------------------------------------------------------------------------------------------
@@ -286,107 +299,108 @@ AT_LEAST_ZERO = {
 }  # fmt: skip
 
 
-def with_a_row(conn: Conn, table: str) -> None:
-    conn.execute("SELECT hannun.make_timeline_month('2026-11-20')")
-    conn.execute(ROWS[table])  # type: ignore[call-overload]
+MEANINGLESS = {
+    "event_stats": ("status = 'active'", "status = 'DELETED'", "status = ''"),
+    "channel_stats": (
+        "channel_type = 'CALL'",
+        "channel_type = 'tv'",
+        "completed_calls = 1",  # of 0 calls
+        "completed_calls = 4, total_calls = 3",
+    ),
+}
+ALLOWED = {
+    "event_stats": (
+        *(f"status = '{status}'" for status in ("ACTIVE", "ENDED", "ARCHIVED")),
+        "sales_growth_rate = -99999999.99, estimated_roi = 99999999.99",
+        "total_investment = 9999999999999.99, total_participants = 2147483647",
+    ),
+    "channel_stats": (
+        *(f"channel_type = '{kind}'" for kind in ("TV", "SNS", "VOICE")),
+        "completed_calls = 3, total_calls = 3",
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("table", "column"), [(table, column) for table, names in AT_LEAST_ZERO.items() for column in names]
-)
-def test_a_figure_below_zero_is_refused(owner: Conn, table: str, column: str) -> None:
-    with_a_row(owner, table)
-    refused(owner, f"UPDATE public.{table} SET {column} = -1", because=psycopg.errors.CheckViolation)
-    if column != "completed_calls":
-        owner.execute(f"UPDATE public.{table} SET {column} = 1")  # type: ignore[call-overload]
+def updates(changes: dict[str, Iterable[str]]) -> list[str]:
+    return [f"UPDATE public.{table} SET {change}" for table, of_table in changes.items() for change in of_table]
 
 
-@pytest.mark.parametrize(
-    ("table", "change"),
-    [
-        ("event_stats", "status = 'active'"),
-        ("event_stats", "status = 'DELETED'"),
-        ("event_stats", "status = ''"),
-        ("channel_stats", "channel_type = 'CALL'"),
-        ("channel_stats", "channel_type = 'tv'"),
-        ("channel_stats", "completed_calls = 1"),
-        ("channel_stats", "completed_calls = 4, total_calls = 3"),
-    ],
-)
-def test_what_means_nothing_is_refused(owner: Conn, table: str, change: str) -> None:
-    with_a_row(owner, table)
-    refused(owner, f"UPDATE public.{table} SET {change}", because=psycopg.errors.CheckViolation)
+@pytest.fixture
+def with_rows(owner: Conn) -> Conn:
+    """A connection of the owner's, in whose transaction each table has a row."""
+    owner.execute("SELECT hannun.make_timeline_month('2026-11-20')")
+    for row in ROWS.values():
+        owner.execute(row)  # type: ignore[call-overload]
+    return owner
 
 
-@pytest.mark.parametrize(
-    ("table", "change"),
-    [
-        *(("event_stats", f"status = '{status}'") for status in ("ACTIVE", "ENDED", "ARCHIVED")),
-        *(("channel_stats", f"channel_type = '{kind}'") for kind in ("TV", "SNS", "VOICE")),
-        ("channel_stats", "completed_calls = 3, total_calls = 3"),
-        ("event_stats", "sales_growth_rate = -99999999.99, estimated_roi = 99999999.99"),
-        ("event_stats", "total_investment = 9999999999999.99, total_participants = 2147483647"),
-    ],
-)
-def test_what_the_contract_allows_is_taken(owner: Conn, table: str, change: str) -> None:
-    with_a_row(owner, table)
-    owner.execute(f"UPDATE public.{table} SET {change}")  # type: ignore[call-overload]
+def test_figures_below_zero_are_refused_and_others_accepted(with_rows: Conn) -> None:
+    figures = [f"public.{table} SET {column}" for table, columns in AT_LEAST_ZERO.items() for column in columns]
+    assert accepted(with_rows, [f"UPDATE {figure} = -1" for figure in figures], psycopg.errors.CheckViolation) == []
+    for figure in figures:
+        if not figure.endswith("completed_calls"):  # at most total_calls, which is 0
+            with_rows.execute(f"UPDATE {figure} = 1")  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize(
-    ("table", "column"), [(table, column) for table, names in CONTRACT.items() for column in names]
-)
-def test_nothing_may_be_null(owner: Conn, table: str, column: str) -> None:
-    with_a_row(owner, table)
-    refused(owner, f"UPDATE public.{table} SET {column} = NULL", because=psycopg.IntegrityError)  # or: in no month
+def test_values_outside_the_contract_are_refused(with_rows: Conn) -> None:
+    assert accepted(with_rows, updates(MEANINGLESS), psycopg.errors.CheckViolation) == []
 
 
-@pytest.mark.parametrize("table", ROWS)
-def test_a_row_is_there_once(owner: Conn, table: str) -> None:
-    with_a_row(owner, table)
-    refused(owner, ROWS[table], because=psycopg.errors.UniqueViolation)
+def test_values_of_the_contract_are_accepted(with_rows: Conn) -> None:
+    assert accepted(with_rows, updates(ALLOWED), psycopg.Error) == updates(ALLOWED)
 
 
-def test_a_row_begins_with_zeros_and_as_active(owner: Conn) -> None:
+def test_no_column_accepts_null(with_rows: Conn) -> None:
+    changes = {table: [f"{column} = NULL" for column in columns] for table, columns in CONTRACT.items()}
+    # A timestamp that is NULL belongs to no partition, which is another integrity error.
+    assert accepted(with_rows, updates(changes), psycopg.IntegrityError) == []
+
+
+def test_a_second_row_of_the_same_key_is_refused(with_rows: Conn) -> None:
+    assert accepted(with_rows, ROWS.values(), psycopg.errors.UniqueViolation) == []
+
+
+def test_a_new_row_has_zeros_and_is_active(with_rows: Conn) -> None:
     for table in ROWS:
-        with_a_row(owner, table)
-        (row,) = owner.execute(f"SELECT * FROM public.{table}").fetchall()  # type: ignore[call-overload]
+        (row,) = with_rows.execute(f"SELECT * FROM public.{table}").fetchall()  # type: ignore[call-overload]
         zeros = {name for name, (_, _, default) in CONTRACT[table].items() if default in ("0", "0.00")}
-        assert {row[name] for name in zeros} == {0}
-        assert row["created_at"] == row["updated_at"]
-        assert row.get("status", "ACTIVE") == "ACTIVE"
+        assert {name: row[name] for name in zeros} == dict.fromkeys(zeros, 0), table
+        assert row["created_at"] == row["updated_at"], table
+        assert row.get("status", "ACTIVE") == "ACTIVE", table
 
 
 # -- times -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", ROWS)
-def test_updated_at_changes_with_each_write_whoever_writes(owner: Conn, table: str) -> None:
-    with_a_row(owner, table)
-    seen = set()
-    for _ in range(3):
-        (row,) = owner.execute(f"SELECT updated_at, created_at FROM public.{table}").fetchall()  # type: ignore[call-overload]
-        seen.add(row["updated_at"])
-        owner.execute(f"UPDATE public.{table} SET event_id = event_id")  # type: ignore[call-overload]
-    (row,) = owner.execute(f"SELECT updated_at, created_at FROM public.{table}").fetchall()  # type: ignore[call-overload]
-    assert len(seen | {row["updated_at"]}) == 4
-    assert row["updated_at"] > max(seen)
-    assert row["created_at"] == min(seen)
+def times_of(conn: Conn, table: str) -> tuple[datetime, datetime]:
+    (row,) = conn.execute(f"SELECT created_at, updated_at FROM public.{table}").fetchall()  # type: ignore[call-overload]
+    return row["created_at"], row["updated_at"]
 
 
-def test_any_session_speaks_utc_and_writes_utc(server: PostgresServer, name: str) -> None:
+def test_every_write_of_any_writer_changes_updated_at(with_rows: Conn) -> None:
+    for table in ROWS:
+        created_at, updated_at = times_of(with_rows, table)
+        seen = [updated_at]
+        for _ in range(3):
+            with_rows.execute(f"UPDATE public.{table} SET event_id = event_id")  # type: ignore[call-overload]
+            seen.append(times_of(with_rows, table)[1])
+        assert seen == sorted(set(seen)), f"updated_at of {table} increases with each write"
+        assert times_of(with_rows, table)[0] == created_at == seen[0], f"created_at of {table} stays"
+
+
+def test_sessions_of_every_role_read_and_write_utc(server: PostgresServer, name: str) -> None:
     for role in (OWNER, "analytics_readonly", "analytics_readwrite"):
         for conn in session(server, name, role):
             (row,) = conn.execute("SELECT current_setting('timezone') AS zone").fetchall()
             assert row["zone"] == "UTC"
     for conn in session(server, name, OWNER):
-        with_a_row(conn, "event_stats")
+        conn.execute(ROWS["event_stats"])  # type: ignore[call-overload]
         (row,) = conn.execute("SELECT created_at = now() AT TIME ZONE 'UTC' AS utc FROM public.event_stats").fetchall()
         assert row["utc"]
 
 
-def test_a_foreign_writer_in_another_zone_still_touches_updated_at_in_utc(owner: Conn) -> None:
-    with_a_row(owner, "event_stats")
+def test_updated_at_is_utc_also_for_a_writer_in_another_time_zone(with_rows: Conn) -> None:
+    owner = with_rows
     owner.execute("SET LOCAL timezone = 'Asia/Seoul'")
     owner.execute("UPDATE public.event_stats SET total_views = 1")
     (row,) = owner.execute(
@@ -401,12 +415,12 @@ def test_a_foreign_writer_in_another_zone_still_touches_updated_at_in_utc(owner:
 DENIED = psycopg.errors.InsufficientPrivilege
 
 
-def test_readonly_reads_every_table_of_public_and_the_views_made_for_it(readonly: Conn) -> None:
+def test_readonly_reads_every_public_table_and_the_views_for_other_teams(readonly: Conn) -> None:
     for table in (*(f"public.{name}" for name in CONTRACT), "hannun.dead_letter_reasons", "hannun.event_totals"):
         assert readonly.execute(f"SELECT * FROM {table}").fetchall() == []  # type: ignore[call-overload]
 
 
-def test_readonly_reads_months_and_tables_that_are_made_later(server: PostgresServer, name: str) -> None:
+def test_readonly_reads_partitions_and_tables_that_are_created_later(server: PostgresServer, name: str) -> None:
     with (
         psycopg.connect(server.url(name, OWNER, PASSWORD), autocommit=True) as owner,
         psycopg.connect(server.url(name, "analytics_readwrite", PASSWORD), autocommit=True) as readwrite,
@@ -433,26 +447,26 @@ def hannun_tables(conn: Conn) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def test_readonly_reads_no_table_of_our_own(readonly: Conn) -> None:
+def test_readonly_reads_no_internal_table(readonly: Conn) -> None:
     tables = hannun_tables(readonly)
     assert {"participants", "identity", "dead_letters", "events"} <= set(tables)
-    for table in tables:
-        refused(readonly, f"SELECT 1 FROM hannun.{table}", because=DENIED)
+    assert accepted(readonly, [f"SELECT 1 FROM hannun.{table}" for table in tables], DENIED) == []
 
 
 def test_readonly_writes_nothing(readonly: Conn) -> None:
-    for table in CONTRACT:
-        refused(readonly, ROWS[table], because=DENIED)
-        refused(readonly, f"UPDATE public.{table} SET event_id = 'x'", because=DENIED)
-        refused(readonly, f"DELETE FROM public.{table}", because=DENIED)
-        refused(readonly, f"TRUNCATE public.{table}", because=DENIED)
-    refused(readonly, "SELECT nextval('public.event_stats_id_seq')", because=DENIED)
-    refused(readonly, "SELECT hannun.make_timeline_month('2026-11-01')", because=DENIED)
-    refused(readonly, "CREATE TABLE public.mine (a integer)", because=DENIED)
-    refused(readonly, "CREATE TABLE hannun.mine (a integer)", because=DENIED)
+    statements = [
+        "SELECT nextval('public.event_stats_id_seq')",
+        "SELECT hannun.make_timeline_month('2026-11-01')",
+        "CREATE TABLE public.mine (a integer)",
+        "CREATE TABLE hannun.mine (a integer)",
+    ]
+    for table, row in ROWS.items():
+        statements += [row, f"UPDATE public.{table} SET event_id = 'x'"]
+        statements += [f"DELETE FROM public.{table}", f"TRUNCATE public.{table}"]
+    assert accepted(readonly, statements, DENIED) == []
 
 
-def test_readwrite_writes_rows_and_makes_months(readwrite: Conn) -> None:
+def test_readwrite_writes_rows_and_creates_partitions(readwrite: Conn) -> None:
     readwrite.execute("SELECT hannun.make_timeline_month('2026-11-01')")
     for table, row in ROWS.items():
         readwrite.execute(row)  # type: ignore[call-overload]
@@ -462,7 +476,7 @@ def test_readwrite_writes_rows_and_makes_months(readwrite: Conn) -> None:
 
 
 def test_readwrite_changes_no_table_no_key_and_no_privilege(readwrite: Conn) -> None:
-    for statement in (
+    statements = (
         "CREATE TABLE public.mine (a integer)",
         "CREATE TABLE hannun.mine (a integer)",
         "CREATE SCHEMA mine",
@@ -476,11 +490,11 @@ def test_readwrite_changes_no_table_no_key_and_no_privilege(readwrite: Conn) -> 
         "DELETE FROM hannun.identity",
         "CREATE ROLE mine",
         "SET ROLE hannun_owner",
-    ):
-        refused(readwrite, statement, because=DENIED)
+    )
+    assert accepted(readwrite, statements, DENIED) == []
 
 
-def test_the_owners_function_looks_nowhere_but_where_it_should(readwrite: Conn) -> None:
+def test_the_function_that_runs_as_the_owner_has_a_fixed_search_path(readwrite: Conn) -> None:
     (row,) = readwrite.execute(
         "SELECT prosecdef AS as_owner, proconfig AS settings FROM pg_proc WHERE proname = 'make_timeline_month'"
     ).fetchall()
@@ -488,21 +502,23 @@ def test_the_owners_function_looks_nowhere_but_where_it_should(readwrite: Conn) 
     assert row["settings"] == ["search_path=pg_catalog, pg_temp"]
 
 
-def test_our_roles_log_in_and_are_nothing_more(owner: Conn) -> None:
+def test_the_two_roles_can_log_in_and_have_no_other_attribute(owner: Conn) -> None:
     rows = owner.execute(
         "SELECT * FROM pg_roles WHERE rolname IN ('analytics_readonly', 'analytics_readwrite')"
     ).fetchall()
     assert len(rows) == 2
     for row in rows:
-        assert row["rolcanlogin"]
+        assert row["rolcanlogin"], row["rolname"]
         for right in ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls"):
-            assert not row[right]
+            assert not row[right], f"{row['rolname']} is {right}"
 
 
-# -- it works on the other PostgreSQL as well --------------------------------------------------------------------
+# -- counting on both major versions --------------------------------------------------------------------
 
 
-def test_counting_and_reconciling_work_there(server: PostgresServer, valkey: ValkeyServer, name: str) -> None:
+def test_counting_and_reconciling_work_on_both_versions(
+    server: PostgresServer, valkey: ValkeyServer, name: str
+) -> None:
     with World(server, valkey, name) as world:
         try:
             batch = [
