@@ -84,7 +84,7 @@ def accepted(conn: Conn, statements: Iterable[str], error: type[psycopg.Error]) 
     return [statement for statement in statements if not fails(conn, statement, error)]
 
 
-# -- tables and columns ------------------------------------------------------------------------------------------
+# -- tables and columns ----------------------------------------------------------------------------------------------
 
 COUNT = ("integer", "NO", "0")
 MONEY = ("numeric(15,2)", "NO", "0.00")
@@ -187,7 +187,7 @@ def test_ids_come_from_sequences_that_belong_to_their_columns(owner: Conn) -> No
         assert row["s"] == f"public.{table}_id_seq"
 
 
-# -- indexes -----------------------------------------------------------------------------------------------------
+# -- indexes ---------------------------------------------------------------------------------------------------------
 
 INDEXES = {
     "event_stats": {
@@ -280,7 +280,7 @@ def test_there_is_no_default_partition(owner: Conn) -> None:
     assert fails(owner, outside, psycopg.errors.CheckViolation)
 
 
-# -- checks --------------------------------------------------------------------------------------------------------
+# -- checks ----------------------------------------------------------------------------------------------------------
 
 ROWS = {
     "event_stats": "INSERT INTO public.event_stats (event_id, event_title, user_id) VALUES ('e', 't', 'u')",
@@ -369,7 +369,7 @@ def test_a_new_row_has_zeros_and_is_active(with_rows: Conn) -> None:
         assert row.get("status", "ACTIVE") == "ACTIVE", table
 
 
-# -- times -------------------------------------------------------------------------------------------------------
+# -- times -----------------------------------------------------------------------------------------------------------
 
 
 def times_of(conn: Conn, table: str) -> tuple[datetime, datetime]:
@@ -410,7 +410,7 @@ def test_updated_at_is_utc_also_for_a_writer_in_another_time_zone(with_rows: Con
     assert row["utc"]
 
 
-# -- roles -------------------------------------------------------------------------------------------------------
+# -- roles -----------------------------------------------------------------------------------------------------------
 
 DENIED = psycopg.errors.InsufficientPrivilege
 
@@ -513,7 +513,7 @@ def test_the_two_roles_can_log_in_and_have_no_other_attribute(owner: Conn) -> No
             assert not row[right], f"{row['rolname']} is {right}"
 
 
-# -- counting on both major versions --------------------------------------------------------------------
+# -- counting on both major versions ---------------------------------------------------------------------------------
 
 
 def test_counting_and_reconciling_work_on_both_versions(
