@@ -24,6 +24,8 @@ from hannun.domain.facts import EventStatus
 from hannun.domain.granularity import Granularity
 from hannun.domain.questions import (
     ChannelsQuestion,
+    EventDashboardQuestion,
+    MerchantDashboardQuestion,
     Metric,
     OfEvent,
     OfMerchant,
@@ -31,16 +33,17 @@ from hannun.domain.questions import (
     RoiQuestion,
     SortBy,
     TimelineQuestion,
-    UserQuestion,
 )
 from hannun.domain.ranges import Range
 from hannun.embedded import PostgresServer, ValkeyServer
-from hannun.flows.report import Reports
+from hannun.flows.report.answers import Reports
+from hannun.flows.report.cached_reader import CachedReader
 from hannun.store.database import AsyncConnection, Connection, Database, PoolLimits, ReadPool
 
 OTHER = "5b0c2f64-0000-4000-8000-000000000002"
 KEY = keys.dashboard(SPRING)
 ME = Principal(OWNER, frozenset({"MERCHANT"}))
+DASHBOARD = EventDashboardQuestion(OfEvent(SPRING))
 MINE = OfMerchant(OWNER)
 CHANGED = ChangedEvent(SPRING, OWNER, 1, ("NaverBlog",))
 T = TypeVar("T")
@@ -90,7 +93,7 @@ class Serve:
     def __init__(self, world: World) -> None:
         self.reader = CountingReader(world.url, PoolLimits(size_min=1, wait_s=5), application="test-read")
         self.cache = AnswerCache(world.redis, lifetime_s=3_600)
-        self.reports = Reports(self.reader, self.cache, lambda: datetime.now(UTC), load_table())
+        self.reports = Reports(self.reader, CachedReader(self.cache), lambda: datetime.now(UTC), load_table())
 
     async def __aenter__(self) -> "Serve":
         await self.reader.open()
@@ -103,7 +106,7 @@ class Serve:
 
     async def dashboard(self) -> tuple[int, str]:
         """The total of the event's dashboard, and where it came from."""
-        answer, source = await self.reports.dashboard(ME, SPRING)
+        answer, source = await self.reports.answer(ME, DASHBOARD)
         return json.loads(answer.body)["summary"]["totalParticipants"], source
 
 
@@ -405,11 +408,11 @@ def test_what_is_kept_is_readable_by_anybody(world: World) -> None:
 
     async def work(serve: Serve) -> None:
         await serve.dashboard()
-        await serve.reports.user(ME, UserQuestion(MINE))
+        await serve.reports.answer(ME, MerchantDashboardQuestion(MINE))
         for granularity in Granularity:
-            await serve.reports.timeline(ME, TimelineQuestion(OfEvent(SPRING), granularity=granularity))
-        await serve.reports.roi(ME, RoiQuestion(OfEvent(SPRING)))
-        await serve.reports.channels(ME, ChannelsQuestion(OfEvent(SPRING), channels=("NAVER",)))
+            await serve.reports.answer(ME, TimelineQuestion(OfEvent(SPRING), granularity=granularity))
+        await serve.reports.answer(ME, RoiQuestion(OfEvent(SPRING)))
+        await serve.reports.answer(ME, ChannelsQuestion(OfEvent(SPRING), channels=("NAVER",)))
 
     serving(world, work)
     fields = {
@@ -458,14 +461,14 @@ def test_who_has_seen_more_than_is_kept_gets_no_less(world: World) -> None:
 
     async def work(serve: Serve) -> None:
         await serve.dashboard()
-        kept, source = await serve.reports.dashboard(ME, SPRING)
+        kept, source = await serve.reports.answer(ME, DASHBOARD)
         assert source == "cache"
         # A commit whose invalidation is still owed, seen by this client in another process.
         world.counter = world.counter_on(world.database, Unpaid())
         await asyncio.to_thread(world.counts, world.registered("p1"))
-        assert (await serve.reports.dashboard(replace(ME, seen=kept.version), SPRING))[0] == kept
+        assert (await serve.reports.answer(replace(ME, seen=kept.version), DASHBOARD))[0] == kept
         newer = world.ours().version
-        seen, source = await serve.reports.dashboard(replace(ME, seen=newer), SPRING)
+        seen, source = await serve.reports.answer(replace(ME, seen=newer), DASHBOARD)
         assert seen.version == newer and source == "live"
         assert await serve.dashboard() == (1, "cache")  # and what it found serves all
 
@@ -481,7 +484,7 @@ def test_a_merchants_numbers_do_not_run_backwards_when_the_older_change_commits_
     behind.count([world.registered("p0")])
 
     async def all_of_mine(serve: Serve, seen: int = 0) -> tuple[EncodedAnswer, int, str]:
-        answer, source = await serve.reports.user(replace(ME, seen=seen), UserQuestion(MINE))
+        answer, source = await serve.reports.answer(replace(ME, seen=seen), MerchantDashboardQuestion(MINE))
         return answer, json.loads(answer.body)["summary"]["totalParticipants"], source
 
     async def work(serve: Serve) -> None:
@@ -515,7 +518,7 @@ def test_what_this_process_has_counted_is_in_all_that_it_tells_of_the_merchant(w
     world.counts(world.created(), world.created(OTHER))
 
     async def came(serve: Serve) -> tuple[int, str]:
-        answer, source = await serve.reports.user(ME, UserQuestion(MINE))
+        answer, source = await serve.reports.answer(ME, MerchantDashboardQuestion(MINE))
         return json.loads(answer.body)["summary"]["totalParticipants"], source
 
     async def work(serve: Serve) -> None:
@@ -564,10 +567,10 @@ def test_an_answer_that_was_kept_says_so_while_the_database_is_away(world: World
 
     async def work(serve: Serve) -> None:
         away = False
-        reports = Reports(serve.reader, serve.cache, serve.reports._now, load_table(), lambda: away)
+        reports = Reports(serve.reader, CachedReader(serve.cache, lambda: away), serve.reports._now, load_table())
         for expected in (False, False, True):
             away = expected
-            answer, source = await reports.dashboard(ME, SPRING)
+            answer, source = await reports.answer(ME, DASHBOARD)
             assert answer.stale is expected
         assert source == "cache"
 
@@ -586,10 +589,13 @@ def test_only_the_plain_view_is_kept(world: World) -> None:
             TimelineQuestion(event, granularity=Granularity.DAILY, metrics=frozenset([Metric.VIEWS])),
             TimelineQuestion(MINE, granularity=Granularity.DAILY),
         ):
-            assert (await serve.reports.timeline(ME, question))[1] == "live"
-        for asked in (UserQuestion(OfMerchant(OWNER, status=EventStatus.ACTIVE)), UserQuestion(MINE, limit=1)):
-            assert (await serve.reports.user(ME, asked))[1] == "live"
-        assert (await serve.reports.dashboard(ME, SPRING, Range(tz="UTC")))[1] == "live"
+            assert (await serve.reports.answer(ME, question))[1] == "live"
+        for asked in (
+            MerchantDashboardQuestion(OfMerchant(OWNER, status=EventStatus.ACTIVE)),
+            MerchantDashboardQuestion(MINE, limit=1),
+        ):
+            assert (await serve.reports.answer(ME, asked))[1] == "live"
+        assert (await serve.reports.answer(ME, EventDashboardQuestion(OfEvent(SPRING), Range(tz="UTC"))))[1] == "live"
         for listed in (
             ChannelsQuestion(event),
             ChannelsQuestion(event, channels=("NAVER", "WooriTV")),
@@ -598,13 +604,13 @@ def test_only_the_plain_view_is_kept(world: World) -> None:
             ChannelsQuestion(event, channels=("never heard of",)),
             ChannelsQuestion(MINE),
         ):
-            assert (await serve.reports.channels(ME, listed))[1] == "live"
+            assert (await serve.reports.answer(ME, listed))[1] == "live"
         for money in (
             RoiQuestion(event, projection=True),
             RoiQuestion(event, Range(end=moment)),
             RoiQuestion(MINE),
         ):
-            assert (await serve.reports.roi(ME, money))[1] == "live"
+            assert (await serve.reports.answer(ME, money))[1] == "live"
 
     serving(world, work)
     with plain(world) as client:
@@ -641,12 +647,12 @@ def test_a_write_removes_the_keys_of_the_table_and_leaves_other_channels(world: 
 
     async def fill(serve: Serve) -> None:
         await serve.dashboard()
-        await serve.reports.user(ME, UserQuestion(MINE))
-        await serve.reports.roi(ME, RoiQuestion(OfEvent(SPRING)))
+        await serve.reports.answer(ME, MerchantDashboardQuestion(MINE))
+        await serve.reports.answer(ME, RoiQuestion(OfEvent(SPRING)))
         for name in ("NAVER", "WOORIDONGNE_TV"):
-            await serve.reports.channels(ME, ChannelsQuestion(OfEvent(SPRING), channels=(name,)))
+            await serve.reports.answer(ME, ChannelsQuestion(OfEvent(SPRING), channels=(name,)))
         for granularity in Granularity:
-            await serve.reports.timeline(ME, TimelineQuestion(OfEvent(SPRING), granularity=granularity))
+            await serve.reports.answer(ME, TimelineQuestion(OfEvent(SPRING), granularity=granularity))
 
     for write, false in writes:
         serving(world, fill)
@@ -662,13 +668,13 @@ def test_an_answer_about_one_channel_is_the_same_live_and_cached(world: World) -
 
     async def work(serve: Serve) -> None:
         asked = ChannelsQuestion(OfEvent(SPRING), channels=("naver blog",))
-        live, source = await serve.reports.channels(ME, asked)
+        live, source = await serve.reports.answer(ME, asked)
         assert source == "live"
         # another channel changes: this one's answer is as true as before, and its ETag says so
         world.counts(world.registered("p2", channel="WooriTV"))
-        cached, source = await serve.reports.channels(ME, asked)
+        cached, source = await serve.reports.answer(ME, asked)
         assert source == "cache"
-        fresh, _ = await serve.reports.channels(ME, asked, refresh=True)
+        fresh, _ = await serve.reports.answer(ME, asked, refresh=True)
         assert live.body == cached.body == fresh.body
         assert live.etag == cached.etag == fresh.etag
 
@@ -687,8 +693,8 @@ def test_a_write_removes_every_answer_that_it_makes_false(world: World) -> None:
 
     async def work(serve: Serve) -> list[bytes]:
         return [
-            (await serve.reports.dashboard(ME, SPRING))[0].body,
-            (await serve.reports.user(ME, UserQuestion(MINE)))[0].body,
+            (await serve.reports.answer(ME, DASHBOARD))[0].body,
+            (await serve.reports.answer(ME, MerchantDashboardQuestion(MINE)))[0].body,
         ]
 
     seen = serving(world, work)

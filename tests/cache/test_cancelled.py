@@ -7,12 +7,13 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from test_answer_cache import ME, SPRING, Serve, plain
+from test_answer_cache import DASHBOARD, ME, Serve, plain
 from world import World
 
 from hannun.cache import AnswerCache
 from hannun.domain.channels import load_table
-from hannun.flows.report import Reports
+from hannun.flows.report.answers import Reports
+from hannun.flows.report.cached_reader import CachedReader
 
 
 class Leaving(Serve):
@@ -21,7 +22,7 @@ class Leaving(Serve):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.cache = AnswerCache(world.redis, lifetime_s=3_600, local_bytes_max=1_000_000)
-        self.reports = Reports(self.reader, self.cache, self.reports._now, load_table())
+        self.reports = Reports(self.reader, CachedReader(self.cache), self.reports._now, load_table())
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_thousand_cancelled_questions_leave_no_lease_no_connection_and_no_task
             hearing = asyncio.create_task(hear())
 
             async def leaves() -> int:
-                question = serve.reports.dashboard(ME, SPRING, refresh=chance.random() < 0.3)
+                question = serve.reports.answer(ME, DASHBOARD, refresh=chance.random() < 0.3)
                 asked = asyncio.create_task(question)
                 await asyncio.sleep(chance.random() * 0.006)
                 asked.cancel()
@@ -87,7 +88,7 @@ def test_a_thousand_cancelled_questions_leave_no_lease_no_connection_and_no_task
             assert len(asyncio.all_tasks()) - stats["pool_size"] < 20, "but the pool's own"
             with plain(world) as client:
                 assert client.keys("hannun:lease:*") == []
-            answer, _ = await serve.reports.dashboard(ME, SPRING, refresh=True)
+            answer, _ = await serve.reports.answer(ME, DASHBOARD, refresh=True)
             assert json.loads(answer.body)["summary"]["totalParticipants"] > 0
         return cancelled
 

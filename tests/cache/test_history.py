@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from faults import Proxy, RedisFramer
 from history import Asked, broken
-from test_answer_cache import KEY, ME, SPRING, Serve, plain
+from test_answer_cache import DASHBOARD, KEY, ME, Serve, plain
 from world import World
 
 from hannun.cache import AnswerCache, Invalidator
@@ -22,7 +22,8 @@ from hannun.cache.local import LAG_S_MAX
 from hannun.counting.outbox_relay import deliver_pending
 from hannun.domain.channels import load_table
 from hannun.errors import Transient
-from hannun.flows.report import Reports
+from hannun.flows.report.answers import Reports
+from hannun.flows.report.cached_reader import CachedReader
 
 WRITES = 150
 
@@ -50,7 +51,7 @@ class Copying(Serve):
         self.cache = AnswerCache(
             replace(world.redis, port=port), lifetime_s=3_600, timeout_s=0.2, local_bytes_max=local_bytes_max
         )
-        self.reports = Reports(self.reader, self.cache, self.reports._now, load_table())
+        self.reports = Reports(self.reader, CachedReader(self.cache), self.reports._now, load_table())
 
     async def hears(self) -> None:
         async for _ in self.cache.announcements():
@@ -134,12 +135,12 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
                     refresh = chance.random() < 0.003  # seldom: it brings a copy up to date, too
                     asker = replace(ME, seen=version)
                     if chance.random() < 0.02:  # and leaves in the middle of it
-                        task = asyncio.create_task(serve.reports.dashboard(asker, SPRING))
+                        task = asyncio.create_task(serve.reports.answer(asker, DASHBOARD))
                         await asyncio.sleep(chance.random() * 0.003)
                         task.cancel()
                         await asyncio.gather(task, return_exceptions=True)
                         continue
-                    answer, source = await serve.reports.dashboard(asker, SPRING, refresh=refresh)
+                    answer, source = await serve.reports.answer(asker, DASHBOARD, refresh=refresh)
                     seen = json.loads(answer.body)["summary"]["totalParticipants"]
                     told["copy" if serve.cache.local_hits > copied else source] += 1
                     if (why := broken(asked, seen)) is not None:

@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 import schemathesis
 from hypothesis import strategies as st
 
-from hannun.domain.questions import cursor_of
+from hannun.domain.questions import encode_cursor
 
 _ZONES = sorted(available_timezones() - {"Factory", "localtime"})
 _OFFSETS = st.integers(-14 * 4, 14 * 4).map(lambda quarters: timezone(timedelta(minutes=15 * quarters)))
@@ -20,7 +20,7 @@ _INSTANTS = st.datetimes(datetime(1971, 1, 1), datetime(2069, 1, 1), timezones=_
 schemathesis.openapi.format("iana-time-zone", st.sampled_from(_ZONES))
 schemathesis.openapi.format("date", _DAYS.map(str))
 schemathesis.openapi.format("date-time", _INSTANTS.map(lambda moment: moment.isoformat(timespec="seconds")))
-schemathesis.openapi.format("cursor", st.builds(cursor_of, st.datetimes(), st.integers(0, 2**63 - 1)))
+schemathesis.openapi.format("cursor", st.builds(encode_cursor, st.datetimes(), st.integers(0, 2**63 - 1)))
 
 
 @schemathesis.serializer("application/x-ndjson")

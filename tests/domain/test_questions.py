@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from hannun.domain.questions import cursor_of, listed, metrics_named, place_of
+from hannun.domain.questions import decode_cursor, encode_cursor, parse_list, parse_metrics
 from hannun.domain.ranges import Range
 from hannun.errors import BadRequest
 
@@ -33,14 +33,14 @@ def test_what_has_no_start_or_has_not_begun_has_nothing_before_it(asked: Range) 
 
 
 def test_a_cursor_is_the_place_it_was_made_of() -> None:
-    assert place_of(cursor_of(NOW, 7)) == (NOW, 7)
+    assert decode_cursor(encode_cursor(NOW, 7)) == (NOW, 7)
 
 
 def test_lists_have_no_holes_and_an_end() -> None:
-    assert listed("channels", " a, b ,a") == ("a", "b")
-    assert listed("channels", None) == ()
+    assert parse_list("channels", " a, b ,a") == ("a", "b")
+    assert parse_list("channels", None) == ()
     for text in ("", "a,,b", ",", ",".join(map(str, range(21)))):
         with pytest.raises(BadRequest):
-            listed("channels", text)
+            parse_list("channels", text)
     with pytest.raises(BadRequest, match="participants, views"):
-        metrics_named("reach")
+        parse_metrics("reach")

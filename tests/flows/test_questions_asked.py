@@ -11,9 +11,10 @@ from world import NOW, OWNER, World
 
 from hannun.domain.authorization import Principal
 from hannun.domain.channels import load_table
-from hannun.domain.questions import OfMerchant, UserQuestion
+from hannun.domain.questions import MerchantDashboardQuestion, OfMerchant
 from hannun.domain.ranges import Range
-from hannun.flows.report import Uncached
+from hannun.flows.report.answers import Reports
+from hannun.flows.report.cached_reader import DirectReader
 from hannun.store.database import PoolLimits, ReadPool
 
 ME = Principal(OWNER, frozenset({"MERCHANT"}))
@@ -44,8 +45,8 @@ def test_a_merchants_view_costs_three_statements_at_most_however_many_events_the
         reader = ReadPool(world.url, PoolLimits(size_min=1), application="test-read")
         await reader.open()
         try:
-            reports = Uncached(reader, lambda: datetime.fromisoformat(NOW).astimezone(UTC), load_table())
-            await reports.user(ME, UserQuestion(OfMerchant(OWNER), range_))
+            reports = Reports(reader, DirectReader(), lambda: datetime.fromisoformat(NOW).astimezone(UTC), load_table())
+            await reports.answer(ME, MerchantDashboardQuestion(OfMerchant(OWNER), range_))
         finally:
             await reader.close()
 

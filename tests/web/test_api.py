@@ -18,6 +18,8 @@ import pytest
 from served import SECRET, STRANGER, Site
 from world import OWNER, SPRING, World
 
+from hannun.domain.ranges import zone_names
+
 OTHER = "5b0c2f64-0000-4000-8000-000000000002"
 PLAN = {"totalInvestment": 100_000, "expectedRevenue": "250000.50", "targetRoi": 30, "baselineRevenue": 80_000}
 ANALYTICS = f"/api/v1/events/{SPRING}/analytics"
@@ -475,9 +477,7 @@ def test_a_bad_parameter_is_named(site: Site) -> None:
 def test_every_zone_that_is_taken_is_answered(site: Site) -> None:
     spring(site.world)
     known = {row.name for row in site.world.rows("SELECT name FROM pg_timezone_names")}
-    from hannun.web.api import _zones
-
-    assert _zones() - known == set()
+    assert zone_names() - known == set()
 
 
 def test_what_is_nowhere_is_a_problem_too(site: Site) -> None:

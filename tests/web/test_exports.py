@@ -398,7 +398,7 @@ def test_who_leaves_in_the_middle_leaves_nothing_behind(world: World, site: Site
     world.wait_for("the file to be given up", lambda: site.services.exports.open == 0)
     assert list(export_folder.iterdir()) == []
     assert len(sheets.csv_rows(site.owner.get(f"{many_minutes}csv").content)) == 34 * 1_440 + 1
-    assert site.services.reports._reader._pool.get_stats()["requests_waiting"] == 0
+    assert site.services.reports._database._pool.get_stats()["requests_waiting"] == 0
 
 
 def test_only_so_many_files_are_made_at_a_time(world: World, site: Site) -> None:

@@ -280,7 +280,7 @@ def test_a_kept_etag_cannot_smuggle_a_header_in(kept: Site, monkeypatch: pytest.
     """Nobody but us writes what is kept; who could all the same gets no further than the server's own check."""
     token = kept.token(OWNER)
     kept.with_token(token).get(EVENT)
-    cache = kept.services.reports._cache
+    cache = kept.services.cached_answers._cache
     honest = cache.get_local
 
     def forged(*args: Any) -> EncodedAnswer | None:
@@ -300,7 +300,7 @@ def test_a_kept_etag_cannot_smuggle_a_header_in(kept: Site, monkeypatch: pytest.
 def test_who_sends_a_message_reads_it_at_once(kept: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the copy in this process still holds: the announcement may be on its way, here for ever."""
     kept.owner.get(EVENT)
-    monkeypatch.setattr(kept.services.reports._cache._local, "invalidate", lambda _: None)
+    monkeypatch.setattr(kept.services.cached_answers._cache._local, "invalidate", lambda _: None)
     for number in (3, 4, 5):
         kept.sends(kept.world.registered(f"p{number}"))
         assert json.loads(kept.owner.get(EVENT).content)["summary"]["totalParticipants"] == number

@@ -67,7 +67,7 @@ def test_signing_in_is_limited_by_address_whether_it_succeeds_or_not(site_with: 
 def test_limits_hold_without_redis(site_with: Callable[..., Site]) -> None:
     site = stands_still(site_with(requests_a_minute=2))
     site.world.counts(site.world.created())
-    site.services.reports._cache._cooldown_until = float("inf")  # as after a Redis that does not answer
+    site.services.cached_answers._cache._cooldown_until = float("inf")  # as after a Redis that does not answer
     assert [site.owner.get(ANALYTICS).status_code for _ in range(3)] == [200, 200, 429]
 
 

@@ -1,17 +1,22 @@
-"""`hannun export`: a view as a file, as the operator asks for it."""
+"""`hannun export`: writes the answer of a view to a file."""
 
 import os
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hannun import settings as settings_
 from hannun.cli.terminal import Progress, err
 from hannun.errors import OperatorError
+
+if TYPE_CHECKING:
+    from hannun.domain.questions import Filters, Question
+    from hannun.flows.export import ExportRequest
+    from hannun.flows.report.registry import AnyView
 
 
 def export(
@@ -34,143 +39,107 @@ def export(
     """Write a view as a file, with the figures of the API. There is never half a file."""
     import asyncio
 
-    from hannun.domain.tables import View
+    from hannun.domain.questions import parse_list
+    from hannun.domain.ranges import parse_range
     from hannun.files import Format
     from hannun.flows.export import ExportRequest
+    from hannun.flows.report.registry import VIEWS_BY_NAME
 
     settings = settings_.read()
-    shown = _one_of(View, "VIEW", view)
-    filters = _filters(shown, granularity, channels, status, text)
-    wanted = ExportRequest(
-        shown,
-        _one_of(Format, "--format", form),
-        _one_of(_Lang, "--lang", lang).value,
+    exported = VIEWS_BY_NAME[_one_of(VIEWS_BY_NAME, "VIEW", view)]
+    given = {"granularity": granularity, "channels": channels, "status": status, "text": text}
+    filters = _filters(exported, given)
+    request = ExportRequest(
+        exported.tables,
+        Format(_one_of(list(Format), "--format", form)),
+        "ko" if _one_of(("ko", "en"), "--lang", lang) == "ko" else "en",
         table,
-        tuple((name, value) for name, value in filters.items() if value is not None),
+        tuple((_API_NAMES.get(name, name), value) for name, value in given.items() if value is not None),
     )
+    filters = replace(filters, channels=parse_list("channels", channels))
+    question = exported.ask(id_, parse_range(start, end, tz), filters)
     with Progress(lambda rows: err.print(f"  {rows}", markup=False)) as progress:
 
-        def tell(done: int, total: int) -> None:
+        def show_progress(done: int, total: int) -> None:
             progress.tell(f"{done:,} of {total:,} rows")
 
-        name = asyncio.run(_export(settings, wanted, id_, (start, end, tz), filters, out_, tell))
+        name = asyncio.run(_export(settings, request, question, out_, show_progress))
     if name != "-":
         err.print(name, markup=False, highlight=False)
 
 
-class _Lang(StrEnum):
-    KO = "ko"
-    EN = "en"
+_API_NAMES = {"text": "q"}
+"""The parameters of the API that have another name than the option."""
 
 
-def _filters(
-    view: Any, granularity: str | None, channels: str | None, status: str | None, text: str | None
-) -> dict[str, str | None]:
-    """What is asked beside the range, by the names of the API.
+def _filters(view: "AnyView", given: Mapping[str, str | None]) -> "Filters":
+    """The filters of the options by their names, without the channels.
 
     Raises:
-        OperatorError: the view has no such filter, or there is no such value.
+        OperatorError: the view has no such filter, or the filter has no such value.
     """
     from hannun.domain.facts import EventStatus
     from hannun.domain.granularity import Granularity
-    from hannun.domain.questions import TEXT_LENGTH_MAX
+    from hannun.domain.questions import TEXT_LENGTH_MAX, Filters
+    from hannun.flows.report.registry import VIEWS
 
-    kind = view.removeprefix("all-")
-    for option, value, known, of in (
-        ("--granularity", granularity, kind == "timeline", "of timeline and all-timeline"),
-        ("--channels", channels, view.of_merchant or kind == "channels", "of channels and all-..."),
-        ("--status", status, view.of_merchant, "of all-..."),
-        ("--text", text, view.of_merchant, "of all-..."),
-    ):
-        if value is not None and not known:
-            raise OperatorError(f"{view} has no {option}", hint=f"it is {of}")
+    for name, value in given.items():
+        if value is not None and name not in view.filters:
+            views = ", ".join(each.name for each in VIEWS if name in each.filters)
+            raise OperatorError(f"{view.name} has no --{name}", hint=f"these have it: {views}")
+    granularity, status, text = given["granularity"], given["status"], given["text"]
     if text is not None and not 1 <= len(text) <= TEXT_LENGTH_MAX:
         raise OperatorError(f"--text has {len(text)} characters", hint=f"1 to {TEXT_LENGTH_MAX}")
-    if granularity is not None:
-        _one_of(Granularity, "--granularity", granularity)
-    if status is not None:
-        _one_of(EventStatus, "--status", status)
-    return {"granularity": granularity, "channels": channels, "status": status, "q": text}
+    return Filters(
+        granularity=None if granularity is None else Granularity(_one_of(Granularity, "--granularity", granularity)),
+        status=None if status is None else EventStatus(_one_of(EventStatus, "--status", status)),
+        text=text,
+    )
 
 
-def _one_of(kind: Any, option: str, text: str) -> Any:
-    try:
-        return kind(text)
-    except ValueError:
-        raise OperatorError(f"{option} {text} is not known", hint=f"one of {', '.join(kind)}") from None
+def _one_of(values: Iterable[str], option: str, text: str) -> str:
+    if text not in list(values):
+        raise OperatorError(f"{option} {text} is not known", hint=f"one of {', '.join(values)}")
+    return text
 
 
 async def _export(
     settings: settings_.Settings,
-    wanted: Any,
-    id_: str,
-    asked: tuple[str | None, str | None, str],
-    filters: dict[str, str | None],
+    request: "ExportRequest",
+    question: "Question",
     name: str,
-    tell: Any,
+    on_progress: Callable[[int, int], None],
 ) -> str:
     """Write the file; returns its name."""
+    from hannun.domain.authorization import Principal
     from hannun.domain.tables import file_name
+    from hannun.flows.export import only
+    from hannun.flows.report.registry import view_of
     from hannun.processes.commands import open_exporting
 
+    operator = Principal("", frozenset({"ADMIN"}))
     async with open_exporting(settings) as (reports, exports):
-        pages, title = await _pages(reports, wanted.view, id_, asked, filters)
-        made = await exports.begin("the operator", wanted, pages, tell)
+        if view_of(question).load_pages is not None:
+            title, pages = "", reports.pages(operator, question)
+        else:
+            answer, _ = await reports.answer(operator, question)
+            title, pages = await reports.event_title(operator, question, answer), only(answer)
+        made = await exports.begin("the operator", request, pages, on_progress)
         if name == "-":
             async for chunk in made.chunks():
                 sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
             return name
-        path = Path(name or file_name(wanted.view, title, made.answer, wanted.format.value, wanted.language))
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        path = Path(name or file_name(request.view, title, made.answer, request.format.value, request.language))
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with beside.open("wb") as file:
+            with partial.open("wb") as file:
                 async for chunk in made.chunks():
                     file.write(chunk)
-            beside.replace(path)
+            partial.replace(path)
         except OSError as error:
             raise OperatorError(f"cannot write {path}: {error.strerror}", hint="--out names another file") from error
         finally:
             made.leave()
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         return str(path)
-
-
-async def _pages(
-    reports: Any, view: Any, id_: str, asked_range: tuple[str | None, str | None, str], filters: dict[str, str | None]
-) -> tuple[Any, str]:
-    """The answer of a view, all of it, and the title of its event."""
-    from hannun.domain.authorization import Principal
-    from hannun.domain.facts import EventStatus
-    from hannun.domain.granularity import Granularity
-    from hannun.domain.questions import ChannelsQuestion, OfEvent, OfMerchant, RoiQuestion, TimelineQuestion, listed
-    from hannun.domain.response_schemas import Dashboard
-    from hannun.domain.tables import View, answer_of
-    from hannun.flows.export import only
-    from hannun.web.api import range_of
-
-    operator, asked = Principal("", frozenset({"ADMIN"})), await range_of(*asked_range)
-    granularity, status = filters["granularity"], filters["status"]
-    channels, kind = listed("channels", filters["channels"]), view.removeprefix("all-")
-    of: OfEvent | OfMerchant = OfEvent(id_)
-    title = ""
-    if view.of_merchant:
-        of = OfMerchant(id_, None if status is None else EventStatus(status), filters["q"])
-        if kind != "channels":  # which shows these channels, and the other views the events that run on them
-            of = replace(of, channels=channels)
-    else:
-        whole, _ = await reports.dashboard(operator, id_, asked)
-        dashboard: Dashboard = answer_of(View.DASHBOARD, whole.body)
-        title = dashboard.event_title
-    if view is View.ALL_DASHBOARD:
-        return reports.pages(operator, of, asked), title
-    if kind == "channels":
-        answer, _ = await reports.channels(operator, ChannelsQuestion(of, asked, channels))
-    elif kind == "timeline":
-        grain = None if granularity is None else Granularity(granularity)
-        answer, _ = await reports.timeline(operator, TimelineQuestion(of, asked, grain))
-    elif kind == "roi":
-        answer, _ = await reports.roi(operator, RoiQuestion(of, asked))
-    else:
-        answer = whole
-    return only(answer), title

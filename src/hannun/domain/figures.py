@@ -1,12 +1,16 @@
 """What PostgreSQL found, as values: what answers are made of. An event's version is the microsecond (since 1970) of its
 newest change."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from hannun.domain.buckets import Buckets
+from hannun.domain.granularity import Granularity
 from hannun.domain.metrics import ChannelCounts, Money, total
+from hannun.domain.ranges import Range
+from hannun.domain.response_schemas import Projection
 
 VOICE = "VOICE"
 UNTOUCHED = ChannelCounts()
@@ -163,3 +167,78 @@ class TimelineFigures:
 
     filled: list[tuple[int, int, int, int, int]]
     after: int
+
+
+# -- what each view is made of: the input of the functions in `domain.views` ---------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EventDashboardFigures:
+    """An event; under a range also what happened within it, and within `preceding`, the equal range before it."""
+
+    event: EventFigures
+    comparison: PeriodComparison | None
+    preceding: Range | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventChannelsFigures:
+    """An event's channels. `selected` are the names of the channels to show; None shows all."""
+
+    event: EventFigures
+    comparison: PeriodComparison | None
+    selected: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRoiFigures:
+    """An event's money, and its projection where the question asks for one."""
+
+    event: EventFigures
+    comparison: PeriodComparison | None
+    projection: Projection | None
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantDashboardFigures:
+    """A merchant's events together, and one page of them. `next_cursor` is None on the last page."""
+
+    merchant: MerchantFigures
+    comparison: PeriodComparison | None
+    preceding: Range | None
+    page: Sequence[EventLine]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantChannelsFigures:
+    """The channels of a merchant's events together. `selected` as in `EventChannelsFigures`."""
+
+    merchant: MerchantFigures
+    channels: Sequence[ChannelFigures]
+    comparison: PeriodComparison | None
+    selected: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantRoiFigures:
+    """The money of a merchant's events together, and the projection where the question asks for one."""
+
+    merchant: MerchantFigures
+    channels: Sequence[ChannelFigures]
+    comparison: PeriodComparison | None
+    projection: Projection | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineViewFigures:
+    """A timeline in its buckets. `granularity` is the one that the question names, or its default.
+
+    `now` is seconds since 1970, UTC.
+    """
+
+    head: TimelineHead
+    granularity: Granularity
+    buckets: Buckets
+    counted: TimelineFigures
+    now: int

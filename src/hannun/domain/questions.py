@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from hannun.domain.facts import EventStatus
 from hannun.domain.granularity import Granularity
@@ -96,42 +97,34 @@ class OfMerchant:
 
 
 Subject = OfEvent | OfMerchant
+SubjectT_co = TypeVar("SubjectT_co", bound=Subject, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelsQuestion:
-    """The channels of a subject; `channels`, as asked, are those to show, all where there are none."""
+class Filters:
+    """What narrows a question besides its range. Which of them a question has depends on its view."""
 
-    of: Subject
-    range: Range = EVERYTHING
     channels: tuple[str, ...] = ()
-    order: Order = Order()
+    granularity: Granularity | None = None
+    status: EventStatus | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class TimelineQuestion:
-    """A timeline; without a granularity it is hourly up to 7 days, else daily."""
+class EventDashboardQuestion:
+    """The dashboard of one event."""
 
-    of: Subject
+    of: OfEvent
     range: Range = EVERYTHING
-    granularity: Granularity | None = None
-    metrics: frozenset[Metric] = field(default=frozenset(Metric))
 
     @property
     def plain(self) -> bool:
-        return self.range.plain and self.of.plain and len(self.metrics) == len(Metric)
+        return self.range.plain
 
 
 @dataclass(frozen=True, slots=True)
-class RoiQuestion:
-    of: Subject
-    range: Range = EVERYTHING
-    projection: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class UserQuestion:
-    """A merchant's events together, and a page of them."""
+class MerchantDashboardQuestion:
+    """The dashboard of a merchant: the totals of the merchant's events, and one page of the list of events."""
 
     of: OfMerchant
     range: Range = EVERYTHING
@@ -143,7 +136,56 @@ class UserQuestion:
         return self.of.plain and self.range.plain and self.cursor is None and self.limit == PAGE_DEFAULT
 
 
-def metrics_named(text: str | None) -> frozenset[Metric]:
+@dataclass(frozen=True, slots=True)
+class ChannelsQuestion(Generic[SubjectT_co]):
+    """The channels of a subject. `channels` selects some by name, in any spelling; empty selects all."""
+
+    of: SubjectT_co
+    range: Range = EVERYTHING
+    channels: tuple[str, ...] = ()
+    order: Order = Order()
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineQuestion(Generic[SubjectT_co]):
+    """A timeline; without a granularity it is hourly up to 7 days, else daily."""
+
+    of: SubjectT_co
+    range: Range = EVERYTHING
+    granularity: Granularity | None = None
+    metrics: frozenset[Metric] = field(default=frozenset(Metric))
+
+    @property
+    def plain(self) -> bool:
+        return self.range.plain and self.of.plain and len(self.metrics) == len(Metric)
+
+
+@dataclass(frozen=True, slots=True)
+class RoiQuestion(Generic[SubjectT_co]):
+    """Return on investment of a subject; `projection` also asks where the event will end."""
+
+    of: SubjectT_co
+    range: Range = EVERYTHING
+    projection: bool = False
+
+    @property
+    def plain(self) -> bool:
+        return self.range.plain and self.of.plain and not self.projection
+
+
+Question = (
+    EventDashboardQuestion
+    | MerchantDashboardQuestion
+    | ChannelsQuestion[OfEvent]
+    | ChannelsQuestion[OfMerchant]
+    | TimelineQuestion[OfEvent]
+    | TimelineQuestion[OfMerchant]
+    | RoiQuestion[OfEvent]
+    | RoiQuestion[OfMerchant]
+)
+
+
+def parse_metrics(text: str | None) -> frozenset[Metric]:
     """The metrics of a list with commas; all where none is given.
 
     Raises:
@@ -151,7 +193,7 @@ def metrics_named(text: str | None) -> frozenset[Metric]:
     """
     if text is None:
         return frozenset(Metric)
-    names = listed("metrics", text)
+    names = parse_list("metrics", text)
     known = {metric.value for metric in Metric}
     for name in names:
         if name not in known:
@@ -165,7 +207,7 @@ def metrics_named(text: str | None) -> frozenset[Metric]:
     return frozenset(map(Metric, names))
 
 
-def listed(name: str, text: str | None) -> tuple[str, ...]:
+def parse_list(name: str, text: str | None) -> tuple[str, ...]:
     """The entries of a list with commas, each once.
 
     Raises:
@@ -186,12 +228,12 @@ def listed(name: str, text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(entries))
 
 
-def cursor_of(created_at: datetime, row_id: int) -> str:
+def encode_cursor(created_at: datetime, row_id: int) -> str:
     """Where a page ends: the place of its last event."""
     return base64.urlsafe_b64encode(f"{created_at.isoformat()}/{row_id}".encode()).decode().rstrip("=")
 
 
-def place_of(cursor: str) -> tuple[datetime, int]:
+def decode_cursor(cursor: str) -> tuple[datetime, int]:
     """The place of a cursor.
 
     Raises:

@@ -1,15 +1,16 @@
-"""Ranges of time in a zone, and where their days begin."""
+"""Time ranges in a zone: reading them from text, and the equal range before one."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from hannun.errors import BadRequest
 
 DEFAULT_TZ = "Asia/Seoul"
 
 RANGE_DAYS_MAX = 36_525
-
 """The longest range: a hundred years."""
 
 _MINUTE = timedelta(minutes=1)
@@ -77,6 +78,72 @@ def _utc(moment: datetime) -> datetime:
 EVERYTHING = Range()
 
 
-def day(text: str, zone: ZoneInfo) -> datetime:
-    """Where a date begins in a zone, UTC without a zone. At a change of the clock, the first moment of that date."""
+# -- reading a range from text -------------------------------------------------------------------------------------
+
+_FIRST, _END = datetime(1970, 1, 1), datetime(9998, 1, 1)
+"""Instants that every zone and every driver on the way can express; the same bounds as for messages."""
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_INSTANT = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(?P<offset>[Zz]|[+-]\d{2}(:?[0-5]\d)?)?", re.ASCII
+)
+
+
+def parse_range(start: str | None, end: str | None, tz: str) -> Range:
+    """The range between two texts, each an instant with an offset or a date in the zone `tz`; None is open.
+
+    Raises:
+        BadRequest: unknown zone, an unreadable or impossible text, an instant without an offset, an empty range, or one
+            that is too long.
+    """
+    zone = _zone(tz)
+    return Range(_parse_instant("startDate", start, zone), _parse_instant("endDate", end, zone), tz)
+
+
+@cache
+def zone_names() -> frozenset[str]:
+    """The zones that PostgreSQL knows too. `localtime` and `Factory` are files in the same folder that it does not."""
+    return frozenset(available_timezones()) - {"Factory", "localtime"}
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        if name in zone_names():
+            return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    raise BadRequest(
+        "no zone is named {name!r}: give an IANA name, as in Asia/Seoul", code="unknown-zone", field="tz", name=name
+    )
+
+
+def _parse_instant(field: str, text: str | None, zone: ZoneInfo) -> datetime | None:
+    """UTC without a zone, cut to the minute."""
+    if text is None:
+        return None
+    try:
+        if _DATE.fullmatch(text):
+            moment = start_of_day(text, zone)
+        else:
+            # in a query string, a + that the client did not encode arrives as a space
+            found = _INSTANT.fullmatch(text) or _INSTANT.fullmatch(text[:10] + text[10:].replace(" ", "+"))
+            if found is None:
+                raise ValueError("not an instant")
+            if found["offset"] is None:
+                raise BadRequest(
+                    "{field} has no offset from UTC: add one, as in +09:00 or Z", code="no-offset", field=field
+                )
+            moment = _utc(datetime.fromisoformat(found[0].upper().replace(",", ".")))
+        moment = moment.replace(second=0, microsecond=0)
+        if not _FIRST <= moment < _END:
+            raise BadRequest("{field} is before 1970 or after 9997", code="bad-date", field=field)
+        return moment
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(
+            "{field} is neither an ISO 8601 instant with an offset nor a date", code="bad-date", field=field
+        ) from error
+
+
+def start_of_day(text: str, zone: ZoneInfo) -> datetime:
+    """Where a date begins in a zone, UTC without a zone. Where a clock change skips midnight: the first instant of that
+    date."""
     return _utc(datetime.combine(date.fromisoformat(text), time(), zone))

@@ -1,520 +1,330 @@
-"""How figures become an answer: pure, so that the same figures give the same bytes, live and cached.
+"""View functions: (question, figures) to the answer of a view. Pure, so the same figures give the same bytes, live and
+cached.
 
-Under a range participants and what channels measured are of the range; money, and what is divided by it, is of the
-event as a whole, and the answer says so (`moneyPeriod`).
+Under a range, participants and what channels measured are those of the range. Money, and figures divided by it, are
+always those of the whole event; the answer states that period as `moneyPeriod`.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any
 
 from hannun.domain.buckets import Buckets, seconds_of
 from hannun.domain.figures import (
-    UNTOUCHED,
-    VOICE,
     ChannelFigures,
-    EventFigures,
-    EventLine,
-    MerchantFigures,
+    EventChannelsFigures,
+    EventDashboardFigures,
+    EventRoiFigures,
+    MerchantChannelsFigures,
+    MerchantDashboardFigures,
+    MerchantRoiFigures,
     PeriodComparison,
-    TimelineFigures,
-    TimelineHead,
-    Totals,
+    TimelineViewFigures,
     totals_of,
 )
 from hannun.domain.granularity import Granularity
-from hannun.domain.metrics import ChannelCounts, Money, change, cost_per, number
+from hannun.domain.metrics import ChannelCounts
 from hannun.domain.provenance import (
-    _measured,
-    _of_channels,
-    _of_counts,
-    _of_projection,
-    _of_roi,
-    _of_summary,
-    _of_timeline,
+    channels_provenance,
+    measured,
+    projection_provenance,
+    roi_provenance,
+    summary_provenance,
+    timeline_provenance,
 )
-from hannun.domain.questions import Metric, OfMerchant, Order, SortBy, TimelineQuestion
-from hannun.domain.ranges import DEFAULT_TZ, Range
+from hannun.domain.questions import (
+    ChannelsQuestion,
+    EventDashboardQuestion,
+    MerchantDashboardQuestion,
+    Metric,
+    OfEvent,
+    OfMerchant,
+    Order,
+    RoiQuestion,
+    Subject,
+    TimelineQuestion,
+)
+from hannun.domain.ranges import Range
 from hannun.domain.response_schemas import (
     Channel,
-    ChannelCost,
-    ChannelMetrics,
-    ChannelPerformance,
-    ChannelRates,
     Dashboard,
     DataPoint,
-    Delta,
     EventChannels,
     EventRoi,
     EventTimeline,
-    Investment,
-    Number,
-    Period,
-    Previous,
-    Projection,
-    Revenue,
-    Roi,
-    SocialInteractions,
-    Summary,
     Timeline,
     TimelineTotals,
     User,
     UserChannels,
-    UserEvent,
     UserRoi,
     UserTimeline,
     changed_at,
     instant,
 )
 from hannun.domain.trend import Trend, trend
-
-EVER = Period(None, None, DEFAULT_TZ)
-
+from hannun.domain.view_parts import (
+    ALL_TIME_PERIOD,
+    channel,
+    channel_cost,
+    channel_performance,
+    event_in_list,
+    fields_of,
+    period,
+    roi,
+    sort_channels,
+    summary,
+    with_channels_of_period,
+)
 
 # -- one event -----------------------------------------------------------------------------------------------------
 
 
-def dashboard(event: EventFigures, asked: Range, compared: PeriodComparison | None, before: Range | None) -> Dashboard:
-    whole = event.totals
-    channels = _with_new_ones(event.channels, compared)
+def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFigures) -> Dashboard:
+    event, comparison = figures.event, figures.comparison
+    as_of, channels = changed_at(event.version), with_channels_of_period(event.channels, comparison)
+    states = {each.state for each in channels}
     return Dashboard(
         event_id=event.event_id,
         event_title=event.title,
         status=event.status,
         start_date=instant(event.starts_at),
         end_date=instant(event.ends_at),
-        period=period(asked),
-        money_period=EVER,
-        summary=summary(whole, compared, before),
-        channel_performance=[_performance(each, _in_period(each, compared)) for each in channels],
-        roi=roi(event.money, whole.counts, event.target_roi),
-        provenance=_of_summary({each.state for each in channels}, event.version)
-        | _of_channels("channelPerformance", channels, event.version)
-        | _of_roi("roi.", event.money, {each.state for each in channels}, event.version),
-        last_updated_at=changed_at(event.version),
+        period=period(question.range),
+        money_period=ALL_TIME_PERIOD,
+        summary=summary(event.totals, comparison, figures.preceding),
+        channel_performance=[channel_performance(each, comparison) for each in channels],
+        roi=roi(event.money, event.totals.counts, event.target_roi),
+        provenance=summary_provenance(states, as_of)
+        | channels_provenance("channelPerformance", states, as_of)
+        | roi_provenance("roi.", event.money, states, as_of),
+        last_updated_at=as_of,
     )
 
 
-def event_channels(
-    event: EventFigures,
-    asked: Range,
-    compared: PeriodComparison | None,
-    order: Order,
-    wanted: Callable[[str], bool] | None,
-) -> EventChannels:
-    """The channels that are wanted, all where `wanted` is None."""
-    shown, came, unattributed = _shown(event.channels, event.unattributed, compared, order, wanted)
+def event_channels(question: ChannelsQuestion[OfEvent], figures: EventChannelsFigures) -> EventChannels:
+    event, as_of = figures.event, changed_at(figures.event.version)
+    shown, participants, unattributed = _shown_channels(
+        event.channels, event.unattributed, figures.comparison, question.order, figures.selected
+    )
     return EventChannels(
         event_id=event.event_id,
-        period=period(asked),
-        money_period=EVER,
-        total_participants=came,
+        period=period(question.range),
+        money_period=ALL_TIME_PERIOD,
+        total_participants=participants,
         unattributed_participants=unattributed,
         channels=shown,
-        provenance=_of_channels("channels", event.channels, event.version),
-        last_updated_at=changed_at(event.version),
+        provenance=channels_provenance("channels", {each.state for each in event.channels}, as_of),
+        last_updated_at=as_of,
     )
 
 
-def one_channel(event_id: str, channel: Channel) -> EventChannels:
-    """The answer to the question for one channel, made of the channel alone."""
+def event_channels_of_one(event_id: str, only: Channel) -> EventChannels:
+    """The answer to an `EventChannels` question that selects one channel, made from that channel's cached answer."""
     return EventChannels(
         event_id=event_id,
-        period=EVER,
-        money_period=EVER,
-        total_participants=channel.metrics.participants,
+        period=ALL_TIME_PERIOD,
+        money_period=ALL_TIME_PERIOD,
+        total_participants=only.metrics.participants,
         unattributed_participants=0,
-        channels=[channel],
-        provenance=_of_counts("channels", {channel.state}, channel.last_updated_at),
-        last_updated_at=channel.last_updated_at,
+        channels=[only],
+        provenance=channels_provenance("channels", {only.state}, only.last_updated_at),
+        last_updated_at=only.last_updated_at,
     )
 
 
-def channel(figures: ChannelFigures, counts: ChannelCounts | None = None) -> Channel:
-    """A channel; `counts` are those of a range, else those of all time."""
-    within = figures.counts if counts is None else counts
-    return Channel(
-        channel_name=figures.name,
-        channel_type=figures.type,
-        state=figures.state,
-        metrics=ChannelMetrics(
-            participants=within.participants,
-            impressions=within.impressions,
-            views=within.views,
-            clicks=within.clicks,
-            conversions=within.conversions,
-            engagement=within.engagement,
-            likes=within.likes,
-            comments=within.comments,
-            shares=within.shares,
-            total_calls=within.total_calls,
-            completed_calls=within.completed_calls,
-            average_duration=figures.average_duration_s if counts is None else None,
-            expected_views=figures.expected_views,
-        ),
-        performance=ChannelRates(
-            click_through_rate=number(within.click_through_rate),
-            engagement_rate=number(within.engagement_rate),
-            participation_rate=number(within.participation_rate),
-            conversion_rate=number(_conversion_rate(figures.type, within)),
-            distribution_cost=_number(figures.cost),
-            cost_per_participant=number(cost_per(figures.cost, figures.counts.participants)),
-            cost_per_view=number(cost_per(figures.cost, figures.counts.views)),
-            cost_per_conversion=number(cost_per(figures.cost, figures.counts.conversions)),
-        ),
-        measured_at=None,
-        last_updated_at=changed_at(figures.changed),
-    )
-
-
-def event_roi(
-    event: EventFigures, asked: Range, compared: PeriodComparison | None, projected: Projection | None
-) -> EventRoi:
-    figures = roi(event.money, event.totals.counts, event.target_roi)
-    within = event.totals if compared is None else compared.period.totals
-    channels = _with_new_ones(event.channels, compared)
+def event_roi(question: RoiQuestion[OfEvent], figures: EventRoiFigures) -> EventRoi:
+    event, comparison, as_of = figures.event, figures.comparison, changed_at(figures.event.version)
+    within = event.totals if comparison is None else comparison.period.totals
+    channels = with_channels_of_period(event.channels, comparison)
     return EventRoi(
-        **_fields(figures),
+        **fields_of(roi(event.money, event.totals.counts, event.target_roi)),
         event_id=event.event_id,
         event_title=event.title,
         status=event.status,
-        period=period(asked),
-        money_period=EVER,
+        period=period(question.range),
+        money_period=ALL_TIME_PERIOD,
         total_participants=within.counts.participants,
         unattributed_participants=within.unattributed,
-        channels=[_cost(each, _in_period(each, compared)) for each in channels],
-        projection=projected,
-        provenance=_of_roi("", event.money, {each.state for each in channels}, event.version)
-        | _of_projection(projected, event.version),
-        last_updated_at=changed_at(event.version),
+        channels=[channel_cost(each, comparison) for each in channels],
+        projection=figures.projection,
+        provenance=roi_provenance("", event.money, {each.state for each in channels}, as_of)
+        | projection_provenance(figures.projection, as_of),
+        last_updated_at=as_of,
     )
 
 
-# -- a merchant's events -------------------------------------------------------------------------------------------
+def event_timeline(question: TimelineQuestion[OfEvent], figures: TimelineViewFigures) -> EventTimeline:
+    return EventTimeline(**fields_of(_timeline(question, figures)), event_id=question.of.event_id)
 
 
-def user(
-    asked_of: OfMerchant,
-    asked: Range,
-    figures: MerchantFigures,
-    compared: PeriodComparison | None,
-    before: Range | None,
-    page: Sequence[EventLine],
-    next_cursor: str | None,
-) -> User:
+# -- a merchant's events together ----------------------------------------------------------------------------------
+
+
+def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDashboardFigures) -> User:
+    merchant, as_of = figures.merchant, changed_at(figures.merchant.changed)
     return User(
-        user_id=asked_of.user_id,
-        total_events=len(figures.event_nos),
-        period=period(asked),
-        money_period=EVER,
-        summary=summary(figures.totals, compared, before),
-        roi=roi(figures.money, figures.totals.counts, target_roi=None),
-        events=[_line(line) for line in page],
-        next_cursor=next_cursor,
-        provenance=_of_summary((), figures.changed)
-        | _of_roi("roi.", figures.money, (), figures.changed)
-        | {"events.totalParticipants": _measured(changed_at(figures.changed), "count")},
-        last_updated_at=changed_at(figures.changed),
+        user_id=question.of.user_id,
+        total_events=len(merchant.event_nos),
+        period=period(question.range),
+        money_period=ALL_TIME_PERIOD,
+        summary=summary(merchant.totals, figures.comparison, figures.preceding),
+        roi=roi(merchant.money, merchant.totals.counts, target_roi=None),
+        events=[event_in_list(each) for each in figures.page],
+        next_cursor=figures.next_cursor,
+        provenance=summary_provenance((), as_of)
+        | roi_provenance("roi.", merchant.money, (), as_of)
+        | {"events.totalParticipants": measured(as_of, "count")},
+        last_updated_at=as_of,
     )
 
 
-def user_channels(
-    asked_of: OfMerchant,
-    asked: Range,
-    figures: MerchantFigures,
-    channels: Sequence[ChannelFigures],
-    compared: PeriodComparison | None,
-    order: Order,
-    wanted: Callable[[str], bool] | None,
-) -> UserChannels:
-    shown, came, unattributed = _shown(channels, figures.totals.unattributed, compared, order, wanted)
+def merchant_channels(question: ChannelsQuestion[OfMerchant], figures: MerchantChannelsFigures) -> UserChannels:
+    merchant, as_of = figures.merchant, changed_at(figures.merchant.changed)
+    shown, participants, unattributed = _shown_channels(
+        figures.channels, merchant.totals.unattributed, figures.comparison, question.order, figures.selected
+    )
     return UserChannels(
-        user_id=asked_of.user_id,
-        total_events=len(figures.event_nos),
-        period=period(asked),
-        money_period=EVER,
-        total_participants=came,
+        user_id=question.of.user_id,
+        total_events=len(merchant.event_nos),
+        period=period(question.range),
+        money_period=ALL_TIME_PERIOD,
+        total_participants=participants,
         unattributed_participants=unattributed,
         channels=shown,
-        provenance=_of_channels("channels", channels, figures.changed),
-        last_updated_at=changed_at(figures.changed),
+        provenance=channels_provenance("channels", {each.state for each in figures.channels}, as_of),
+        last_updated_at=as_of,
     )
 
 
-def user_roi(
-    asked_of: OfMerchant,
-    asked: Range,
-    figures: MerchantFigures,
-    channels: Sequence[ChannelFigures],
-    compared: PeriodComparison | None,
-    projected: Projection | None,
-) -> UserRoi:
-    within = figures.totals if compared is None else compared.period.totals
+def merchant_roi(question: RoiQuestion[OfMerchant], figures: MerchantRoiFigures) -> UserRoi:
+    merchant, comparison, as_of = figures.merchant, figures.comparison, changed_at(figures.merchant.changed)
+    within = merchant.totals if comparison is None else comparison.period.totals
+    channels = with_channels_of_period(figures.channels, comparison)
     return UserRoi(
-        **_fields(roi(figures.money, figures.totals.counts, target_roi=None)),
-        user_id=asked_of.user_id,
-        total_events=len(figures.event_nos),
-        period=period(asked),
-        money_period=EVER,
+        **fields_of(roi(merchant.money, merchant.totals.counts, target_roi=None)),
+        user_id=question.of.user_id,
+        total_events=len(merchant.event_nos),
+        period=period(question.range),
+        money_period=ALL_TIME_PERIOD,
         total_participants=within.counts.participants,
         unattributed_participants=within.unattributed,
-        channels=[_cost(each, _in_period(each, compared)) for each in _with_new_ones(channels, compared)],
-        projection=projected,
-        provenance=_of_roi("", figures.money, {each.state for each in channels}, figures.changed)
-        | _of_projection(projected, figures.changed),
-        last_updated_at=changed_at(figures.changed),
+        channels=[channel_cost(each, comparison) for each in channels],
+        projection=figures.projection,
+        provenance=roi_provenance("", merchant.money, {each.state for each in figures.channels}, as_of)
+        | projection_provenance(figures.projection, as_of),
+        last_updated_at=as_of,
     )
 
 
-def _line(line: EventLine) -> UserEvent:
-    return UserEvent(
-        event_id=line.event_id,
-        event_title=line.title,
-        status=line.status,
-        start_date=instant(line.starts_at),
-        end_date=instant(line.ends_at),
-        total_participants=line.participants,
-        total_views=line.views,
-        current_roi=number(line.money.current_roi),
-        target_roi=_number(line.target_roi),
-        sparkline=list(line.last_hours),
-        last_updated_at=changed_at(line.version),
+def merchant_timeline(question: TimelineQuestion[OfMerchant], figures: TimelineViewFigures) -> UserTimeline:
+    return UserTimeline(
+        **fields_of(_timeline(question, figures)),
+        user_id=question.of.user_id,
+        total_events=len(figures.head.event_nos),
     )
 
 
-# -- a timeline ----------------------------------------------------------------------------------------------------
+# -- channels ------------------------------------------------------------------------------------------------------
 
 
-def timeline(
-    question: TimelineQuestion,
-    granularity: Granularity,
-    head: TimelineHead,
-    grid: Buckets,
-    figures: TimelineFigures,
-    *,
-    range_ends: int,
-    now: int,
-) -> EventTimeline | UserTimeline:
-    """Every bucket of the grid, empty ones too; `range_ends` and `now` are seconds since 1970."""
-    count = len(grid.starts)
-    came, views, engagement, conversions = [0] * count, [0] * count, [0] * count, [0] * count
-    for place, *figures_of_bucket in figures.filled:
-        came[place], views[place], engagement[place], conversions[place] = figures_of_bucket
-    totals = [sum(column) for column in (came, views, engagement, conversions)]
-    # All but those who came in the range and after it: also those of a month that was let go.
-    before = head.participants - figures.after - totals[0]
-    cumulative = list(accumulate(came, initial=before))[1:]
-    asked = question.range
-    edges = [*grid.starts, grid.ends]
-    # Those that begin in the range and end in the past of it stand side by side.
-    first = 0 if asked.start is None else bisect_left(grid.starts, seconds_of(asked.start))
-    last = bisect_right(edges, min(now, range_ends if asked.end is not None else now)) - 1
-    complete = [first <= place < last for place in range(count)]
+def _shown_channels(
+    channels: Sequence[ChannelFigures],
+    unattributed: int,
+    comparison: PeriodComparison | None,
+    order: Order,
+    selected: frozenset[str] | None,
+) -> tuple[list[Channel], int, int]:
+    """(the selected channels in order, their participants with the unattributed ones, the unattributed ones).
+
+    Unattributed participants belong to no channel, so a selection has none.
+    """
+    figures = with_channels_of_period(channels, comparison)
+    if comparison is not None:
+        unattributed = comparison.period.unattributed
+    if selected is not None:
+        figures = [each for each in figures if each.name in selected]
+        unattributed = 0
+    shown = sort_channels([channel(each, comparison) for each in figures], order)
+    counts = [(each.channel_type, ChannelCounts(participants=each.metrics.participants)) for each in shown]
+    return shown, totals_of(counts, unattributed).counts.participants, unattributed
+
+
+# -- timeline ------------------------------------------------------------------------------------------------------
+
+
+def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures) -> Timeline:
+    """The fields that both timelines share: a point for every bucket, empty ones too."""
+    buckets, head, asked = figures.buckets, figures.head, question.range
+    count = len(buckets.starts)
+    participants, views, engagement, conversions = [0] * count, [0] * count, [0] * count, [0] * count
+    for index, *counts in figures.counted.filled:
+        participants[index], views[index], engagement[index], conversions[index] = counts
+    totals = [sum(column) for column in (participants, views, engagement, conversions)]
+    # The event's total minus those in and after the range. The total also holds participants of detached months.
+    before_range = head.participants - figures.counted.after - totals[0]
+    cumulative = list(accumulate(participants, initial=before_range))[1:]
+    complete = _complete_buckets(buckets, asked, figures.now)
     columns: dict[Metric, Sequence[int]] = {
-        Metric.PARTICIPANTS: came,
+        Metric.PARTICIPANTS: participants,
         Metric.VIEWS: views,
         Metric.ENGAGEMENT: engagement,
         Metric.CONVERSIONS: conversions,
         Metric.CUMULATIVE_PARTICIPANTS: cumulative,
     }
-    told = question.metrics
-    answer = Timeline(
-        granularity=granularity,
+    as_of = changed_at(head.changed)
+    return Timeline(
+        granularity=figures.granularity,
         tz=asked.tz,
         period=period(asked),
-        data_points=_points(grid.labels(), complete, columns, told),
-        trend=_trend(grid, came, complete, granularity),
+        data_points=_points(buckets.labels(), complete, columns, question.metrics),
+        trend=_trend(buckets, participants, complete, figures.granularity),
         totals=TimelineTotals(
-            **{metric.value: total for metric, total in zip(columns, totals, strict=False) if metric in told}
+            **{
+                metric.value: total
+                for metric, total in zip(columns, totals, strict=False)
+                if metric in question.metrics
+            }
         ),
-        provenance=_of_timeline(head, told),
-        last_updated_at=changed_at(head.changed),
+        provenance=timeline_provenance(question.metrics, as_of, channels_measured=head.measured),
+        last_updated_at=as_of,
     )
-    if isinstance(question.of, OfMerchant):
-        return UserTimeline(**_fields(answer), user_id=question.of.user_id, total_events=len(head.event_nos))
-    return EventTimeline(**_fields(answer), event_id=question.of.event_id)
+
+
+def _complete_buckets(buckets: Buckets, asked: Range, now: int) -> list[bool]:
+    """For each bucket whether it lies wholly in the past and in the range. Such buckets are adjacent."""
+    edges = [*buckets.starts, buckets.ends]
+    first = 0 if asked.start is None else bisect_left(buckets.starts, seconds_of(asked.start))
+    last = bisect_right(edges, now if asked.end is None else min(now, seconds_of(asked.end))) - 1
+    return [first <= index < last for index in range(len(buckets.starts))]
 
 
 def _points(
-    labels: list[str], complete: list[bool], columns: dict[Metric, Sequence[int]], told: Iterable[Metric]
+    labels: list[str], complete: list[bool], columns: dict[Metric, Sequence[int]], metrics: Iterable[Metric]
 ) -> list[DataPoint]:
-    if len(set(told)) == len(columns):
+    if len(set(metrics)) == len(columns):
         return list(map(DataPoint, labels, complete, *columns.values()))
-    names = {metric: _FIELDS[metric] for metric in columns if metric in set(told)}
+    fields = {metric: _POINT_FIELDS[metric] for metric in columns if metric in set(metrics)}
     return [
-        DataPoint(label, done, **{name: columns[metric][place] for metric, name in names.items()})
-        for place, (label, done) in enumerate(zip(labels, complete, strict=True))
+        DataPoint(label, is_complete, **{field: columns[metric][index] for metric, field in fields.items()})
+        for index, (label, is_complete) in enumerate(zip(labels, complete, strict=True))
     ]
 
 
-_FIELDS = {metric: metric.value for metric in Metric} | {Metric.CUMULATIVE_PARTICIPANTS: "cumulative_participants"}
+_POINT_FIELDS = {metric: metric.value for metric in Metric} | {
+    Metric.CUMULATIVE_PARTICIPANTS: "cumulative_participants"
+}
 
 
-def _trend(grid: Buckets, came: Sequence[int], complete: list[bool], granularity: Granularity) -> Trend:
-    def done(values: Sequence[int]) -> list[int]:
+def _trend(buckets: Buckets, participants: Sequence[int], complete: list[bool], granularity: Granularity) -> Trend:
+    """The trend of complete buckets. Peak hours need buckets of at most an hour, peak weekdays of at most a day."""
+
+    def of_complete(values: Sequence[int]) -> list[int]:
         return [value for value, is_complete in zip(values, complete, strict=True) if is_complete]
 
     hourly = granularity in (Granularity.MINUTE, Granularity.HOURLY)
     daily = hourly or granularity is Granularity.DAILY
-    return trend(done(came), done(grid.hours()) if hourly else [], done(grid.weekdays()) if daily else [])
-
-
-# -- parts of answers ----------------------------------------------------------------------------------------------
-
-
-def period(asked: Range) -> Period:
-    return Period(instant(asked.start, asked.tz), instant(asked.end, asked.tz), asked.tz)
-
-
-def summary(whole: Totals, compared: PeriodComparison | None, before: Range | None) -> Summary:
-    """Counts and rates together; under a range those of the range, beside the equal one before it."""
-    within = whole if compared is None else compared.period.totals
-    counts = within.counts
-    previous = delta = None
-    if compared is not None and compared.before is not None and before is not None:
-        base = compared.before.totals.counts
-        previous = Previous(period(before), base.participants, base.views, base.conversions)
-        delta = Delta(
-            number(change(counts.participants, base.participants)),
-            number(change(counts.views, base.views)),
-            number(change(counts.conversions, base.conversions)),
-        )
-    return Summary(
-        total_participants=counts.participants,
-        unattributed_participants=within.unattributed,
-        total_views=counts.views,
-        total_reach=counts.impressions,
-        total_clicks=counts.clicks,
-        total_conversions=counts.conversions,
-        click_through_rate=number(counts.click_through_rate),
-        engagement_rate=number(counts.engagement_rate),
-        participation_rate=number(counts.participation_rate),
-        conversion_rate=number(within.clicked.conversion_rate),
-        social_interactions=SocialInteractions(counts.likes, counts.comments, counts.shares),
-        previous=previous,
-        delta=delta,
+    return trend(
+        of_complete(participants),
+        of_complete(buckets.hours()) if hourly else [],
+        of_complete(buckets.weekdays()) if daily else [],
     )
-
-
-def roi(money: Money, counts: ChannelCounts, target_roi: Decimal | None) -> Roi:
-    return Roi(
-        current_roi=number(money.current_roi),
-        target_roi=number(target_roi),
-        estimated_roi=number(money.estimated_roi),
-        sales_growth_rate=number(money.sales_growth_rate),
-        investment=Investment(_number(money.investment), _number(money.planned), _number(money.channel_costs)),
-        revenue=Revenue(
-            _number(money.revenue), number(money.recorded), _number(money.expected), number(money.assumed_share)
-        ),
-        cost_per_participant=number(cost_per(money.investment, counts.participants)),
-        cost_per_view=number(cost_per(money.investment, counts.views)),
-        cost_per_conversion=number(cost_per(money.investment, counts.conversions)),
-        break_even_participants=money.break_even_participants(counts.participants),
-    )
-
-
-def _performance(figures: ChannelFigures, counts: ChannelCounts | None) -> ChannelPerformance:
-    told = channel(figures, counts)
-    metrics, performance = told.metrics, told.performance
-    return ChannelPerformance(
-        channel_name=told.channel_name,
-        channel_type=told.channel_type,
-        state=told.state,
-        measured_at=told.measured_at,
-        participants=metrics.participants,
-        views=metrics.views,
-        impressions=metrics.impressions,
-        clicks=metrics.clicks,
-        conversions=metrics.conversions,
-        expected_views=metrics.expected_views,
-        click_through_rate=performance.click_through_rate,
-        engagement_rate=performance.engagement_rate,
-        participation_rate=performance.participation_rate,
-        conversion_rate=performance.conversion_rate,
-        distribution_cost=performance.distribution_cost,
-        cost_per_participant=performance.cost_per_participant,
-        cost_per_view=performance.cost_per_view,
-        cost_per_conversion=performance.cost_per_conversion,
-    )
-
-
-def _cost(figures: ChannelFigures, counts: ChannelCounts | None) -> ChannelCost:
-    told = channel(figures, counts)
-    return ChannelCost(
-        channel_name=told.channel_name,
-        channel_type=told.channel_type,
-        participants=told.metrics.participants,
-        distribution_cost=told.performance.distribution_cost,
-        cost_per_participant=told.performance.cost_per_participant,
-        cost_per_view=told.performance.cost_per_view,
-        cost_per_conversion=told.performance.cost_per_conversion,
-    )
-
-
-def _in_period(figures: ChannelFigures, compared: PeriodComparison | None) -> ChannelCounts | None:
-    return None if compared is None else compared.period.of(figures)
-
-
-def _with_new_ones(channels: Sequence[ChannelFigures], compared: PeriodComparison | None) -> list[ChannelFigures]:
-    """The channels, and those whose type has come and whose row has not yet: they have participants all the same."""
-    known = {(each.name, each.type) for each in channels}
-    new = [] if compared is None else sorted(set(compared.period.channels) - known)
-    return [
-        *channels,
-        *(ChannelFigures(name, type_, UNTOUCHED, None, Decimal(0), None, None, 0) for name, type_ in new),
-    ]
-
-
-def _shown(
-    channels: Sequence[ChannelFigures],
-    unattributed: int,
-    compared: PeriodComparison | None,
-    order: Order,
-    wanted: Callable[[str], bool] | None,
-) -> tuple[list[Channel], int, int]:
-    """The channels that are wanted, in order; all their participants, and among them those of no channel."""
-    figures = _with_new_ones(channels, compared)
-    if compared is not None:
-        unattributed = compared.period.unattributed
-    if wanted is not None:
-        figures = [each for each in figures if wanted(each.name)]
-        unattributed = 0
-    shown = sort([channel(each, _in_period(each, compared)) for each in figures], order)
-    counts = [(each.channel_type, ChannelCounts(participants=each.metrics.participants)) for each in shown]
-    return shown, totals_of(counts, unattributed).counts.participants, unattributed
-
-
-def sort(channels: Iterable[Channel], order: Order) -> list[Channel]:
-    """In order; what has no value last, ties by name."""
-    by_name = sorted(channels, key=lambda each: (each.channel_name, each.channel_type))
-    with_value = [each for each in by_name if _value(each, order.by) is not None]
-    without = [each for each in by_name if _value(each, order.by) is None]
-    # Sorting keeps ties as they stand, in both directions.
-    return sorted(with_value, key=lambda each: _value(each, order.by), reverse=order.descending) + without
-
-
-def _value(told: Channel, by: SortBy) -> Any:
-    name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in by)
-    for part in (told, told.metrics, told.performance):
-        if hasattr(part, name):
-            return getattr(part, name)
-    raise AssertionError(f"a channel has no {by}")
-
-
-def _conversion_rate(type_: str, counts: ChannelCounts) -> Decimal | None:
-    return counts.call_completion_rate if type_ == VOICE else counts.conversion_rate
-
-
-# -- what figures are ----------------------------------------------------------------------------------------------
-
-
-def _fields(answer: Any) -> dict[str, Any]:
-    return {name: getattr(answer, name) for name in answer.__struct_fields__}
-
-
-def _number(figure: Decimal) -> Number:
-    shown = number(figure)
-    assert shown is not None
-    return shown

@@ -17,13 +17,13 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from anyio import to_thread
 
 from hannun.domain import tables
 from hannun.domain.answer import EncodedAnswer
-from hannun.domain.tables import Row, Table, View
+from hannun.domain.tables import Row, Table, ViewAnswer, ViewTables
 from hannun.domain.terms import Language
 from hannun.errors import BadRequest, Busy
 from hannun.files import FileWriter, Format, writer_of
@@ -44,7 +44,7 @@ class ExportRequest:
     `asked` are further conditions of the question, as they were asked, for the sheet that explains.
     """
 
-    view: View
+    view: ViewTables
     format: Format
     language: Language
     table: str | None = None
@@ -55,13 +55,13 @@ class ExportRequest:
         Raises:
             BadQuestion: the view has no such table, a workbook holds them all, or the format cannot be made here.
         """
-        if self.table is not None and self.table not in self.view.tables:
+        if self.table is not None and self.table not in self.view.names:
             raise BadRequest(
                 "this view has no table {table}; it has {tables}",
                 code="unknown-table",
                 field="table",
                 table=self.table,
-                tables=", ".join(self.view.tables),
+                tables=", ".join(self.view.names),
             )
         if self.table is not None and not self.format.holds_one_table:
             raise BadRequest(
@@ -155,7 +155,7 @@ class Export:
     async def begun(self) -> None:
         """Wait for the first answer; raises what prevented it."""
         self.first = await asyncio.shield(self._first)
-        self.answer = tables.answer_of(self.wanted.view, self.first.body)
+        self.answer = tables.decode_answer(self.wanted.view, self.first.body)
 
     @property
     def etag(self) -> str:
@@ -250,11 +250,11 @@ class Export:
             await self._pages.aclose()  # the snapshot ends here, however long somebody reads
 
     async def _fill(self, folder: Path) -> None:
-        wanted, answer = self.wanted, tables.answer_of(self.wanted.view, (await self._first).body)
+        wanted, answer = self.wanted, tables.decode_answer(self.wanted.view, (await self._first).body)
         assert self._file is not None
         tz = tables.zone_of(answer)
         writer = writer_of(wanted.format, self._file, folder, tz, wanted.language, answer.last_updated_at)
-        chosen = wanted.table or wanted.view.tables[0]
+        chosen = wanted.table or wanted.view.names[0]
         try:
             for table in tables.tables_of(wanted.view, answer, wanted.language):
                 if wanted.format.holds_one_table and table.name != chosen:
@@ -274,16 +274,14 @@ class Export:
         if self._left.is_set():
             writer.abandon()
 
-    async def _add_list(self, writer: FileWriter, table: Table, answer: Any) -> None:
+    async def _add_list(self, writer: FileWriter, table: Table, answer: ViewAnswer) -> None:
         """The rows of the answer's list, and those of its further pages."""
         total = tables.count_of(self.wanted.view, answer)
         done = await self._add(writer, table.rows, 0, total)
-        if not self.wanted.view.is_paged:
-            return
         async for page in self._pages:
             if self._left.is_set():
                 return
-            further = tables.answer_of(self.wanted.view, page.body)
+            further = tables.decode_answer(self.wanted.view, page.body)
             done = await self._add(writer, tables.rows_of(self.wanted.view, further), done, total)
 
     async def _add(self, writer: FileWriter, rows: Iterable[Row], done: int = 0, total: int = 0) -> int:

@@ -20,7 +20,8 @@ from hannun.domain.wire_formats import Decoder
 from hannun.flows import health_checks
 from hannun.flows.export import Exports
 from hannun.flows.replay.recount import Replay, Tells
-from hannun.flows.report import Reports, Uncached
+from hannun.flows.report.answers import Reports
+from hannun.flows.report.cached_reader import DirectReader
 from hannun.kafka.broker import Broker
 from hannun.kafka.log_reader import LogReader
 from hannun.processes.background import freeze_garbage_collector
@@ -48,7 +49,8 @@ async def open_exporting(settings: Settings) -> AsyncIterator[tuple[Reports, Exp
     reader = ReadPool(url, replace(settings.pool, size_max=1, size_min=1), application="hannun-export")
     await reader.open()
     try:
-        yield Uncached(reader, lambda: datetime.now(UTC), channel_table(settings)), Exports(at_once=1)
+        reports = Reports(reader, DirectReader(), lambda: datetime.now(UTC), channel_table(settings))
+        yield reports, Exports(at_once=1)
     finally:
         await reader.close()
 

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 from hannun.cache import AnswerCache
 from hannun.flows.cache_consistency import ConsistencyChecker
-from hannun.flows.report import Reports
+from hannun.flows.report.answers import Reports
+from hannun.flows.report.cached_reader import DirectReader
+from hannun.flows.report.registry import dashboard_key, dashboard_question
 from hannun.processes import jobs
 from hannun.processes.background import metrics_endpoint, run_in_task, run_jobs
 from hannun.processes.signals import stop_on_signal
@@ -57,14 +59,14 @@ async def _open_consistency(settings: Settings) -> AsyncIterator[ConsistencyChec
     limits = replace(settings.pool, size_max=2, size_min=1)
     reader = ReadPool(settings.needed("database_url"), limits, application="hannun-schedule-read")
     cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s, timeout_s=settings.redis_read_wait_s)
-    reports = Reports(reader, cache, lambda: datetime.now(UTC), channel_table(settings))
+    reports = Reports(reader, DirectReader(), lambda: datetime.now(UTC), channel_table(settings))
     await reader.open()
     await cache.open()
     try:
         yield ConsistencyChecker(
             cache.announcements,
-            reports.kept,
-            reports.rebuilt,
+            lambda topic: cache.get(dashboard_key(topic)),
+            lambda topic: reports.from_database(dashboard_question(topic)),
             samples_a_second=settings.consistency_samples_a_second,
         )
     finally:

@@ -13,7 +13,6 @@ from hannun import issuer
 from hannun.cache import AnswerCache, keys
 from hannun.cache.pubsub import PubSubChannel
 from hannun.domain.authorization import Principal
-from hannun.domain.questions import OfMerchant, UserQuestion
 from hannun.errors import OperatorError
 from hannun.flows import health_checks
 from hannun.flows.authorization import Authorizer
@@ -21,7 +20,9 @@ from hannun.flows.export import Exports
 from hannun.flows.http_ingestion import HttpIngestion
 from hannun.flows.limit_sharing import LimitSharing
 from hannun.flows.live_updates import LiveUpdates, Topic
-from hannun.flows.report import Reports
+from hannun.flows.report.answers import Reports
+from hannun.flows.report.cached_reader import CachedReader
+from hannun.flows.report.registry import dashboard_question
 from hannun.flows.share_links import ShareLinks
 from hannun.processes import jobs
 from hannun.processes.background import freeze_garbage_collector, run_in_task, run_jobs
@@ -93,9 +94,8 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
             local_bytes_max=settings.copies_bytes_max,
         )
         relay = stack.enter_context(writing.relaying(cache))
-        reports = Reports(
-            reader, cache, lambda: datetime.now(UTC), channel_table(settings), lambda: health.database_away
-        )
+        cached_answers = CachedReader(cache, lambda: health.database_away)
+        reports = Reports(reader, cached_answers, lambda: datetime.now(UTC), channel_table(settings))
         counters = [writing.counter("http", relay) for _ in range(settings.counting_threads)]
         ingestion = HttpIngestion(
             counters,
@@ -123,6 +123,7 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
         yield Services(
             access=Authorizer(reader, cache),
             reports=reports,
+            cached_answers=cached_answers,
             exports=Exports(settings.exports_at_once),
             intake=ingestion,
             counting=CapacityLimiter(settings.counting_threads),
@@ -145,11 +146,7 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
 async def _etag(reports: Reports, topic: Topic) -> str | None:
     """The ETag of the dashboard that a page will request next. Reading it also fills the cache."""
     everything = Principal("", frozenset({"ADMIN"}))
-    kind, id_ = topic
-    if kind == "event":
-        answer, _ = await reports.dashboard(everything, id_)
-    else:
-        answer, _ = await reports.user(everything, UserQuestion(OfMerchant(id_)))
+    answer, _ = await reports.answer(everything, dashboard_question(topic))
     return answer.etag
 
 

@@ -1,18 +1,13 @@
 """The REST API: parse, call one flow, show. Shapes and definitions: `docs/api.md`."""
 
 import re
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import cache
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from hannun.domain import response_schemas
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
 from hannun.domain.facts import EventStatus
@@ -23,26 +18,28 @@ from hannun.domain.questions import (
     PAGE_MAX,
     TEXT_LENGTH_MAX,
     ChannelsQuestion,
+    EventDashboardQuestion,
+    MerchantDashboardQuestion,
     Metric,
     OfEvent,
     OfMerchant,
     Order,
+    Question,
     RoiQuestion,
     SortBy,
     SortOrder,
     TimelineQuestion,
-    UserQuestion,
-    listed,
-    metrics_named,
+    parse_list,
+    parse_metrics,
 )
-from hannun.domain.ranges import DEFAULT_TZ, Range, day
-from hannun.domain.tables import View
-from hannun.errors import BadRequest, Forbidden
-from hannun.flows.report import Source
+from hannun.domain.ranges import DEFAULT_TZ, Range, parse_range
+from hannun.errors import Forbidden
+from hannun.flows.report import registry
+from hannun.flows.report.cached_reader import Source
+from hannun.flows.report.registry import view_of
 from hannun.web.callers import EVENT_ID_MAX, Caller, Served, caller_of, only_known, signed_in
-from hannun.web.contract import view
-from hannun.web.exports import Asked as AskedAs
-from hannun.web.exports import AskedFile, answered_as_file, pages_as_file
+from hannun.web.contract import answers_with_view
+from hannun.web.exports import FileRequest, RequestedFile, answer_as_file, pages_as_file
 from hannun.web.services import Services
 
 router = APIRouter(prefix="/api/v1")
@@ -133,12 +130,10 @@ async def range_of(
         ),
     ] = DEFAULT_TZ,
 ) -> Range:
-    """The range of a question, in its zone."""
-    zone = _zone(tz)
-    return Range(_moment("startDate", start, zone), _moment("endDate", end, zone), tz)
+    return parse_range(start, end, tz)
 
 
-Asked = Annotated[Range, Depends(range_of)]
+AskedRange = Annotated[Range, Depends(range_of)]
 _NAME = "[^,\\x00]*[^,\\s\\x00][^,\\x00]*"
 Named = Annotated[
     str | None,
@@ -180,7 +175,7 @@ Merchant = Annotated[OfMerchant, Depends(merchant_of)]
 
 async def merchant_on(merchant: Merchant, channels: Named = None) -> OfMerchant:
     """The same, of which each runs on one of these channels."""
-    return replace(merchant, channels=listed("channels", channels))
+    return replace(merchant, channels=parse_list("channels", channels))
 
 
 MerchantOn = Annotated[OfMerchant, Depends(merchant_on)]
@@ -209,99 +204,75 @@ _PAGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Showing:
-    """Shows an answer as it was asked for: as JSON, or as a file."""
+class Responder:
+    """Answers a question in the form that the request asks for: JSON, or a file."""
 
     request: Request
     services: Services
-    asker: Principal
-    file: AskedAs | None
+    principal: Principal
+    file: FileRequest | None
+    refresh: bool
 
-    async def __call__(self, view: View, answer: EncodedAnswer, source: Source) -> Response:
+    async def __call__(self, question: Question) -> Response:
+        view, reports = view_of(question), self.services.reports
+        if self.file is not None and view.load_pages is not None:
+            pages = reports.pages(self.principal, question)
+            return await pages_as_file(self.request, self.services, self.principal, self.file, view, pages)
+        answer, source = await reports.answer(self.principal, question, refresh=self.refresh)
         if self.file is None:
-            return _answered(self.request, answer, source)
-        return await answered_as_file(self.request, self.services, self.asker, self.file, view, answer, source)
-
-    async def all_pages(self, pages: AsyncGenerator[EncodedAnswer]) -> Response:
-        assert self.file is not None
-        return await pages_as_file(self.request, self.services, self.asker, self.file, pages)
+            return _json_response(self.request, answer, source)
+        return await answer_as_file(self.request, self.services, self.principal, self.file, question, answer, source)
 
 
-async def showing(request: Request, services: Served, asker: Asking, file: AskedFile) -> Showing:
-    return Showing(request, services, asker, file)
+async def responder(
+    request: Request, services: Served, principal: Asking, file: RequestedFile, refresh: Refreshing
+) -> Responder:
+    return Responder(request, services, principal, file, refresh)
 
 
-Show = Annotated[Showing, Depends(showing)]
+Respond = Annotated[Responder, Depends(responder)]
 
 
 @router.get("/events/{event_id}/analytics")
-@view(response_schemas.Dashboard, of_event=True)
-async def event_dashboard(
-    show: Show, services: Served, asker: Asking, refresh: Refreshing, event_id: EventId, asked: Asked
-) -> Response:
+@answers_with_view(registry.EVENT_DASHBOARD)
+async def event_dashboard(respond: Respond, event_id: EventId, range_: AskedRange) -> Response:
     """The dashboard of an event: summary, channels, ROI."""
-    return await show(View.DASHBOARD, *await services.reports.dashboard(asker, event_id, asked, refresh=refresh))
+    return await respond(EventDashboardQuestion(OfEvent(event_id), range_))
 
 
 @router.get("/events/{event_id}/analytics/channels")
-@view(response_schemas.EventChannels, "too-many", of_event=True)
+@answers_with_view(registry.EVENT_CHANNELS, "too-many")
 async def event_channels(
-    show: Show,
-    services: Served,
-    asker: Asking,
-    refresh: Refreshing,
-    event_id: EventId,
-    asked: Asked,
-    order: Sorted,
-    channels: Named = None,
+    respond: Respond, event_id: EventId, range_: AskedRange, order: Sorted, channels: Named = None
 ) -> Response:
     """Each channel of an event, or those named."""
-    question = ChannelsQuestion(OfEvent(event_id), asked, listed("channels", channels), order)
-    return await show(View.CHANNELS, *await services.reports.channels(asker, question, refresh=refresh))
+    return await respond(ChannelsQuestion(OfEvent(event_id), range_, parse_list("channels", channels), order))
 
 
 @router.get("/events/{event_id}/analytics/timeline")
-@view(response_schemas.EventTimeline, "too-many", "too-many-points", "unknown-metric", of_event=True)
+@answers_with_view(registry.EVENT_TIMELINE, "too-many", "too-many-points", "unknown-metric")
 async def event_timeline(
-    show: Show,
-    services: Served,
-    asker: Asking,
-    refresh: Refreshing,
-    event_id: EventId,
-    asked: Asked,
-    granularity: Grains = None,
-    metrics: MetricNames = None,
+    respond: Respond, event_id: EventId, range_: AskedRange, granularity: Grains = None, metrics: MetricNames = None
 ) -> Response:
     """An event's participants, views, engagement and conversions over time, and where they are going."""
-    question = TimelineQuestion(OfEvent(event_id), asked, granularity, metrics_named(metrics))
-    return await show(View.TIMELINE, *await services.reports.timeline(asker, question, refresh=refresh))
+    return await respond(TimelineQuestion(OfEvent(event_id), range_, granularity, parse_metrics(metrics)))
 
 
 @router.get("/events/{event_id}/analytics/roi")
-@view(response_schemas.EventRoi, of_event=True)
+@answers_with_view(registry.EVENT_ROI)
 async def event_roi(
-    show: Show,
-    services: Served,
-    asker: Asking,
-    refresh: Refreshing,
-    event_id: EventId,
-    asked: Asked,
-    projection: Projecting = False,
+    respond: Respond, event_id: EventId, range_: AskedRange, projection: Projecting = False
 ) -> Response:
     """Whether an event was worth the money."""
-    question = RoiQuestion(OfEvent(event_id), asked, projection)
-    return await show(View.ROI, *await services.reports.roi(asker, question, refresh=refresh))
+    return await respond(RoiQuestion(OfEvent(event_id), range_, projection))
 
 
 @router.get("/users/{user_id}/analytics")
-@view(response_schemas.User, "too-many", "bad-cursor", follows=_PAGES)
+@answers_with_view(registry.MERCHANT_DASHBOARD, "too-many", "bad-cursor", follows=_PAGES)
 async def user_dashboard(
-    show: Show,
-    services: Served,
-    asker: Asking,
-    refresh: Refreshing,
+    respond: Respond,
     merchant: MerchantOn,
-    asked: Asked,
+    range_: AskedRange,
     cursor: Annotated[
         str | None,
         Query(
@@ -313,63 +284,37 @@ async def user_dashboard(
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX, description="the most events of a page")] = PAGE_DEFAULT,
 ) -> Response:
     """All of a merchant's events together, and a page of them, newest first."""
-    if show.file is not None:
-        return await show.all_pages(services.reports.pages(asker, merchant, asked))
-    question = UserQuestion(merchant, asked, cursor, limit)
-    return await show(View.ALL_DASHBOARD, *await services.reports.user(asker, question, refresh=refresh))
+    return await respond(MerchantDashboardQuestion(merchant, range_, cursor, limit))
 
 
 @router.get("/users/{user_id}/analytics/channels")
-@view(response_schemas.UserChannels, "too-many")
+@answers_with_view(registry.MERCHANT_CHANNELS, "too-many")
 async def user_channels(
-    show: Show,
-    services: Served,
-    asker: Asking,
-    refresh: Refreshing,
-    merchant: Merchant,
-    asked: Asked,
-    order: Sorted,
-    channels: Named = None,
+    respond: Respond, merchant: Merchant, range_: AskedRange, order: Sorted, channels: Named = None
 ) -> Response:
     """Each channel of a merchant's events together, or those named."""
-    question = ChannelsQuestion(merchant, asked, listed("channels", channels), order)
-    return await show(View.ALL_CHANNELS, *await services.reports.channels(asker, question, refresh=refresh))
+    return await respond(ChannelsQuestion(merchant, range_, parse_list("channels", channels), order))
 
 
 @router.get("/users/{user_id}/analytics/timeline")
-@view(response_schemas.UserTimeline, "too-many", "too-many-points", "unknown-metric")
+@answers_with_view(registry.MERCHANT_TIMELINE, "too-many", "too-many-points", "unknown-metric")
 async def user_timeline(
-    show: Show,
-    services: Served,
-    asker: Asking,
-    refresh: Refreshing,
-    merchant: MerchantOn,
-    asked: Asked,
-    granularity: Grains = None,
-    metrics: MetricNames = None,
+    respond: Respond, merchant: MerchantOn, range_: AskedRange, granularity: Grains = None, metrics: MetricNames = None
 ) -> Response:
     """What happened over time in all of a merchant's events together."""
-    question = TimelineQuestion(merchant, asked, granularity, metrics_named(metrics))
-    return await show(View.ALL_TIMELINE, *await services.reports.timeline(asker, question, refresh=refresh))
+    return await respond(TimelineQuestion(merchant, range_, granularity, parse_metrics(metrics)))
 
 
 @router.get("/users/{user_id}/analytics/roi")
-@view(response_schemas.UserRoi, "too-many")
+@answers_with_view(registry.MERCHANT_ROI, "too-many")
 async def user_roi(
-    show: Show,
-    services: Served,
-    asker: Asking,
-    refresh: Refreshing,
-    merchant: MerchantOn,
-    asked: Asked,
-    projection: Projecting = False,
+    respond: Respond, merchant: MerchantOn, range_: AskedRange, projection: Projecting = False
 ) -> Response:
     """Whether a merchant's events together were worth the money."""
-    question = RoiQuestion(merchant, asked, projection)
-    return await show(View.ALL_ROI, *await services.reports.roi(asker, question, refresh=refresh))
+    return await respond(RoiQuestion(merchant, range_, projection))
 
 
-def _answered(request: Request, answer: EncodedAnswer, source: Source) -> Response:
+def _json_response(request: Request, answer: EncodedAnswer, source: Source) -> Response:
     headers = {
         "ETag": answer.etag,
         "Cache-Control": "private, no-cache",
@@ -399,56 +344,3 @@ def same(if_none_match: str | None, etag: str) -> bool:
         return if_none_match is not None
     tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return etag in tags or "*" in tags
-
-
-@cache
-def _zones() -> frozenset[str]:
-    """The zones by name. Not `localtime` and the like, which are files beside them and mean nothing to PostgreSQL."""
-    return frozenset(available_timezones()) - {"Factory", "localtime"}
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        if name in _zones():
-            return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        pass
-    raise BadRequest(
-        "no zone is named {name!r}: give an IANA name, as in Asia/Seoul", code="unknown-zone", field="tz", name=name
-    )
-
-
-_FROM, _BEFORE = datetime(1970, 1, 1), datetime(9998, 1, 1)
-"""What every zone and every driver on the road can express, as for messages."""
-
-
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_INSTANT = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(?P<offset>[Zz]|[+-]\d{2}(:?[0-5]\d)?)?", re.ASCII
-)
-
-
-def _moment(field: str, text: str | None, zone: ZoneInfo) -> datetime | None:
-    """An instant with an offset, or a date in the zone; UTC without a zone, cut down to the minute."""
-    if text is None:
-        return None
-    try:
-        if _DATE.fullmatch(text):
-            moment = day(text, zone)
-        else:
-            told = _INSTANT.fullmatch(text) or _INSTANT.fullmatch(text[:10] + text[10:].replace(" ", "+"))
-            if told is None:  # a + in an address is a space
-                raise ValueError("no instant")
-            if told["offset"] is None:
-                raise BadRequest(
-                    "{field} has no offset from UTC: add one, as in +09:00 or Z", code="no-offset", field=field
-                )
-            moment = datetime.fromisoformat(told[0].upper().replace(",", ".")).astimezone(UTC).replace(tzinfo=None)
-        moment = moment.replace(second=0, microsecond=0)
-        if not _FROM <= moment < _BEFORE:
-            raise BadRequest("{field} is before 1970 or after 9997", code="bad-date", field=field)
-        return moment
-    except (ValueError, OverflowError) as error:
-        raise BadRequest(
-            "{field} is neither an ISO 8601 instant with an offset nor a date", code="bad-date", field=field
-        ) from error

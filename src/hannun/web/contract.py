@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from hannun.domain.questions import OfEvent
 from hannun.files import Format
+from hannun.flows.report.registry import AnyView
 
 Route = TypeVar("Route", bound=Callable[..., Any])
 
@@ -53,6 +55,7 @@ class Promise:
         takes: the body it takes.
         follows: where its answer leads: for each name an operation and its parameters, as OpenAPI links have them.
         files: the media types of the files that it may be asked for instead.
+        tables: the tables that such a file can hold.
     """
 
     shape: type | None
@@ -65,6 +68,7 @@ class Promise:
     takes: Body | None
     follows: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
 
 
 PROMISES: dict[str, Promise] = {}
@@ -83,9 +87,12 @@ def answers_with(
     takes: Body | None = None,
     follows: Mapping[str, tuple[str, Mapping[str, str]]] | None = None,
     files: tuple[str, ...] = (),
+    tables: tuple[str, ...] = (),
 ) -> Callable[[Route], Route]:
     """Promise what the route below answers."""
-    promise = Promise(shape, status, media_type, headers, conditional, refuses, callers, takes, follows or {}, files)
+    promise = Promise(
+        shape, status, media_type, headers, conditional, refuses, callers, takes, follows or {}, files, tables
+    )
 
     def promised(route: Route) -> Route:
         PROMISES[route.__name__] = promise
@@ -94,18 +101,16 @@ def answers_with(
     return promised
 
 
-def view(
-    shape: type,
-    *more: str,
-    of_event: bool = False,
-    follows: Mapping[str, tuple[str, Mapping[str, str]]] | None = None,
+def answers_with_view(
+    view: AnyView, *more: str, follows: Mapping[str, tuple[str, Mapping[str, str]]] | None = None
 ) -> Callable[[Route], Route]:
-    """Promise what every view answers: its shape with an ETag, 304, and refusals; `more` are its own codes."""
+    """Promise what every view answers: its schema with an ETag, 304, files, and refusals; `more` are its own codes."""
     return answers_with(
-        shape,
-        refuses=(*(EVENT_VIEW if of_event else USER_VIEW), *FILE, *more),
+        view.schema,
+        refuses=(*(EVENT_VIEW if view.subject is OfEvent else USER_VIEW), *FILE, *more),
         headers=("ETag", "Cache-Control", "Vary", "X-Data-Source"),
         conditional=True,
         follows=follows,
         files=tuple(format_.media_type for format_ in Format),
+        tables=view.tables.names,
     )

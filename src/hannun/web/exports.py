@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-import msgspec
 from fastapi import Depends, Query, Request, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -16,12 +15,13 @@ from starlette.types import Receive, Scope, Send
 from hannun.domain import tables, terms
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
-from hannun.domain.tables import View
+from hannun.domain.questions import Question
 from hannun.domain.terms import Language
 from hannun.errors import BadRequest
 from hannun.files import Format
 from hannun.flows.export import Export, ExportRequest, only
-from hannun.flows.report import Source
+from hannun.flows.report.cached_reader import Source
+from hannun.flows.report.registry import AnyView, view_of
 from hannun.web.language import language_of
 from hannun.web.services import Services
 
@@ -40,7 +40,7 @@ class Form(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FileRequest:
     """The file that is asked for."""
 
     format: Format
@@ -56,74 +56,70 @@ async def file_of(
         Query(description="of a CSV or Parquet file: which of the view's tables"),
     ] = None,
     lang: Annotated[Literal["ko", "en"] | None, Query(description="of a file; without it by Accept-Language")] = None,
-) -> Asked | None:
+) -> FileRequest | None:
     """The file that is asked for; None where JSON is."""
     if form is Form.JSON:
         return None
-    return Asked(Format(form.value), table, lang or language_of(request.headers.get("accept-language")))
+    return FileRequest(Format(form.value), table, lang or language_of(request.headers.get("accept-language")))
 
 
-AskedFile = Annotated[Asked | None, Depends(file_of)]
+RequestedFile = Annotated[FileRequest | None, Depends(file_of)]
 
 
-class _Titled(msgspec.Struct, rename="camel"):
-    event_title: str
-
-
-async def answered_as_file(
+async def answer_as_file(
     request: Request,
     services: Services,
-    asker: Principal,
-    asked: Asked,
-    view: View,
+    principal: Principal,
+    file: FileRequest,
+    question: Question,
     answer: EncodedAnswer,
     source: Source,
 ) -> Response:
-    """A view's answer as a file."""
-    named: tuple[tuple[str, str], ...] = ()
-    if view.of_merchant:
-        title = ""
-    else:
-        titled = answer
-        if view in (View.CHANNELS, View.TIMELINE):  # which do not tell it
-            titled, _ = await services.reports.dashboard(asker, request.path_params["event_id"])
-        title = msgspec.json.decode(titled.body, type=_Titled).event_title
-        named = ((terms.term("eventTitle").name(asked.language), title),) if titled is not answer else ()
+    """The answer to a question as a file."""
+    view = view_of(question)
+    title = await services.reports.event_title(principal, question, answer)
+    titled = title and not view.answer_has_title
+    rows = ((terms.term("eventTitle").name(file.language), title),) if titled else ()
     headers = {"X-Data-Source": source, **({"X-Data-Stale": "true"} if answer.stale else {})}
-    return await _file(request, services, asker, asked, view, only(answer), title, named, headers)
+    return await _file(request, services, principal, file, view, only(answer), title, rows, headers)
 
 
 async def pages_as_file(
-    request: Request, services: Services, asker: Principal, asked: Asked, pages: AsyncGenerator[EncodedAnswer]
+    request: Request,
+    services: Services,
+    principal: Principal,
+    file: FileRequest,
+    view: AnyView,
+    pages: AsyncGenerator[EncodedAnswer],
 ) -> Response:
-    """All of a merchant's events as a file, however many pages they are.
+    """All pages of a view as one file.
 
     Raises:
-        BadQuestion: a page was asked for.
+        BadRequest: the request names a page.
     """
     for name in ("cursor", "limit"):
         if name in request.query_params:
             raise BadRequest("a file holds all events: leave {field} out", code="bad-parameter", field=name)
-    return await _file(request, services, asker, asked, View.ALL_DASHBOARD, pages, "", (), {"X-Data-Source": "live"})
+    return await _file(request, services, principal, file, view, pages, "", (), {"X-Data-Source": "live"})
 
 
 async def _file(
     request: Request,
     services: Services,
-    asker: Principal,
-    asked: Asked,
-    view: View,
+    principal: Principal,
+    asked: FileRequest,
+    view: AnyView,
     pages: AsyncGenerator[EncodedAnswer],
     title: str,
     named: tuple[tuple[str, str], ...],
     more_headers: dict[str, str],
 ) -> Response:
     conditions = tuple((name, value) for name, value in request.query_params.multi_items() if name not in _NOT_ASKED)
-    wanted = ExportRequest(view, asked.format, asked.language, asked.table, named + conditions)
-    export = await services.exports.begin((asker.user_id, asker.only_event), wanted, pages)
+    wanted = ExportRequest(view.tables, asked.format, asked.language, asked.table, named + conditions)
+    export = await services.exports.begin((principal.user_id, principal.only_event), wanted, pages)
     try:
         suffix = asked.format.value
-        name = tables.file_name(view, title, export.answer, suffix, asked.language)
+        name = tables.file_name(view.tables, title, export.answer, suffix, asked.language)
         headers = {
             "ETag": export.etag,
             "Cache-Control": "private, no-cache",
@@ -133,9 +129,10 @@ async def _file(
         if _same(request.headers.get("if-none-match"), export.etag):
             export.leave()
             return Response(status_code=304, headers=headers)
+        ascii_name = f"hannun-{view.name}.{suffix}"
         headers |= {
-            # RFC 6266: the first for who knows no better, the second for everybody
-            "Content-Disposition": f"attachment; filename=\"hannun-{view}.{suffix}\"; filename*=UTF-8''{quote(name)}",
+            # RFC 6266: `filename` for clients that do not know `filename*`
+            "Content-Disposition": f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name)}",
             "Content-Language": asked.language,
             "X-Row-Count": str(export.rows),
         }

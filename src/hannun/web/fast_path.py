@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
 from hannun.errors import Busy
-from hannun.flows.report import Topic
+from hannun.flows.report.registry import dashboard_key
 from hannun.telemetry import metrics
 from hannun.web.api import VARY, same, version_in
 from hannun.web.auth import COOKIE
@@ -47,7 +47,7 @@ class _Asked(NamedTuple):
 
     kind: str
     id_: str
-    topic: Topic
+    cache_key: str
 
 
 class FastPath:
@@ -57,7 +57,7 @@ class FastPath:
         self._app = app
         self._verifier = services.verifier
         self._access = services.access
-        self._reports = services.reports
+        self._cached = services.cached_answers
         self._limit = services.limit
         self._at_once = DirectWriteTransport()
         self._counted = [
@@ -68,14 +68,14 @@ class FastPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         question = self._question(scope)
         if question is not None:
-            (kind, _, topic), asker, tags = question
-            answer = self._reports.copy(topic)
+            (kind, _, key), asker, tags = question
+            answer = self._cached.local(key)
             if answer is not None and tags in (None, answer.etag):
                 unchanged = tags is not None
             else:
                 seen = version_in(tags)
                 if answer is None or answer.version < seen:
-                    answer = await self._reports.hit(topic, seen)
+                    answer = await self._cached.from_redis(key, seen)
                 unchanged = answer is not None and same(tags, answer.etag)
             if answer is not None and asker.may_see(answer.owner) and self._may_go_on(asker):
                 self._counted[unchanged][kind].inc()
@@ -146,7 +146,7 @@ def _asked(path: str) -> _Asked | None:
     if not (path.startswith(_BEFORE) and path.endswith(_BEHIND)):
         return None
     kind, _, id_ = path[len(_BEFORE) : -len(_BEHIND)].partition("/")
-    return _Asked(kind, id_, (_TOPICS[kind], id_)) if kind in _TOPICS and "/" not in id_ else None
+    return _Asked(kind, id_, dashboard_key((_TOPICS[kind], id_))) if kind in _TOPICS and "/" not in id_ else None
 
 
 def _bearer(authorization: bytes) -> str | None:

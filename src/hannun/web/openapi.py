@@ -16,7 +16,6 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from hannun.domain.tables import View
 from hannun.web.auth import COOKIE
 from hannun.web.contract import PROMISES, Promise
 from hannun.web.problems import CODES, Problem, in_camel_case
@@ -146,7 +145,7 @@ def _operation(path: str, found: Json, structs: set[type]) -> Json:
     parameters = [_parameter(each, example) for each in found.get("parameters", [])]
     for each in parameters:
         if each["name"] == "table":
-            each["schema"]["enum"] = list(_view_of(found["operationId"]).tables)
+            each["schema"]["enum"] = list(promise.tables)
     if promise.conditional:
         parameters.append(
             {
@@ -174,12 +173,6 @@ def _operation(path: str, found: Json, structs: set[type]) -> Json:
             told["requestBody"]["description"] = promise.takes.description
     told["responses"] = _responses(promise, example, structs)
     return told
-
-
-def _view_of(operation: str) -> View:
-    """The view that an operation answers with: user_timeline with all-timeline."""
-    subject, _, name = operation.partition("_")
-    return View(name if subject == "event" else f"all-{name}")
 
 
 def _tag_of(path: str) -> str:

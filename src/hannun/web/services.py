@@ -10,7 +10,8 @@ from hannun.flows.authorization import Authorizer
 from hannun.flows.export import Exports
 from hannun.flows.http_ingestion import HttpIngestion
 from hannun.flows.live_updates import LiveUpdates
-from hannun.flows.report import Reports
+from hannun.flows.report.answers import Reports
+from hannun.flows.report.cached_reader import CachedReader
 from hannun.flows.share_links import ShareLinks
 from hannun.web.auth import Verifier
 from hannun.web.limits import RateLimit
@@ -22,6 +23,7 @@ class Services:
 
     access: Authorizer
     reports: Reports
+    cached_answers: CachedReader
     exports: Exports
     intake: HttpIngestion
     counting: CapacityLimiter

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response
 
 from hannun.errors import NotFound
 from hannun.flows.live_updates import Topic
+from hannun.flows.report.registry import dashboard_question
 from hannun.web.api import Calling, EventId, UserId
 from hannun.web.callers import Caller, Served
 from hannun.web.contract import CALLER, OF_EVENT, answers_with
@@ -17,7 +18,9 @@ router = APIRouter(prefix="/api/v1")
 @answers_with(None, refuses=OF_EVENT, media_type="text/event-stream")
 async def watch_event(services: Served, caller: Calling, event_id: EventId) -> Response:
     """Server-sent events: `changed` with the new ETag whenever the event's answers change."""
-    await services.reports.dashboard(caller.asker, event_id)  # 404 where there is none, whoever asks
+    await services.reports.answer(
+        caller.asker, dashboard_question(("event", event_id))
+    )  # 404 where there is none, whoever asks
     return _stream(services, ("event", event_id), caller)
 
 

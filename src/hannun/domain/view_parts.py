@@ -1,0 +1,233 @@
+"""The parts that the answers of several views share. Pure."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from hannun.domain.figures import (
+    UNTOUCHED,
+    VOICE,
+    ChannelFigures,
+    EventLine,
+    PeriodComparison,
+    Totals,
+)
+from hannun.domain.metrics import ChannelCounts, Money, change, cost_per, number
+from hannun.domain.questions import Order, SortBy
+from hannun.domain.ranges import DEFAULT_TZ, Range
+from hannun.domain.response_schemas import (
+    Channel,
+    ChannelCost,
+    ChannelMetrics,
+    ChannelPerformance,
+    ChannelRates,
+    Delta,
+    Investment,
+    Number,
+    Period,
+    Previous,
+    Revenue,
+    Roi,
+    SocialInteractions,
+    Summary,
+    UserEvent,
+    changed_at,
+    instant,
+)
+
+ALL_TIME_PERIOD = Period(None, None, DEFAULT_TZ)
+
+
+def period(range_: Range) -> Period:
+    return Period(instant(range_.start, range_.tz), instant(range_.end, range_.tz), range_.tz)
+
+
+def summary(all_time: Totals, comparison: PeriodComparison | None, preceding: Range | None) -> Summary:
+    """Counts and rates together. Under a range they are those of the range, next to the equal one before it."""
+    within = all_time if comparison is None else comparison.period.totals
+    counts = within.counts
+    previous = delta = None
+    if comparison is not None and comparison.before is not None and preceding is not None:
+        base = comparison.before.totals.counts
+        previous = Previous(period(preceding), base.participants, base.views, base.conversions)
+        delta = Delta(
+            number(change(counts.participants, base.participants)),
+            number(change(counts.views, base.views)),
+            number(change(counts.conversions, base.conversions)),
+        )
+    return Summary(
+        total_participants=counts.participants,
+        unattributed_participants=within.unattributed,
+        total_views=counts.views,
+        total_reach=counts.impressions,
+        total_clicks=counts.clicks,
+        total_conversions=counts.conversions,
+        click_through_rate=number(counts.click_through_rate),
+        engagement_rate=number(counts.engagement_rate),
+        participation_rate=number(counts.participation_rate),
+        conversion_rate=number(within.clicked.conversion_rate),
+        social_interactions=SocialInteractions(counts.likes, counts.comments, counts.shares),
+        previous=previous,
+        delta=delta,
+    )
+
+
+def roi(money: Money, counts: ChannelCounts, target_roi: Decimal | None) -> Roi:
+    return Roi(
+        current_roi=number(money.current_roi),
+        target_roi=number(target_roi),
+        estimated_roi=number(money.estimated_roi),
+        sales_growth_rate=number(money.sales_growth_rate),
+        investment=Investment(_number(money.investment), _number(money.planned), _number(money.channel_costs)),
+        revenue=Revenue(
+            _number(money.revenue), number(money.recorded), _number(money.expected), number(money.assumed_share)
+        ),
+        cost_per_participant=number(cost_per(money.investment, counts.participants)),
+        cost_per_view=number(cost_per(money.investment, counts.views)),
+        cost_per_conversion=number(cost_per(money.investment, counts.conversions)),
+        break_even_participants=money.break_even_participants(counts.participants),
+    )
+
+
+def event_in_list(event: EventLine) -> UserEvent:
+    return UserEvent(
+        event_id=event.event_id,
+        event_title=event.title,
+        status=event.status,
+        start_date=instant(event.starts_at),
+        end_date=instant(event.ends_at),
+        total_participants=event.participants,
+        total_views=event.views,
+        current_roi=number(event.money.current_roi),
+        target_roi=_number(event.target_roi),
+        sparkline=list(event.last_hours),
+        last_updated_at=changed_at(event.version),
+    )
+
+
+# -- channels ------------------------------------------------------------------------------------------------------
+
+
+def channel(figures: ChannelFigures, comparison: PeriodComparison | None = None) -> Channel:
+    """A channel. Under a range its counts and rates are those of the range, its costs those of all time."""
+    within = figures.counts if comparison is None else comparison.period.of(figures)
+    return Channel(
+        channel_name=figures.name,
+        channel_type=figures.type,
+        state=figures.state,
+        metrics=ChannelMetrics(
+            participants=within.participants,
+            impressions=within.impressions,
+            views=within.views,
+            clicks=within.clicks,
+            conversions=within.conversions,
+            engagement=within.engagement,
+            likes=within.likes,
+            comments=within.comments,
+            shares=within.shares,
+            total_calls=within.total_calls,
+            completed_calls=within.completed_calls,
+            average_duration=figures.average_duration_s if comparison is None else None,
+            expected_views=figures.expected_views,
+        ),
+        performance=ChannelRates(
+            click_through_rate=number(within.click_through_rate),
+            engagement_rate=number(within.engagement_rate),
+            participation_rate=number(within.participation_rate),
+            conversion_rate=number(_conversion_rate(figures.type, within)),
+            distribution_cost=_number(figures.cost),
+            cost_per_participant=number(cost_per(figures.cost, figures.counts.participants)),
+            cost_per_view=number(cost_per(figures.cost, figures.counts.views)),
+            cost_per_conversion=number(cost_per(figures.cost, figures.counts.conversions)),
+        ),
+        measured_at=None,
+        last_updated_at=changed_at(figures.changed),
+    )
+
+
+def channel_performance(figures: ChannelFigures, comparison: PeriodComparison | None) -> ChannelPerformance:
+    whole = channel(figures, comparison)
+    metrics, rates = whole.metrics, whole.performance
+    return ChannelPerformance(
+        channel_name=whole.channel_name,
+        channel_type=whole.channel_type,
+        state=whole.state,
+        measured_at=whole.measured_at,
+        participants=metrics.participants,
+        views=metrics.views,
+        impressions=metrics.impressions,
+        clicks=metrics.clicks,
+        conversions=metrics.conversions,
+        expected_views=metrics.expected_views,
+        click_through_rate=rates.click_through_rate,
+        engagement_rate=rates.engagement_rate,
+        participation_rate=rates.participation_rate,
+        conversion_rate=rates.conversion_rate,
+        distribution_cost=rates.distribution_cost,
+        cost_per_participant=rates.cost_per_participant,
+        cost_per_view=rates.cost_per_view,
+        cost_per_conversion=rates.cost_per_conversion,
+    )
+
+
+def channel_cost(figures: ChannelFigures, comparison: PeriodComparison | None) -> ChannelCost:
+    whole = channel(figures, comparison)
+    return ChannelCost(
+        channel_name=whole.channel_name,
+        channel_type=whole.channel_type,
+        participants=whole.metrics.participants,
+        distribution_cost=whole.performance.distribution_cost,
+        cost_per_participant=whole.performance.cost_per_participant,
+        cost_per_view=whole.performance.cost_per_view,
+        cost_per_conversion=whole.performance.cost_per_conversion,
+    )
+
+
+def with_channels_of_period(
+    channels: Sequence[ChannelFigures], comparison: PeriodComparison | None
+) -> list[ChannelFigures]:
+    """The channels, and those of the period that have no row of their own yet. Such a channel has participants and a
+    known type already, and nothing measured."""
+    known = {(each.name, each.type) for each in channels}
+    new = [] if comparison is None else sorted(set(comparison.period.channels) - known)
+    return [
+        *channels,
+        *(ChannelFigures(name, type_, UNTOUCHED, None, Decimal(0), None, None, 0) for name, type_ in new),
+    ]
+
+
+def sort_channels(channels: Iterable[Channel], order: Order) -> list[Channel]:
+    """The channels in order; those without a value last, ties by name."""
+    by_name = sorted(channels, key=lambda each: (each.channel_name, each.channel_type))
+    with_value = [each for each in by_name if _sort_value(each, order.by) is not None]
+    without_value = [each for each in by_name if _sort_value(each, order.by) is None]
+    # sorted() keeps the order of ties, also with reverse=True
+    return sorted(with_value, key=lambda each: _sort_value(each, order.by), reverse=order.descending) + without_value
+
+
+def _sort_value(channel: Channel, by: SortBy) -> Any:  # a number or a text: one of the two for each `by`
+    name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in by)
+    for part in (channel, channel.metrics, channel.performance):
+        if hasattr(part, name):
+            return getattr(part, name)
+    raise AssertionError(f"a channel has no {by}")
+
+
+def _conversion_rate(type_: str, counts: ChannelCounts) -> Decimal | None:
+    return counts.call_completion_rate if type_ == VOICE else counts.conversion_rate
+
+
+# -- structs and numbers -------------------------------------------------------------------------------------------
+
+
+def fields_of(struct: msgspec.Struct) -> dict[str, Any]:
+    """The fields of a struct by name, to build a struct that has them and more."""
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def _number(figure: Decimal) -> Number:
+    shown = number(figure)
+    assert shown is not None
+    return shown

@@ -1,0 +1,212 @@
+"""Reports: the entry point for every question."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from hannun.cache import keys
+from hannun.domain import channels, response_schemas, view_parts, views
+from hannun.domain.answer import EncodedAnswer
+from hannun.domain.authorization import Principal
+from hannun.domain.buckets import seconds_of
+from hannun.domain.granularity import Granularity
+from hannun.domain.questions import (
+    ChannelsQuestion,
+    EventDashboardQuestion,
+    OfEvent,
+    OfMerchant,
+    Order,
+    Question,
+    TimelineQuestion,
+)
+from hannun.errors import NotFound
+from hannun.flows.report.cached_reader import AnswerReader, Compute, Source
+from hannun.flows.report.event_loaders import load_channel
+from hannun.flows.report.registry import AnyView, view_of
+from hannun.flows.report.snapshot import Loaded, Snapshot
+from hannun.flows.report.timeline_loaders import load_default_granularity
+from hannun.store.database import ReadPool
+
+T = TypeVar("T")
+_channel_decoder = msgspec.json.Decoder(response_schemas.Channel)
+
+
+class Reports:
+    """Answers questions for callers.
+
+    Args:
+        database: reads PostgreSQL.
+        reader: the path through the cache, or past it.
+        now: the clock, UTC, with a zone.
+        channel_table: which channel a name means.
+    """
+
+    def __init__(
+        self,
+        database: ReadPool,
+        reader: AnswerReader,
+        now: Callable[[], datetime],
+        channel_table: channels.ChannelTable,
+    ) -> None:
+        self._database = database
+        self._reader = reader
+        self._now = now
+        self._channel_table = channel_table
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def answer(
+        self, principal: Principal, question: Question, *, refresh: bool = False
+    ) -> tuple[EncodedAnswer, Source]:
+        """The answer to a question; `refresh` computes it from PostgreSQL and replaces what is cached.
+
+        Raises:
+            NotFound: there is no such event or merchant that the principal may see.
+            BadRequest: the answer would have too many points, or the range is too long.
+            StoreUnavailable: the answer is not cached, and PostgreSQL is away.
+        """
+        _check_merchant(principal, question)
+        match question:
+            case TimelineQuestion(of=OfEvent() as event, granularity=None) if question.plain:
+                granularity = await self._run_to_end(self._default_granularity(event))
+                question = replace(question, granularity=granularity)
+            case ChannelsQuestion(of=OfEvent() as event, channels=(name,)) if _selects_only(question):
+                try:
+                    return await self._answer_of_channel(principal, event, name, refresh)
+                except NotFound:
+                    pass  # the event has no such channel, or the principal may not see it: the whole question decides
+        view = view_of(question)
+        return await self._read(
+            principal, view.cache_key(question), lambda: self._compute(view, question), refresh=refresh
+        )
+
+    async def from_database(self, question: Question) -> EncodedAnswer | None:
+        """The answer as PostgreSQL gives it now, whoever may see it; None where the subject does not exist."""
+        return await self._compute(view_of(question), question)
+
+    def pages(self, principal: Principal, question: Question) -> AsyncGenerator[EncodedAnswer]:
+        """The answers of all pages, from one snapshot, of a view that has pages.
+
+        The consumer reads them without waiting for anything else, and closes the generator. Cancelled half-way it would
+        break the connection.
+
+        Raises:
+            NotFound: the principal may not see the merchant.
+        """
+        _check_merchant(principal, question)
+        return self._pages(view_of(question), question)
+
+    async def event_title(self, principal: Principal, question: Question, answer: EncodedAnswer) -> str:
+        """The title of the event that was asked about: from the answer, or from the event's dashboard where the answer
+        has none. Empty for a merchant's events. Raises as `answer` does."""
+        if not isinstance(question.of, OfEvent):
+            return ""
+        if not view_of(question).answer_has_title:
+            answer, _ = await self.answer(principal, EventDashboardQuestion(question.of))
+        return msgspec.json.decode(answer.body, type=_Titled).event_title
+
+    # -- reading: a local entry, else the reader
+
+    async def _read(
+        self, principal: Principal, key: str | None, compute: Compute, *, refresh: bool
+    ) -> tuple[EncodedAnswer, Source]:
+        source: Source = "cache"
+        answer = None if key is None or refresh else self._reader.local(key, principal.seen)
+        if answer is None:
+            answer, source = await self._run_to_end(
+                self._reader.read(key, compute, refresh=refresh, version_min=principal.seen)
+            )
+        if answer is None or not principal.may_see(answer.owner):
+            raise NotFound("no such event")
+        return answer, source
+
+    async def _answer_of_channel(
+        self, principal: Principal, event: OfEvent, name: str, refresh: bool
+    ) -> tuple[EncodedAnswer, Source]:
+        """The answer to a question for one channel. What is cached is the channel; the answer is a list with it.
+
+        Raises:
+            NotFound: the event has no such channel, or the principal may not see the event.
+        """
+        channel = self._channel_table.named(name)
+        if channel is None:
+            raise NotFound("no such channel")
+
+        async def compute() -> EncodedAnswer | None:
+            async with self._connection() as snapshot:
+                loaded = await load_channel(snapshot, event.event_id, channel)
+            return None if loaded is None else _encoded(view_parts.channel(loaded.figures), loaded)
+
+        key = keys.channel(event.event_id, channel.name)
+        answer, source = await self._read(principal, key, compute, refresh=refresh)
+        body = response_schemas.encode(
+            views.event_channels_of_one(event.event_id, _channel_decoder.decode(answer.body))
+        )
+        etag = response_schemas.etag_of(answer.version, body)
+        return msgspec.structs.replace(answer, body=body, etag=etag), source
+
+    async def _run_to_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run to the end, also when the caller is cancelled: a cancelled read would break the connection under its next
+        user."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    # -- computing: load the figures, build the answer
+
+    async def _compute(self, view: AnyView, question: Question) -> EncodedAnswer | None:
+        async with self._transaction() as snapshot:
+            loaded = await view.load(snapshot, question)
+        return None if loaded is None else _encoded(view.build(question, loaded.figures), loaded)
+
+    async def _pages(self, view: AnyView, question: Question) -> AsyncGenerator[EncodedAnswer]:
+        assert view.load_pages is not None
+        async with self._transaction() as snapshot, aclosing(view.load_pages(snapshot, question)) as pages:
+            async for loaded in pages:
+                yield _encoded(view.build(question, loaded.figures), loaded)
+
+    async def _default_granularity(self, event: OfEvent) -> Granularity:
+        async with self._connection() as snapshot:
+            return await load_default_granularity(snapshot, event)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Snapshot]:
+        """For one statement, which is a snapshot by itself."""
+        now = self._now().astimezone(UTC).replace(tzinfo=None)
+        async with self._database.connection() as conn:
+            yield Snapshot(conn, now, self._channel_table)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Snapshot]:
+        """For several statements: the transaction is one snapshot."""
+        async with self._connection() as snapshot, snapshot.conn.transaction():
+            yield snapshot
+
+
+class _Titled(msgspec.Struct, rename="camel"):
+    event_title: str
+
+
+def _check_merchant(principal: Principal, question: Question) -> None:
+    """
+    Raises:
+        NotFound: the question is about a merchant whom the principal may not see.
+    """
+    if isinstance(question.of, OfMerchant) and not principal.may_see_merchant(question.of.user_id):
+        raise NotFound("no such merchant")
+
+
+def _selects_only(question: ChannelsQuestion[Any]) -> bool:
+    """Whether a question has no parameter besides its channels."""
+    return question.range.plain and question.order == Order()
+
+
+def _encoded(answer: response_schemas.Answered, loaded: Loaded[Any]) -> EncodedAnswer:
+    body = response_schemas.encode(answer)
+    until_ms = 0 if loaded.valid_until is None else seconds_of(loaded.valid_until) * 1000
+    return EncodedAnswer(body, loaded.version, loaded.owner, response_schemas.etag_of(loaded.version, body), until_ms)

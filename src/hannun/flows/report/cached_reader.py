@@ -1,0 +1,129 @@
+"""The path of an answer through the cache: hit, lease, fill, single flight, version floors.
+
+An answer is cached in two places: in this process (local entry, 1 s at most) and in Redis. On a miss one reader takes a
+lease and fills Redis; the other readers wait for that answer instead of reading PostgreSQL (single flight). A version
+floor is the least version that this process may still return for a key, because it has returned or committed that one.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol
+
+import msgspec
+
+from hannun.cache import AnswerCache
+from hannun.domain.answer import EncodedAnswer
+
+Source = Literal["cache", "live"]
+"""Where an answer comes from: the cache, or PostgreSQL."""
+Compute = Callable[[], Awaitable[EncodedAnswer | None]]
+"""Computes an answer from PostgreSQL; None where its subject does not exist."""
+
+
+class AnswerReader(Protocol):
+    """Reads an answer by its cache key, and computes it where it is not cached.
+
+    Answers older than `version_min`, the version that the caller has already, are never returned from a cache.
+    """
+
+    def local(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
+        """The entry of this process; None where there is none that may be used."""
+
+    async def read(
+        self, key: str | None, compute: Compute, *, refresh: bool, version_min: int
+    ) -> tuple[EncodedAnswer | None, Source]:
+        """The answer, from Redis or computed; without a key, or with `refresh`, always computed.
+
+        It must run to its end: a caller that is cancelled half-way would break the connection under its next user.
+        """
+
+
+class DirectReader:
+    """Computes every answer: for commands, which have no cache."""
+
+    def local(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
+        return None
+
+    async def read(
+        self, key: str | None, compute: Compute, *, refresh: bool, version_min: int
+    ) -> tuple[EncodedAnswer | None, Source]:
+        return await compute(), "live"
+
+
+class CachedReader:
+    """Reads through the cache. While PostgreSQL is known to be away, cached answers are marked stale: nothing can tell
+    whether they are still true."""
+
+    def __init__(self, cache: AnswerCache, database_away: Callable[[], bool] = lambda: False) -> None:
+        self._cache = cache
+        self._database_away = database_away
+
+    def local(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
+        answer = self._cache.get_local(key, version_min) if self._cache.has_local_cache else None
+        return None if answer is None else self._marked(answer)
+
+    async def from_redis(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
+        """The answer that Redis holds, which becomes a local entry; None on a miss, without computing it."""
+        if not self._cache.has_local_cache:
+            answer = await self._cache.get(key, version_min)
+        else:
+            with self._cache.local_fill_guard(key) as guard:
+                answer = await self._cache.get(key, version_min)
+                if answer is not None:
+                    self._cache.store_local(guard, key, answer)
+        return None if answer is None else self._marked(answer)
+
+    async def read(
+        self, key: str | None, compute: Compute, *, refresh: bool, version_min: int
+    ) -> tuple[EncodedAnswer | None, Source]:
+        if key is None:
+            return await compute(), "live"
+        with self._cache.local_fill_guard(key) as guard:
+            answer, source = await self._read(key, compute, refresh, version_min)
+            if answer is not None:
+                self._cache.store_local(guard, key, answer)
+        return (answer if answer is None or source == "live" else self._marked(answer)), source
+
+    async def _read(
+        self, key: str, compute: Compute, refresh: bool, version_min: int
+    ) -> tuple[EncodedAnswer | None, Source]:
+        if not refresh:
+            cached = await self._cache.get(key, version_min)
+            if cached is not None:
+                return cached, "cache"
+            if not self._cache.available:
+                return await self._compute_without_filling(key, compute), "live"
+        lease = await self._cache.acquire_lease(key, by_force=refresh)
+        if lease is not None and not refresh:
+            # Another reader may have filled and released its lease between our GET and our lease.
+            filled_meanwhile = await self._cache.get(key, version_min)
+            if filled_meanwhile is not None:
+                await self._cache.release(lease)
+                return filled_meanwhile, "cache"
+        if lease is None and self._cache.available:
+            waited_for = await self._cache.wait_for_fill(key, version_min)
+            if waited_for is not None:
+                return waited_for, "cache"
+        if lease is None:
+            return await self._compute_without_filling(key, compute), "live"
+        filled = False
+        floor = self._cache.version_floor(key)
+        try:
+            answer = await compute()
+            if answer is not None:
+                self._cache.record_answer(key, floor, answer)
+                filled = await self._cache.fill(lease, answer)
+        finally:
+            if not filled:
+                await self._cache.release(lease)
+        return answer, "live"
+
+    async def _compute_without_filling(self, key: str, compute: Compute) -> EncodedAnswer | None:
+        """Raises the key's version floor, so that nobody here gets an older answer that Redis may still hold."""
+        floor = self._cache.version_floor(key)
+        answer = await compute()
+        if answer is not None:
+            self._cache.record_answer(key, floor, answer)
+        return answer
+
+    def _marked(self, cached: EncodedAnswer) -> EncodedAnswer:
+        return msgspec.structs.replace(cached, stale=True) if self._database_away() else cached

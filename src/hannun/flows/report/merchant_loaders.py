@@ -1,0 +1,107 @@
+"""Loads the figures of a merchant's events together: dashboard, channels, ROI. A merchant without events has figures
+too."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from datetime import timedelta
+
+from hannun.domain.figures import (
+    MerchantChannelsFigures,
+    MerchantDashboardFigures,
+    MerchantFigures,
+    MerchantRoiFigures,
+    PeriodComparison,
+)
+from hannun.domain.projection import without
+from hannun.domain.questions import (
+    PAGE_MAX,
+    ChannelsQuestion,
+    MerchantDashboardQuestion,
+    OfMerchant,
+    RoiQuestion,
+    decode_cursor,
+    encode_cursor,
+)
+from hannun.flows.report.snapshot import Loaded, Snapshot, end_of_open_range
+from hannun.store import reports
+
+_HOUR = timedelta(hours=1)
+
+
+async def load_merchant(snapshot: Snapshot, merchant: OfMerchant) -> MerchantFigures:
+    """The events that the filter of `merchant` leaves, together."""
+    return await reports.merchant(
+        snapshot.conn,
+        merchant.user_id,
+        status=merchant.status,
+        text=merchant.text,
+        channel_keys=snapshot.channel_keys(merchant.channels) if merchant.channels else None,
+    )
+
+
+async def load_dashboard(snapshot: Snapshot, question: MerchantDashboardQuestion) -> Loaded[MerchantDashboardFigures]:
+    return await _load_page(snapshot, question, *await _load_totals(snapshot, question))
+
+
+async def load_dashboard_pages(
+    snapshot: Snapshot, question: MerchantDashboardQuestion
+) -> AsyncGenerator[Loaded[MerchantDashboardFigures]]:
+    """Every page from the first one on, each of PAGE_MAX events. The totals are read once."""
+    totals = await _load_totals(snapshot, question)
+    question = replace(question, cursor=None, limit=PAGE_MAX)
+    while True:
+        page = await _load_page(snapshot, question, *totals)
+        yield page
+        if page.figures.next_cursor is None:
+            return
+        question = replace(question, cursor=page.figures.next_cursor)
+
+
+async def _load_totals(
+    snapshot: Snapshot, question: MerchantDashboardQuestion
+) -> tuple[MerchantFigures, PeriodComparison | None]:
+    merchant = await load_merchant(snapshot, question.of)
+    preceding = question.range.before(snapshot.now)
+    return merchant, await snapshot.comparison(merchant.event_nos, question.range, preceding)
+
+
+async def _load_page(
+    snapshot: Snapshot,
+    question: MerchantDashboardQuestion,
+    merchant: MerchantFigures,
+    comparison: PeriodComparison | None,
+) -> Loaded[MerchantDashboardFigures]:
+    now, asked = snapshot.now, question.range
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    events = await reports.merchant_page(
+        snapshot.conn,
+        question.of.user_id,
+        merchant.event_nos,
+        asked,
+        before=None if question.cursor is None else decode_cursor(question.cursor),
+        limit=question.limit + 1,  # one more shows whether there is a next page
+        hour=hour,
+    )
+    page = events[: question.limit]
+    next_cursor = encode_cursor(page[-1].created_at, page[-1].row_id) if len(events) > question.limit else None
+    figures = MerchantDashboardFigures(merchant, comparison, asked.before(now), page, next_cursor)
+    valid_until = end_of_open_range(asked, now) or hour + _HOUR  # each hour moves the events' sparklines
+    return Loaded(figures, merchant.version, question.of.user_id, valid_until)
+
+
+async def load_channels(snapshot: Snapshot, question: ChannelsQuestion[OfMerchant]) -> Loaded[MerchantChannelsFigures]:
+    merchant = await load_merchant(snapshot, question.of)
+    channels = await reports.merchant_channels(snapshot.conn, merchant.event_nos)
+    comparison = await snapshot.comparison(merchant.event_nos, question.range)
+    selected = snapshot.select(question.channels, (each.name for each in channels), comparison)
+    figures = MerchantChannelsFigures(merchant, channels, comparison, selected)
+    return Loaded(figures, merchant.version, question.of.user_id)
+
+
+async def load_roi(snapshot: Snapshot, question: RoiQuestion[OfMerchant]) -> Loaded[MerchantRoiFigures]:
+    merchant = await load_merchant(snapshot, question.of)
+    channels = await reports.merchant_channels(snapshot.conn, merchant.event_nos)
+    comparison = await snapshot.comparison(merchant.event_nos, question.range)
+    projected = without("several-events", None) if question.projection else None
+    figures = MerchantRoiFigures(merchant, channels, comparison, projected)
+    return Loaded(figures, merchant.version, question.of.user_id)

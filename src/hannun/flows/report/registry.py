@@ -1,0 +1,204 @@
+"""The registry of views: for each view its question, loader, view function, cache key, answer schema and tables.
+
+A new view is a question (`domain.questions`), a schema (`domain.response_schemas`), a loader (`*_loaders`), a view
+function (`domain.views`) and an entry here. A route in `web.api` reads the question from an address. The cache, the
+export, the command line and the OpenAPI document take the view from its entry.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, get_origin
+
+from hannun.cache import keys
+from hannun.domain import response_schemas, views
+from hannun.domain.questions import (
+    ChannelsQuestion,
+    EventDashboardQuestion,
+    Filters,
+    MerchantDashboardQuestion,
+    OfEvent,
+    OfMerchant,
+    Question,
+    RoiQuestion,
+    Subject,
+    TimelineQuestion,
+)
+from hannun.domain.ranges import Range
+from hannun.domain.tables import ViewTables
+from hannun.flows.report import event_loaders, merchant_loaders, timeline_loaders
+from hannun.flows.report.snapshot import Loaded, Snapshot
+
+Q = TypeVar("Q")
+F = TypeVar("F")
+
+
+@dataclass(frozen=True, slots=True)
+class View(Generic[Q, F]):
+    """One view.
+
+    subject, question: the types of a question that this view answers, see `view_of`.
+    ask: builds a question from the id of its subject, a range and filters.
+    filters: the names of the `Filters` that `ask` uses.
+    load: reads the figures; None where the subject does not exist.
+    build: the view function.
+    cache_key: the key under which the answer is cached; None for a question whose answer is not cached.
+    tables: the view's name, the schema of its answer, and the tables of its files.
+    load_pages: for a view that answers in pages, reads all pages from one snapshot.
+    """
+
+    subject: type[Subject]
+    question: type[Q]
+    ask: Callable[[str, Range, Filters], Q]
+    filters: frozenset[str]
+    load: Callable[[Snapshot, Q], Awaitable[Loaded[F] | None]]
+    build: Callable[[Q, F], response_schemas.Answered]
+    cache_key: Callable[[Q], str | None]
+    tables: ViewTables
+    load_pages: Callable[[Snapshot, Q], AsyncGenerator[Loaded[F]]] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.tables.view
+
+    @property
+    def schema(self) -> type[response_schemas.Answered]:
+        return self.tables.schema
+
+    @property
+    def answer_has_title(self) -> bool:
+        """Whether the answer holds the title of its event."""
+        return "event_title" in self.schema.__struct_fields__
+
+
+def _merchant(user_id: str, filters: Filters) -> OfMerchant:
+    """The merchant's events that the filters leave."""
+    return OfMerchant(user_id, filters.status, filters.text, filters.channels)
+
+
+EVENT_DASHBOARD = View(
+    subject=OfEvent,
+    question=EventDashboardQuestion,
+    ask=lambda id_, range_, _: EventDashboardQuestion(OfEvent(id_), range_),
+    filters=frozenset(),
+    load=event_loaders.load_dashboard,
+    build=views.event_dashboard,
+    cache_key=lambda question: keys.dashboard(question.of.event_id) if question.plain else None,
+    tables=ViewTables("dashboard", response_schemas.Dashboard, "channel_performance", ("figures", "channels")),
+)
+EVENT_CHANNELS = View(
+    subject=OfEvent,
+    question=ChannelsQuestion[OfEvent],
+    ask=lambda id_, range_, filters: ChannelsQuestion(OfEvent(id_), range_, filters.channels),
+    filters=frozenset({"channels"}),
+    load=event_loaders.load_channels,
+    build=views.event_channels,
+    cache_key=lambda _: None,  # but each channel is cached, see `Reports.answer`
+    tables=ViewTables("channels", response_schemas.EventChannels, "channels", ("channels", "figures")),
+)
+EVENT_TIMELINE = View(
+    subject=OfEvent,
+    question=TimelineQuestion[OfEvent],
+    ask=lambda id_, range_, filters: TimelineQuestion(OfEvent(id_), range_, filters.granularity),
+    filters=frozenset({"granularity"}),
+    load=timeline_loaders.load_event_timeline,
+    build=views.event_timeline,
+    cache_key=lambda question: (
+        keys.timeline(question.of.event_id, question.granularity) if question.plain and question.granularity else None
+    ),
+    tables=ViewTables("timeline", response_schemas.EventTimeline, "data_points", ("points", "figures")),
+)
+EVENT_ROI = View(
+    subject=OfEvent,
+    question=RoiQuestion[OfEvent],
+    ask=lambda id_, range_, _: RoiQuestion(OfEvent(id_), range_),
+    filters=frozenset(),
+    load=event_loaders.load_roi,
+    build=views.event_roi,
+    cache_key=lambda question: keys.roi(question.of.event_id) if question.plain else None,
+    tables=ViewTables("roi", response_schemas.EventRoi, "channels", ("figures", "channels")),
+)
+MERCHANT_DASHBOARD = View(
+    subject=OfMerchant,
+    question=MerchantDashboardQuestion,
+    ask=lambda id_, range_, filters: MerchantDashboardQuestion(_merchant(id_, filters), range_),
+    filters=frozenset({"channels", "status", "text"}),
+    load=merchant_loaders.load_dashboard,
+    build=views.merchant_dashboard,
+    cache_key=lambda question: keys.user(question.of.user_id) if question.plain else None,
+    tables=ViewTables(
+        "all-dashboard", response_schemas.User, "events", ("events", "figures"), count_field="total_events"
+    ),
+    load_pages=merchant_loaders.load_dashboard_pages,
+)
+MERCHANT_CHANNELS = View(
+    subject=OfMerchant,
+    question=ChannelsQuestion[OfMerchant],
+    # `channels` selects what is shown, in the other merchant views the events that run on one of them
+    ask=lambda id_, range_, filters: ChannelsQuestion(
+        OfMerchant(id_, filters.status, filters.text), range_, filters.channels
+    ),
+    filters=frozenset({"channels", "status", "text"}),
+    load=merchant_loaders.load_channels,
+    build=views.merchant_channels,
+    cache_key=lambda _: None,
+    tables=ViewTables("all-channels", response_schemas.UserChannels, "channels", ("channels", "figures")),
+)
+MERCHANT_TIMELINE = View(
+    subject=OfMerchant,
+    question=TimelineQuestion[OfMerchant],
+    ask=lambda id_, range_, filters: TimelineQuestion(_merchant(id_, filters), range_, filters.granularity),
+    filters=frozenset({"granularity", "channels", "status", "text"}),
+    load=timeline_loaders.load_merchant_timeline,
+    build=views.merchant_timeline,
+    cache_key=lambda _: None,
+    tables=ViewTables("all-timeline", response_schemas.UserTimeline, "data_points", ("points", "figures")),
+)
+MERCHANT_ROI = View(
+    subject=OfMerchant,
+    question=RoiQuestion[OfMerchant],
+    ask=lambda id_, range_, filters: RoiQuestion(_merchant(id_, filters), range_),
+    filters=frozenset({"channels", "status", "text"}),
+    load=merchant_loaders.load_roi,
+    build=views.merchant_roi,
+    cache_key=lambda _: None,
+    tables=ViewTables("all-roi", response_schemas.UserRoi, "channels", ("figures", "channels")),
+)
+
+AnyView = View[Any, Any]
+"""A view whose question and figures are known only to its own entry."""
+VIEWS: tuple[AnyView, ...] = (
+    EVENT_DASHBOARD,
+    EVENT_CHANNELS,
+    EVENT_TIMELINE,
+    EVENT_ROI,
+    MERCHANT_DASHBOARD,
+    MERCHANT_CHANNELS,
+    MERCHANT_TIMELINE,
+    MERCHANT_ROI,
+)
+VIEWS_BY_NAME = {view.name: view for view in VIEWS}
+_BY_TYPES = {(get_origin(view.question) or view.question, view.subject): view for view in VIEWS}
+
+
+def view_of(question: Question) -> AnyView:
+    """The view that answers a question: by the type of the question and of its subject."""
+    return _BY_TYPES[type(question), type(question.of)]
+
+
+# -- the two dashboards without parameters, which live updates and the fast path name by topic -----------------------
+
+Topic = tuple[str, str]
+"""("event", eventId) or ("user", userId)."""
+
+
+def dashboard_question(topic: Topic) -> EventDashboardQuestion | MerchantDashboardQuestion:
+    kind, id_ = topic
+    if kind == "event":
+        return EventDashboardQuestion(OfEvent(id_))
+    return MerchantDashboardQuestion(OfMerchant(id_))
+
+
+def dashboard_key(topic: Topic) -> str:
+    """The cache key of a topic's dashboard."""
+    kind, id_ = topic
+    return keys.dashboard(id_) if kind == "event" else keys.user(id_)
