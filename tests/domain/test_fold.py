@@ -1,4 +1,4 @@
-"""What a batch changes: the first of a set counts, the newest of a register wins."""
+"""What a batch changes: the first member of a set counts, the newest value of a register wins."""
 
 from decimal import Decimal
 from typing import Any
@@ -54,29 +54,29 @@ def naver(*facts: Any) -> Any:
 # -- plans and statuses ------------------------------------------------------------------------------------------
 
 
-def test_a_newer_plan_replaces_an_older_one_and_an_older_or_equal_one_is_a_repeat() -> None:
+def test_a_newer_plan_replaces_the_plan_and_an_older_or_equal_one_is_a_repeat() -> None:
     found = settled(created(2, "second"), created(1, "first"), created(2, "again"), created(3, "third"))
     assert found.registers.plan.title == "third"
     assert found.changed == {0, 3}
     assert found.rejected == []
 
 
-def test_the_owner_never_changes() -> None:
+def test_an_event_never_changes_its_owner() -> None:
     found = settled(created(1, owner="a"), created(2, "stolen", owner="b"), created(3, "mine", owner="a"))
     assert found.registers.plan.user_id == "a"
     assert found.registers.plan.title == "mine"
-    ((index, letter),) = found.rejected
-    assert (index, letter.reason, letter.event_id) == (1, Reason.OWNER_CHANGED, "e")
-    assert letter.fields == {"eventId": "e", "userId": "b"}
+    ((index, rejected),) = found.rejected
+    assert (index, rejected.reason, rejected.event_id) == (1, Reason.OWNER_CHANGED, "e")
+    assert rejected.fields == {"eventId": "e", "userId": "b"}
 
 
-def test_the_owner_never_changes_however_old_the_message_is() -> None:
+def test_an_older_message_does_not_change_the_owner_either() -> None:
     found = settled(created(5, owner="a"), created(1, owner="b"))
     assert [index for index, _ in found.rejected] == [1]
     assert found.changed == {0}
 
 
-def test_a_status_belongs_to_the_newer_of_creation_and_change() -> None:
+def test_the_newer_of_creation_and_status_change_sets_the_status() -> None:
     assert settled(created(1), changed(2, "ENDED")).registers.status == "ENDED"
     assert settled(changed(2, "ENDED"), created(1)).registers.status == "ENDED"
     assert settled(changed(1, "ENDED"), created(2)).registers.status == "ACTIVE"
@@ -85,20 +85,20 @@ def test_a_status_belongs_to_the_newer_of_creation_and_change() -> None:
     assert settled(changed(2, "ENDED"), created(2)).registers.status == "ENDED"
 
 
-def test_an_older_creation_still_brings_the_plan_that_was_missing() -> None:
+def test_a_creation_older_than_the_status_still_sets_a_missing_plan() -> None:
     found = settled(changed(9, "ENDED"), created(1, "late"))
     assert (found.registers.plan.title, found.registers.status, found.registers.status_at) == ("late", "ENDED", 9)
     assert found.changed == {0, 1}
 
 
-def test_a_status_may_come_before_its_event() -> None:
+def test_a_status_may_arrive_before_its_event() -> None:
     assert settled(changed(1, "ENDED")).registers == Registers(None, EventStatus.ENDED, 1)
 
 
 # -- distributions -----------------------------------------------------------------------------------------------
 
 
-def test_a_later_failure_changes_the_state_and_not_the_money_spent() -> None:
+def test_a_later_failure_changes_the_state_and_keeps_the_cost() -> None:
     now = naver(distributed(1, "SUCCESS", 100, views=7), distributed(2, "FAILED", 999, views=8))
     assert (now.state, now.cost, now.succeeded_at, now.completed_at, now.expected_views) == ("FAILED", 100, 1, 2, 8)
 
@@ -108,40 +108,40 @@ def test_a_channel_that_only_failed_costs_nothing() -> None:
     assert (now.state, now.cost, now.succeeded_at) == ("FAILED", 0, None)
 
 
-def test_an_older_success_that_arrives_after_a_newer_failure_costs_all_the_same() -> None:
+def test_an_older_success_that_arrives_after_a_newer_failure_still_sets_the_cost() -> None:
     now = naver(distributed(2, "FAILED", views=5), distributed(1, "SUCCESS", 100, views=9))
     assert (now.state, now.completed_at, now.expected_views) == ("FAILED", 2, 5)
     assert (now.cost, now.succeeded_at) == (100, 1)
 
 
-def test_of_two_successes_the_newest_is_the_cost() -> None:
+def test_the_newest_success_sets_the_cost() -> None:
     one, two, late = distributed(1, "SUCCESS", 100), distributed(3, "SUCCESS", 50), distributed(2, "SUCCESS", 70)
     assert naver(one, two, late).cost == 50
     assert naver(two, one, late).cost == 50
     assert settled(two, one, late).changed == {0}
 
 
-def test_the_same_distribution_again_is_a_repeat() -> None:
+def test_a_second_distribution_of_the_same_time_is_a_repeat() -> None:
     found = settled(distributed(1, "SUCCESS", 100), distributed(1, "SUCCESS", 200), distributed(1, "FAILED"))
     assert found.changed == {0}
     assert found.registers.distributions["naverblog"].cost == 100
 
 
-def test_a_message_with_one_new_channel_changes_something() -> None:
+def test_a_message_with_one_new_channel_changes_the_distributions() -> None:
     both = DistributionCompleted("e", 1, (delivery("SUCCESS", 1), delivery("SUCCESS", 2, RADIO)))
     found = settled(distributed(1, "SUCCESS", 1), both)
     assert found.changed == {0, 1}
     assert found.registers.distributions["radio"].cost == 2
 
 
-def test_what_was_settled_before_goes_on_from_there() -> None:
+def test_settling_facts_one_by_one_gives_the_same_registers_as_settling_them_together() -> None:
     facts = [created(3), distributed(2, "SUCCESS", 5), changed(4, "ENDED"), distributed(5, "FAILED"), created(6, "new")]
-    at_once = settled(*facts).registers
+    together = settled(*facts).registers
     one_by_one = Registers()
     for fact in facts:
         one_by_one = settled(fact, before=one_by_one).registers
-    assert one_by_one == at_once
-    assert settled(*facts, before=at_once).changed == set()
+    assert one_by_one == together
+    assert settled(*facts, before=together).changed == set()
 
 
 _statuses, _states = st.sampled_from(["ACTIVE", "ENDED", "ARCHIVED"]), st.sampled_from(["SUCCESS", "FAILED"])
@@ -169,9 +169,9 @@ def _facts_at_distinct_times(draw: st.DrawFn) -> list[Any]:
 
 @quick
 @given(_facts_at_distinct_times(), st.randoms(use_true_random=False), st.integers(0, 12))
-def test_registers_do_not_depend_on_the_order_in_which_they_are_told(facts: list[Any], chance: Any, cut: int) -> None:
+def test_registers_do_not_depend_on_the_order_of_their_messages(facts: list[Any], chance: Any, cut: int) -> None:
     in_order = settled(*facts).registers
-    shuffled = facts + [fact for fact in facts if chance.random() < 0.5]  # some are told twice
+    shuffled = facts + [fact for fact in facts if chance.random() < 0.5]  # some arrive twice
     chance.shuffle(shuffled)
     assert settled(*shuffled).registers == in_order
     half_way = settled(*shuffled[:cut]).registers
@@ -180,7 +180,7 @@ def test_registers_do_not_depend_on_the_order_in_which_they_are_told(facts: list
 
 @quick
 @given(_facts_at_distinct_times())
-def test_settling_the_same_again_changes_nothing(facts: list[Any]) -> None:
+def test_settling_the_same_facts_again_changes_nothing(facts: list[Any]) -> None:
     found = settled(*facts)
     assert settled(*facts, before=found.registers).changed == set()
 
@@ -196,35 +196,35 @@ def sale(sale_id: str, amount: int, channel: Channel | None = None, event: str =
     return SalesRecorded(event, sale_id, Decimal(amount), 0, channel)
 
 
-def test_of_a_participant_or_a_sale_the_first_message_is_kept() -> None:
-    told = group_by_event(
+def test_the_first_message_of_a_participant_or_a_sale_is_kept() -> None:
+    of_event = group_by_event(
         [registered("p", 1, NAVER), registered("p", 0, RADIO), registered("p", 5), sale("s", 1), sale("s", 2, NAVER)]
     ).events["e"]
-    assert told.participants == {"p": (1, "naverblog")}
-    assert told.sales["s"].amount == 1
+    assert of_event.participants == {"p": (1, "naverblog")}
+    assert of_event.sales["s"].amount == 1
 
 
-def test_the_same_participant_of_another_event_is_another() -> None:
-    gathered = group_by_event(
+def test_the_same_participant_or_sale_of_another_event_is_a_different_one() -> None:
+    by_event = group_by_event(
         [registered("p", 1), registered("p", 2, event="f"), sale("s", 1), sale("s", 1, event="f")]
     )
-    assert set(gathered.events) == {"e", "f"}
-    assert gathered.minutes == {1, 2}
+    assert set(by_event.events) == {"e", "f"}
+    assert by_event.minutes == {1, 2}
 
 
-def test_registers_keep_their_order_and_their_place_in_the_batch() -> None:
+def test_facts_of_registers_keep_their_order_and_their_index_in_the_batch() -> None:
     bad = Rejected("event-created", Reason.NOT_JSON, "")
-    gathered = group_by_event([bad, created(2), registered("p", 1), changed(1, "ENDED"), bad, distributed(1, "FAILED")])
-    assert [index for index, _ in gathered.events["e"].registers] == [1, 3, 5]
-    assert gathered.rejected == [(0, bad), (4, bad)]
+    by_event = group_by_event([bad, created(2), registered("p", 1), changed(1, "ENDED"), bad, distributed(1, "FAILED")])
+    assert [index for index, _ in by_event.events["e"].registers] == [1, 3, 5]
+    assert by_event.rejected == [(0, bad), (4, bad)]
 
 
-def test_every_channel_that_was_named_is_gathered_once_under_its_first_name() -> None:
+def test_each_channel_is_grouped_once_under_the_name_of_its_first_message() -> None:
     other_name = Channel("radio", "RADIO", None)
     facts = [sale("s", 1, RADIO), registered("p", 1, other_name), distributed(1, "FAILED"), registered("q", 1, NAVER)]
     assert group_by_event(facts).channels == {"radio": RADIO, "naverblog": NAVER}
 
 
-def test_nothing_gathers_to_nothing() -> None:
+def test_an_empty_batch_groups_to_nothing() -> None:
     assert group_by_event([]).events == {}
     assert group_by_event([]).minutes == set()

@@ -1,4 +1,4 @@
-"""How much of a partition is not counted, and where to go on with it, as its log and PostgreSQL have it."""
+"""How many records of a partition are not counted, and where to resume it, from its log and its stored position."""
 
 import pytest
 
@@ -12,48 +12,46 @@ LOG = PartitionLog("this-topic", low=10, high=30)
     [
         (KnownPosition("this-topic", 30), 0),
         (KnownPosition("this-topic", 12), 18),
-        (KnownPosition("this-topic", 4), 20),  # what was removed can be counted no more
-        (KnownPosition("this-topic", 99), 0),  # the log was cut off: it waits, and not for messages
-        (KnownPosition("another-topic", 30), 20),  # the topic was made anew
+        (KnownPosition("this-topic", 4), 20),  # removed records can no longer be counted
+        (KnownPosition("this-topic", 99), 0),  # truncated: it waits for an operator, not for messages
+        (KnownPosition("another-topic", 30), 20),  # the topic was recreated
         (None, 20),
     ],
 )
-def test_what_is_not_counted_is_what_the_log_still_holds_behind_the_position(
+def test_records_that_the_log_holds_from_the_position_on_are_not_counted(
     known: KnownPosition | None, not_counted: int
 ) -> None:
     assert LOG.not_counted(known) == not_counted
 
 
 @pytest.mark.parametrize(
-    ("known", "goes_on"),
+    ("known", "resumes"),
     [
-        pytest.param(KnownPosition("this-topic", 10), ResumeAt(10), id="at its beginning"),
+        pytest.param(KnownPosition("this-topic", 10), ResumeAt(10), id="at its start"),
         pytest.param(KnownPosition("this-topic", 20), ResumeAt(20), id="within it"),
         pytest.param(KnownPosition("this-topic", 30), ResumeAt(30), id="at its end"),
         pytest.param(
-            KnownPosition("this-topic", 20, 3), ResumeAt(20, 3), id="with the epoch by which it can be checked"
+            KnownPosition("this-topic", 20, 3), ResumeAt(20, 3), id="with the leader epoch that shows a truncation"
         ),
     ],
 )
 @pytest.mark.parametrize("start_from", ["", "earliest", "latest"])
-def test_a_position_that_the_log_still_holds_is_gone_on_from(
-    known: KnownPosition, goes_on: ResumeAt, start_from: StartFrom
-) -> None:
-    assert resume_or_stop("place", LOG, known, start_from, added=False) == goes_on
+def test_a_position_within_the_log_is_resumed(known: KnownPosition, resumes: ResumeAt, start_from: StartFrom) -> None:
+    assert resume_or_stop("sales[3]", LOG, known, start_from, added=False) == resumes
 
 
 @pytest.mark.parametrize(
     ("start_from", "added", "offset"),
     [("earliest", False, 10), ("latest", False, 30), ("", True, 10), ("earliest", True, 10), ("latest", True, 10)],
 )
-def test_a_partition_that_was_never_read_begins_where_the_setting_says_and_an_added_one_at_its_beginning(
+def test_a_partition_without_a_position_starts_at_the_setting_and_an_added_one_at_its_start(
     start_from: StartFrom, added: bool, offset: int
 ) -> None:
-    assert resume_or_stop("place", LOG, None, start_from, added=added) == ResumeAt(offset)
+    assert resume_or_stop("sales[3]", LOG, None, start_from, added=added) == ResumeAt(offset)
 
 
 @pytest.mark.parametrize(
-    ("known", "truncated", "says", "until_decided"),
+    ("known", "truncated", "finding", "until_decided"),
     [
         pytest.param(None, False, "no setting says where to start", False, id="never read"),
         pytest.param(KnownPosition("another-topic", 20), False, "deleted and recreated", False, id="recreated"),
@@ -66,12 +64,12 @@ def test_a_partition_that_was_never_read_begins_where_the_setting_says_and_an_ad
         ),
     ],
 )
-def test_whatever_else_is_found_waits_for_an_operator_and_says_what_mends_it(
-    known: KnownPosition | None, truncated: bool, says: str, until_decided: bool
+def test_any_other_finding_waits_for_an_operator_and_names_the_command_that_decides(
+    known: KnownPosition | None, truncated: bool, finding: str, until_decided: bool
 ) -> None:
     stop = resume_or_stop("sales[3]", PartitionLog("this-topic", 10, 30, truncated), known, "", added=False)
     assert isinstance(stop, WaitForOperator)
     assert stop.reason.startswith("sales[3]")
-    assert says in stop.reason
+    assert finding in stop.reason
     assert "hannun positions set" in stop.hint
     assert stop.until_decided == until_decided

@@ -1,15 +1,15 @@
-"""What a batch of facts changes: the one fold behind both doors.
+"""What a batch of facts changes: the fold that Kafka ingestion, HTTP ingestion, replay and retry share.
 
-    facts ──gather──► Gathered ──(the store locks the events and reads their registers)──► settle ──► Changes
+    facts ─ group_by_event ─► FactsByEvent ─ the store locks the events and reads their registers ─ settle ─► changes
 
-Two manners of counting once, and no third:
+Every message counts once in one of two ways:
 
-- participants and sales are *sets*: the first of a key counts, the database's ledgers decide which is the first;
-- plans, statuses and distributions are *registers*: the newest by its own time wins, an older or equal one changes
-  nothing. They are settled here, on what the store has read while it held the event.
+- Participants and sales are *sets*: the first message of a key counts. The ledgers in PostgreSQL decide which is first.
+- Plans, statuses and distributions are *last-writer-wins registers*: the newest by its own time wins; an older or equal
+  one changes nothing. `settle` decides this from the registers that the store reads while it holds the event's lock.
 
-The order of the facts is the order of the log (over HTTP: of the array). No clock, no I/O: the same facts on the same
-registers give the same changes.
+Facts are in the order of the Kafka log; over HTTP, in the order of the array. There is no clock and no I/O: the same
+facts on the same registers give the same changes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,11 +31,11 @@ from hannun.domain.facts import (
     SalesRecorded,
 )
 
-Register = EventCreated | EventStatusChanged | DistributionCompleted
+RegisterFact = EventCreated | EventStatusChanged | DistributionCompleted
 
 
 class Arrival(NamedTuple):
-    """How a participant came: `minute` is minutes since 1970 UTC, `channel` a channel's key or None."""
+    """When a participant took part, in minutes since 1970 UTC, and through which channel: its key, or None."""
 
     minute: int
     channel: str | None
@@ -43,17 +43,24 @@ class Arrival(NamedTuple):
 
 @dataclass(slots=True)
 class EventFacts:
-    """All that one batch tells of one event, in the order in which it was told."""
+    """The facts of one batch about one event, in their order.
+
+    `participants` and `sales` hold the first fact of each key. `registers` holds all facts of registers, each with its
+    index in the batch.
+    """
 
     participants: dict[str, Arrival] = field(default_factory=dict)
     sales: dict[str, SalesRecorded] = field(default_factory=dict)
-    registers: list[tuple[int, Register]] = field(default_factory=list)
+    registers: list[tuple[int, RegisterFact]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class FactsByEvent:
-    """A batch by event. `rejected` keeps the index of its message in the batch; `minutes` are those in which somebody
-    took part: their partitions must exist."""
+    """The facts of a batch, grouped by event id, and its channels by key.
+
+    `rejected` holds each unusable message with its index in the batch. `minutes` holds the minutes in which a
+    participant took part: the partitions of `timeline_data` for them must exist before the batch is written.
+    """
 
     events: dict[str, EventFacts] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
@@ -62,9 +69,9 @@ class FactsByEvent:
 
 
 def group_by_event(facts: Iterable[Fact | Rejected]) -> FactsByEvent:
-    """Sort a batch by event; of a participant or a sale only its first message is kept."""
-    gathered = FactsByEvent()
-    events, channels = gathered.events, gathered.channels
+    """Group a batch by event, keeping only the first fact of each participant and of each sale."""
+    by_event = FactsByEvent()
+    events, channels = by_event.events, by_event.channels
     arrivals: dict[tuple[int, Channel | None], Arrival] = {}
     for index, fact in enumerate(facts):
         if type(fact) is ParticipantRegistered:
@@ -72,36 +79,36 @@ def group_by_event(facts: Iterable[Fact | Rejected]) -> FactsByEvent:
             arrival = arrivals.get((minute, channel))
             if arrival is None:
                 arrival = arrivals[minute, channel] = Arrival(minute, None if channel is None else channel.key)
-                gathered.minutes.add(minute)
+                by_event.minutes.add(minute)
                 if channel is not None:
                     channels.setdefault(channel.key, channel)
-            told = events.get(event_id)
-            if told is None:
-                told = events[event_id] = EventFacts()
-            told.participants.setdefault(participant, arrival)
+            of_event = events.get(event_id)
+            if of_event is None:
+                of_event = events[event_id] = EventFacts()
+            of_event.participants.setdefault(participant, arrival)
             continue
         if isinstance(fact, Rejected):
-            gathered.rejected.append((index, fact))
+            by_event.rejected.append((index, fact))
             continue
-        told = events.get(fact.event_id)
-        if told is None:
-            told = events[fact.event_id] = EventFacts()
+        of_event = events.get(fact.event_id)
+        if of_event is None:
+            of_event = events[fact.event_id] = EventFacts()
         if type(fact) is SalesRecorded:
-            told.sales.setdefault(fact.sale_id, fact)
+            of_event.sales.setdefault(fact.sale_id, fact)
             if fact.channel is not None:
                 channels.setdefault(fact.channel.key, fact.channel)
         else:
             assert isinstance(fact, EventCreated | EventStatusChanged | DistributionCompleted)
-            told.registers.append((index, fact))
+            of_event.registers.append((index, fact))
             if type(fact) is DistributionCompleted:
                 for delivery in fact.deliveries:
                     channels.setdefault(delivery.channel.key, delivery.channel)
-    return gathered
+    return by_event
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the event service last said of an event; `created_at` is when it said so."""
+    """The newest `event-created` message of an event. Times are microseconds since 1970 UTC."""
 
     created_at: int
     title: str
@@ -116,10 +123,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """The state of one channel of an event.
+    """The distribution of an event on one channel.
 
-    Two registers in one: `state`, `expected_views` and the type are those of the newest message; `cost` is that of the
-    newest SUCCESS, since a later failure does not give the money back. `cost` is 0 while there was none.
+    It holds two registers. `state`, `expected_views` and the type come from the newest message. `cost` comes from the
+    newest SUCCESS, since a later failure does not give the money back; it is 0 before the first SUCCESS.
     """
 
     channel_type: ChannelType
@@ -132,7 +139,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Registers:
-    """Everything of an event that the newest message decides. `plan` is None until the event was created."""
+    """The last-writer-wins registers of an event. `plan` is None until its `event-created` message arrives."""
 
     plan: Plan | None = None
     status: EventStatus = EventStatus.ACTIVE
@@ -142,9 +149,10 @@ class Registers:
 
 @dataclass(slots=True)
 class SettledRegisters:
-    """An event's registers after a batch, and what each message did, by its index in the batch.
+    """An event's registers after a batch, and the effect of each message, by its index in the batch.
 
-    `rejected` are messages that only the registers could show to be unusable (the owner never changes).
+    `changed` holds the messages that changed a register. `rejected` holds those that contradict a register: an event
+    never changes its owner.
     """
 
     registers: Registers
@@ -152,30 +160,30 @@ class SettledRegisters:
     rejected: list[tuple[int, Rejected]] = field(default_factory=list)
 
 
-def settle(before: Registers, told: Iterable[tuple[int, Register]]) -> SettledRegisters:
-    """Apply register messages in their order."""
+def settle(before: Registers, facts: Iterable[tuple[int, RegisterFact]]) -> SettledRegisters:
+    """Apply the facts, each with its index in the batch, to the registers in their order."""
     settled = SettledRegisters(before)
-    for index, fact in told:
-        now = settled.registers
+    for index, fact in facts:
+        current = settled.registers
         if type(fact) is EventCreated:
-            if now.plan is not None and now.plan.user_id != fact.user_id:
+            if current.plan is not None and current.plan.user_id != fact.user_id:
                 settled.rejected.append((index, _owner_changed(fact)))
                 continue
-            after = _created(now, fact)
+            after = _with_plan(current, fact)
         elif type(fact) is EventStatusChanged:
-            after = _status_changed(now, fact)
+            after = _with_status(current, fact)
         else:
             assert isinstance(fact, DistributionCompleted)
-            after = _distributed(now, fact)
-        if after is not now:
+            after = _with_distributions(current, fact)
+        if after is not current:
             settled.registers = after
             settled.changed.add(index)
     return settled
 
 
-def _created(now: Registers, fact: EventCreated) -> Registers:
-    if now.plan is not None and fact.created_at <= now.plan.created_at:
-        return now
+def _with_plan(current: Registers, fact: EventCreated) -> Registers:
+    if current.plan is not None and fact.created_at <= current.plan.created_at:
+        return current
     plan = Plan(
         fact.created_at,
         fact.title,
@@ -187,19 +195,19 @@ def _created(now: Registers, fact: EventCreated) -> Registers:
         fact.starts_at,
         fact.ends_at,
     )
-    if now.status_at is not None and fact.created_at <= now.status_at:
-        return replace(now, plan=plan)
-    return replace(now, plan=plan, status=fact.status, status_at=fact.created_at)
+    if current.status_at is not None and fact.created_at <= current.status_at:
+        return replace(current, plan=plan)
+    return replace(current, plan=plan, status=fact.status, status_at=fact.created_at)
 
 
-def _status_changed(now: Registers, fact: EventStatusChanged) -> Registers:
-    if now.status_at is not None and fact.changed_at <= now.status_at:
-        return now
-    return replace(now, status=fact.status, status_at=fact.changed_at)
+def _with_status(current: Registers, fact: EventStatusChanged) -> Registers:
+    if current.status_at is not None and fact.changed_at <= current.status_at:
+        return current
+    return replace(current, status=fact.status, status_at=fact.changed_at)
 
 
-def _distributed(now: Registers, fact: DistributionCompleted) -> Registers:
-    distributions = dict(now.distributions)
+def _with_distributions(current: Registers, fact: DistributionCompleted) -> Registers:
+    distributions = dict(current.distributions)
     changed = False
     for delivery in fact.deliveries:
         before = distributions.get(delivery.channel.key)
@@ -221,7 +229,7 @@ def _distributed(now: Registers, fact: DistributionCompleted) -> Registers:
         else:
             assert before is not None
             distributions[delivery.channel.key] = replace(before, cost=cost, succeeded_at=succeeded_at)
-    return replace(now, distributions=distributions) if changed else now
+    return replace(current, distributions=distributions) if changed else current
 
 
 def _owner_changed(fact: EventCreated) -> Rejected:
@@ -230,6 +238,6 @@ def _owner_changed(fact: EventCreated) -> Rejected:
         Reason.OWNER_CHANGED,
         "the event belongs to another userId",
         fact.event_id,
-        # Plain values only: what the message said is in the log of the platform, not here.
+        # Only these two fields: the message as sent is in the platform's log.
         {"eventId": fact.event_id, "userId": fact.user_id},
     )

@@ -1,8 +1,8 @@
-"""When a partition holds so many unusable messages that it stops instead of filling the dead letters.
+"""Stops a partition that holds too many unusable messages, before they fill the table of dead letters.
 
-A producer that changes its format, or a topic of another application, would otherwise become a million dead letters and
-a position at the end of the topic. A `Quarantine` is a value: it goes into the writing of a batch with the counts of
-recent rejections, and comes back with the result.
+Otherwise a producer that changes its format, or a topic of another application, would leave a million dead letters and
+a position at the end of the topic. A `Quarantine` is a value: the caller passes it to `BatchCounter.write`, which
+returns the quarantine after the batch in `CountedBatch`.
 """
 
 from collections import defaultdict
@@ -17,7 +17,7 @@ from hannun.errors import PartitionUnusable
 
 @dataclass(frozen=True, slots=True)
 class QuarantineLimits:
-    """How many messages in a row, and what share of the last `window`, may be unusable. Chosen by feel."""
+    """How many messages in a row, and which share of the last `window` messages, may be unusable. Chosen by feel."""
 
     in_a_row_max: int = 1_000
     share_max: float = 0.5
@@ -46,12 +46,12 @@ class RejectionTally:
                 longest = max(longest, in_a_row)
             elif longest <= limits.in_a_row_max:
                 in_a_row = longest = 0
-        if messages > limits.window:  # older messages fade: each full window halves their weight
+        if messages > limits.window:  # each full window halves the weight of older messages
             messages, rejected = messages / 2, rejected / 2
         return RejectionTally(longest, messages, rejected, reason)
 
     def violation(self, limits: QuarantineLimits) -> str | None:
-        """Which limit is exceeded, in words; None where none is."""
+        """Describe the limit that is exceeded; None if none is."""
         if self.in_a_row > limits.in_a_row_max:
             return f"{self.in_a_row:,} messages in a row cannot be used ({self.reason})"
         if self.messages >= limits.window / 2 and self.rejected > self.messages * limits.share_max:
@@ -62,26 +62,26 @@ class RejectionTally:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """The limits, and the tally of each partition that has rejected a message since its reading started."""
+    """The limits, and the tally of each partition with an unusable message since the consumer began to read it."""
 
     limits: QuarantineLimits
     tallies: Mapping[Partition, RejectionTally] = field(default_factory=dict)
 
     def after(self, batch: Sequence[ReceivedMessage], facts: Sequence[Fact | Rejected]) -> "Quarantine":
-        """The quarantine after a batch. Messages without a record id (HTTP) are not limited.
+        """The quarantine after a batch. Messages without a record id (from HTTP) are not limited.
 
         Raises:
             PartitionUnusable: the batch exceeds a limit in one of its partitions.
         """
         if not self.tallies and not any(isinstance(fact, Rejected) for fact in facts):
-            return self  # the usual case
+            return self  # the usual case: nothing was rejected, so nothing needs a tally
         by_partition: defaultdict[Partition, list[Fact | Rejected]] = defaultdict(list)
         for message, fact in zip(batch, facts, strict=True):
             if message.record_id is not None:
                 by_partition[message.record_id.topic, message.record_id.partition].append(fact)
         tallies = dict(self.tallies)
-        for partition, of_partition in by_partition.items():
-            tally = tallies.get(partition, RejectionTally()).after(of_partition, self.limits)
+        for partition, partition_facts in by_partition.items():
+            tally = tallies.get(partition, RejectionTally()).after(partition_facts, self.limits)
             violation = tally.violation(self.limits)
             if violation is not None:
                 topic, number = partition
@@ -90,5 +90,5 @@ class Quarantine:
         return replace(self, tallies=tallies)
 
     def without(self, partition: Partition) -> "Quarantine":
-        """The quarantine with nothing remembered of this partition."""
-        return replace(self, tallies={place: tally for place, tally in self.tallies.items() if place != partition})
+        """The quarantine without the tally of this partition."""
+        return replace(self, tallies={each: tally for each, tally in self.tallies.items() if each != partition})

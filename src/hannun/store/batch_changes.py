@@ -10,7 +10,7 @@ import psycopg
 
 from hannun.domain.batch import BatchResult, ChangedEvent
 from hannun.domain.channels import ChannelType
-from hannun.domain.fold import Distribution, FactsByEvent, Register, Registers, settle
+from hannun.domain.fold import Distribution, FactsByEvent, RegisterFact, Registers, settle
 from hannun.errors import StoreUnavailable
 from hannun.store import registers
 from hannun.store.database import Connection
@@ -89,7 +89,7 @@ class BatchChanges:
 
     def settle_registers(self) -> None:
         """Apply plans, statuses and distributions to the stored registers."""
-        by_event_no: dict[int, list[tuple[int, Register]]] = {
+        by_event_no: dict[int, list[tuple[int, RegisterFact]]] = {
             self._no_of[event_id]: facts.registers
             for event_id, facts in self._by_event.events.items()
             if facts.registers
