@@ -1,3 +1,5 @@
+"""The table of channels and the comparison of channel names."""
+
 import unicodedata
 
 import pytest
@@ -7,7 +9,7 @@ from hannun.domain.channels import ChannelType, folded, load_table
 TABLE = load_table()
 
 
-def test_the_table_that_ships_knows_the_six_channels_and_their_types() -> None:
+def test_the_default_table_has_the_six_channels_and_their_types() -> None:
     assert {channel.name: channel.type for channel in TABLE.known} == {
         "WooriTV": ChannelType.TV,
         "GenieTV": ChannelType.TV,
@@ -26,7 +28,7 @@ def test_names_are_compared_without_case_spaces_and_dashes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "-_-", "x" * 51])
-def test_what_is_no_name_names_nothing(name: str) -> None:
+def test_a_blank_or_too_long_name_is_no_channel(name: str) -> None:
     assert TABLE.named(name) is None
 
 
@@ -36,7 +38,7 @@ def test_folding_twice_is_folding_once() -> None:
         assert folded(unicodedata.normalize("NFD", name)) == folded(name)
 
 
-def test_the_table_is_data() -> None:
+def test_a_table_is_read_from_toml() -> None:
     table = load_table('[Radio]\ntype = "VOICE"\naliases = ["라디오", "FM 1"]')
     assert [channel.name for channel in table.known] == ["Radio"]
     assert table.named("fm-1") == table.named("라디오") == table.named("RADIO")
@@ -45,13 +47,13 @@ def test_the_table_is_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "error"),
     [
-        ('[A]\ntype = "TV"\naliases = ["x"]\n[B]\ntype = "TV"\naliases = ["X"]', "claimed by A and by B"),
-        ('[A-b]\ntype = "TV"\n[ab]\ntype = "SNS"', "claimed by"),
+        ('[A]\ntype = "TV"\naliases = ["x"]\n[B]\ntype = "TV"\naliases = ["X"]', "a spelling of both A and B"),
+        ('[A-b]\ntype = "TV"\n[ab]\ntype = "SNS"', "a spelling of both"),
         ('[A]\ntype = "PRINT"', "PRINT"),
     ],
 )
-def test_a_table_that_contradicts_itself_is_refused(table: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_table_with_contradictions_is_refused(table: str, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
         load_table(table)

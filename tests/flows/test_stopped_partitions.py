@@ -17,7 +17,7 @@ from hannun.errors import OperatorError, StaleBatch
 from hannun.flows.health_checks import Health
 from hannun.flows.kafka_ingestion import IngestionWorker, assignments
 from hannun.flows.maintenance import update_gauges
-from hannun.flows.position_decisions import To, decide, forget, gone, plan
+from hannun.flows.position_decisions import To, decide, deleted, forget, plan
 from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
 from hannun.kafka.records import ConsumedBatch, Partition
@@ -235,7 +235,7 @@ def test_a_plan_says_where_a_partition_resumes_and_how_many_records_it_skips(
     kafka.at = {PLACE: 25}
     with connect(world.url, application="test") as conn:
         (decision,) = plan(conn, cast(Broker, kafka), TOPIC, None, to)
-    assert (decision.was_at, decision.goes_on_at, decision.skipped) == (at, goes_on_at, skipped)
+    assert (decision.was_at, decision.resume_at, decision.skipped) == (at, goes_on_at, skipped)
 
 
 def test_an_instant_after_the_last_record_resumes_at_the_end(world: World) -> None:
@@ -243,7 +243,7 @@ def test_an_instant_after_the_last_record_resumes_at_the_end(world: World) -> No
     kafka.at = {PLACE: -1}
     with connect(world.url, application="test") as conn:
         (decision,) = plan(conn, cast(Broker, kafka), TOPIC, None, NOON)
-    assert decision.goes_on_at == 30
+    assert decision.resume_at == 30
 
 
 @pytest.mark.parametrize("offset", [9, 31])
@@ -258,16 +258,16 @@ def test_a_partition_that_kafka_no_longer_has_can_be_forgotten_and_its_position_
     kafka.is_read(world)
     with connect(world.url, application="test") as conn:
         with pytest.raises(OperatorError, match="still has") as refused:
-            gone(conn, cast(Broker, kafka), TOPIC, None)
+            deleted(conn, cast(Broker, kafka), TOPIC, None)
         assert "positions set" in refused.value.hint
         kafka.log = None  # the topic is deleted
         with pytest.raises(OperatorError) as refused:
             plan(conn, cast(Broker, kafka), TOPIC, None, "earliest")
         assert "positions forget" in refused.value.hint
-        forget(conn, "an operator", gone(conn, cast(Broker, kafka), TOPIC, None))
+        forget(conn, "an operator", deleted(conn, cast(Broker, kafka), TOPIC, None))
         assert positions.stopped_partitions(conn) == []
-        with pytest.raises(OperatorError, match="nothing of"):
-            gone(conn, cast(Broker, kafka), TOPIC, None)
+        with pytest.raises(OperatorError, match="no partition of"):
+            deleted(conn, cast(Broker, kafka), TOPIC, None)
     (record,) = world.rows("SELECT * FROM hannun.position_decisions")
     assert (record.decided_by, record.was_at, record.goes_on_at, record.how) == (
         "an operator",

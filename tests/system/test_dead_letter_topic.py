@@ -100,7 +100,7 @@ def test_letters_wait_while_no_broker_answers_and_other_jobs_go_on(
     service.posts([event.created(), event.registered(), event.unusable()])
     setting = {"HANNUN_DEAD_LETTER_TOPIC": letters.name}
     away = service.schedules(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", **setting)
-    away.says("dead letters were not published")
+    away.says("cannot publish dead letters")
     owed = "SELECT count(*) FROM hannun.events WHERE cumulative_owed_from < '9999-01-01'"
     wait_for("the cumulative column", lambda: service.rows(owed) == [(0,)])
     assert service.rows(UNPUBLISHED) == [(1,)]

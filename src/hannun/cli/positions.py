@@ -74,7 +74,7 @@ def set_position(
         skipped = f", skipping {made.skipped}" if made.skipped else ""
         would = "would go on" if dry_run else "goes on"
         out.print(
-            f"{made.topic}[{made.partition}] {was}; {would} at {made.goes_on_at}{skipped}",
+            f"{made.topic}[{made.partition}] {was}; {would} at {made.resume_at}{skipped}",
             highlight=False,
             markup=False,
         )
@@ -87,7 +87,7 @@ def forget_partitions(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what it would mean, and do nothing")] = False,
 ) -> None:
     """Wait no longer for partitions that Kafka has no more, on record. What nobody has counted of them is lost."""
-    from hannun.flows.position_decisions import forget, gone
+    from hannun.flows.position_decisions import deleted, forget
     from hannun.kafka.broker import Broker
     from hannun.store.database import connect
     from hannun.store.version import check_version
@@ -97,7 +97,7 @@ def forget_partitions(
     broker.check([])
     with connect(settings.needed("database_url"), application="hannun-positions") as conn:
         check_version(conn)
-        found = gone(conn, broker, topic, partition)
+        found = deleted(conn, broker, topic, partition)
         if not dry_run:
             forget(conn, operator(), found)
     for at in found:

@@ -1,8 +1,8 @@
-"""Which channel a name means.
+"""Maps the channel names in messages to channels.
 
-Producers spell a channel as they like ("Naver Blog", NAVER, 네이버블로그). Names are compared NFC, case-folded,
-without spaces, `_` and `-`; the table of known spellings is data (`channels.toml`), not code. A channel that is
-not in the table is a channel all the same: it keeps the name under which it first came.
+Producers spell a channel in several ways ("Naver Blog", NAVER, 네이버블로그). Names are compared in NFC, case-folded,
+without spaces, `_` and `-`. The table of known spellings is data (`channels.toml`), not code. A channel that is not in
+the table is counted too, under the name of its first message.
 """
 
 import tomllib
@@ -14,11 +14,11 @@ from importlib import resources
 from typing import NamedTuple
 
 NAME_LENGTH_MAX = 50
-"""Characters of a channel's name, the width of `channel_stats.channel_name`."""
+"""Characters of a channel's name: the width of `channel_stats.channel_name`."""
 
 
 class ChannelType(StrEnum):
-    """What kind of channel it is: it decides which counts mean anything on it."""
+    """The kind of a channel. It decides which counts are meaningful."""
 
     TV = "TV"
     SNS = "SNS"
@@ -26,9 +26,9 @@ class ChannelType(StrEnum):
 
 
 class Channel(NamedTuple):
-    """A channel as a message named it: `key` is what it is, `name` how it is shown.
+    """A channel: `key` identifies it, `name` is displayed.
 
-    `type` is None where the table does not know the channel; then a distribution brings it, for its event.
+    `type` is None for a channel that is not in the table. A distribution then sets the type, for its event.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Channel(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChannelTable:
-    """The known channels, by every spelling of them."""
+    """The known channels, by each of their spellings, folded."""
 
     by_spelling: Mapping[str, Channel]
 
@@ -48,7 +48,7 @@ class ChannelTable:
         return tuple({channel.key: channel for channel in self.by_spelling.values()}.values())
 
     def named(self, name: str) -> Channel | None:
-        """The channel that `name` means; None where it is too long, or nothing of it is left to compare."""
+        """The channel of this name; None if the name is too long, or is empty when folded."""
         composed = unicodedata.normalize("NFC", name).strip()
         key = folded(composed)
         if not key or len(composed) > NAME_LENGTH_MAX:
@@ -57,13 +57,13 @@ class ChannelTable:
 
 
 def folded(name: str) -> str:
-    """The form in which names are compared."""
+    """The normal form in which names are compared."""
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
     return "".join(text.split()).replace("_", "").replace("-", "")
 
 
 def load_table(toml_text: str | None = None) -> ChannelTable:
-    """The table from TOML text; from the file that ships with Hannun where none is given.
+    """The table from TOML text; by default from the file that is part of Hannun.
 
     Raises:
         ValueError: two channels claim one spelling, or a type is not TV, SNS or VOICE.
@@ -75,5 +75,5 @@ def load_table(toml_text: str | None = None) -> ChannelTable:
         for spelling in (name, *entry.get("aliases", ())):
             other = by_spelling.setdefault(folded(spelling), channel)
             if other is not channel:
-                raise ValueError(f"channels: {spelling!r} is claimed by {other.name} and by {name}")
+                raise ValueError(f"channels: {spelling!r} is a spelling of both {other.name} and {name}")
     return ChannelTable(by_spelling)

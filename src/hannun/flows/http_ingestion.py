@@ -1,21 +1,24 @@
-"""Messages over HTTP: a body becomes a batch, is counted like any other, and is answered after the commit.
+"""Ingests messages over HTTP: a body becomes a batch, which is counted like any other and answered after the commit.
 
-All of a body is taken, or none of it. Sending the same body again is safe: what was counted is a repeat.
+    body ──► items (JSON object, array or NDJSON) ──► batch ──► count ──► one result for each item
+
+A body is counted as a whole or not at all. Sending it again is safe: the messages counted before are repeats.
 """
 
 import json
 import queue
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage
+from hannun.counting.batch_counter import BatchCounter
+from hannun.domain.batch import MessageOutcome, ReceivedMessage
 from hannun.domain.response_schemas import MessageResult, MessagesTaken, encode
 from hannun.errors import BadRequest, Busy
 
@@ -25,20 +28,8 @@ _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 _RETRY_S = 1.0
 
 
-class Counts(Protocol):
-    """What became of a counted batch (`flows.count.Counted`)."""
-
-    def outcomes(self) -> list[MessageOutcome]: ...
-
-
-class CountsBatches(Protocol):
-    """What counts a batch (`flows.count.Counter`): handed in by the wiring, since no flow knows another."""
-
-    def count(self, batch: Sequence[ReceivedMessage], spans: Sequence[OffsetRange] = ()) -> Counts: ...
-
-
 class _Head(msgspec.Struct):
-    """What says of an item which message it is, before anything else of it is looked at."""
+    """The fields that identify an item. They may be of any type; the decoder checks the rest."""
 
     type: Any = None
     messageId: Any = None
@@ -49,7 +40,7 @@ _HEAD = msgspec.json.Decoder(_Head)
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A message of a body: its bytes, its type and its id where it has them."""
+    """One message of a body: its bytes, its type (or "") and its id, if it has one."""
 
     raw: bytes
     kind: str
@@ -57,33 +48,33 @@ class Item:
 
 
 class HttpIngestion:
-    """Takes bodies of messages. As many are counted at a time as there are counters; the rest wait their turn."""
+    """Counts bodies of messages. Each counter counts one body at a time; further bodies wait for a free counter."""
 
     def __init__(
         self,
-        counters: Sequence[CountsBatches],
+        counters: Sequence[BatchCounter],
         *,
         messages_max: int,
         wait_s_max: float,
         now: Callable[[], int],
     ) -> None:
-        self._free: queue.LifoQueue[CountsBatches] = queue.LifoQueue()
+        self._free: queue.LifoQueue[BatchCounter] = queue.LifoQueue()
         for counter in counters:
             self._free.put(counter)
         self._messages_max = messages_max
         self._wait_s_max = wait_s_max
         self._now = now
 
-    def take(self, body: bytes, *, lines: bool) -> bytes:
-        """Count the messages of a body and say what became of each, as JSON.
+    def ingest(self, body: bytes, *, lines: bool) -> bytes:
+        """Count the messages of a body. Returns the JSON answer with the result of each.
 
         Args:
-            body: a JSON object, a JSON array, or with `lines` one JSON object a line.
+            body: a JSON object, a JSON array, or with `lines` one JSON object on each line.
 
         Raises:
-            BadQuestion: the body is no JSON at all, or has too many messages.
-            Busy: too many bodies are being counted; nothing was taken.
-            StoreUnavailable: PostgreSQL is away. What was sent may or may not be counted; send it again.
+            BadRequest: the body is not JSON, or has too many messages.
+            Busy: too many bodies are being counted; nothing was counted.
+            StoreUnavailable: PostgreSQL is unavailable. The body may or may not be counted; send it again.
         """
         items = _lines(body) if lines else _items(body)
         if len(items) > self._messages_max:
@@ -95,12 +86,12 @@ class HttpIngestion:
             )
         received_at = self._now()
         batch = [ReceivedMessage(item.kind, item.raw, received_at) for item in items]
-        with self._counter() as counter:
+        with self._free_counter() as counter:
             outcomes = counter.count(batch).outcomes() if batch else []
         return _answer(items, outcomes)
 
     @contextmanager
-    def _counter(self) -> Any:
+    def _free_counter(self) -> Iterator[BatchCounter]:
         try:
             counter = self._free.get(timeout=self._wait_s_max)
         except queue.Empty:
@@ -112,7 +103,7 @@ class HttpIngestion:
 
 
 def _items(body: bytes) -> list[Item]:
-    """The items of a JSON body. One that is broken inside an array cannot be told from its neighbours: 400."""
+    """The items of a JSON body. Broken JSON inside an array leaves no item boundaries, so the body is refused (400)."""
     text = body.strip(b" \t\r\n")
     if not text.startswith((b"{", b"[")):
         raise BadRequest("the body is neither a JSON object nor a JSON array", code="not-json")
@@ -122,18 +113,18 @@ def _items(body: bytes) -> list[Item]:
         _RAW.decode(text)
         return [_item(text)]
     except RecursionError:
-        # Nested deeper than the parser goes: that is one item's fault, and its neighbours shall not pay for it.
+        # One item nests deeper than the parser goes. Only that item becomes a dead letter.
         return [_item(raw) for raw in _split(text)]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if _is_json_to_others(text):
-            # Half a character (a lone surrogate): JSON by its grammar, and no text. That too is one item's fault.
+        if _is_json_grammar(text):
+            # An item holds half of a surrogate pair: JSON by its grammar, but no text. Only that item is a dead letter.
             return [_item(raw) for raw in _split(text)]
-        if _is_object(text.partition(b"\n")[0]):  # NDJSON under another name, as a plain curl sends it
+        if _is_object(text.partition(b"\n")[0]):  # NDJSON with another content type, as a plain curl sends it
             return _lines(text)
         raise BadRequest("the body is not JSON ({found})", code="not-json", found=error) from error
 
 
-def _is_json_to_others(text: bytes) -> bool:
+def _is_json_grammar(text: bytes) -> bool:
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -150,7 +141,7 @@ def _is_object(line: bytes) -> bool:
 
 
 def _split(text: bytes) -> list[bytes]:
-    """The items of a JSON array (or the one object) by its brackets alone, however deep they nest."""
+    """The items of a JSON array (or the one object), split at the brackets alone, however deeply they nest."""
     inner = 1 if text.startswith(b"[") else 0
     depth, start, items = 0, inner, []
     for token in _TOKENS.finditer(text):
@@ -171,7 +162,7 @@ def _split(text: bytes) -> list[bytes]:
 
 
 def _lines(body: bytes) -> list[Item]:
-    """The items of NDJSON. A bad line is a dead letter of its own."""
+    """The items of NDJSON. Each invalid line becomes a dead letter of its own."""
     return [_item(line) for line in (line.strip(b" \t\r") for line in body.split(b"\n")) if line]
 
 
@@ -179,7 +170,7 @@ def _item(raw: bytes) -> Item:
     try:
         head = _HEAD.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Item(raw, "", None)  # no type can be read; decoding finds the reason
+        return Item(raw, "", None)  # the decoder finds the reason
     kind = head.type if isinstance(head.type, str) else ""
     message_id = head.messageId if isinstance(head.messageId, str) and 1 <= len(head.messageId) <= 64 else None
     return Item(raw, kind, message_id)

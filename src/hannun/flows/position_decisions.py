@@ -1,4 +1,8 @@
-"""An operator decides where reading goes on: planned first, shown, then put on record."""
+"""Operators' decisions about where reading resumes: planned, shown to the operator, then recorded.
+
+plan ──► decisions ──► decide ──► recorded; the partition's consumer starts there within seconds
+deleted ──► partitions that no longer exist ──► forget
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,41 +19,44 @@ from hannun.store.database import Connection
 from hannun.store.positions import Position
 
 To = Literal["earliest", "latest"] | int | datetime
+"""The log's first offset, its end, an offset, or the first record with this timestamp or a later one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Where one partition stands, and where it would go on. `skipped` offsets would never be counted."""
+    """The position of one partition now, and the offset at which it would resume."""
 
     topic: str
     partition: int
     log: PartitionLog
     was_at: int | None
-    goes_on_at: int
+    resume_at: int
     counted_to: int
 
     @property
     def skipped(self) -> int:
-        return max(0, self.goes_on_at - max(self.log.low, self.counted_to))
+        """How many offsets would never be counted."""
+        return max(0, self.resume_at - max(self.log.low, self.counted_to))
 
 
 def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: To) -> list[Decision]:
-    """What it would mean to go on there: for one partition of a topic, or for all of them.
+    """What resuming there would mean, for one partition of a topic or for all of them.
 
     Raises:
-        OperatorError: there is no such partition, or its log does not hold that offset.
+        OperatorError: the partition does not exist, or its log does not hold that offset.
+        KafkaUnavailable: no broker answers.
     """
     wanted = [place for place in broker.partitions([topic]) if number is None or place[1] == number]
-    stand = positions.known_positions(conn, wanted)
-    logs = broker.partition_logs(wanted, stand)
+    known = positions.known_positions(conn, wanted)
+    logs = broker.partition_logs(wanted, known)
     if not logs:
         raise OperatorError(
             f"Kafka has no {topic}{'' if number is None else f'[{number}]'}",
-            hint="`hannun positions list` lists them; `hannun positions forget` if it is gone for good",
+            hint="`hannun positions list` lists the partitions; `hannun positions forget` forgets a deleted one",
         )
     at = broker.offsets_at(logs, to) if isinstance(to, datetime) else {}
     return [
-        Decision(*place, log, _was_at(stand.get(place)), _offset(place, log, to, at), log.counted_to(stand.get(place)))
+        Decision(*place, log, _was_at(known.get(place)), _offset(place, log, to, at), log.counted_to(known.get(place)))
         for place, log in sorted(logs.items(), key=itemgetter(0))
     ]
 
@@ -69,45 +76,48 @@ def _offset(place: Partition, log: PartitionLog, to: To, at: Mapping[Partition, 
     if not log.low <= to <= log.high:
         raise OperatorError(
             f"{place[0]}[{place[1]}] holds offsets {log.low} to {log.high}, not {to}",
-            hint="an offset within it, or earliest, or latest",
+            hint="give an offset within these, or earliest, or latest",
         )
     return to
 
 
 def decide(conn: Connection, by: str, decisions: list[Decision], how: str) -> None:
-    """Put decisions on record, in one transaction. Whoever reads the partitions now begins there within seconds."""
+    """Record decisions, in one transaction. The consumers of the partitions resume there within seconds."""
     for decision in decisions:
-        way = ResumeAt(decision.goes_on_at)
-        positions.resume_by_decision(conn, by, decision.topic, decision.partition, decision.log.topic_id, way, how)
+        resume = ResumeAt(decision.resume_at)
+        positions.resume_by_decision(conn, by, decision.topic, decision.partition, decision.log.topic_id, resume, how)
     conn.commit()
 
 
-def gone(conn: Connection, broker: Broker, topic: str, number: int | None) -> list[Position]:
-    """Partitions of a topic, or one of them, that wait for an operator and that Kafka no longer has.
+def deleted(conn: Connection, broker: Broker, topic: str, number: int | None) -> list[Position]:
+    """The stopped partitions of a topic, or the one of this number, that Kafka no longer has.
 
     Raises:
         OperatorError: there is none.
-        StreamUnavailable: no broker answers.
+        KafkaUnavailable: no broker answers.
     """
-    there = set(broker.partitions([topic]))
-    waiting = [
+    existing = set(broker.partitions([topic]))
+    stopped = [
         at
         for at in positions.list_positions(conn)
         if at.topic == topic and number in (None, at.partition) and at.stopped is not None
     ]
-    found = [at for at in waiting if (at.topic, at.partition) not in there]
+    found = [at for at in stopped if (at.topic, at.partition) not in existing]
     place = topic if number is None else f"{topic}[{number}]"
-    if not waiting:
-        raise OperatorError(f"nothing of {place} waits for you", hint="`hannun positions list` says what does")
+    if not stopped:
+        raise OperatorError(
+            f"no partition of {place} is stopped", hint="`hannun positions list` lists the stopped ones"
+        )
     if not found:
         raise OperatorError(
-            f"Kafka still has all of {place} that waits for you", hint="`hannun positions set` decides where to go on"
+            f"Kafka still has all stopped partitions of {place}",
+            hint="`hannun positions set` decides where they resume",
         )
     return found
 
 
 def forget(conn: Connection, by: str, partitions: list[Position]) -> None:
-    """Wait no longer for partitions that Kafka no longer has, on record, in one transaction."""
+    """Forget the positions of deleted partitions, with a record, in one transaction."""
     for position in partitions:
         positions.forget_stopped_partition(conn, by, position)
     conn.commit()

@@ -9,7 +9,7 @@ from datetime import datetime
 from hannun.counting import outbox_relay
 from hannun.errors import OperatorError
 from hannun.flows import maintenance, partitions
-from hannun.flows.dead_letter_publishing import publish_letters
+from hannun.flows.dead_letter_publishing import publish_dead_letters
 from hannun.flows.health_checks import Health
 from hannun.flows.timeline_rollup import RollUpRounds
 from hannun.kafka.publisher import Publisher
@@ -83,7 +83,7 @@ def maintenance_jobs(settings: Settings, writing: Writing) -> list[Job]:
     ]
     if settings.dead_letter_topic:
         publisher = _dead_letter_publisher(settings)
-        jobs.append(("publish-dead-letters", 5.0, lambda db, _: publish_letters(db, publisher)))
+        jobs.append(("publish-dead-letters", 5.0, lambda db, _: publish_dead_letters(db, publisher)))
     return [on_database(name, every_s, writing.database(), work) for name, every_s, work in jobs]
 
 

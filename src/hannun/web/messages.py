@@ -54,7 +54,7 @@ async def send_messages(request: Request, services: Served, _: Annotated[Princip
     if services.counting.statistics().tasks_waiting >= WAITING_MAX:
         raise Busy("too many bodies wait to be counted: send it again later", retry_after_s=1.0)
     # On threads of its own: who waits for the database must not keep the page and the health check waiting.
-    answer = await to_thread.run_sync(partial(services.intake.take, body, lines=lines), limiter=services.counting)
+    answer = await to_thread.run_sync(partial(services.intake.ingest, body, lines=lines), limiter=services.counting)
     return Response(answer, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
