@@ -1,55 +1,60 @@
-"""A model of the cache's protocol, small enough to walk through all that can happen in it.
+"""A model of the cache's protocol, small enough to explore everything that can happen in it.
 
-One key; two writers, each with one commit; three readers in two processes, the third of which asks after the second, as
-the same client. Each step is one command of `hannun.cache` or one transaction, named like it; between any two of them
-anything else may happen, and a fault as long as there are some left: a process dies, a command does not reach Redis, a
-lease runs out, a subscription is cut, Redis comes back with what it had saved.
+One key; two writers, each with one commit; three readers in two processes. The third reader is the same client as the
+second and reads after it. Each step is one command of `hannun.cache` or one transaction, and is named after it. Between
+any two steps any other step may come, and a fault as long as some are left: a process dies, a command does not reach
+Redis, a lease expires, a subscription is lost, Redis returns with what it had saved.
 
 `Rules` are what the protocol does. Each can be broken, and then a history must be found that breaks a promise. (That a
-fill goes over nothing newer is not among them: under the lease there is nothing newer. It is a second line.)
+fill never replaces something newer is not among them: under the lease there is nothing newer. It is a second defence.)
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from history import Asked, broken
+from history import ReadStart, broken_promise
 
 NONE = 0
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the code does; one set to False is a mistake."""
+    """What the code does; a rule set to False is a planted mistake."""
 
     invalidate_removes_lease: bool = True
     fill_checks_lease: bool = True
     run_is_compared: bool = True
     run_is_of_the_lease: bool = True
-    debt_in_the_transaction: bool = True
-    settle_after_invalidate: bool = True
+    outbox_entry_in_the_transaction: bool = True
+    delivered_after_invalidation: bool = True
     floors: bool = True
-    seen_by_etag: bool = True
+    version_from_etag: bool = True
     guard_before_read: bool = True
-    lost_drops_copies: bool = True
+    lost_subscription_clears_local: bool = True
     announced_after_delete: bool = True
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What there is beside writers and readers: how many faults of a kind, copies or none, where the client asks."""
+    """What surrounds the protocol: how many faults of each kind, with a local cache or without, how many writers.
+
+    `other_process`: the second and third read of the one client go to different processes.
+    """
 
     crashes: int = 1
     cuts: int = 0
     expiries: int = 0
     losses: int = 0
     restarts: int = 0
-    copies: bool = False
+    local_cache: bool = False
     other_process: bool = False
     writers: int = 2
 
 
 class Reader(NamedTuple):
+    """A reader: where it is, what it was promised and has seen, the version it read, its guard, its lease's run."""
+
     at: str = "idle"
     promised: int = 0
     seen: int = 0
@@ -59,38 +64,40 @@ class Reader(NamedTuple):
 
 
 class Process(NamedTuple):
-    """A process that answers: its floor, its copy, the announcements on their way to it, what it has heard."""
+    """A `serve` process: its floor, its local entry, the announcements on their way to it, the newest it received."""
 
     floor: int = 0
-    copy: int = NONE
-    pending: tuple[int, ...] = ()
-    listens: bool = True
-    heard: int = 0
+    local: int = NONE
+    arriving: tuple[int, ...] = ()
+    subscribed: bool = True
+    received: int = 0
 
 
 class State(NamedTuple):
+    """The whole system between two steps."""
+
     committed: int = 1
     answer: tuple[int, int] = (NONE, 0)  # version, run
     lease: int = NONE  # the reader's number + 1
     run: int = 0
     saved: tuple[tuple[int, int], int] | None = None
     acknowledged: int = 1
-    debts: tuple[int, ...] = ()
-    payer: tuple[str, int] = ("idle", 0)
+    pending: tuple[int, ...] = ()  # versions whose invalidation is in the outbox
+    relay: tuple[str, int] = ("idle", 0)
     writers: tuple[tuple[str, int], ...] = ()
     readers: tuple[Reader, ...] = (Reader(),) * 3
     processes: tuple[Process, ...] = (Process(),) * 2
     left: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)  # crashes, cuts, expiries, losses, restarts
-    broke: str | None = None
+    broken: str | None = None
 
 
 Step = tuple[str, State]
 CRASH, CUT, EXPIRY, LOSS, RESTART = range(5)
 
 
-def first(setting: Setting) -> State:
+def first_state(setting: Setting) -> State:
     left = (setting.crashes, setting.cuts, setting.expiries, setting.losses, setting.restarts)
-    # Something is kept already, as in a service that runs.
+    # An answer is cached already, as in a service that runs.
     return State(answer=(1, 0), writers=(("idle", 0),) * setting.writers, left=left)
 
 
@@ -104,14 +111,14 @@ class Model:
     def steps(self, state: State) -> Iterator[Step]:
         for number, (at, version) in enumerate(state.writers):
             yield from self._writer(state, number, at, version)
-        yield from self._payer(state)
+        yield from self._relay(state)
         for number, reader in enumerate(state.readers):
             yield from self._reader(state, number, reader)
         for number, process in enumerate(state.processes):
             yield from self._process(state, number, process)
         yield from self._redis(state)
 
-    # -- writing: commit ─► invalidate ─► settle
+    # -- writing: commit ─► invalidate ─► mark delivered
 
     def _writer(self, state: State, number: int, at: str, version: int) -> Iterator[Step]:
         def then(changed: State, at: str, version: int) -> State:
@@ -120,74 +127,72 @@ class Model:
 
         rules = self._rules
         if at in ("committed", "half", "invalidated") and state.left[CRASH]:
-            yield f"writer {number} dies", then(_spent(state, CRASH), "dead", version)
+            yield f"writer {number} dies", then(_use_fault(state, CRASH), "dead", version)
         if at == "idle":
             version = state.committed + 1
             changed = state._replace(committed=version)
-            if rules.debt_in_the_transaction:
-                changed = changed._replace(debts=(*state.debts, version))
+            if rules.outbox_entry_in_the_transaction:
+                changed = changed._replace(pending=(*state.pending, version))
             yield f"writer {number} commits {version}", then(changed, "committed", version)
         elif at == "committed":
-            if rules.settle_after_invalidate:
-                yield from (
-                    (f"writer {number} {what}", then(s, a, version)) for what, s, a in self._tell(state, version)
-                )
+            if rules.delivered_after_invalidation:
+                label, changed = self._first_half(state, version)
+                yield f"writer {number} {label}", then(changed, "half", version)
             else:
-                yield f"writer {number} settles", then(_without_debt(state, version), "half", version)
+                yield f"writer {number} marks delivered", then(_mark_delivered(state, version), "half", version)
         elif at == "half":
-            if rules.settle_after_invalidate:
-                yield f"writer {number} announces", then(self._told(state, version), "invalidated", version)
+            if rules.delivered_after_invalidation:
+                yield f"writer {number} announces", then(self._second_half(state, version), "invalidated", version)
             else:
-                yield f"writer {number} invalidates", then(self._told(self._deleted(state), version), "done", version)
+                changed = self._second_half(self._delete(state), version)
+                yield f"writer {number} invalidates", then(changed, "done", version)
         elif at == "invalidated":
-            yield f"writer {number} settles", then(_without_debt(state, version), "done", version)
+            yield f"writer {number} marks delivered", then(_mark_delivered(state, version), "done", version)
 
-    def _payer(self, state: State) -> Iterator[Step]:
-        """Whoever finds a debt pays it; it may find one that its writer is about to pay, too."""
-        at, version = state.payer
-        if at == "idle" and state.debts and any(writer == ("dead", state.debts[0]) for writer in state.writers):
-            for what, changed, then in self._tell(state, state.debts[0]):
-                yield f"a payer {what}", changed._replace(payer=(then, state.debts[0]))
+    def _relay(self, state: State) -> Iterator[Step]:
+        """Another process delivers the pending invalidation of a writer that died."""
+        at, version = state.relay
+        if at == "idle" and state.pending and any(writer == ("dead", state.pending[0]) for writer in state.writers):
+            label, changed = self._first_half(state, state.pending[0])
+            yield f"a relay {label}", changed._replace(relay=("half", state.pending[0]))
         elif at == "half":
-            yield "a payer announces", self._told(state, version)._replace(payer=("invalidated", version))
+            yield "a relay announces", self._second_half(state, version)._replace(relay=("invalidated", version))
         elif at == "invalidated":
-            yield "a payer settles", _without_debt(state, version)._replace(payer=("idle", 0))
+            yield "a relay marks delivered", _mark_delivered(state, version)._replace(relay=("idle", 0))
 
-    def _tell(self, state: State, version: int) -> Iterator[tuple[str, State, str]]:
-        """DEL and PUBLISH go in one pipeline; others' commands may come between the two."""
+    def _first_half(self, state: State, version: int) -> Step:
+        """The DEL of the pipeline with DEL and PUBLISH; commands of others may come between the two."""
         if self._rules.announced_after_delete:
-            yield "deletes", self._deleted(state), "half"
-        else:
-            announced = self._announced(state, version)
-            yield "announces first", announced, "half"
+            return "deletes", self._delete(state)
+        return "announces first", self._announce(state, version)
 
-    def _deleted(self, state: State) -> State:
+    def _second_half(self, state: State, version: int) -> State:
+        state = self._announce(state, version) if self._rules.announced_after_delete else self._delete(state)
+        return state._replace(acknowledged=max(state.acknowledged, version))
+
+    def _delete(self, state: State) -> State:
         lease = NONE if self._rules.invalidate_removes_lease else state.lease
         return state._replace(answer=(NONE, 0), lease=lease)
 
-    def _told(self, state: State, version: int) -> State:
-        state = self._announced(state, version) if self._rules.announced_after_delete else self._deleted(state)
-        return state._replace(acknowledged=max(state.acknowledged, version))
-
-    def _announced(self, state: State, version: int) -> State:
-        if not self._setting.copies:
+    def _announce(self, state: State, version: int) -> State:
+        if not self._setting.local_cache:
             return state
         return state._replace(
             processes=tuple(
-                process._replace(pending=(*process.pending, version))
-                if process.listens
-                else process._replace(heard=max(process.heard, version))  # it must not rely on what it cannot hear
+                process._replace(arriving=(*process.arriving, version))
+                if process.subscribed
+                else process._replace(received=max(process.received, version))  # the promise holds without it too
                 for process in state.processes
             )
         )
 
-    # -- reading: copy ─► get ─► lease ─► load ─► fill
+    # -- reading: local entry ─► get ─► lease ─► load ─► fill
 
     def _reader(self, state: State, number: int, reader: Reader) -> Iterator[Step]:
         rules = self._rules
-        here = 0 if number in readers_of(self._setting)[0] else 1
+        here = 0 if number in readers_by_process(self._setting)[0] else 1
         process = state.processes[here]
-        least = max(process.floor if rules.floors else 0, reader.seen if rules.seen_by_etag else 0)
+        version_min = max(process.floor if rules.floors else 0, reader.seen if rules.version_from_etag else 0)
 
         def then(changed: State, **now: object) -> State:
             readers = (*changed.readers[:number], reader._replace(**now), *changed.readers[number + 1 :])  # type: ignore[arg-type]
@@ -198,66 +203,67 @@ class Model:
             processes[here] = processes[here]._replace(**now)  # type: ignore[arg-type]
             return changed._replace(processes=tuple(processes))
 
-        def answered(changed: State, version: int) -> State:
-            """The answer goes out; a copy stays, if its guard does."""
-            if self._setting.copies:
-                kept = changed.processes[here]
-                copy = NONE if kept.copy < version else kept.copy
-                if version >= kept.copy and kept.listens and (reader.guard or not rules.guard_before_read):
-                    copy = version
-                changed = in_process(changed, copy=copy)
-            wrong = broken(Asked(reader.promised, reader.seen), version)
-            return then(changed, at="done", version=version, promised=0, guard=False, run=0)._replace(broke=wrong)
+        def answer(changed: State, version: int) -> State:
+            """The answer goes out; it is stored locally if its guard is still valid."""
+            if self._setting.local_cache:
+                now = changed.processes[here]
+                local = NONE if now.local < version else now.local
+                if version >= now.local and now.subscribed and (reader.guard or not rules.guard_before_read):
+                    local = version
+                changed = in_process(changed, local=local)
+            broken = broken_promise(ReadStart(reader.promised, reader.seen), version)
+            return then(changed, at="done", version=version, promised=0, guard=False, run=0)._replace(broken=broken)
 
         def got(changed: State, version: int) -> State:
-            """It has its answer. What it does with it matters to others only where there are copies."""
-            if self._setting.copies:
+            """The reader has its answer. A step of its own only where there is a local cache that others read."""
+            if self._setting.local_cache:
                 return then(changed, at="got", version=version)
-            return answered(changed, version)
+            return answer(changed, version)
 
         name = f"reader {number}"
         if reader.at not in ("idle", "done", "dead") and state.left[CRASH]:
-            yield f"{name} dies", then(_spent(state, CRASH), at="dead", version=0, promised=0, guard=False)
+            yield f"{name} dies", then(_use_fault(state, CRASH), at="dead", version=0, promised=0, guard=False)
         if reader.at == "idle":
             before = state.readers[1]
             if number == 2 and before.at != "done":
-                return  # the same client: one question after the other
+                return  # the same client: one read after the other
             seen = before.version if number == 2 else 0
-            promised = process.heard if self._setting.copies else state.acknowledged
-            least = max(process.floor if rules.floors else 0, seen if rules.seen_by_etag else 0)
-            believed = process.copy and (process.listens or not rules.lost_drops_copies)
-            if self._setting.copies and believed and process.copy >= least:
-                wrong = broken(Asked(promised, seen), process.copy)
-                yield f"{name} copy {process.copy}", then(state, at="done", version=process.copy)._replace(broke=wrong)
+            promised = process.received if self._setting.local_cache else state.acknowledged
+            version_min = max(process.floor if rules.floors else 0, seen if rules.version_from_etag else 0)
+            valid = process.local and (process.subscribed or not rules.lost_subscription_clears_local)
+            if self._setting.local_cache and valid and process.local >= version_min:
+                broken = broken_promise(ReadStart(promised, seen), process.local)
+                answered = then(state, at="done", version=process.local)._replace(broken=broken)
+                yield f"{name} local entry {process.local}", answered
             else:
-                guard = self._setting.copies and process.listens
-                yield f"{name} asks", then(state, at="asks", promised=promised, seen=seen, guard=guard)
-        elif reader.at in ("asks", "waits"):
+                guard = self._setting.local_cache and process.subscribed
+                yield f"{name} begins", then(state, at="begun", promised=promised, seen=seen, guard=guard)
+        elif reader.at in ("begun", "waits"):
             version, run = state.answer
-            if version >= max(least, 1) and (run == state.run or not rules.run_is_compared):
+            if version >= max(version_min, 1) and (run == state.run or not rules.run_is_compared):
                 yield f"{name} get {version}", got(state, version)
-            elif reader.at == "asks":
+            elif reader.at == "begun":
                 yield f"{name} get: miss", then(state, at="missed")
             elif not state.lease:
-                yield f"{name} waits no more", then(state, at="past")
+                yield f"{name} stops waiting", then(state, at="past")
             if state.left[CUT]:
-                yield f"{name} get: cut off", then(_spent(state, CUT), at="past")
+                yield f"{name} get: cut off", then(_use_fault(state, CUT), at="past")
         elif reader.at == "got":
-            yield f"{name} answers {reader.version}", answered(state, reader.version)
+            yield f"{name} answers {reader.version}", answer(state, reader.version)
         elif reader.at == "missed":
             if state.lease:
-                yield f"{name} lease: taken", then(state, at="waits")
+                yield f"{name} lease: held by another", then(state, at="waits")
             else:
                 yield f"{name} lease", then(state._replace(lease=number + 1), at="leased", run=state.run)
         elif reader.at == "leased":
             yield f"{name} load {state.committed}", then(state, at="loaded", version=state.committed)
         elif reader.at == "loaded":
-            stands = state.lease == number + 1
+            held = state.lease == number + 1
             changed = state
-            if stands or not rules.fill_checks_lease:
-                stamp = reader.run if rules.run_is_of_the_lease else state.run
-                changed = changed._replace(answer=(reader.version, stamp))
-                changed = changed._replace(lease=NONE if stands else changed.lease)
+            if held or not rules.fill_checks_lease:
+                run = reader.run if rules.run_is_of_the_lease else state.run
+                changed = changed._replace(answer=(reader.version, run))
+                changed = changed._replace(lease=NONE if held else changed.lease)
                 if process.floor <= reader.version:
                     changed = in_process(changed, floor=0)
             else:
@@ -270,7 +276,7 @@ class Model:
     # -- what happens to a process, and to Redis
 
     def _process(self, state: State, number: int, process: Process) -> Iterator[Step]:
-        if not self._setting.copies:
+        if not self._setting.local_cache:
             return
 
         def now(changed: State, drop_guards: bool, **fields: object) -> State:
@@ -278,46 +284,52 @@ class Model:
             processes[number] = process._replace(**fields)  # type: ignore[arg-type]
             changed = changed._replace(processes=tuple(processes))
             if drop_guards:
-                mine = readers_of(self._setting)[number]
+                mine = readers_by_process(self._setting)[number]
                 readers = [r._replace(guard=False) if i in mine else r for i, r in enumerate(changed.readers)]
                 changed = changed._replace(readers=tuple(readers))
             return changed
 
-        if process.pending:
-            heard = max(process.heard, process.pending[0])
-            yield f"process {number} hears", now(state, True, pending=process.pending[1:], copy=NONE, heard=heard)
-        if process.listens and state.left[LOSS]:
-            heard = max(process.heard, *process.pending, 0)
-            copy = NONE if self._rules.lost_drops_copies else process.copy
+        if process.arriving:
+            received = max(process.received, process.arriving[0])
+            changed = now(state, True, arriving=process.arriving[1:], local=NONE, received=received)
+            yield f"process {number} receives an announcement", changed
+        if process.subscribed and state.left[LOSS]:
+            received = max(process.received, *process.arriving, 0)
+            clears = self._rules.lost_subscription_clears_local
             lost = now(
-                _spent(state, LOSS), self._rules.lost_drops_copies, pending=(), copy=copy, heard=heard, listens=False
+                _use_fault(state, LOSS),
+                clears,
+                arriving=(),
+                local=NONE if clears else process.local,
+                received=received,
+                subscribed=False,
             )
-            yield f"process {number} is cut off from announcements", lost
-        if not process.listens:
-            yield f"process {number} subscribes", now(state, True, listens=True, copy=NONE)
+            yield f"process {number} loses its subscription", lost
+        if not process.subscribed:
+            yield f"process {number} subscribes", now(state, True, subscribed=True, local=NONE)
 
     def _redis(self, state: State) -> Iterator[Step]:
         if state.lease and state.left[EXPIRY]:
-            yield "the lease runs out", _spent(state, EXPIRY)._replace(lease=NONE)
+            yield "the lease expires", _use_fault(state, EXPIRY)._replace(lease=NONE)
         if state.left[RESTART]:
             if state.saved is None:
                 yield "Redis saves", state._replace(saved=(state.answer, state.lease))
             else:
                 answer, lease = state.saved
-                again = _spent(state, RESTART)._replace(answer=answer, lease=lease, run=state.run + 1, saved=None)
-                yield "Redis comes back with what it saved", again
+                again = _use_fault(state, RESTART)._replace(answer=answer, lease=lease, run=state.run + 1, saved=None)
+                yield "Redis returns with what it saved", again
 
 
-def at_rest(state: State, rules: Rules) -> str | None:
-    """What must hold when nothing more can happen."""
+def broken_at_rest(state: State, rules: Rules) -> str | None:
+    """What is wrong when nothing more can happen; None if nothing is."""
     version, run = state.answer
-    believed = version and (run == state.run or not rules.run_is_compared)
-    if believed and version != state.committed:
-        return f"the cache says {version} for good, the database {state.committed}"
-    if state.debts:
-        return f"owed for good: {state.debts}"
+    valid = version and (run == state.run or not rules.run_is_compared)
+    if valid and version != state.committed:
+        return f"the cache holds {version} for good, the database {state.committed}"
+    if state.pending:
+        return f"pending for good: {state.pending}"
     if state.lease and not state.run and state.readers[state.lease - 1].at == "done":
-        return "a lease is held by a reader that is done"  # one that Redis brought back runs out
+        return "a lease is held by a reader that is done"  # a lease that Redis brought back expires
     return None
 
 
@@ -326,91 +338,89 @@ class Explored:
     """How many states there are, and the first history that breaks a promise, its steps in order."""
 
     states: int
-    broke: str | None
+    broken: str | None
     history: tuple[str, ...]
 
 
-def forgotten(state: State, setting: Setting) -> State:
-    """The state without what nothing that can still happen looks at: of those that differ in nothing else one is
-    walked.
+def reduced(state: State, setting: Setting) -> State:
+    """The state without what no later step reads: of states that differ in nothing else, one is explored.
 
-    What a reader knows ends with its answer (but for what the second one has seen, until the third asks), what a
-    process knows with its last reader, and its copy with the last that may still ask for one. Two writers are the same
-    but for their names, which a history may so exchange.
+    What a reader knows ends with its answer, except for what the second reader has seen, until the third begins. What a
+    process knows ends with its last reader, and its local entry with the last reader that may still begin. Two writers
+    are the same but for their names, which a history may so exchange.
     """
     readers = list(state.readers)
-    third_never_asks = readers[1].at == "dead"
-    asking = [reader.at == "idle" and not (number == 2 and third_never_asks) for number, reader in enumerate(readers)]
-    over = [not asking[number] and reader.at in ("idle", "done", "dead") for number, reader in enumerate(readers)]
+    third_never_begins = readers[1].at == "dead"
+    to_begin = [r.at == "idle" and not (number == 2 and third_never_begins) for number, r in enumerate(readers)]
+    over = [not to_begin[number] and reader.at in ("idle", "done", "dead") for number, reader in enumerate(readers)]
     for number, reader in enumerate(state.readers):
         if over[number]:
-            told = reader.version if number == 1 and reader.at == "done" and asking[2] else NONE
-            readers[number] = Reader(at=reader.at, version=told)
+            seen = reader.version if number == 1 and reader.at == "done" and to_begin[2] else NONE
+            readers[number] = Reader(at=reader.at, version=seen)
     processes = list(state.processes)
-    for here, mine in enumerate(readers_of(setting)):
+    for here, mine in enumerate(readers_by_process(setting)):
         if all(over[number] for number in mine):
             processes[here] = Process()
-        elif setting.copies and not any(asking[number] for number in mine):
+        elif setting.local_cache and not any(to_begin[number] for number in mine):
             processes[here] = Process(floor=processes[here].floor)
             for number in mine:
                 readers[number] = readers[number]._replace(guard=False)
     return state._replace(
         readers=tuple(readers),
         processes=tuple(processes),
-        acknowledged=state.acknowledged if any(asking) and not setting.copies else 0,
+        acknowledged=state.acknowledged if any(to_begin) and not setting.local_cache else 0,
         writers=tuple(
             sorted(
-                (at, 0 if at == "done" or (at == "dead" and version not in state.debts) else version)
+                (at, 0 if at == "done" or (at == "dead" and version not in state.pending) else version)
                 for at, version in state.writers
             )
         ),
     )
 
 
-def readers_of(setting: Setting) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Who asks at which process."""
+def readers_by_process(setting: Setting) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Which readers read at the first process, and which at the second."""
     return ((1,), (0, 2)) if setting.other_process else ((1, 2), (0,))
 
 
-def explore(rules: Rules, setting: Setting, *, forgets: bool = True) -> Explored:
-    """Walk through every interleaving, depth first, each state once; of states that only differ in what nobody looks at
-    any more one, where it `forgets`."""
+def explore(rules: Rules, setting: Setting, *, reduce: bool = True) -> Explored:
+    """Explore every interleaving, depth first, each state once; with `reduce`, each `reduced` state once."""
     model = Model(rules, setting)
-    start = first(setting)
-    came_by: dict[State, Step | None] = {start: None}
-    ways: list[State] = [start]
-    while ways:
-        state = ways.pop()
-        wrong = state.broke
-        ended = True
-        if wrong is None:
+    start = first_state(setting)
+    reached_by: dict[State, Step | None] = {start: None}
+    unexplored: list[State] = [start]
+    while unexplored:
+        state = unexplored.pop()
+        broken = state.broken
+        at_rest = True
+        if broken is None:
             for label, following in model.steps(state):
-                ended = False
-                if forgets:
-                    following = forgotten(following, setting)
-                if following not in came_by:
-                    came_by[following] = (label, state)
-                    ways.append(following)
-            if ended:
-                wrong = at_rest(state, rules)
-        if wrong is not None:
-            return Explored(len(came_by), wrong, _history(came_by, state))
-    return Explored(len(came_by), None, ())
+                at_rest = False
+                if reduce:
+                    following = reduced(following, setting)
+                if following not in reached_by:
+                    reached_by[following] = (label, state)
+                    unexplored.append(following)
+            if at_rest:
+                broken = broken_at_rest(state, rules)
+        if broken is not None:
+            return Explored(len(reached_by), broken, _history(reached_by, state))
+    return Explored(len(reached_by), None, ())
 
 
-def _history(came_by: dict[State, Step | None], state: State) -> tuple[str, ...]:
+def _history(reached_by: dict[State, Step | None], state: State) -> tuple[str, ...]:
     labels = []
-    while (step := came_by[state]) is not None:
+    while (step := reached_by[state]) is not None:
         label, state = step
         labels.append(label)
     return tuple(reversed(labels))
 
 
-def _spent(state: State, fault: int) -> State:
+def _use_fault(state: State, fault: int) -> State:
     left = list(state.left)
     left[fault] -= 1
     return state._replace(left=(left[0], left[1], left[2], left[3], left[4]))
 
 
-def _without_debt(state: State, version: int) -> State:
-    return state._replace(debts=tuple(debt for debt in state.debts if debt != version))
+def _mark_delivered(state: State, version: int) -> State:
+    return state._replace(pending=tuple(each for each in state.pending if each != version))

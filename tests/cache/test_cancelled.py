@@ -1,4 +1,4 @@
-"""Readers that leave, a thousand of them, at any point: nothing of theirs stays behind."""
+"""A thousand reads are cancelled at any point, and nothing of theirs stays behind."""
 
 import asyncio
 import json
@@ -7,35 +7,21 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from test_answer_cache import DASHBOARD, ME, Serve, plain
+from cache_readers import DASHBOARD, ME, Serve, plain_client
 from world import World
 
 from hannun.cache import AnswerCache
-from hannun.domain.channels import load_table
-from hannun.flows.report.answers import Reports
-from hannun.flows.report.cached_reader import CachedReader
-
-
-class Leaving(Serve):
-    """A `serve` with copies and a few connections."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self.cache = AnswerCache(world.redis, lifetime_s=3_600, local_bytes_max=1_000_000)
-        self.reports = Reports(self.reader, CachedReader(self.cache), self.reports._now, load_table())
 
 
 @pytest.fixture
 def world(world: World) -> World:
-    with plain(world) as client:
-        client.flushall()
     world.counts(world.created())
     return world
 
 
 @pytest.fixture
 def writing(world: World) -> Iterator[None]:
-    """Somebody counts all the while, so that readers are met at every step of their way."""
+    """Messages are counted all the time, so that reads are cancelled at every step that a change may lead to."""
     enough = threading.Event()
     counter = world.another_counter()
 
@@ -51,33 +37,33 @@ def writing(world: World) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("writing")
-def test_a_thousand_cancelled_questions_leave_no_lease_no_connection_and_no_task(world: World) -> None:
+def test_a_thousand_cancelled_reads_leave_no_lease_no_connection_and_no_task(world: World) -> None:
     chance = random.Random(4)
 
     async def work() -> int:
         cancelled = 0
-        async with Leaving(world) as serve, asyncio.timeout(90):
+        cache = AnswerCache(world.redis, lifetime_s=3_600, local_bytes_max=1_000_000)
+        async with Serve(world, cache) as serve, asyncio.timeout(90):
 
-            async def hear() -> None:
+            async def receive_announcements() -> None:
                 async for _ in serve.cache.announcements():
                     pass
 
-            hearing = asyncio.create_task(hear())
+            receiving = asyncio.create_task(receive_announcements())
 
-            async def leaves() -> int:
-                question = serve.reports.answer(ME, DASHBOARD, refresh=chance.random() < 0.3)
-                asked = asyncio.create_task(question)
+            async def cancelled_read() -> int:
+                read = asyncio.create_task(serve.reports.answer(ME, DASHBOARD, refresh=chance.random() < 0.3))
                 await asyncio.sleep(chance.random() * 0.006)
-                asked.cancel()
-                (left,) = await asyncio.gather(asked, return_exceptions=True)
-                assert isinstance(left, asyncio.CancelledError | tuple), left
-                return isinstance(left, asyncio.CancelledError)
+                read.cancel()
+                (result,) = await asyncio.gather(read, return_exceptions=True)
+                assert isinstance(result, asyncio.CancelledError | tuple), result
+                return isinstance(result, asyncio.CancelledError)
 
             for _ in range(50):
-                cancelled += sum(await asyncio.gather(*(leaves() for _ in range(20))))
+                cancelled += sum(await asyncio.gather(*(cancelled_read() for _ in range(20))))
             await asyncio.gather(*serve.reports._running)
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
             assert serve.reports._running == set()
             assert serve.cache._local._guards == {}
             pool = serve.cache._client.connection_pool
@@ -86,7 +72,7 @@ def test_a_thousand_cancelled_questions_leave_no_lease_no_connection_and_no_task
             stats = serve.reader._pool.get_stats()
             assert stats["pool_available"] == stats["pool_size"]
             assert len(asyncio.all_tasks()) - stats["pool_size"] < 20, "but the pool's own"
-            with plain(world) as client:
+            with plain_client(world) as client:
                 assert client.keys("hannun:lease:*") == []
             answer, _ = await serve.reports.answer(ME, DASHBOARD, refresh=True)
             assert json.loads(answer.body)["summary"]["totalParticipants"] > 0

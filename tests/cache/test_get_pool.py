@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import redis
+from cache_readers import plain_client
 from faults import Crash, Fault, Proxy, RedisFramer
 from redis.asyncio import Connection
-from test_answer_cache import plain
 from world import World
 
 from hannun.cache import AnswerCache
@@ -23,8 +23,7 @@ KEYS = [f"key {number}" for number in range(20)]
 @pytest.fixture
 def proxy(world: World) -> Iterator[Proxy]:
     """A proxy to a Valkey in which each key holds its own name, a hundred times."""
-    with plain(world) as client:
-        client.flushall()
+    with plain_client(world) as client:
         client.mset({key: value_of(key) for key in KEYS})
     with Proxy(world.redis.port, RedisFramer) as proxy:
         yield proxy
@@ -188,7 +187,7 @@ def test_a_wrong_password_raises_an_authentication_error(world: World, proxy: Pr
 
 
 def test_a_value_of_another_type_is_an_error_and_affects_no_other_caller(world: World, proxy: Proxy) -> None:
-    with plain(world) as client:
+    with plain_client(world) as client:
         client.lpush("a list", "x")
 
     async def work(pool: CountingPool) -> None:

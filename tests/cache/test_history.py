@@ -1,4 +1,4 @@
-"""The history checker of the model, over real processes' parts: real Valkey, real PostgreSQL, cuts at random."""
+"""The history checker of the model, over the parts of real processes: real Valkey, real PostgreSQL, random cuts."""
 
 import asyncio
 import json
@@ -12,30 +12,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
+from cache_readers import DASHBOARD, KEY, ME, Serve, plain_client
 from faults import Proxy, RedisFramer
-from history import Asked, broken
-from test_answer_cache import DASHBOARD, KEY, ME, Serve, plain
+from history import ReadStart, broken_promise
 from world import World
 
 from hannun.cache import AnswerCache, Invalidator
 from hannun.cache.local import LAG_S_MAX
 from hannun.counting.outbox_relay import deliver_pending
-from hannun.domain.channels import load_table
 from hannun.errors import Transient
-from hannun.flows.report.answers import Reports
-from hannun.flows.report.cached_reader import CachedReader
 
 WRITES = 150
 
 
 @dataclass
 class Acknowledged:
-    """What was acknowledged when: totals by the moment after which nobody may say less."""
+    """The totals whose invalidations were acknowledged, by the moment after which no answer may hold less."""
 
     at: list[float] = field(default_factory=lambda: [0.0])
     totals: list[int] = field(default_factory=lambda: [0])
 
-    def note(self, total: int) -> None:
+    def record(self, total: int) -> None:
         self.at.append(time.monotonic())
         self.totals.append(max(total, self.totals[-1]))
 
@@ -43,31 +40,22 @@ class Acknowledged:
         return self.totals[bisect_right(self.at, moment) - 1]
 
 
-class Copying(Serve):
-    """The reading side of one `serve` with copies, over an address of its own."""
+class ServeThroughProxy(Serve):
+    """The reading side of one `serve`, which reaches Redis through a proxy of its own."""
 
     def __init__(self, world: World, port: int, local_bytes_max: int) -> None:
-        super().__init__(world)
-        self.cache = AnswerCache(
-            replace(world.redis, port=port), lifetime_s=3_600, timeout_s=0.2, local_bytes_max=local_bytes_max
-        )
-        self.reports = Reports(self.reader, CachedReader(self.cache), self.reports._now, load_table())
+        address = replace(world.redis, port=port)
+        cache = AnswerCache(address, lifetime_s=3_600, timeout_s=0.2, local_bytes_max=local_bytes_max)
+        super().__init__(world, cache)
 
-    async def hears(self) -> None:
+    async def receive_announcements(self) -> None:
         async for _ in self.cache.announcements():
             pass
 
 
 @pytest.fixture
-def world(world: World) -> World:
-    with plain(world) as client:
-        client.flushall()
-    return world
-
-
-@pytest.fixture
 def proxies(world: World) -> Iterator[list[Proxy]]:
-    """A way to Redis for each process: two that read, one that writes."""
+    """A proxy to Redis for each process: two that read, one that writes."""
     with (
         Proxy(world.redis.port, RedisFramer) as one,
         Proxy(world.redis.port, RedisFramer) as two,
@@ -76,7 +64,7 @@ def proxies(world: World) -> Iterator[list[Proxy]]:
         yield [one, two, writing]
 
 
-@pytest.mark.parametrize("local_bytes_max", [0, 1_000_000], ids=["without copies", "with copies"])
+@pytest.mark.parametrize("local_bytes_max", [0, 1_000_000], ids=["without a local cache", "with a local cache"])
 @pytest.mark.parametrize("cuts", [False, True], ids=["undisturbed", "with cuts"])
 @pytest.mark.parametrize("seed", [1])
 def test_no_answer_is_older_than_promised_and_none_runs_backwards(
@@ -87,80 +75,82 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
     chance = random.Random(seed)
     acknowledged, done = Acknowledged(), threading.Event()
     wrong: list[str] = []
-    told = {"copy": 0, "cache": 0, "live": 0}
+    answered = {"local": 0, "cache": 0, "live": 0}
 
     def write() -> None:
-        """Counts, dies now and then before it has paid; another process pays what it finds."""
-        reaches = replace(world.redis, port=proxies[2].port)
-        invalidator, payer = Invalidator(reaches), world.invalidator
-        database, other = world.another_database(), world.another_database()
+        """Count; some invalidations do not reach Redis, and another process delivers those that it finds pending."""
+        address = replace(world.redis, port=proxies[2].port)
+        invalidator, other_invalidator = Invalidator(address), world.invalidator
+        database, other_database = world.another_database(), world.another_database()
         counter = world.counter_on(database, invalidator)
         try:
             for total in range(1, WRITES + 1):
                 counter.count([world.registered(f"p{total}")])
-                if chance.random() < 0.2:  # its DEL may have come through and its announcement not: it is still owed
+                # Its DEL may have reached Redis and its announcement not: then it is still pending.
+                if chance.random() < 0.2:
                     with suppress(Transient):
-                        deliver_pending(other, payer, older_than_s=0)
-                if world_owes(world) == 0:
-                    acknowledged.note(total)
+                        deliver_pending(other_database, other_invalidator, older_than_s=0)
+                if pending_count() == 0:
+                    acknowledged.record(total)
                 time.sleep(chance.random() * 0.02)  # the schedule itself
-            deliver_pending(other, payer, older_than_s=0)
-            acknowledged.note(WRITES)
+            deliver_pending(other_database, other_invalidator, older_than_s=0)
+            acknowledged.record(WRITES)
         finally:
             invalidator.close()
             done.set()
 
-    def world_owes(world: World) -> int:
+    def pending_count() -> int:
         return len(world.rows("SELECT 1 FROM hannun.owed_invalidations"))
 
-    def disturb() -> None:
+    def cut_connections() -> None:
         while cuts and not done.wait(chance.random() * 0.15):
             chance.choice(proxies).cut()
 
     async def read() -> None:
         async with (
-            Copying(world, proxies[0].port, local_bytes_max) as one,
-            Copying(world, proxies[1].port, local_bytes_max) as two,
+            ServeThroughProxy(world, proxies[0].port, local_bytes_max) as one,
+            ServeThroughProxy(world, proxies[1].port, local_bytes_max) as two,
         ):
-            hearing = [asyncio.create_task(serve.hears()) for serve in (one, two)]
+            receiving = [asyncio.create_task(serve.receive_announcements()) for serve in (one, two)]
 
             async def client(number: int) -> None:
-                """One after the other, at either process; it says what it has seen, by its ETag."""
+                """One read after the other, at either process; each names the version seen, as an ETag does."""
                 chance = random.Random(seed * 100 + number)
                 seen = version = 0
                 while not done.is_set():
                     serve = chance.choice((one, two))
-                    asked = Asked(acknowledged.before(time.monotonic() - lag_s), seen)
-                    copied = serve.cache.local_hits
-                    refresh = chance.random() < 0.003  # seldom: it brings a copy up to date, too
-                    asker = replace(ME, seen=version)
-                    if chance.random() < 0.02:  # and leaves in the middle of it
-                        task = asyncio.create_task(serve.reports.answer(asker, DASHBOARD))
+                    start = ReadStart(acknowledged.before(time.monotonic() - lag_s), seen)
+                    local_hits = serve.cache.local_hits
+                    refresh = chance.random() < 0.003  # seldom, since it also brings a local entry up to date
+                    caller = replace(ME, seen=version)
+                    if chance.random() < 0.02:  # and this one is cancelled half-way
+                        task = asyncio.create_task(serve.reports.answer(caller, DASHBOARD))
                         await asyncio.sleep(chance.random() * 0.003)
                         task.cancel()
                         await asyncio.gather(task, return_exceptions=True)
                         continue
-                    answer, source = await serve.reports.answer(asker, DASHBOARD, refresh=refresh)
+                    answer, source = await serve.reports.answer(caller, DASHBOARD, refresh=refresh)
                     seen = json.loads(answer.body)["summary"]["totalParticipants"]
-                    told["copy" if serve.cache.local_hits > copied else source] += 1
-                    if (why := broken(asked, seen)) is not None:
+                    answered["local" if serve.cache.local_hits > local_hits else source] += 1
+                    if (why := broken_promise(start, seen)) is not None:
                         wrong.append(why)
                     version = answer.version
                     await asyncio.sleep(chance.random() * 0.006)
 
             await asyncio.gather(*(client(number) for number in range(6)))
-            for task in hearing:
+            for task in receiving:
                 task.cancel()
-            await asyncio.gather(*hearing, return_exceptions=True)
+            await asyncio.gather(*receiving, return_exceptions=True)
             await asyncio.gather(*one.reports._running, *two.reports._running)
             assert one.cache._local._guards == two.cache._local._guards == {}
 
     with ThreadPoolExecutor(3) as pool:
-        threads = [pool.submit(write), pool.submit(disturb), pool.submit(asyncio.run, read())]
+        threads = [pool.submit(write), pool.submit(cut_connections), pool.submit(asyncio.run, read())]
         for thread in threads:
             thread.result()
     assert wrong == []
-    assert told["cache"] > 20 and told["live"] > 5 and (told["copy"] > 20) == bool(local_bytes_max), told
-    with plain(world) as client:
+    assert answered["cache"] > 20 and answered["live"] > 5, answered
+    assert (answered["local"] > 20) == bool(local_bytes_max), answered
+    with plain_client(world) as client:
         assert client.get(f"hannun:lease:{{{KEY}}}") is None
     assert world.drift() == []

@@ -6,19 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from test_answer_cache import SPRING, plain
-from world import World
+from cache_readers import plain_client
+from world import SPRING, World
 
 from hannun.cache.processed_markers import ProcessedMarkers
 from hannun.domain.batch import ReceivedMessage
 from hannun.embedded import ValkeyServer
-
-
-@pytest.fixture
-def world(world: World) -> World:
-    with plain(world) as client:
-        client.flushall()
-    return world
 
 
 @pytest.fixture
@@ -39,7 +32,7 @@ def test_a_marker_is_a_set_with_the_member_1_that_lives_a_day(world: World, mark
     markers.enqueue(["5b0c2f64-0000-4000-8000-00000000000f"])
     write_all(markers)
     key = "analytics:processed:5b0c2f64-0000-4000-8000-00000000000f"
-    with plain(world) as client:
+    with plain_client(world) as client:
         assert client.keys() == [key.encode()]
         assert client.type(key) == b"set"
         assert client.smembers(key) == {b"1"}
@@ -51,7 +44,7 @@ def test_no_more_markers_are_written_per_second_than_the_limit(world: World, mar
     markers.enqueue(["m3", "m4"])
     assert markers.remaining() == 0
     write_all(markers)
-    with plain(world) as client:
+    with plain_client(world) as client:
         assert sorted(client.keys()) == [f"analytics:processed:m{n}".encode() for n in (1, 2, 3)]
 
 
