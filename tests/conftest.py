@@ -1,6 +1,7 @@
 """One PostgreSQL and one Valkey a worker; for each test a database of its own, copied from a migrated template."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,9 +23,21 @@ from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer, java_miss
 @pytest.fixture(scope="session")
 def home() -> Iterator[Path]:
     """Where the servers live: not in pytest's own folder, which it closes to all but root, and PostgreSQL is not."""
-    with tempfile.TemporaryDirectory(prefix="hannun-tests-") as folder:
+    with tempfile.TemporaryDirectory(prefix="hannun-tests-", dir=_folder_in_memory()) as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)
+
+
+MEMORY_FREE_MIN = 4 * 2**30
+
+
+def _folder_in_memory() -> str | None:
+    """A file system in memory with room for the servers; None for the default folder for temporary files.
+
+    A database of a test is a copy of 390 files. In memory a copy takes 30 ms, on a busy disk 250 ms.
+    """
+    folder = "/dev/shm"
+    return folder if Path(folder).is_dir() and shutil.disk_usage(folder).free >= MEMORY_FREE_MIN else None
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from hannun.web.language import language_of
 from hannun.web.problems import _INVALID, CODES
 
 ROOT = Path(__file__).parents[2]
-TOLD = {"BadQuestion", "Busy", "Unauthenticated", "Forbidden"}
+TOLD = {"BadRequest", "Busy", "Unauthenticated", "Forbidden"}
 HANGUL = re.compile("[가-힣]")
 
 

@@ -1,8 +1,8 @@
 """The real service behind a real socket: its event loop in a thread, the database and Valkey of the test's world."""
 
 import asyncio
+import atexit
 import concurrent.futures
-import gc
 import json
 import secrets
 import socket
@@ -18,19 +18,98 @@ from typing import Any, Self, TypeVar
 import httpx2
 import redis
 import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 from world import OWNER, World
 
 from hannun.domain.batch import ReceivedMessage
-from hannun.processes.http_server import served
+from hannun.processes.http_server import behind_fast_path
 from hannun.processes.serve import open_serving
 from hannun.settings import Settings
 from hannun.tokens import sign_token
+from hannun.web.app import application
 from hannun.web.services import Services
 
 SECRET = secrets.token_urlsafe(48)
 STRANGER = "0d1e8a52-0000-4000-8000-00000000000b"
 T = TypeVar("T")
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # making one for each client takes longer than asking
+
+
+class HttpServer:
+    """A uvicorn server, its event loop in a thread of its own. Sites use it one after the other.
+
+    A new server for each test would cost 0.4 s: uvicorn waits in steps of 0.1 s, and FastAPI prepares its routes with
+    the first request.
+    """
+
+    def __init__(self) -> None:
+        # asyncio sets TCP_NODELAY only where the protocol is given. Without it, each response waits 40 ms for an ACK.
+        self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(100)
+        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.loop = asyncio.new_event_loop()
+        self.reusable = True
+        self._applications: dict[tuple[str, ...], FastAPI] = {}
+        self._app: ASGIApp | None = None
+        config = uvicorn.Config(
+            self._handle,
+            interface="asgi3",
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self.state = self._server.server_state
+        serving = self._server.serve(sockets=[self.listener])
+        self._thread = threading.Thread(target=self.loop.run_until_complete, args=[serving], daemon=True)
+        self._thread.start()
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._app is not None, "a request arrived when no site was open"
+        await self._app(scope, receive, send)
+
+    def open_site(self, services: Services, trusted_proxies: str) -> None:
+        """Answer requests with these services from here on."""
+        origins = tuple(services.cors_origins)
+        app = self._applications.get(origins)
+        if app is None:
+            app = self._applications[origins] = application(services)
+        app.state.services = services
+        self._app = behind_fast_path(app, services, trusted_proxies)
+
+    async def close_site(self) -> None:
+        """End all connections, as uvicorn does when it shuts down: requests in progress have one second."""
+        for connection in list(self.state.connections):
+            connection.shutdown()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while self.state.connections or self.state.tasks:  # noqa: ASYNC110  # uvicorn has no event for it
+                    await asyncio.sleep(0.002)
+        for task in list(self.state.tasks):
+            task.cancel()
+        self.reusable &= not (self.state.connections or self.state.tasks)
+        self._app = None
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(setattr, self._server, "should_exit", True)
+        self._thread.join()
+        self.loop.close()
+
+
+_IDLE: list[HttpServer] = []
+
+
+@atexit.register
+def _stop_idle_servers() -> None:
+    while _IDLE:
+        _IDLE.pop().stop()
 
 
 class Site:
@@ -51,22 +130,18 @@ class Site:
                 **settings,
             }
         )
-        self._loop = asyncio.new_event_loop()
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        listener = socket.create_server(("127.0.0.1", 0))
-        self._listener = listener
-        self.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self._http = _IDLE.pop() if _IDLE else HttpServer()
+        self.address = self._http.address
         ready: concurrent.futures.Future[Services] = concurrent.futures.Future()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._serve(listener, ready)])
-        self._thread.start()
+        self._close = asyncio.Event()
+        self._serving = asyncio.run_coroutine_threadsafe(self._serve(ready), self._http.loop)
         try:
             self.services = ready.result(30)
         except BaseException:
-            self._thread.join()
-            self._loop.close()
-            listener.close()
+            _IDLE.append(self._http)
             raise
         self._redis = redis.Redis(
             host=self.world.redis.host, port=self.world.redis.port, password=self.world.redis.password
@@ -77,37 +152,32 @@ class Site:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stack.close()
-        self._loop.call_soon_threadsafe(setattr, self._server, "should_exit", True)
-        self._thread.join()
-        self._loop.close()
-        gc.unfreeze()  # the service freezes what lives as long as it; here that is a test
+        self._http.loop.call_soon_threadsafe(self._close.set)
+        try:
+            self._serving.result(30)
+        finally:
+            if self._http.reusable:
+                _IDLE.append(self._http)
+            else:
+                self._http.stop()
 
     def hands_over_little(self) -> None:
         """From here on the system does not take megabytes off the service's hands for a client that reads nothing."""
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        self._http.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        self._http.reusable = False
 
-    async def _serve(self, listener: socket.socket, ready: concurrent.futures.Future[Services]) -> None:
+    async def _serve(self, ready: concurrent.futures.Future[Services]) -> None:
         async with AsyncExitStack() as stack:
             try:
                 services = await stack.enter_async_context(open_serving(self._settings))
-                config = uvicorn.Config(
-                    served(services, self._settings.trusted_proxies),
-                    loop="none",
-                    http="httptools",
-                    lifespan="off",
-                    access_log=False,
-                    log_config=None,
-                    server_header=False,
-                    proxy_headers=False,
-                    timeout_graceful_shutdown=1,
-                )
-                self._server = uvicorn.Server(config)
+                self._http.open_site(services, self._settings.trusted_proxies)
             except BaseException as error:
                 ready.set_exception(error)
                 return
             live = asyncio.create_task(services.live.run())
             ready.set_result(services)
-            await self._server.serve(sockets=[listener])
+            await self._close.wait()
+            await self._http.close_site()
             live.cancel()
             with suppress(asyncio.CancelledError):
                 await live
@@ -117,11 +187,11 @@ class Site:
 
     def waits_for_a_reader(self) -> bool:
         """Whether the server holds something back for a client that does not read."""
-        return any(connection.flow.write_paused for connection in list(self._server.server_state.connections))
+        return any(connection.flow.write_paused for connection in list(self._http.state.connections))
 
     def answered(self) -> int:
         """How many requests so far."""
-        return self._server.server_state.total_requests
+        return self._http.state.total_requests
 
     # -- who asks
 
@@ -173,7 +243,7 @@ class Site:
 
     def inside(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run something in the service's own event loop."""
-        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work(), self._http.loop).result(20)
 
     # -- values
 
@@ -206,9 +276,5 @@ def opened(world: World, **settings: Any) -> Iterator[Site]:
     address = world.redis
     with redis.Redis(host=address.host, port=address.port, password=address.password) as client:
         client.flushall()
-    thresholds = gc.get_threshold()
-    try:
-        with Site(world, **settings) as site:
-            yield site
-    finally:
-        gc.set_threshold(*thresholds)
+    with Site(world, **settings) as site:
+        yield site

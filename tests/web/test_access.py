@@ -113,7 +113,7 @@ def test_while_the_database_is_away_a_kept_answer_is_for_its_owner_and_nobody_le
     def away(_: Any) -> Any:
         raise psycopg.OperationalError("away")
 
-    monkeypatch.setattr(type(site.services.access._reader), "_alive", away)
+    monkeypatch.setattr(type(site.services.access._reader), "_get_live_connection", away)
     kept = site.owner.get(f"/api/v1/events/{SPRING}/analytics")
     assert (kept.status_code, kept.headers["x-data-source"]) == (200, "cache")
     refused = [told(site.stranger.get(f"/api/v1/events/{event}/analytics")) for event in (SPRING, SECRET_EVENT, NONE)]

@@ -266,7 +266,7 @@ def test_a_client_that_reads_nothing_is_written_no_more_until_it_reads_on(kept: 
 
 
 def test_an_answer_has_the_date_of_its_own_second(kept: Site) -> None:
-    state = kept._server.server_state
+    state = kept._http.state
 
     def has_it() -> bool:
         state.default_headers = [(b"date", b"the next day")]  # until the server's clock ticks

@@ -9,6 +9,7 @@ import uvloop
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from hannun.processes.background import freeze_garbage_collector
 from hannun.processes.serve import open_serving
 from hannun.settings import Settings
 from hannun.telemetry import log, metrics
@@ -27,9 +28,15 @@ def run(settings: Settings, fd: int | None) -> None:
 
 
 def served(services: Services, trusted_proxies: str) -> ASGIApp:
-    """The whole door: what is hot, and behind it the application. Only the application depends on where somebody comes
-    from, so what a proxy says of that is read there."""
-    app: ASGIApp = application(services)
+    """The whole HTTP interface: the fast path, and behind it the application."""
+    return behind_fast_path(application(services), services, trusted_proxies)
+
+
+def behind_fast_path(app: ASGIApp, services: Services, trusted_proxies: str) -> ASGIApp:
+    """An application behind the fast path and, where proxies are trusted, the address that they report.
+
+    Only the application depends on the client's address, so the fast path comes before the proxy's headers are read.
+    """
     if trusted_proxies:
         app = ProxyHeadersMiddleware(app, trusted_proxies)  # type: ignore[arg-type,assignment]
     return FastPath(app, services)
@@ -37,6 +44,7 @@ def served(services: Services, trusted_proxies: str) -> ASGIApp:
 
 async def _run(settings: Settings, fd: int | None) -> None:
     async with open_serving(settings) as services:
+        freeze_garbage_collector()
         config = uvicorn.Config(
             served(services, settings.trusted_proxies),
             host=settings.host,

@@ -25,7 +25,7 @@ from hannun.flows.report.cached_reader import CachedReader
 from hannun.flows.report.registry import dashboard_question
 from hannun.flows.share_links import ShareLinks
 from hannun.processes import jobs
-from hannun.processes.background import freeze_garbage_collector, run_in_task, run_jobs
+from hannun.processes.background import run_in_task, run_jobs
 from hannun.processes.writing import channel_table, open_writing
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
@@ -116,7 +116,6 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
         stack.push_async_callback(limit_usage.close)
         await reader.open()
         await cache.open()
-        freeze_garbage_collector()
         await stack.enter_async_context(
             run_in_task("share the limits", LimitSharing(limits, limit_usage.publish, limit_usage.subscribe).run())
         )

@@ -80,7 +80,7 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
             lifetime_s=settings.processed_mark_lifetime_s,
         )
         stack.callback(marks.close)
-        stack.enter_context(run_in_background("mark messages", marks.run))
+        stack.enter_context(run_in_background("mark messages", marks.run, marks.wake))
         decoder = Decoder(Rules(key, channel_table(settings), settings.naive_zone))
         yield Writing(database, invalidator, decoder, marks, settings.invalidations_apart_s)
 
