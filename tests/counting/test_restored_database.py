@@ -1,4 +1,4 @@
-"""The database is restored, or another stands in its place, under a counter that runs: it believes nothing of old."""
+"""A running counter drops its caches when the database is restored, or another one takes its place."""
 
 from collections.abc import Iterator
 
@@ -20,8 +20,8 @@ def channels_of_the_ledger(world: World) -> dict[str, int]:
     return {row.name: row.participants for row in rows}
 
 
-def is_emptied(world: World) -> None:
-    """As before the first message: numbers will be given again from the first."""
+def empty_database(world: World) -> None:
+    """Empty the database as before the first message: keys are assigned from 1 again."""
     world.rows("TRUNCATE hannun.events, hannun.participants, hannun.sales, public.event_stats RESTART IDENTITY CASCADE")
     world.rows("TRUNCATE public.channel_stats, public.timeline_data, hannun.untyped_participants")
     world.rows("DELETE FROM hannun.channels WHERE channel_type IS NULL")
@@ -30,7 +30,7 @@ def is_emptied(world: World) -> None:
 
 
 @pytest.fixture
-def elsewhere(world: World, postgres: PostgresServer) -> Iterator[World]:
+def with_other_database(world: World, postgres: PostgresServer) -> Iterator[World]:
     """Another database of the same schema, which can take the place of the test's own."""
     name = f"{world.name}_b"
     make_database(postgres, name)
@@ -39,8 +39,8 @@ def elsewhere(world: World, postgres: PostgresServer) -> Iterator[World]:
         conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-def changes_places(world: World, postgres: PostgresServer) -> None:
-    """The other database is reached by the name of the first from here on; all connections end, as at a restore."""
+def swap_databases(world: World, postgres: PostgresServer) -> None:
+    """Give the other database the name of the first, and end all connections, as a restore does."""
     first, second = world.name, f"{world.name}_b"
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
         for name in (first, second):
@@ -49,9 +49,9 @@ def changes_places(world: World, postgres: PostgresServer) -> None:
             conn.execute(f"ALTER DATABASE {before} RENAME TO {after}")
 
 
-def test_channels_that_are_numbered_otherwise_on_the_same_connection(world: World) -> None:
+def test_channels_with_other_keys_on_the_same_connection_are_noticed(world: World) -> None:
     world.counts(world.created(), world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
-    is_emptied(world)
+    empty_database(world)
     world.another_counter().count([world.created(), world.registered("p3", channel="Radio")])
     world.another_counter().count([world.registered("p4", channel="Poster")])
     world.counts_until_it_lands(world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
@@ -60,10 +60,10 @@ def test_channels_that_are_numbered_otherwise_on_the_same_connection(world: Worl
     assert world.drift() == []
 
 
-def test_a_batch_that_was_prepared_under_other_numbers(world: World) -> None:
+def test_a_batch_that_was_prepared_with_outdated_keys_is_counted_under_the_right_ones(world: World) -> None:
     world.counts(world.created(), world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
     prepared = world.counter.prepare([world.registered("p1", channel="Radio"), world.registered("p2", channel="Radio")])
-    is_emptied(world)
+    empty_database(world)
     world.another_counter().count([world.created(), world.registered("p3", channel="Radio")])
     world.another_counter().count([world.registered("p4", channel="Poster")])
     with pytest.raises(StoreUnavailable):
@@ -73,10 +73,12 @@ def test_a_batch_that_was_prepared_under_other_numbers(world: World) -> None:
     assert world.drift() == []
 
 
-def test_another_database_in_the_place_of_the_first(elsewhere: World, postgres: PostgresServer) -> None:
-    world = elsewhere
+def test_counting_is_right_after_another_database_takes_the_place_of_the_first(
+    with_other_database: World, postgres: PostgresServer
+) -> None:
+    world = with_other_database
     world.counts(world.created(), world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
-    changes_places(world, postgres)
+    swap_databases(world, postgres)
     world.another_counter().count([world.created(), world.registered("p3", channel="Poster")])
     messages = [
         world.registered("p1", channel="Radio"),
@@ -87,7 +89,7 @@ def test_another_database_in_the_place_of_the_first(elsewhere: World, postgres: 
     world.counts_until_it_lands(*messages)
     assert channels_of_the_ledger(world) == {"Radio": 2, "Poster": 2}
     assert world.drift() == []
-    # Ids that are not UUIDs are kept under a key that belongs to the database.
+    # Ids that are not UUIDs are hashed with a key that belongs to the database.
     again = world.another_database()
     with again.transaction() as conn:
         world.decodes_for(conn)
@@ -95,13 +97,13 @@ def test_another_database_in_the_place_of_the_first(elsewhere: World, postgres: 
     assert [outcome.result for outcome in world.counts(*messages)] == ["repeated"] * 4
 
 
-def test_what_is_remembered_is_forgotten_when_the_search_for_a_refused_message_breaks_off(
-    elsewhere: World, postgres: PostgresServer
+def test_caches_are_cleared_when_the_search_for_a_refused_message_is_interrupted(
+    with_other_database: World, postgres: PostgresServer
 ) -> None:
-    world = elsewhere
+    world = with_other_database
     world.rows("ALTER TABLE hannun.sales ADD CONSTRAINT no_such_amount CHECK (amount <> 666)")
     world.counts(world.created(), world.registered("p1", channel="Radio"))
-    changes_places(world, postgres)
+    swap_databases(world, postgres)
     world.rows("ALTER TABLE hannun.sales ADD CONSTRAINT no_such_amount CHECK (amount <> 666)")
     world.another_counter().count([world.created(), world.registered("p2", channel="Poster")])
     world.counts_until_it_lands(world.created(), world.sold(666), world.registered("p1", channel="Radio"))
@@ -117,7 +119,9 @@ def test_what_is_remembered_is_forgotten_when_the_search_for_a_refused_message_b
         (f"ALTER TABLE hannun.events ADD CONSTRAINT not_this CHECK (event_id <> '{OTHER}')", "event"),
     ],
 )
-def test_a_name_that_postgresql_refuses_is_found_and_the_others_land(world: World, rule: str, refused: str) -> None:
+def test_a_name_that_postgresql_refuses_becomes_a_dead_letter_and_the_others_are_counted(
+    world: World, rule: str, refused: str
+) -> None:
     world.rows(rule)
     messages = [world.created(), *(world.registered(f"p{number}") for number in range(5))]
     bad = world.registered("p9", channel="Radio") if refused == "channel" else world.registered("p9", OTHER)

@@ -8,22 +8,22 @@ from hannun.domain.partitions import month_after, months_of, plan
 NOVEMBER = date(2026, 11, 1)
 
 
-def test_an_empty_timeline_gets_this_month_and_those_ahead_over_the_years_end() -> None:
+def test_an_empty_timeline_gets_this_month_and_those_ahead_over_the_end_of_the_year() -> None:
     found = plan(set(), date(2026, 11, 23), ahead=3, keep=None)
     assert found.create == (NOVEMBER, date(2026, 12, 1), date(2027, 1, 1), date(2027, 2, 1))
     assert found.detach == ()
 
 
-def test_only_what_is_missing_is_made() -> None:
+def test_only_missing_months_are_created() -> None:
     found = plan({NOVEMBER, date(2027, 1, 1)}, date(2026, 11, 30), ahead=2, keep=None)
     assert found.create == (date(2026, 12, 1),)
 
 
-def test_without_a_retention_nothing_goes() -> None:
+def test_without_a_retention_no_month_is_detached() -> None:
     assert plan({date(2015, 1, 1)}, NOVEMBER, ahead=0, keep=None).detach == ()
 
 
-def test_months_beyond_those_kept_go_oldest_first() -> None:
+def test_months_beyond_the_retention_are_detached_oldest_first() -> None:
     existing = {date(2026, month, 1) for month in range(1, 13)}
     assert plan(existing, date(2026, 11, 23), ahead=0, keep=9).detach == (date(2026, 1, 1),)
     assert plan(existing, date(2027, 1, 1), ahead=0, keep=11).detach == (date(2026, 1, 1),)
@@ -48,7 +48,7 @@ def test_a_second_run_plans_nothing(existing: set[date], today: date, ahead: int
     after = (existing | set(first.create)) - set(first.detach)
     second = plan(after, today, ahead=ahead, keep=keep)
     assert (second.create, second.detach) == ((), ())
-    assert today.replace(day=1) in after, "the running month is always there"
+    assert today.replace(day=1) in after, "the current month always exists"
 
 
 def test_months_follow_each_other_over_december() -> None:

@@ -1,4 +1,4 @@
-"""The months of the timeline: made ahead, made when a message needs one, let go."""
+"""The timeline's partitions: created ahead, created when a message needs one, detached, and re-attached."""
 
 import threading
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def detach(world: World, today: date, *, keep: int | None, dry_run: bool = False
         return list(detach_old_months(owner, today, keep=keep, dry_run=dry_run))
 
 
-def test_months_are_made_ahead_and_only_once(world: World) -> None:
+def test_partitions_are_created_ahead_and_only_once(world: World) -> None:
     assert create_months_ahead(world.database, date(2026, 11, 23), ahead=2) == [NOVEMBER, DECEMBER, JANUARY]
     assert create_months_ahead(world.database, date(2026, 11, 30), ahead=2) == []
     assert create_months_ahead(world.database, date(2026, 12, 1), ahead=2) == [date(2027, 2, 1)]
@@ -34,7 +34,7 @@ def test_months_are_made_ahead_and_only_once(world: World) -> None:
     assert sorted(names) == [f"timeline_data_{month}" for month in ("2026_11", "2026_12", "2027_01", "2027_02")]
 
 
-def test_a_message_of_the_first_month_there_can_be_lands(world: World) -> None:
+def test_a_message_of_the_earliest_possible_month_is_counted(world: World) -> None:
     assert months(world) == set()
     world.counts(world.registered(at="2015-01-01T00:00:00Z"))
     assert months(world) == {date(2015, 1, 1)}
@@ -42,7 +42,7 @@ def test_a_message_of_the_first_month_there_can_be_lands(world: World) -> None:
     assert world.drift() == []
 
 
-def test_a_message_a_day_ahead_lands_also_over_the_years_end(world: World) -> None:
+def test_a_message_a_day_ahead_is_counted_also_over_the_end_of_the_year(world: World) -> None:
     new_years_eve = datetime(2026, 12, 31, 12, tzinfo=UTC)
     received_at = int(new_years_eve.timestamp()) * 1_000_000
     ahead = (new_years_eve + timedelta(hours=24)).isoformat()
@@ -51,7 +51,7 @@ def test_a_message_a_day_ahead_lands_also_over_the_years_end(world: World) -> No
     assert [row.timestamp for row in world.timeline()] == [datetime(2027, 1, 1, 12)]
 
 
-def test_a_bucket_lies_in_the_month_of_its_minute_in_utc(world: World) -> None:
+def test_a_bucket_is_in_the_partition_of_its_month_in_utc(world: World) -> None:
     world.counts(
         world.registered(at="2026-12-01T08:59:59+09:00", at_us=IN_DECEMBER_US),  # still November in UTC
         world.registered(at="2026-11-30T12:30:00-11:30", at_us=IN_DECEMBER_US),  # December already
@@ -61,43 +61,43 @@ def test_a_bucket_lies_in_the_month_of_its_minute_in_utc(world: World) -> None:
     assert (november.found, december.found) == (1, 1)
 
 
-def test_two_who_need_the_same_month_at_the_same_time_both_get_it(world: World) -> None:
-    waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
-    made: dict[str, list[date]] = {}
+def test_two_transactions_that_need_the_same_month_at_the_same_time_both_get_it(world: World) -> None:
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+    created: dict[str, list[date]] = {}
 
     def second() -> None:
         with world.another_database().transaction() as conn:
-            made["second"] = create_months(conn, [NOVEMBER, DECEMBER])
+            created["second"] = create_months(conn, [NOVEMBER, DECEMBER])
 
     thread = threading.Thread(target=second)
     with world.database.transaction() as conn:
-        made["first"] = create_months(conn, [NOVEMBER])
+        created["first"] = create_months(conn, [NOVEMBER])
         thread.start()
-        world.wait_for("the second to wait", lambda: world.rows(waits))
+        world.wait_for("the second to wait", lambda: world.rows(waiting))
     thread.join(timeout=20)
-    assert made == {"first": [NOVEMBER], "second": [DECEMBER]}
+    assert created == {"first": [NOVEMBER], "second": [DECEMBER]}
     assert months(world) == {NOVEMBER, DECEMBER}
 
 
-def test_the_first_may_fail_and_the_second_then_makes_the_month(world: World) -> None:
-    waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
-    made: list[date] = []
+def test_when_the_first_transaction_rolls_back_the_second_creates_the_month(world: World) -> None:
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+    created: list[date] = []
 
     def second() -> None:
         with world.another_database().transaction() as conn:
-            made.extend(create_months(conn, [NOVEMBER]))
+            created.extend(create_months(conn, [NOVEMBER]))
 
     thread = threading.Thread(target=second)
     with world.database.transaction() as conn:
         create_months(conn, [NOVEMBER])
         thread.start()
-        world.wait_for("the second to wait", lambda: world.rows(waits))
+        world.wait_for("the second to wait", lambda: world.rows(waiting))
         raise psycopg.Rollback
     thread.join(timeout=20)
-    assert made == [NOVEMBER]
+    assert created == [NOVEMBER]
 
 
-def test_counting_goes_on_while_a_month_is_being_made(world: World) -> None:
+def test_counting_goes_on_while_a_partition_is_created(world: World) -> None:
     world.counts(world.registered(at="2026-11-20T10:00:00Z"))
     with world.database.transaction() as conn:
         create_months(conn, [JANUARY])
@@ -106,13 +106,13 @@ def test_counting_goes_on_while_a_month_is_being_made(world: World) -> None:
             other.execute("UPDATE public.timeline_data SET views = 0 WHERE timestamp = '2026-11-20 10:00'")
 
 
-def test_old_months_are_kept_unless_a_setting_lets_them_go(world: World) -> None:
+def test_old_months_stay_attached_without_a_retention_setting(world: World) -> None:
     create_months_ahead(world.database, date(2026, 11, 23), ahead=1)
     assert detach(world, date(2030, 1, 1), keep=None) == []
     assert months(world) == {NOVEMBER, DECEMBER}
 
 
-def test_an_old_month_is_detached_and_stays_as_a_table(world: World) -> None:
+def test_an_old_month_is_detached_and_its_table_stays(world: World) -> None:
     world.counts(world.registered(at="2026-01-20T10:00:00Z"), world.registered(at="2026-11-20T10:00:00Z"))
     assert detach(world, date(2026, 11, 23), keep=9, dry_run=True) == [date(2026, 1, 1)]
     assert months(world) == {date(2026, 1, 1), NOVEMBER}, "only planned"
@@ -125,29 +125,29 @@ def test_an_old_month_is_detached_and_stays_as_a_table(world: World) -> None:
 
 
 @contextmanager
-def a_detachment_that_was_broken_off(world: World, month: str) -> Iterator[None]:
-    """Somebody who reads holds it back, and its session is ended meanwhile. In the block, the reader still reads."""
+def interrupted_detachment(world: World, month: str) -> Iterator[None]:
+    """A detachment waits for a reader, and its session is ended meanwhile. In the block, the reader still reads."""
     with psycopg.connect(world.url) as reader, psycopg.connect(world.owner_url, autocommit=True) as owner:
         reader.execute("SELECT count(*) FROM public.timeline_data")
 
-        def detach_in_vain() -> None:
+        def detach_until_ended() -> None:
             with suppress(psycopg.OperationalError):
                 owner.execute(f"ALTER TABLE public.timeline_data DETACH PARTITION public.{month} CONCURRENTLY")
 
-        thread = threading.Thread(target=detach_in_vain)
+        thread = threading.Thread(target=detach_until_ended)
         thread.start()
         pending = "SELECT 1 FROM pg_inherits WHERE inhdetachpending"
         world.wait_for("the detachment to wait for the reader", lambda: world.rows(pending))
         world.rows(f"SELECT pg_terminate_backend({owner.info.backend_pid}, 5000)")
         thread.join(timeout=20)
-        assert world.rows(pending), "it is neither a part of the timeline nor let go"
+        assert world.rows(pending), "it is neither attached nor detached"
         yield
 
 
 @pytest.mark.parametrize("keep", [9, None])
-def test_a_detachment_that_was_broken_off_is_finished_by_the_next_run(world: World, keep: int | None) -> None:
+def test_an_interrupted_detachment_is_finished_by_the_next_run(world: World, keep: int | None) -> None:
     world.counts(*(world.registered(at=f"2026-{month}-20T10:00:00Z") for month in ("01", "02", "11")))
-    with a_detachment_that_was_broken_off(world, "timeline_data_2026_01"):
+    with interrupted_detachment(world, "timeline_data_2026_01"):
         pass
     january, february = date(2026, 1, 1), date(2026, 2, 1)
     wanted = [january] if keep is None else [january, february]
@@ -161,16 +161,16 @@ def test_a_detachment_that_was_broken_off_is_finished_by_the_next_run(world: Wor
     assert months(world) == {january, february, NOVEMBER} - (set(wanted) - {january})
 
 
-def test_a_message_for_a_month_whose_detachment_was_broken_off_lands(world: World) -> None:
+def test_a_message_for_a_month_whose_detachment_was_interrupted_is_counted(world: World) -> None:
     world.counts(world.created(), world.registered(at="2026-01-20T10:00:00Z"))
-    with a_detachment_that_was_broken_off(world, "timeline_data_2026_01"):
+    with interrupted_detachment(world, "timeline_data_2026_01"):
         pass
     world.counts_until_it_lands(world.registered(at="2026-01-20T11:00:00Z"))
     assert world.event().total_participants == 2
     assert world.drift() == []
 
 
-def test_letting_a_month_go_is_no_drift(world: World) -> None:
+def test_detaching_a_month_is_no_drift(world: World) -> None:
     world.counts(
         world.created(), world.registered(at="2026-01-20T10:00:00Z"), world.registered(at="2026-11-20T10:00:00Z")
     )
@@ -183,7 +183,7 @@ def test_letting_a_month_go_is_no_drift(world: World) -> None:
 
 
 @pytest.mark.parametrize("restarted", [True, False])
-def test_a_message_for_a_month_that_was_let_go_still_lands(world: World, restarted: bool) -> None:
+def test_a_message_for_a_detached_month_is_counted(world: World, restarted: bool) -> None:
     world.counts(world.created(), world.registered(at="2026-01-20T10:00:00Z"))
     detach(world, date(2026, 11, 23), keep=9)
     if restarted:

@@ -1,4 +1,4 @@
-"""Positions in PostgreSQL: whose they are, and which of them wait for an operator."""
+"""Positions in PostgreSQL: which consumer owns them, and which of them wait for an operator."""
 
 from collections.abc import Callable
 
@@ -56,8 +56,8 @@ def counts(world: World, start: int, end: int, epoch: int, leader_epoch: int | N
         advance(conn, [OffsetRange(*PLACE, start, end, epoch, leader_epoch)])
 
 
-def test_a_partition_is_its_newest_claimants(world: World) -> None:
-    """So a member that was frozen cannot stop a partition that another one reads by now."""
+def test_the_newest_claimant_owns_a_partition(world: World) -> None:
+    """So a consumer that was suspended cannot stop a partition that another consumer reads by now."""
     first = epoch_of(world, "a")
     assert owns(world, first)
     second = epoch_of(world, "b")
@@ -65,8 +65,8 @@ def test_a_partition_is_its_newest_claimants(world: World) -> None:
     assert not owns(world, first)
 
 
-def test_who_has_claimed_is_overtaken_by_nobody_who_reads_yet(world: World) -> None:
-    """So the ends of the logs, which are asked after the claim, are never older than the position."""
+def test_after_a_claim_the_previous_owner_cannot_move_the_position(world: World) -> None:
+    """So the ends of the logs, which are queried after the claim, are never older than the position."""
     lost = epoch_of(world, "a lost owner")
     with world.database.transaction() as conn:
         claims = positions.claim(conn, "its heir", [PLACE])
@@ -78,8 +78,8 @@ def test_who_has_claimed_is_overtaken_by_nobody_who_reads_yet(world: World) -> N
 
 
 @pytest.mark.parametrize("read_before", [True, False])
-def test_who_has_claimed_and_is_overtaken_begins_nothing_and_stops_nothing(world: World, read_before: bool) -> None:
-    """Another one has claimed it, or an operator has decided, while the logs were asked."""
+def test_an_overtaken_claim_starts_and_stops_nothing(world: World, read_before: bool) -> None:
+    """Another consumer claimed it, or an operator decided, while the logs were queried."""
     if read_before:
         epoch_of(world, "an owner")
     with world.database.transaction() as conn:
@@ -107,7 +107,7 @@ def test_who_has_claimed_and_is_overtaken_begins_nothing_and_stops_nothing(world
         ),
     ],
 )
-def test_what_cannot_have_mended_itself_waits_until_an_operator_decides(
+def test_a_partition_that_lost_records_waits_until_an_operator_decides(
     world: World, found: PartitionLog, later: PartitionLog
 ) -> None:
     epoch = epoch_of(world, "a")
@@ -119,8 +119,8 @@ def test_what_cannot_have_mended_itself_waits_until_an_operator_decides(
     assert begun_by(world, "a", later) == StartPoint(5, epoch + 3, None)
 
 
-def test_a_topic_made_anew_is_gone_on_with_when_the_old_one_is_back(world: World) -> None:
-    """We had been sent to another cluster."""
+def test_reading_resumes_when_the_original_topic_is_back(world: World) -> None:
+    """The consumer had been connected to another cluster."""
     counts(world, 0, 10, epoch_of(world, "a"))
     assert isinstance(begun_by(world, "a", PartitionLog("another-topic", 0, 30)), WaitForOperator)
     begun = begun_by(world, "a", PartitionLog("a-topic", 0, 30))
@@ -128,8 +128,8 @@ def test_a_topic_made_anew_is_gone_on_with_when_the_old_one_is_back(world: World
     assert begun.next_offset == 10
 
 
-def test_a_partition_that_was_never_read_waits_for_the_setting_or_for_its_own_decision(world: World) -> None:
-    """The decision about the one beside it does not make it one that was added."""
+def test_a_partition_that_was_never_read_waits_for_the_setting_or_for_a_decision_about_itself(world: World) -> None:
+    """The decision about partition 0 does not make partition 1 an added partition."""
     for place in (PLACE, BESIDE):
         assert isinstance(begun_by(world, "a", start_from="", place=place), WaitForOperator)
     decides(world, 4)
@@ -139,12 +139,12 @@ def test_a_partition_that_was_never_read_waits_for_the_setting_or_for_its_own_de
     assert begun == StartPoint(10, 1, None)
 
 
-def test_a_partition_that_is_added_to_a_topic_begins_at_its_beginning(world: World) -> None:
+def test_a_partition_that_is_added_to_a_topic_is_read_from_its_beginning(world: World) -> None:
     epoch_of(world, "a")
     assert begun_by(world, "a", start_from="", place=BESIDE) == StartPoint(0, 1, None)
 
 
-def test_the_leaders_epoch_is_kept_with_the_position_and_goes_with_it(world: World) -> None:
+def test_the_leader_epoch_is_stored_with_the_position_and_cleared_with_it(world: World) -> None:
     epoch = epoch_of(world, "a")
     counts(world, 0, 7, epoch, leader_epoch=3)
     begun = begun_by(world, "a")
@@ -153,10 +153,10 @@ def test_the_leaders_epoch_is_kept_with_the_position_and_goes_with_it(world: Wor
     assert begun_by(world, "a") == StartPoint(9, epoch + 2, None)
 
 
-def test_who_waits_for_a_log_that_was_cut_off_when_we_migrate_waits_until_an_operator_decides(
+def test_migrating_makes_partitions_stopped_for_a_truncated_log_wait_for_an_operator(
     world: World, postgres: PostgresServer, before: Callable[[str], str]
 ) -> None:
-    """As the version before has said it."""
+    """With the reasons as the previous version wrote them."""
     says = {
         0: "it is counted up to offset 12, and its log ends at 9: it was cut off, or this is another cluster",
         1: "the broker has nothing before 20: 8 offsets were removed before they were counted",

@@ -1,4 +1,4 @@
-"""Which months a timeline opens, and of what it is made."""
+"""Which partitions the timeline's queries read."""
 
 import re
 from datetime import datetime
@@ -10,8 +10,10 @@ from world import SPRING, World
 from hannun.store.reports import SQL
 
 
-def opened(world: World, query: str, start: datetime, end: datetime, *, quarters: bool) -> tuple[set[str], set[str]]:
-    """The months that a plan names, and those that were read when it ran."""
+def months_read(
+    world: World, query: str, start: datetime, end: datetime, *, quarters: bool
+) -> tuple[set[str], set[str]]:
+    """The months that a query's plan names, and those that were read when it ran."""
     asked: dict[str, Any] = {"event_nos": [world.ours(SPRING).event_no], "from": start, "to": end}
     asked |= {"first_quarter": start, "last_quarter": end if quarters else start}
     asked |= {"first": start, "grain": 900, "starts": "{0}"}
@@ -27,7 +29,7 @@ def opened(world: World, query: str, start: datetime, end: datetime, *, quarters
 
 @pytest.fixture
 def of_a_year(world: World) -> World:
-    """An event with a minute in each of ten months."""
+    """An event with one minute in each of ten months."""
     world.counts(
         world.created(), *(world.registered(f"p{month}", at=f"2026-{month:02}-15T00:00:00Z") for month in range(1, 11))
     )
@@ -41,29 +43,29 @@ def of_a_year(world: World) -> World:
         (datetime(2026, 5, 1), datetime(2026, 5, 2), {"2026_05"}),
     ],
 )
-def test_a_timeline_opens_the_months_of_its_range_alone(
+def test_a_timeline_query_reads_only_the_months_of_its_range(
     of_a_year: World, start: datetime, end: datetime, months: set[str]
 ) -> None:
-    assert opened(of_a_year, "timeline_filled", start, end, quarters=False) == (months, months)
+    assert months_read(of_a_year, "timeline_filled", start, end, quarters=False) == (months, months)
 
 
-def test_a_settled_timeline_opens_no_month_at_all(of_a_year: World) -> None:
+def test_a_rolled_up_timeline_reads_no_month_at_all(of_a_year: World) -> None:
     assert of_a_year.drift() == []
-    _, read = opened(of_a_year, "timeline_filled", datetime(2026, 1, 1), datetime(2026, 10, 1), quarters=True)
+    _, read = months_read(of_a_year, "timeline_filled", datetime(2026, 1, 1), datetime(2026, 10, 1), quarters=True)
     assert read == set()
-    _, read = opened(of_a_year, "timeline_after", datetime(2026, 2, 1), datetime(2026, 2, 1), quarters=True)
+    _, read = months_read(of_a_year, "timeline_after", datetime(2026, 2, 1), datetime(2026, 2, 1), quarters=True)
     assert read == set()
 
 
-def test_of_a_timeline_that_owes_the_months_from_there_on_are_opened(of_a_year: World) -> None:
+def test_a_pending_timeline_reads_only_the_months_from_its_watermark_on(of_a_year: World) -> None:
     assert of_a_year.drift() == []
     of_a_year.counts(of_a_year.registered(at="2026-08-15T00:00:00Z"))
-    _, read = opened(of_a_year, "timeline_filled", datetime(2026, 1, 1), datetime(2026, 11, 1), quarters=True)
+    _, read = months_read(of_a_year, "timeline_filled", datetime(2026, 1, 1), datetime(2026, 11, 1), quarters=True)
     assert read == {"2026_08", "2026_09", "2026_10"}
 
 
-def test_where_a_timeline_begins_is_not_looked_for_among_the_minutes_of_others(world: World) -> None:
-    """Another event has a minute after the other; ours had one of them, at the end."""
+def test_finding_the_start_of_a_timeline_does_not_read_the_minutes_of_other_events(world: World) -> None:
+    """Another event has 40,000 consecutive minutes; the event in question has one minute, at their end."""
     world.counts(
         world.created(),
         world.registered(event="busy", at="2026-03-01T00:00Z"),

@@ -1,4 +1,4 @@
-"""The ledger of participants keeps minute and channel in two forms. Nobody who reads it can tell which."""
+"""The ledger of participants stores minute and channel in two forms, and reads both as the same."""
 
 import uuid
 from collections import Counter
@@ -25,7 +25,7 @@ MINUTES = st.sampled_from([FIRST_MINUTE, FIRST_MINUTE + 1, LAST_MINUTE, LAST_MIN
     FIRST_MINUTE, 2 * LAST_MINUTE - FIRST_MINUTE
 )
 NUMBERS = (0, 1, 62, 63, 64, 65, 127, 128, 40_000, 2**31 - 1)
-"""Of channels: 0 is none, 1 ships with Hannun, the others are made here."""
+"""Channel numbers: 0 is no channel, 1 is known to Hannun, the others are inserted here."""
 ARRIVALS = st.tuples(MINUTES, st.sampled_from(NUMBERS))
 DAY = 24 * 60
 
@@ -34,8 +34,8 @@ def name_of(number: int) -> str | None:
     return None if number == 0 else f"channel {number}"
 
 
-def has_channels(world: World, numbers: tuple[int, ...] = NUMBERS) -> None:
-    """Channels under these very numbers; every other one without a type, so that its participants wait."""
+def insert_channels(world: World, numbers: tuple[int, ...] = NUMBERS) -> None:
+    """Channels with exactly these numbers; every other one has no type, so that its participants are untyped."""
     world.rows("DELETE FROM hannun.channels")
     for index, number in enumerate(number for number in numbers if number):
         world.rows(
@@ -50,12 +50,12 @@ def has_channels(world: World, numbers: tuple[int, ...] = NUMBERS) -> None:
 
 @pytest.fixture
 def numbered(world: World) -> World:
-    has_channels(world)
+    insert_channels(world)
     return world
 
 
 def came(world: World, event: str, who: str, minute: int, number: int) -> ReceivedMessage:
-    """A registration, received when it happened."""
+    """A registration, received a second after it happened."""
     at = datetime.fromtimestamp(minute * 60 + 30, UTC).isoformat()
     channel = {} if number == 0 else {"channel": name_of(number)}
     message = world.registered(who, event, at=at, **channel)
@@ -79,7 +79,7 @@ def ids(count: int) -> list[str]:
     return [str(uuid.uuid4()) for _ in range(count)]
 
 
-# -- the number -----------------------------------------------------------------------------------------------------
+# -- the packed integer ----------------------------------------------------------------------------------------------
 
 
 def test_what_fits_is_exactly_what_an_integer_of_postgresql_holds() -> None:
@@ -91,13 +91,15 @@ def test_what_fits_is_exactly_what_an_integer_of_postgresql_holds() -> None:
 
 
 @given(MINUTES, st.integers(0, 200), MINUTES, st.integers(0, 200))
-def test_no_two_arrivals_share_a_number(minute: int, number: int, other_minute: int, other_number: int) -> None:
+def test_no_two_arrivals_have_the_same_packed_integer(
+    minute: int, number: int, other_minute: int, other_number: int
+) -> None:
     one, other = packed(minute, number), packed(other_minute, other_number)
     if one is not None and one == other:
         assert (minute, number) == (other_minute, other_number)
 
 
-# -- counted --------------------------------------------------------------------------------------------------------
+# -- counted ---------------------------------------------------------------------------------------------------------
 
 
 @settings(
@@ -108,36 +110,36 @@ def test_no_two_arrivals_share_a_number(minute: int, number: int, other_minute: 
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(ARRIVALS, min_size=1, max_size=8), st.lists(ARRIVALS, min_size=1, max_size=8), st.booleans())
-def test_any_minute_and_channel_is_counted_once_and_read_as_it_was_told(
+def test_any_minute_and_channel_is_counted_once_and_read_back_unchanged(
     numbered: World, first: list[tuple[int, int]], then: list[tuple[int, int]], restarted: bool
 ) -> None:
-    """By COPY, and by the road that a batch with repeats takes."""
+    """Both by COPY and by the path that a batch with repeats takes."""
     world = numbered
-    event = f"event-{world.next_number()}"  # each example has one of its own
+    event = f"event-{world.next_number()}"  # each example has its own event
     with world.looking():
-        told = dict(zip(ids(len(first) + len(then)), first + then, strict=True))
-        messages = [came(world, event, who, *how) for who, how in told.items()]
+        sent = dict(zip(ids(len(first) + len(then)), first + then, strict=True))
+        messages = [came(world, event, who, *how) for who, how in sent.items()]
         if restarted:
             world.restarts()
         assert results(world.counts(*messages[: len(first)])) == ["counted"] * len(first)
         assert results(world.counts(*messages)) == ["repeated"] * len(first) + ["counted"] * len(then)
         assert results(world.counts(*messages)) == ["repeated"] * len(messages)
-        assert arrivals(world, event) == told
+        assert arrivals(world, event) == sent
         waiting = world.rows(
             "SELECT channel_no, u.participants FROM hannun.untyped_participants u JOIN hannun.events USING (event_no) "
             "WHERE event_id = %s",
             event,
         )
-        untyped = Counter(number for _, number in told.values() if number in NUMBERS[1::2])
+        untyped = Counter(number for _, number in sent.values() if number in NUMBERS[1::2])
         assert {row.channel_no: row.participants for row in waiting} == untyped
         assert world.drift() == []
 
 
-def test_only_what_does_not_fit_takes_the_wide_columns(numbered: World) -> None:
+def test_only_rows_that_do_not_fit_use_the_wide_columns(numbered: World) -> None:
     world = numbered
-    told = {(LAST_MINUTE, 63), (LAST_MINUTE, 64), (LAST_MINUTE + 1, 63), (FIRST_MINUTE, 0), (FIRST_MINUTE, 65)}
-    messages = [came(world, "one", who, *how) for who, how in zip(ids(5), sorted(told), strict=True)]
-    for event in ("one", "two"):  # the second time on the sure road
+    sent = {(LAST_MINUTE, 63), (LAST_MINUTE, 64), (LAST_MINUTE + 1, 63), (FIRST_MINUTE, 0), (FIRST_MINUTE, 65)}
+    messages = [came(world, "one", who, *how) for who, how in zip(ids(5), sorted(sent), strict=True)]
+    for event in ("one", "two"):  # a batch with repeats takes another path than the first
         world.counts(
             *(message._replace(raw=message.raw.replace(b'"one"', f'"{event}"'.encode())) for message in messages)
         )
@@ -146,7 +148,7 @@ def test_only_what_does_not_fit_takes_the_wide_columns(numbered: World) -> None:
             "WHERE event_id = %s AND came IS NULL",
             event,
         )
-        assert {(row.minute, row.channel_no) for row in wide} == {how for how in told if packed(*how) is None}
+        assert {(row.minute, row.channel_no) for row in wide} == {how for how in sent if packed(*how) is None}
         world.counts(*messages)
     assert world.drift() == []
 
@@ -154,7 +156,7 @@ def test_only_what_does_not_fit_takes_the_wide_columns(numbered: World) -> None:
 @pytest.mark.parametrize(
     "columns", ["1, 3, NULL", "1, NULL, 1", "1, 3, 1", "NULL, 3, NULL", "NULL, NULL, 1", "NULL, NULL, NULL"]
 )
-def test_a_row_in_both_forms_or_in_none_is_refused(world: World, columns: str) -> None:
+def test_a_row_in_both_forms_or_in_neither_is_refused(world: World, columns: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation, match="participants_came_check"):
         world.rows(
             "INSERT INTO hannun.participants (participant, event_no, came, minute, channel_no) "
@@ -162,7 +164,7 @@ def test_a_row_in_both_forms_or_in_none_is_refused(world: World, columns: str) -
         )
 
 
-# -- reconciled -----------------------------------------------------------------------------------------------------
+# -- reconciliation --------------------------------------------------------------------------------------------------
 
 PACKED, WIDE = (FIRST_MINUTE + DAY, 62), (FIRST_MINUTE + DAY, 65)
 
@@ -182,7 +184,7 @@ PACKED, WIDE = (FIRST_MINUTE + DAY, 62), (FIRST_MINUTE + DAY, 65)
             "UPDATE hannun.participants SET came = came + 1, channel_no = channel_no - 1",
             {"channel_stats", "event_totals"},
         ),
-        # The other form, and another minute with it.
+        # The other form, with another minute.
         (
             f"UPDATE hannun.participants SET came = CASE WHEN came IS NULL THEN {packed(FIRST_MINUTE, 62)} END, "
             f"minute = CASE WHEN came IS NOT NULL THEN {FIRST_MINUTE} END, "
@@ -194,7 +196,7 @@ PACKED, WIDE = (FIRST_MINUTE + DAY, 62), (FIRST_MINUTE + DAY, 65)
 def test_a_falsified_row_is_found_in_either_form(
     world: World, how: tuple[int, int], tampering: str, named: set[str]
 ) -> None:
-    has_channels(world, (0, 61, 62, 63, 64, 65))  # 62 and 64 have no type
+    insert_channels(world, (0, 61, 62, 63, 64, 65))  # 62 and 64 have no type
     world.rows("UPDATE hannun.channels SET channel_type = CASE WHEN channel_no IN (62, 65) THEN 'SNS' END")
     world.counts(came(world, "one", ids(1)[0], *how))
     assert world.drift() == []
@@ -202,8 +204,8 @@ def test_a_falsified_row_is_found_in_either_form(
     assert {drift.table for drift in world.drift()} >= named
 
 
-def test_a_row_that_changes_its_form_and_nothing_else_is_no_drift(numbered: World) -> None:
-    """As a writer of the version before leaves it, that still runs while the database is migrated already."""
+def test_a_row_that_changes_only_its_form_is_no_drift(numbered: World) -> None:
+    """A writer of the previous version, which still runs on a migrated database, writes this form."""
     world = numbered
     world.counts(
         *(came(world, "one", who, FIRST_MINUTE + DAY, number) for number, who in zip(NUMBERS, ids(10), strict=True))
@@ -217,12 +219,12 @@ def test_a_row_that_changes_its_form_and_nothing_else_is_no_drift(numbered: Worl
     assert world.drift() == []
 
 
-# -- compared -------------------------------------------------------------------------------------------------------
+# -- comparison ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def shadow(world: World, postgres: PostgresServer, valkey: ValkeyServer) -> Iterator[World]:
-    """Another database that counts the same, and numbers its channels in another order."""
+    """Another database that counts the same messages, and numbers its channels in another order."""
     name = f"{world.name}_b"
     make_database(postgres, name)
     with World(postgres, valkey, name) as shadow:
@@ -231,8 +233,8 @@ def shadow(world: World, postgres: PostgresServer, valkey: ValkeyServer) -> Iter
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_one_arrival_in_both_forms_is_compared_as_one(world: World, shadow: World) -> None:
-    """Channels beyond the 64th here are among the first there, and the other way round."""
+def test_the_comparison_treats_both_forms_of_an_arrival_as_equal(world: World, shadow: World) -> None:
+    """Channels beyond the 64th in one database are among the first in the other, and the other way round."""
     world.rows("ALTER TABLE hannun.channels ALTER COLUMN channel_no RESTART WITH 60")
     messages = [
         came(world, "one", who, minute, number)
@@ -256,10 +258,10 @@ def test_one_arrival_in_both_forms_is_compared_as_one(world: World, shadow: Worl
         assert shadow_comparison.digests(live, "participants") != shadow_comparison.digests(other, "participants")
 
 
-# -- migrated -------------------------------------------------------------------------------------------------------
+# -- migration -------------------------------------------------------------------------------------------------------
 
 
-def test_a_ledger_of_before_is_migrated_whatever_stands_in_it(
+def test_a_ledger_of_an_earlier_version_is_migrated_whatever_it_holds(
     postgres: PostgresServer, valkey: ValkeyServer, before: Callable[[str], str]
 ) -> None:
     minutes = (
@@ -273,21 +275,21 @@ def test_a_ledger_of_before_is_migrated_whatever_stands_in_it(
         2**31 - 1,
     )
     hows = [(minute, number) for minute in minutes for number in (-1, *NUMBERS)]
-    told = dict(zip(ids(len(hows)), hows, strict=True))
+    sent = dict(zip(ids(len(hows)), hows, strict=True))
     old = before("0008")
     url = postgres.url(old, DATABASE_OWNER, PASSWORD)
     with psycopg.connect(url) as conn:
-        conn.execute("INSERT INTO hannun.events (event_id, participants) VALUES ('one', %s)", [len(told)])
+        conn.execute("INSERT INTO hannun.events (event_id, participants) VALUES ('one', %s)", [len(sent)])
         with conn.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO hannun.participants (participant, event_no, minute, channel_no) VALUES (%s, 1, %s, %s)",
-                [(who, *how) for who, how in told.items()],
+                [(who, *how) for who, how in sent.items()],
             )
     migrate(url, load_table(), dict.fromkeys(ROLES, PASSWORD))
     with World(postgres, valkey, old) as world:
-        assert arrivals(world, "one") == told
+        assert arrivals(world, "one") == sent
         rows = world.rows("SELECT participant::text, came FROM hannun.participants")
-        assert {row.participant: row.came for row in rows} == {who: packed(*how) for who, how in told.items()}
-        again = [came(world, "one", who, FIRST_MINUTE, 0) for who in told]
+        assert {row.participant: row.came for row in rows} == {who: packed(*how) for who, how in sent.items()}
+        again = [came(world, "one", who, FIRST_MINUTE, 0) for who in sent]
         assert set(results(world.counts(*again))) == {"repeated"}
         assert results(world.counts(came(world, "one", ids(1)[0], FIRST_MINUTE, 0))) == ["counted"]

@@ -1,4 +1,4 @@
-"""A timeline of quarters of an hour says what its minutes say, whatever of it is owed."""
+"""Answers from the 15-minute roll-up are the sums of the minutes, whatever part of the roll-up is pending."""
 
 import asyncio
 import itertools
@@ -27,32 +27,32 @@ from hannun.store.migrate import ROLES, migrate
 from hannun.store.queries import load
 
 SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
-# Half-hour and quarter-hour zones, half-hour summer time, and one that was no multiple of a quarter until 1972.
+# Zones of half hours and quarter hours, half-hour summer time, and one that was no multiple of a quarter until 1972.
 ZONES = ("UTC", "Asia/Seoul", "Asia/Kathmandu", "Australia/Lord_Howe", "America/New_York", "Africa/Monrovia")
 FIRST, LAST = datetime(2026, 3, 6), datetime(2026, 4, 9)
-"""Around changes of the clock on Lord Howe and in New York, over two months."""
+"""Around the changes to and from summer time on Lord Howe and in New York, in two months."""
 Counted = tuple[list[tuple[int, ...]], int]
 
 
-def asks(
+def answer_of(
     world: World, events: list[str], granularity: Granularity, zone: str, start: datetime, end: datetime
 ) -> Counted:
-    """What the service finds in each bucket, and after all of them."""
+    """What the service answers: figures of each bucket, and participants after the last bucket."""
     grid = buckets(seconds_of(start), seconds_of(end), granularity, zone)
     nos = [world.ours(event).event_no for event in events]
 
-    async def ask() -> Counted:
+    async def query() -> Counted:
         async with await psycopg.AsyncConnection.connect(world.url) as conn:
             found = await reports.timeline(conn, nos, grid, start, end)
             return [tuple(bucket) for bucket in found.filled], found.after
 
-    return asyncio.run(ask())
+    return asyncio.run(query())
 
 
-def adds_up(
+def sum_of_minutes(
     world: World, events: list[str], granularity: Granularity, zone: str, start: datetime, end: datetime
 ) -> Counted:
-    """The same, minute by minute."""
+    """The same, computed minute by minute."""
     grid = buckets(seconds_of(start), seconds_of(end), granularity, zone)
     filled: dict[int, list[int]] = {}
     after = 0
@@ -66,12 +66,12 @@ def adds_up(
     return [(place, *figures) for place, figures in sorted(filled.items())], after
 
 
-def some_moment(random_: random.Random) -> datetime:
+def random_minute(random_: random.Random) -> datetime:
     return FIRST + timedelta(minutes=random_.randrange(int((LAST - FIRST).total_seconds()) // 60))
 
 
-def settles(world: World, event: str, minutes: int) -> bool:
-    """Settle a piece of an event's timeline. Returns whether it still owes."""
+def roll_up_step(world: World, event: str, minutes: int) -> bool:
+    """Run one step of an event's roll-up. Returns whether more is pending."""
     with world.database.transaction() as conn:
         return timeline_rollup.roll_up_event(conn, world.ours(event).event_no, minutes).more
 
@@ -79,8 +79,8 @@ def settles(world: World, event: str, minutes: int) -> bool:
 @pytest.mark.parametrize(
     "seed", [0, pytest.param(1, marks=pytest.mark.faults), pytest.param(2, marks=pytest.mark.faults)]
 )
-def test_whatever_is_owed_an_answer_is_the_sum_of_its_minutes(world: World, seed: int) -> None:
-    """People who come at random, late ones too, and channels that measure, in any order with the job's pieces."""
+def test_an_answer_is_the_sum_of_its_minutes_whatever_roll_up_is_pending(world: World, seed: int) -> None:
+    """Participants at random minutes, also late ones, and measurements of channels, mixed with steps of the job."""
     random_ = random.Random(seed)
     both = [SPRING, SUMMER]
     for event in both:
@@ -91,19 +91,21 @@ def test_whatever_is_owed_an_answer_is_the_sum_of_its_minutes(world: World, seed
             step = random_.random()
             event = random_.choice(both)
             if step < 0.5:
-                around = some_moment(random_)
+                around = random_minute(random_)
                 come = [around + timedelta(minutes=random_.randrange(-20, 20)) for _ in range(random_.randint(1, 30))]
                 world.counts(*(world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in come))
             elif step < 0.6:
                 world.measures(
-                    event, "NaverBlog", f"{some_moment(random_)}", {"views": 3, "likes": 2, "conversions": 1}
+                    event, "NaverBlog", f"{random_minute(random_)}", {"views": 3, "likes": 2, "conversions": 1}
                 )
             else:
-                settles(world, event, minutes=random_.choice([0, 5, 40, 10_000]))
-            # Ends of ranges are mostly where something happened, so that a minute more or less is noticed.
-            there = [row.timestamp for row in world.timeline(event)] or [some_moment(random_)]
+                roll_up_step(world, event, minutes=random_.choice([0, 5, 40, 10_000]))
+            # Ranges mostly end where something happened, so that a minute more or less makes a difference.
+            there = [row.timestamp for row in world.timeline(event)] or [random_minute(random_)]
             nearby = [random_.choice(there) + timedelta(minutes=random_.randint(-3, 3)) for _ in range(2)]
-            starts, ends = sorted(nearby if random_.random() < 0.8 else [some_moment(random_), some_moment(random_)])
+            starts, ends = sorted(
+                nearby if random_.random() < 0.8 else [random_minute(random_), random_minute(random_)]
+            )
             granularity = random_.choice([each for each in Granularity if each != "minute"] * 3 + [Granularity.MINUTE])
             question = (
                 random_.choice([[SPRING], both]),
@@ -112,14 +114,14 @@ def test_whatever_is_owed_an_answer_is_the_sum_of_its_minutes(world: World, seed
                 starts,
                 ends + timedelta(minutes=1),
             )
-            assert asks(world, *question) == adds_up(world, *question), question
+            assert answer_of(world, *question) == sum_of_minutes(world, *question), question
     assert world.drift() == []
     question = (both, Granularity.DAILY, "Asia/Seoul", FIRST, LAST)
-    assert asks(world, *question) == adds_up(world, *question)
+    assert answer_of(world, *question) == sum_of_minutes(world, *question)
 
 
 def quarters(world: World, event: str = SPRING) -> dict[str, int]:
-    """Participants by quarter, however true."""
+    """Participants by 15-minute row, valid or not."""
     rows = world.rows(
         "SELECT quarter, q.participants FROM hannun.timeline_quarters q JOIN hannun.events USING (event_no) "
         "WHERE event_id = %s ORDER BY 1",
@@ -128,37 +130,37 @@ def quarters(world: World, event: str = SPRING) -> dict[str, int]:
     return {f"{row.quarter:%m-%d %H:%M}": row.participants for row in rows}
 
 
-def test_a_long_timeline_is_settled_in_pieces_each_of_which_leaves_it_true(world: World) -> None:
+def test_each_step_of_a_long_roll_up_leaves_answers_and_figures_right(world: World) -> None:
     minutes = [FIRST + timedelta(minutes=minute) for minute in range(7, 100)]
     world.counts(world.created(), *(world.registered(at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes))
     question = ([SPRING], Granularity.HOURLY, "Asia/Seoul", FIRST, FIRST + timedelta(hours=3))
-    expected = adds_up(world, *question)
-    owed: list[datetime] = []
-    while settles(world, SPRING, minutes=20):
-        owed.append(world.ours().cumulative_owed_from)
-        assert asks(world, *question) == expected
-        settled = [row for row in world.timeline() if row.timestamp < owed[-1]]
+    expected = sum_of_minutes(world, *question)
+    watermarks: list[datetime] = []
+    while roll_up_step(world, SPRING, minutes=20):
+        watermarks.append(world.ours().cumulative_owed_from)
+        assert answer_of(world, *question) == expected
+        settled = [row for row in world.timeline() if row.timestamp < watermarks[-1]]
         assert [row.cumulative_participants for row in settled] == list(range(1, len(settled) + 1))
-    assert owed == [FIRST + timedelta(minutes=minute) for minute in (30, 60, 90)], "between quarters"
+    assert watermarks == [FIRST + timedelta(minutes=minute) for minute in (30, 60, 90)], "at the start of a quarter"
     assert world.ours().cumulative_owed_from == NOTHING_OWED
     assert list(quarters(world).values()) == [8, 15, 15, 15, 15, 15, 10]
-    assert asks(world, *question) == expected
+    assert answer_of(world, *question) == expected
     assert world.drift() == []
 
 
-def test_who_comes_late_is_in_the_next_answer_and_in_his_quarter_after_the_next_round(world: World) -> None:
+def test_a_late_participant_is_in_the_next_answer_and_in_the_roll_up_after_the_next_round(world: World) -> None:
     world.counts(world.created(), *(world.registered(at=f"2026-03-06T{hour:02}:05Z") for hour in range(10)))
     assert world.settles() == 10
     world.counts(world.registered(at="2026-03-06T03:07Z"))
     question = ([SPRING], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
-    assert asks(world, *question)[0][3] == (3, 2, 0, 0, 0)
+    assert answer_of(world, *question)[0][3] == (3, 2, 0, 0, 0)
     assert quarters(world)["03-06 03:00"] == 1
     world.settles()
     assert quarters(world)["03-06 03:00"] == 2
-    assert asks(world, *question)[0][3] == (3, 2, 0, 0, 0)
+    assert answer_of(world, *question)[0][3] == (3, 2, 0, 0, 0)
 
 
-def test_a_quarter_without_a_minute_is_forgotten_by_the_next_round(world: World) -> None:
+def test_the_next_round_deletes_a_roll_up_row_without_minutes(world: World) -> None:
     world.counts(world.created(), world.registered(at="2026-03-06T03:07Z"))
     world.settles()
     world.rows(
@@ -170,8 +172,8 @@ def test_a_quarter_without_a_minute_is_forgotten_by_the_next_round(world: World)
     assert quarters(world) == {"03-06 03:00": 1}
 
 
-def test_the_months_are_found_whichever_way_the_catalogue_is_read(world: World) -> None:
-    """Read from its other end, it names tables of all kinds before it says which of them are months."""
+def test_attached_months_are_found_with_every_join_plan_of_the_catalog(world: World) -> None:
+    """With some plans the catalog yields tables of all kinds before the join leaves only the months."""
     world.counts(world.created(), world.registered(at="2026-03-06T03:07Z"))
     asked = "SELECT begins::text FROM hannun.timeline_spans('2026-03-06', '2026-03-07')"
     with psycopg.connect(world.url) as conn:
@@ -181,27 +183,27 @@ def test_the_months_are_found_whichever_way_the_catalogue_is_read(world: World) 
             assert conn.execute(asked).fetchall() == [("2026-03-06 00:00:00",)], way
 
 
-def test_a_round_settles_every_event_however_many_owe(world: World) -> None:
+def test_a_round_rolls_up_every_pending_event_over_several_pages(world: World) -> None:
     world.counts(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(7)))
-    assert sum(piece.repaired for piece in timeline_rollup.roll_up_pending(world.database.transaction, page=3)) == 7
-    owed = "SELECT count(*) AS owing FROM hannun.events WHERE cumulative_owed_from < %s"
-    assert world.rows(owed, NOTHING_OWED)[0].owing == 0
+    assert sum(step.repaired for step in timeline_rollup.roll_up_pending(world.database.transaction, page=3)) == 7
+    pending = "SELECT count(*) AS pending FROM hannun.events WHERE cumulative_owed_from < %s"
+    assert world.rows(pending, NOTHING_OWED)[0].pending == 0
 
 
-def test_a_round_ends_in_time_and_the_next_goes_on_behind_it(world: World) -> None:
+def test_a_round_ends_in_time_and_the_next_continues_behind_it(world: World) -> None:
     world.counts(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(5)))
-    rounds = RollUpRounds(round_s=2.5, clock=itertools.count().__next__)  # each event takes a second
-    owing = "SELECT event_no FROM hannun.events WHERE cumulative_owed_from < %s ORDER BY event_no"
+    rounds = RollUpRounds(round_s=2.5, clock=itertools.count().__next__)  # each step takes a second
+    pending = "SELECT event_no FROM hannun.events WHERE cumulative_owed_from < %s ORDER BY event_no"
     assert rounds.run_once(world.database) == 3
-    assert [row.event_no for row in world.rows(owing, NOTHING_OWED)] == [4, 5]
+    assert [row.event_no for row in world.rows(pending, NOTHING_OWED)] == [4, 5]
     world.counts(world.registered("p2", event="event-0", at="2026-03-06T03:09Z"))
     assert rounds.run_once(world.database) == 2
-    assert [row.event_no for row in world.rows(owing, NOTHING_OWED)] == [1]
+    assert [row.event_no for row in world.rows(pending, NOTHING_OWED)] == [1]
     assert rounds.run_once(world.database) == 1
-    assert world.rows(owing, NOTHING_OWED) == []
+    assert world.rows(pending, NOTHING_OWED) == []
 
 
-def test_an_event_that_owes_much_neither_lengthens_a_round_nor_holds_up_the_others(
+def test_an_event_with_a_long_pending_roll_up_neither_lengthens_a_round_nor_delays_other_events(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timeline_rollup, "STEP_MINUTES", 15)  # of 30 minutes, then
@@ -209,10 +211,10 @@ def test_an_event_that_owes_much_neither_lengthens_a_round_nor_holds_up_the_othe
     world.counts(*(world.registered(f"p{at:%H%M}", event="event-0", at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes))
     world.counts(world.registered(event="event-1", at="2026-03-06T03:07Z"))
     rounds = RollUpRounds(round_s=1.5, clock=itertools.count().__next__)
-    owing = "SELECT event_no FROM hannun.events WHERE cumulative_owed_from < %s ORDER BY event_no"
+    pending = "SELECT event_no FROM hannun.events WHERE cumulative_owed_from < %s ORDER BY event_no"
 
     def round_() -> tuple[int, list[int]]:
-        return rounds.run_once(world.database), [row.event_no for row in world.rows(owing, NOTHING_OWED)]
+        return rounds.run_once(world.database), [row.event_no for row in world.rows(pending, NOTHING_OWED)]
 
     assert round_() == (60, [1, 2])
     assert round_() == (1, [1])
@@ -220,7 +222,7 @@ def test_an_event_that_owes_much_neither_lengthens_a_round_nor_holds_up_the_othe
 
 
 def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world: World) -> None:
-    """Whatever is owed, and where the hours begin in a month that was let go."""
+    """Whatever is pending, and also where the hours begin in a detached month."""
     random_ = random.Random(3)
     hour = datetime(2026, 4, 1, 9)
     for event in (SPRING, SUMMER):
@@ -244,25 +246,25 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
         return {event: tuple(hours) for event, hours in found.items()}
 
     assert asyncio.run(lines()) == expected()
-    assert not settles(world, SPRING, minutes=10_000)
-    settles(world, SUMMER, minutes=60)
+    assert not roll_up_step(world, SPRING, minutes=10_000)
+    roll_up_step(world, SUMMER, minutes=60)
     assert asyncio.run(lines()) == expected()
     assert world.settles() > 0
     assert asyncio.run(lines()) == expected()
     world.counts(world.registered(event=SUMMER, at=f"{hour - timedelta(hours=2):%Y-%m-%dT%H:%MZ}"))
-    assert asyncio.run(lines()) == expected(), "who came late, in a quarter that is not true any more"
+    assert asyncio.run(lines()) == expected(), "a late participant, in a 15-minute row that is no longer valid"
     world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_03")
     assert asyncio.run(lines()) == expected()
 
 
 WRITERS = {
-    ("batches", "add_timeline_participants"),  # owes by `add_to_events`, in the same transaction
-    ("timeline_rollup", "roll_up_event"),  # pays, and changes no figure that quarters are made of
+    ("batches", "add_timeline_participants"),  # `add_to_events` lowers the watermark in the same transaction
+    ("timeline_rollup", "roll_up_event"),  # writes the roll-up, and changes no figure that it sums
 }
 
 
-def test_every_statement_that_writes_the_timeline_is_known_to_owe() -> None:
-    """Whoever writes another one adds it here, and a test that it owes."""
+def test_every_statement_that_writes_the_timeline_is_known_to_lower_the_watermark() -> None:
+    """A new statement is added here, together with a test that it lowers the watermark."""
     folder = Path(str(resources.files("hannun.store").joinpath("sql")))
     writes = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE|COPY)\s+(ONLY\s+)?public\.timeline_data")
     subjects = [path.stem for path in sorted(folder.glob("*.sql"))]
@@ -270,63 +272,63 @@ def test_every_statement_that_writes_the_timeline_is_known_to_owe() -> None:
     assert found == WRITERS
 
 
-# -- months --------------------------------------------------------------------------------------------------------
+# -- detached months -------------------------------------------------------------------------------------------------
 
 
-def lets_go(world: World, keep: int) -> list[date]:
+def detach_months(world: World, keep: int) -> list[date]:
     with psycopg.connect(world.owner_url, autocommit=True) as owner:
         return list(detach_old_months(owner, date(2026, 4, 23), keep=keep, dry_run=False))
 
 
-def test_a_month_that_is_let_go_leaves_no_quarter_and_comes_back_with_all_of_them(world: World) -> None:
+def test_a_detached_month_leaves_no_roll_up_and_a_re_attached_month_has_all_of_it_again(world: World) -> None:
     people = [world.registered(at=f"2026-{month:02}-06T03:{minute:02}Z") for month in (1, 2, 3, 4) for minute in (1, 2)]
     world.counts(world.created(), *people)
     world.settles()
     question = ([SPRING], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
-    assert asks(world, *question)[0] == [(place, 2, 0, 0, 0) for place in range(4)]
+    assert answer_of(world, *question)[0] == [(place, 2, 0, 0, 0) for place in range(4)]
 
-    assert lets_go(world, keep=1) == [date(2026, 1, 1), date(2026, 2, 1)]
-    assert asks(world, *question) == adds_up(world, *question)
-    assert asks(world, *question)[0] == [(2, 2, 0, 0, 0), (3, 2, 0, 0, 0)]
-    assert list(quarters(world)) == ["03-06 03:00", "04-06 03:00"], "and takes no room"
+    assert detach_months(world, keep=1) == [date(2026, 1, 1), date(2026, 2, 1)]
+    assert answer_of(world, *question) == sum_of_minutes(world, *question)
+    assert answer_of(world, *question)[0] == [(2, 2, 0, 0, 0), (3, 2, 0, 0, 0)]
+    assert list(quarters(world)) == ["03-06 03:00", "04-06 03:00"], "and takes no space"
     assert world.drift() == []
 
-    world.counts_until_it_lands(world.registered(at="2026-02-20T03:07Z"))  # its month is taken in again for it
+    world.counts_until_it_lands(world.registered(at="2026-02-20T03:07Z"))  # re-attaches its month
     for _ in range(2):
-        assert asks(world, *question) == adds_up(world, *question)
-        assert asks(world, *question)[0] == [(1, 3, 0, 0, 0), (2, 2, 0, 0, 0), (3, 2, 0, 0, 0)]
+        assert answer_of(world, *question) == sum_of_minutes(world, *question)
+        assert answer_of(world, *question)[0] == [(1, 3, 0, 0, 0), (2, 2, 0, 0, 0), (3, 2, 0, 0, 0)]
         world.settles()
     assert quarters(world)["02-06 03:00"] == 2
     assert world.drift() == []
 
 
-def test_another_event_of_a_month_that_is_taken_in_again_has_it_back_too(world: World) -> None:
+def test_re_attaching_a_month_for_one_event_restores_it_for_other_events_too(world: World) -> None:
     world.counts(*(world.registered(event=event, at="2026-01-06T03:07Z") for event in (SPRING, SUMMER)))
     world.counts(*(world.registered(event=event, at="2026-04-06T03:07Z") for event in (SPRING, SUMMER)))
     world.settles()
-    lets_go(world, keep=1)
+    detach_months(world, keep=1)
     world.counts_until_it_lands(world.registered(at="2026-01-20T03:07Z"))
     question = ([SUMMER], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
     for _ in range(2):
-        assert asks(world, *question) == ([(0, 1, 0, 0, 0), (3, 1, 0, 0, 0)], 0)
+        assert answer_of(world, *question) == ([(0, 1, 0, 0, 0), (3, 1, 0, 0, 0)], 0)
         world.settles()
     assert world.drift() == []
 
 
-def test_until_a_month_has_gone_its_quarters_are_read_and_then_no_more(world: World) -> None:
-    """The quarters of a month go some time after its minutes: nobody may see them in between."""
+def test_the_roll_up_of_a_detached_month_is_not_read_before_it_is_deleted(world: World) -> None:
+    """The roll-up of a month is deleted some time after its detachment. Queries must not read it in between."""
     world.counts(world.created(), *(world.registered(at=f"2026-{month:02}-06T03:07Z") for month in (1, 4)))
     world.settles()
     world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_01")
     assert len(quarters(world)) == 2
     question = ([SPRING], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
-    assert asks(world, *question) == ([(3, 1, 0, 0, 0)], 0)
-    assert asks(world, [SPRING], Granularity.DAILY, "UTC", datetime(2025, 12, 1), datetime(2025, 12, 2)) == ([], 1)
+    assert answer_of(world, *question) == ([(3, 1, 0, 0, 0)], 0)
+    assert answer_of(world, [SPRING], Granularity.DAILY, "UTC", datetime(2025, 12, 1), datetime(2025, 12, 2)) == ([], 1)
     assert world.drift() == []
 
 
-def test_who_came_in_a_month_that_was_let_go_is_among_those_who_came_before(world: World) -> None:
-    """What the minute before says counts only where no month lies between."""
+def test_participants_of_a_detached_month_count_in_the_cumulative_of_later_months(world: World) -> None:
+    """The cumulative figure of the minute before is used only where no detached month lies between."""
     people = [world.registered(at=f"2026-{month:02}-06T03:07Z") for month in (1, 2, 3) for _ in range(month)]
     world.counts(world.created(), *people)
     world.settles()
@@ -338,10 +340,10 @@ def test_who_came_in_a_month_that_was_let_go_is_among_those_who_came_before(worl
     assert world.drift() == []
 
 
-# -- migrated ------------------------------------------------------------------------------------------------------
+# -- migration -------------------------------------------------------------------------------------------------------
 
 
-def test_a_timeline_of_before_is_answered_from_its_minutes_until_the_job_has_been_there(
+def test_a_migrated_timeline_is_answered_from_minutes_until_the_job_has_run(
     postgres: PostgresServer, valkey: ValkeyServer, before: Callable[[str], str]
 ) -> None:
     old = before("0009")
@@ -362,17 +364,17 @@ def test_a_timeline_of_before_is_answered_from_its_minutes_until_the_job_has_bee
     with World(postgres, valkey, old) as world:
         for event in (SPRING, SUMMER):
             question = ([event], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
-            assert asks(world, *question) == ([(3, 2, 0, 0, 0)], 0)
+            assert answer_of(world, *question) == ([(3, 2, 0, 0, 0)], 0)
             assert quarters(world, event) == {}
         assert world.settles() == 0, "the cumulative column was right"
         for event in (SPRING, SUMMER):
             question = ([event], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
-            assert asks(world, *question) == ([(3, 2, 0, 0, 0)], 0)
+            assert answer_of(world, *question) == ([(3, 2, 0, 0, 0)], 0)
             assert quarters(world, event) == {"03-06 03:00": 1, "03-06 03:15": 1}
 
 
-def test_a_job_of_the_version_before_that_forgets_half_of_a_debt_is_refused(world: World) -> None:
-    """It knows the cumulative column alone."""
+def test_a_job_of_the_previous_version_cannot_mark_a_roll_up_as_done(world: World) -> None:
+    """It knows only the cumulative column."""
     world.counts(world.registered(at="2026-03-06T03:07Z"))
     with pytest.raises(RowRefused), world.database.transaction() as conn:
         conn.execute("UPDATE hannun.events SET cumulative_owed_from = NULL")
