@@ -15,7 +15,7 @@ import pytest
 # Before they are imported: what their assertions found is worth reading too.
 pytest.register_assert_rewrite("outside", "accounts", "world", "oracle", "faults", "waits")
 
-from world import DATABASE_OWNER, QUICK, World, make_database, make_owner
+from world import DATABASE_OWNER, NOT_DURABLE, World, make_database, make_owner
 
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer, java_missing_reason, postgres_binaries
 
@@ -44,7 +44,7 @@ def _folder_in_memory() -> str | None:
 def postgres(home: Path) -> Iterator[PostgresServer]:
     """PostgreSQL 18, or the major that HANNUN_TEST_POSTGRES names. Not durable: tests of power cuts start their own."""
     major = int(os.environ.get("HANNUN_TEST_POSTGRES", "18"))
-    with PostgresServer(home / "postgres", binaries=postgres_binaries(major), settings=QUICK) as server:
+    with PostgresServer(home / "postgres", binaries=postgres_binaries(major), settings=NOT_DURABLE) as server:
         make_owner(server)
         make_database(server, "template_of_tests")
         yield server

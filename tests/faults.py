@@ -1,14 +1,14 @@
-"""Faults at a chosen step: a proxy between a process and its neighbour, and the enumeration of every crash.
+"""Faults at a chosen request: a proxy between a process and PostgreSQL or Redis, and the enumeration of every crash.
 
     process ─► Proxy ─► PostgreSQL or Redis
-                 └── at the k-th step: kill the process, or cut the line, before or after the neighbour has done it
+                 └── at the n-th request: kill the process or cut the connection, before or after the server handles it
 
-A step is what a client sends and then waits for: with PostgreSQL up to a Query, a Sync, or one portion of a COPY; with
-Redis one command. So steps do not depend on how TCP cut the bytes up. "After" means that the neighbour has done it all
-and nobody hears of it: a COMMIT whose answer is lost. What only passes by (a timed job of the same process) can be held
-back by its words, so that it does not disturb the count.
+A request is what a client sends before it waits. To PostgreSQL that ends with a Query, a Sync or one portion of a COPY;
+to Redis it is one command. The count therefore does not depend on how TCP cuts the bytes. "After" means that the server
+has done everything and the client gets no reply, as with a COMMIT whose answer is lost. Requests that would disturb the
+count, such as those of a timed job in the same process, can be held back by their text.
 
-And one byte on a broker's disk (`break_a_batch`).
+`corrupt_batch` changes one byte on a broker's disk.
 """
 
 import contextlib
@@ -29,114 +29,117 @@ from typing import Literal, NamedTuple, Self
 
 Fault = Literal["kill before", "kill after", "cut before", "cut after"]
 DONE_S_MAX = 30.0
-HELD_STEP_S = 0.02
+HOLD_POLL_S = 0.02
 ROUNDS_MAX = 5
-"""How often a round is made that must come to a step, and had too few."""
+"""How often a round is repeated that must reach a request and sent too few."""
 
 
-class Step(NamedTuple):
-    """What a client sent up to the point where it waits; `who` is the connection's application, where it says."""
+class Request(NamedTuple):
+    """What a client sent before it waits. `application` is the connection's application_name, or empty."""
 
     data: bytes
-    words: str
-    who: str
+    text: str
+    application: str
 
 
-class Framer:
-    """Cuts what one client sends into steps. One for each connection."""
+class RequestParser:
+    """Cuts the bytes that one client sends into requests. Each connection has its own."""
 
-    def feed(self, data: bytes) -> list[Step]:
+    def feed(self, data: bytes) -> list[Request]:
         raise NotImplementedError
 
-    def answer(self) -> bytes:
-        """What the proxy itself answers to what was fed."""
+    def take_reply(self) -> bytes:
+        """What the proxy itself replies to the bytes fed so far."""
         return b""
 
 
-class PostgresFramer(Framer):
-    """The protocol of PostgreSQL, version 3, without TLS."""
+class PostgresRequests(RequestParser):
+    """PostgreSQL's protocol, version 3, without TLS."""
 
     _ENCRYPT = (80877103, 80877104)
     _CANCEL = 80877102
 
     def __init__(self) -> None:
         self._rest = b""
-        self._greeted = False
-        self._step = b""
-        self._words: list[str] = []
+        self._has_started = False
+        self._request = b""
+        self._texts: list[str] = []
         self._prepared: dict[bytes, str] = {}
-        self._who = ""
-        self._answer = b""
+        self._application = ""
+        self._reply = b""
 
-    def feed(self, data: bytes) -> list[Step]:
+    def feed(self, data: bytes) -> list[Request]:
         self._rest += data
-        steps = []
-        while (message := self._message()) is not None:
+        requests = []
+        while (message := self._next_message()) is not None:
             kind, body = message
             if kind in (b"ssl", b"start", b"p"):
                 if body:
-                    steps.append(Step(body, "", self._who))
+                    requests.append(Request(body, "", self._application))
                 continue
-            self._step += body
-            self._note(kind, body[5:])
+            self._request += body
+            self._note_text(kind, body[5:])
             if kind in (b"Q", b"S", b"d", b"c", b"f", b"H", b"X"):
-                steps.append(Step(self._step, " ".join(self._words), self._who))
-                self._step, self._words = b"", []
-        return steps
+                requests.append(Request(self._request, " ".join(self._texts), self._application))
+                self._request, self._texts = b"", []
+        return requests
 
-    def answer(self) -> bytes:
-        answer, self._answer = self._answer, b""
-        return answer
+    def take_reply(self) -> bytes:
+        reply, self._reply = self._reply, b""
+        return reply
 
-    def _message(self) -> tuple[bytes, bytes] | None:
-        """(kind, the whole message); None where it is not whole yet."""
-        first = 0 if not self._greeted else 1
+    def _next_message(self) -> tuple[bytes, bytes] | None:
+        """(kind, the whole message); None until all of it has arrived."""
+        first = 0 if not self._has_started else 1
         if len(self._rest) < first + 4:
             return None
         (length,) = struct.unpack_from("!i", self._rest, first)
         if len(self._rest) < first + length:
             return None
         message, self._rest = self._rest[: first + length], self._rest[first + length :]
-        if self._greeted:
+        if self._has_started:
             return message[:1], message
         (code,) = struct.unpack_from("!i", message, 4)
         if code in self._ENCRYPT:
-            self._answer += b"N"
+            self._reply += b"N"
             return b"ssl", b""
-        self._greeted = True
+        self._has_started = True
         if code != self._CANCEL:
-            told = message[8:].split(b"\0")
-            self._who = dict(zip(told[::2], told[1::2], strict=False)).get(b"application_name", b"").decode()
+            parts = message[8:].split(b"\0")
+            options = dict(zip(parts[::2], parts[1::2], strict=False))
+            self._application = options.get(b"application_name", b"").decode()
         return b"start", message
 
-    def _note(self, kind: bytes, body: bytes) -> None:
+    def _note_text(self, kind: bytes, body: bytes) -> None:
         if kind == b"Q":
-            self._words.append(body.rstrip(b"\0").decode(errors="replace"))
+            self._texts.append(body.rstrip(b"\0").decode(errors="replace"))
         elif kind == b"P":
-            name, words = body.split(b"\0")[:2]
-            self._prepared[name] = words.decode(errors="replace")
+            name, statement = body.split(b"\0")[:2]
+            self._prepared[name] = statement.decode(errors="replace")
         elif kind == b"B":
             name = body.split(b"\0")[1]
-            self._words.append(self._prepared.get(name, ""))
+            self._texts.append(self._prepared.get(name, ""))
         elif kind in (b"d", b"c"):
-            self._words.append({b"d": "(rows of a COPY)", b"c": "(end of a COPY)"}[kind])
+            self._texts.append({b"d": "(rows of a COPY)", b"c": "(end of a COPY)"}[kind])
 
 
-class RedisFramer(Framer):
+class RedisRequests(RequestParser):
     """RESP: a command is an array of strings."""
 
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[Step]:
+    def feed(self, data: bytes) -> list[Request]:
         self._rest += data
-        steps = []
-        while (end := self._command_end()) is not None:
-            command, self._rest = self._rest[: end[0]], self._rest[end[0] :]
-            steps.append(Step(command, end[1], ""))
-        return steps
+        requests = []
+        while (found := self._next_command()) is not None:
+            end, text = found
+            command, self._rest = self._rest[:end], self._rest[end:]
+            requests.append(Request(command, text, ""))
+        return requests
 
-    def _command_end(self) -> tuple[int, str] | None:
+    def _next_command(self) -> tuple[int, str] | None:
+        """(its length in bytes, its text); None until all of it has arrived."""
         line = self._rest.find(b"\r\n")
         if line < 0:
             return None
@@ -155,50 +158,50 @@ class RedisFramer(Framer):
 
 @dataclass(eq=False)
 class Crash:
-    """One fault at one step: set on a proxy, until it has happened or is called off."""
+    """One fault at the n-th matching request. A proxy injects it (`Proxy.inject`)."""
 
     fault: Fault
-    step: int
-    counts: Callable[[Step], bool] = lambda step: True
+    nth: int
+    matches: Callable[[Request], bool] = lambda request: True
     pid: int | None = None
     trace: list[str] = field(default_factory=list)
     happened: threading.Event = field(default_factory=threading.Event)
 
     @property
-    def where(self) -> str:
-        """At what it happened, for people."""
-        return f"{self.fault} step {self.step}: {' '.join(self.trace[-1].split())[:90]}" if self.trace else "nowhere"
+    def description(self) -> str:
+        """The fault and its request, for messages of assertions."""
+        return f"{self.fault} request {self.nth}: {' '.join(self.trace[-1].split())[:90]}" if self.trace else "no fault"
 
     @property
     def has_begun(self) -> bool:
-        """Whether its step has come. Its effect may be seen elsewhere before it has `happened`."""
-        return len(self.trace) >= self.step
+        """Whether its request has arrived. Its effect may be visible elsewhere before `happened` is set."""
+        return len(self.trace) >= self.nth
 
-    def is_due(self, step: Step) -> bool:
-        if self.happened.is_set() or not step.words or not self.counts(step):
+    def is_due(self, request: Request) -> bool:
+        if self.happened.is_set() or not request.text or not self.matches(request):
             return False
-        self.trace.append(step.words)
-        return len(self.trace) == self.step
+        self.trace.append(request.text)
+        return len(self.trace) == self.nth
 
     def kill(self) -> None:
         if self.fault.startswith("kill"):
-            assert self.pid is not None, "nobody to kill"
+            assert self.pid is not None, "a crash that kills needs a process"
             os.kill(self.pid, signal.SIGKILL)
 
 
 class Proxy:
-    """Stands before a server. Connections go through until a crash, a cut or a refusal."""
+    """A TCP proxy before a server. It can inject a crash, cut or refuse connections, and hold requests back."""
 
-    def __init__(self, port: int, framer: Callable[[], Framer]) -> None:
+    def __init__(self, port: int, parser: Callable[[], RequestParser]) -> None:
         self._upstream = ("127.0.0.1", port)
-        self._framer = framer
-        self._listener = _bound()
+        self._parser = parser
+        self._listener = _bound_socket()
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
-        self._lines: set[_Line] = set()
+        self._connections: set[_Connection] = set()
         self._crash: Crash | None = None
-        self._held_back: re.Pattern[str] | None = None
-        self.held = threading.Event()
+        self._hold_pattern: re.Pattern[str] | None = None
+        self._is_holding = threading.Event()
         self._accepting: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -209,19 +212,19 @@ class Proxy:
         self.refuse()
         self._listener.close()
 
-    def leads_to(self, port: int) -> None:
-        """From here on new connections go to this port: the server has come back elsewhere."""
+    def forward_to(self, port: int) -> None:
+        """Send new connections to this port: the server has come back on another one."""
         self._upstream = ("127.0.0.1", port)
 
     def allow(self) -> None:
-        """Let connections in."""
+        """Accept new connections."""
         if self._accepting is None:
             self._listener.listen(128)
             self._accepting = threading.Thread(target=self._accept, daemon=True)
             self._accepting.start()
 
     def refuse(self) -> None:
-        """Refuse new connections, as a machine without the server would, and cut those that are open."""
+        """Refuse new connections, as a machine without the server does, and cut the open ones."""
         if self._accepting is not None:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)  # Linux: no longer listens, and keeps its port
@@ -232,28 +235,28 @@ class Proxy:
     def cut(self) -> None:
         """Cut every open connection."""
         with self._lock:
-            lines = list(self._lines)
-        for line in lines:
-            line.cut()
+            connections = list(self._connections)
+        for connection in connections:
+            connection.cut()
 
-    def holds_back(self, words: str) -> None:
-        """From here on, steps with these words (a regular expression) get no further until `lets_go`."""
+    def hold(self, pattern: str) -> None:
+        """Hold back requests whose text matches this regular expression, until `release`."""
         with self._lock:
-            self._held_back = re.compile(words)
+            self._hold_pattern = re.compile(pattern)
 
-    def lets_go(self) -> None:
-        """Let through what is held back, in the order in which it came on each connection."""
+    def release(self) -> None:
+        """Forward what is held back, in the order in which it arrived on each connection."""
         with self._lock:
-            self._held_back = None
-            self.held.clear()
+            self._hold_pattern = None
+            self._is_holding.clear()
 
-    def waits_until_held(self, deadline_s: float = DONE_S_MAX) -> None:
-        """Wait until some step is held back."""
-        assert self.held.wait(deadline_s), "nothing came that is held back"
+    def wait_until_held(self, deadline_s: float = DONE_S_MAX) -> None:
+        """Wait until at least one request is held back."""
+        assert self._is_holding.wait(deadline_s), f"no request to hold back arrived within {deadline_s} s"
 
     @contextlib.contextmanager
-    def set_for(self, crash: Crash, pid: int | None = None) -> Iterator[Crash]:
-        """The crash happens at its step, within the block; one that has begun is waited for."""
+    def inject(self, crash: Crash, pid: int | None = None) -> Iterator[Crash]:
+        """Let the crash happen at its request while the block runs. Waits for one that has begun."""
         crash.pid = pid
         with self._lock:
             self._crash = crash
@@ -263,7 +266,7 @@ class Proxy:
             with self._lock:
                 self._crash = None
             if crash.has_begun:
-                assert crash.happened.wait(DONE_S_MAX), f"it began and did not happen: {crash.where}"
+                assert crash.happened.wait(DONE_S_MAX), f"it began and did not end: {crash.description}"
 
     def _accept(self) -> None:
         while True:
@@ -277,104 +280,104 @@ class Proxy:
                 _reset(client)
                 continue
             server.settimeout(None)
-            line = _Line(client, server, self._framer(), self._due, self._is_held_back)
+            connection = _Connection(client, server, self._parser(), self._due_crash, self._is_held)
             with self._lock:
-                self._lines = {other for other in self._lines if not other.ended} | {line}
-            line.start()
+                self._connections = {other for other in self._connections if not other.has_ended} | {connection}
+            connection.start()
 
-    def _due(self, step: Step) -> Crash | None:
+    def _due_crash(self, request: Request) -> Crash | None:
         with self._lock:
-            return self._crash if self._crash is not None and self._crash.is_due(step) else None
+            return self._crash if self._crash is not None and self._crash.is_due(request) else None
 
-    def _is_held_back(self, step: Step) -> bool:
+    def _is_held(self, request: Request) -> bool:
         with self._lock:
-            if self._held_back is None or self._held_back.search(step.words) is None:
+            if self._hold_pattern is None or self._hold_pattern.search(request.text) is None:
                 return False
-            self.held.set()
+            self._is_holding.set()
             return True
 
 
-class _Line:
-    """One connection through the proxy: a thread each way."""
+class _Connection:
+    """One connection through the proxy: one thread for each direction."""
 
     def __init__(
         self,
         client: socket.socket,
         server: socket.socket,
-        framer: Framer,
-        due: Callable[[Step], Crash | None],
-        held_back: Callable[[Step], bool],
+        parser: RequestParser,
+        due_crash: Callable[[Request], Crash | None],
+        is_held: Callable[[Request], bool],
     ) -> None:
         self._client, self._server = client, server
         for end in (client, server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._framer = framer
-        self._due = due
-        self._held_back = held_back
-        self._deaf = False
-        self._up = threading.Thread(target=self._upwards, daemon=True)
-        self._down = threading.Thread(target=self._downwards, daemon=True)
+        self._parser = parser
+        self._due_crash = due_crash
+        self._is_held = is_held
+        self._drops_replies = False
+        self._to_server = threading.Thread(target=self._forward_requests, daemon=True)
+        self._to_client = threading.Thread(target=self._forward_replies, daemon=True)
 
     @property
-    def ended(self) -> bool:
-        return not (self._up.is_alive() or self._down.is_alive())
+    def has_ended(self) -> bool:
+        return not (self._to_server.is_alive() or self._to_client.is_alive())
 
     def start(self) -> None:
-        self._down.start()
-        self._up.start()
+        self._to_client.start()
+        self._to_server.start()
 
     def cut(self) -> None:
         for end in (self._client, self._server):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def _upwards(self) -> None:
+    def _forward_requests(self) -> None:
         try:
-            self._pass_on()
+            self._forward_until_end_or_crash()
         finally:
-            # The server sees the end that the client made, has its last word, and then both are closed.
+            # The server sees that the client has ended and sends its last bytes; then both sides are closed.
             with contextlib.suppress(OSError):
                 self._server.shutdown(socket.SHUT_WR)
-            self._down.join(DONE_S_MAX)
+            self._to_client.join(DONE_S_MAX)
             self._close()
 
-    def _pass_on(self) -> None:
+    def _forward_until_end_or_crash(self) -> None:
         with contextlib.suppress(OSError):
             while data := self._client.recv(65_536):
-                steps = self._framer.feed(data)
-                if answer := self._framer.answer():
-                    self._client.sendall(answer)
-                for step in steps:
-                    while self._held_back(step):
-                        # The client waits for the answer, so all that can come of it is its end.
-                        if select.select([self._client], [], [], HELD_STEP_S)[0]:
+                requests = self._parser.feed(data)
+                if reply := self._parser.take_reply():
+                    self._client.sendall(reply)
+                for request in requests:
+                    while self._is_held(request):
+                        # The client waits for the reply, so readable means that it has closed the connection.
+                        if select.select([self._client], [], [], HOLD_POLL_S)[0]:
                             return
-                    crash = self._due(step)
+                    crash = self._due_crash(request)
                     if crash is not None:
-                        self._crash(crash, step)
+                        self._crash(crash, request)
                         return
-                    self._server.sendall(step.data)
+                    self._server.sendall(request.data)
 
-    def _crash(self, crash: Crash, step: Step) -> None:
-        self._deaf = True
+    def _crash(self, crash: Crash, request: Request) -> None:
+        self._drops_replies = True
         if crash.fault.endswith("after"):
             with contextlib.suppress(OSError):
-                self._server.sendall(step.data)
+                self._server.sendall(request.data)
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_WR)
-        # It ends the connection when it has done all that it was sent, so then it is done.
-        self._down.join(DONE_S_MAX)
-        assert not self._down.is_alive(), f"{step.words} was not done within {DONE_S_MAX} s"
+        # The server ends the connection only when it has done everything that it received.
+        self._to_client.join(DONE_S_MAX)
+        assert not self._to_client.is_alive(), f"{request.text} was not done within {DONE_S_MAX} s"
         crash.kill()
         _reset(self._client)
         crash.happened.set()
 
-    def _downwards(self) -> None:
+    def _forward_replies(self) -> None:
         with contextlib.suppress(OSError):
             while data := self._server.recv(65_536):
-                if not self._deaf:
+                if not self._drops_replies:
                     self._client.sendall(data)
-        if not self._deaf:
+        if not self._drops_replies:
             with contextlib.suppress(OSError):
                 self._client.shutdown(socket.SHUT_RDWR)
 
@@ -383,8 +386,8 @@ class _Line:
         self._server.close()
 
 
-def _bound() -> socket.socket:
-    """A socket on a port of its own, which it keeps also while it does not listen."""
+def _bound_socket() -> socket.socket:
+    """A socket on a free port, which it keeps while it does not listen."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -392,7 +395,7 @@ def _bound() -> socket.socket:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(address)  # Linux forgets a port that it has chosen itself when listening ends
+            listener.bind(address)  # Linux gives up a port that it chose itself when the socket stops listening
         except OSError:
             listener.close()
             continue
@@ -400,42 +403,42 @@ def _bound() -> socket.socket:
 
 
 def _reset(end: socket.socket) -> None:
-    """End a connection the hard way: its other side gets an error and no orderly end."""
+    """Reset a connection: the other side gets an error and no orderly end."""
     with contextlib.suppress(OSError):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     end.close()
 
 
-def no_crash(*, counts: Callable[[Step], bool] = lambda step: True) -> Crash:
-    """A crash that never happens: its trace tells the steps of a round that runs through."""
-    return Crash("cut before", sys.maxsize, counts)
+def no_crash(*, matches: Callable[[Request], bool] = lambda request: True) -> Crash:
+    """A crash that never happens. Its trace lists the requests of a round without a fault."""
+    return Crash("cut before", sys.maxsize, matches)
 
 
 def every_crash(
-    fault: Fault, *, counts: Callable[[Step], bool] = lambda step: True, at_least: int = 0
+    fault: Fault, *, matches: Callable[[Request], bool] = lambda request: True, at_least: int = 0
 ) -> Iterator[Crash]:
-    """Crashes at step 1, 2, 3 and so on, until a round has run through without one.
+    """Crashes at request 1, 2, 3 and so on, until a round ends without one.
 
-    Each must be set on a proxy (`Proxy.set_for`) and the work be done.
+    The caller injects each (`Proxy.inject`) and runs one round of work.
 
     Args:
-        at_least: so many steps are crashed at, each. How many a round has depends on how its work falls into batches;
-            one that has fewer than the step it is to crash at is made again.
+        at_least: the number of requests at each of which a crash must happen. A round's number of requests depends on
+            how its work falls into batches. A round that ends before its crash is repeated, up to ROUNDS_MAX times.
     """
-    for step in itertools.count(1):
-        for _ in range(ROUNDS_MAX if step <= at_least else 1):
-            yield (crash := Crash(fault, step, counts))
+    for nth in itertools.count(1):
+        for _ in range(ROUNDS_MAX if nth <= at_least else 1):
+            yield (crash := Crash(fault, nth, matches))
             if crash.happened.is_set():
                 break
         else:
-            assert step > at_least, f"none of {ROUNDS_MAX} rounds came to step {step} of {at_least}"
+            assert nth > at_least, f"none of {ROUNDS_MAX} rounds reached request {nth} of {at_least}"
             return
 
 
-def break_a_batch(segment: Path, offset: int) -> range:
+def corrupt_batch(segment: Path, offset: int) -> range:
     """Change one byte on a broker's disk, in the batch that holds this offset. Returns the offsets of that batch.
 
-    The broker may run: it sends what stands in the file.
+    The broker may be running: it sends the bytes of the file.
     """
     with segment.open("r+b") as log:
         data, place = log.read(), 0

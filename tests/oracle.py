@@ -75,14 +75,14 @@ class Oracle:
 
     def __init__(self) -> None:
         self.events: dict[str, Event] = {}
-        self.letters: list[str] = []
+        self.rejections: list[str] = []
 
-    def hears(self, kind: str, raw: bytes) -> None:
+    def add_message(self, kind: str, raw: bytes) -> None:
         """One message, in the order of the log."""
         try:
             told = json.loads(raw)
         except ValueError:
-            self.letters.append("not-json")
+            self.rejections.append("not-json")
             return
         event = self.events.setdefault(told["eventId"], Event())
         if kind == "event-created":
@@ -90,7 +90,7 @@ class Oracle:
         elif kind == "participant-registered":
             at = instant(told["registeredAt"])
             if at < datetime(2015, 1, 1, tzinfo=UTC):
-                self.letters.append("too-early-or-too-far-ahead")
+                self.rejections.append("too-early-or-too-far-ahead")
                 return
             minute = at.replace(second=0, microsecond=0)
             event.participants.setdefault(told["participantId"], (minute, channel_of(told)))
@@ -103,13 +103,13 @@ class Oracle:
             event.sales.setdefault(told["saleId"], -amount if told.get("refund") else amount)
             event.sold_at.setdefault(told["saleId"], instant(told["soldAt"]))
 
-    def sees(self, event_id: str, channel: str, minute: datetime, **counts: int) -> None:
+    def add_measurement(self, event_id: str, channel: str, minute: datetime, **counts: int) -> None:
         """What a channel measured, as it rose."""
         self.events[event_id].increments.append((minute, channel, counts))
 
     def _created(self, event: Event, told: dict[str, Any]) -> None:
         if event.owner not in (None, told["userId"]):
-            self.letters.append("owner-changed")
+            self.rejections.append("owner-changed")
             return
         event.owner = told["userId"]
         at = instant(told["createdAt"])
@@ -126,7 +126,7 @@ class Oracle:
         at = instant(told["completedAt"])
         listed = told.get("channels") or told.get("distributedChannels") or [told]
         if any(channel_of(each) not in KNOWN and "channelType" not in each for each in listed):
-            self.letters.append("missing-field")
+            self.rejections.append("missing-field")
             return
         for each in listed:
             channel = channel_of(each)
@@ -339,12 +339,12 @@ class Oracle:
         """Every bucket that holds a minute of [start, end), minute by minute."""
         came = Counter(at for each in events for at, _ in self.events[each].participants.values())
         measured: dict[datetime, Counter[str]] = {}
-        for each_ in events:
-            for minute, _, more in self.events[each_].increments:
+        for event_id in events:
+            for minute, _, more in self.events[event_id].increments:
                 measured.setdefault(minute, Counter()).update(more)
         before = sum(count for at, count in came.items() if at < start)
         buckets: list[dict[str, Any]] = []
-        for bucket_start, minutes in walked(granularity, zone, start, end):
+        for bucket_start, minutes in buckets_by_walking(granularity, zone, start, end):
             within = [minute for minute in minutes if minute in came or minute in measured]
             counts = Counter[str]()
             for minute in within:
@@ -397,7 +397,7 @@ MINUTE = timedelta(minutes=1)
 BACK = {"minute": 0, "hourly": 3, "daily": 50, "weekly": 9 * 24, "monthly": 33 * 24}
 
 
-def walked(
+def buckets_by_walking(
     granularity: str, zone: ZoneInfo, start: datetime, end: datetime
 ) -> Iterator[tuple[datetime, list[datetime]]]:
     """(start in the zone, its minutes within the range) of each bucket: the clock is looked at every single minute."""

@@ -28,7 +28,7 @@ def parquet(body: bytes) -> pyarrow.parquet.ParquetFile:
     return pyarrow.parquet.ParquetFile(io.BytesIO(body))
 
 
-class Book:
+class Workbook:
     """A workbook: cells by sheet, as Excel would show them."""
 
     def __init__(self, body: bytes) -> None:

@@ -37,10 +37,10 @@ SPRING = "5b0c2f64-0000-4000-8000-000000000001"
 OWNER = "0d1e8a52-0000-4000-8000-00000000000a"
 NOW = "2026-11-23T12:00:00+09:00"
 NOW_US = 1_795_402_800_000_000
-NOTHING_OWED = datetime(9999, 1, 1)
+NOTHING_PENDING = datetime(9999, 1, 1)
 """Of a timeline: its cumulative column and its quarters are settled."""
 DATABASE_OWNER = "hannun_owner"
-QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 def make_owner(server: PostgresServer) -> None:
@@ -86,13 +86,13 @@ class World:
         self.redis = RedisAddress(valkey.host, valkey.port, valkey.password)
         self._ids = itertools.count(1)
         self._others: list[Database] = []
-        self._looks_through: psycopg.Connection[dict[str, Any]] | None = None
+        self._shared_connection: psycopg.Connection[dict[str, Any]] | None = None
 
     def __enter__(self) -> Self:
         self.database = Database(self.url, PoolLimits(wait_s=5), application="test")
         self.invalidator = Invalidator(self.redis)
         with self.database.transaction() as conn:
-            self.decodes_for(conn)
+            self.use_decoder_for(conn)
         self.counter = self.counter_on(self.database)
         return self
 
@@ -133,39 +133,39 @@ class World:
             **{"saleId": sale or f"sale-{next(self._ids)}", "amount": amount, "soldAt": NOW, **fields},
         )
 
-    def status(self, status: str, at: str, event: str = SPRING) -> ReceivedMessage:
+    def status_changed(self, status: str, at: str, event: str = SPRING) -> ReceivedMessage:
         return self.message("event-status-changed", event, status=status, changedAt=at)
 
     # -- verbs
 
-    def counts(self, *messages: ReceivedMessage) -> list[MessageOutcome]:
+    def count(self, *messages: ReceivedMessage) -> list[MessageOutcome]:
         """Count messages as one batch, as over HTTP."""
         return self.counter.count(messages).outcomes()
 
-    def counts_until_it_lands(self, *messages: ReceivedMessage, rounds: int = 3) -> list[MessageOutcome]:
+    def count_with_retries(self, *messages: ReceivedMessage, rounds: int = 3) -> list[MessageOutcome]:
         """Count messages as a loop does that survives what passes: the same batch again, a few times."""
         for _ in range(rounds - 1):
             try:
-                return self.counts(*messages)
+                return self.count(*messages)
             except Transient:
                 continue
-        return self.counts(*messages)
+        return self.count(*messages)
 
-    def settles(self) -> int:
+    def roll_up(self) -> int:
         """What is made of timelines is brought up to date, as far as it takes. Returns the rows that were wrong."""
         return RollUpRounds(round_s=math.inf).run_once(self.database)
 
-    def counts_span(self, messages: Sequence[ReceivedMessage], span: OffsetRange) -> list[MessageOutcome]:
+    def count_range(self, messages: Sequence[ReceivedMessage], span: OffsetRange) -> list[MessageOutcome]:
         """Count messages of a Kafka partition."""
         return self.counter.count(messages, [span]).outcomes()
 
-    def at(
+    def at_offset(
         self, message: ReceivedMessage, offset: int, topic: str = "participant-registered", partition: int = 0
     ) -> ReceivedMessage:
         """The message as it stands in a log."""
         return message._replace(record_id=RecordId(topic, "topic-id", partition, offset))
 
-    def measures(self, event: str, channel: str, minute: str, counts: dict[str, int]) -> None:
+    def record_measurement(self, event: str, channel: str, minute: str, counts: dict[str, int]) -> None:
         """What a channel has told, as it lands: the increment and all that follows from it."""
         names, values = list(counts), list(counts.values())
         self.rows(
@@ -195,9 +195,9 @@ class World:
             minute,
             event,
         )
-        self.sums_views(event)
+        self.sum_views(event)
 
-    def sums_views(self, event: str) -> None:
+    def sum_views(self, event: str) -> None:
         """An event's views are the sum of its channels'."""
         self.rows(
             "UPDATE public.event_stats s SET total_views = "
@@ -205,11 +205,11 @@ class World:
             event,
         )
 
-    def restarts(self) -> None:
+    def restart(self) -> None:
         """Forget all that the counting side remembers."""
         self.counter = self.counter_on(self.database)
 
-    def decodes_for(self, conn: Connection) -> None:
+    def use_decoder_for(self, conn: Connection) -> None:
         """From here on messages are decoded under the key of the database behind this connection."""
         self.decoder = Decoder(Rules(participant_key(conn), load_table()))
 
@@ -242,29 +242,29 @@ class World:
 
     def rows(self, query: str, *arguments: Any) -> list[Row]:
         """Rows as the owner sees them; also runs statements that tamper."""
-        with self.looking() as conn:
+        with self.shared_connection() as conn:
             cursor = conn.execute(query, arguments or None)  # type: ignore[arg-type]
             return [Row(row) for row in cursor.fetchall()] if cursor.description else []
 
     @contextmanager
-    def looking(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    def shared_connection(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
         """A connection of the owner's; inside the block all looking goes over this one, for tests that look often."""
-        if self._looks_through is not None:
-            yield self._looks_through
+        if self._shared_connection is not None:
+            yield self._shared_connection
             return
         with psycopg.connect(self.owner_url, autocommit=True, row_factory=dict_row) as conn:
-            self._looks_through = conn
+            self._shared_connection = conn
             try:
                 yield conn
             finally:
-                self._looks_through = None
+                self._shared_connection = None
 
-    def event(self, event: str = SPRING) -> Row | None:
+    def event_stats(self, event: str = SPRING) -> Row | None:
         """The row of event_stats."""
         rows = self.rows("SELECT * FROM public.event_stats WHERE event_id = %s", event)
         return rows[0] if rows else None
 
-    def channels(self, event: str = SPRING) -> dict[str, Row]:
+    def channel_stats(self, event: str = SPRING) -> dict[str, Row]:
         """The rows of channel_stats by channel."""
         rows = self.rows("SELECT * FROM public.channel_stats WHERE event_id = %s", event)
         return {row.channel_name: row for row in rows}
@@ -272,7 +272,7 @@ class World:
     def timeline(self, event: str = SPRING) -> list[Row]:
         return self.rows("SELECT * FROM public.timeline_data WHERE event_id = %s ORDER BY timestamp", event)
 
-    def ours(self, event: str = SPRING) -> Row:
+    def event_row(self, event: str = SPRING) -> Row:
         """The row of hannun.events."""
         return self.rows("SELECT * FROM hannun.events WHERE event_id = %s", event)[0]
 

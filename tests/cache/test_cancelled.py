@@ -15,7 +15,7 @@ from hannun.cache import AnswerCache
 
 @pytest.fixture
 def world(world: World) -> World:
-    world.counts(world.created())
+    world.count(world.created())
     return world
 
 

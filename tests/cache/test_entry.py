@@ -28,7 +28,7 @@ from hannun.domain.ranges import Range
 
 
 def test_a_value_that_was_not_made_for_its_key_is_a_miss(world: World) -> None:
-    world.counts(world.created())
+    world.count(world.created())
 
     async def work(serve: Serve) -> None:
         await serve.dashboard()
@@ -76,7 +76,7 @@ def test_an_entry_is_valid_no_longer_than_its_metadata_says(world: World) -> Non
 
 def test_any_redis_client_can_read_the_cached_answers(world: World) -> None:
     """The contract of the keys: names, fields, lifetimes."""
-    world.counts(world.created(), world.registered("p1", channel="NAVER"))
+    world.count(world.created(), world.registered("p1", channel="NAVER"))
 
     async def work(serve: Serve) -> None:
         await serve.dashboard()
@@ -129,7 +129,7 @@ def test_lifetimes_differ_a_little_so_that_answers_do_not_expire_together(world:
 
 
 def test_only_the_plain_view_is_cached(world: World) -> None:
-    world.counts(world.created(), world.registered("p1", channel="NAVER"))
+    world.count(world.created(), world.registered("p1", channel="NAVER"))
     moment, event = datetime(2026, 11, 1), OfEvent(SPRING)
 
     async def work(serve: Serve) -> None:
@@ -169,14 +169,14 @@ def test_only_the_plain_view_is_cached(world: World) -> None:
 
 
 def test_an_answer_about_one_channel_is_the_same_live_and_cached(world: World) -> None:
-    world.counts(world.created(), world.registered("p0", channel="NAVER"), world.registered("p1", channel="WooriTV"))
+    world.count(world.created(), world.registered("p0", channel="NAVER"), world.registered("p1", channel="WooriTV"))
 
     async def work(serve: Serve) -> None:
         question = ChannelsQuestion(OfEvent(SPRING), channels=("naver blog",))
         live, source = await serve.reports.answer(ME, question)
         assert source == "live"
         # Another channel changes: this one's answer stays true, and its ETag stays the same.
-        world.counts(world.registered("p2", channel="WooriTV"))
+        world.count(world.registered("p2", channel="WooriTV"))
         cached, source = await serve.reports.answer(ME, question)
         assert source == "cache"
         fresh, _ = await serve.reports.answer(ME, question, refresh=True)
@@ -187,7 +187,7 @@ def test_an_answer_about_one_channel_is_the_same_live_and_cached(world: World) -
 
 
 def test_a_cached_answer_is_marked_as_stale_while_the_database_is_unavailable(world: World) -> None:
-    world.counts(world.created())
+    world.count(world.created())
 
     async def work(serve: Serve) -> None:
         unavailable = False

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 from cache_readers import plain_client
-from faults import Crash, Fault, Proxy, RedisFramer
+from faults import Crash, Fault, Proxy, RedisRequests
 from redis.asyncio import Connection
 from world import World
 
@@ -25,7 +25,7 @@ def proxy(world: World) -> Iterator[Proxy]:
     """A proxy to a Valkey in which each key holds its own name, a hundred times."""
     with plain_client(world) as client:
         client.mset({key: value_of(key) for key in KEYS})
-    with Proxy(world.redis.port, RedisFramer) as proxy:
+    with Proxy(world.redis.port, RedisRequests) as proxy:
         yield proxy
 
 
@@ -73,13 +73,13 @@ def test_many_callers_at_once_each_get_their_own_reply(world: World, proxy: Prox
 def test_the_reply_to_a_cancelled_caller_reaches_nobody(world: World, proxy: Proxy) -> None:
     async def work(pool: CountingPool) -> None:
         await pool.get(KEYS[0])
-        proxy.holds_back("GET key 1$")
+        proxy.hold("GET key 1$")
         leaving = asyncio.create_task(pool.get(KEYS[1]))
-        await asyncio.to_thread(proxy.waits_until_held)
+        await asyncio.to_thread(proxy.wait_until_held)
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
         assert leaving.cancelled()
-        proxy.lets_go()
+        proxy.release()
         for key in KEYS:
             assert await pool.get(key) == value_of(key)
         assert pool.made == 2
@@ -118,10 +118,10 @@ def test_callers_cancelled_at_any_step_take_no_reply_from_the_others(world: Worl
 def test_a_silent_server_costs_the_time_out_and_its_late_reply_reaches_nobody(world: World, proxy: Proxy) -> None:
     async def work(pool: CountingPool) -> None:
         await pool.get(KEYS[0])
-        proxy.holds_back("GET key 1$")
+        proxy.hold("GET key 1$")
         with pytest.raises(TimeoutError):
             await pool.get(KEYS[1])
-        proxy.lets_go()
+        proxy.release()
         assert await asyncio.gather(*map(pool.get, KEYS)) == [value_of(key) for key in KEYS]
 
     through(world, proxy, work, timeout_s=0.2)
@@ -129,11 +129,11 @@ def test_a_silent_server_costs_the_time_out_and_its_late_reply_reaches_nobody(wo
 
 def test_a_server_that_is_silent_to_a_new_connection_costs_the_time_out(world: World, proxy: Proxy) -> None:
     async def work(pool: CountingPool) -> None:
-        proxy.holds_back("HELLO")
+        proxy.hold("HELLO")
         with pytest.raises((TimeoutError, redis.TimeoutError)):
             await pool.get(KEYS[0])
         assert pool.has_capacity
-        proxy.lets_go()
+        proxy.release()
         assert await pool.get(KEYS[0]) == value_of(KEYS[0])
 
     through(world, proxy, work, timeout_s=0.2)
@@ -145,7 +145,7 @@ def test_a_get_whose_connection_is_cut_is_retried_once(world: World, proxy: Prox
 
     async def work(pool: CountingPool) -> None:
         assert await pool.get(KEYS[0]) == value_of(KEYS[0])
-        with proxy.set_for(Crash(fault, 1, lambda step: step.words.startswith("GET"))) as crash:
+        with proxy.inject(Crash(fault, 1, lambda request: request.text.startswith("GET"))) as crash:
             assert await pool.get(KEYS[1]) == value_of(KEYS[1])
         assert crash.happened.is_set()
 
@@ -202,11 +202,11 @@ def test_a_value_of_another_type_is_an_error_and_affects_no_other_caller(world: 
 def test_a_connection_in_use_while_the_pool_closes_is_closed_after_its_reply(world: World, proxy: Proxy) -> None:
     async def work(pool: CountingPool) -> None:
         await pool.get(KEYS[0])
-        proxy.holds_back("GET")
+        proxy.hold("GET")
         late = asyncio.create_task(pool.get(KEYS[0]))
-        await asyncio.to_thread(proxy.waits_until_held)
+        await asyncio.to_thread(proxy.wait_until_held)
         await pool.close()
-        proxy.lets_go()
+        proxy.release()
         assert await late == value_of(KEYS[0])
         assert pool._idle == []
 
@@ -220,13 +220,13 @@ def test_a_reader_that_finds_all_connections_in_use_waits_for_one(world: World, 
         address = replace(world.redis, port=proxy.port, connections_max=4)
         cache = AnswerCache(address, lifetime_s=60)
         try:
-            proxy.holds_back("GET key")
+            proxy.hold("GET key")
             reads = [asyncio.create_task(cache.get(key)) for key in KEYS]
-            await asyncio.to_thread(proxy.waits_until_held)
-            proxy.lets_go()
+            await asyncio.to_thread(proxy.wait_until_held)
+            proxy.release()
             await asyncio.gather(*reads)
             assert cache.available
-            assert len(proxy._lines) == 4
+            assert len(proxy._connections) == 4
         finally:
             await cache.close()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from cache_readers import DASHBOARD, KEY, ME, Serve, plain_client
-from faults import Proxy, RedisFramer
+from faults import Proxy, RedisRequests
 from history import ReadStart, broken_promise
 from world import World
 
@@ -57,9 +57,9 @@ class ServeThroughProxy(Serve):
 def proxies(world: World) -> Iterator[list[Proxy]]:
     """A proxy to Redis for each process: two that read, one that writes."""
     with (
-        Proxy(world.redis.port, RedisFramer) as one,
-        Proxy(world.redis.port, RedisFramer) as two,
-        Proxy(world.redis.port, RedisFramer) as writing,
+        Proxy(world.redis.port, RedisRequests) as one,
+        Proxy(world.redis.port, RedisRequests) as two,
+        Proxy(world.redis.port, RedisRequests) as writing,
     ):
         yield [one, two, writing]
 
@@ -70,7 +70,7 @@ def proxies(world: World) -> Iterator[list[Proxy]]:
 def test_no_answer_is_older_than_promised_and_none_runs_backwards(
     world: World, proxies: list[Proxy], seed: int, cuts: bool, local_bytes_max: int
 ) -> None:
-    world.counts(world.created())
+    world.count(world.created())
     lag_s = LAG_S_MAX if local_bytes_max else 0.0
     chance = random.Random(seed)
     acknowledged, done = Acknowledged(), threading.Event()

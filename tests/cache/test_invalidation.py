@@ -18,7 +18,7 @@ NAVER, WOORI = (f"analytics:channel:{SPRING}:{name}" for name in ("NaverBlog", "
 
 
 def test_a_write_deletes_the_keys_of_the_table_and_no_other_channels(world: World) -> None:
-    world.counts(
+    world.count(
         world.created(),
         world.distributed(channelName="WooriTV"),
         world.registered("p0", channel="NAVER"),
@@ -33,7 +33,7 @@ def test_a_write_deletes_the_keys_of_the_table_and_no_other_channels(world: Worl
         ),
         (world.distributed(channelName="WooriTV", at="2026-11-06T00:00:00Z", status="FAILED"), OF_EVENT | {WOORI}),
         (world.sold(100, channel="WooriTV"), OF_EVENT),
-        (world.status("ENDED", "2026-11-22T00:00:00Z"), OF_EVENT),
+        (world.status_changed("ENDED", "2026-11-22T00:00:00Z"), OF_EVENT),
         (world.created(at="2026-11-22T00:00:00Z", eventTitle="다시"), OF_EVENT),
         (world.registered("p2"), set()),
     ]
@@ -52,17 +52,17 @@ def test_a_write_deletes_the_keys_of_the_table_and_no_other_channels(world: Worl
         with plain_client(world) as client:
             before = {key.decode() for key in client.scan_iter()}
             assert before == OF_EVENT | {NAVER, WOORI}
-            world.counts(write)
+            world.count(write)
             assert before - {key.decode() for key in client.scan_iter()} == invalidated, write
 
 
 def test_after_every_write_the_answers_are_new(world: World) -> None:
-    world.counts(world.created())
+    world.count(world.created())
     writes = (
         world.registered("p1", channel="NAVER"),
         world.distributed(channelName="NAVER", distributionCost=10),
         world.sold(100),
-        world.status("ENDED", "2026-11-22T00:00:00Z"),
+        world.status_changed("ENDED", "2026-11-22T00:00:00Z"),
         world.created(at="2026-11-22T00:00:00Z", eventTitle="다시", totalInvestment=500),
     )
 
@@ -74,14 +74,14 @@ def test_after_every_write_the_answers_are_new(world: World) -> None:
 
     before = serving(world, work)
     for write in writes:
-        assert world.counts(write)[0].result == "counted"
+        assert world.count(write)[0].result == "counted"
         now = serving(world, work)
         assert now[0] != before[0] and now[1] != before[1]
         before = now
 
 
 def test_no_reader_gets_an_older_answer_than_was_acknowledged_before_it_asked(world: World) -> None:
-    world.counts(world.created())
+    world.count(world.created())
     acknowledged, done = 0, threading.Event()
     reads: list[int] = []
     wrong: list[tuple[int, int]] = []
@@ -90,7 +90,7 @@ def test_no_reader_gets_an_older_answer_than_was_acknowledged_before_it_asked(wo
         nonlocal acknowledged
         try:
             for batch in range(1, 101):
-                world.counts(world.registered(f"p{batch}"))
+                world.count(world.registered(f"p{batch}"))
                 acknowledged = batch
         finally:
             done.set()

@@ -57,12 +57,12 @@ def test_an_older_version_never_replaces_a_newer_one(world: World) -> None:
 
 
 def test_a_refused_fill_leaves_no_lease_behind(world: World) -> None:
-    world.counts(world.created())
+    world.count(world.created())
 
     async def work(serve: Serve) -> None:
         async def count_meanwhile() -> None:
             serve.reader.before_read = None
-            await asyncio.to_thread(world.counts, world.registered("p1"))
+            await asyncio.to_thread(world.count, world.registered("p1"))
 
         serve.reader.before_read = count_meanwhile
         assert await serve.dashboard() == (1, "live")
@@ -76,7 +76,7 @@ def test_a_refused_fill_leaves_no_lease_behind(world: World) -> None:
 
 
 def test_a_failed_read_of_the_database_releases_its_lease(world: World) -> None:
-    world.counts(world.created())
+    world.count(world.created())
 
     async def work(serve: Serve) -> None:
         async def fail() -> None:
@@ -93,7 +93,7 @@ def test_a_failed_read_of_the_database_releases_its_lease(world: World) -> None:
 
 
 def test_fifty_readers_that_miss_at_once_read_the_database_once(world: World) -> None:
-    world.counts(world.created(), world.registered("p1"))
+    world.count(world.created(), world.registered("p1"))
 
     async def work(serve: Serve) -> None:
         async def until_all_have_missed() -> None:
@@ -134,7 +134,7 @@ def test_a_waiting_reader_gets_what_was_filled_between_its_two_commands(world: W
 
 def test_a_reader_that_takes_a_lease_just_released_finds_what_was_filled(world: World) -> None:
     """Its GET and its lease are two commands: in between, another reader may have filled."""
-    world.counts(world.created(), world.registered("p1"))
+    world.count(world.created(), world.registered("p1"))
 
     async def work(serve: Serve) -> None:
         get = serve.cache.get
@@ -181,7 +181,7 @@ def test_waiting_readers_poll_together_and_never_get_what_was_read_before_they_c
 
 
 def test_when_the_holder_of_a_lease_dies_the_other_readers_go_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.counts(world.created(), world.registered("p1"))
+    world.count(world.created(), world.registered("p1"))
     monkeypatch.setattr("hannun.cache.answer_cache.LEASE_MS", 200)
 
     async def work(serve: Serve) -> None:
@@ -194,7 +194,7 @@ def test_when_the_holder_of_a_lease_dies_the_other_readers_go_on(world: World, m
 
 
 def test_a_cancelled_reader_breaks_nothing_for_the_next(world: World) -> None:
-    world.counts(world.created(), world.registered("p1"))
+    world.count(world.created(), world.registered("p1"))
 
     async def work(serve: Serve) -> None:
         under_way, go_on = asyncio.Event(), asyncio.Event()

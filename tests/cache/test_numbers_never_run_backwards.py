@@ -12,7 +12,7 @@ from hannun.domain.questions import MerchantDashboardQuestion
 
 
 def test_a_client_that_names_a_newer_version_than_is_cached_gets_no_older_one(world: World) -> None:
-    world.counts(world.created())
+    world.count(world.created())
 
     async def work(serve: Serve) -> None:
         await serve.dashboard()
@@ -20,9 +20,9 @@ def test_a_client_that_names_a_newer_version_than_is_cached_gets_no_older_one(wo
         assert source == "cache"
         # A commit whose invalidation is still pending; this client has seen it in another process.
         world.counter = world.counter_on(world.database, UnreachableInvalidator())
-        await asyncio.to_thread(world.counts, world.registered("p1"))
+        await asyncio.to_thread(world.count, world.registered("p1"))
         assert (await serve.reports.answer(replace(ME, seen=cached.version), DASHBOARD))[0] == cached
-        newer = world.ours().version
+        newer = world.event_row().version
         answer, source = await serve.reports.answer(replace(ME, seen=newer), DASHBOARD)
         assert answer.version == newer and source == "live"
         assert await serve.dashboard() == (1, "cache")  # and what it read is cached for all
@@ -35,7 +35,7 @@ def test_a_merchants_numbers_do_not_run_backwards_when_the_older_change_commits_
 
     The newest change stays the same one, and yet the answer is another one.
     """
-    world.counts(world.created(), world.created(OTHER))
+    world.count(world.created(), world.created(OTHER))
     slow = SlowToCommit(world)
     slow_counter = world.counter_on(slow, UnreachableInvalidator())
     slow_counter.count([world.registered("p0")])
@@ -49,7 +49,7 @@ def test_a_merchants_numbers_do_not_run_backwards_when_the_older_change_commits_
         slow.may_commit.clear()
         writing = asyncio.create_task(asyncio.to_thread(slow_counter.count, [world.registered("p1")]))
         assert await asyncio.to_thread(slow.written.wait, 20)
-        await asyncio.to_thread(world.counts, world.registered("p2", OTHER))
+        await asyncio.to_thread(world.count, world.registered("p2", OTHER))
         before, participants, source = await all_of_mine(serve)
         assert (participants, source) == (2, "live")
         slow.may_commit.set()
@@ -72,7 +72,7 @@ def test_a_merchants_numbers_do_not_run_backwards_when_the_older_change_commits_
 
 
 def test_a_process_answers_the_merchant_with_everything_that_it_has_counted(world: World) -> None:
-    world.counts(world.created(), world.created(OTHER))
+    world.count(world.created(), world.created(OTHER))
 
     async def participants(serve: Serve) -> tuple[int, str]:
         answer, source = await serve.reports.answer(ME, MerchantDashboardQuestion(MINE))
@@ -91,12 +91,12 @@ def test_a_process_answers_the_merchant_with_everything_that_it_has_counted(worl
 
 
 def test_after_an_answer_past_redis_a_process_answers_no_older_one_from_redis(world: World) -> None:
-    world.counts(world.created())
+    world.count(world.created())
 
     async def work(serve: Serve) -> None:
         assert await serve.dashboard() == (0, "live")
         world.counter = world.counter_on(world.database, UnreachableInvalidator())
-        await asyncio.to_thread(world.counts, world.registered("p1"))
+        await asyncio.to_thread(world.count, world.registered("p1"))
         reachable, serve.cache._cooldown_until = serve.cache._cooldown_until, float("inf")
         serve.cache.available = False
         assert await serve.dashboard() == (1, "live")

@@ -63,8 +63,8 @@ def test_counted_messages_get_a_marker_and_dead_letters_do_not(world: World) -> 
         world.registered("p5"),
     ]
     counted = world.counter.count(batch)
-    assert list(counted.message_ids(batch)) == ["m1", "m2", "m3"]
-    assert world.event(SPRING) is not None
+    assert list(counted.counted_message_ids(batch)) == ["m1", "m2", "m3"]
+    assert world.event_stats(SPRING) is not None
 
 
 def test_while_redis_is_unavailable_enqueueing_does_not_wait(

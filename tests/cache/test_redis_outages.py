@@ -9,7 +9,7 @@ from hannun.embedded import ValkeyServer
 
 def test_without_redis_the_database_answers_and_nothing_is_lost(own_valkey: tuple[World, ValkeyServer]) -> None:
     world, valkey = own_valkey
-    world.counts(world.created())
+    world.count(world.created())
 
     async def work(serve: Serve) -> None:
         assert await serve.dashboard() == (0, "live")
@@ -17,7 +17,7 @@ def test_without_redis_the_database_answers_and_nothing_is_lost(own_valkey: tupl
         valkey.stop()
         assert await serve.dashboard() == (0, "live")
         assert serve.cache.available is False
-        world.counts(world.registered("p1"))
+        world.count(world.registered("p1"))
         assert await serve.dashboard() == (1, "live")
         assert len(world.rows("SELECT * FROM hannun.owed_invalidations")) == 1
         valkey.start()
@@ -34,7 +34,7 @@ def test_without_redis_the_database_answers_and_nothing_is_lost(own_valkey: tupl
 
 def test_a_redis_that_returns_with_old_data_is_a_miss(own_valkey: tuple[World, ValkeyServer]) -> None:
     world, valkey = own_valkey
-    world.counts(world.created())
+    world.count(world.created())
 
     async def work(serve: Serve) -> None:
         assert await serve.dashboard() == (0, "live")
@@ -42,7 +42,7 @@ def test_a_redis_that_returns_with_old_data_is_a_miss(own_valkey: tuple[World, V
         assert lease is not None
         with plain_client(world) as client:
             client.save()  # what a restart, or a replica that was promoted, would return with
-        world.counts(world.registered("p1"))
+        world.count(world.registered("p1"))
         valkey.stop()
         valkey.start()
         with plain_client(world) as client:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import KNOWN, Oracle, same
-from world import NOTHING_OWED, NOW_US, SPRING, World
+from world import NOTHING_PENDING, NOW_US, SPRING, World
 
 from hannun.domain.batch import MessageOutcome, ReceivedMessage
 
@@ -27,71 +27,71 @@ def results(outcomes: Sequence[MessageOutcome]) -> list[str]:
 
 
 def test_a_participant_is_counted_once_however_often_it_is_told(world: World) -> None:
-    world.counts(world.created())
-    first = world.counts(world.registered("p1", channel="NAVER"), world.registered("p2"))
-    again = world.counts(world.registered("p1", channel="Instagram", at="2026-11-21T10:00:00Z"), world.registered("p2"))
+    world.count(world.created())
+    first = world.count(world.registered("p1", channel="NAVER"), world.registered("p2"))
+    again = world.count(world.registered("p1", channel="Instagram", at="2026-11-21T10:00:00Z"), world.registered("p2"))
     assert [outcome.result for outcome in first] == ["counted", "counted"]
     assert [outcome.result for outcome in again] == ["repeated", "repeated"]
-    assert world.event().total_participants == 2
-    assert world.channels()["NaverBlog"].participants == 1
-    assert world.ours().unattributed == 1
+    assert world.event_stats().total_participants == 2
+    assert world.channel_stats()["NaverBlog"].participants == 1
+    assert world.event_row().unattributed == 1
     assert world.drift() == []
 
 
 def test_an_event_without_channels_has_no_views(world: World) -> None:
-    world.counts(world.created())
-    assert world.event().total_views == 0
+    world.count(world.created())
+    assert world.event_stats().total_views == 0
     assert world.drift() == []
 
 
 def test_a_repeat_under_another_message_id_is_a_repeat(world: World) -> None:
-    world.counts(
+    world.count(
         world.created(messageId="m1"), world.registered("p1", messageId="m2"), world.sold(5, "s", messageId="m3")
     )
-    again = world.counts(
+    again = world.count(
         world.created(messageId="n1"), world.registered("p1", messageId="n2"), world.sold(5, "s", messageId="n3")
     )
     assert results(again) == ["repeated"] * 3
-    assert (world.event().total_participants, world.ours().sales) == (1, 1)
+    assert (world.event_stats().total_participants, world.event_row().sales) == (1, 1)
 
 
 def test_one_message_id_on_two_messages_is_two_messages(world: World) -> None:
-    assert results(world.counts(world.registered("p1", messageId="m"), world.registered("p2", messageId="m"))) == [
+    assert results(world.count(world.registered("p1", messageId="m"), world.registered("p2", messageId="m"))) == [
         "counted",
         "counted",
     ]
 
 
 def test_a_repeat_within_a_batch_is_counted_once_and_the_first_decides(world: World) -> None:
-    found = world.counts(
+    found = world.count(
         world.created(),
         world.registered("p1", channel="NAVER", at="2026-11-20T10:00:30Z"),
         world.registered("p1", channel="KAKAO", at="2026-11-20T09:00:30Z"),
     )
     assert results(found) == ["counted", "counted", "repeated"]
     assert [(row.timestamp, row.participants) for row in world.timeline()] == [(datetime(2026, 11, 20, 10, 0), 1)]
-    assert set(world.channels()) == {"NaverBlog"}
+    assert set(world.channel_stats()) == {"NaverBlog"}
 
 
 def test_a_uuid_in_capitals_is_the_same_participant(world: World) -> None:
     who = "ABCDEF00-0000-4000-8000-000000000001"
-    assert results(world.counts(world.registered(who), world.registered(who.lower()))) == ["counted", "repeated"]
+    assert results(world.count(world.registered(who), world.registered(who.lower()))) == ["counted", "repeated"]
 
 
 def test_participants_that_come_before_their_event_wait_for_it(world: World) -> None:
-    world.counts(world.registered("p1", channel="NAVER"), world.registered("p2"), world.sold(30))
-    assert world.event() is None
-    assert world.ours().participants == 2
+    world.count(world.registered("p1", channel="NAVER"), world.registered("p2"), world.sold(30))
+    assert world.event_stats() is None
+    assert world.event_row().participants == 2
     assert world.drift() == []
-    world.counts(world.registered("p3"), world.created(baselineRevenue=20))
-    event = world.event()
+    world.count(world.registered("p3"), world.created(baselineRevenue=20))
+    event = world.event_stats()
     assert (event.total_participants, event.sales_growth_rate) == (3, Decimal("50.00"))
     assert world.drift() == []
 
 
 def test_a_late_participant_lands_in_the_minute_and_month_in_which_it_happened(world: World) -> None:
-    world.counts(world.created(), world.registered(at="2026-11-20T10:00:30Z"))
-    world.counts(world.registered(at="2024-02-29T23:59:59Z"), world.registered(at="2026-11-20T09:59:59.999999Z"))
+    world.count(world.created(), world.registered(at="2026-11-20T10:00:30Z"))
+    world.count(world.registered(at="2024-02-29T23:59:59Z"), world.registered(at="2026-11-20T09:59:59.999999Z"))
     assert [row.timestamp for row in world.timeline()] == [
         datetime(2024, 2, 29, 23, 59),
         datetime(2026, 11, 20, 9, 59),
@@ -102,11 +102,11 @@ def test_a_late_participant_lands_in_the_minute_and_month_in_which_it_happened(w
 
 
 def test_the_cumulative_column_is_right_again_after_someone_came_late(world: World) -> None:
-    world.counts(world.registered(at="2026-11-20T10:00:00Z"), world.registered(at="2026-11-20T10:05:00Z"))
+    world.count(world.registered(at="2026-11-20T10:00:00Z"), world.registered(at="2026-11-20T10:05:00Z"))
     assert world.drift() == []
-    assert world.ours().cumulative_owed_from == NOTHING_OWED
-    world.counts(world.registered(at="2026-11-20T10:02:00Z"))
-    assert world.ours().cumulative_owed_from == datetime(2026, 11, 20, 10, 2), "owed from where it is wrong"
+    assert world.event_row().cumulative_owed_from == NOTHING_PENDING
+    world.count(world.registered(at="2026-11-20T10:02:00Z"))
+    assert world.event_row().cumulative_owed_from == datetime(2026, 11, 20, 10, 2), "owed from where it is wrong"
     assert world.drift() == []
     assert [row.cumulative_participants for row in world.timeline()] == [1, 2, 3]
 
@@ -115,34 +115,34 @@ def test_the_cumulative_column_is_right_again_after_someone_came_late(world: Wor
 
 
 def test_an_event_shows_its_plan(world: World) -> None:
-    world.counts(
+    world.count(
         world.created(
             totalInvestment="1000.015", expectedRevenue=1_500, targetRoi="12.345", status="ENDED", eventTitle="봄 🌸"
         )
     )
-    event = world.event()
+    event = world.event_stats()
     assert (event.event_title, event.status) == ("봄 🌸", "ENDED")
     assert (event.total_investment, event.expected_revenue) == (Decimal("1000.02"), Decimal("1500.00"))
     assert (event.target_roi, event.estimated_roi) == (Decimal("12.34"), Decimal("50.00"))
 
 
 def test_a_newer_plan_changes_the_plan_and_nothing_that_was_counted(world: World) -> None:
-    world.counts(world.created(), world.registered("p1", channel="NAVER"), world.sold(10))
-    found = world.counts(
+    world.count(world.created(), world.registered("p1", channel="NAVER"), world.sold(10))
+    found = world.count(
         world.created(at="2026-11-02T00:00:00Z", eventTitle="new", totalInvestment=5),
         world.created(at="2026-11-01T12:00:00Z", eventTitle="older"),
     )
     assert results(found) == ["counted", "repeated"]
-    event = world.event()
+    event = world.event_stats()
     assert (event.event_title, event.total_investment, event.total_participants) == ("new", 5, 1)
     assert world.drift() == []
 
 
 def test_the_owner_never_changes(world: World) -> None:
-    world.counts(world.created(owner="a"))
-    found = world.counts(world.created(owner="b", at="2026-11-05T00:00:00Z", eventTitle="stolen"))
+    world.count(world.created(owner="a"))
+    found = world.count(world.created(owner="b", at="2026-11-05T00:00:00Z", eventTitle="stolen"))
     assert results(found) == ["owner-changed"]
-    assert (world.event().user_id, world.event().event_title) == ("a", "봄맞이")
+    assert (world.event_stats().user_id, world.event_stats().event_title) == ("a", "봄맞이")
     (letter,) = world.dead_letters()
     assert (letter.reason, letter.event_id) == ("owner-changed", SPRING)
 
@@ -150,15 +150,15 @@ def test_the_owner_never_changes(world: World) -> None:
 @pytest.mark.parametrize("at_once", [True, False])
 def test_the_newest_status_wins_in_every_order(world: World, at_once: bool) -> None:
     messages = [
-        world.status("ARCHIVED", "2026-11-09T00:00:00Z"),
+        world.status_changed("ARCHIVED", "2026-11-09T00:00:00Z"),
         world.created(at="2026-11-01T00:00:00Z"),
-        world.status("ENDED", "2026-11-05T00:00:00Z"),
+        world.status_changed("ENDED", "2026-11-05T00:00:00Z"),
     ]
     for batch in [messages] if at_once else [[message] for message in messages]:
-        world.counts(*batch)
-    assert world.event().status == "ARCHIVED"
-    world.counts(world.created(at="2026-11-10T00:00:00Z"))
-    assert world.event().status == "ACTIVE"
+        world.count(*batch)
+    assert world.event_stats().status == "ARCHIVED"
+    world.count(world.created(at="2026-11-10T00:00:00Z"))
+    assert world.event_stats().status == "ACTIVE"
     assert world.drift() == []
 
 
@@ -166,28 +166,24 @@ def test_the_newest_status_wins_in_every_order(world: World, at_once: bool) -> N
 
 
 def test_a_channel_costs_what_its_newest_success_cost(world: World) -> None:
-    world.counts(world.created(totalInvestment=100, expectedRevenue=300))
-    world.counts(world.distributed(channel="NAVER", distributionCost=50, at="2026-11-02T00:00:00Z"))
-    world.counts(
-        world.distributed(channel="Naver Blog", status="FAILED", distributionCost=9, at="2026-11-04T00:00:00Z")
-    )
-    late = world.counts(
-        world.distributed(channelName="네이버블로그", distributionCost="100", at="2026-11-03T00:00:00Z")
-    )
+    world.count(world.created(totalInvestment=100, expectedRevenue=300))
+    world.count(world.distributed(channel="NAVER", distributionCost=50, at="2026-11-02T00:00:00Z"))
+    world.count(world.distributed(channel="Naver Blog", status="FAILED", distributionCost=9, at="2026-11-04T00:00:00Z"))
+    late = world.count(world.distributed(channelName="네이버블로그", distributionCost="100", at="2026-11-03T00:00:00Z"))
     assert results(late) == ["counted"]
-    naver = world.channels()["NaverBlog"]
+    naver = world.channel_stats()["NaverBlog"]
     assert (naver.distribution_cost, naver.channel_type) == (100, "SNS")
-    assert world.event().estimated_roi == Decimal("50.00")
+    assert world.event_stats().estimated_roi == Decimal("50.00")
     assert world.drift() == []
 
 
 def test_a_channel_that_only_failed_costs_nothing_and_is_there(world: World) -> None:
-    world.counts(world.created(), world.distributed(channel="RingoBiz", status="FAILED", distributionCost=9))
-    assert world.channels()["RingoBiz"].distribution_cost == 0
+    world.count(world.created(), world.distributed(channel="RingoBiz", status="FAILED", distributionCost=9))
+    assert world.channel_stats()["RingoBiz"].distribution_cost == 0
 
 
 def test_a_distribution_of_many_channels_lands_whole(world: World) -> None:
-    world.counts(
+    world.count(
         world.distributed(
             status=None,
             channels=[
@@ -196,26 +192,26 @@ def test_a_distribution_of_many_channels_lands_whole(world: World) -> None:
             ],
         )
     )
-    assert {name: (row.channel_type, row.distribution_cost) for name, row in world.channels().items()} == {
+    assert {name: (row.channel_type, row.distribution_cost) for name, row in world.channel_stats().items()} == {
         "KakaoChannel": ("SNS", 1),
         "Radio": ("VOICE", Decimal("2.50")),
     }
-    assert world.event() is None
-    world.counts(world.created(totalInvestment="0.25", expectedRevenue="7.50"))
-    assert world.event().estimated_roi == Decimal("100.00")
+    assert world.event_stats() is None
+    world.count(world.created(totalInvestment="0.25", expectedRevenue="7.50"))
+    assert world.event_stats().estimated_roi == Decimal("100.00")
     assert world.drift() == []
 
 
 def test_participants_of_a_channel_without_a_type_wait_until_a_distribution_brings_it(world: World) -> None:
-    world.counts(
+    world.count(
         world.created(), world.registered(channel="Radio"), world.registered(channel="RADIO"), world.registered()
     )
-    assert (world.ours().unattributed, world.channels()) == (3, {})
+    assert (world.event_row().unattributed, world.channel_stats()) == (3, {})
     assert world.drift() == []
-    world.counts(world.distributed(channel="radio", channelType="VOICE"))
-    assert (world.ours().unattributed, world.channels()["Radio"].participants) == (1, 2)
-    world.counts(world.registered(channel="Radio"))
-    assert (world.ours().unattributed, world.channels()["Radio"].participants) == (1, 3)
+    world.count(world.distributed(channel="radio", channelType="VOICE"))
+    assert (world.event_row().unattributed, world.channel_stats()["Radio"].participants) == (1, 2)
+    world.count(world.registered(channel="Radio"))
+    assert (world.event_row().unattributed, world.channel_stats()["Radio"].participants) == (1, 3)
     assert world.drift() == []
 
 
@@ -223,39 +219,39 @@ def test_participants_of_a_channel_without_a_type_wait_until_a_distribution_brin
 def test_a_type_and_its_participants_may_come_in_one_batch_in_both_orders(
     world: World, distribution_first: bool
 ) -> None:
-    world.counts(world.registered("early", channel="Radio"))
+    world.count(world.registered("early", channel="Radio"))
     batch = [world.registered("p1", channel="Radio"), world.registered("p2", channel="Radio")]
     batch.insert(0 if distribution_first else 2, world.distributed(channel="Radio", channelType="TV"))
-    world.counts(*batch)
-    assert (world.ours().unattributed, world.channels()["Radio"].participants) == (0, 3)
+    world.count(*batch)
+    assert (world.event_row().unattributed, world.channel_stats()["Radio"].participants) == (0, 3)
     assert world.drift() == []
 
 
 def test_a_failed_distribution_brings_a_type_as_well(world: World) -> None:
-    world.counts(world.registered(channel="Radio"))
-    world.counts(world.distributed(channel="Radio", channelType="TV", status="FAILED"))
-    assert world.channels()["Radio"].participants == 1
+    world.count(world.registered(channel="Radio"))
+    world.count(world.distributed(channel="Radio", channelType="TV", status="FAILED"))
+    assert world.channel_stats()["Radio"].participants == 1
     assert world.drift() == []
 
 
 def test_the_type_of_an_unknown_channel_is_that_of_its_event(world: World) -> None:
-    world.counts(*(world.registered("p", event, channel="Radio") for event in (SPRING, SUMMER, AUTUMN)))
-    world.counts(
+    world.count(*(world.registered("p", event, channel="Radio") for event in (SPRING, SUMMER, AUTUMN)))
+    world.count(
         world.distributed(SPRING, channel="Radio", channelType="TV"),
         world.distributed(SUMMER, channel="Radio", channelType="SNS"),
     )
-    assert world.channels(SPRING)["Radio"].channel_type == "TV"
-    assert world.channels(SUMMER)["Radio"].channel_type == "SNS"
-    assert (world.channels(AUTUMN), world.ours(AUTUMN).unattributed) == ({}, 1)
-    world.counts(world.registered("q", AUTUMN, channel="Radio"), world.registered("q", SPRING, channel="Radio"))
-    assert (world.ours(AUTUMN).unattributed, world.channels(SPRING)["Radio"].participants) == (2, 2)
+    assert world.channel_stats(SPRING)["Radio"].channel_type == "TV"
+    assert world.channel_stats(SUMMER)["Radio"].channel_type == "SNS"
+    assert (world.channel_stats(AUTUMN), world.event_row(AUTUMN).unattributed) == ({}, 1)
+    world.count(world.registered("q", AUTUMN, channel="Radio"), world.registered("q", SPRING, channel="Radio"))
+    assert (world.event_row(AUTUMN).unattributed, world.channel_stats(SPRING)["Radio"].participants) == (2, 2)
     assert world.drift() == []
 
 
 def test_a_newer_distribution_may_change_the_type_of_an_unknown_channel(world: World) -> None:
-    world.counts(world.distributed(channel="Radio", channelType="TV"), world.registered(channel="Radio"))
-    world.counts(world.distributed(channel="Radio", channelType="CALL", at="2026-11-05T00:00:00Z"))
-    radio = world.channels()["Radio"]
+    world.count(world.distributed(channel="Radio", channelType="TV"), world.registered(channel="Radio"))
+    world.count(world.distributed(channel="Radio", channelType="CALL", at="2026-11-05T00:00:00Z"))
+    radio = world.channel_stats()["Radio"]
     assert (radio.channel_type, radio.participants) == ("VOICE", 1)
     assert world.drift() == []
 
@@ -264,16 +260,16 @@ def test_a_newer_distribution_may_change_the_type_of_an_unknown_channel(world: W
 
 
 def test_sales_and_refunds_add_up_and_may_end_below_zero(world: World) -> None:
-    world.counts(world.created(baselineRevenue="200.00"))
-    world.counts(world.sold("100.10", "s1", channel="NAVER"), world.sold(300.1, "s2", refund=True), world.sold(1, "s1"))
-    assert (world.ours().sales, world.ours().recorded_revenue) == (2, Decimal("-200.00"))
-    assert world.event().sales_growth_rate == Decimal("-200.00")
+    world.count(world.created(baselineRevenue="200.00"))
+    world.count(world.sold("100.10", "s1", channel="NAVER"), world.sold(300.1, "s2", refund=True), world.sold(1, "s1"))
+    assert (world.event_row().sales, world.event_row().recorded_revenue) == (2, Decimal("-200.00"))
+    assert world.event_stats().sales_growth_rate == Decimal("-200.00")
     assert world.drift() == []
 
 
 def test_a_refund_under_the_id_of_its_sale_is_a_repeat(world: World) -> None:
-    assert results(world.counts(world.sold(5, "s"), world.sold(5, "s", refund=True))) == ["counted", "repeated"]
-    assert world.ours().recorded_revenue == 5
+    assert results(world.count(world.sold(5, "s"), world.sold(5, "s", refund=True))) == ["counted", "repeated"]
+    assert world.event_row().recorded_revenue == 5
 
 
 @pytest.mark.parametrize(
@@ -297,8 +293,8 @@ def test_a_refund_under_the_id_of_its_sale_is_a_repeat(world: World) -> None:
 def test_derived_columns_hold_what_they_can_hold(
     world: World, plan: dict[str, Any], sales: list[Any], estimated: str, growth: str
 ) -> None:
-    world.counts(world.created(**plan), *(world.sold(amount) for amount in sales))
-    event = world.event()
+    world.count(world.created(**plan), *(world.sold(amount) for amount in sales))
+    event = world.event_stats()
     assert (str(event.estimated_roi), str(event.sales_growth_rate)) == (estimated, growth)
     assert world.drift() == []
 
@@ -335,13 +331,13 @@ def test_bad_messages_are_kept_once_each_and_hold_nobody_up(world: World) -> Non
     mixed = [world.created()]
     for message in bad:
         mixed += [message, world.registered()]
-    found = results(world.counts(*mixed))
+    found = results(world.count(*mixed))
     assert found[1::2] == reasons
     assert found[::2] == ["counted"] * 10
-    assert world.event().total_participants == 9
+    assert world.event_stats().total_participants == 9
     assert [letter.reason for letter in world.dead_letters()] == reasons
-    world.restarts()
-    assert results(world.counts(*bad)) == reasons
+    world.restart()
+    assert results(world.count(*bad)) == reasons
     letters = world.dead_letters()
     assert [letter.reason for letter in letters] == reasons, "the same bad body again is the same letter"
     told = repr([letter.columns for letter in letters])
@@ -352,20 +348,20 @@ def test_bad_messages_are_kept_once_each_and_hold_nobody_up(world: World) -> Non
 
 def test_the_same_bad_bytes_under_another_type_or_twice_in_a_batch(world: World) -> None:
     bad = ReceivedMessage("participant-registered", b"{", NOW_US)
-    world.counts(bad, bad, bad._replace(kind="event-created"))
+    world.count(bad, bad, bad._replace(kind="event-created"))
     assert [letter.kind for letter in world.dead_letters()] == ["participant-registered", "event-created"]
 
 
 def test_bad_messages_in_a_log_are_told_apart_by_their_place(world: World) -> None:
     bad = ReceivedMessage("participant-registered", b"{", NOW_US)
-    world.counts(world.at(bad, 7), world.at(bad, 8))
-    world.counts(world.at(bad, 7), world.at(bad, 8), world.at(bad, 7, partition=1))
+    world.count(world.at_offset(bad, 7), world.at_offset(bad, 8))
+    world.count(world.at_offset(bad, 7), world.at_offset(bad, 8), world.at_offset(bad, 7, partition=1))
     assert [(letter.partition, letter.record_offset) for letter in world.dead_letters()] == [(0, 7), (0, 8), (1, 7)]
 
 
 @pytest.mark.parametrize("kind", ["\0", "event-created\0", "홍" * 100, "x" * 10_000], ids=["nul", "tail", "한", "long"])
 def test_a_type_that_is_no_type_is_a_dead_letter_like_any_other(world: World, kind: str) -> None:
-    found = world.counts(world.message(kind), world.registered("p"))
+    found = world.count(world.message(kind), world.registered("p"))
     assert results(found) == ["unknown-type", "counted"]
     (letter,) = world.dead_letters()
     assert letter.reason == "unknown-type"
@@ -376,29 +372,29 @@ def test_a_type_that_is_no_type_is_a_dead_letter_like_any_other(world: World, ki
 )
 def test_any_text_that_can_be_stored_is_stored_as_it_is(world: World, text: str) -> None:
     event = text[:36]
-    world.counts(
+    world.count(
         world.created(event, eventTitle=text, owner=text),
         world.registered(text, event, channel=text),
         world.sold(1, text, event),
         world.distributed(event, channel=text, channelType="TV"),
     )
-    assert (world.event(event).event_title, world.event(event).user_id) == (text, text)
-    assert [row.participants for row in world.channels(event).values()] == [1]
+    assert (world.event_stats(event).event_title, world.event_stats(event).user_id) == (text, text)
+    assert [row.participants for row in world.channel_stats(event).values()] == [1]
     assert world.drift() == []
 
 
 def test_an_empty_batch_changes_nothing(world: World) -> None:
-    assert world.counts() == []
+    assert world.count() == []
 
 
 def test_a_second_counter_continues_what_the_first_has_begun(world: World) -> None:
-    world.counts(world.created(), world.registered("p1", channel="Radio"))
-    world.restarts()
-    assert results(world.counts(world.registered("p1"), world.registered("p2", channel="Radio"))) == [
+    world.count(world.created(), world.registered("p1", channel="Radio"))
+    world.restart()
+    assert results(world.count(world.registered("p1"), world.registered("p2", channel="Radio"))) == [
         "repeated",
         "counted",
     ]
-    assert (world.event().total_participants, world.ours().unattributed) == (2, 2)
+    assert (world.event_stats().total_participants, world.event_row().unattributed) == (2, 2)
     assert world.drift() == []
 
 
@@ -496,7 +492,7 @@ def histories(draw: st.DrawFn) -> list[list[tuple[str, str, dict[str, Any]]]]:
 
 def assert_holds_what_the_oracle_says(world: World, oracle: Oracle) -> None:
     for event, told in oracle.events.items():
-        stats, expected = world.event(event), oracle.stats(event)
+        stats, expected = world.event_stats(event), oracle.stats(event)
         if expected is None:
             assert stats is None
         else:
@@ -504,12 +500,12 @@ def assert_holds_what_the_oracle_says(world: World, oracle: Oracle) -> None:
         if not world.rows("SELECT 1 FROM hannun.events WHERE event_id = %s", event):
             assert not (told.participants or told.sales or told.states or told.status), "heard, and not there"
             continue
-        ours = world.ours(event)
+        ours = world.event_row(event)
         assert (ours.participants, ours.unattributed) == (oracle.total(event), oracle.unattributed(event))
         assert (ours.sales, ours.recorded_revenue) == oracle.sales(event)
         channels = {
             name if name in KNOWN else same(name): (row.channel_type, row.participants, row.distribution_cost)
-            for name, row in world.channels(event).items()
+            for name, row in world.channel_stats(event).items()
         }
         assert channels == oracle.channels(event)
         timeline = world.timeline(event)
@@ -517,7 +513,10 @@ def assert_holds_what_the_oracle_says(world: World, oracle: Oracle) -> None:
         cumulative = {row.timestamp.replace(tzinfo=UTC): row.cumulative_participants for row in timeline}
         assert cumulative == oracle.cumulative(event)
         # The parts add up to the whole.
-        assert sum(row.participants for row in world.channels(event).values()) + ours.unattributed == ours.participants
+        assert (
+            sum(row.participants for row in world.channel_stats(event).values()) + ours.unattributed
+            == ours.participants
+        )
         assert max(cumulative.values(), default=0) == ours.participants
 
 
@@ -536,16 +535,16 @@ def test_any_history_ends_in_what_the_specification_says(
     suffix = world.next_number()  # each history has events of its own
     oracle = Oracle()
     bad = set()
-    with world.looking():
+    with world.shared_connection():
         before = len(world.dead_letters())
         for batch in history:
             messages = [world.message(kind, f"{event}-{suffix}", **fields) for kind, event, fields in batch]
-            outcomes = world.counts(*messages)
+            outcomes = world.count(*messages)
             bad |= {message for message, outcome in zip(messages, outcomes, strict=True) if outcome.reason}
-            letters = len(oracle.letters)
+            letters = len(oracle.rejections)
             for message in messages:
-                oracle.hears(message.kind, message.raw)
-            assert [each.reason for each in outcomes if each.reason] == oracle.letters[letters:]
+                oracle.add_message(message.kind, message.raw)
+            assert [each.reason for each in outcomes if each.reason] == oracle.rejections[letters:]
         assert world.drift() == []
         assert_holds_what_the_oracle_says(world, oracle)
         assert len(world.dead_letters()) - before == len(bad), "each bad message once"
@@ -605,15 +604,15 @@ def test_two_counters_at_the_same_time_count_everything_once_and_never_deadlock(
     assert failures == []
     for batch in forwards:
         for message in batch:
-            oracle.hears(message.kind, message.raw)
+            oracle.add_message(message.kind, message.raw)
     assert world.drift() == []
-    with world.looking():
+    with world.shared_connection():
         assert_holds_what_the_oracle_says(world, oracle)
-    assert world.event("event-0").total_participants == 65
+    assert world.event_stats("event-0").total_participants == 65
 
 
 def test_a_counter_waits_for_the_one_that_holds_its_event_and_then_sees_what_it_did(world: World) -> None:
-    world.counts(world.created())
+    world.count(world.created())
     other = world.another_counter()
     finished = threading.Event()
 
@@ -630,5 +629,5 @@ def test_a_counter_waits_for_the_one_that_holds_its_event_and_then_sees_what_it_
         assert not finished.is_set()
     thread.join(timeout=20)
     assert finished.is_set()
-    assert world.event().total_participants == 2
+    assert world.event_stats().total_participants == 2
     assert world.drift() == []

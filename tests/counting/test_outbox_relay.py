@@ -62,7 +62,7 @@ def test_the_same_event_is_delivered_once_within_50_ms(world: World) -> None:
     assert relayed.relay.deliver_due() is None
     assert len(relayed.invalidator.calls) == 2 and relayed.entries == 0
     (merged,) = relayed.invalidator.calls[1]
-    assert merged == (SPRING, world.ours().version)
+    assert merged == (SPRING, world.event_row().version)
 
 
 def test_another_event_is_delivered_at_once(world: World) -> None:
@@ -106,7 +106,7 @@ def test_a_process_that_ends_delivers_everything_that_is_scheduled(world: World)
 
 
 def test_more_pending_entries_than_one_read_returns_are_delivered_in_one_run(world: World) -> None:
-    world.counts(world.created())
+    world.count(world.created())
     world.rows(
         "INSERT INTO hannun.owed_invalidations (events) SELECT jsonb_build_object('e' || n % 7, "
         '\'{"userId": null, "version": 1, "channels": []}\'::jsonb) FROM generate_series(1, 250) n'

@@ -19,11 +19,11 @@ def strict(world: World) -> World:
 def test_one_message_that_postgresql_refuses_is_set_aside_and_the_others_land(strict: World, at: int) -> None:
     messages = [strict.created(), *(strict.registered(f"p{i}") for i in range(5)), *(strict.sold(10) for _ in range(4))]
     messages.insert(at, strict.sold(666))
-    outcomes = strict.counts(*messages)
+    outcomes = strict.count(*messages)
     assert [outcome.result for outcome in outcomes].count("dead-letter") == 1
     assert outcomes[at].reason == "refused-by-the-database"
-    assert strict.event().total_participants == 5
-    assert strict.ours().recorded_revenue == 40
+    assert strict.event_stats().total_participants == 5
+    assert strict.event_row().recorded_revenue == 40
     letter = strict.dead_letters()[0]
     assert (letter.reason, letter.event_id, letter.detail) == (
         "refused-by-the-database",
@@ -35,8 +35,8 @@ def test_one_message_that_postgresql_refuses_is_set_aside_and_the_others_land(st
 
 def test_a_body_with_a_refused_message_sent_again_is_a_repeat(strict: World) -> None:
     messages = [strict.created(), strict.registered("p1"), strict.sold(666, "s1"), strict.registered("p1")]
-    strict.counts(*messages)
-    again = strict.counts(*messages)
+    strict.count(*messages)
+    again = strict.count(*messages)
     assert [outcome.result for outcome in again] == ["repeated", "repeated", "dead-letter", "repeated"]
     assert len(strict.dead_letters()) == 1
     assert strict.drift() == []
@@ -46,16 +46,16 @@ def test_the_position_moves_over_a_refused_message_once(strict: World) -> None:
     strict.rows(
         "INSERT INTO hannun.positions (topic, partition, topic_id, next_offset, epoch) VALUES ('t', 0, 'id', 0, 1)"
     )
-    messages = [strict.at(strict.sold(amount), offset, "t") for offset, amount in enumerate([1, 666, 3])]
-    strict.counts_span(messages, OffsetRange("t", 0, 0, 3, 1))
+    messages = [strict.at_offset(strict.sold(amount), offset, "t") for offset, amount in enumerate([1, 666, 3])]
+    strict.count_range(messages, OffsetRange("t", 0, 0, 3, 1))
     assert strict.rows("SELECT next_offset FROM hannun.positions")[0].next_offset == 3
-    assert strict.ours().recorded_revenue == 4
+    assert strict.event_row().recorded_revenue == 4
     assert strict.dead_letters()[0].record_offset == 1
     assert strict.drift() == []
 
 
 def test_what_is_kept_of_a_refused_message_are_its_known_fields(strict: World) -> None:
-    strict.counts(strict.created(), strict.sold(666, "s1", name="Hong Gildong"))
+    strict.count(strict.created(), strict.sold(666, "s1", name="Hong Gildong"))
     letter = strict.dead_letters()[0]
     assert letter.fields["saleId"] == "s1"
     assert "Hong" not in str(letter.columns)
@@ -68,7 +68,7 @@ def quarantine(in_a_row_max: int) -> Quarantine:
 
 def placed(world: World, *messages: ReceivedMessage) -> list[ReceivedMessage]:
     """The messages as they stand in one partition."""
-    return [world.at(message, offset) for offset, message in enumerate(messages)]
+    return [world.at_offset(message, offset) for offset, message in enumerate(messages)]
 
 
 def test_a_quarantine_sees_what_only_postgresql_refuses_before_anything_of_the_batch_is_kept(strict: World) -> None:
@@ -82,15 +82,15 @@ def test_a_quarantine_sees_what_only_postgresql_refuses_before_anything_of_the_b
     assert counted.quarantine is not None
     assert [tally.rejected for tally in counted.quarantine.tallies.values()] == [1]
     assert len(strict.dead_letters()) == 1
-    assert strict.event().total_participants == 1
+    assert strict.event_stats().total_participants == 1
     assert strict.drift() == []
 
 
 def test_a_quarantine_sees_what_only_contradicts_the_stored_registers(world: World) -> None:
     """Another owner's plan, for example: the message itself breaks no rule."""
-    world.counts(world.created())
+    world.count(world.created())
     batch = placed(world, world.registered(), world.created(owner="another"))
     with pytest.raises(PartitionUnusable):
         world.counter.count(batch, quarantine=quarantine(in_a_row_max=0))
     assert world.dead_letters() == []
-    assert world.event().total_participants == 0
+    assert world.event_stats().total_participants == 0

@@ -50,18 +50,18 @@ def swap_databases(world: World, postgres: PostgresServer) -> None:
 
 
 def test_channels_with_other_keys_on_the_same_connection_are_noticed(world: World) -> None:
-    world.counts(world.created(), world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
+    world.count(world.created(), world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
     empty_database(world)
     world.another_counter().count([world.created(), world.registered("p3", channel="Radio")])
     world.another_counter().count([world.registered("p4", channel="Poster")])
-    world.counts_until_it_lands(world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
-    world.counts(world.registered("p5", channel="Radio"))
+    world.count_with_retries(world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
+    world.count(world.registered("p5", channel="Radio"))
     assert channels_of_the_ledger(world) == {"Radio": 3, "Poster": 2}
     assert world.drift() == []
 
 
 def test_a_batch_that_was_prepared_with_outdated_keys_is_counted_under_the_right_ones(world: World) -> None:
-    world.counts(world.created(), world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
+    world.count(world.created(), world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
     prepared = world.counter.prepare([world.registered("p1", channel="Radio"), world.registered("p2", channel="Radio")])
     empty_database(world)
     world.another_counter().count([world.created(), world.registered("p3", channel="Radio")])
@@ -77,7 +77,7 @@ def test_counting_is_right_after_another_database_takes_the_place_of_the_first(
     with_other_database: World, postgres: PostgresServer
 ) -> None:
     world = with_other_database
-    world.counts(world.created(), world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
+    world.count(world.created(), world.registered("p1", channel="Radio"), world.registered("p2", channel="Poster"))
     swap_databases(world, postgres)
     world.another_counter().count([world.created(), world.registered("p3", channel="Poster")])
     messages = [
@@ -86,15 +86,15 @@ def test_counting_is_right_after_another_database_takes_the_place_of_the_first(
         world.created(OTHER),
         world.registered("p1", OTHER, channel="Radio"),
     ]
-    world.counts_until_it_lands(*messages)
+    world.count_with_retries(*messages)
     assert channels_of_the_ledger(world) == {"Radio": 2, "Poster": 2}
     assert world.drift() == []
     # Ids that are not UUIDs are hashed with a key that belongs to the database.
     again = world.another_database()
     with again.transaction() as conn:
-        world.decodes_for(conn)
-    world.restarts()
-    assert [outcome.result for outcome in world.counts(*messages)] == ["repeated"] * 4
+        world.use_decoder_for(conn)
+    world.restart()
+    assert [outcome.result for outcome in world.count(*messages)] == ["repeated"] * 4
 
 
 def test_caches_are_cleared_when_the_search_for_a_refused_message_is_interrupted(
@@ -102,11 +102,11 @@ def test_caches_are_cleared_when_the_search_for_a_refused_message_is_interrupted
 ) -> None:
     world = with_other_database
     world.rows("ALTER TABLE hannun.sales ADD CONSTRAINT no_such_amount CHECK (amount <> 666)")
-    world.counts(world.created(), world.registered("p1", channel="Radio"))
+    world.count(world.created(), world.registered("p1", channel="Radio"))
     swap_databases(world, postgres)
     world.rows("ALTER TABLE hannun.sales ADD CONSTRAINT no_such_amount CHECK (amount <> 666)")
     world.another_counter().count([world.created(), world.registered("p2", channel="Poster")])
-    world.counts_until_it_lands(world.created(), world.sold(666), world.registered("p1", channel="Radio"))
+    world.count_with_retries(world.created(), world.sold(666), world.registered("p1", channel="Radio"))
     assert channels_of_the_ledger(world) == {"Radio": 1, "Poster": 1}
     assert [letter.reason for letter in world.dead_letters()] == ["refused-by-the-database"]
     assert world.drift() == []
@@ -125,8 +125,8 @@ def test_a_name_that_postgresql_refuses_becomes_a_dead_letter_and_the_others_are
     world.rows(rule)
     messages = [world.created(), *(world.registered(f"p{number}") for number in range(5))]
     bad = world.registered("p9", channel="Radio") if refused == "channel" else world.registered("p9", OTHER)
-    outcomes = world.counts(*messages[:3], bad, *messages[3:])
+    outcomes = world.count(*messages[:3], bad, *messages[3:])
     assert [outcome.reason for outcome in outcomes] == [None] * 3 + ["refused-by-the-database"] + [None] * 3
-    assert world.event(SPRING).total_participants == 5
+    assert world.event_stats(SPRING).total_participants == 5
     assert [letter.detail for letter in world.dead_letters()] == ["CheckViolation of not_this"]
     assert world.drift() == []

@@ -27,10 +27,10 @@ def allow(world: World) -> None:
 
 def test_a_message_over_http_is_rebuilt_from_its_kept_fields(world: World) -> None:
     refuse(world, 666)
-    world.counts(world.created(), world.sold(666, "s1", channel="NAVER"))
+    world.count(world.created(), world.sold(666, "s1", channel="NAVER"))
     allow(world)
     assert [done.result for done in retry_all(world)] == ["counted"]
-    assert world.ours().recorded_revenue == 666
+    assert world.event_row().recorded_revenue == 666
     resolved = world.dead_letters()[0]
     assert (resolved.resolution, resolved.resolved_by) == ("retried", "somebody@here")
     assert retry_all(world) == [], "it is resolved"
@@ -39,20 +39,20 @@ def test_a_message_over_http_is_rebuilt_from_its_kept_fields(world: World) -> No
 
 def test_a_participant_is_retried_as_the_same_person(world: World) -> None:
     ahead = world.registered("a name that is no UUID", at="2026-11-25T00:00:00Z")
-    world.counts(world.created(), ahead)
+    world.count(world.created(), ahead)
     assert world.dead_letters()[0].reason == "too-early-or-too-far-ahead"
     # An operator corrects the time of receipt.
     world.rows("UPDATE hannun.dead_letters SET received_at = '2026-11-25 00:00'")
     assert [done.result for done in retry_all(world)] == ["counted"]
     again = world.registered("a name that is no UUID", at="2026-11-20T00:00:00Z", at_us=NOW_US)
-    assert [outcome.result for outcome in world.counts(again)] == ["repeated"]
+    assert [outcome.result for outcome in world.count(again)] == ["repeated"]
     assert world.drift() == []
 
 
 def test_a_message_from_kafka_is_read_again_from_the_log(world: World) -> None:
     refuse(world, 7)
-    message = world.at(world.sold(7), 41, "sales-recorded")
-    world.counts(world.created(), message)
+    message = world.at_offset(world.sold(7), 41, "sales-recorded")
+    world.count(world.created(), message)
     allow(world)
     read: list[RecordId] = []
 
@@ -62,12 +62,12 @@ def test_a_message_from_kafka_is_read_again_from_the_log(world: World) -> None:
 
     assert [done.result for done in retry_all(world, read_record)] == ["counted"]
     assert read == [message.record_id]
-    assert world.ours().recorded_revenue == 7
+    assert world.event_row().recorded_revenue == 7
     assert world.drift() == []
 
 
 def test_a_message_that_is_still_unusable_stays_open_as_one_dead_letter(world: World) -> None:
-    world.counts(world.message("sales-recorded", saleId="s1"), world.at(world.message("sales-recorded"), 5))
+    world.count(world.message("sales-recorded", saleId="s1"), world.at_offset(world.message("sales-recorded"), 5))
     done = retry_all(world)
     assert {each.result for each in done} == {"dead-letter"}
     assert sorted(each.why.split(":")[0] for each in done) == [
@@ -79,18 +79,18 @@ def test_a_message_that_is_still_unusable_stays_open_as_one_dead_letter(world: W
 
 def test_a_message_with_a_field_left_out_is_not_rebuilt(world: World) -> None:
     """A refund with an invalid `refund` would become a sale."""
-    world.counts(world.created(), world.sold(100, "s1", refund="true"), world.registered("p1", channel="x" * 51))
+    world.count(world.created(), world.sold(100, "s1", refund="true"), world.registered("p1", channel="x" * 51))
     assert {done.result for done in retry_all(world)} == {"dead-letter"}
-    assert world.ours().sales == 0
-    assert world.ours().participants == 0
+    assert world.event_row().sales == 0
+    assert world.event_row().participants == 0
 
 
 def test_a_message_over_http_that_is_refused_again_stays_one_dead_letter(world: World) -> None:
     """The rebuilt message has other bytes, and so another hash, but it is the same message."""
     refuse(world, 666)
-    world.counts(world.created(), world.sold(666, "s1", note="an unknown field"))
+    world.count(world.created(), world.sold(666, "s1", note="an unknown field"))
     changed_owner = world.created(owner="somebody-else", at="2026-11-03T09:00:00+09:00", note="the same")
-    world.counts(changed_owner)
+    world.count(changed_owner)
     for _ in range(2):
         assert {done.result for done in retry_all(world)} == {"dead-letter"}
     assert [letter.resolution for letter in world.dead_letters()] == [None, None]
@@ -100,7 +100,7 @@ def test_a_message_over_http_that_is_refused_again_stays_one_dead_letter(world: 
 
 
 def test_dead_letters_are_chosen_by_number_or_reason_and_never_all_by_mistake(world: World) -> None:
-    world.counts(*(world.message("sales-recorded", saleId=f"s{i}") for i in range(3)), world.created(owner="x" * 40))
+    world.count(*(world.message("sales-recorded", saleId=f"s{i}") for i in range(3)), world.created(owner="x" * 40))
     first, second, third, fourth = (letter.dead_letter_no for letter in world.dead_letters())
     assert [letter.no for letter in choose(world.database, [third, first], None)] == [first, third]
     assert [letter.no for letter in choose(world.database, None, "missing-field")] == [first, second, third]

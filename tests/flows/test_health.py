@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from faults import PostgresFramer, Proxy, RedisFramer
+from faults import PostgresRequests, Proxy, RedisRequests
 from psycopg.conninfo import make_conninfo
 from world import World
 
@@ -38,22 +38,22 @@ def told(health: Health) -> Any:
 
 def test_a_neighbour_that_does_not_answer_makes_no_probe_wait(world: World) -> None:
     with (
-        Proxy(world.postgres.port, PostgresFramer) as postgres,
-        Proxy(world.redis.port, RedisFramer) as valkey,
+        Proxy(world.postgres.port, PostgresRequests) as postgres,
+        Proxy(world.redis.port, RedisRequests) as valkey,
         health_of(world, postgres=postgres, valkey=valkey) as health,
     ):
         assert told(health) == {"status": "ready", "parts": {"postgresql": "ready", "redis": "ready"}}
-        valkey.holds_back("PING")
+        valkey.hold("PING")
         assert told(health)["status"] == "degraded"
         threads = threading.active_count()
         for _ in range(3):
             assert "has not answered" in told(health)["parts"]["redis"]
         assert threading.active_count() <= threads + 1, "who hangs is not asked again and again"
-        valkey.lets_go()
+        valkey.release()
         world.wait_for("Redis to answer", lambda: told(health)["status"] == "ready")
-        postgres.holds_back("BEGIN")
+        postgres.hold("BEGIN")
         assert told(health)["status"] == "unavailable" and health.database_away
-        postgres.lets_go()
+        postgres.release()
         world.wait_for("PostgreSQL to answer", lambda: told(health)["status"] == "ready")
         assert not health.database_away
         postgres.refuse()

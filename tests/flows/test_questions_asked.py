@@ -52,7 +52,7 @@ def test_a_merchants_view_costs_three_statements_at_most_however_many_events_the
 
     for number in range(12):
         event = f"event-{number}"
-        world.counts(world.created(event), world.registered(event=event), world.distributed(event, channel="NAVER"))
+        world.count(world.created(event), world.registered(event=event), world.distributed(event, channel="NAVER"))
         if number in (0, 11):
             asyncio.run(answers())
             assert len(asked) == count

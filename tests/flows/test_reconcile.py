@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from world import NOTHING_OWED, SPRING, World
+from world import NOTHING_PENDING, SPRING, World
 
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.flows.reconcile import reconcile
@@ -49,7 +49,7 @@ def busy(postgres: PostgresServer, valkey: ValkeyServer, busy_template: str) -> 
 
 
 def send_some_of_everything(world: World) -> None:
-    world.counts(
+    world.count(
         world.created(SPRING, totalInvestment=100, expectedRevenue=300, targetRoi=20, baselineRevenue=50),
         world.created(SUMMER, owner="another", totalInvestment=7),
         world.distributed(SPRING, channel="NAVER", distributionCost=20),
@@ -57,7 +57,7 @@ def send_some_of_everything(world: World) -> None:
         world.distributed(SUMMER, channel="Radio", channelType="TV", distributionCost="0.50"),
         world.sold(80, "s1", SPRING),
         world.sold(5, "s2", SPRING, refund=True),
-        world.status("ENDED", "2026-11-22T00:00:00Z", SUMMER),
+        world.status_changed("ENDED", "2026-11-22T00:00:00Z", SUMMER),
         *(
             world.registered(f"p{number}", event, channel=channel, at=f"2026-1{number % 2}-20T10:0{number}:30Z")
             for event in (SPRING, SUMMER, AUTUMN)
@@ -65,9 +65,9 @@ def send_some_of_everything(world: World) -> None:
         ),
         world.registered("p9", SPRING, at="2026-10-20T10:04:00Z"),
     )
-    world.measures(SPRING, "NaverBlog", "2026-11-20 10:01", dict.fromkeys(MEASURED, 4))
-    world.measures(SPRING, "NaverBlog", "2026-11-20 10:07", dict.fromkeys(MEASURED, 2))
-    world.measures(SPRING, "RingoBiz", "2026-11-20 10:01", {"total_calls": 5, "completed_calls": 3})
+    world.record_measurement(SPRING, "NaverBlog", "2026-11-20 10:01", dict.fromkeys(MEASURED, 4))
+    world.record_measurement(SPRING, "NaverBlog", "2026-11-20 10:07", dict.fromkeys(MEASURED, 2))
+    world.record_measurement(SPRING, "RingoBiz", "2026-11-20 10:01", {"total_calls": 5, "completed_calls": 3})
     corrects(world, SPRING, "NaverBlog", "views", -1)
     assert world.drift() == []
 
@@ -89,7 +89,7 @@ def corrects(world: World, event: str, channel: str, metric: str, amount: int) -
         event,
         channel,
     )
-    world.sums_views(event)
+    world.sum_views(event)
 
 
 Found = set[tuple[str, str, str]]
@@ -124,8 +124,12 @@ def kinds(found: Found) -> set[tuple[str, str]]:
 
 
 def test_a_database_with_messages_of_every_kind_does_not_drift(busy: World) -> None:
-    assert (busy.ours(SPRING).unattributed, busy.ours(SUMMER).unattributed, busy.ours(AUTUMN).unattributed) == (4, 1, 3)
-    assert busy.event(SPRING).total_views == 5
+    assert (
+        busy.event_row(SPRING).unattributed,
+        busy.event_row(SUMMER).unattributed,
+        busy.event_row(AUTUMN).unattributed,
+    ) == (4, 1, 3)
+    assert busy.event_stats(SPRING).total_views == 5
     assert busy.drift() == []
 
 
@@ -134,20 +138,20 @@ def test_an_empty_database_does_not_drift(world: World) -> None:
 
 
 def test_an_event_with_only_a_status_message_does_not_drift(world: World) -> None:
-    world.counts(world.status("ENDED", "2026-11-22T00:00:00Z"))
+    world.count(world.status_changed("ENDED", "2026-11-22T00:00:00Z"))
     assert world.drift() == []
 
 
 def test_the_pending_roll_up_is_written_first(world: World) -> None:
-    world.counts(world.registered("p1", at="2026-11-20T10:00:00Z"), world.registered("p2", at="2026-11-20T10:09:00Z"))
-    assert world.ours().cumulative_owed_from < NOTHING_OWED
+    world.count(world.registered("p1", at="2026-11-20T10:00:00Z"), world.registered("p2", at="2026-11-20T10:09:00Z"))
+    assert world.event_row().cumulative_owed_from < NOTHING_PENDING
     assert [row.cumulative_participants for row in world.timeline()] == [0, 0]
     steps: list[str] = []
     with connect(world.url, application="test") as conn:
         assert list(reconcile(conn, steps.append)) == []
     assert "cumulative" in steps[0] and len(steps) == 7
     assert [row.cumulative_participants for row in world.timeline()] == [1, 2]
-    assert world.ours().cumulative_owed_from == NOTHING_OWED
+    assert world.event_row().cumulative_owed_from == NOTHING_PENDING
 
 
 # -- falsified figures -----------------------------------------------------------------------------------------------
@@ -352,16 +356,16 @@ def drift_seen_from(url: str) -> set[tuple[str, str]]:
 
 def test_a_role_that_may_only_read_can_reconcile(busy: World, auditor: str) -> None:
     assert drift_seen_from(auditor) == set()
-    busy.counts(busy.registered("late", at="2026-11-20T10:00:00Z"))
+    busy.count(busy.registered("late", at="2026-11-20T10:00:00Z"))
     assert drift_seen_from(auditor) == set(), "a pending roll-up is no drift"
-    assert busy.ours().cumulative_owed_from < NOTHING_OWED, "and stays pending"
+    assert busy.event_row().cumulative_owed_from < NOTHING_PENDING, "and stays pending"
     busy.rows(f"UPDATE public.timeline_data SET participants = participants + 1 WHERE {AT_10_01}")
     assert drift_seen_from(auditor) == {("timeline_data", "participants")}
 
 
 def test_a_read_only_session_can_reconcile(busy: World) -> None:
     """As on a replica: the role could write, the session may not."""
-    busy.counts(busy.registered("late", at="2026-11-20T10:00:00Z"))
+    busy.count(busy.registered("late", at="2026-11-20T10:00:00Z"))
     assert drift_seen_from(busy.url + "?options=-c%20default_transaction_read_only%3Don") == set()
 
 

@@ -7,7 +7,7 @@ from hannun.flows.maintenance import log_uncreated_events
 
 
 def test_an_event_that_is_counted_for_an_hour_and_never_created_is_logged(world: World) -> None:
-    world.counts(world.registered())
+    world.count(world.registered())
     with capture_logs() as early:
         assert log_uncreated_events(world.database) == 0
     world.rows("UPDATE hannun.events SET first_seen_at = clock_timestamp() - interval '2 hours'")

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, Producer
-from faults import break_a_batch
+from faults import corrupt_batch
 
 from hannun.domain.batch import OffsetRange
 from hannun.domain.positions import KnownPosition
@@ -160,7 +160,7 @@ def test_an_end_of_log_from_before_a_release_moves_no_offset_of_the_next_reading
 def test_a_corrupt_batch_is_never_skipped(log: Log) -> None:
     for count in (4, 3, 5):
         log.commit(count)
-    broken = break_a_batch(log.segment, 6)
+    broken = corrupt_batch(log.segment, 6)
     assert broken == range(5, 8), "behind the marker of the first transaction"
     for started_at, ended_at in ((0, 4), (0, 4), (5, 5), (6, 6)):
         log.start_reading(started_at)
@@ -245,7 +245,7 @@ def test_every_error_of_a_partition_stops_that_partition_and_no_other(code: int)
 def test_a_replay_fails_at_a_corrupt_batch(log: Log, kafka: KafkaServer) -> None:
     log.commit(4)
     log.commit(3)
-    break_a_batch(log.segment, 6)
+    corrupt_batch(log.segment, 6)
     ranges = {log.partition: ReplayRange("topic-id", 0, log.end)}
     with LogReader(kafka.bootstrap, {log.name: "sales-recorded"}, ranges) as reader:
         with pytest.raises(KafkaUnavailable, match="cannot read .* from offset 4: .*CRC32C"):

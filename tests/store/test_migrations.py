@@ -88,12 +88,12 @@ def test_migrating_an_empty_database_makes_it_servable(empty: Callable[[], str])
 
 
 def test_migrating_again_changes_nothing(world: World) -> None:
-    world.counts(world.created(), world.registered("p1", channel="Radio"))
+    world.count(world.created(), world.registered("p1", channel="Radio"))
     before, key = catalog_of(world.owner_url), world.rows("SELECT * FROM hannun.identity")
     migrate(world.owner_url, load_table(), PASSWORDS)
     assert catalog_of(world.owner_url) == before
     assert world.rows("SELECT * FROM hannun.identity") == key
-    assert [outcome.result for outcome in world.counts(world.registered("p1"))] == ["repeated"]
+    assert [outcome.result for outcome in world.count(world.registered("p1"))] == ["repeated"]
     assert world.drift() == []
 
 
@@ -190,8 +190,8 @@ def test_a_schema_of_a_newer_version_is_not_migrated(world: World) -> None:
 
 def test_a_role_without_a_new_password_keeps_its_password(world: World) -> None:
     migrate(world.owner_url, load_table(), dict.fromkeys(ROLES))
-    world.restarts()
-    assert len(world.counts(world.registered())) == 1
+    world.restart()
+    assert len(world.count(world.registered())) == 1
 
 
 def test_a_password_cannot_inject_sql(empty: Callable[[], str], postgres: PostgresServer) -> None:
@@ -207,10 +207,10 @@ def test_a_password_cannot_inject_sql(empty: Callable[[], str], postgres: Postgr
 
 def test_a_channel_that_becomes_known_gets_the_participants_who_came_before_its_type_was_known(world: World) -> None:
     """An operator adds a channel to the table and migrates; participants came through it before."""
-    world.counts(world.created(), world.registered("p1", channel="Radio"), world.registered("p2"))
+    world.count(world.created(), world.registered("p1", channel="Radio"), world.registered("p2"))
     migrate(world.owner_url, load_table('[Radio]\ntype = "VOICE"'), PASSWORDS)
     assert world.drift() == []
-    world.restarts()
-    world.counts(world.registered("p3", channel="Radio"))
+    world.restart()
+    world.count(world.registered("p3", channel="Radio"))
     assert world.drift() == []
-    assert (world.ours().unattributed, world.channels()["Radio"].participants) == (1, 2)
+    assert (world.event_row().unattributed, world.channel_stats()["Radio"].participants) == (1, 2)

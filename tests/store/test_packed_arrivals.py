@@ -116,14 +116,14 @@ def test_any_minute_and_channel_is_counted_once_and_read_back_unchanged(
     """Both by COPY and by the path that a batch with repeats takes."""
     world = numbered
     event = f"event-{world.next_number()}"  # each example has its own event
-    with world.looking():
+    with world.shared_connection():
         sent = dict(zip(ids(len(first) + len(then)), first + then, strict=True))
         messages = [came(world, event, who, *how) for who, how in sent.items()]
         if restarted:
-            world.restarts()
-        assert results(world.counts(*messages[: len(first)])) == ["counted"] * len(first)
-        assert results(world.counts(*messages)) == ["repeated"] * len(first) + ["counted"] * len(then)
-        assert results(world.counts(*messages)) == ["repeated"] * len(messages)
+            world.restart()
+        assert results(world.count(*messages[: len(first)])) == ["counted"] * len(first)
+        assert results(world.count(*messages)) == ["repeated"] * len(first) + ["counted"] * len(then)
+        assert results(world.count(*messages)) == ["repeated"] * len(messages)
         assert arrivals(world, event) == sent
         waiting = world.rows(
             "SELECT channel_no, u.participants FROM hannun.untyped_participants u JOIN hannun.events USING (event_no) "
@@ -140,7 +140,7 @@ def test_only_rows_that_do_not_fit_use_the_wide_columns(numbered: World) -> None
     sent = {(LAST_MINUTE, 63), (LAST_MINUTE, 64), (LAST_MINUTE + 1, 63), (FIRST_MINUTE, 0), (FIRST_MINUTE, 65)}
     messages = [came(world, "one", who, *how) for who, how in zip(ids(5), sorted(sent), strict=True)]
     for event in ("one", "two"):  # a batch with repeats takes another path than the first
-        world.counts(
+        world.count(
             *(message._replace(raw=message.raw.replace(b'"one"', f'"{event}"'.encode())) for message in messages)
         )
         wide = world.rows(
@@ -149,7 +149,7 @@ def test_only_rows_that_do_not_fit_use_the_wide_columns(numbered: World) -> None
             event,
         )
         assert {(row.minute, row.channel_no) for row in wide} == {how for how in sent if packed(*how) is None}
-        world.counts(*messages)
+        world.count(*messages)
     assert world.drift() == []
 
 
@@ -198,7 +198,7 @@ def test_a_falsified_row_is_found_in_either_form(
 ) -> None:
     insert_channels(world, (0, 61, 62, 63, 64, 65))  # 62 and 64 have no type
     world.rows("UPDATE hannun.channels SET channel_type = CASE WHEN channel_no IN (62, 65) THEN 'SNS' END")
-    world.counts(came(world, "one", ids(1)[0], *how))
+    world.count(came(world, "one", ids(1)[0], *how))
     assert world.drift() == []
     world.rows(tampering)
     assert {drift.table for drift in world.drift()} >= named
@@ -207,7 +207,7 @@ def test_a_falsified_row_is_found_in_either_form(
 def test_a_row_that_changes_only_its_form_is_no_drift(numbered: World) -> None:
     """A writer of the previous version, which still runs on a migrated database, writes this form."""
     world = numbered
-    world.counts(
+    world.count(
         *(came(world, "one", who, FIRST_MINUTE + DAY, number) for number, who in zip(NUMBERS, ids(10), strict=True))
     )
     before = arrivals(world, "one")
@@ -242,12 +242,12 @@ def test_the_comparison_treats_both_forms_of_an_arrival_as_equal(world: World, s
         for minute in (FIRST_MINUTE, LAST_MINUTE + 1)[number % 2 :][:1]
     ]
     for message in messages:
-        world.counts(message)
+        world.count(message)
     for message in reversed(messages):
-        shadow.counts(message)
+        shadow.count(message)
     forms = "SELECT count(*) AS wide FROM hannun.participants WHERE came IS NULL"
     assert world.rows(forms)[0].wide > shadow.rows(forms)[0].wide > 0
-    with world.looking() as live, shadow.looking() as other:
+    with world.shared_connection() as live, shadow.shared_connection() as other:
         for conn in (live, other):
             conn.row_factory = namedtuple_row  # type: ignore[assignment]
         assert shadow_comparison.digests(live, "participants") == shadow_comparison.digests(other, "participants")
@@ -291,5 +291,5 @@ def test_a_ledger_of_an_earlier_version_is_migrated_whatever_it_holds(
         rows = world.rows("SELECT participant::text, came FROM hannun.participants")
         assert {row.participant: row.came for row in rows} == {who: packed(*how) for who, how in sent.items()}
         again = [came(world, "one", who, FIRST_MINUTE, 0) for who in sent]
-        assert set(results(world.counts(*again))) == {"repeated"}
-        assert results(world.counts(came(world, "one", ids(1)[0], FIRST_MINUTE, 0))) == ["counted"]
+        assert set(results(world.count(*again))) == {"repeated"}
+        assert results(world.count(came(world, "one", ids(1)[0], FIRST_MINUTE, 0))) == ["counted"]

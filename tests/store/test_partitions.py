@@ -36,7 +36,7 @@ def test_partitions_are_created_ahead_and_only_once(world: World) -> None:
 
 def test_a_message_of_the_earliest_possible_month_is_counted(world: World) -> None:
     assert months(world) == set()
-    world.counts(world.registered(at="2015-01-01T00:00:00Z"))
+    world.count(world.registered(at="2015-01-01T00:00:00Z"))
     assert months(world) == {date(2015, 1, 1)}
     assert [row.timestamp for row in world.timeline()] == [datetime(2015, 1, 1)]
     assert world.drift() == []
@@ -46,13 +46,13 @@ def test_a_message_a_day_ahead_is_counted_also_over_the_end_of_the_year(world: W
     new_years_eve = datetime(2026, 12, 31, 12, tzinfo=UTC)
     received_at = int(new_years_eve.timestamp()) * 1_000_000
     ahead = (new_years_eve + timedelta(hours=24)).isoformat()
-    world.counts(world.registered(at=ahead, at_us=received_at))
+    world.count(world.registered(at=ahead, at_us=received_at))
     assert months(world) == {JANUARY}
     assert [row.timestamp for row in world.timeline()] == [datetime(2027, 1, 1, 12)]
 
 
 def test_a_bucket_is_in_the_partition_of_its_month_in_utc(world: World) -> None:
-    world.counts(
+    world.count(
         world.registered(at="2026-12-01T08:59:59+09:00", at_us=IN_DECEMBER_US),  # still November in UTC
         world.registered(at="2026-11-30T12:30:00-11:30", at_us=IN_DECEMBER_US),  # December already
     )
@@ -98,7 +98,7 @@ def test_when_the_first_transaction_rolls_back_the_second_creates_the_month(worl
 
 
 def test_counting_goes_on_while_a_partition_is_created(world: World) -> None:
-    world.counts(world.registered(at="2026-11-20T10:00:00Z"))
+    world.count(world.registered(at="2026-11-20T10:00:00Z"))
     with world.database.transaction() as conn:
         create_months(conn, [JANUARY])
         with psycopg.connect(world.url, options="-c lock_timeout=2000") as other:
@@ -113,7 +113,7 @@ def test_old_months_stay_attached_without_a_retention_setting(world: World) -> N
 
 
 def test_an_old_month_is_detached_and_its_table_stays(world: World) -> None:
-    world.counts(world.registered(at="2026-01-20T10:00:00Z"), world.registered(at="2026-11-20T10:00:00Z"))
+    world.count(world.registered(at="2026-01-20T10:00:00Z"), world.registered(at="2026-11-20T10:00:00Z"))
     assert detach(world, date(2026, 11, 23), keep=9, dry_run=True) == [date(2026, 1, 1)]
     assert months(world) == {date(2026, 1, 1), NOVEMBER}, "only planned"
     assert detach(world, date(2026, 11, 23), keep=9) == [date(2026, 1, 1)]
@@ -146,7 +146,7 @@ def interrupted_detachment(world: World, month: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("keep", [9, None])
 def test_an_interrupted_detachment_is_finished_by_the_next_run(world: World, keep: int | None) -> None:
-    world.counts(*(world.registered(at=f"2026-{month}-20T10:00:00Z") for month in ("01", "02", "11")))
+    world.count(*(world.registered(at=f"2026-{month}-20T10:00:00Z") for month in ("01", "02", "11")))
     with interrupted_detachment(world, "timeline_data_2026_01"):
         pass
     january, february = date(2026, 1, 1), date(2026, 2, 1)
@@ -157,36 +157,36 @@ def test_an_interrupted_detachment_is_finished_by_the_next_run(world: World, kee
     assert detach(world, date(2026, 12, 23), keep=keep) == []
     (kept,) = world.rows("SELECT participants FROM public.timeline_data_2026_01")
     assert kept.participants == 1
-    world.counts_until_it_lands(world.registered(at="2026-01-20T11:00:00Z"))
+    world.count_with_retries(world.registered(at="2026-01-20T11:00:00Z"))
     assert months(world) == {january, february, NOVEMBER} - (set(wanted) - {january})
 
 
 def test_a_message_for_a_month_whose_detachment_was_interrupted_is_counted(world: World) -> None:
-    world.counts(world.created(), world.registered(at="2026-01-20T10:00:00Z"))
+    world.count(world.created(), world.registered(at="2026-01-20T10:00:00Z"))
     with interrupted_detachment(world, "timeline_data_2026_01"):
         pass
-    world.counts_until_it_lands(world.registered(at="2026-01-20T11:00:00Z"))
-    assert world.event().total_participants == 2
+    world.count_with_retries(world.registered(at="2026-01-20T11:00:00Z"))
+    assert world.event_stats().total_participants == 2
     assert world.drift() == []
 
 
 def test_detaching_a_month_is_no_drift(world: World) -> None:
-    world.counts(
+    world.count(
         world.created(), world.registered(at="2026-01-20T10:00:00Z"), world.registered(at="2026-11-20T10:00:00Z")
     )
     assert world.drift() == []
     detach(world, date(2026, 11, 23), keep=9)
     assert world.drift() == []
-    world.counts(world.registered(at="2026-11-20T10:01:00Z"))
+    world.count(world.registered(at="2026-11-20T10:01:00Z"))
     assert world.drift() == []
     assert [row.cumulative_participants for row in world.timeline()] == [2, 3]
 
 
 @pytest.mark.parametrize("restarted", [True, False])
 def test_a_message_for_a_detached_month_is_counted(world: World, restarted: bool) -> None:
-    world.counts(world.created(), world.registered(at="2026-01-20T10:00:00Z"))
+    world.count(world.created(), world.registered(at="2026-01-20T10:00:00Z"))
     detach(world, date(2026, 11, 23), keep=9)
     if restarted:
-        world.restarts()
-    world.counts_until_it_lands(world.registered(at="2026-01-20T11:00:00Z"))
-    assert world.event().total_participants == 2
+        world.restart()
+    world.count_with_retries(world.registered(at="2026-01-20T11:00:00Z"))
+    assert world.event_stats().total_participants == 2

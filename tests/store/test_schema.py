@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 from world import DATABASE_OWNER as OWNER
-from world import PASSWORD, QUICK, World, make_database, make_owner
+from world import NOT_DURABLE, PASSWORD, World, make_database, make_owner
 
 from hannun.embedded import PostgresServer, ValkeyServer, postgres_binaries
 
@@ -23,7 +23,7 @@ OTHER_MAJOR = 16 if os.environ.get("HANNUN_TEST_POSTGRES", "18") == "18" else 18
 @pytest.fixture(scope="module")
 def other_postgres(home: Path) -> Iterator[PostgresServer]:
     """A server of the other major version that the contract names."""
-    with PostgresServer(home / "other", binaries=postgres_binaries(OTHER_MAJOR), settings=QUICK) as server:
+    with PostgresServer(home / "other", binaries=postgres_binaries(OTHER_MAJOR), settings=NOT_DURABLE) as server:
         make_owner(server)
         yield server
 
@@ -529,15 +529,15 @@ def test_counting_and_reconciling_work_on_both_versions(
                 world.registered("p2"),
                 world.sold(10),
                 world.sold(20, refund=True),
-                world.status("ENDED", "2026-11-22T00:00:00Z"),
+                world.status_changed("ENDED", "2026-11-22T00:00:00Z"),
                 world.registered("p3", at="not a time"),
             ]
-            assert [outcome.result for outcome in world.counts(*batch)] == ["counted"] * 8 + ["dead-letter"]
-            assert {outcome.result for outcome in world.counts(*batch)} == {"repeated", "dead-letter"}
-            event = world.event()
+            assert [outcome.result for outcome in world.count(*batch)] == ["counted"] * 8 + ["dead-letter"]
+            assert {outcome.result for outcome in world.count(*batch)} == {"repeated", "dead-letter"}
+            event = world.event_stats()
             assert (event.total_participants, event.status, event.estimated_roi) == (3, "ENDED", 25)
             assert event.sales_growth_rate == -300
-            assert {n: row.participants for n, row in world.channels().items()} == {"Radio": 1, "NaverBlog": 1}
+            assert {n: row.participants for n, row in world.channel_stats().items()} == {"Radio": 1, "NaverBlog": 1}
             assert world.drift() == []
             assert [row.cumulative_participants for row in world.timeline()] == [1, 3]
             world.rows("UPDATE public.event_stats SET total_participants = 7")

@@ -14,10 +14,10 @@ def months_read(
     world: World, query: str, start: datetime, end: datetime, *, quarters: bool
 ) -> tuple[set[str], set[str]]:
     """The months that a query's plan names, and those that were read when it ran."""
-    asked: dict[str, Any] = {"event_nos": [world.ours(SPRING).event_no], "from": start, "to": end}
+    asked: dict[str, Any] = {"event_nos": [world.event_row(SPRING).event_no], "from": start, "to": end}
     asked |= {"first_quarter": start, "last_quarter": end if quarters else start}
     asked |= {"first": start, "grain": 900, "starts": "{0}"}
-    with world.looking() as conn:
+    with world.shared_connection() as conn:
         rows = conn.execute("EXPLAIN (ANALYZE, TIMING OFF) " + SQL[query], asked).fetchall()  # type: ignore[operator]
     lines = [row["QUERY PLAN"] for row in rows]
     named = {line: re.findall(r" on timeline_data_(\d{4}_\d{2})", line) for line in lines}
@@ -30,7 +30,7 @@ def months_read(
 @pytest.fixture
 def of_a_year(world: World) -> World:
     """An event with one minute in each of ten months."""
-    world.counts(
+    world.count(
         world.created(), *(world.registered(f"p{month}", at=f"2026-{month:02}-15T00:00:00Z") for month in range(1, 11))
     )
     return world
@@ -59,14 +59,14 @@ def test_a_rolled_up_timeline_reads_no_month_at_all(of_a_year: World) -> None:
 
 def test_a_pending_timeline_reads_only_the_months_from_its_watermark_on(of_a_year: World) -> None:
     assert of_a_year.drift() == []
-    of_a_year.counts(of_a_year.registered(at="2026-08-15T00:00:00Z"))
+    of_a_year.count(of_a_year.registered(at="2026-08-15T00:00:00Z"))
     _, read = months_read(of_a_year, "timeline_filled", datetime(2026, 1, 1), datetime(2026, 11, 1), quarters=True)
     assert read == {"2026_08", "2026_09", "2026_10"}
 
 
 def test_finding_the_start_of_a_timeline_does_not_read_the_minutes_of_other_events(world: World) -> None:
     """Another event has 40,000 consecutive minutes; the event in question has one minute, at their end."""
-    world.counts(
+    world.count(
         world.created(),
         world.registered(event="busy", at="2026-03-01T00:00Z"),
         world.registered(at="2026-03-31T23:59:00Z"),
@@ -76,8 +76,8 @@ def test_finding_the_start_of_a_timeline_does_not_read_the_minutes_of_other_even
         "SELECT 'busy', timestamp '2026-03-01 00:01' + m * interval '1 minute' FROM generate_series(1, 40000) AS m"
     )
     world.rows("ANALYZE public.timeline_data")
-    with world.looking() as conn:
-        asked = {"event_id": SPRING, "event_ids": [SPRING], "event_nos": [world.ours().event_no]}
+    with world.shared_connection() as conn:
+        asked = {"event_id": SPRING, "event_ids": [SPRING], "event_nos": [world.event_row().event_no]}
         for query in ("timeline_head", "timeline_ends", "first_minute"):
             rows = conn.execute("EXPLAIN " + SQL[query], asked).fetchall()  # type: ignore[operator]
             assert "timestamp_idx" not in "\n".join(row["QUERY PLAN"] for row in rows), query

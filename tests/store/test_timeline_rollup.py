@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from world import DATABASE_OWNER, NOTHING_OWED, OWNER, PASSWORD, SPRING, World
+from world import DATABASE_OWNER, NOTHING_PENDING, OWNER, PASSWORD, SPRING, World
 
 from hannun.domain.buckets import buckets, seconds_of
 from hannun.domain.channels import load_table
@@ -39,7 +39,7 @@ def answer_of(
 ) -> Counted:
     """What the service answers: figures of each bucket, and participants after the last bucket."""
     grid = buckets(seconds_of(start), seconds_of(end), granularity, zone)
-    nos = [world.ours(event).event_no for event in events]
+    nos = [world.event_row(event).event_no for event in events]
 
     async def query() -> Counted:
         async with await psycopg.AsyncConnection.connect(world.url) as conn:
@@ -73,7 +73,7 @@ def random_minute(random_: random.Random) -> datetime:
 def roll_up_step(world: World, event: str, minutes: int) -> bool:
     """Run one step of an event's roll-up. Returns whether more is pending."""
     with world.database.transaction() as conn:
-        return timeline_rollup.roll_up_event(conn, world.ours(event).event_no, minutes).more
+        return timeline_rollup.roll_up_event(conn, world.event_row(event).event_no, minutes).more
 
 
 @pytest.mark.parametrize(
@@ -85,17 +85,17 @@ def test_an_answer_is_the_sum_of_its_minutes_whatever_roll_up_is_pending(world: 
     both = [SPRING, SUMMER]
     for event in both:
         months = [world.registered(event=event, at=f"2026-{month}T00:00Z") for month in ("03-06", "04-08")]
-        world.counts(world.created(event), world.distributed(event, channel="NAVER"), *months)
-    with world.looking():
+        world.count(world.created(event), world.distributed(event, channel="NAVER"), *months)
+    with world.shared_connection():
         for _ in range(40):
             step = random_.random()
             event = random_.choice(both)
             if step < 0.5:
                 around = random_minute(random_)
                 come = [around + timedelta(minutes=random_.randrange(-20, 20)) for _ in range(random_.randint(1, 30))]
-                world.counts(*(world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in come))
+                world.count(*(world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in come))
             elif step < 0.6:
-                world.measures(
+                world.record_measurement(
                     event, "NaverBlog", f"{random_minute(random_)}", {"views": 3, "likes": 2, "conversions": 1}
                 )
             else:
@@ -132,49 +132,49 @@ def quarters(world: World, event: str = SPRING) -> dict[str, int]:
 
 def test_each_step_of_a_long_roll_up_leaves_answers_and_figures_right(world: World) -> None:
     minutes = [FIRST + timedelta(minutes=minute) for minute in range(7, 100)]
-    world.counts(world.created(), *(world.registered(at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes))
+    world.count(world.created(), *(world.registered(at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes))
     question = ([SPRING], Granularity.HOURLY, "Asia/Seoul", FIRST, FIRST + timedelta(hours=3))
     expected = sum_of_minutes(world, *question)
     watermarks: list[datetime] = []
     while roll_up_step(world, SPRING, minutes=20):
-        watermarks.append(world.ours().cumulative_owed_from)
+        watermarks.append(world.event_row().cumulative_owed_from)
         assert answer_of(world, *question) == expected
         settled = [row for row in world.timeline() if row.timestamp < watermarks[-1]]
         assert [row.cumulative_participants for row in settled] == list(range(1, len(settled) + 1))
     assert watermarks == [FIRST + timedelta(minutes=minute) for minute in (30, 60, 90)], "at the start of a quarter"
-    assert world.ours().cumulative_owed_from == NOTHING_OWED
+    assert world.event_row().cumulative_owed_from == NOTHING_PENDING
     assert list(quarters(world).values()) == [8, 15, 15, 15, 15, 15, 10]
     assert answer_of(world, *question) == expected
     assert world.drift() == []
 
 
 def test_a_late_participant_is_in_the_next_answer_and_in_the_roll_up_after_the_next_round(world: World) -> None:
-    world.counts(world.created(), *(world.registered(at=f"2026-03-06T{hour:02}:05Z") for hour in range(10)))
-    assert world.settles() == 10
-    world.counts(world.registered(at="2026-03-06T03:07Z"))
+    world.count(world.created(), *(world.registered(at=f"2026-03-06T{hour:02}:05Z") for hour in range(10)))
+    assert world.roll_up() == 10
+    world.count(world.registered(at="2026-03-06T03:07Z"))
     question = ([SPRING], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
     assert answer_of(world, *question)[0][3] == (3, 2, 0, 0, 0)
     assert quarters(world)["03-06 03:00"] == 1
-    world.settles()
+    world.roll_up()
     assert quarters(world)["03-06 03:00"] == 2
     assert answer_of(world, *question)[0][3] == (3, 2, 0, 0, 0)
 
 
 def test_the_next_round_deletes_a_roll_up_row_without_minutes(world: World) -> None:
-    world.counts(world.created(), world.registered(at="2026-03-06T03:07Z"))
-    world.settles()
+    world.count(world.created(), world.registered(at="2026-03-06T03:07Z"))
+    world.roll_up()
     world.rows(
         "INSERT INTO hannun.timeline_quarters SELECT event_no, '2026-03-06 04:00', 1, 0, 0, 0 FROM hannun.events"
     )
     assert {drift.figure for drift in world.drift()} >= {"row"}
     world.rows("UPDATE hannun.events SET cumulative_owed_from = '1970-01-01'")
-    world.settles()
+    world.roll_up()
     assert quarters(world) == {"03-06 03:00": 1}
 
 
 def test_attached_months_are_found_with_every_join_plan_of_the_catalog(world: World) -> None:
     """With some plans the catalog yields tables of all kinds before the join leaves only the months."""
-    world.counts(world.created(), world.registered(at="2026-03-06T03:07Z"))
+    world.count(world.created(), world.registered(at="2026-03-06T03:07Z"))
     asked = "SELECT begins::text FROM hannun.timeline_spans('2026-03-06', '2026-03-07')"
     with psycopg.connect(world.url) as conn:
         for way in ("nestloop", "hashjoin", "mergejoin"):
@@ -184,23 +184,23 @@ def test_attached_months_are_found_with_every_join_plan_of_the_catalog(world: Wo
 
 
 def test_a_round_rolls_up_every_pending_event_over_several_pages(world: World) -> None:
-    world.counts(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(7)))
+    world.count(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(7)))
     assert sum(step.repaired for step in timeline_rollup.roll_up_pending(world.database.transaction, page=3)) == 7
     pending = "SELECT count(*) AS pending FROM hannun.events WHERE cumulative_owed_from < %s"
-    assert world.rows(pending, NOTHING_OWED)[0].pending == 0
+    assert world.rows(pending, NOTHING_PENDING)[0].pending == 0
 
 
 def test_a_round_ends_in_time_and_the_next_continues_behind_it(world: World) -> None:
-    world.counts(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(5)))
+    world.count(*(world.registered(event=f"event-{number}", at="2026-03-06T03:07Z") for number in range(5)))
     rounds = RollUpRounds(round_s=2.5, clock=itertools.count().__next__)  # each step takes a second
     pending = "SELECT event_no FROM hannun.events WHERE cumulative_owed_from < %s ORDER BY event_no"
     assert rounds.run_once(world.database) == 3
-    assert [row.event_no for row in world.rows(pending, NOTHING_OWED)] == [4, 5]
-    world.counts(world.registered("p2", event="event-0", at="2026-03-06T03:09Z"))
+    assert [row.event_no for row in world.rows(pending, NOTHING_PENDING)] == [4, 5]
+    world.count(world.registered("p2", event="event-0", at="2026-03-06T03:09Z"))
     assert rounds.run_once(world.database) == 2
-    assert [row.event_no for row in world.rows(pending, NOTHING_OWED)] == [1]
+    assert [row.event_no for row in world.rows(pending, NOTHING_PENDING)] == [1]
     assert rounds.run_once(world.database) == 1
-    assert world.rows(pending, NOTHING_OWED) == []
+    assert world.rows(pending, NOTHING_PENDING) == []
 
 
 def test_an_event_with_a_long_pending_roll_up_neither_lengthens_a_round_nor_delays_other_events(
@@ -208,13 +208,13 @@ def test_an_event_with_a_long_pending_roll_up_neither_lengthens_a_round_nor_dela
 ) -> None:
     monkeypatch.setattr(timeline_rollup, "STEP_MINUTES", 15)  # of 30 minutes, then
     minutes = [FIRST + timedelta(minutes=minute) for minute in range(120)]
-    world.counts(*(world.registered(f"p{at:%H%M}", event="event-0", at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes))
-    world.counts(world.registered(event="event-1", at="2026-03-06T03:07Z"))
+    world.count(*(world.registered(f"p{at:%H%M}", event="event-0", at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes))
+    world.count(world.registered(event="event-1", at="2026-03-06T03:07Z"))
     rounds = RollUpRounds(round_s=1.5, clock=itertools.count().__next__)
     pending = "SELECT event_no FROM hannun.events WHERE cumulative_owed_from < %s ORDER BY event_no"
 
     def round_() -> tuple[int, list[int]]:
-        return rounds.run_once(world.database), [row.event_no for row in world.rows(pending, NOTHING_OWED)]
+        return rounds.run_once(world.database), [row.event_no for row in world.rows(pending, NOTHING_PENDING)]
 
     assert round_() == (60, [1, 2])
     assert round_() == (1, [1])
@@ -226,13 +226,13 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
     random_ = random.Random(3)
     hour = datetime(2026, 4, 1, 9)
     for event in (SPRING, SUMMER):
-        world.counts(world.created(event))
+        world.count(world.created(event))
         come = [hour + timedelta(minutes=random_.randrange(-30 * 60, 60)) for _ in range(200)]
-        world.counts(*(world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in come))
+        world.count(*(world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in come))
 
     async def lines() -> dict[str, tuple[int, ...]]:
         async with await psycopg.AsyncConnection.connect(world.url) as conn:
-            nos = [world.ours(event).event_no for event in (SPRING, SUMMER)]
+            nos = [world.event_row(event).event_no for event in (SPRING, SUMMER)]
             page = await reports.merchant_page(conn, OWNER, nos, EVERYTHING, before=None, limit=50, hour=hour)
             return {line.event_id: line.last_hours for line in page}
 
@@ -249,9 +249,9 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
     assert not roll_up_step(world, SPRING, minutes=10_000)
     roll_up_step(world, SUMMER, minutes=60)
     assert asyncio.run(lines()) == expected()
-    assert world.settles() > 0
+    assert world.roll_up() > 0
     assert asyncio.run(lines()) == expected()
-    world.counts(world.registered(event=SUMMER, at=f"{hour - timedelta(hours=2):%Y-%m-%dT%H:%MZ}"))
+    world.count(world.registered(event=SUMMER, at=f"{hour - timedelta(hours=2):%Y-%m-%dT%H:%MZ}"))
     assert asyncio.run(lines()) == expected(), "a late participant, in a 15-minute row that is no longer valid"
     world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_03")
     assert asyncio.run(lines()) == expected()
@@ -282,8 +282,8 @@ def detach_months(world: World, keep: int) -> list[date]:
 
 def test_a_detached_month_leaves_no_roll_up_and_a_re_attached_month_has_all_of_it_again(world: World) -> None:
     people = [world.registered(at=f"2026-{month:02}-06T03:{minute:02}Z") for month in (1, 2, 3, 4) for minute in (1, 2)]
-    world.counts(world.created(), *people)
-    world.settles()
+    world.count(world.created(), *people)
+    world.roll_up()
     question = ([SPRING], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
     assert answer_of(world, *question)[0] == [(place, 2, 0, 0, 0) for place in range(4)]
 
@@ -293,32 +293,32 @@ def test_a_detached_month_leaves_no_roll_up_and_a_re_attached_month_has_all_of_i
     assert list(quarters(world)) == ["03-06 03:00", "04-06 03:00"], "and takes no space"
     assert world.drift() == []
 
-    world.counts_until_it_lands(world.registered(at="2026-02-20T03:07Z"))  # re-attaches its month
+    world.count_with_retries(world.registered(at="2026-02-20T03:07Z"))  # re-attaches its month
     for _ in range(2):
         assert answer_of(world, *question) == sum_of_minutes(world, *question)
         assert answer_of(world, *question)[0] == [(1, 3, 0, 0, 0), (2, 2, 0, 0, 0), (3, 2, 0, 0, 0)]
-        world.settles()
+        world.roll_up()
     assert quarters(world)["02-06 03:00"] == 2
     assert world.drift() == []
 
 
 def test_re_attaching_a_month_for_one_event_restores_it_for_other_events_too(world: World) -> None:
-    world.counts(*(world.registered(event=event, at="2026-01-06T03:07Z") for event in (SPRING, SUMMER)))
-    world.counts(*(world.registered(event=event, at="2026-04-06T03:07Z") for event in (SPRING, SUMMER)))
-    world.settles()
+    world.count(*(world.registered(event=event, at="2026-01-06T03:07Z") for event in (SPRING, SUMMER)))
+    world.count(*(world.registered(event=event, at="2026-04-06T03:07Z") for event in (SPRING, SUMMER)))
+    world.roll_up()
     detach_months(world, keep=1)
-    world.counts_until_it_lands(world.registered(at="2026-01-20T03:07Z"))
+    world.count_with_retries(world.registered(at="2026-01-20T03:07Z"))
     question = ([SUMMER], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
     for _ in range(2):
         assert answer_of(world, *question) == ([(0, 1, 0, 0, 0), (3, 1, 0, 0, 0)], 0)
-        world.settles()
+        world.roll_up()
     assert world.drift() == []
 
 
 def test_the_roll_up_of_a_detached_month_is_not_read_before_it_is_deleted(world: World) -> None:
     """The roll-up of a month is deleted some time after its detachment. Queries must not read it in between."""
-    world.counts(world.created(), *(world.registered(at=f"2026-{month:02}-06T03:07Z") for month in (1, 4)))
-    world.settles()
+    world.count(world.created(), *(world.registered(at=f"2026-{month:02}-06T03:07Z") for month in (1, 4)))
+    world.roll_up()
     world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_01")
     assert len(quarters(world)) == 2
     question = ([SPRING], Granularity.MONTHLY, "UTC", datetime(2026, 1, 1), datetime(2026, 5, 1))
@@ -330,12 +330,12 @@ def test_the_roll_up_of_a_detached_month_is_not_read_before_it_is_deleted(world:
 def test_participants_of_a_detached_month_count_in_the_cumulative_of_later_months(world: World) -> None:
     """The cumulative figure of the minute before is used only where no detached month lies between."""
     people = [world.registered(at=f"2026-{month:02}-06T03:07Z") for month in (1, 2, 3) for _ in range(month)]
-    world.counts(world.created(), *people)
-    world.settles()
+    world.count(world.created(), *people)
+    world.roll_up()
     world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_02")
     world.rows("DELETE FROM hannun.timeline_quarters WHERE quarter >= '2026-02-01' AND quarter < '2026-03-01'")
-    world.counts(world.registered(at="2026-03-06T03:08Z"))
-    world.settles()
+    world.count(world.registered(at="2026-03-06T03:08Z"))
+    world.roll_up()
     assert [row.cumulative_participants for row in world.timeline()] == [1, 6, 7]
     assert world.drift() == []
 
@@ -366,7 +366,7 @@ def test_a_migrated_timeline_is_answered_from_minutes_until_the_job_has_run(
             question = ([event], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
             assert answer_of(world, *question) == ([(3, 2, 0, 0, 0)], 0)
             assert quarters(world, event) == {}
-        assert world.settles() == 0, "the cumulative column was right"
+        assert world.roll_up() == 0, "the cumulative column was right"
         for event in (SPRING, SUMMER):
             question = ([event], Granularity.HOURLY, "UTC", FIRST, FIRST + timedelta(days=1))
             assert answer_of(world, *question) == ([(3, 2, 0, 0, 0)], 0)
@@ -375,7 +375,7 @@ def test_a_migrated_timeline_is_answered_from_minutes_until_the_job_has_run(
 
 def test_a_job_of_the_previous_version_cannot_mark_a_roll_up_as_done(world: World) -> None:
     """It knows only the cumulative column."""
-    world.counts(world.registered(at="2026-03-06T03:07Z"))
+    world.count(world.registered(at="2026-03-06T03:07Z"))
     with pytest.raises(RowRefused), world.database.transaction() as conn:
         conn.execute("UPDATE hannun.events SET cumulative_owed_from = NULL")
-    assert world.ours().cumulative_owed_from == datetime(2026, 3, 6, 3, 7)
+    assert world.event_row().cumulative_owed_from == datetime(2026, 3, 6, 3, 7)

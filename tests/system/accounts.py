@@ -40,7 +40,7 @@ def account(service: Service, topics: Topics, *, refused: Collection[Place] = ()
         assert stands_at.get(partition, 0) >= end, f"{partition} holds records up to {end}, counted to {stands_at}"
     written = {
         (partition, offset): value if isinstance(value, bytes) else json.dumps(value).encode()
-        for partition, offset, _, value in topics.gone
+        for partition, offset, _, value in topics.lost
     }
     here = {(partition, offset): value for partition, records in log.items() for offset, value in records.items()}
     skipped = _skipped(service, {**written, **here})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from outside import PASSWORD, Service, Start, Superuser, Topics, redis_environment
+from outside import PASSWORD, Service, StartService, Superuser, Topics, redis_environment
 
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer
 
@@ -37,14 +37,14 @@ def database_url(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def start_service(tmp_path: Path) -> Iterator[Start]:
+def start_service(tmp_path: Path) -> Iterator[StartService]:
     """Makes services; their processes are killed at the end of the test."""
     with ExitStack() as stack:
         yield lambda **environment: stack.enter_context(Service(tmp_path, **environment))
 
 
 @pytest.fixture
-def service(start_service: Start, database_url: str, valkey: ValkeyServer) -> Service:
+def service(start_service: StartService, database_url: str, valkey: ValkeyServer) -> Service:
     """The service over this test's database."""
     return start_service(DATABASE_URL=database_url, **redis_environment(valkey.url))
 

@@ -37,10 +37,10 @@ DEADLINE_S = 30.0
 SAID_LINES = 40
 PASSWORD = "secret-of-a-test"
 SECRET = "a-secret-of-the-system-tests-that-is-long-enough"
-GONE = (httpx2.NetworkError, httpx2.RemoteProtocolError)
+CONNECTION_LOST = (httpx2.NetworkError, httpx2.RemoteProtocolError)
 """What a client sees of a service that dies while it is asked."""
 
-by_both_protocols = pytest.mark.parametrize(
+with_both_protocols = pytest.mark.parametrize(
     "protocol", ["classic", pytest.param("consumer", marks=pytest.mark.faults)], indirect=True
 )
 """Whether the members of a group share the partitions out, or the broker does (KIP-848): the latter takes longer."""
@@ -82,7 +82,7 @@ def free_port() -> int:
 
 
 @dataclass(frozen=True)
-class Ran:
+class CompletedCommand:
     """A command that has ended."""
 
     status: int
@@ -97,13 +97,13 @@ class Process:
         self,
         arguments: Sequence[str],
         environment: dict[str, str],
-        log: Path,
+        log_file: Path,
         *,
         inherit: Sequence[int] = (),
         user: int | None = None,
     ) -> None:
-        self.log = log
-        with log.open("ab") as out:
+        self.log_file = log_file
+        with log_file.open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hannun", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -122,33 +122,33 @@ class Process:
         return self._process.pid
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         return self._process.poll() is None
 
     @property
-    def said(self) -> str:
-        return self.log.read_text(errors="replace")
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
 
-    def says(self, words: str) -> None:
+    def wait_for_log(self, words: str) -> None:
         """Wait until it has said this."""
-        wait_for(f"{words!r} in\n{self.said}", lambda: words in self.said or not self.running)
-        assert words in self.said, f"it ended with status {self.ends()} and said:\n{self.said}"
+        wait_for(f"{words!r} in\n{self.log}", lambda: words in self.log or not self.is_running)
+        assert words in self.log, f"it ended with status {self.wait()} and said:\n{self.log}"
 
-    def is_killed(self) -> None:
+    def kill(self) -> None:
         """kill -9, and no one left behind."""
         self._process.kill()
         self._process.wait()
 
-    def is_told(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def send_signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send a signal, and do not wait."""
         self._process.send_signal(number)
 
-    def is_told_to_end(self) -> int:
+    def terminate(self) -> int:
         """SIGTERM. Returns the status with which it ends."""
-        self.is_told()
-        return self.ends()
+        self.send_signal()
+        return self.wait()
 
-    def ends(self) -> int:
+    def wait(self) -> int:
         return self._process.wait(DEADLINE_S)
 
 
@@ -184,9 +184,9 @@ class Service:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for process in self._processes:
-            process.is_killed()
+            process.kill()
             # Shown where the test failed, and only there.
-            print(f"-- {process.log.name}", *process.said.splitlines()[-SAID_LINES:], sep="\n")
+            print(f"-- {process.log_file.name}", *process.log.splitlines()[-SAID_LINES:], sep="\n")
         if self._database is not None:
             self._database.close()
         self.http.close()
@@ -194,7 +194,7 @@ class Service:
 
     # -- processes
 
-    def runs(self, *arguments: str, **environment: str | None) -> Ran:
+    def run(self, *arguments: str, **environment: str | None) -> CompletedCommand:
         """Run a command to its end."""
         done = subprocess.run(
             [sys.executable, "-m", "hannun", *arguments],
@@ -206,34 +206,34 @@ class Service:
             check=False,
             timeout=60,
         )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return CompletedCommand(done.returncode, done.stdout, done.stderr)
 
-    def starts(self, *arguments: str, inherit: Sequence[int] = (), **environment: str | None) -> Process:
+    def start(self, *arguments: str, inherit: Sequence[int] = (), **environment: str | None) -> Process:
         """Start a process, and do not wait for it."""
         log = self.folder / f"{next(self._numbers):03}-{arguments[0]}.log"
         self._processes.append(Process(arguments, self._with(environment), log, inherit=inherit))
         return self._processes[-1]
 
-    def launches_serve(self, **environment: str | None) -> Process:
+    def launch_serve(self, **environment: str | None) -> Process:
         """Start `serve` on this service's address, and do not wait for it."""
         descriptor = self._listener.fileno()
-        return self.starts("serve", "--fd", str(descriptor), inherit=[descriptor], **environment)
+        return self.start("serve", "--fd", str(descriptor), inherit=[descriptor], **environment)
 
-    def serves(self, **environment: str | None) -> Process:
+    def start_serve(self, **environment: str | None) -> Process:
         """Start `serve`, and wait until it answers."""
-        process = self.launches_serve(**environment)
-        process.says("serve runs")
+        process = self.launch_serve(**environment)
+        process.wait_for_log("serve runs")
         return process
 
-    def ingests(self, **environment: str | None) -> Process:
+    def start_ingest(self, **environment: str | None) -> Process:
         """Start `ingest`, and wait until it has joined its group."""
-        process = self.starts("ingest", **environment)
-        process.says("ingest runs")
+        process = self.start("ingest", **environment)
+        process.wait_for_log("ingest runs")
         return process
 
-    def schedules(self, **environment: str | None) -> Process:
-        process = self.starts("schedule", **environment)
-        process.says("schedule runs")
+    def start_schedule(self, **environment: str | None) -> Process:
+        process = self.start("schedule", **environment)
+        process.wait_for_log("schedule runs")
         return process
 
     def _with(self, environment: dict[str, str | None]) -> dict[str, str]:
@@ -242,18 +242,18 @@ class Service:
 
     # -- doors
 
-    def posts(self, messages: object) -> httpx2.Response:
+    def post(self, messages: object) -> httpx2.Response:
         """Send messages over HTTP."""
         return self.http.post(f"{self.api}/api/v1/messages", json=messages, headers=_headers())
 
-    def posts_until_taken(self, messages: object) -> tuple[Message, list[int]]:
+    def post_until_accepted(self, messages: object) -> tuple[Message, list[int]]:
         """Send the same body until it is taken, as a client does. Returns the answer, and the statuses before it."""
         refused: list[int] = []
 
         def taken() -> httpx2.Response | None:
             try:
-                response = self.posts(messages)
-            except GONE:
+                response = self.post(messages)
+            except CONNECTION_LOST:
                 refused.append(0)
                 return None
             if response.status_code == 200:
@@ -265,19 +265,19 @@ class Service:
 
         return wait_for("the messages to be taken", taken).json(), refused
 
-    def asks(self, path: str) -> httpx2.Response:
+    def get(self, path: str) -> httpx2.Response:
         return self.http.get(self.api + path, headers=_headers())
 
     def dashboard(self, event: str) -> "Figures | None":
         """The figures of the dashboard; None where there is none."""
-        response = self.asks(f"/api/v1/events/{event}/analytics")
+        response = self.get(f"/api/v1/events/{event}/analytics")
         if response.status_code == 404:
             return None
         assert response.status_code == 200, response.text
         return figures_of_dashboard(response.json())
 
     def health(self) -> Message:
-        answer: Message = self.asks("/health/ready").json()
+        answer: Message = self.get("/health/ready").json()
         return answer
 
     # -- what stands in the database
@@ -297,17 +297,17 @@ class Service:
         """The figures of an event in PostgreSQL; None where nothing of it is counted."""
         return figures_in(self.database, event)
 
-    def owed(self) -> int:
+    def pending_invalidations(self) -> int:
         """How many invalidations nobody has paid yet."""
         return int(self.rows("SELECT count(*) FROM hannun.owed_invalidations")[0][0])
 
-    def dead_letters(self, event: str) -> int:
+    def dead_letter_count(self, event: str) -> int:
         """How many dead letters there are of an event."""
         return int(self.rows("SELECT count(*) FROM hannun.dead_letters WHERE event_id = %s", event)[0][0])
 
-    def is_proven(self) -> None:
+    def assert_no_drift(self) -> None:
         """`hannun reconcile` finds no drift."""
-        ran = self.runs("reconcile")
+        ran = self.run("reconcile")
         assert ran.status == 0, ran.out + ran.err
         assert "drift: 0" in ran.out
 
@@ -321,7 +321,7 @@ def _answers(conn: Database) -> bool:
 
 
 Superuser = psycopg.Connection[tuple[object, ...]]
-Start = Callable[..., Service]
+StartService = Callable[..., Service]
 
 
 def client() -> httpx2.Client:
@@ -334,7 +334,7 @@ def _headers() -> dict[str, str]:
     return {"Authorization": f"Bearer {token()}"}
 
 
-def through(url: str, port: int) -> str:
+def with_port(url: str, port: int) -> str:
     """The same address, through a proxy on this port."""
     return urlsplit(url)._replace(netloc=f"{urlsplit(url).netloc.rpartition(':')[0]}:{port}").geturl()
 
@@ -349,7 +349,7 @@ def redis_environment(url: str) -> dict[str, str]:
     }
 
 
-def cached(url: str, event: str) -> "Figures | None":
+def cached_figures(url: str, event: str) -> "Figures | None":
     """The dashboard that Redis holds for an event; None where it holds none."""
     with redis.Redis.from_url(url, protocol=3) as conn:
         value = conn.get(f"analytics:dashboard:{event}")
@@ -424,7 +424,7 @@ class Event:
     title: str = "봄맞이"
     owner: str = "0d1e8a52-0000-4000-8000-00000000000a"
     month: str = "2024-05"
-    taken: list[Message] = field(default_factory=list)
+    expected_messages: list[Message] = field(default_factory=list)
 
     # -- its messages
 
@@ -455,14 +455,14 @@ class Event:
     def sold(self, amount: int) -> Message:
         return self._message("sales-recorded", saleId=str(uuid.uuid4()), amount=amount, soldAt=self.at(21))
 
-    def changed(self, status: str) -> Message:
+    def status_changed(self, status: str) -> Message:
         return self._message("event-status-changed", status=status, changedAt=self.at(22))
 
     def unusable(self) -> Message:
         """A message that can only become a dead letter: it lacks a field."""
         return self._message("participant-registered", messageId=str(uuid.uuid4()), registeredAt=self.at(20))
 
-    def some_of_everything(self) -> list[Message]:
+    def first_batch(self) -> list[Message]:
         """A batch that goes down every road: a new event, new channels, a month, ledgers, registers, a dead letter."""
         return [
             self.created(),
@@ -475,7 +475,7 @@ class Event:
             self.sold(12_000),
         ]
 
-    def more_of_everything(self) -> list[Message]:
+    def later_batch(self) -> list[Message]:
         """What comes later: a channel's type, a repeat in the same batch, a new status."""
         once_more = self.registered("Instagram")
         return [
@@ -484,7 +484,7 @@ class Event:
             once_more,
             self.registered("KAKAO", at=self.at(20, "10:01:30")),
             self.distributed(self.shop, "TV"),
-            self.changed("ENDED"),
+            self.status_changed("ENDED"),
             self.sold(8_000),
             self.unusable(),
         ]
@@ -494,14 +494,17 @@ class Event:
 
     # -- what must be counted
 
-    def takes(self, messages: Sequence[Message]) -> None:
+    def expect(self, messages: Sequence[Message]) -> None:
         """These were taken; how often does not matter."""
-        self.taken += messages
+        self.expected_messages += messages
 
     @property
-    def figures(self) -> Figures | None:
+    def expected_figures(self) -> Figures | None:
         """What must be counted of what was taken."""
-        of = {kind: [m for m in self.taken if m["type"] == kind] for kind in {m["type"] for m in self.taken}}
+        of = {
+            kind: [m for m in self.expected_messages if m["type"] == kind]
+            for kind in {m["type"] for m in self.expected_messages}
+        }
         if "event-created" not in of:
             return None
         first: dict[str, Message] = {}
@@ -525,12 +528,12 @@ class Event:
         )
 
     @property
-    def dead_letters(self) -> int:
+    def expected_dead_letters(self) -> int:
         """How many of those that were taken are dead letters."""
-        return len({m["messageId"] for m in self.taken if "messageId" in m})
+        return len({m["messageId"] for m in self.expected_messages if "messageId" in m})
 
 
-def event_in(partition: int, of: int, month: str = "2024-05") -> Event:
+def event_for_partition(partition: int, of: int, month: str = "2024-05") -> Event:
     """An event whose messages land in this partition of so many, as Kafka's clients choose it by the key."""
     return next(event for event in iter(lambda: Event(month=month), None) if crc32(event.id.encode()) % of == partition)
 
@@ -552,9 +555,9 @@ class Topics:
         suffix = "" if default_names else f"-{uuid.uuid4().hex[:8]}"
         self.names = {kind: kind + suffix for kind in KINDS}
         self.kinds = {name: kind for kind, name in self.names.items()}
-        self.landed: list[tuple[Partition, int, str, Message | bytes]] = []
+        self.delivered: list[tuple[Partition, int, str, Message | bytes]] = []
         """(partition, offset, kind, message) of all that is to be counted."""
-        self.gone: list[tuple[Partition, int, str, Message | bytes]] = []
+        self.lost: list[tuple[Partition, int, str, Message | bytes]] = []
         """The same of what no log holds any more: its topic was deleted, or it was removed."""
         self._groups = itertools.count(1)
         self._transactions: Producer | None = None
@@ -568,7 +571,7 @@ class Topics:
             "HANNUN_START_FROM": "earliest",
         }
 
-    def sends(self, messages: Sequence[Message], *, sent_at: datetime | None = None, **options: str) -> None:
+    def send(self, messages: Sequence[Message], *, sent_at: datetime | None = None, **options: str) -> None:
         """Send messages, each to the topic of its kind; options are the producer's, with _ for the dot.
 
         Args:
@@ -583,30 +586,30 @@ class Topics:
             self._produce(producer, message, **at)
         assert producer.flush(DEADLINE_S) == 0
 
-    def sends_to(self, partition: int, messages: Sequence[Message], *, began_ms: int) -> None:
+    def send_to_partition(self, partition: int, messages: Sequence[Message], *, began_ms: int) -> None:
         """Send messages to one partition, a second apart by the producer's clock."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all"})
         for number, message in enumerate(messages):
             self._produce(producer, message, partition=partition, timestamp=began_ms + 1_000 * number)
         assert producer.flush(DEADLINE_S) == 0
 
-    def sends_raw(self, kind: str, value: bytes | None, *, key: str | None = None) -> None:
+    def send_raw(self, kind: str, value: bytes | None, *, key: str | None = None) -> None:
         """Send bytes that may be no message at all, and may be as many as the broker takes. One key, one partition."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "message.max.bytes": 2_000_000})
         producer.produce(self.names[kind], value, key, on_delivery=self._remember(kind, value or b""))
         assert producer.flush(DEADLINE_S) == 0
 
-    def sends_at_once(self, messages: Sequence[Message], *, after: Sequence[Message] = ()) -> None:
+    def send_in_transaction(self, messages: Sequence[Message], *, after: Sequence[Message] = ()) -> None:
         """Send messages in one transaction, after another one with `after` that is given up: nobody may count those."""
         if after:
-            self.gives_up(after)
+            self.send_aborted(after)
         producer = self._transactional()
         producer.begin_transaction()
         for message in messages:
             self._produce(producer, message)
         producer.commit_transaction(DEADLINE_S)
 
-    def gives_up(self, messages: Sequence[Message]) -> None:
+    def send_aborted(self, messages: Sequence[Message]) -> None:
         """Send messages in a transaction that is given up: nobody may count them."""
         producer = self._transactional()
         producer.begin_transaction()
@@ -623,19 +626,19 @@ class Topics:
             self._transactions.init_transactions(DEADLINE_S)
         return self._transactions
 
-    def forgets(self, lost: Callable[[Partition, int], bool]) -> None:
+    def forget(self, lost: Callable[[Partition, int], bool]) -> None:
         """What lay at these partitions and offsets is in no log any more."""
-        self.gone += [entry for entry in self.landed if lost(*entry[:2])]
-        self.landed = [entry for entry in self.landed if not lost(*entry[:2])]
+        self.lost += [entry for entry in self.delivered if lost(*entry[:2])]
+        self.delivered = [entry for entry in self.delivered if not lost(*entry[:2])]
 
     def ends(self) -> dict[Partition, int]:
         """The position behind the last message of each partition."""
         ends: dict[Partition, int] = {}
-        for partition, offset, _, _ in self.landed:
+        for partition, offset, _, _ in self.delivered:
             ends[partition] = max(ends.get(partition, 0), offset + 1)
         return ends
 
-    def counted(self, service: Service, ends: dict[Partition, int] | None = None) -> bool:
+    def are_counted(self, service: Service, ends: dict[Partition, int] | None = None) -> bool:
         """Whether the positions stand behind all that was sent (up to these ends), or behind the marks of its
         transactions."""
         found = positions(service.database)
@@ -653,18 +656,18 @@ class Topics:
         found = {part: future.result().offset for part, future in admin.list_offsets(wanted).items()}
         return {(part.topic, part.partition): offset for part, offset in found.items()}
 
-    def are_cut_off(self) -> None:
+    def delete_all_records(self) -> None:
         """The broker removes all that the logs hold, as its retention does."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         ends = [TopicPartition(topic, number, end) for (topic, number), end in self.high_watermarks().items()]
         for future in admin.delete_records(ends).values():
             future.result()
 
-    def before(self, found: dict[Partition, int], event: str) -> list[Message]:
+    def messages_before(self, found: dict[Partition, int], event: str) -> list[Message]:
         """The messages of an event that lie before these positions."""
         return [
             {**message, "type": kind}
-            for partition, offset, kind, message in self.landed
+            for partition, offset, kind, message in self.delivered
             if isinstance(message, dict) and message["eventId"] == event and offset < found.get(partition, 0)
         ]
 
@@ -677,7 +680,7 @@ class Topics:
     def _remember(self, kind: str, message: Message | bytes) -> Callable[[Any, Any], None]:
         def landed(error: Any, record: Any) -> None:
             assert error is None, error
-            self.landed.append(((record.topic(), record.partition()), record.offset(), kind, message))
+            self.delivered.append(((record.topic(), record.partition()), record.offset(), kind, message))
 
         return landed
 
@@ -700,7 +703,7 @@ class Load:
         self._enough.set()
         self._thread.join()
 
-    def waits_for_more(self, messages: int = 20) -> None:
+    def wait_for_more(self, messages: int = 20) -> None:
         wanted = self._sent + messages
         wait_for("more messages to be sent", lambda: self._sent >= wanted or not self._thread.is_alive())
         assert self._thread.is_alive()
@@ -710,8 +713,8 @@ class Load:
             if self._enough.is_set():
                 return
             messages = [event.registered("Instagram"), event.registered(), event.sold(500)]
-            self._topics.sends(messages)
-            event.takes(messages)
+            self._topics.send(messages)
+            event.expect(messages)
             self._sent += len(messages)
 
 
@@ -728,15 +731,17 @@ def _bytes_of(message: Message) -> bytes:
 # -- gauges --------------------------------------------------------------------------------------------------------
 
 
-def series(process: Process, name: str) -> dict[tuple[str, ...], float]:
+def metric_series(process: Process, name: str) -> dict[tuple[str, ...], float]:
     """The series of a metric of a process that has no other HTTP door, by what its labels say."""
-    process.says("metrics are served")
-    (port,) = re.findall(r'"port": (\d+), "event": "metrics are served"', process.said)
+    process.wait_for_log("metrics are served")
+    (port,) = re.findall(r'"port": (\d+), "event": "metrics are served"', process.log)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     found = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
     return {tuple(re.findall(r'"([^"]*)"', labels)): float(value) for labels, value in found}
 
 
-def lags(process: Process) -> dict[Partition, int]:
-    return {(topic, int(number)): int(lag) for (number, topic), lag in series(process, "hannun_lag_messages").items()}
+def consumer_lags(process: Process) -> dict[Partition, int]:
+    return {
+        (topic, int(number)): int(lag) for (number, topic), lag in metric_series(process, "hannun_lag_messages").items()
+    }

@@ -9,7 +9,7 @@ import pytest
 from accounts import account
 from confluent_kafka import ElectionType, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from outside import DEADLINE_S, Event, Load, Service, Topics, free_port, lags, wait_for
+from outside import DEADLINE_S, Event, Load, Service, Topics, consumer_lags, free_port, wait_for
 
 from hannun.embedded import KafkaServer
 
@@ -18,11 +18,11 @@ COORDINATOR = "__consumer_offsets"
 
 
 def is_counted(service: Service, topics: Topics, events: list[Event]) -> None:
-    wait_for(f"all to be counted: {topics.ends()}", lambda: topics.counted(service), deadline_s=60)
+    wait_for(f"all to be counted: {topics.ends()}", lambda: topics.are_counted(service), deadline_s=60)
     for event in events:
-        assert service.figures(event.id) == event.figures
-        assert service.dead_letters(event.id) == event.dead_letters
-    service.is_proven()
+        assert service.figures(event.id) == event.expected_figures
+        assert service.dead_letter_count(event.id) == event.expected_dead_letters
+    service.assert_no_drift()
     account(service, topics)
 
 
@@ -30,8 +30,8 @@ def begin(topics: Topics) -> list[Event]:
     """Events that the topics know."""
     events = [Event(month="2024-05") for _ in range(4)]
     for event in events:
-        event.takes(event.some_of_everything())
-        topics.sends(event.taken)
+        event.expect(event.first_batch())
+        topics.send(event.expected_messages)
     return events
 
 
@@ -40,16 +40,16 @@ def test_the_broker_is_killed_and_started_again_under_load(
 ) -> None:
     """Its group coordinator loads the group anew, from its log."""
     events = begin(topics)
-    member = service.ingests(**topics.environment())
+    member = service.start_ingest(**topics.environment())
     with Load(topics, events) as load:
-        load.waits_for_more()
+        load.wait_for_more()
         wait_for("some of it to be counted", lambda: service.figures(events[0].id))
         kafka.kill()
         kafka.start()
         assert kafka.bootstrap == topics.bootstrap, "on the same port"
-        load.waits_for_more()
+        load.wait_for_more()
     is_counted(service, topics, events)
-    assert member.running
+    assert member.is_running
 
 
 class Cluster:
@@ -116,15 +116,15 @@ def test_the_coordinator_moves_to_another_broker_and_back(service: Service, clus
     cluster.makes(dict.fromkeys(topics.names.values(), 2), on=[1, 2])
     events = begin(topics)
     environment = topics.environment()
-    members = [service.ingests(**environment), service.ingests(**environment)]
+    members = [service.start_ingest(**environment), service.start_ingest(**environment)]
     assert cluster.coordinator() == 2
     with Load(topics, events) as load:
-        load.waits_for_more()
+        load.wait_for_more()
         cluster.second.kill()
         wait_for("the coordinator to move", lambda: cluster.coordinator() == 1)
-        load.waits_for_more()
-        members.append(service.ingests(**environment))  # somebody must ask the new one
-        load.waits_for_more()
+        load.wait_for_more()
+        members.append(service.start_ingest(**environment))  # somebody must ask the new one
+        load.wait_for_more()
 
         cluster.second.start()
         moved_back = [TopicPartition(COORDINATOR, 0)]
@@ -134,10 +134,10 @@ def test_the_coordinator_moves_to_another_broker_and_back(service: Service, clus
             return cluster.coordinator() == 2
 
         wait_for("the coordinator to move back", is_back, deadline_s=2 * DEADLINE_S)
-        assert members.pop().is_told_to_end() == 0
-        load.waits_for_more()
+        assert members.pop().terminate() == 0
+        load.wait_for_more()
     is_counted(service, topics, events)
-    assert all(member.running for member in members)
+    assert all(member.is_running for member in members)
 
 
 @pytest.mark.faults
@@ -151,20 +151,20 @@ def test_partitions_without_a_leader_keep_no_others_from_being_read(service: Ser
     events = begin(topics)
     cluster.second.kill()
     wait_for("the topic to have no leader", lambda: cluster.leaders(lonely) == {-1})
-    member = service.ingests(**topics.environment(), HANNUN_METRICS_PORT="0")
-    wait_for("the others to be counted", lambda: topics.counted(service))
+    member = service.start_ingest(**topics.environment(), HANNUN_METRICS_PORT="0")
+    wait_for("the others to be counted", lambda: topics.are_counted(service))
     others = {(name, number): 0 for name in topics.names.values() if name != lonely for number in (0, 1)}
-    wait_for("the lag of the others to be told, and no other", lambda: lags(member) == others)
-    assert member.said.count("no broker reports a partition") == 2, "once of each"
+    wait_for("the lag of the others to be told, and no other", lambda: consumer_lags(member) == others)
+    assert member.log.count("no broker reports a partition") == 2, "once of each"
 
     cluster.second.start()
     wait_for("the topic to have a leader", lambda: cluster.leaders(lonely) == {2})
     for event in events:
-        more = event.more_of_everything()
-        topics.sends(more)
-        event.takes(more)
+        more = event.later_batch()
+        topics.send(more)
+        event.expect(more)
     is_counted(service, topics, events)
-    wait_for("all lags to be told", lambda: len(lags(member)) == 10)
+    wait_for("all lags to be told", lambda: len(consumer_lags(member)) == 10)
 
 
 @pytest.mark.faults
@@ -179,34 +179,34 @@ def test_a_log_that_an_unclean_election_has_cut_off_waits_however_far_it_has_gro
         cluster.makes(dict.fromkeys(topics.names.values(), 1), on=[2, 3], **{"unclean.leader.election.enable": "true"})
         events = begin(topics)
         environment = topics.environment()
-        member = service.ingests(**environment)
-        wait_for("the first messages to be counted", lambda: topics.counted(service))
+        member = service.start_ingest(**environment)
+        wait_for("the first messages to be counted", lambda: topics.are_counted(service))
         cluster.third.kill()  # and does not hear what comes now
         kept = topics.high_watermarks()
         for event in events:
             registers(topics, event, 5)
         is_counted(service, topics, events)
-        assert member.is_told_to_end() == 0
+        assert member.terminate() == 0
 
         cluster.second.kill()
-        topics.forgets(lambda partition, offset: offset >= kept[partition])
+        topics.forget(lambda partition, offset: offset >= kept[partition])
         cluster.third.start()  # and leads, for want of anybody better
         for event in events:
             registers(topics, event, 9)
         name = topics.names["participant-registered"]
         assert topics.ends()[name, 0] > dict(service.rows("SELECT topic, next_offset FROM hannun.positions"))[name]
-        member = service.ingests(**environment)
-        member.says("partition stopped")
-        member.says("has other records before that offset now: it was truncated")
-        assert service.runs("positions", "list").status == 1
+        member = service.start_ingest(**environment)
+        member.wait_for_log("partition stopped")
+        member.wait_for_log("has other records before that offset now: it was truncated")
+        assert service.run("positions", "list").status == 1
 
-        decided = service.runs("positions", "set", name, "--to", "earliest", **environment)
+        decided = service.run("positions", "set", name, "--to", "earliest", **environment)
         assert decided.status == 0, decided.err
         is_counted(service, topics, events)
-        assert service.runs("positions", "list").status == 0
+        assert service.run("positions", "list").status == 0
 
 
 def registers(topics: Topics, event: Event, participants: int) -> None:
     messages = [event.registered("Instagram") for _ in range(participants)]
-    topics.sends(messages)
-    event.takes(messages)
+    topics.send(messages)
+    event.expect(messages)

@@ -48,13 +48,13 @@ def test_every_dead_letter_is_published_with_nothing_of_what_it_said(
     service: Service, topics: Topics, letters: LetterTopic
 ) -> None:
     environment = topics.environment()
-    service.ingests(**environment)
-    service.serves()
+    service.start_ingest(**environment)
+    service.start_serve()
     event = Event()
-    topics.sends([event.created(), event.unusable()])
-    wait_for("the messages to be counted", lambda: topics.counted(service))
-    service.posts([event.unusable()])
-    service.schedules(**environment, HANNUN_DEAD_LETTER_TOPIC=letters.name)
+    topics.send([event.created(), event.unusable()])
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
+    service.post([event.unusable()])
+    service.start_schedule(**environment, HANNUN_DEAD_LETTER_TOPIC=letters.name)
     wait_for("two letters", lambda: letters.has(2))
     wait_for("them to be marked", lambda: service.rows(UNPUBLISHED) == [(0,)])
     (kafka_key, from_kafka), (http_key, over_http) = letters.got
@@ -64,7 +64,7 @@ def test_every_dead_letter_is_published_with_nothing_of_what_it_said(
     assert from_kafka["reason"] == "missing-field"
     known = {"kind", "reason", "detail", "eventId", "topic", "partition", "topicId", "offset"}
     assert from_kafka.keys() == over_http.keys() == known | {"receivedAt", "sizeBytes", "sha256"}
-    topics.sends([event.unusable()])
+    topics.send([event.unusable()])
     wait_for("the next one", lambda: letters.has(3))
     assert len({key for key, _ in letters.got}) == 3, "each once, while nobody dies"
 
@@ -74,18 +74,18 @@ def test_who_dies_before_it_is_marked_publishes_it_again_under_the_same_key(
     service: Service, topics: Topics, letters: LetterTopic, postgres: PostgresServer
 ) -> None:
     environment = {**topics.environment(), "HANNUN_DEAD_LETTER_TOPIC": letters.name}
-    service.ingests(**environment)
-    topics.sends([Event().unusable()])
-    wait_for("the messages to be counted", lambda: topics.counted(service))
+    service.start_ingest(**environment)
+    topics.send([Event().unusable()])
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
     name = service.environment["DATABASE_URL"].rpartition("/")[2]
     with psycopg.connect(postgres.url(name)) as holder:
         holder.execute("SELECT FROM hannun.dead_letters FOR UPDATE")  # nobody can mark it
-        schedule = service.schedules(**environment)
+        schedule = service.start_schedule(**environment)
         wait_for("the letter", lambda: letters.has(1))
-        schedule.is_killed()
+        schedule.kill()
         holder.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     assert service.rows(UNPUBLISHED) == [(1,)]
-    service.schedules(**environment)
+    service.start_schedule(**environment)
     wait_for("the letter again", lambda: letters.has(2))
     assert letters.got[0] == letters.got[1]
     wait_for("it to be marked", lambda: service.rows(UNPUBLISHED) == [(0,)])
@@ -95,22 +95,22 @@ def test_who_dies_before_it_is_marked_publishes_it_again_under_the_same_key(
 def test_letters_wait_while_no_broker_answers_and_other_jobs_go_on(
     service: Service, topics: Topics, letters: LetterTopic
 ) -> None:
-    service.serves()
+    service.start_serve()
     event = Event()
-    service.posts([event.created(), event.registered(), event.unusable()])
+    service.post([event.created(), event.registered(), event.unusable()])
     setting = {"HANNUN_DEAD_LETTER_TOPIC": letters.name}
-    away = service.schedules(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", **setting)
-    away.says("cannot publish dead letters")
+    away = service.start_schedule(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", **setting)
+    away.wait_for_log("cannot publish dead letters")
     owed = "SELECT count(*) FROM hannun.events WHERE cumulative_owed_from < '9999-01-01'"
     wait_for("the cumulative column", lambda: service.rows(owed) == [(0,)])
     assert service.rows(UNPUBLISHED) == [(1,)]
-    assert away.is_told_to_end() == 0
-    service.schedules(KAFKA_BOOTSTRAP_SERVERS=topics.bootstrap, **setting)
+    assert away.terminate() == 0
+    service.start_schedule(KAFKA_BOOTSTRAP_SERVERS=topics.bootstrap, **setting)
     wait_for("the letter", lambda: letters.has(1))
 
 
 def test_a_topic_of_messages_is_no_topic_of_letters(service: Service, topics: Topics) -> None:
     environment = topics.environment()
-    ran = service.runs("schedule", **environment, HANNUN_DEAD_LETTER_TOPIC=topics.names["sales-recorded"])
+    ran = service.run("schedule", **environment, HANNUN_DEAD_LETTER_TOPIC=topics.names["sales-recorded"])
     assert ran.status == 2
     assert "each letter would become another" in ran.err

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from faults import PostgresFramer, Proxy
-from outside import Event, Service, Topics, lags, positions, series, through, wait_for
+from faults import PostgresRequests, Proxy
+from outside import Event, Service, Topics, consumer_lags, metric_series, positions, wait_for, with_port
 
 from hannun.embedded import PostgresServer
 
@@ -19,13 +19,13 @@ def comes_to(found: Callable[[], object], wanted: object) -> None:
 
 
 def test_the_lag_of_a_log_that_is_read_is_0_up_to_the_marks_of_transactions(service: Service, topics: Topics) -> None:
-    ingest = service.ingests(**topics.environment(), **ANY_PORT)
+    ingest = service.start_ingest(**topics.environment(), **ANY_PORT)
     event = Event()
-    topics.sends_at_once(event.some_of_everything(), after=[event.registered()])
+    topics.send_in_transaction(event.first_batch(), after=[event.registered()])
     wait_for("the logs' ends to be reached", lambda: positions(service.database) == topics.high_watermarks())
-    comes_to(lambda: lags(ingest), dict.fromkeys(topics.high_watermarks(), 0))
-    newest = series(ingest, "hannun_newest_counted_timestamp_seconds")
-    assert newest.keys() == {(topics.names[message["type"]],) for message in event.some_of_everything()}
+    comes_to(lambda: consumer_lags(ingest), dict.fromkeys(topics.high_watermarks(), 0))
+    newest = metric_series(ingest, "hannun_newest_counted_timestamp_seconds")
+    assert newest.keys() == {(topics.names[message["type"]],) for message in event.first_batch()}
     assert min(newest.values()) > 1_700_000_000
 
 
@@ -34,45 +34,45 @@ def test_the_newest_message_is_told_by_its_own_time_and_not_before_it_is_counted
 ) -> None:
     event, now = Event(), datetime.now(UTC).replace(microsecond=0)
     before, after = now - timedelta(hours=5), now - timedelta(hours=2)
-    with Proxy(postgres.port, PostgresFramer) as proxy:
-        behind = {"DATABASE_URL": through(service.environment["DATABASE_URL"], proxy.port)}
-        ingest = service.ingests(**topics.environment(), **ANY_PORT, **behind)
+    with Proxy(postgres.port, PostgresRequests) as proxy:
+        behind = {"DATABASE_URL": with_port(service.environment["DATABASE_URL"], proxy.port)}
+        ingest = service.start_ingest(**topics.environment(), **ANY_PORT, **behind)
 
         def told() -> float | None:
             name = topics.names["participant-registered"]
-            return series(ingest, "hannun_newest_counted_timestamp_seconds").get((name,))
+            return metric_series(ingest, "hannun_newest_counted_timestamp_seconds").get((name,))
 
         assert told() is None, "nothing is counted"
-        topics.sends([event.created(), event.registered()], sent_at=before)
+        topics.send([event.created(), event.registered()], sent_at=before)
         comes_to(told, before.timestamp())
-        proxy.holds_back("hannun.positions SET next_offset")
-        topics.sends([event.registered()], sent_at=after)
-        proxy.waits_until_held()
+        proxy.hold("hannun.positions SET next_offset")
+        topics.send([event.registered()], sent_at=after)
+        proxy.wait_until_held()
         assert told() == before.timestamp(), "what is in hand is not counted"
-        topics.sends([event.registered()], sent_at=after - timedelta(hours=1))
-        proxy.lets_go()
-        wait_for("the messages to be counted", lambda: topics.counted(service))
+        topics.send([event.registered()], sent_at=after - timedelta(hours=1))
+        proxy.release()
+        wait_for("the messages to be counted", lambda: topics.are_counted(service))
         comes_to(told, after.timestamp())
 
 
 @pytest.mark.faults
 def test_the_lag_grows_while_postgresql_is_away(service: Service, topics: Topics, postgres: PostgresServer) -> None:
-    with Proxy(postgres.port, PostgresFramer) as proxy:
-        behind = {"DATABASE_URL": through(service.environment["DATABASE_URL"], proxy.port)}
-        ingest = service.ingests(**topics.environment(), **ANY_PORT, **behind)
+    with Proxy(postgres.port, PostgresRequests) as proxy:
+        behind = {"DATABASE_URL": with_port(service.environment["DATABASE_URL"], proxy.port)}
+        ingest = service.start_ingest(**topics.environment(), **ANY_PORT, **behind)
         event = Event()
-        topics.sends([event.created(), event.registered()])
-        wait_for("the messages to be counted", lambda: topics.counted(service))
-        comes_to(lambda: sum(lags(ingest).values()), 0)
+        topics.send([event.created(), event.registered()])
+        wait_for("the messages to be counted", lambda: topics.are_counted(service))
+        comes_to(lambda: sum(consumer_lags(ingest).values()), 0)
         # Each lane tells when it has seen its batch counted, which is a moment after it is.
-        comes_to(lambda: len(series(ingest, "hannun_newest_counted_timestamp_seconds")), 2)
-        newest = series(ingest, "hannun_newest_counted_timestamp_seconds")
+        comes_to(lambda: len(metric_series(ingest, "hannun_newest_counted_timestamp_seconds")), 2)
+        newest = metric_series(ingest, "hannun_newest_counted_timestamp_seconds")
         proxy.refuse()
-        topics.sends([event.registered() for _ in range(7)])
-        comes_to(lambda: sum(lags(ingest).values()), 7)
-        assert series(ingest, "hannun_newest_counted_timestamp_seconds") == newest, "nothing was counted since"
+        topics.send([event.registered() for _ in range(7)])
+        comes_to(lambda: sum(consumer_lags(ingest).values()), 7)
+        assert metric_series(ingest, "hannun_newest_counted_timestamp_seconds") == newest, "nothing was counted since"
         proxy.allow()
-        comes_to(lambda: sum(lags(ingest).values()), 0)
+        comes_to(lambda: sum(consumer_lags(ingest).values()), 0)
 
 
 @pytest.mark.faults
@@ -81,57 +81,57 @@ def test_a_stopped_partition_keeps_its_lag_and_is_told_until_an_operator_has_dec
 ) -> None:
     few = {"HANNUN_DEAD_LETTERS_IN_A_ROW_MAX": "20"}
     environment = topics.environment()
-    ingest, schedule = service.ingests(**environment, **ANY_PORT, **few), service.schedules(**ANY_PORT)
-    service.serves()
+    ingest, schedule = service.start_ingest(**environment, **ANY_PORT, **few), service.start_schedule(**ANY_PORT)
+    service.start_serve()
     name = topics.names["sales-recorded"]
-    comes_to(lambda: series(schedule, "hannun_stopped_partitions").get((name,)), 0)
+    comes_to(lambda: metric_series(schedule, "hannun_stopped_partitions").get((name,)), 0)
     for _ in range(60):
-        topics.sends_raw("sales-recorded", b"another format", key="all in one partition")
-    ingest.says("partition stopped")
+        topics.send_raw("sales-recorded", b"another format", key="all in one partition")
+    ingest.wait_for_log("partition stopped")
     waiting = sum(end for (topic, _), end in topics.high_watermarks().items() if topic == name)
     counted = service.rows("SELECT sum(next_offset) FROM hannun.positions WHERE topic = %s", name)[0][0]
-    comes_to(lambda: sum(lags(ingest).values()), waiting - counted)
-    comes_to(lambda: series(schedule, "hannun_stopped_partitions").get((name,)), 1)
-    topics.sends_raw("sales-recorded", b"another format", key="all in one partition")
-    comes_to(lambda: sum(lags(ingest).values()), waiting - counted + 1)
-    assert series(schedule, "hannun_owed_invalidations") == {(): 0}
+    comes_to(lambda: sum(consumer_lags(ingest).values()), waiting - counted)
+    comes_to(lambda: metric_series(schedule, "hannun_stopped_partitions").get((name,)), 1)
+    topics.send_raw("sales-recorded", b"another format", key="all in one partition")
+    comes_to(lambda: sum(consumer_lags(ingest).values()), waiting - counted + 1)
+    assert metric_series(schedule, "hannun_owed_invalidations") == {(): 0}
     (stopped,) = service.rows("SELECT topic, partition FROM hannun.stopped_partitions")
     told = "degraded: {}[{}] wait for an operator (hannun positions list)".format(*stopped)
     wait_for("health to tell", lambda: service.health()["parts"].get("kafka") == told)
 
-    assert service.runs("positions", "set", name, "--to", "latest", **environment).status == 0
-    comes_to(lambda: series(schedule, "hannun_stopped_partitions").get((name,)), 0)
+    assert service.run("positions", "set", name, "--to", "latest", **environment).status == 0
+    comes_to(lambda: metric_series(schedule, "hannun_stopped_partitions").get((name,)), 0)
     wait_for("health to be well", lambda: service.health()["status"] == "ready")
-    comes_to(lambda: sum(lags(ingest).values()), 0)
+    comes_to(lambda: sum(consumer_lags(ingest).values()), 0)
 
 
 @pytest.mark.faults
 def test_who_gives_partitions_up_no_longer_tells_of_them(service: Service, topics: Topics) -> None:
     environment = topics.environment()
-    first = service.ingests(**environment, **ANY_PORT)
-    comes_to(lambda: len(lags(first)), 10)
-    second = service.ingests(**environment, **ANY_PORT)
-    comes_to(lambda: (len(lags(first)), len(lags(second))), (5, 5))
-    assert not lags(first).keys() & lags(second).keys()
+    first = service.start_ingest(**environment, **ANY_PORT)
+    comes_to(lambda: len(consumer_lags(first)), 10)
+    second = service.start_ingest(**environment, **ANY_PORT)
+    comes_to(lambda: (len(consumer_lags(first)), len(consumer_lags(second))), (5, 5))
+    assert not consumer_lags(first).keys() & consumer_lags(second).keys()
 
 
 @pytest.mark.faults
 def test_a_database_that_is_restored_while_nothing_comes_is_brought_to_the_present(
     service: Service, topics: Topics, postgres: PostgresServer
 ) -> None:
-    service.ingests(**topics.environment())
+    service.start_ingest(**topics.environment())
     event = Event()
-    messages = event.some_of_everything()
-    topics.sends(messages)
-    wait_for("the messages to be counted", lambda: topics.counted(service))
+    messages = event.first_batch()
+    topics.send(messages)
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
     name = service.environment["DATABASE_URL"].rpartition("/")[2]
     with psycopg.connect(postgres.url(name)) as owner:  # the state before the first message
         owner.execute("TRUNCATE hannun.events, hannun.participants, hannun.sales, public.event_stats CASCADE")
         owner.execute("TRUNCATE public.channel_stats, public.timeline_data, hannun.untyped_participants")
         owner.execute("TRUNCATE hannun.dead_letters")
         owner.execute("UPDATE hannun.positions SET next_offset = 0")
-    wait_for("the messages to be counted", lambda: topics.counted(service))
-    event.takes(messages)
-    assert service.figures(event.id) == event.figures
-    assert service.dead_letters(event.id) == event.dead_letters
-    service.is_proven()
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
+    event.expect(messages)
+    assert service.figures(event.id) == event.expected_figures
+    assert service.dead_letter_count(event.id) == event.expected_dead_letters
+    service.assert_no_drift()

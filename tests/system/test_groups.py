@@ -19,22 +19,22 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, NewPartitions
-from faults import PostgresFramer, Proxy, break_a_batch
+from faults import PostgresRequests, Proxy, corrupt_batch
 from outside import (
+    CompletedCommand,
     Event,
     Load,
     Message,
     Partition,
     Process,
-    Ran,
     Service,
     Superuser,
     Topics,
-    by_both_protocols,
-    event_in,
+    event_for_partition,
     positions,
-    through,
     wait_for,
+    with_both_protocols,
+    with_port,
 )
 from waits import Watch
 
@@ -67,7 +67,7 @@ class Group:
         self.admin = AdminClient({"bootstrap.servers": topics.bootstrap})
 
     def member(self, **environment: str | None) -> Process:
-        return self.service.ingests(**{**self.environment, **environment})
+        return self.service.start_ingest(**{**self.environment, **environment})
 
     def hears(self, of_each: int = 3) -> None:
         """Every event tells something new."""
@@ -81,26 +81,26 @@ class Group:
 
     def breaks_a_sale(self, kafka: KafkaServer) -> tuple[Partition, range]:
         """A sale whose batch is broken on the broker's disk: where nobody can read it."""
-        self.topics.sends([Event(month="2024-05").sold(1)])
-        partition, offset, _, _ = self.topics.landed[-1]
-        broken = break_a_batch(kafka.home / "kafka-data" / "{}-{}".format(*partition) / f"{0:020}.log", offset)
-        self.topics.forgets(lambda at, sent: at == partition and sent in broken)
+        self.topics.send([Event(month="2024-05").sold(1)])
+        partition, offset, _, _ = self.topics.delivered[-1]
+        broken = corrupt_batch(kafka.home / "kafka-data" / "{}-{}".format(*partition) / f"{0:020}.log", offset)
+        self.topics.forget(lambda at, sent: at == partition and sent in broken)
         return partition, broken
 
     def sends(self, event: Event, messages: Sequence[Message]) -> None:
-        self.topics.sends(messages)
-        event.takes(messages)
+        self.topics.send(messages)
+        event.expect(messages)
 
     def is_created(self) -> None:
         for event in self.events:
-            self.sends(event, event.some_of_everything())
+            self.sends(event, event.first_batch())
 
     def is_counted(self, why: str = "all to be counted") -> None:
         """All that was sent is counted, once, and the figures are proven."""
-        wait_for(f"{why}: {self.topics.ends()}", lambda: self.topics.counted(self.service), deadline_s=60)
+        wait_for(f"{why}: {self.topics.ends()}", lambda: self.topics.are_counted(self.service), deadline_s=60)
         for event in self.events:
-            assert self.service.figures(event.id) == event.figures
-        self.service.is_proven()
+            assert self.service.figures(event.id) == event.expected_figures
+        self.service.assert_no_drift()
         account(self.service, self.topics)
 
     def owners(self) -> set[str]:
@@ -181,13 +181,13 @@ def test_a_second_member_takes_over_half_and_gives_it_back_when_it_ends(group: G
     second = group.member()
     group.is_shared_by(first, second)
     group.hears()
-    assert second.is_told_to_end() == 0
+    assert second.terminate() == 0
     group.is_shared_by(first)
     group.hears()
     group.is_counted()
     wait_for("Kafka's own offsets to follow", lambda: group.committed() == group.counted())
     group.hears()
-    assert first.is_told_to_end() == 0
+    assert first.terminate() == 0
     assert group.committed() == group.counted(), "none is left behind by one that ends"
     group.member()
 
@@ -221,47 +221,47 @@ def test_the_brokers_own_assignment_works_as_well(group: Group) -> None:
     group.is_shared_by(first, second)
     assert group.kind() == ConsumerGroupType.CONSUMER
     group.hears()
-    assert first.is_told_to_end() == 0
+    assert first.terminate() == 0
     group.hears()
     group.is_shared_by(second)
     group.is_counted()
 
 
-@by_both_protocols
+@with_both_protocols
 def test_a_member_that_was_frozen_past_its_session_wakes_as_a_zombie_and_changes_nothing(
     group: Group, postgres: PostgresServer
 ) -> None:
     group.is_created()
-    with Proxy(postgres.port, PostgresFramer) as zombies, Proxy(postgres.port, PostgresFramer) as heirs:
-        zombie = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], zombies.port))
+    with Proxy(postgres.port, PostgresRequests) as zombies, Proxy(postgres.port, PostgresRequests) as heirs:
+        zombie = group.member(DATABASE_URL=with_port(group.service.environment["DATABASE_URL"], zombies.port))
         group.is_counted()
         # Frozen with a batch in hand: it has read the message, and not written it.
-        zombies.holds_back("hannun.positions SET next_offset")
+        zombies.hold("hannun.positions SET next_offset")
         group.hears_one()
-        zombies.waits_until_held()
+        zombies.wait_until_held()
         os.kill(zombie.pid, signal.SIGSTOP)
-        heir = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], heirs.port))
+        heir = group.member(DATABASE_URL=with_port(group.service.environment["DATABASE_URL"], heirs.port))
         group.is_shared_by(heir)
         group.is_counted("the heir to count all")
         # The heir has a batch in hand too, so it gives nothing back, and the group grants the zombie nothing.
-        heirs.holds_back("hannun.positions SET next_offset")
+        heirs.hold("hannun.positions SET next_offset")
         group.hears_one()
-        heirs.waits_until_held()
+        heirs.wait_until_held()
         claims = group.claims_of_registrations()
         os.kill(zombie.pid, signal.SIGCONT)
-        zombie.says("partitions lost")
-        zombies.lets_go()
-        zombie.says("batch dropped")
+        zombie.wait_for_log("partitions lost")
+        zombies.release()
+        zombie.wait_for_log("batch dropped")
         wait_for("the zombie to be a member again", lambda: group.size() == 2)
         assert group.claims_of_registrations() == claims
-        heirs.lets_go()
+        heirs.release()
         wait_for(
             "each to own one of the two partitions",
             lambda: len({at.owner for at in group.claims_of_registrations()}) == 2,
         )
         more = [now.epoch - was.epoch for now, was in zip(group.claims_of_registrations(), claims, strict=True)]
         assert sorted(more) == [0, 1], "one was granted to it, and nothing else was claimed"
-        assert "batch dropped" not in heir.said
+        assert "batch dropped" not in heir.log
         group.hears()
         group.is_counted()
 
@@ -271,61 +271,61 @@ def test_a_batch_in_hand_when_another_claims_its_partitions_changes_nothing(
 ) -> None:
     """Nobody else has counted it yet, so the position still stands where it began: only the epoch tells."""
     group.is_created()
-    with Proxy(postgres.port, PostgresFramer) as proxy:
-        member = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], proxy.port))
-        wait_for("the first messages to be counted", lambda: group.topics.counted(group.service))
-        proxy.holds_back("hannun.positions SET next_offset")
+    with Proxy(postgres.port, PostgresRequests) as proxy:
+        member = group.member(DATABASE_URL=with_port(group.service.environment["DATABASE_URL"], proxy.port))
+        wait_for("the first messages to be counted", lambda: group.topics.are_counted(group.service))
+        proxy.hold("hannun.positions SET next_offset")
         group.hears()
-        proxy.waits_until_held()
+        proxy.wait_until_held()
         # What a new owner does first, and does not come any further: it takes the partitions over.
         group.service.database.execute("UPDATE hannun.positions SET epoch = epoch + 1, owner = 'an heir'")
-        proxy.lets_go()
-        member.says("batch dropped")
-        wait_for("the member to claim them again", lambda: group.topics.counted(group.service))
+        proxy.release()
+        member.wait_for_log("batch dropped")
+        wait_for("the member to claim them again", lambda: group.topics.are_counted(group.service))
 
 
 def test_a_member_that_is_told_to_end_keeps_its_partitions_until_its_batch_is_counted(
     group: Group, postgres: PostgresServer
 ) -> None:
     group.is_created()
-    with Proxy(postgres.port, PostgresFramer) as proxy:
-        leaving = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], proxy.port))
-        wait_for("the first messages to be counted", lambda: group.topics.counted(group.service))
-        proxy.holds_back("hannun.positions SET next_offset")
+    with Proxy(postgres.port, PostgresRequests) as proxy:
+        leaving = group.member(DATABASE_URL=with_port(group.service.environment["DATABASE_URL"], proxy.port))
+        wait_for("the first messages to be counted", lambda: group.topics.are_counted(group.service))
+        proxy.hold("hannun.positions SET next_offset")
         group.hears()
-        proxy.waits_until_held()
+        proxy.wait_until_held()
         os.kill(leaving.pid, signal.SIGTERM)
         heir = group.member()
         wait_for("the heir to wait, or to have what it waits for", lambda: group.size() == 2 or group.is_owned_by(heir))
         assert not group.is_owned_by(heir), "nobody takes what another still counts"
-        proxy.lets_go()
-        assert leaving.ends() == 0
-        assert "batch dropped" not in leaving.said
+        proxy.release()
+        assert leaving.wait() == 0
+        assert "batch dropped" not in leaving.log
         group.is_shared_by(heir)
 
 
-@by_both_protocols
+@with_both_protocols
 def test_a_member_gives_partitions_to_another_only_when_its_batch_is_counted(
     group: Group, postgres: PostgresServer
 ) -> None:
     group.is_created()
-    with Proxy(postgres.port, PostgresFramer) as proxy:
-        giving = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], proxy.port))
-        wait_for("the first messages to be counted", lambda: group.topics.counted(group.service))
-        proxy.holds_back("hannun.positions SET next_offset")
+    with Proxy(postgres.port, PostgresRequests) as proxy:
+        giving = group.member(DATABASE_URL=with_port(group.service.environment["DATABASE_URL"], proxy.port))
+        wait_for("the first messages to be counted", lambda: group.topics.are_counted(group.service))
+        proxy.hold("hannun.positions SET next_offset")
         group.hears_one()
-        proxy.waits_until_held()
+        proxy.wait_until_held()
         claims = group.claims_of_registrations()
         joining = group.member()
         wait_for(
             "the one to wait for its batch, or the other to have what it waits for",
-            lambda: "partitions are revoked as soon as" in giving.said or group.claims_of_registrations() != claims,
+            lambda: "partitions are revoked as soon as" in giving.log or group.claims_of_registrations() != claims,
             deadline_s=30,
         )
         assert group.claims_of_registrations() == claims, "nobody takes what another still counts"
-        proxy.lets_go()
+        proxy.release()
         group.is_shared_by(giving, joining)
-        assert "batch dropped" not in giving.said
+        assert "batch dropped" not in giving.log
 
 
 @pytest.mark.faults
@@ -336,15 +336,15 @@ def test_a_storm_of_restarts_under_load_loses_and_doubles_nothing(group: Group) 
     running = [group.member() for _ in range(3)]
     with Load(group.topics, group.events) as load:
         for nth in range(5):
-            load.waits_for_more()
+            load.wait_for_more()
             leaving = running.pop(chance.randrange(len(running)))
             if nth % 2 == 0:
-                leaving.is_killed()
+                leaving.kill()
             else:
-                assert leaving.is_told_to_end() == 0
+                assert leaving.terminate() == 0
             running.append(group.member())
-        load.waits_for_more()
-    assert all(member.running for member in running)
+        load.wait_for_more()
+    assert all(member.is_running for member in running)
 
 
 @pytest.mark.faults
@@ -358,7 +358,7 @@ def test_a_rebalance_stops_only_what_moves_and_for_no_longer_than_the_session(
     kafka.create_topics(dict.fromkeys(topics.names.values(), count))
     group = Group(service, topics, "classic")
     group.environment["HANNUN_KAFKA_SESSION_TIMEOUT_S"] = str(session_s)
-    group.events = [event_in(number, count) for number in range(count)]
+    group.events = [event_for_partition(number, count) for number in range(count)]
     group.is_created()
     first, second, third = (group.member() for _ in range(3))
     group.is_settled_over(first, second, third)
@@ -366,14 +366,14 @@ def test_a_rebalance_stops_only_what_moves_and_for_no_longer_than_the_session(
 
         @contextmanager
         def a_rebalance(where: str, *, waits_for_the_dead: bool = False) -> Iterator[None]:
-            load.waits_for_more(10 * count)
+            load.wait_for_more(10 * count)
             before = group.owner_of_each()
-            watch.begins_anew()
+            watch.reset()
             yield
-            load.waits_for_more(10 * count)
+            load.wait_for_more(10 * count)
             sent = topics.ends()
-            wait_for("what was sent so far", lambda: topics.counted(service, sent))
-            waited_s, after = watch.longest_s(), group.owner_of_each()
+            wait_for("what was sent so far", lambda: topics.are_counted(service, sent))
+            waited_s, after = watch.longest_waits_s(), group.owner_of_each()
             stayed = {place: waited_s[place] for place, owner in after.items() if owner == before[place]}
             moved = {place: waited_s[place] for place in after.keys() - stayed.keys()}
             assert stayed and moved, where
@@ -385,15 +385,15 @@ def test_a_rebalance_stops_only_what_moves_and_for_no_longer_than_the_session(
             fourth = group.member()
             group.is_settled_over(first, second, third, fourth)
         with a_rebalance("one leaves"):
-            assert first.is_told_to_end() == 0
+            assert first.terminate() == 0
             group.is_settled_over(second, third, fourth)
         with a_rebalance("one is killed, and at once another joins", waits_for_the_dead=True):
-            second.is_killed()
+            second.kill()
             fifth = group.member()
             group.is_settled_over(third, fourth, fifth)
         with a_rebalance("one is killed, and at once another leaves", waits_for_the_dead=True):
-            third.is_killed()
-            assert fourth.is_told_to_end() == 0
+            third.kill()
+            assert fourth.terminate() == 0
             group.is_settled_over(fifth)
     group.is_counted()
 
@@ -403,7 +403,7 @@ def test_partitions_that_are_added_are_taken_up_by_themselves(group: Group) -> N
     """From their beginning, whatever stands in them when they are found, and with nobody's further decision."""
     group.is_created()
     for name in group.topics.names.values():
-        group.service.runs("positions", "set", name, "--to", "earliest", **group.environment)
+        group.service.run("positions", "set", name, "--to", "earliest", **group.environment)
     member = group.member(HANNUN_START_FROM="")
     group.is_counted()
     name, count = group.topics.names["participant-registered"], 12
@@ -413,11 +413,11 @@ def test_partitions_that_are_added_are_taken_up_by_themselves(group: Group) -> N
             future.result()
         found = group.admin.list_topics
         wait_for("the partitions to be there", lambda: len(found(name, timeout=5).topics[name].partitions) == count)
-        added = [event_in(number, count) for number in range(2, count)]
+        added = [event_for_partition(number, count) for number in range(2, count)]
         group.events += added
         for event in added:
-            event.takes(event.some_of_everything())
-        group.topics.sends([message for event in added for message in event.taken])
+            event.expect(event.first_batch())
+        group.topics.send([message for event in added for message in event.expected_messages])
     finally:
         os.kill(member.pid, signal.SIGCONT)
     assert {number for topic, number in group.topics.ends() if topic == name} == set(range(count))
@@ -435,21 +435,21 @@ def test_a_topic_made_anew_stops_until_an_operator_decides(group: Group, kafka: 
         future.result()
     wait_for("the topic to be gone", lambda: name not in group.admin.list_topics(timeout=5).topics)
     # More messages than before: an offset alone would not show that this is another topic.
-    group.topics.forgets(lambda partition, _: partition[0] == name)
+    group.topics.forget(lambda partition, _: partition[0] == name)
     kafka.create_topics({name: 2})
     group.hears(of_each=20)
-    member.says("partition stopped")
-    listed = group.service.runs("positions", "list")
+    member.wait_for_log("partition stopped")
+    listed = group.service.run("positions", "list")
     assert listed.status == 1
     assert "made anew" in listed.out
-    group.service.serves()
+    group.service.start_serve()
     waits = [f"{name}[{number}]" for number in (0, 1)]
     wait_for("health to tell", lambda: all(at in group.service.health()["parts"].get("kafka", "") for at in waits))
 
-    decided = group.service.runs("positions", "set", name, "--to", "earliest", **group.environment)
+    decided = group.service.run("positions", "set", name, "--to", "earliest", **group.environment)
     assert decided.status == 0, decided.err
     group.is_counted("the new topic to be counted")
-    assert group.service.runs("positions", "list").status == 0
+    assert group.service.run("positions", "list").status == 0
     wait_for("health to be well", lambda: group.service.health()["status"] == "ready")
     kept = group.service.rows("SELECT topic, how, goes_on_at FROM hannun.position_decisions")
     assert sorted(kept) == [(name, "--to earliest", 0)] * 2
@@ -462,20 +462,20 @@ def test_records_that_are_removed_before_they_were_counted_stop_their_partition_
     group.is_created()
     member = group.member()
     group.is_counted()
-    assert member.is_told_to_end() == 0
+    assert member.terminate() == 0
     lost = Event(month="2024-05")
-    group.topics.sends([lost.created(), *(lost.registered() for _ in range(5))])
+    group.topics.send([lost.created(), *(lost.registered() for _ in range(5))])
     name = group.topics.names["participant-registered"]
     ends = {partition: end for partition, end in group.topics.ends().items() if partition[0] == name}
     removed = [TopicPartition(topic, number, end) for (topic, number), end in ends.items()]
     for future in group.admin.delete_records(removed).values():
         future.result()
-    group.topics.forgets(lambda partition, offset: offset < ends.get(partition, 0))
+    group.topics.forget(lambda partition, offset: offset < ends.get(partition, 0))
 
     member = group.member()
-    member.says("partition stopped")
-    member.says("removed before they were counted")
-    decided = group.service.runs("positions", "set", name, "--to", "earliest", **group.environment)
+    member.wait_for_log("partition stopped")
+    member.wait_for_log("removed before they were counted")
+    decided = group.service.run("positions", "set", name, "--to", "earliest", **group.environment)
     assert decided.status == 0, decided.err
     group.hears()
     group.is_counted()
@@ -490,46 +490,46 @@ def test_a_batch_that_is_broken_on_the_brokers_disk_is_never_skipped_unseen(grou
     (topic, number), broken = group.breaks_a_sale(kafka)
     group.hears()
     member = group.member()
-    member.says(f"cannot read {topic}[{number}] from offset {broken.start}: ")
-    member.says("partition stopped")
-    assert group.service.runs("positions", "list").status == 1
+    member.wait_for_log(f"cannot read {topic}[{number}] from offset {broken.start}: ")
+    member.wait_for_log("partition stopped")
+    assert group.service.run("positions", "list").status == 1
     wanted = group.topics.ends() | {(topic, number): broken.start}
     wait_for("all others to be counted", lambda: wanted.items() <= positions(group.service.database).items())
 
     behind = ("--partition", str(number), "--to", str(broken.stop))
-    decided = group.service.runs("positions", "set", topic, *behind, **group.environment)
+    decided = group.service.run("positions", "set", topic, *behind, **group.environment)
     assert decided.status == 0, decided.err
     group.is_counted("what lies behind it to be counted")
-    assert group.service.runs("positions", "list").status == 0
+    assert group.service.run("positions", "list").status == 0
 
 
 @pytest.mark.faults
 def test_a_first_start_without_a_decision_waits_for_one_and_then_counts(group: Group) -> None:
     group.is_created()
     member = group.member(HANNUN_START_FROM="")
-    member.says("no setting says where to start")
+    member.wait_for_log("no setting says where to start")
     assert group.service.rows("SELECT count(*) FROM hannun.participants") == [(0,)]
     for name in group.topics.names.values():
-        group.service.runs("positions", "set", name, "--to", "earliest", **group.environment)
+        group.service.run("positions", "set", name, "--to", "earliest", **group.environment)
     group.is_counted("the decision to be taken up")
 
 
 @pytest.mark.faults
 def test_while_postgresql_is_away_the_group_is_kept(group: Group, postgres: PostgresServer) -> None:
     group.is_created()
-    with Proxy(postgres.port, PostgresFramer) as proxy:
-        behind = {"DATABASE_URL": through(group.service.environment["DATABASE_URL"], proxy.port)}
+    with Proxy(postgres.port, PostgresRequests) as proxy:
+        behind = {"DATABASE_URL": with_port(group.service.environment["DATABASE_URL"], proxy.port)}
         members = [group.member(**behind), group.member(**behind)]
         group.is_shared_by(*members)
         proxy.refuse()
         proxy.cut()
         group.hears()
-        wait_for("somebody to notice", lambda: any("PostgreSQL is unavailable" in member.said for member in members))
+        wait_for("somebody to notice", lambda: any("PostgreSQL is unavailable" in member.log for member in members))
         proxy.allow()
         group.is_counted("the counting to go on")
         for member in members:
-            assert member.running
-            assert "lost" not in member.said
+            assert member.is_running
+            assert "lost" not in member.log
         group.is_shared_by(*members)
 
 
@@ -541,16 +541,16 @@ def test_while_postgresql_is_away_others_may_join_the_group(
 ) -> None:
     """The member hears the group meanwhile, and gives partitions back."""
     group.is_created()
-    with Proxy(postgres.port, PostgresFramer) as proxy:
-        behind = through(group.service.environment["DATABASE_URL"], proxy.port)
+    with Proxy(postgres.port, PostgresRequests) as proxy:
+        behind = with_port(group.service.environment["DATABASE_URL"], proxy.port)
         member = group.member(DATABASE_URL=behind)
         group.is_shared_by(member)
         if silent:
-            proxy.holds_back(".")
+            proxy.hold(".")
         else:
             proxy.refuse()
         group.hears()
-        member.says("PostgreSQL is unavailable")
+        member.wait_for_log("PostgreSQL is unavailable")
         other = Consumer(
             {
                 "bootstrap.servers": group.topics.bootstrap,
@@ -564,7 +564,7 @@ def test_while_postgresql_is_away_others_may_join_the_group(
         finally:
             other.close()
         if silent:
-            proxy.lets_go()
+            proxy.release()
         else:
             proxy.allow()
         group.is_counted("the counting to go on")
@@ -575,14 +575,14 @@ def test_a_member_that_waits_for_a_silent_postgresql_ends_when_it_is_told_to(
     group: Group, postgres: PostgresServer
 ) -> None:
     group.is_created()
-    with Proxy(postgres.port, PostgresFramer) as proxy:
-        member = group.member(DATABASE_URL=through(group.service.environment["DATABASE_URL"], proxy.port))
+    with Proxy(postgres.port, PostgresRequests) as proxy:
+        member = group.member(DATABASE_URL=with_port(group.service.environment["DATABASE_URL"], proxy.port))
         group.is_shared_by(member)
-        proxy.holds_back("SET next_offset")
+        proxy.hold("SET next_offset")
         group.hears()
-        proxy.waits_until_held()
-        assert member.is_told_to_end() == 0
-        proxy.lets_go()
+        proxy.wait_until_held()
+        assert member.terminate() == 0
+        proxy.release()
     group.member()
     group.is_counted("what it had in hand to be counted by the next")
 
@@ -590,12 +590,12 @@ def test_a_member_that_waits_for_a_silent_postgresql_ends_when_it_is_told_to(
 def test_positions_set_says_what_would_be_skipped_and_does_nothing_on_a_dry_run(group: Group) -> None:
     group.is_created()
     name = group.topics.names["sales-recorded"]
-    before = group.service.runs("positions", "set", name, "--to", "latest", "--dry-run", **group.environment)
+    before = group.service.run("positions", "set", name, "--to", "latest", "--dry-run", **group.environment)
     assert before.status == 0, before.err
     assert "would go on at" in before.out
     assert "skipping" in before.out
     assert group.service.rows("SELECT count(*) FROM hannun.position_decisions") == [(0,)]
-    wrong = group.service.runs("positions", "set", name, "--to", "yesterday", **group.environment)
+    wrong = group.service.run("positions", "set", name, "--to", "yesterday", **group.environment)
     assert wrong.status == 2
     assert "Hint:" in wrong.err
     group.member()
@@ -608,11 +608,11 @@ def test_an_operator_decides_for_one_partition_by_an_offset_or_an_instant_and_ev
     noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
     sold = [[event.sold(1_000) for _ in range(6)] for _ in range(2)]
     for number, messages in enumerate(sold):
-        group.topics.sends_to(number, messages, began_ms=int(noon.timestamp() * 1_000))
+        group.topics.send_to_partition(number, messages, began_ms=int(noon.timestamp() * 1_000))
 
-    def decides(number: int, to: str) -> Ran:
+    def decides(number: int, to: str) -> CompletedCommand:
         at = str(number)
-        return group.service.runs("positions", "set", name, "--partition", at, "--to", to, **group.environment)
+        return group.service.run("positions", "set", name, "--partition", at, "--to", to, **group.environment)
 
     refused = decides(0, "7")
     assert refused.status == 2
@@ -625,7 +625,7 @@ def test_an_operator_decides_for_one_partition_by_an_offset_or_an_instant_and_ev
     assert sorted(kept) == [(name, 0, None, 2, "--to 2"), (name, 1, None, 4, f"--to {between}")]
 
     group.sends(event, [event.created()])
-    event.takes(sold[0][2:] + sold[1][4:])
+    event.expect(sold[0][2:] + sold[1][4:])
     group.member()
     group.is_counted()
     assert account(group.service, group.topics).skipped == 6
@@ -643,12 +643,12 @@ def test_a_topic_full_of_what_cannot_be_used_stops_instead_of_becoming_dead_lett
     for number in range(60):
         sale = {"eventId": group.events[0].id, "saleId": f"{number}", "amount": 666, "soldAt": "2024-05-20T10:00:00Z"}
         refused = json.dumps(sale | {"messageId": f"refused-{number}"}).encode()
-        group.topics.sends_raw("sales-recorded", b"another format" if by == "the decoder" else refused)
-    member.says("partition stopped")
-    assert group.service.runs("positions", "list").status == 1
+        group.topics.send_raw("sales-recorded", b"another format" if by == "the decoder" else refused)
+    member.wait_for_log("partition stopped")
+    assert group.service.run("positions", "list").status == 1
     assert group.service.rows("SELECT count(*) < 60 FROM hannun.dead_letters") == [(True,)]
     name = group.topics.names["sales-recorded"]
-    decided = group.service.runs("positions", "set", name, "--to", "latest", **group.environment)
+    decided = group.service.run("positions", "set", name, "--to", "latest", **group.environment)
     assert "skipping" in decided.out, decided.err
     group.hears()
     group.is_counted("the good ones behind them to be counted")

@@ -13,65 +13,65 @@ pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
 
 
 def test_all_kinds_of_messages_are_counted_and_asked_for_over_http(service: Service, topics: Topics) -> None:
-    service.ingests(**topics.environment())
-    service.serves()
+    service.start_ingest(**topics.environment())
+    service.start_serve()
     event = Event()
-    for messages in (event.some_of_everything(), event.more_of_everything()):
-        topics.sends(messages)
-        wait_for("the messages to be counted", lambda: topics.counted(service))
-        event.takes(messages)
-        wait_for("the cache to be told", lambda: service.owed() == 0)
-        assert service.figures(event.id) == event.figures
-        assert service.dashboard(event.id) == event.figures
-    service.is_proven()
+    for messages in (event.first_batch(), event.later_batch()):
+        topics.send(messages)
+        wait_for("the messages to be counted", lambda: topics.are_counted(service))
+        event.expect(messages)
+        wait_for("the cache to be told", lambda: service.pending_invalidations() == 0)
+        assert service.figures(event.id) == event.expected_figures
+        assert service.dashboard(event.id) == event.expected_figures
+    service.assert_no_drift()
 
 
 def test_an_event_that_is_created_after_its_participants(service: Service, topics: Topics) -> None:
-    service.ingests(**topics.environment())
+    service.start_ingest(**topics.environment())
     event = Event()
     came = [event.registered("Instagram"), event.registered(), event.sold(5_000)]
-    topics.sends(came)
-    wait_for("the messages to be counted", lambda: topics.counted(service))
+    topics.send(came)
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
     assert service.figures(event.id) is None
-    topics.sends([event.created()])
-    wait_for("the messages to be counted", lambda: topics.counted(service))
-    event.takes([*came, event.created()])
-    assert service.figures(event.id) == event.figures
+    topics.send([event.created()])
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
+    event.expect([*came, event.created()])
+    assert service.figures(event.id) == event.expected_figures
 
 
 def test_bad_messages_are_dead_letters_once_with_their_places(service: Service, topics: Topics) -> None:
     environment = topics.environment()
-    process = service.ingests(**environment)
+    process = service.start_ingest(**environment)
     event = Event()
-    topics.sends([event.created(), event.registered()])
-    topics.sends_raw("participant-registered", b"not JSON at all")
-    topics.sends_raw("participant-registered", b'{"eventId": "\xff"}')
-    topics.sends_raw("sales-recorded", b"x" * 70_000)
-    topics.sends_raw("event-created", None)
-    topics.sends([event.unusable(), event.registered()])
-    wait_for("the messages to be counted", lambda: topics.counted(service))
-    process.is_killed()
-    service.ingests(**topics.environment())
-    topics.sends([event.registered()])
-    wait_for("the messages to be counted", lambda: topics.counted(service))
+    topics.send([event.created(), event.registered()])
+    topics.send_raw("participant-registered", b"not JSON at all")
+    topics.send_raw("participant-registered", b'{"eventId": "\xff"}')
+    topics.send_raw("sales-recorded", b"x" * 70_000)
+    topics.send_raw("event-created", None)
+    topics.send([event.unusable(), event.registered()])
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
+    process.kill()
+    service.start_ingest(**topics.environment())
+    topics.send([event.registered()])
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
 
-    listed = [json.loads(line) for line in service.runs("dead-letters", "list", "--json").out.splitlines()]
+    listed = [json.loads(line) for line in service.run("dead-letters", "list", "--json").out.splitlines()]
     places = {(letter["topic"], letter["partition"], letter["offset"]) for letter in listed}
     bad = {
         (*partition, offset)
-        for partition, offset, _, message in topics.landed
+        for partition, offset, _, message in topics.delivered
         if isinstance(message, bytes) or "messageId" in message
     }
     assert len(listed) == 5
     assert places == bad
     assert all(letter["reason"] and letter["topicId"] for letter in listed)
-    shown = json.loads(service.runs("dead-letters", "show", str(listed[0]["no"])).out)
+    shown = json.loads(service.run("dead-letters", "show", str(listed[0]["no"])).out)
     assert shown == listed[0]
-    plain = service.runs("dead-letters", "list").out
+    plain = service.run("dead-letters", "list").out
     assert "5 of 5" in plain
     figures = service.figures(event.id)
     assert figures is not None and figures.participants == 3, "nobody was held up"
-    assert service.runs("dead-letters", "show", "123456").status == 2
+    assert service.run("dead-letters", "show", "123456").status == 2
 
 
 def test_a_dead_letter_is_retried_from_the_log_and_another_one_dropped(
@@ -81,23 +81,23 @@ def test_a_dead_letter_is_retried_from_the_log_and_another_one_dropped(
     rule = "ALTER TABLE hannun.sales {} CONSTRAINT not_now"
     with psycopg.connect(postgres.url(name), autocommit=True) as owner:
         owner.execute(rule.format("ADD") + " CHECK (amount <> 7)")
-        service.ingests(**topics.environment())
+        service.start_ingest(**topics.environment())
         event = Event()
-        topics.sends([event.created(), event.sold(7), event.unusable(), event.sold(8)])
-        wait_for("the messages to be counted", lambda: topics.counted(service))
+        topics.send([event.created(), event.sold(7), event.unusable(), event.sold(8)])
+        wait_for("the messages to be counted", lambda: topics.are_counted(service))
         owner.execute(rule.format("DROP"))
     refused, unusable = sorted(
-        (json.loads(line) for line in service.runs("dead-letters", "list", "--json").out.splitlines()),
+        (json.loads(line) for line in service.run("dead-letters", "list", "--json").out.splitlines()),
         key=lambda letter: letter["reason"] != "refused-by-the-database",
     )
-    retried = service.runs("dead-letters", "retry", str(refused["no"]), KAFKA_BOOTSTRAP_SERVERS=topics.bootstrap)
+    retried = service.run("dead-letters", "retry", str(refused["no"]), KAFKA_BOOTSTRAP_SERVERS=topics.bootstrap)
     assert (retried.status, "counted" in retried.out) == (0, True), retried.err
-    again = service.runs("dead-letters", "retry", str(unusable["no"]), KAFKA_BOOTSTRAP_SERVERS=topics.bootstrap)
+    again = service.run("dead-letters", "retry", str(unusable["no"]), KAFKA_BOOTSTRAP_SERVERS=topics.bootstrap)
     assert (again.status, "missing-field" in again.out) == (1, True), again.err
-    assert service.runs("dead-letters", "drop", str(unusable["no"])).status == 0
-    assert service.runs("dead-letters", "list", "--json").out == ""
-    assert len(service.runs("dead-letters", "list", "--json", "--all").out.splitlines()) == 2
-    assert service.runs("dead-letters", "drop").status == 2, "never all by mistake"
+    assert service.run("dead-letters", "drop", str(unusable["no"])).status == 0
+    assert service.run("dead-letters", "list", "--json").out == ""
+    assert len(service.run("dead-letters", "list", "--json", "--all").out.splitlines()) == 2
+    assert service.run("dead-letters", "drop").status == 2, "never all by mistake"
     figures = service.figures(event.id)
     assert figures is not None and figures.revenue == 15
 
@@ -106,24 +106,24 @@ def test_a_dead_letter_is_retried_from_the_log_and_another_one_dropped(
 def test_the_marks_of_transactions_are_moved_over_and_are_no_loss_when_retention_removes_them(
     service: Service, topics: Topics
 ) -> None:
-    process = service.ingests(**topics.environment())
+    process = service.start_ingest(**topics.environment())
     event = Event()
-    first, second = event.some_of_everything(), event.more_of_everything()
-    topics.sends_at_once(first, after=[event.registered() for _ in range(9)])
-    topics.gives_up([event.registered() for _ in range(5)])
+    first, second = event.first_batch(), event.later_batch()
+    topics.send_in_transaction(first, after=[event.registered() for _ in range(9)])
+    topics.send_aborted([event.registered() for _ in range(5)])
     wait_for("the logs' ends to be reached", lambda: positions(service.database) == topics.high_watermarks())
-    event.takes(first)
-    assert service.figures(event.id) == event.figures
+    event.expect(first)
+    assert service.figures(event.id) == event.expected_figures
 
-    assert process.is_told_to_end() == 0
-    topics.are_cut_off()
-    again = service.ingests(**topics.environment())
-    topics.sends(second)
-    wait_for("the messages to be counted", lambda: topics.counted(service))
-    event.takes(second)
-    assert service.figures(event.id) == event.figures
-    assert "partition stopped" not in again.said
-    service.is_proven()
+    assert process.terminate() == 0
+    topics.delete_all_records()
+    again = service.start_ingest(**topics.environment())
+    topics.send(second)
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
+    event.expect(second)
+    assert service.figures(event.id) == event.expected_figures
+    assert "partition stopped" not in again.log
+    service.assert_no_drift()
 
 
 @pytest.mark.parametrize("to", [pytest.param("the beginning", marks=pytest.mark.faults), "the end"])
@@ -131,22 +131,22 @@ def test_reading_goes_on_from_postgresql_and_not_from_kafkas_own_offsets(
     service: Service, topics: Topics, to: str
 ) -> None:
     environment = topics.environment()
-    process = service.ingests(**environment)
+    process = service.start_ingest(**environment)
     event = Event()
-    first, second = event.some_of_everything(), event.more_of_everything()
-    topics.sends(first)
-    wait_for("the messages to be counted", lambda: topics.counted(service))
-    assert process.is_told_to_end() == 0
-    topics.sends(second)
+    first, second = event.first_batch(), event.later_batch()
+    topics.send(first)
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
+    assert process.terminate() == 0
+    topics.send(second)
     _commits(topics, environment["HANNUN_KAFKA_GROUP"], at_end=to == "the end")
 
     before = service.rows("SELECT count(*) FROM hannun.dead_letters")
-    service.ingests(**environment)
-    wait_for("the messages to be counted", lambda: topics.counted(service))
-    event.takes(first + second)
-    assert service.figures(event.id) == event.figures
-    assert service.dead_letters(event.id) == before[0][0] + 1 == event.dead_letters
-    service.is_proven()
+    service.start_ingest(**environment)
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
+    event.expect(first + second)
+    assert service.figures(event.id) == event.expected_figures
+    assert service.dead_letter_count(event.id) == before[0][0] + 1 == event.expected_dead_letters
+    service.assert_no_drift()
 
 
 def _commits(topics: Topics, group: str, *, at_end: bool) -> None:
@@ -167,11 +167,11 @@ def test_a_partition_that_kafka_has_no_more_is_waited_for_until_an_operator_forg
         "INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by) VALUES ('gone', 3, 'x', '', '')"
     )
     kafka_is = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap}
-    decided = service.runs("positions", "set", "gone", "--to", "earliest", **kafka_is)
+    decided = service.run("positions", "set", "gone", "--to", "earliest", **kafka_is)
     assert (decided.status, "positions forget" in decided.err) == (2, True), decided.err
-    forgot = service.runs("positions", "forget", "gone", **kafka_is)
+    forgot = service.run("positions", "forget", "gone", **kafka_is)
     assert (forgot.status, forgot.out) == (0, "gone[3] never read; no longer waits\n"), forgot.err
-    assert service.runs("positions", "list").status == 0
+    assert service.run("positions", "list").status == 0
     kept = "SELECT topic, partition, goes_on_at, how FROM hannun.position_decisions"
     assert service.rows(kept) == [("gone", 3, None, "forget")]
 
@@ -179,52 +179,52 @@ def test_a_partition_that_kafka_has_no_more_is_waited_for_until_an_operator_forg
 @pytest.mark.faults
 def test_a_second_ingest_shares_the_work_and_takes_over(service: Service, topics: Topics) -> None:
     environment = topics.environment()
-    first = service.ingests(**environment)
+    first = service.start_ingest(**environment)
     wait_for("its partitions", lambda: service.rows("SELECT count(*) FROM hannun.positions") == [(10,)])
-    second = service.ingests(**environment)
+    second = service.start_ingest(**environment)
     events = [Event() for _ in range(8)]
     for event in events:
-        body = event.some_of_everything()
-        topics.sends(body)
-        event.takes(body)
-    wait_for("the messages to be counted", lambda: topics.counted(service))
-    assert first.is_told_to_end() == 0
+        body = event.first_batch()
+        topics.send(body)
+        event.expect(body)
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
+    assert first.terminate() == 0
     for event in events:
-        body = event.more_of_everything()
-        topics.sends(body)
-        event.takes(body)
-    wait_for("the messages to be counted", lambda: topics.counted(service))
+        body = event.later_batch()
+        topics.send(body)
+        event.expect(body)
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
     for event in events:
-        assert service.figures(event.id) == event.figures
-        assert service.dead_letters(event.id) == event.dead_letters
-    assert second.is_told_to_end() == 0
-    service.is_proven()
+        assert service.figures(event.id) == event.expected_figures
+        assert service.dead_letter_count(event.id) == event.expected_dead_letters
+    assert second.terminate() == 0
+    service.assert_no_drift()
 
 
 @pytest.mark.faults
 def test_an_ingest_that_is_killed_and_comes_back_in_the_same_group(service: Service, topics: Topics) -> None:
     """The group waits for the dead one until its session has run out."""
     environment = topics.environment()
-    process = service.ingests(**environment)
+    process = service.start_ingest(**environment)
     event = Event()
-    first, second = event.some_of_everything(), event.more_of_everything()
-    topics.sends(first)
-    wait_for("the messages to be counted", lambda: topics.counted(service))
-    process.is_killed()
-    topics.sends(second)
-    service.ingests(**environment)
-    wait_for("the messages to be counted", lambda: topics.counted(service), deadline_s=75)
-    event.takes(first + second)
-    assert service.figures(event.id) == event.figures
+    first, second = event.first_batch(), event.later_batch()
+    topics.send(first)
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
+    process.kill()
+    topics.send(second)
+    service.start_ingest(**environment)
+    wait_for("the messages to be counted", lambda: topics.are_counted(service), deadline_s=75)
+    event.expect(first + second)
+    assert service.figures(event.id) == event.expected_figures
 
 
 def test_the_simulated_platform_delivers_over_kafka(service: Service, kafka: KafkaServer) -> None:
     named = Topics(kafka.bootstrap, default_names=True)
     kafka.create_topics(dict.fromkeys(named.names.values(), 2))
-    service.ingests(**named.environment())
+    service.start_ingest(**named.environment())
     home = str(service.folder / "simulation")
-    simulate = service.starts("simulate", "--kafka", "--home", home, "--pace", "20", **named.environment())
+    simulate = service.start("simulate", "--kafka", "--home", home, "--pace", "20", **named.environment())
     total = "SELECT coalesce(sum(total_participants), 0) FROM public.event_stats"
     wait_for("some participants", lambda: service.rows(total)[0][0] > 100)
-    assert simulate.is_told_to_end() == 0
-    service.is_proven()
+    assert simulate.terminate() == 0
+    service.assert_no_drift()

@@ -10,21 +10,21 @@ pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka, too")]
 
 
 def is_counted(service: Service, topics: Topics, event: Event) -> None:
-    wait_for(f"all to be counted: {topics.ends()}", lambda: topics.counted(service))
-    assert service.figures(event.id) == event.figures
-    service.is_proven()
+    wait_for(f"all to be counted: {topics.ends()}", lambda: topics.are_counted(service))
+    assert service.figures(event.id) == event.expected_figures
+    service.assert_no_drift()
 
 
 @pytest.mark.faults
 def test_compression_of_every_kind(service: Service, topics: Topics) -> None:
-    service.ingests(**topics.environment())
+    service.start_ingest(**topics.environment())
     event = Event()
-    topics.sends([event.created()])
-    event.takes([event.created()])
+    topics.send([event.created()])
+    event.expect([event.created()])
     for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
-        body = event.more_of_everything() + [event.registered("Instagram") for _ in range(200)]
-        topics.sends(body, compression_type=codec, linger_ms="50")
-        event.takes(body)
+        body = event.later_batch() + [event.registered("Instagram") for _ in range(200)]
+        topics.send(body, compression_type=codec, linger_ms="50")
+        event.expect(body)
     is_counted(service, topics, event)
     found = account(service, topics)
     assert (found.repeats, found.dead_letters, found.skipped) == (5 + 4 + 4, 5, 0), "distributions and statuses repeat"
@@ -34,16 +34,16 @@ def test_compression_of_every_kind(service: Service, topics: Topics) -> None:
 def test_a_message_of_1_mb_is_a_dead_letter_and_a_megabyte_of_large_ones_is_counted(
     service: Service, topics: Topics
 ) -> None:
-    service.ingests(**topics.environment())
+    service.start_ingest(**topics.environment())
     event = Event()
     largest = [event.registered("Instagram") | {"note": "x" * 65_000} for _ in range(20)]
     sent = [event.created(), *largest, event.registered()]
     too_large = event.registered() | {"messageId": "the large one", "note": ""}
     too_large["note"] = "x" * (1_048_588 - 200 - len(json.dumps(too_large)))  # the most that a broker takes by default
-    topics.sends(sent[:10])
-    topics.sends_raw("participant-registered", json.dumps(too_large).encode())
-    topics.sends(sent[10:])
-    event.takes(sent)
+    topics.send(sent[:10])
+    topics.send_raw("participant-registered", json.dumps(too_large).encode())
+    topics.send(sent[10:])
+    event.expect(sent)
     is_counted(service, topics, event)
     assert account(service, topics).dead_letters == 1
     letters = service.rows("SELECT reason, size_bytes > 1048000 FROM hannun.dead_letters")
@@ -52,17 +52,17 @@ def test_a_message_of_1_mb_is_a_dead_letter_and_a_megabyte_of_large_ones_is_coun
 
 def test_transactions_that_are_given_up_never_count(service: Service, topics: Topics) -> None:
     """Nor do they hold anybody up: before, between and behind those that are kept."""
-    service.ingests(**topics.environment())
+    service.start_ingest(**topics.environment())
     event = Event()
     for _ in range(3):
-        body = event.some_of_everything() if not event.taken else event.more_of_everything()
-        topics.sends_at_once(
-            body, after=[event.registered(), event.sold(1), event.unusable(), event.changed("CANCELLED")]
+        body = event.first_batch() if not event.expected_messages else event.later_batch()
+        topics.send_in_transaction(
+            body, after=[event.registered(), event.sold(1), event.unusable(), event.status_changed("CANCELLED")]
         )
-        event.takes(body)
-    topics.gives_up([event.registered("Instagram"), event.unusable()])
+        event.expect(body)
+    topics.send_aborted([event.registered("Instagram"), event.unusable()])
     last = [event.sold(77)]
-    topics.sends(last)
-    event.takes(last)
+    topics.send(last)
+    event.expect(last)
     is_counted(service, topics, event)
     account(service, topics)

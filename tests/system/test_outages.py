@@ -13,19 +13,19 @@ import psycopg
 import pytest
 import redis
 from accounts import account
-from faults import Crash, PostgresFramer, Proxy, RedisFramer, Step
+from faults import Crash, PostgresRequests, Proxy, RedisRequests, Request
 from outside import (
-    GONE,
+    CONNECTION_LOST,
     PASSWORD,
     Event,
     Message,
     Service,
-    Start,
+    StartService,
     Topics,
-    cached,
+    cached_figures,
     redis_environment,
-    through,
     wait_for,
+    with_port,
 )
 
 from hannun.embedded import PostgresServer, ValkeyServer
@@ -43,7 +43,7 @@ def frail_postgres(home: Path) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def frail(start_service: Start, frail_postgres: PostgresServer, valkey: ValkeyServer) -> Service:
+def frail(start_service: StartService, frail_postgres: PostgresServer, valkey: ValkeyServer) -> Service:
     """A service on a PostgreSQL that may be restarted, in a database that `hannun migrate` has made ready."""
     name = f"test_{os.urandom(6).hex()}"
     with psycopg.connect(frail_postgres.superuser_url, autocommit=True) as conn:
@@ -51,7 +51,7 @@ def frail(start_service: Start, frail_postgres: PostgresServer, valkey: ValkeySe
     service = start_service(
         DATABASE_URL=frail_postgres.url(name, "analytics_readwrite", PASSWORD), **redis_environment(valkey.url)
     )
-    ran = service.runs(
+    ran = service.run(
         "migrate",
         HANNUN_OWNER_DATABASE_URL=frail_postgres.url(name, "hannun_owner", PASSWORD),
         HANNUN_ANALYTICS_READWRITE_PASSWORD=PASSWORD,
@@ -78,7 +78,7 @@ class Stream:
         self.refused: list[int] = []
         self._thread = threading.Thread(target=self._posts)
 
-    def waits_for_more(self, bodies: int) -> None:
+    def wait_for_more(self, bodies: int) -> None:
         wanted = self._taken + bodies
         wait_for(f"{bodies} more bodies", lambda: self._taken >= wanted or not self._thread.is_alive())
         assert self._thread.is_alive()
@@ -95,9 +95,9 @@ class Stream:
     def _posts(self) -> None:
         body: list[Message] = [self._event.created()]
         while not self._enough.is_set():
-            _, refused = self._service.posts_until_taken(body)
+            _, refused = self._service.post_until_accepted(body)
             self.refused += refused
-            self._event.takes(body)
+            self._event.expect(body)
             self._taken += 1
             body = [self._event.registered("Instagram"), self._event.registered(), self._event.unusable()]
 
@@ -109,67 +109,67 @@ class Stream:
 def test_postgresql_is_restarted_while_messages_are_posted(
     frail: Service, frail_postgres: PostgresServer, mode: Literal["fast", "immediate"]
 ) -> None:
-    processes = [frail.serves(), frail.schedules()]
+    processes = [frail.start_serve(), frail.start_schedule()]
     event = Event()
     with Stream(frail, event).flows() as stream:
-        stream.waits_for_more(5)
+        stream.wait_for_more(5)
         frail_postgres.restart(mode)
-        stream.waits_for_more(5)
+        stream.wait_for_more(5)
     assert set(stream.refused) <= {503}, "the door stayed open, and said when to come again"
-    assert all(process.running for process in processes)
-    assert frail.figures(event.id) == event.figures
-    assert frail.dead_letters(event.id) == event.dead_letters
-    wait_for("the debts to be paid", lambda: frail.owed() == 0)
-    assert frail.dashboard(event.id) == event.figures
-    frail.is_proven()
+    assert all(process.is_running for process in processes)
+    assert frail.figures(event.id) == event.expected_figures
+    assert frail.dead_letter_count(event.id) == event.expected_dead_letters
+    wait_for("the debts to be paid", lambda: frail.pending_invalidations() == 0)
+    assert frail.dashboard(event.id) == event.expected_figures
+    frail.assert_no_drift()
 
 
 def test_the_first_question_after_a_restart_of_postgresql_is_answered_soon(
     frail: Service, frail_postgres: PostgresServer
 ) -> None:
-    frail.serves()
+    frail.start_serve()
     event = Event()
-    frail.posts([event.created()])
+    frail.post([event.created()])
     question = f"/api/v1/events/{event.id}/analytics?refresh=true"
-    assert frail.asks(question).status_code == 200
+    assert frail.get(question).status_code == 200
     frail_postgres.restart()
     asked_at = time.monotonic()
-    wait_for("an answer", lambda: frail.asks(question).status_code == 200)
+    wait_for("an answer", lambda: frail.get(question).status_code == 200)
     assert time.monotonic() - asked_at < SOON_S, "no connection is worth waiting for when the server is there"
 
 
 def test_while_postgresql_is_away_what_is_cached_is_answered_and_the_rest_asked_to_come_again(
     frail: Service, frail_postgres: PostgresServer
 ) -> None:
-    frail.serves(HANNUN_POOL_WAIT_S="0.5")
+    frail.start_serve(HANNUN_POOL_WAIT_S="0.5")
     event = Event()
-    frail.posts([event.created()])
-    event.takes([event.created()])
-    assert frail.dashboard(event.id) == event.figures
+    frail.post([event.created()])
+    event.expect([event.created()])
+    assert frail.dashboard(event.id) == event.expected_figures
     path = f"/api/v1/events/{event.id}/analytics"
-    assert "X-Data-Stale" not in frail.asks(path).headers
+    assert "X-Data-Stale" not in frail.get(path).headers
     frail_postgres.stop()
     try:
-        assert frail.dashboard(event.id) == event.figures
-        wait_for("answers to say so", lambda: frail.asks(path).headers.get("X-Data-Stale") == "true")
+        assert frail.dashboard(event.id) == event.expected_figures
+        wait_for("answers to say so", lambda: frail.get(path).headers.get("X-Data-Stale") == "true")
         for question in (f"{path}?refresh=true", f"{path}/timeline?tz=UTC", "/api/v1/users/nobody/analytics"):
-            unanswered = frail.asks(question)
+            unanswered = frail.get(question)
             assert unanswered.status_code == 503, question
             assert int(unanswered.headers["Retry-After"]) >= 1
         assert frail.health()["status"] == "unavailable"
-        refused = frail.posts([event.registered()])
+        refused = frail.post([event.registered()])
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) >= 1
         assert "password" not in refused.text and "127.0.0.1" not in refused.text
     finally:
         frail_postgres.start()
     body = [event.registered()]
-    frail.posts_until_taken(body)
-    event.takes(body)
-    wait_for("the dashboard", lambda: frail.asks(path).status_code == 200)
-    assert frail.dashboard(event.id) == event.figures
+    frail.post_until_accepted(body)
+    event.expect(body)
+    wait_for("the dashboard", lambda: frail.get(path).status_code == 200)
+    assert frail.dashboard(event.id) == event.expected_figures
     wait_for("health", lambda: frail.health()["status"] == "ready")
-    assert "X-Data-Stale" not in frail.asks(path).headers
+    assert "X-Data-Stale" not in frail.get(path).headers
 
 
 @pytest.mark.kafka
@@ -179,32 +179,32 @@ def test_postgresql_is_restarted_while_kafka_is_read(
 ) -> None:
     """Each time with a batch that is written and not committed, and with messages behind it that are taken already."""
     event = Event()
-    with Proxy(frail_postgres.port, PostgresFramer) as proxy:
-        behind = {"DATABASE_URL": through(frail.environment["DATABASE_URL"], proxy.port)}
-        ingest = frail.ingests(**topics.environment(), **behind, HANNUN_BATCH_MESSAGES_MAX="50")
-        schedule = frail.schedules()
-        topics.sends([event.created()])
-        event.takes([event.created()])
-        wait_for("the first message", lambda: topics.counted(frail))
+    with Proxy(frail_postgres.port, PostgresRequests) as proxy:
+        behind = {"DATABASE_URL": with_port(frail.environment["DATABASE_URL"], proxy.port)}
+        ingest = frail.start_ingest(**topics.environment(), **behind, HANNUN_BATCH_MESSAGES_MAX="50")
+        schedule = frail.start_schedule()
+        topics.send([event.created()])
+        event.expect([event.created()])
+        wait_for("the first message", lambda: topics.are_counted(frail))
         modes: tuple[Literal["fast", "immediate"], ...] = ("fast", "immediate")
         for mode in modes:
-            before, said_before = frail.figures(event.id), len(ingest.said)
-            proxy.holds_back(r"INSERT INTO hannun\.owed_invalidations")  # the last statement before COMMIT
+            before, said_before = frail.figures(event.id), len(ingest.log)
+            proxy.hold(r"INSERT INTO hannun\.owed_invalidations")  # the last statement before COMMIT
             more = [*(event.registered("Instagram") for _ in range(500)), event.unusable()]
-            topics.sends(more)
-            event.takes(more)
-            proxy.waits_until_held()
+            topics.send(more)
+            event.expect(more)
+            proxy.wait_until_held()
             assert frail.figures(event.id) == before, "the batch is in hand"
             frail_postgres.restart(mode)
-            wait_for("it to notice", lambda start=said_before: "PostgreSQL is unavailable" in ingest.said[start:])
-            proxy.lets_go()
-            wait_for("all to be counted", lambda: topics.counted(frail))
-            assert frail.figures(event.id) == event.figures
-            assert frail.dead_letters(event.id) == event.dead_letters
-        assert ingest.running
-        assert schedule.running
-    wait_for("the debts to be paid", lambda: frail.owed() == 0)
-    frail.is_proven()
+            wait_for("it to notice", lambda start=said_before: "PostgreSQL is unavailable" in ingest.log[start:])
+            proxy.release()
+            wait_for("all to be counted", lambda: topics.are_counted(frail))
+            assert frail.figures(event.id) == event.expected_figures
+            assert frail.dead_letter_count(event.id) == event.expected_dead_letters
+        assert ingest.is_running
+        assert schedule.is_running
+    wait_for("the debts to be paid", lambda: frail.pending_invalidations() == 0)
+    frail.assert_no_drift()
     account(frail, topics)
 
 
@@ -212,201 +212,209 @@ def test_postgresql_is_restarted_while_kafka_is_read(
 
 
 def test_redis_is_killed_and_comes_back(service: Service, frail_valkey: ValkeyServer) -> None:
-    serve = service.serves(**redis_environment(frail_valkey.url))
+    serve = service.start_serve(**redis_environment(frail_valkey.url))
     event = Event()
-    body = event.some_of_everything()
-    service.posts(body)
-    event.takes(body)
-    assert service.dashboard(event.id) == event.figures
+    body = event.first_batch()
+    service.post(body)
+    event.expect(body)
+    assert service.dashboard(event.id) == event.expected_figures
     with redis.Redis.from_url(frail_valkey.url, protocol=3) as conn:
         yesterdays = conn.get(f"analytics:dashboard:{event.id}")
 
     frail_valkey.kill()
-    more = event.more_of_everything()
-    assert service.posts(more).status_code == 200
-    event.takes(more)
-    answer = service.asks(f"/api/v1/events/{event.id}/analytics")
+    more = event.later_batch()
+    assert service.post(more).status_code == 200
+    event.expect(more)
+    answer = service.get(f"/api/v1/events/{event.id}/analytics")
     assert answer.headers["X-Data-Source"] == "live"
-    assert service.dashboard(event.id) == event.figures
+    assert service.dashboard(event.id) == event.expected_figures
     assert service.health()["status"] == "degraded"
-    assert service.owed() == 1
+    assert service.pending_invalidations() == 1
 
     # It comes back with the data of before: nothing in it is to be believed.
     frail_valkey.start()
     with redis.Redis.from_url(frail_valkey.url, protocol=3) as conn:
         conn.set(f"analytics:dashboard:{event.id}", yesterdays)
-        assert service.dashboard(event.id) == event.figures
-        wait_for("the debt to be paid", lambda: service.owed() == 0)
+        assert service.dashboard(event.id) == event.expected_figures
+        wait_for("the debt to be paid", lambda: service.pending_invalidations() == 0)
         conn.set(f"analytics:dashboard:{event.id}", yesterdays)
-    assert service.dashboard(event.id) == event.figures
+    assert service.dashboard(event.id) == event.expected_figures
     assert service.health()["status"] == "ready"
-    wait_for("the cache to be used again", lambda: cached(frail_valkey.url, event.id) == event.figures)
-    assert serve.running
+    wait_for("the cache to be used again", lambda: cached_figures(frail_valkey.url, event.id) == event.expected_figures)
+    assert serve.is_running
 
 
 def test_somebody_holds_a_table_and_forgets_it(service: Service, postgres: PostgresServer) -> None:
     url = service.environment["DATABASE_URL"]
-    serve = service.serves(DATABASE_URL=f"{url}{'&' if '?' in url else '?'}options=-c%20lock_timeout%3D200ms")
+    serve = service.start_serve(DATABASE_URL=f"{url}{'&' if '?' in url else '?'}options=-c%20lock_timeout%3D200ms")
     event = Event()
     with psycopg.connect(postgres.url(url.rpartition("/")[2])) as forgetful:
         forgetful.execute("LOCK TABLE hannun.events, public.event_stats")
-        assert service.posts([event.created()]).status_code == 503
-        assert service.asks(f"/api/v1/events/{event.id}/analytics").status_code == 503
-    serve.says("lock not available in time")
-    service.posts_until_taken([event.created()])
-    event.takes([event.created()])
-    assert service.dashboard(event.id) == event.figures
+        assert service.post([event.created()]).status_code == 503
+        assert service.get(f"/api/v1/events/{event.id}/analytics").status_code == 503
+    serve.wait_for_log("lock not available in time")
+    service.post_until_accepted([event.created()])
+    event.expect([event.created()])
+    assert service.dashboard(event.id) == event.expected_figures
 
 
 def test_redis_is_flushed(service: Service, frail_valkey: ValkeyServer) -> None:
-    service.serves(**redis_environment(frail_valkey.url))
+    service.start_serve(**redis_environment(frail_valkey.url))
     event = Event()
-    for body in (event.some_of_everything(), event.more_of_everything()):
-        service.posts(body)
-        event.takes(body)
-        assert service.dashboard(event.id) == event.figures
+    for body in (event.first_batch(), event.later_batch()):
+        service.post(body)
+        event.expect(body)
+        assert service.dashboard(event.id) == event.expected_figures
         with redis.Redis.from_url(frail_valkey.url, protocol=3) as conn:
             conn.flushall()
-        assert service.dashboard(event.id) == event.figures
-        wait_for("it to be kept again", lambda: service.dashboard(event.id) and cached(frail_valkey.url, event.id))
-        assert cached(frail_valkey.url, event.id) == event.figures
+        assert service.dashboard(event.id) == event.expected_figures
+        wait_for(
+            "it to be kept again", lambda: service.dashboard(event.id) and cached_figures(frail_valkey.url, event.id)
+        )
+        assert cached_figures(frail_valkey.url, event.id) == event.expected_figures
 
 
 def test_redis_cannot_be_reached_at_the_commit_and_still_holds_the_old_answer(
     service: Service, frail_valkey: ValkeyServer
 ) -> None:
     event = Event()
-    body, more = event.some_of_everything(), event.more_of_everything()
-    with Proxy(frail_valkey.port, RedisFramer) as proxy:
-        service.serves(**redis_environment(frail_valkey.url) | {"REDIS_PORT": str(proxy.port)})
-        service.posts(body)
-        event.takes(body)
-        assert service.dashboard(event.id) == event.figures
+    body, more = event.first_batch(), event.later_batch()
+    with Proxy(frail_valkey.port, RedisRequests) as proxy:
+        service.start_serve(**redis_environment(frail_valkey.url) | {"REDIS_PORT": str(proxy.port)})
+        service.post(body)
+        event.expect(body)
+        assert service.dashboard(event.id) == event.expected_figures
         proxy.refuse()
-        assert service.posts(more).status_code == 200
-        assert cached(frail_valkey.url, event.id) == event.figures, "which is the old answer by now"
-        event.takes(more)
-        assert service.dashboard(event.id) == event.figures, "the database is asked"
-        assert service.owed() == 1
+        assert service.post(more).status_code == 200
+        assert cached_figures(frail_valkey.url, event.id) == event.expected_figures, "which is the old answer by now"
+        event.expect(more)
+        assert service.dashboard(event.id) == event.expected_figures, "the database is asked"
+        assert service.pending_invalidations() == 1
         proxy.allow()
-        wait_for("the debt to be paid", lambda: service.owed() == 0)
-        assert service.dashboard(event.id) == event.figures
-        assert cached(frail_valkey.url, event.id) in (None, event.figures)
+        wait_for("the debt to be paid", lambda: service.pending_invalidations() == 0)
+        assert service.dashboard(event.id) == event.expected_figures
+        assert cached_figures(frail_valkey.url, event.id) in (None, event.expected_figures)
 
 
 def test_redis_hangs(service: Service, frail_valkey: ValkeyServer) -> None:
-    service.serves(**redis_environment(frail_valkey.url), HANNUN_REDIS_TIMEOUT_S="0.2")
+    service.start_serve(**redis_environment(frail_valkey.url), HANNUN_REDIS_TIMEOUT_S="0.2")
     event = Event()
-    body, more = event.some_of_everything(), event.more_of_everything()
-    service.posts(body)
-    event.takes(body)
-    assert service.dashboard(event.id) == event.figures
+    body, more = event.first_batch(), event.later_batch()
+    service.post(body)
+    event.expect(body)
+    assert service.dashboard(event.id) == event.expected_figures
     assert frail_valkey.pid is not None
     os.kill(frail_valkey.pid, signal.SIGSTOP)
     try:
-        assert service.posts(more).status_code == 200
-        event.takes(more)
-        assert service.dashboard(event.id) == event.figures
+        assert service.post(more).status_code == 200
+        event.expect(more)
+        assert service.dashboard(event.id) == event.expected_figures
         assert service.health()["status"] == "degraded"
     finally:
         os.kill(frail_valkey.pid, signal.SIGCONT)
-    wait_for("the debt to be paid", lambda: service.owed() == 0)
-    assert service.dashboard(event.id) == event.figures
+    wait_for("the debt to be paid", lambda: service.pending_invalidations() == 0)
+    assert service.dashboard(event.id) == event.expected_figures
 
 
 WORST_S = 2.0
 """How old an answer may be at the worst."""
 
 
-def is_a_deletion(step: Step) -> bool:
-    return step.words.startswith("DEL ") and "analytics:dashboard:" in step.words
+def is_a_deletion(request: Request) -> bool:
+    return request.text.startswith("DEL ") and "analytics:dashboard:" in request.text
 
 
 def test_a_writer_dies_between_its_commit_and_the_invalidation(
-    service: Service, start_service: Start, frail_valkey: ValkeyServer
+    service: Service, start_service: StartService, frail_valkey: ValkeyServer
 ) -> None:
     here = redis_environment(frail_valkey.url)
     answering = start_service(DATABASE_URL=service.environment["DATABASE_URL"], **here)
-    answering.serves()
+    answering.start_serve()
     event = Event()
-    body, more = event.some_of_everything(), event.more_of_everything()
-    with Proxy(frail_valkey.port, RedisFramer) as proxy:
+    body, more = event.first_batch(), event.later_batch()
+    with Proxy(frail_valkey.port, RedisRequests) as proxy:
         at_once = {"HANNUN_INVALIDATIONS_APART_S": "0"}  # so that it dies before it has answered
-        writing = service.serves(**here | at_once | {"REDIS_PORT": str(proxy.port)})
-        service.posts(body)
-        event.takes(body)
-        assert answering.dashboard(event.id) == event.figures
-        with proxy.set_for(Crash("kill before", 1, is_a_deletion), writing.pid) as crash:
-            with pytest.raises(GONE):
-                service.posts(more)
+        writing = service.start_serve(**here | at_once | {"REDIS_PORT": str(proxy.port)})
+        service.post(body)
+        event.expect(body)
+        assert answering.dashboard(event.id) == event.expected_figures
+        with proxy.inject(Crash("kill before", 1, is_a_deletion), writing.pid) as crash:
+            with pytest.raises(CONNECTION_LOST):
+                service.post(more)
             assert crash.happened.wait(SOON_S)
         died_at = time.monotonic()
-        assert cached(frail_valkey.url, event.id) in (event.figures, None), "the old answer, or it is paid already"
-        event.takes(more)
-        wait_for("the answer to be true", lambda: answering.dashboard(event.id) == event.figures, WORST_S)
+        assert cached_figures(frail_valkey.url, event.id) in (event.expected_figures, None), (
+            "the old answer, or it is paid already"
+        )
+        event.expect(more)
+        wait_for("the answer to be true", lambda: answering.dashboard(event.id) == event.expected_figures, WORST_S)
         assert time.monotonic() - died_at < WORST_S
-    wait_for("the debt to be settled", lambda: service.owed() == 0)
+    wait_for("the debt to be settled", lambda: service.pending_invalidations() == 0)
 
 
 def test_a_writer_cannot_reach_redis_and_those_who_answer_can(
-    service: Service, start_service: Start, frail_valkey: ValkeyServer
+    service: Service, start_service: StartService, frail_valkey: ValkeyServer
 ) -> None:
     here = redis_environment(frail_valkey.url)
     answering = start_service(DATABASE_URL=service.environment["DATABASE_URL"], **here)
-    answering.serves()
+    answering.start_serve()
     event = Event()
-    body, more = event.some_of_everything(), event.more_of_everything()
-    with Proxy(frail_valkey.port, RedisFramer) as proxy:
-        service.serves(**here | {"REDIS_PORT": str(proxy.port)})
-        service.posts(body)
-        event.takes(body)
-        assert answering.dashboard(event.id) == event.figures
+    body, more = event.first_batch(), event.later_batch()
+    with Proxy(frail_valkey.port, RedisRequests) as proxy:
+        service.start_serve(**here | {"REDIS_PORT": str(proxy.port)})
+        service.post(body)
+        event.expect(body)
+        assert answering.dashboard(event.id) == event.expected_figures
         proxy.refuse()
-        assert service.posts(more).status_code == 200
+        assert service.post(more).status_code == 200
         counted_at = time.monotonic()
-        event.takes(more)
-        assert service.dashboard(event.id) == event.figures, "who has counted it answers nothing older"
-        wait_for("the others to say so", lambda: answering.dashboard(event.id) == event.figures, WORST_S)
+        event.expect(more)
+        assert service.dashboard(event.id) == event.expected_figures, "who has counted it answers nothing older"
+        wait_for("the others to say so", lambda: answering.dashboard(event.id) == event.expected_figures, WORST_S)
         assert time.monotonic() - counted_at < WORST_S, "another process has paid the debt"
-        wait_for("the debt to be settled", lambda: service.owed() == 0)
+        wait_for("the debt to be settled", lambda: service.pending_invalidations() == 0)
 
 
 def test_redis_is_out_of_memory(service: Service, frail_valkey: ValkeyServer) -> None:
-    service.serves(**redis_environment(frail_valkey.url))
+    service.start_serve(**redis_environment(frail_valkey.url))
     event = Event()
-    body, more = event.some_of_everything(), event.more_of_everything()
-    service.posts(body)
-    event.takes(body)
-    assert service.dashboard(event.id) == event.figures
+    body, more = event.first_batch(), event.later_batch()
+    service.post(body)
+    event.expect(body)
+    assert service.dashboard(event.id) == event.expected_figures
     with redis.Redis.from_url(frail_valkey.url, protocol=3) as conn:
         before = conn.config_get("maxmemory")["maxmemory"]
         conn.config_set("maxmemory", "1mb")
         try:
-            assert service.posts(more).status_code == 200
-            event.takes(more)
+            assert service.post(more).status_code == 200
+            event.expect(more)
             for _ in range(3):
-                assert service.dashboard(event.id) == event.figures
-            assert cached(frail_valkey.url, event.id) is None, "what was false is gone, and nothing new fits"
-            assert service.owed() == 0 or wait_for("the debt to be paid", lambda: service.owed() == 0)
+                assert service.dashboard(event.id) == event.expected_figures
+            assert cached_figures(frail_valkey.url, event.id) is None, "what was false is gone, and nothing new fits"
+            assert service.pending_invalidations() == 0 or wait_for(
+                "the debt to be paid", lambda: service.pending_invalidations() == 0
+            )
         finally:
             conn.config_set("maxmemory", before)
-    wait_for("answers to be kept again", lambda: service.dashboard(event.id) and cached(frail_valkey.url, event.id))
-    assert service.dashboard(event.id) == event.figures
+    wait_for(
+        "answers to be kept again", lambda: service.dashboard(event.id) and cached_figures(frail_valkey.url, event.id)
+    )
+    assert service.dashboard(event.id) == event.expected_figures
 
 
 def test_redis_that_is_slow_makes_neither_a_question_nor_a_probe_as_slow(
     service: Service, frail_valkey: ValkeyServer
 ) -> None:
-    service.serves(**redis_environment(frail_valkey.url))
+    service.start_serve(**redis_environment(frail_valkey.url))
     event = Event()
-    service.posts([event.created()])
-    event.takes([event.created()])
-    assert service.dashboard(event.id) == event.figures
+    service.post([event.created()])
+    event.expect([event.created()])
+    assert service.dashboard(event.id) == event.expected_figures
     assert frail_valkey.pid is not None
     os.kill(frail_valkey.pid, signal.SIGSTOP)
     try:
         for ask in (
-            lambda: service.dashboard(event.id) == event.figures,
+            lambda: service.dashboard(event.id) == event.expected_figures,
             lambda: service.health()["status"] == "degraded",
         ):
             for _ in range(3):

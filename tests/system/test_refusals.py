@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from accounts import account
-from faults import PostgresFramer, Proxy
-from outside import Event, Service, Superuser, Topics, through, wait_for
+from faults import PostgresRequests, Proxy
+from outside import Event, Service, Superuser, Topics, wait_for, with_port
 
 from hannun.embedded import PostgresServer
 
@@ -13,10 +13,10 @@ pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka, too")]
 
 
 def is_counted(service: Service, topics: Topics, *events: Event) -> None:
-    wait_for(f"all to be counted: {topics.ends()}", lambda: topics.counted(service))
+    wait_for(f"all to be counted: {topics.ends()}", lambda: topics.are_counted(service))
     for event in events:
-        assert service.figures(event.id) == event.figures
-    service.is_proven()
+        assert service.figures(event.id) == event.expected_figures
+    service.assert_no_drift()
 
 
 def test_one_row_that_postgresql_refuses_is_found_and_the_others_land(
@@ -25,13 +25,13 @@ def test_one_row_that_postgresql_refuses_is_found_and_the_others_land(
     superuser.execute("ALTER TABLE hannun.sales ADD CONSTRAINT never CHECK (amount <> 666)")
     event = Event()
     refused = event.sold(666)
-    sent = [*event.some_of_everything(), *(event.sold(10) for _ in range(30)), refused, event.sold(20)]
-    topics.sends(sent)
-    event.takes([message for message in sent if message is not refused])
-    place = next((partition, offset) for partition, offset, _, message in topics.landed if message is refused)
-    process = service.ingests(**topics.environment())
+    sent = [*event.first_batch(), *(event.sold(10) for _ in range(30)), refused, event.sold(20)]
+    topics.send(sent)
+    event.expect([message for message in sent if message is not refused])
+    place = next((partition, offset) for partition, offset, _, message in topics.delivered if message is refused)
+    process = service.start_ingest(**topics.environment())
     is_counted(service, topics, event)
-    assert "PostgreSQL refuses a message of a batch" in process.said
+    assert "PostgreSQL refuses a message of a batch" in process.log
     reasons = service.rows(
         "SELECT reason, record_offset FROM hannun.dead_letters WHERE reason = 'refused-by-the-database'"
     )
@@ -64,16 +64,16 @@ def test_transactions_that_lose_are_done_again(service: Service, topics: Topics,
             f"FOR EACH ROW EXECUTE FUNCTION fails('tries_{name}', '40001', '40P01')"
         )
     event = Event()
-    sent = event.some_of_everything()
-    topics.sends(sent)
-    event.takes(sent)
-    process = service.ingests(**topics.environment())
+    sent = event.first_batch()
+    topics.send(sent)
+    event.expect(sent)
+    process = service.start_ingest(**topics.environment())
     is_counted(service, topics, event)
     tries = "SELECT s.last_value >= 5, c.last_value >= 3 FROM tries_in_a_statement s, tries_at_the_commit c"
     assert superuser.execute(tries).fetchall() == [(True, True)], "two lost in a statement, two at the commit"
     account(service, topics)
-    assert service.dead_letters(event.id) == event.dead_letters
-    assert process.running
+    assert service.dead_letter_count(event.id) == event.expected_dead_letters
+    assert process.is_running
 
 
 @pytest.mark.faults
@@ -82,19 +82,19 @@ def test_a_deadlock_with_a_stranger_costs_the_batch_a_second_try(
 ) -> None:
     """Batches do not deadlock among themselves; somebody who locks rows by hand, in another order, may be met."""
     event = Event()
-    topics.sends([event.created()])
-    event.takes([event.created()])
-    with Proxy(postgres.port, PostgresFramer) as proxy, ThreadPoolExecutor() as pool:
-        process = service.ingests(
-            **topics.environment(), DATABASE_URL=through(service.environment["DATABASE_URL"], proxy.port)
+    topics.send([event.created()])
+    event.expect([event.created()])
+    with Proxy(postgres.port, PostgresRequests) as proxy, ThreadPoolExecutor() as pool:
+        process = service.start_ingest(
+            **topics.environment(), DATABASE_URL=with_port(service.environment["DATABASE_URL"], proxy.port)
         )
         is_counted(service, topics, event)
         # The batch holds its event; the stranger holds the event's row in event_stats, and wants the event.
-        proxy.holds_back("UPDATE public.event_stats")
+        proxy.hold("UPDATE public.event_stats")
         more = [event.registered("Instagram"), event.registered()]
-        topics.sends(more)
-        event.takes(more)
-        proxy.waits_until_held()
+        topics.send(more)
+        event.expect(more)
+        proxy.wait_until_held()
         superuser.execute("SET deadlock_timeout = '1h'")  # so that it is the batch that PostgreSQL gives up
         superuser.execute("SET statement_timeout = '60s'")
         with superuser.transaction():
@@ -104,9 +104,9 @@ def test_a_deadlock_with_a_stranger_costs_the_batch_a_second_try(
             )
             waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             wait_for("the stranger to wait", lambda: service.rows(waits)[0][0])
-            proxy.lets_go()
+            proxy.release()
             waiting.result()
-        process.says("deadlock detected")
+        process.wait_for_log("deadlock detected")
         is_counted(service, topics, event)
     account(service, topics)
-    assert process.running
+    assert process.is_running

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from outside import PASSWORD, Event, Service, Start, Topics, redis_environment, wait_for
+from outside import PASSWORD, Event, Service, StartService, Topics, redis_environment, wait_for
 from psycopg import sql
 
 from hannun.embedded import PostgresServer, ValkeyServer
@@ -39,9 +39,9 @@ class Replayed:
     def counted(self, *events: Event, more: bool = False) -> None:
         """Send messages of events, and wait until `ingest` has counted them."""
         for event in events:
-            messages = event.more_of_everything() if more else event.some_of_everything()
-            self.topics.sends(messages)
-            event.takes(messages)
+            messages = event.later_batch() if more else event.first_batch()
+            self.topics.send(messages)
+            event.expect(messages)
         self.is_caught_up()
 
     def loses(self, event: Event) -> None:
@@ -58,25 +58,25 @@ class Replayed:
         return {who for (who,) in self.tampers(f"{counted} WHERE event_id = %s", event.id)}
 
     def is_caught_up(self) -> None:
-        wait_for("the messages to be counted", lambda: self.topics.counted(self.service))
+        wait_for("the messages to be counted", lambda: self.topics.are_counted(self.service))
 
     def is_right(self, *events: Event) -> None:
         """The figures are those of the oracle, and proven."""
         for event in events:
-            assert self.service.figures(event.id) == event.figures
-            assert self.service.dead_letters(event.id) == event.dead_letters
-        self.service.is_proven()
+            assert self.service.figures(event.id) == event.expected_figures
+            assert self.service.dead_letter_count(event.id) == event.expected_dead_letters
+        self.service.assert_no_drift()
 
     def says(self, *arguments: str, status: int = 0, **environment: str) -> str:
         """Run `hannun replay`; what it said, whichever way."""
-        ran = self.service.runs("replay", *arguments, **environment)
+        ran = self.service.run("replay", *arguments, **environment)
         assert ran.status == status, ran.out + ran.err
         return ran.out + ran.err
 
 
 @pytest.fixture
 def replayed(
-    start_service: Start, database_url: str, valkey: ValkeyServer, topics: Topics, postgres: PostgresServer
+    start_service: StartService, database_url: str, valkey: ValkeyServer, topics: Topics, postgres: PostgresServer
 ) -> Iterator[Replayed]:
     name = database_url.rpartition("/")[2]
     owner = postgres.url(name, "hannun_owner", PASSWORD)
@@ -93,7 +93,7 @@ def replayed(
 
 
 def test_a_replay_into_live_changes_nothing_where_nothing_was_missed(replayed: Replayed) -> None:
-    replayed.service.ingests()
+    replayed.service.start_ingest()
     event = Event()
     replayed.counted(event)
     before = replayed.tampers("SELECT event_id, version FROM hannun.events")
@@ -103,11 +103,11 @@ def test_a_replay_into_live_changes_nothing_where_nothing_was_missed(replayed: R
 
 
 def test_a_replay_into_live_counts_what_was_lost(replayed: Replayed) -> None:
-    replayed.service.ingests()
+    replayed.service.start_ingest()
     lost, kept = Event(), Event()
     replayed.counted(lost, kept)
     replayed.loses(lost)
-    replayed.service.is_proven()
+    replayed.service.assert_no_drift()
     assert "counted" in replayed.says("--from", "2020-01-01T00:00:00Z", "--into", "live")
     replayed.is_right(lost, kept)
 
@@ -124,14 +124,14 @@ def test_a_replay_from_an_instant_or_an_offset_counts_exactly_what_lies_behind_i
     def sent_from(offset: int) -> set[object]:
         return {
             message["participantId"]
-            for (topic, _), at, _, message in topics.landed
+            for (topic, _), at, _, message in topics.delivered
             if topic == registered and at >= offset and isinstance(message, dict) and "participantId" in message
         }
 
-    replayed.service.ingests()
-    topics.sends(event.some_of_everything(), sent_at=now - timedelta(hours=3))
+    replayed.service.start_ingest()
+    topics.send(event.first_batch(), sent_at=now - timedelta(hours=3))
     early_end = end()
-    topics.sends(event.more_of_everything(), sent_at=now - timedelta(hours=1))
+    topics.send(event.later_batch(), sent_at=now - timedelta(hours=1))
     replayed.is_caught_up()
     replayed.loses(event)
 
@@ -143,30 +143,30 @@ def test_a_replay_from_an_instant_or_an_offset_counts_exactly_what_lies_behind_i
     said = replayed.says("--from", "3", *into_live)
     assert replayed.participants(event) == sent_from(3)
     assert f"{end() - 3} of {end() - 3} offsets (100 %)" in said
-    replayed.service.is_proven()
+    replayed.service.assert_no_drift()
 
 
 def test_a_letter_that_can_be_used_by_now_is_counted_and_resolved(replayed: Replayed) -> None:
     replayed.tampers("ALTER TABLE hannun.sales ADD CONSTRAINT not_now CHECK (amount <> 12000)")
-    replayed.service.ingests()
+    replayed.service.start_ingest()
     event = Event()
     replayed.counted(event)
-    assert replayed.service.dead_letters(event.id) == 2
+    assert replayed.service.dead_letter_count(event.id) == 2
     replayed.tampers("ALTER TABLE hannun.sales DROP CONSTRAINT not_now")
     assert "1 dead letters could be used" in replayed.says("--into", "live")
     assert replayed.tampers("SELECT reason, resolution FROM hannun.dead_letters ORDER BY reason") == [
         ("missing-field", None),
         ("refused-by-the-database", "retried"),
     ]
-    assert replayed.service.figures(event.id) == event.figures
-    replayed.service.is_proven()
+    assert replayed.service.figures(event.id) == event.expected_figures
+    replayed.service.assert_no_drift()
 
 
 def test_a_partition_that_waits_for_an_operator_is_not_read_past(replayed: Replayed) -> None:
-    replayed.service.ingests(HANNUN_DEAD_LETTERS_IN_A_ROW_MAX="5")
+    replayed.service.start_ingest(HANNUN_DEAD_LETTERS_IN_A_ROW_MAX="5")
     topic = replayed.topics.names["participant-registered"]
     for _ in range(20):
-        replayed.topics.sends_raw("participant-registered", b"not JSON at all")
+        replayed.topics.send_raw("participant-registered", b"not JSON at all")
     stopped = "SELECT count(*) FROM hannun.stopped_partitions WHERE until_decided"
     wait_for("the partition to stop", lambda: replayed.tampers(stopped)[0][0])
     # The other partition may still be counted meanwhile.
@@ -182,19 +182,19 @@ def test_a_partition_that_waits_for_an_operator_is_not_read_past(replayed: Repla
 
 def test_a_false_figure_is_found_by_comparing_and_mended_by_swapping(replayed: Replayed) -> None:
     service = replayed.service
-    service.ingests()
-    service.serves()
+    service.start_ingest()
+    service.start_serve()
     event, other = Event(), Event()
     replayed.counted(event, other)
     replayed.counted(event, more=True)
-    wait_for("the cache to be told", lambda: service.owed() == 0)
+    wait_for("the cache to be told", lambda: service.pending_invalidations() == 0)
     replayed.tampers(
         "UPDATE public.channel_stats SET participants = participants + 7 WHERE event_id = %s AND channel_name = %s",
         event.id,
         "Instagram",
     )
     path = f"/api/v1/events/{event.id}/analytics"
-    false = service.asks(path).json()["channelPerformance"]
+    false = service.get(path).json()["channelPerformance"]
     assert f"the shadow is {replayed.shadow}" in replayed.says("--from", "earliest")
     said = replayed.says("compare", status=1)
     assert f"channel_stats: {event.id}: Instagram: live has" in said
@@ -207,9 +207,9 @@ def test_a_false_figure_is_found_by_comparing_and_mended_by_swapping(replayed: R
     links = replayed.tampers("SELECT * FROM hannun.shares")
     assert "swapped" in replayed.says("swap")
     replayed.is_right(event, other)
-    wait_for("the cache to be told", lambda: service.owed() == 0)
-    assert service.asks(path).json()["channelPerformance"] != false
-    assert service.dashboard(event.id) == event.figures
+    wait_for("the cache to be told", lambda: service.pending_invalidations() == 0)
+    assert service.get(path).json()["channelPerformance"] != false
+    assert service.dashboard(event.id) == event.expected_figures
     assert replayed.tampers("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2") == letters
     assert replayed.tampers("SELECT * FROM hannun.shares") == links
     replayed.counted(event, more=True)
@@ -222,42 +222,42 @@ def test_a_false_figure_is_found_by_comparing_and_mended_by_swapping(replayed: R
 def test_counting_goes_on_while_the_databases_change_places(replayed: Replayed) -> None:
     """Kafka and HTTP both, over the swap; nobody is started again."""
     service, topics = replayed.service, replayed.topics
-    ingest, serve = service.ingests(), service.serves()
+    ingest, serve = service.start_ingest(), service.start_serve()
     events = [Event() for _ in range(5)]
     replayed.counted(*events)
-    assert service.dashboard(events[0].id) == events[0].figures
+    assert service.dashboard(events[0].id) == events[0].expected_figures
     replayed.says("--from", "earliest")
-    swap = service.starts("replay", "swap")
-    while swap.running:
+    swap = service.start("replay", "swap")
+    while swap.is_running:
         for event in events:
             messages = [event.registered("Instagram"), event.sold(1_000), event.registered("KAKAO")]
-            topics.sends(messages)
-            event.takes(messages)
-    assert swap.ends() == 0, swap.said
+            topics.send(messages)
+            event.expect(messages)
+    assert swap.wait() == 0, swap.log
     assert replayed.exists(replayed.before)
     replayed.counted(*events, more=True)
     late = Event()
-    body = late.some_of_everything()
-    service.posts_until_taken(body)
-    late.takes(body)
+    body = late.first_batch()
+    service.post_until_accepted(body)
+    late.expect(body)
     replayed.is_right(*events, late)
-    wait_for("the cache to be told", lambda: service.owed() == 0)
+    wait_for("the cache to be told", lambda: service.pending_invalidations() == 0)
     for event in (*events, late):
-        assert service.dashboard(event.id) == event.figures
-    assert ingest.running
-    assert serve.running
+        assert service.dashboard(event.id) == event.expected_figures
+    assert ingest.is_running
+    assert serve.is_running
 
 
 @pytest.mark.faults
 def test_what_came_over_http_is_named_and_not_lost_by_mistake(replayed: Replayed) -> None:
     service = replayed.service
-    service.ingests()
-    service.serves()
+    service.start_ingest()
+    service.start_serve()
     event, posted = Event(), Event()
     replayed.counted(event)
-    body = posted.some_of_everything()
-    service.posts_until_taken(body)
-    posted.takes(body)
+    body = posted.first_batch()
+    service.post_until_accepted(body)
+    posted.expect(body)
     replayed.says("--from", "earliest")
     said = replayed.says("compare", status=1)
     assert f"participants: {posted.id}" in said
@@ -267,16 +267,16 @@ def test_what_came_over_http_is_named_and_not_lost_by_mistake(replayed: Replayed
     replayed.is_right(event, posted)
     replayed.says("swap", "--accept-differences")
     assert service.figures(posted.id) is None
-    assert service.dead_letters(posted.id) == 1, "letters are kept, wherever they came from"
+    assert service.dead_letter_count(posted.id) == 1, "letters are kept, wherever they came from"
     replayed.is_right(event)
 
 
 @pytest.mark.faults
 def test_a_replay_that_was_killed_is_begun_again_and_goes_on(replayed: Replayed) -> None:
-    replayed.service.ingests()
+    replayed.service.start_ingest()
     events = [Event() for _ in range(20)]
     replayed.counted(*events)
-    slowly = replayed.service.starts("replay", "--from", "earliest", HANNUN_BATCH_MESSAGES_MAX="1")
+    slowly = replayed.service.start("replay", "--from", "earliest", HANNUN_BATCH_MESSAGES_MAX="1")
     wait_for("the shadow", lambda: replayed.exists(replayed.shadow))
     done = "SELECT coalesce(sum(participants), 0) FROM hannun.events"
 
@@ -287,8 +287,8 @@ def test_a_replay_that_was_killed_is_begun_again_and_goes_on(replayed: Replayed)
             return False
 
     wait_for("some of it", some)
-    slowly.is_killed()
-    all_ = sum(event.figures.participants for event in events if event.figures)
+    slowly.kill()
+    all_ = sum(event.expected_figures.participants for event in events if event.expected_figures)
     assert 0 < replayed.tampers(done, database=replayed.shadow)[0][0] < all_  # type: ignore[operator]
     assert "going on where it stands" in replayed.says("--from", "earliest")
     assert replayed.tampers(done, database=replayed.shadow)[0][0] == all_
@@ -301,38 +301,38 @@ def test_a_replay_that_was_killed_is_begun_again_and_goes_on(replayed: Replayed)
 
 @pytest.mark.faults
 def test_a_replay_that_is_told_to_end_says_how_to_go_on(replayed: Replayed) -> None:
-    replayed.service.ingests()
+    replayed.service.start_ingest()
     replayed.counted(*(Event() for _ in range(30)))
-    slowly = replayed.service.starts("replay", "--into", "live", HANNUN_BATCH_MESSAGES_MAX="1")
+    slowly = replayed.service.start("replay", "--into", "live", HANNUN_BATCH_MESSAGES_MAX="1")
     locked = psycopg.connect(replayed.service.environment["HANNUN_OWNER_DATABASE_URL"])
     with locked:
         locked.execute("LOCK TABLE hannun.events IN EXCLUSIVE MODE")  # it can be told before its end
         waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         wait_for("the replay to wait", lambda: replayed.tampers(waits)[0][0])
-        slowly.is_told()
-    assert slowly.ends() == 75
-    assert "told to stop before its end" in slowly.said
+        slowly.send_signal()
+    assert slowly.wait() == 75
+    assert "told to stop before its end" in slowly.log
 
 
 @pytest.mark.faults
 def test_postgresql_that_goes_away_during_a_comparison_is_said_in_words(replayed: Replayed) -> None:
-    replayed.service.ingests()
+    replayed.service.start_ingest()
     replayed.counted(Event())
     replayed.says("--from", "earliest")
     with psycopg.connect(replayed.service.environment["HANNUN_OWNER_DATABASE_URL"]) as locked:
         locked.execute("LOCK TABLE hannun.events IN ACCESS EXCLUSIVE MODE")
-        comparing = replayed.service.starts("replay", "compare")
+        comparing = replayed.service.start("replay", "compare")
         waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'hannun-replay'"
         wait_for("the comparison to wait", lambda: replayed.tampers(waits))
         replayed.tampers(f"SELECT pg_terminate_backend(pid) FROM ({waits}) AS waiting")
-    assert comparing.ends() == 75
-    assert "terminating connection" in comparing.said
-    assert "Traceback" not in comparing.said
+    assert comparing.wait() == 75
+    assert "terminating connection" in comparing.log
+    assert "Traceback" not in comparing.log
 
 
 @pytest.mark.faults
 def test_a_swap_that_was_killed_while_the_door_was_shut_is_mended_by_the_next(replayed: Replayed) -> None:
-    replayed.service.ingests()
+    replayed.service.start_ingest()
     event = Event()
     replayed.counted(event)
     replayed.says("--from", "earliest")
@@ -346,7 +346,7 @@ def test_a_swap_that_was_killed_while_the_door_was_shut_is_mended_by_the_next(re
 @pytest.mark.faults
 def test_what_cannot_be_done_is_said_and_nothing_is_harmed(replayed: Replayed, postgres: PostgresServer) -> None:
     event = Event()
-    replayed.service.ingests()
+    replayed.service.start_ingest()
     replayed.counted(event)
     assert "there is no shadow" in replayed.says("compare", status=2)
     assert "there is no shadow" in replayed.says("swap", status=2)
@@ -369,7 +369,7 @@ def test_a_swap_that_somebody_stands_in_the_way_of_changes_nothing(
     replayed: Replayed, postgres: PostgresServer
 ) -> None:
     event = Event()
-    replayed.service.ingests()
+    replayed.service.start_ingest()
     replayed.counted(event)
     replayed.says("--from", "earliest")
     with psycopg.connect(postgres.url(replayed.live)):
@@ -408,11 +408,11 @@ def let_go_in_the_last_moment(replayed: Replayed, postgres: PostgresServer) -> N
 
     with psycopg.connect(postgres.url(replayed.live)) as first:
         first.execute("LOCK TABLE hannun.events IN ROW EXCLUSIVE MODE")
-        swap = replayed.service.starts("replay", "swap")
+        swap = replayed.service.start("replay", "swap")
         wait_for("the swap to wait", lambda: replayed.tampers(waiting)[0][0])
         writer = threading.Thread(target=writes)
         writer.start()
         wait_for("the writer behind it", lambda: replayed.tampers(waiting)[0][0] == 2)
-    assert swap.ends() == 2, swap.said
+    assert swap.wait() == 2, swap.log
     writer.join()
     assert not replayed.exists(replayed.before)

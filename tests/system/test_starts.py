@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from faults import PostgresFramer, Proxy
-from outside import Ran, Service, Start, Topics, redis_environment, through
+from faults import PostgresRequests, Proxy
+from outside import CompletedCommand, Service, StartService, Topics, redis_environment, with_port
 
 from hannun.embedded import PostgresServer, ValkeyServer
 
 
-def is_refused(service: Service, *arguments: str, says: str, **environment: str | None) -> Ran:
-    ran = service.runs(*arguments, **environment)
+def is_refused(service: Service, *arguments: str, says: str, **environment: str | None) -> CompletedCommand:
+    ran = service.run(*arguments, **environment)
     assert ran.status not in (0, 1), ran
     assert says in ran.err, ran.err
     assert "Hint: " in ran.err, ran.err
@@ -23,7 +23,7 @@ def is_refused(service: Service, *arguments: str, says: str, **environment: str 
 @pytest.fixture
 def nobody_there() -> Iterator[str]:
     """A port on which nobody listens."""
-    proxy = Proxy(0, PostgresFramer)
+    proxy = Proxy(0, PostgresRequests)
     yield str(proxy.port)
     proxy.__exit__(None, None, None)
 
@@ -55,7 +55,7 @@ def test_the_address_of_the_database_is_none(service: Service, verb: str, url: s
 
 @pytest.mark.parametrize("verb", [*RUNNING, "migrate", *READERS])
 def test_postgresql_is_not_there(service: Service, verb: str, nobody_there: str) -> None:
-    away = through(service.environment["DATABASE_URL"], int(nobody_there))
+    away = with_port(service.environment["DATABASE_URL"], int(nobody_there))
     is_refused(
         service,
         *verb.split(),
@@ -113,7 +113,7 @@ def test_a_setting_that_is_none(service: Service) -> None:
     is_refused(service, "serve", says="HANNUN_POOL_SIZE_MAX", HANNUN_POOL_SIZE_MAX="many")
 
 
-def test_migrating_as_one_who_may_not(service: Service, start_service: Start, postgres: PostgresServer) -> None:
+def test_migrating_as_one_who_may_not(service: Service, start_service: StartService, postgres: PostgresServer) -> None:
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
         conn.execute("DROP ROLE IF EXISTS a_stranger")
         conn.execute("CREATE ROLE a_stranger LOGIN PASSWORD 'secret-of-a-test'")
@@ -152,17 +152,17 @@ def test_a_topic_is_missing(service: Service, topics: Topics) -> None:
 @pytest.mark.xdist_group("kafka")
 def test_nobody_has_said_where_to_begin(service: Service, topics: Topics) -> None:
     """Each partition waits by itself for a decision, loudly: others, which have a position, go on."""
-    process = service.starts("ingest", **topics.environment() | {"HANNUN_START_FROM": ""})
-    process.says("was never read, and no setting says where to start")
-    process.says("set HANNUN_START_FROM=earliest")
-    assert "Traceback" not in process.said
+    process = service.start("ingest", **topics.environment() | {"HANNUN_START_FROM": ""})
+    process.wait_for_log("was never read, and no setting says where to start")
+    process.wait_for_log("set HANNUN_START_FROM=earliest")
+    assert "Traceback" not in process.log
     assert service.rows("SELECT count(*) FROM hannun.positions") == [(0,)]
 
 
 @pytest.mark.usefixtures("valkey")
 def test_help_needs_nothing(service: Service, valkey: ValkeyServer) -> None:
     bare = dict.fromkeys([*redis_environment(valkey.url), "DATABASE_URL", "HANNUN_JWT_SECRET"])
-    ran = service.runs("--help", **bare)
+    ran = service.run("--help", **bare)
     assert ran.status == 0
     for verb in ("up", "serve", "ingest", "schedule", "migrate", "token", "reconcile", "dead-letters", "simulate"):
         assert verb in ran.out

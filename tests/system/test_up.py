@@ -47,8 +47,8 @@ class Up:
         """Start it, and wait until it says by its endpoints that it is ready; those of an earlier run do not count."""
         before = self._written_at()
         process = self.process = self.launches(*arguments)
-        wait_for("endpoints.json", lambda: self._written_at() not in (0, before) or not process.running, 90)
-        assert process.running, process.said
+        wait_for("endpoints.json", lambda: self._written_at() not in (0, before) or not process.is_running, 90)
+        assert process.is_running, process.log
 
     def _written_at(self) -> int:
         try:
@@ -59,16 +59,16 @@ class Up:
     def ends(self) -> None:
         assert self.process is not None
         told_at = time.monotonic()
-        assert self.process.is_told_to_end() == 0, self.process.said
+        assert self.process.terminate() == 0, self.process.log
         assert time.monotonic() - told_at < ENDS_S_MAX
         assert not (self.home / "endpoints.json").exists() or not self.answers(), "nobody answers any more"
 
     def is_over(self) -> None:
         """Whatever the test did, nothing of it is left."""
-        if self.process is not None and self.process.running:
-            self.process.is_told_to_end()
+        if self.process is not None and self.process.is_running:
+            self.process.terminate()
         if self.process is not None:
-            self.process.is_killed()
+            self.process.kill()
         self.http.close()
 
     # -- what it tells
@@ -93,7 +93,7 @@ class Up:
         headers = {"Authorization": f"Bearer {told['admin_token']}"}
         response = self.http.post(f"{told['api']}/api/v1/messages", json=messages, headers=headers)
         assert response.status_code == 200, response.text
-        event.takes(messages)
+        event.expect(messages)
 
     def dashboard(self, event: Event) -> Figures:
         return figures_of_dashboard(self.asks(f"/api/v1/events/{event.id}/analytics").json())
@@ -107,7 +107,7 @@ class Up:
         environment = {**self.environment, "DATABASE_URL": self.endpoints["database_url"]}
         log = self._log.with_name("reconcile.log")
         process = Process(["reconcile"], environment, log)
-        assert process.ends() == 0, process.said
+        assert process.wait() == 0, process.log
 
     def pid_of(self, verb: str) -> int:
         """The process of this verb, or the server of this program, that our `up` has started."""
@@ -149,26 +149,26 @@ def test_all_of_endpoints_json_works_and_sigterm_ends_it_and_the_data_stays(up: 
     assert (up.home / "endpoints.json").stat().st_mode & 0o077 == 0, "it holds secrets"
     assert not list(up.home.glob(".endpoints.json*"))
     event = Event()
-    up.takes(event, event.some_of_everything())
-    assert up.dashboard(event) == event.figures
+    up.takes(event, event.first_batch())
+    assert up.dashboard(event) == event.expected_figures
     with redis.Redis.from_url(told["redis_url"], protocol=3) as conn:
         assert conn.ping()
         assert conn.exists(f"analytics:dashboard:{event.id}")
     with psycopg.connect(told["database_url"]) as conn:
         conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # one snapshot for all figures
-        assert figures_in(conn, event.id) == event.figures
+        assert figures_in(conn, event.id) == event.expected_figures
         tables = conn.execute(
             "SELECT count(*) FILTER (WHERE has_table_privilege(c.oid, 'SELECT')), count(*) FROM pg_class c "
             "WHERE relkind IN ('r', 'p', 'v') AND relnamespace IN ('public'::regnamespace, 'hannun'::regnamespace)"
         ).fetchone()
         assert tables is not None and tables[0] == tables[1] > 5, "it may read every table"
-    assert up.process is not None and "ready: " + told["api"] in up.process.said
+    assert up.process is not None and "ready: " + told["api"] in up.process.log
     up.ends()
 
     up.starts()
-    assert up.dashboard(event) == event.figures
-    up.takes(event, event.more_of_everything())
-    assert up.dashboard(event) == event.figures
+    assert up.dashboard(event) == event.expected_figures
+    up.takes(event, event.later_batch())
+    assert up.dashboard(event) == event.expected_figures
     up.is_proven()
 
 
@@ -176,7 +176,7 @@ def test_all_of_endpoints_json_works_and_sigterm_ends_it_and_the_data_stays(up: 
 def test_it_goes_on_after_a_kill_of_any_of_its_processes(up: Up) -> None:
     up.starts()
     event = Event()
-    up.takes(event, event.some_of_everything())
+    up.takes(event, event.first_batch())
     api = up.endpoints["api"]
 
     for verb in ("serve", "schedule"):
@@ -185,31 +185,31 @@ def test_it_goes_on_after_a_kill_of_any_of_its_processes(up: Up) -> None:
         wait_for(f"another {verb}", partial(_is_another, up, verb, killed))
     wait_for("serve to answer", up.answers)
     assert up.endpoints["api"] == api
-    assert up.dashboard(event) == event.figures
+    assert up.dashboard(event) == event.expected_figures
 
     assert up.process is not None
     for program in ("postgres", "valkey-server"):
         os.kill(up.pid_of(program), signal.SIGKILL)
-        up.process.says(f"{program.removesuffix('-server')} has died; starting it again")
+        up.process.wait_for_log(f"{program.removesuffix('-server')} has died; starting it again")
         wait_for(f"{program} to be back", lambda: up.answers() and up.asks("/health/ready").json()["status"] == "ready")
-        assert up.dashboard(event) == event.figures
+        assert up.dashboard(event) == event.expected_figures
 
     # A second one on the same home is told who is there.
     assert up.process is not None
     second = Up(up.home, up.home.parent / "second.log")
     refused = second.launches()
-    assert refused.ends() not in (0, 1)
-    assert f"(pid {up.process.pid}) uses it" in refused.said
-    assert "Hint: " in refused.said
-    assert "Traceback" not in refused.said
+    assert refused.wait() not in (0, 1)
+    assert f"(pid {up.process.pid}) uses it" in refused.log
+    assert "Hint: " in refused.log
+    assert "Traceback" not in refused.log
     assert up.answers(), "and the first goes on"
 
     # kill -9 of all of it at once, as a power cut would.
-    up.process.is_killed()
+    up.process.kill()
     up.starts()
-    assert up.dashboard(event) == event.figures
-    up.takes(event, event.more_of_everything())
-    assert up.dashboard(event) == event.figures
+    assert up.dashboard(event) == event.expected_figures
+    up.takes(event, event.later_batch())
+    assert up.dashboard(event) == event.expected_figures
     up.is_proven()
 
 
@@ -219,10 +219,10 @@ def test_a_port_that_is_taken(up: Up) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         process = up.process = up.launches("--port", str(port))
-        assert process.ends() not in (0, 1)
-    assert f"cannot listen on 127.0.0.1:{port}" in process.said
-    assert "Hint: another --port" in process.said
-    assert "Traceback" not in process.said
+        assert process.wait() not in (0, 1)
+    assert f"cannot listen on 127.0.0.1:{port}" in process.log
+    assert "Hint: another --port" in process.log
+    assert "Traceback" not in process.log
     assert not (up.home / "endpoints.json").exists()
 
 
@@ -242,14 +242,14 @@ def test_the_demo_shows_numbers_that_move(up: Up) -> None:
 def test_messages_over_its_kafka_are_asked_for_over_http(up: Up) -> None:
     up.starts("--kafka")
     event = Event()
-    messages = event.some_of_everything()
+    messages = event.first_batch()
     producer = Producer({"bootstrap.servers": up.endpoints["kafka_bootstrap"]})
     for message in messages:
         producer.produce(message["type"], json.dumps(message), key=event.id)
     assert producer.flush(DEADLINE_S) == 0
-    event.takes(messages)
-    wait_for("the messages to be counted", lambda: _figures(up, event) == event.figures)
-    assert up.dashboard(event) == event.figures
+    event.expect(messages)
+    wait_for("the messages to be counted", lambda: _figures(up, event) == event.expected_figures)
+    assert up.dashboard(event) == event.expected_figures
     up.is_proven()
     up.ends()
 
@@ -266,13 +266,13 @@ def test_as_an_ordinary_user(tmp_path: Path, new_home: Path) -> None:
         asked = Process(["--help"], up.environment, tmp_path / "help.log", user=someone.pw_uid)
     except PermissionError as error:
         pytest.skip(f"NOT TESTED: {someone.pw_name} may not run Python here: {error}")
-    if asked.ends() != 0:
-        pytest.skip(f"NOT TESTED: {someone.pw_name} may not run hannun here: {asked.said[-200:]}")
+    if asked.wait() != 0:
+        pytest.skip(f"NOT TESTED: {someone.pw_name} may not run hannun here: {asked.log[-200:]}")
     try:
         up.starts()
         event = Event()
-        up.takes(event, event.some_of_everything())
-        assert up.dashboard(event) == event.figures
+        up.takes(event, event.first_batch())
+        assert up.dashboard(event) == event.expected_figures
         assert (up.home / "endpoints.json").stat().st_uid == someone.pw_uid
         up.ends()
     finally:

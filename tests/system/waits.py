@@ -37,13 +37,13 @@ class Watch:
         self._enough.set()
         self._thread.join()
 
-    def begins_anew(self) -> None:
+    def reset(self) -> None:
         """Forget how long anything has waited that is counted by now."""
         with self._lock:
             self._longest = {}
 
-    def longest_s(self) -> dict[Partition, float]:
-        """The longest that a message of each partition has waited since `begins_anew`, or waits."""
+    def longest_waits_s(self) -> dict[Partition, float]:
+        """The longest that a message of each partition has waited since `reset`, or waits."""
         assert self._thread.is_alive(), "nobody looks any more"
         with self._lock:
             return dict(self._longest)
@@ -51,7 +51,7 @@ class Watch:
     def _looks(self) -> None:
         with psycopg.connect(self._database_url, autocommit=True) as conn:
             while not self._enough.wait(LOOK_EVERY_S):
-                landed = self._topics.landed[self._seen :]
+                landed = self._topics.delivered[self._seen :]
                 self._seen += len(landed)
                 now_s = time.monotonic()
                 for partition, offset, _, _ in landed:

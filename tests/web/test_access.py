@@ -69,7 +69,7 @@ def told(answer: httpx2.Response) -> tuple[int, dict[str, Any], dict[str, str]]:
 
 
 def counted(site: Site) -> None:
-    site.world.counts(
+    site.world.count(
         site.world.created(),
         site.world.created(SECRET_EVENT),
         site.world.registered("p1"),
@@ -208,7 +208,7 @@ def test_no_path_leads_around(site: Site, path: str) -> None:
 
 def test_ids_with_the_signs_of_keys_and_addresses_are_ids_like_others(site: Site) -> None:
     odd = ["a:daily", "a", "a:b", "*", "{a}", "a}b", "..", "a b", "a'b", 'a"b', "a\\b", "ㄱ:ㄴ", "a%3Ab", "%", "a+b"]
-    site.world.counts(*(site.world.created(event, eventTitle=f"이벤트 {event}") for event in odd))
+    site.world.count(*(site.world.created(event, eventTitle=f"이벤트 {event}") for event in odd))
     for _ in ("live", "cache"):
         for event in odd:
             path = f"/api/v1/events/{quoted(event)}/analytics"

@@ -49,7 +49,7 @@ KINDS = {"measured", "planned", "estimated", "stale", "unknown"}
 
 def spring(world: World) -> None:
     """An event with seven participants: three by NaverBlog, two by WooriTV, one by RingoBiz, one by nobody knows."""
-    world.counts(
+    world.count(
         world.created(**PLAN),
         world.distributed(channelName="NAVER", distributionCost=3_000, expectedViews=500),
         world.distributed(channelName="우리동네TV", distributionCost=7_000),
@@ -154,7 +154,7 @@ def test_the_dashboard_says_what_happened(site: Site) -> None:
 
 
 def test_what_nobody_has_measured_or_spent_has_no_rate(site: Site) -> None:
-    site.world.counts(site.world.created(), site.world.registered("p1", channel="NAVER"))
+    site.world.count(site.world.created(), site.world.registered("p1", channel="NAVER"))
     answer = site.owner.get(ANALYTICS).json()
     rates = ("clickThroughRate", "engagementRate", "participationRate", "conversionRate")
     assert [answer["summary"][rate] for rate in rates] == [None] * 4
@@ -169,12 +169,12 @@ def test_what_nobody_has_measured_or_spent_has_no_rate(site: Site) -> None:
 
 def test_the_parts_add_up_in_every_answer_while_messages_are_counted(site: Site) -> None:
     world = site.world
-    world.counts(world.created())
+    world.count(world.created())
 
     def send() -> None:
         for batch in range(25):
             channels = itertools.cycle(["NAVER", "WooriTV", None, "Unheard of"])
-            world.counts(
+            world.count(
                 *(
                     world.registered(f"{batch}-{i}", at=f"2026-11-2{i % 3}T10:0{i}:00+09:00", channel=next(channels))
                     for i in range(8)
@@ -244,7 +244,7 @@ def test_an_answer_that_is_known_is_not_sent_again(site: Site) -> None:
 
 def test_another_merchants_event_looks_like_one_that_does_not_exist(site: Site) -> None:
     spring(site.world)
-    site.world.counts(site.world.registered("early", OTHER))  # participants of an event that was not created yet
+    site.world.count(site.world.registered("early", OTHER))  # participants of an event that was not created yet
     site.owner.get(ANALYTICS)  # so that it is in the cache, too
     for path in ("analytics", "analytics/timeline", "analytics/timeline?granularity=daily&tz=UTC", "live"):
         refused = [
@@ -639,7 +639,7 @@ def around(world: World, zone: str, day: str, every: timedelta, event: str = SPR
     utc = start.astimezone(UTC)
     moments = [utc + every * step for step in range(int(timedelta(days=3) / every))]
     messages = [world.registered(f"p{i}", event, at=moment.isoformat()) for i, moment in enumerate(moments)]
-    world.counts(world.created(event), *messages)
+    world.count(world.created(event), *messages)
     return moments
 
 
@@ -713,7 +713,7 @@ def test_a_day_whose_midnight_comes_twice_begins_with_the_first(site: Site) -> N
 
 def test_hours_of_kathmandu_begin_at_its_full_hours(site: Site) -> None:
     site.at("2026-11-23T12:00:00+09:00")
-    site.world.counts(site.world.created(), site.world.registered("p", at="2026-11-01T10:14:00Z"))
+    site.world.count(site.world.created(), site.world.registered("p", at="2026-11-01T10:14:00Z"))
     asked = {"tz": "Asia/Kathmandu", "granularity": "hourly", "startDate": "2026-11-01T10:00Z"}
     told = points(site.owner.get(TIMELINE, params=asked | {"endDate": "2026-11-01T11:00Z"}))
     assert told == [("2026-11-01T15:00:00+05:45", 1, 1), ("2026-11-01T16:00:00+05:45", 0, 1)]
@@ -734,7 +734,7 @@ def test_a_timeline_with_too_many_points_is_refused(site: Site) -> None:
 
 def test_a_merchants_answer_has_every_name_and_adds_up(site: Site) -> None:
     spring(site.world)
-    site.world.counts(
+    site.world.count(
         site.world.created(OTHER, totalInvestment=50_000, expectedRevenue=10_000, at="2026-11-05T09:00:00+09:00"),
         site.world.registered("p", OTHER),
     )
@@ -757,8 +757,8 @@ def test_a_merchants_answer_has_every_name_and_adds_up(site: Site) -> None:
 def test_pages_of_events_hold_each_event_once(site: Site) -> None:
     events = [f"event-{i:02}" for i in range(7)]
     for i, event in enumerate(events):
-        site.world.counts(site.world.created(event, at=f"2026-11-0{i + 1}T09:00:00+09:00"))
-    site.world.counts(site.world.status("ARCHIVED", "2026-11-20T09:00:00+09:00", events[3]))
+        site.world.count(site.world.created(event, at=f"2026-11-0{i + 1}T09:00:00+09:00"))
+    site.world.count(site.world.status_changed("ARCHIVED", "2026-11-20T09:00:00+09:00", events[3]))
     seen, cursor, pages = [], None, 0
     while pages == 0 or cursor:
         page = site.owner.get(MINE, params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import sheets
 from served import Site
-from sheets import Book
+from sheets import Workbook
 from typer.testing import CliRunner
 from world import OWNER, SPRING, World
 
@@ -53,7 +53,7 @@ def export_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
 
 def lively(world: World) -> None:
     """Two events: with people, money, losses, measured channels and such that nobody has measured."""
-    world.counts(
+    world.count(
         world.created(
             eventTitle="봄맞이 대축제", totalInvestment="100000.50", expectedRevenue=20_000, targetRoi=30, endDate=LATE
         ),
@@ -69,7 +69,9 @@ def lively(world: World) -> None:
         ],
         world.registered("q", OTHER),
     )
-    world.measures(SPRING, "NaverBlog", "2026-11-03 05:00", {"impressions": 300, "views": 100, "clicks": 7, "likes": 2})
+    world.record_measurement(
+        SPRING, "NaverBlog", "2026-11-03 05:00", {"impressions": 300, "views": 100, "clicks": 7, "likes": 2}
+    )
 
 
 OF_TIMELINES = "&granularity=daily&metrics=participants,conversions"
@@ -150,7 +152,7 @@ def test_every_view_in_every_format_says_what_the_json_says(world: World, site: 
         for cells, row in zip(of_csv, rows, strict=True):
             assert all(same_text(cell, row[key]) for cell, key in zip(cells, keys, strict=True)), (cells, row)
 
-        book = Book(site.owner.get(f"{asked}&format=xlsx&lang=ko").content)
+        book = Workbook(site.owner.get(f"{asked}&format=xlsx&lang=ko").content)
         assert set(book.sheets) == {SHEETS[table], "지표", "설명"}
         head, *of_book = book.rows(SHEETS[table])
         assert head[: len(titles)] == titles
@@ -174,12 +176,12 @@ def test_every_view_in_every_format_says_what_the_json_says(world: World, site: 
 
 
 def test_a_figure_that_nobody_knows_is_an_empty_cell_and_a_loss_is_a_number(world: World, site: Site) -> None:
-    world.counts(world.created(totalInvestment=50_000, expectedRevenue=20_000))
+    world.count(world.created(totalInvestment=50_000, expectedRevenue=20_000))
     told = {row[0]: row for row in sheets.csv_rows(site.owner.get(f"{ONE}?format=csv").content)}
     assert told["summary.clickThroughRate"][2:4] == ["", ""]
     assert b'"roi.currentRoi","Current ROI",-60,' in site.owner.get(f"{ONE}?format=csv").content
     assert told["roi.currentRoi"][4:6] == ["percent", "estimated"]
-    book = Book(site.owner.get(f"{ONE}?format=xlsx").content)
+    book = Workbook(site.owner.get(f"{ONE}?format=xlsx").content)
     in_book = {row[0]: row for row in book.rows("Figures")}
     assert in_book["summary.clickThroughRate"][2] is None and in_book["roi.currentRoi"][2] == -60
     parquet = sheets.parquet(site.owner.get(f"{ONE}?format=parquet").content).read().to_pylist()
@@ -236,7 +238,7 @@ def test_no_title_and_no_channel_becomes_a_formula_a_number_or_a_date(world: Wor
         assert raw[event].removeprefix("'") == title
         assert (raw[event] == title) == (title in HARMLESS), f"{title!r} is guarded without need, or not at all"
 
-    book = Book(site.owner.get(f"{MINE}?format=xlsx").content)  # which fails on a formula
+    book = Workbook(site.owner.get(f"{MINE}?format=xlsx").content)  # which fails on a formula
     shown = {row[0]: row[1] for row in book.rows("Events")[1:]}
     assert shown == kept
     assert "hyperlink" not in book.xml("Events")
@@ -244,7 +246,7 @@ def test_no_title_and_no_channel_becomes_a_formula_a_number_or_a_date(world: Wor
         "edited, a text stays a text"
     )
 
-    world.counts(world.distributed(channelName="=cmd|' /C calc'!A1", channelType="SNS"))
+    world.count(world.distributed(channelName="=cmd|' /C calc'!A1", channelType="SNS"))
     channels = site.owner.get(f"{ONE}/channels?format=csv").content
     assert [row[0][:5] for row in _raw(channels)[1:]] == ["'=cmd"]
 
@@ -273,7 +275,7 @@ def test_a_file_tells_its_name_its_language_its_zone_and_what_it_is(world: World
     assert said.isascii()
     assert answer.headers["content-language"] == "ko"
     assert int(answer.headers["content-length"]) == len(answer.content)
-    book = Book(answer.content)
+    book = Workbook(answer.content)
     assert book.rows("타임라인")[0][0] == "구간 시작 (Asia/Kathmandu)"
     assert book.rows("타임라인")[1][-1] == "+05:45"
     assert 'ySplit="1"' in book.xml("타임라인") and 'state="frozen"' in book.xml("타임라인")
@@ -300,7 +302,7 @@ def test_the_same_answer_has_the_same_tag_and_is_not_sent_twice(world: World, si
         again = site.owner.get(f"{ONE}?format={form}", headers={"If-None-Match": tags[form]})
         assert again.status_code == 304 and again.content == b""
     assert len({*tags.values(), json_tag, site.owner.get(f"{ONE}?format=csv&lang=ko").headers["etag"]}) == 5
-    world.counts(world.registered())
+    world.count(world.registered())
     changed = site.owner.get(f"{ONE}?format=csv", headers={"If-None-Match": tags["csv"]})
     assert changed.status_code == 200
     whole = site.owner.get(f"{MINE}?format=csv")
@@ -326,7 +328,7 @@ def test_who_may_not_see_a_view_gets_no_file_and_who_has_a_link_does(world: Worl
 
 
 def test_what_cannot_be_made_is_said_as_a_problem(world: World, site: Site) -> None:
-    world.counts(world.created())
+    world.count(world.created())
     for address, code, field in (
         (f"{ONE}?format=pdf", "bad-parameter", "format"),
         (f"{ONE}?format=csv&table=points", "unknown-table", "table"),
@@ -344,7 +346,7 @@ def test_what_cannot_be_made_is_said_as_a_problem(world: World, site: Site) -> N
 def test_without_pyarrow_parquet_says_what_to_install(
     world: World, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.counts(world.created())
+    world.count(world.created())
     monkeypatch.setattr("hannun.files.parquet_file.find_spec", lambda name: None)
     problem = site.owner.get(f"{ONE}?format=parquet")
     assert (problem.status_code, problem.json()["code"]) == (501, "format-not-installed")
@@ -354,7 +356,7 @@ def test_without_pyarrow_parquet_says_what_to_install(
 
 def many_events(world: World, count: int) -> None:
     """Thousands of events of one merchant, put straight where counting would."""
-    world.counts(world.created())
+    world.count(world.created())
     world.rows(
         "INSERT INTO hannun.events OVERRIDING SYSTEM VALUE "
         "SELECT (jsonb_populate_record(e, jsonb_build_object('event_no', 1000000 + n, "
@@ -472,7 +474,9 @@ def test_the_command_writes_what_the_door_sends_and_never_half_a_file(world: Wor
 )
 def test_the_command_filters_as_the_door_does(world: World, site: Site, words: tuple[str, ...], asked: str) -> None:
     lively(world)
-    world.counts(world.status("ARCHIVED", "2026-11-21T00:00:00Z", OTHER), world.registered("o", OTHER, channel="NAVER"))
+    world.count(
+        world.status_changed("ARCHIVED", "2026-11-21T00:00:00Z", OTHER), world.registered("o", OTHER, channel="NAVER")
+    )
     done = CliRunner().invoke(cli.app, ["export", *words, "--out", "-"], env={"DATABASE_URL": world.url})
     assert done.exit_code == 0, done
     assert done.stdout_bytes == site.owner.get(f"{asked}&format=csv&lang=ko").content

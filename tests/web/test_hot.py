@@ -26,7 +26,7 @@ THE_ROUTE = {"tz": "Asia/Seoul"}  # the same question, said so that only the rou
 @pytest.fixture
 def kept(site: Site) -> Site:
     """Both dashboards are kept, and everybody who may see them has been let in."""
-    site.world.counts(site.world.created(), site.world.registered("p1"), site.world.registered("p2"))
+    site.world.count(site.world.created(), site.world.registered("p1"), site.world.registered("p2"))
     for path in (EVENT, MERCHANT):
         for who in (site.owner, site.admin):
             for asked in ({}, THE_ROUTE):

@@ -27,7 +27,7 @@ def stands_still(site: Site) -> Site:
 
 def test_who_has_no_token_that_holds_is_limited_by_address(site_with: Callable[..., Site]) -> None:
     site = stands_still(site_with(stranger_requests_a_minute=3))
-    site.world.counts(site.world.created())
+    site.world.count(site.world.created())
     bad = site.with_token("guessed")
     answers = [site.nobody.get(ANALYTICS), bad.get(ANALYTICS), site.nobody.get("/api/v1/session"), bad.get(ANALYTICS)]
     assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
@@ -66,7 +66,7 @@ def test_signing_in_is_limited_by_address_whether_it_succeeds_or_not(site_with: 
 
 def test_limits_hold_without_redis(site_with: Callable[..., Site]) -> None:
     site = stands_still(site_with(requests_a_minute=2))
-    site.world.counts(site.world.created())
+    site.world.count(site.world.created())
     site.services.cached_answers._cache._cooldown_until = float("inf")  # as after a Redis that does not answer
     assert [site.owner.get(ANALYTICS).status_code for _ in range(3)] == [200, 200, 429]
 
@@ -82,7 +82,7 @@ def two(
         opened(world, requests_a_minute=6) as one,
         Site(world, requests_a_minute=6) as other,
     ):
-        world.counts(world.created())
+        world.count(world.created())
         world.wait_for("both to listen", lambda: one.redis.pubsub_numsub("hannun:taken")[0][1] == 2)
         yield stands_still(one), stands_still(other), own
 
@@ -185,7 +185,7 @@ def test_what_is_remembered_of_callers_has_an_end(monkeypatch: pytest.MonkeyPatc
 
 def test_the_platforms_front_end_may_call_and_reads_what_it_needs(site_with: Callable[..., Site]) -> None:
     site = site_with(cors_origins=f"{SHOP}, http://localhost:3000")
-    site.world.counts(site.world.created())
+    site.world.count(site.world.created())
     asks_first = {
         "Origin": SHOP,
         "Access-Control-Request-Method": "GET",

@@ -150,16 +150,16 @@ def test_after_a_restart_of_redis_pages_look_again_and_are_told_as_before(
         World(postgres, valkey, database) as world,
         opened(world) as site,
     ):
-        world.counts(world.created())
+        world.count(world.created())
         with watched(site, site.owner) as stream:
             valkey.stop()
-            world.counts(world.registered("while it was away"))  # its announcement reaches nobody
+            world.count(world.registered("while it was away"))  # its announcement reaches nobody
             valkey.start()
             while stream.told()["etag"] != (etag := site.owner.get(ANALYTICS).headers["etag"]):
                 pass
             assert site.owner.get(ANALYTICS).json()["summary"]["totalParticipants"] == 1
             world.wait_for("the service to listen again", site._listens)
-            world.counts(world.registered("and once more"))
+            world.count(world.registered("and once more"))
             while stream.told()["etag"] == etag:
                 pass
 

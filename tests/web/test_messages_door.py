@@ -30,7 +30,7 @@ def counts(answer: Any) -> tuple[int, int, int]:
 
 
 def participants(site: Site) -> int | None:
-    event = site.world.event()
+    event = site.world.event_stats()
     return event.total_participants if event else None
 
 
@@ -102,7 +102,7 @@ def test_sending_the_same_body_again_changes_nothing(site: Site) -> None:
         world.distributed(channelName="NAVER", distributionCost=3),
         world.registered("p1", channel="NAVER"),
         world.sold(9, "s1"),
-        world.status("ENDED", "2026-11-19T00:00:00Z"),
+        world.status_changed("ENDED", "2026-11-19T00:00:00Z"),
         {"type": "?"} and world.registered("p2", at="not a time"),
     )
     first = sent(site, json.dumps(messages))
@@ -245,7 +245,7 @@ def test_eight_senders_of_the_same_people_count_each_once(site: Site) -> None:
     with ThreadPoolExecutor(8) as pool:
         counted = sum(pool.map(send, range(8)))
     assert counted == participants(site) == 60
-    assert sum(channel.participants for channel in world.channels().values()) == 60
+    assert sum(channel.participants for channel in world.channel_stats().values()) == 60
     assert world.drift() == []
 
 

@@ -30,7 +30,7 @@ class Clock:
 def site(site_with: Callable[..., Site]) -> Site:
     """Two events of a merchant and one of another's; what is remembered of links is remembered until the test says."""
     site = site_with()
-    site.world.counts(
+    site.world.count(
         site.world.created(eventTitle="봄맞이"),
         site.world.created(OTHER, eventTitle="비밀"),
         site.world.created("another-merchants", owner=STRANGER),
@@ -88,7 +88,7 @@ def test_a_link_opens_the_views_of_its_event(site: Site, guest: httpx2.Client) -
     etag = guest.get(f"{API}/analytics").headers["etag"]
     assert guest.get(f"{API}/analytics", headers={"If-None-Match": etag}).status_code == 304
     with watched(site, guest, f"{API}/live") as stream:
-        site.world.counts(site.world.registered())
+        site.world.count(site.world.registered())
         assert stream.told()["eventId"] == SPRING
 
 
@@ -282,7 +282,7 @@ def test_a_link_has_a_limit_of_its_own_and_spends_nobody_elses(world: World) -> 
     with ExitStack() as stack:
         site = stack.enter_context(opened(world, share_requests_a_minute=2, requests_a_minute=5))
         site.services.share_limit._clock = site.services.limit._clock = lambda: 0.0
-        world.counts(world.created())
+        world.count(world.created())
         share = shared(site.owner)
         guests = [stack.enter_context(visitor(site)) for _ in range(2)]
         for guest in guests:
@@ -303,7 +303,7 @@ def test_a_page_that_a_link_opens_asks_the_database_for_it_once_a_second(site: S
 
 def test_ids_with_odd_signs_can_be_shared(site: Site) -> None:
     for event, path in (("a b;c", "a%20b%3Bc"), ("ㄱ:ㄴ", "%E3%84%B1%3A%E3%84%B4"), ("it's(1)!*", "it's(1)!*")):
-        site.world.counts(site.world.created(event))
+        site.world.count(site.world.created(event))
         answer = site.owner.post(f"/api/v1/events/{path}/shares", json={"until": until(days=1)})
         assert answer.json()["address"].startswith(f"/events/{path}#share=")
         with visitor(site) as client:

@@ -73,7 +73,7 @@ def status(site: Site, token: str, path: str = MINE) -> int:
 
 def test_tokens_by_published_keys_are_believed_beside_those_by_the_secret(opens: Opens) -> None:
     site, _ = opens()
-    site.world.counts(site.world.created())
+    site.world.count(site.world.created())
     for token in (token_by(RSA, "rsa-1", OWNER), token_by(EC, "ec-1", OWNER), site.token(OWNER)):
         assert status(site, token) == status(site, token, f"/api/v1/events/{SPRING}/analytics") == 200
 

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from oracle import KNOWN, Oracle, Within, between, number, percent, same, walked
+from oracle import KNOWN, Oracle, Within, between, buckets_by_walking, number, percent, same
 from served import Site
 from world import OWNER, SPRING, World
 
@@ -49,13 +49,13 @@ class Told:
 
     def __call__(self, *messages: ReceivedMessage) -> None:
         for message in messages:
-            self.oracle.hears(message.kind, message.raw)
-        self.world.counts(*messages)
+            self.oracle.add_message(message.kind, message.raw)
+        self.world.count(*messages)
 
     def measured(self, event: str, channel: str, minute: datetime, **counts: int) -> None:
         shown = channel if channel in KNOWN else channel.capitalize()
-        self.world.measures(event, shown, minute.strftime("%Y-%m-%d %H:%M"), counts)
-        self.oracle.sees(event, channel, minute, **counts)
+        self.world.record_measurement(event, shown, minute.strftime("%Y-%m-%d %H:%M"), counts)
+        self.oracle.add_measurement(event, channel, minute, **counts)
 
 
 def history(told: Told, random_: random.Random) -> None:
@@ -70,7 +70,7 @@ def history(told: Told, random_: random.Random) -> None:
             "baselineRevenue": random_.choice([None, 0, 5_000]),
         }
         told(world.created(event, **{name: value for name, value in plan.items() if value is not None}))
-    told(world.status("ARCHIVED", "2026-11-20T00:00:00Z", THIRD))
+    told(world.status_changed("ARCHIVED", "2026-11-20T00:00:00Z", THIRD))
     first = datetime(2026, 9, 4, 12, tzinfo=UTC)
     span_s = int((NOW - first).total_seconds())
     for event in EVENTS[:3]:
@@ -255,7 +255,7 @@ def test_every_figure_of_every_view_is_what_the_messages_say(site: Site, seed: i
 def settled_as_it_happens(world: World, random_: random.Random, minutes: list[datetime]) -> None:
     """The job may have been there, and somebody may have come since: what is asked next must not show it."""
     if random_.random() < 0.6:
-        world.settles()
+        world.roll_up()
     if minutes and random_.random() < 0.5:
         owed_from = random_.choice(minutes).replace(second=0, microsecond=0, tzinfo=None)
         world.rows(
@@ -314,7 +314,7 @@ def test_buckets_begin_anew_where_the_clocks_are_changed(zone: str, near: str, g
     middle = datetime.fromisoformat(near)
     start, end = middle - timedelta(minutes=150), middle + timedelta(minutes=170)
     found = buckets(int(start.timestamp()), int(end.timestamp()), granularity, zone)
-    expected = [begins for begins, _ in walked(granularity, ZoneInfo(zone), start, end)]
+    expected = [begins for begins, _ in buckets_by_walking(granularity, ZoneInfo(zone), start, end)]
     assert found.labels() == [begins.isoformat() for begins in expected]
 
 
@@ -343,12 +343,12 @@ def test_buckets_of_every_zone_begin_where_its_clocks_say(seed: int) -> None:
         start = near - timedelta(minutes=random_.randrange(60 * spans_h[granularity]))
         end = near + timedelta(minutes=random_.randrange(1, 60 * spans_h[granularity]))
         found = buckets(int(start.timestamp()), int(end.timestamp()), Granularity(granularity), name)
-        expected = [begins for begins, _ in walked(granularity, zone, start, end)]
+        expected = [begins for begins, _ in buckets_by_walking(granularity, zone, start, end)]
         assert found.labels() == [begins.isoformat() for begins in expected], (name, granularity, start, end)
         assert found.hours() == [begins.hour for begins in expected]
         assert found.weekdays() == [begins.isoweekday() for begins in expected]
         assert all((begins - found.starts[0]) % found.grain == 0 for begins in [*found.starts, found.ends])
-        following = [begins for begins, _ in walked(granularity, zone, end, end + timedelta(days=33))]
+        following = [begins for begins, _ in buckets_by_walking(granularity, zone, end, end + timedelta(days=33))]
         nexts = [int(at.timestamp()) for at in following if at >= end]
         if nexts:
             assert found.ends == nexts[0]
@@ -361,7 +361,7 @@ ANALYTICS = f"/api/v1/events/{SPRING}/analytics"
 
 def three(world: World) -> None:
     """Three events: two run on NaverBlog, one of these on WooriTV too; the third on nothing."""
-    world.counts(
+    world.count(
         world.created(eventTitle="봄맞이 100% 행사", totalInvestment=10_000),
         world.created(OTHER, eventTitle="여름_SALE"),
         world.created(THIRD, eventTitle="가을"),
@@ -411,7 +411,7 @@ def test_channels_are_told_one_by_one_or_together_and_always_add_up(site: Site) 
 
 def test_channels_are_sorted_as_asked_and_what_has_no_value_comes_last(site: Site) -> None:
     three(site.world)
-    site.world.counts(site.world.distributed(channelName="Instagram", distributionCost=9_000))
+    site.world.count(site.world.distributed(channelName="Instagram", distributionCost=9_000))
     for by, order, expected in (
         ("participants", "desc", ["NaverBlog", "WooriTV", "Instagram"]),
         ("participants", "asc", ["Instagram", "WooriTV", "NaverBlog"]),
@@ -429,7 +429,7 @@ def test_channels_are_sorted_as_asked_and_what_has_no_value_comes_last(site: Sit
 
 def test_a_merchants_events_are_found_by_status_channel_and_words_of_the_title(site: Site) -> None:
     three(site.world)
-    site.world.counts(site.world.status("ENDED", "2026-11-22T00:00:00Z", OTHER))
+    site.world.count(site.world.status_changed("ENDED", "2026-11-22T00:00:00Z", OTHER))
     for params, found, participants in (
         ({}, {SPRING, OTHER, THIRD}, 6),
         ({"q": "100%"}, {SPRING}, 5),
@@ -472,8 +472,8 @@ def test_a_timeline_shows_the_metrics_that_are_asked_for(site: Site) -> None:
 
 def test_a_moment_belongs_to_one_of_two_ranges_that_meet(site: Site) -> None:
     three(site.world)
-    site.world.measures(SPRING, "NaverBlog", "2026-11-20 14:59", {"views": 5})
-    site.world.measures(SPRING, "NaverBlog", "2026-11-20 15:00", {"views": 70})
+    site.world.record_measurement(SPRING, "NaverBlog", "2026-11-20 14:59", {"views": 5})
+    site.world.record_measurement(SPRING, "NaverBlog", "2026-11-20 15:00", {"views": 70})
     for path in (ANALYTICS, MINE):
         for bounds, came, views in (
             ({"startDate": "2026-11-20", "endDate": "2026-11-21"}, 2 + (path == MINE), 5),
@@ -491,9 +491,9 @@ def test_a_moment_belongs_to_one_of_two_ranges_that_meet(site: Site) -> None:
 
 def test_what_a_merchants_answer_is_as_of_does_not_fall_when_an_event_leaves_it(site: Site) -> None:
     three(site.world)
-    site.world.counts(site.world.registered("another", SPRING))
+    site.world.count(site.world.registered("another", SPRING))
     before = site.owner.get(MINE).json()["lastUpdatedAt"]
-    site.world.counts(site.world.status("ARCHIVED", "2026-11-22T00:00:00Z", SPRING))
+    site.world.count(site.world.status_changed("ARCHIVED", "2026-11-22T00:00:00Z", SPRING))
 
     def without_it() -> Any:  # a copy may be 100 ms behind
         answer = site.owner.get(MINE).json()
@@ -592,15 +592,15 @@ def test_a_projection_says_how_it_was_made_or_why_there_is_none(site: Site) -> N
         return site.owner.get(path, params={"includeProjection": "true"}).json()["projection"]
 
     plan = {"totalInvestment": 100_000, "endDate": "2026-12-03T00:00:00+09:00"}
-    world.counts(world.created(SPRING, **plan), world.created(OTHER, totalInvestment=5))
+    world.count(world.created(SPRING, **plan), world.created(OTHER, totalInvestment=5))
     assert projected(OTHER)["reasons"]["participants"] == "no-end"
     assert projected(SPRING)["reasons"]["participants"] == "nobody-came"
-    world.counts(world.registered("p", at="2026-11-20T10:00:00+09:00"))
+    world.count(world.registered("p", at="2026-11-20T10:00:00+09:00"))
     assert projected(SPRING)["reasons"]["participants"] == "too-early"
     # nine days before today, of which the first is not whole: ten a day, then two today
     people = [(day, who) for day in range(14, 23) for who in range(10)]
-    world.counts(*(world.registered(f"{d}-{w}", at=f"2026-11-{d}T09:0{w}:00+09:00") for d, w in people))
-    world.counts(*(world.registered(f"today-{i}", at="2026-11-23T09:00:00+09:00") for i in range(2)))
+    world.count(*(world.registered(f"{d}-{w}", at=f"2026-11-{d}T09:0{w}:00+09:00") for d, w in people))
+    world.count(*(world.registered(f"today-{i}", at="2026-11-23T09:00:00+09:00") for i in range(2)))
     told = projected(SPRING)
     assert (told["method"], told["level"], told["days"]) == ("mean-of-last-weeks", 95, 7)
     # 91 came before today (one more than ten on the 20th); ten days are left from midnight on
@@ -608,11 +608,11 @@ def test_a_projection_says_how_it_was_made_or_why_there_is_none(site: Site) -> N
     assert told["participants"]["low"] < told["participants"]["value"] < told["participants"]["high"]
     assert (told["revenue"], told["reasons"]) == (None, dict.fromkeys(("revenue", "roi"), "nothing-recorded"))
     sold = [f"2026-11-{day}T12:00:00+09:00" for day in range(16, 23)]
-    world.counts(*(world.sold(20_000, soldAt=at) for at in sold), world.sold(5_000, soldAt="2026-11-23T09:00:00+09:00"))
+    world.count(*(world.sold(20_000, soldAt=at) for at in sold), world.sold(5_000, soldAt="2026-11-23T09:00:00+09:00"))
     told = projected(SPRING)
     assert told["revenue"] == {"value": 340_000, "low": 340_000, "high": 340_000}  # 20,000 on each of ten days more
     assert told["roi"]["value"] == 240
-    world.counts(world.status("ENDED", "2026-11-23T00:00:00Z"))
+    world.count(world.status_changed("ENDED", "2026-11-23T00:00:00Z"))
     assert projected(SPRING)["reasons"]["roi"] == "over"
     several = site.owner.get(f"{MINE}/roi", params={"includeProjection": "true"}).json()["projection"]
     assert several["reasons"]["roi"] == "several-events"

@@ -81,7 +81,7 @@ def site(world: World) -> Iterator[Site]:
     """The service with an event of seven participants, another merchant's event and a one-time sign-in code."""
     codes = f'{{"{CODE}": "{token_for(OWNER)}"}}'
     with opened(world, sign_in_codes=codes) as site:
-        world.counts(
+        world.count(
             world.created(totalInvestment=100_000, expectedRevenue=250_000, targetRoi=30),
             world.distributed(channelName="NAVER", distributionCost=3_000, expectedViews=18_600),
             world.distributed(channelName="WooriTV", distributionCost=7_000),
@@ -405,7 +405,7 @@ def test_a_share_link_gives_access_to_its_event_only(site: Site, browser: Browse
     expect(page.get_by_role("link", name="이벤트 목록")).to_have_count(0)
     expect(page.get_by_role("button", name="로그아웃")).to_have_count(0)
     expect(page.get_by_text("실시간", exact=True)).to_be_visible()
-    site.world.counts(site.world.registered("one-more"))
+    site.world.count(site.world.registered("one-more"))
     expect(page.locator(".headline")).to_contain_text("지금까지 8명이 참여했어요")  # with live updates
     page.reload()
     expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")  # the cookie grants access
