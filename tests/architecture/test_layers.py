@@ -24,6 +24,8 @@ LAYERS = [
 LAYER_OF = {package: number for number, layer in enumerate(LAYERS) for package in layer}
 OUTSIDE = ["embedded", "sandbox"]
 """Packages of no layer. They import nothing of ours but `errors`, and only `cli` and `processes` import them."""
+CLI_IMPORTS = {"cli", "processes", "settings", "flows", "domain", "files", "telemetry", "errors", *OUTSIDE}
+"""What the command line may import: it parses, calls one flow and prints. `processes` opens everything else for it."""
 READ_SETTINGS = {"cli", "processes", "settings"}
 IMPURE = r"^(?:import|from) (?:time|os|socket|logging|structlog|random|asyncio|threading|psycopg|redis)\b|\.now\("
 DRIVES_POSTGRESQL = ("store.", "embedded.", "processes.embedded_servers")
@@ -88,6 +90,14 @@ def test_embedded_and_sandbox_import_only_errors_and_only_cli_and_processes_impo
         for module, imported, target in IMPORTS
         if (module.package in OUTSIDE and target not in (module.package, "errors"))
         or (target in OUTSIDE and module.package not in (target, "cli", "processes"))
+    ] == []
+
+
+def test_the_command_line_imports_neither_web_nor_adapters() -> None:
+    assert [
+        f"{module.name} imports {imported}"
+        for module, imported, target in IMPORTS
+        if module.package == "cli" and target not in CLI_IMPORTS
     ] == []
 
 

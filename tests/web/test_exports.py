@@ -499,10 +499,10 @@ def test_a_filter_that_a_view_does_not_have_is_refused(world: World) -> None:
 
 def test_without_a_terminal_a_command_says_now_and_then_how_far_it_is_and_at_its_end() -> None:
     seconds, said = iter([0.0, 1.0, 4.9, 5.0, 5.1, 9.9, 10.5, 10.6, 11.0]), list[str]()
-    progress = Progress(said.append, now=lambda: next(seconds))
+    progress = Progress[str](said.append, now=lambda: next(seconds))
     with progress:
         for rows in ("a", "b", "c", "d", "e"):
-            progress.tell(rows)
+            progress.update(rows)
         assert said == ["c", "e"]
-        progress.tell("f")
+        progress.update("f")
     assert said == ["c", "e", "f"]

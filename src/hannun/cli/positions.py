@@ -1,8 +1,8 @@
-"""`hannun positions`: how far each partition is counted, and where reading goes on."""
+"""`hannun positions`: how far each partition is counted, and where reading resumes."""
 
 import json
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -12,61 +12,54 @@ from hannun import settings as settings_
 from hannun.cli.terminal import operator, out
 from hannun.errors import OperatorError
 
-places = typer.Typer(help="How far each partition of Kafka is counted.", no_args_is_help=True)
+app = typer.Typer(help="How far each partition of Kafka is counted.", no_args_is_help=True)
+APPLICATION = "hannun-positions"
 
 
-@places.command("list")
+@app.command("list")
 def list_positions(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:
-    """List how far each partition is counted, and which wait for you. Status 1 where one does."""
-    from hannun.store.database import connect
-    from hannun.store.positions import list_positions
-    from hannun.store.version import check_version
+    """List how far each partition is counted, and which partitions wait for you. Status 1 where one does."""
+    from hannun.flows import position_decisions
+    from hannun.processes.commands.database import open_connection
 
-    with connect(settings_.read().needed("database_url"), application="hannun-positions") as conn:
-        check_version(conn)
-        found = list_positions(conn)
-    table = Table("topic", "partition", "next offset", "epoch", "owner", "moved", "waits because", box=None)
-    for at in found:
-        if as_json:
-            moved = at.moved_at and f"{at.moved_at.isoformat()}Z"
-            told = {"topic": at.topic, "partition": at.partition, "topicId": at.topic_id, "nextOffset": at.next_offset}
-            print(json.dumps(told | {"epoch": at.epoch, "owner": at.owner, "movedAt": moved, "stopped": at.stopped}))
-        cells = (
-            at.topic,
-            at.partition,
-            at.next_offset,
-            at.epoch,
-            at.owner,
-            at.moved_at and f"{at.moved_at:%m-%d %H:%M:%S}Z",
-        )
-        table.add_row(*("-" if cell is None else escape(str(cell)) for cell in (*cells, at.stopped)))
-    if not as_json:
+    with open_connection(settings_.read(), APPLICATION) as conn:
+        found = position_decisions.list_positions(conn)
+    if as_json:
+        for at in found:
+            fields = {"topic": at.topic, "partition": at.partition, "topicId": at.topic_id}
+            fields |= {"nextOffset": at.next_offset, "epoch": at.epoch, "owner": at.owner}
+            print(
+                json.dumps(fields | {"movedAt": at.moved_at and f"{at.moved_at.isoformat()}Z", "stopped": at.stopped})
+            )
+    else:
+        table = Table("topic", "partition", "next offset", "epoch", "owner", "moved", "waits because", box=None)
+        for at in found:
+            moved = at.moved_at and f"{at.moved_at:%m-%d %H:%M:%S}Z"
+            cells = (at.topic, at.partition, at.next_offset, at.epoch, at.owner, moved, at.stopped)
+            table.add_row(*("-" if cell is None else escape(str(cell)) for cell in cells))
         out.print(table)
     if any(at.stopped for at in found):
         raise typer.Exit(1)
 
 
-@places.command("set")
+@app.command("set")
 def set_position(
     topic: Annotated[str, typer.Argument(help="the topic")],
     to: Annotated[str, typer.Option(help="earliest, latest, an offset, or an instant with an offset")],
-    partition: Annotated[int | None, typer.Option(help="one partition; all of the topic without it")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what it would mean, and do nothing")] = False,
+    partition: Annotated[int | None, typer.Option(help="one partition; without it all of the topic")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would change, and change nothing")] = False,
 ) -> None:
-    """Decide where reading goes on, on record. Reading again is harmless; what is skipped is never counted."""
+    """Decide where reading resumes, on record. Reading again is harmless; what is skipped is never counted."""
     from hannun.flows.position_decisions import decide, plan
-    from hannun.kafka.broker import Broker
-    from hannun.store.database import connect
-    from hannun.store.version import check_version
+    from hannun.processes.commands.database import open_connection
+    from hannun.processes.commands.kafka import open_broker
 
     settings = settings_.read()
-    broker = Broker(settings.needed("kafka_bootstrap_servers"))
-    broker.check([])
-    with connect(settings.needed("database_url"), application="hannun-positions") as conn:
-        check_version(conn)
-        decisions = plan(conn, broker, topic, partition, place_in_time(to))
+    broker = open_broker(settings)
+    with open_connection(settings, APPLICATION) as conn:
+        decisions = plan(conn, broker, topic, partition, parse_log_point(to, "--to"))
         if not dry_run:
             decide(conn, operator(), decisions, f"--to {to}")
     for made in decisions:
@@ -80,23 +73,20 @@ def set_position(
         )
 
 
-@places.command("forget")
+@app.command("forget")
 def forget_partitions(
     topic: Annotated[str, typer.Argument(help="the topic")],
-    partition: Annotated[int | None, typer.Option(help="one partition; all of the topic without it")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what it would mean, and do nothing")] = False,
+    partition: Annotated[int | None, typer.Option(help="one partition; without it all of the topic")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would change, and change nothing")] = False,
 ) -> None:
-    """Wait no longer for partitions that Kafka has no more, on record. What nobody has counted of them is lost."""
+    """Stop waiting for partitions that Kafka no longer has, on record. What is not counted of them is lost."""
     from hannun.flows.position_decisions import deleted, forget
-    from hannun.kafka.broker import Broker
-    from hannun.store.database import connect
-    from hannun.store.version import check_version
+    from hannun.processes.commands.database import open_connection
+    from hannun.processes.commands.kafka import open_broker
 
     settings = settings_.read()
-    broker = Broker(settings.needed("kafka_bootstrap_servers"))
-    broker.check([])
-    with connect(settings.needed("database_url"), application="hannun-positions") as conn:
-        check_version(conn)
+    broker = open_broker(settings)
+    with open_connection(settings, APPLICATION) as conn:
         found = deleted(conn, broker, topic, partition)
         if not dry_run:
             forget(conn, operator(), found)
@@ -106,17 +96,23 @@ def forget_partitions(
         out.print(f"{at.topic}[{at.partition}] {was}; {would}", highlight=False, markup=False)
 
 
-def place_in_time(to: str, option: str = "--to") -> Any:
-    if to in ("earliest", "latest"):
-        return to
-    if to.isdecimal():
-        return int(to)
+def parse_log_point(text: str, option: str) -> Literal["earliest", "latest"] | int | datetime:
+    """A point in a log: its start, its end, an offset, or the first record of an instant.
+
+    Raises:
+        OperatorError: the text is none of these.
+    """
+    if text in ("earliest", "latest"):
+        return "earliest" if text == "earliest" else "latest"
+    if text.isdecimal():
+        return int(text)
     try:
-        moment = datetime.fromisoformat(to)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise OperatorError(
-            f"{option} {to} is no place in a log", hint="earliest, latest, an offset, or 2026-11-23T09:00:00+09:00"
+            f"{option} {text} is not a point in a log",
+            hint="earliest, latest, an offset, or 2026-11-23T09:00:00+09:00",
         )
     return moment

@@ -1,21 +1,30 @@
 """`hannun replay`: count again what Kafka holds."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli.positions import place_in_time
+from hannun.cli.positions import parse_log_point
 from hannun.cli.terminal import Progress, operator, out
+from hannun.domain.replay import Difference
+from hannun.domain.replay import Progress as ReplayProgress
 from hannun.errors import OperatorError, Transient
 from hannun.processes.signals import stop_on_signal
 
-replays = typer.Typer(
-    help="Count again what Kafka holds: into a shadow beside the live tables, or into the live ones.",
+if TYPE_CHECKING:
+    from hannun.flows.replay.recount import ReplayResult
+    from hannun.flows.replay.swap import ShadowComparison
+    from hannun.processes.commands.replay import ShadowServices
+
+app = typer.Typer(
+    help="Count again what Kafka holds: into a shadow database, or into the live tables.",
     invoke_without_command=True,
 )
 
@@ -27,7 +36,7 @@ class Into(StrEnum):
     SHADOW = "shadow"
 
 
-@replays.callback()
+@app.callback()
 def replay(
     context: typer.Context,
     from_: Annotated[
@@ -38,148 +47,155 @@ def replay(
     ),
     topic: Annotated[list[str] | None, typer.Option(help="only this topic; only into live")] = None,
 ) -> None:
-    """Count again what Kafka holds, up to where it ends now. Interrupted, the same command goes on or does no harm."""
-    from hannun.processes.commands import open_replaying
-    from hannun.processes.writing import channel_table
-
+    """Count again what Kafka holds, up to its end now. After an interruption run the same command again."""
     if context.invoked_subcommand is not None:
         return
     settings = settings_.read()
     telemetry.configure(settings.log_level)
-    start = _beginning(from_)
+    start = _parse_start(from_)
     topics = topic or list(settings.topics)
     unknown = sorted(set(topics) - set(settings.topics))
     if unknown:
-        raise OperatorError(f"{unknown[0]} is no topic of ours", hint=f"one of {', '.join(sorted(settings.topics))}")
-    if topic and into is Into.SHADOW:
         raise OperatorError(
-            "a shadow of some topics only could never be compared", hint="leave --topic out, or replay --into live"
+            f"{unknown[0]} is not a topic of the settings", hint=f"one of {', '.join(sorted(settings.topics))}"
         )
+    if into is Into.LIVE:
+        result = _replay_into_live(settings, topics, start)
+    elif topic:
+        raise OperatorError(
+            "a shadow of some topics only could not be compared", hint="leave --topic out, or replay --into live"
+        )
+    else:
+        result = _replay_into_shadow(settings, start, f"--from {from_}")
+    outcomes = ", ".join(f"{count:,} {kind}" for kind, count in sorted(result.outcomes.items())) or "nothing to read"
+    out.print(f"{result.messages:,} messages read into {into}: {outcomes}", highlight=False)
+    if result.resolved:
+        out.print(f"{result.resolved:,} dead letters could be used by now and are resolved", highlight=False)
+    if not result.complete:
+        again = "continues where this one stopped" if into is Into.SHADOW else "begins again; it does no harm"
+        raise Transient(f"the replay was stopped before its end. Hint: the same command {again}")
+    if into is Into.SHADOW:
+        from hannun.processes.commands.replay import shadow_of
+
+        name = shadow_of(settings).name
+        out.print(f"the shadow is {name}; `hannun replay compare` shows what differs", highlight=False)
+
+
+def _replay_into_live(
+    settings: settings_.Settings, topics: list[str], start: Literal["earliest"] | int | datetime
+) -> "ReplayResult":
+    from hannun.processes.commands.replay import open_live_replay
+
     with (
         stop_on_signal() as stop,
-        Progress(_log_replay) as progress,
-        open_replaying(settings, progress.tell, stop, operator()) as replaying,
+        Progress(_log_progress) as progress,
+        open_live_replay(settings, progress.update, stop, operator()) as replay,
     ):
-        shadow = replaying.shadow
-        if into is Into.LIVE:
-            done = replaying.replay.into_live(replaying.database, replaying.counter, topics, start)
-        else:
-            new = shadow.create(channel_table(settings), f"--from {from_}")
-            if not new:
-                progress.note(
-                    f"{shadow.name} is there already: going on where it stands (`hannun replay drop` drops it)"
-                )
-            with shadow.as_owner(shadow.live) as live:
-                live.autocommit = True  # a transaction left open would keep `hannun migrate` waiting until the end
-                done = replaying.replay.into_shadow(live, *replaying.count_shadow(), topics, start)
-    became = ", ".join(f"{count:,} {result}" for result, count in sorted(done.became.items())) or "nothing to read"
-    out.print(f"{done.messages:,} messages read into {into}: {became}", highlight=False)
-    if done.closed:
-        out.print(f"{done.closed:,} dead letters could be used by now and are resolved", highlight=False)
-    if not done.whole:
-        again = "goes on where this one stopped" if into is Into.SHADOW else "begins again; it does no harm"
-        raise Transient(f"the replay was told to stop before its end. Hint: the same command {again}")
-    if into is Into.SHADOW:
-        out.print(f"the shadow is {shadow.name}; `hannun replay compare` says what differs", highlight=False)
+        return replay.run(topics, start)
 
 
-@replays.command("compare")
+def _replay_into_shadow(
+    settings: settings_.Settings, start: Literal["earliest"] | int | datetime, begun: str
+) -> "ReplayResult":
+    from hannun.processes.channels import channel_table
+    from hannun.processes.commands.replay import open_shadow_replay
+
+    with (
+        stop_on_signal() as stop,
+        Progress(_log_progress) as progress,
+        open_shadow_replay(settings, progress.update, stop, operator()) as services,
+    ):
+        return services.replay.run(channel_table(settings), start, begun, progress.show_step)
+
+
+@app.command("compare")
 def compare_replay(
     limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
 ) -> None:
-    """Bring the shadow to where the live tables stand, and say what differs. Status 1 where something does."""
+    """Bring the shadow to the positions of the live tables, and show what differs. Status 1 where something does."""
     from hannun.flows.replay.swap import compare
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
-    with _at_the_shadow(settings) as (shadow, catch_up, tells, _):
-        compared = compare(shadow, catch_up, tells)
-    _show(compared, limit)
-    if compared.found:
+    with _open_shadow() as (services, progress):
+        comparison = compare(services.replay, progress.show_step)
+    _show(comparison, limit)
+    if comparison.found:
         raise typer.Exit(1)
 
 
-@replays.command("swap")
+@app.command("swap")
 def swap_replay(
     accept_differences: Annotated[
-        bool, typer.Option("--accept-differences", help="also lose what only the live tables know")
+        bool, typer.Option("--accept-differences", help="also lose what only the live tables hold")
     ] = False,
     limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
 ) -> None:
     """Put the shadow in the place of the live database, which is kept. The service waits for a moment."""
     from hannun.flows.replay.swap import WouldLose, swap
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
-    with _at_the_shadow(settings) as (shadow, catch_up, tells, pay_debts):
+    with _open_shadow() as (services, progress):
         try:
-            compared = swap(shadow, catch_up, tells, operator(), accept=accept_differences)
+            comparison = swap(services.replay, progress.show_step, services.deliver_pending, accept=accept_differences)
         except WouldLose as error:
             _show(error.compared, limit)
             raise
-        pay_debts()
-    _show(compared, limit)
+        shadow = services.replay.shadow
+    _show(comparison, limit)
     out.print(f"swapped: {shadow.live} is what was replayed, {shadow.before} what it was before", highlight=False)
     out.print("`hannun reconcile` proves it; `hannun replay drop --before` drops the old one", highlight=False)
 
 
-@replays.command("drop")
+@app.command("drop")
 def drop_replay(
     before: Annotated[bool, typer.Option("--before", help="what a swap has left, instead of the shadow")] = False,
 ) -> None:
     """Drop the shadow, or what a swap has left."""
-    from hannun.processes.commands import open_shadow
+    from hannun.processes.commands.replay import shadow_of
 
-    shadow = open_shadow(settings_.read())
+    shadow = shadow_of(settings_.read())
     name = shadow.before if before else shadow.name
     out.print(f"{name} is dropped" if shadow.drop(name) else f"there is no {name}", highlight=False)
 
 
 @contextmanager
-def _at_the_shadow(settings: settings_.Settings) -> Iterator[tuple[Any, Any, Any, Any]]:
-    """The shadow, what brings it to where live stands, what tells of it, and what pays the cache."""
-    from hannun.processes.commands import open_replaying, open_shadow
-    from hannun.store.database_swap import reopen_live
+def _open_shadow() -> Iterator[tuple["ShadowServices", Progress[ReplayProgress]]]:
+    """The replay into a shadow that exists, and the display of its progress."""
+    from hannun.processes.commands.replay import open_shadow_replay
 
-    shadow = open_shadow(settings)
-    if shadow.find(shadow.name) is None:
-        raise OperatorError(f"there is no shadow {shadow.name}", hint="`hannun replay --from earliest` makes one")
-    reopen_live(shadow)  # a swap that was killed may have left it shut
-    shadow.check_complete()
+    settings = settings_.read()
+    telemetry.configure(settings.log_level)
     with (
         stop_on_signal() as stop,
-        Progress(_log_replay) as progress,
-        open_replaying(settings, progress.tell, stop, operator()) as replaying,
+        Progress(_log_progress) as progress,
+        open_shadow_replay(settings, progress.update, stop, operator(), must_exist=True) as services,
     ):
-        database, counter = replaying.count_shadow()
-
-        def catch_up(live: Any) -> None:
-            done = replaying.replay.into_shadow(live, database, counter, list(settings.topics), "earliest")
-            if not done.whole:
-                raise Transient("told to stop before the shadow had caught up; nothing has changed")
-
-        yield shadow, catch_up, progress.note, replaying.pay_debts
+        yield services, progress
 
 
-def _show(compared: Any, limit: int) -> None:
-    """Differences, some of each part, and how many there are."""
-    parts: dict[str, list[Any]] = {}
-    for difference in compared.found:
-        parts.setdefault(difference.part, []).append(difference)
-    for part, found in parts.items():
-        for difference in found[:limit]:
+def _show(comparison: "ShadowComparison", limit: int) -> None:
+    """Print the differences, at most `limit` of each part, and how many there are."""
+    parts: defaultdict[str, list[Difference]] = defaultdict(list)
+    for difference in comparison.found:
+        parts[difference.part].append(difference)
+    for part, differences in parts.items():
+        for difference in differences[:limit]:
             out.print(str(difference), markup=False, highlight=False)
-        if len(found) > limit:
-            out.print(f"{part}: and {len(found) - limit:,} more", highlight=False)
-    lost = len(compared.lost)
-    out.print(f"differences: {len(compared.found):,}, of which only the live ledgers know {lost:,}", highlight=False)
+        if len(differences) > limit:
+            out.print(f"{part}: and {len(differences) - limit:,} more", highlight=False)
+    found, lost = len(comparison.found), len(comparison.lost)
+    out.print(f"differences: {found:,}, of which only the live ledgers know {lost:,}", highlight=False)
 
 
-def _beginning(text: str) -> Any:
-    if text == "latest":
+def _parse_start(text: str) -> Literal["earliest"] | int | datetime:
+    """The value of --from.
+
+    Raises:
+        OperatorError: nothing can be read from there.
+    """
+    start = parse_log_point(text, "--from")
+    if start == "latest":
         raise OperatorError("--from latest would read nothing", hint="earliest, an offset, or an instant")
-    return place_in_time(text, "--from")
+    return start
 
 
-def _log_replay(progress: Any) -> None:
+def _log_progress(progress: ReplayProgress) -> None:
     telemetry.log.info("replay", progress=str(progress), done=progress.done, total=progress.total)

@@ -1,10 +1,10 @@
-"""What verbs share: where they print, who uses them, how they show progress and are told to stop."""
+"""What commands share: consoles, the operator's name, the display of progress."""
 
 import getpass
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Generic, Self, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,52 +12,55 @@ from rich.markup import escape
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
+T = TypeVar("T")
 
-class Progress:
-    """How far something has come: on a terminal a line that is written anew, else a line now and then, and at the end.
+
+class Progress(Generic[T]):
+    """Shows progress: on a terminal in one line that is rewritten, else by a line every 5 s and at the end.
 
     Args:
-        says: says a line where there is no terminal.
+        write_line: writes a line where there is no terminal.
+        now: seconds that only increase.
     """
 
     EVERY_S = 5.0
 
-    def __init__(self, says: Callable[[Any], None], now: Callable[[], float] = time.monotonic) -> None:
-        self._says = says
+    def __init__(self, write_line: Callable[[T], object], now: Callable[[], float] = time.monotonic) -> None:
+        self._write_line = write_line
         self._now = now
-        self._next = now() + self.EVERY_S
-        self._unsaid: Any = None
-        self._line = err.status("reading ...") if err.is_terminal else None
+        self._next_at_s = now() + self.EVERY_S
+        self._unwritten: list[T] = []  # the newest progress since the last line, or nothing
+        self._status = err.status("reading ...") if err.is_terminal else None
 
     def __enter__(self) -> Self:
-        if self._line is not None:
-            self._line.start()
+        if self._status is not None:
+            self._status.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._line is not None:
-            self._line.stop()
-        elif self._unsaid is not None:
-            self._says(self._unsaid)
+        if self._status is not None:
+            self._status.stop()
+        for progress in self._unwritten:
+            self._write_line(progress)
 
-    def tell(self, progress: Any) -> None:
-        """After each batch."""
-        if self._line is not None:
-            self._line.update(escape(str(progress)))
-        elif self._now() < self._next:
-            self._unsaid = progress
+    def update(self, progress: T) -> None:
+        """Show the newest progress; call it after each batch."""
+        if self._status is not None:
+            self._status.update(escape(str(progress)))
+        elif self._now() < self._next_at_s:
+            self._unwritten = [progress]
         else:
-            self._next = self._now() + self.EVERY_S
-            self._unsaid = None
-            self._says(progress)
+            self._next_at_s = self._now() + self.EVERY_S
+            self._unwritten = []
+            self._write_line(progress)
 
-    def note(self, step: str) -> None:
-        """What is done now."""
-        if self._line is not None:
-            self._line.update(escape(step))
+    def show_step(self, step: str) -> None:
+        """Show the name of the step that begins now."""
+        if self._status is not None:
+            self._status.update(escape(step))
         err.print(f"  {step} ...", style="dim", markup=False)
 
 
 def operator() -> str:
-    """Who decides, for the record."""
+    """The name under which a decision of this user is recorded."""
     return f"{getpass.getuser()}@{socket.gethostname()}"

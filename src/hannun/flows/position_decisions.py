@@ -39,6 +39,11 @@ class Decision:
         return max(0, self.resume_at - max(self.log.low, self.counted_to))
 
 
+def list_positions(conn: Connection) -> list[Position]:
+    """Every position, with why its partition waits where it does."""
+    return list(positions.list_positions(conn))
+
+
 def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: To) -> list[Decision]:
     """What resuming there would mean, for one partition of a topic or for all of them.
 

@@ -13,8 +13,9 @@ from hannun.flows.report.cached_reader import DirectReader
 from hannun.flows.report.registry import dashboard_key, dashboard_question
 from hannun.processes import jobs
 from hannun.processes.background import metrics_endpoint, run_in_task, run_jobs
+from hannun.processes.channels import channel_table
 from hannun.processes.signals import stop_on_signal
-from hannun.processes.writing import channel_table, open_writing
+from hannun.processes.writing import open_writing
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
 from hannun.telemetry import log

@@ -26,7 +26,8 @@ from hannun.flows.report.registry import dashboard_question
 from hannun.flows.share_links import ShareLinks
 from hannun.processes import jobs
 from hannun.processes.background import run_in_task, run_jobs
-from hannun.processes.writing import channel_table, open_writing
+from hannun.processes.channels import channel_table
+from hannun.processes.writing import open_writing
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
 from hannun.web.auth import Verifier

@@ -3,17 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from hannun.cache import AnswerCache, Invalidator
 from hannun.cache.processed_markers import ProcessedMarkers
 from hannun.counting.batch_counter import BatchCounter
 from hannun.counting.outbox_relay import Delivers, DirectDelivery, OutboxRelay
-from hannun.domain.channels import ChannelTable, load_table
 from hannun.domain.wire_formats import Decoder, Rules
-from hannun.errors import OperatorError
 from hannun.flows import health_checks
 from hannun.processes.background import run_in_background
+from hannun.processes.channels import channel_table
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, connect
@@ -83,20 +81,3 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
         stack.enter_context(run_in_background("mark messages", marks.run, marks.wake))
         decoder = Decoder(Rules(key, channel_table(settings), settings.naive_zone))
         yield Writing(database, invalidator, decoder, marks, settings.invalidations_apart_s)
-
-
-def channel_table(settings: Settings) -> ChannelTable:
-    """The table of channels: the operator's file, or the one that ships.
-
-    Raises:
-        OperatorError: the file cannot be used.
-    """
-    if not settings.channels_file:
-        return load_table()
-    try:
-        return load_table(Path(settings.channels_file).read_text("utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OperatorError(
-            f"HANNUN_CHANNELS_FILE {settings.channels_file} cannot be used: {error}",
-            hint="see src/hannun/domain/channels.toml for its form",
-        ) from error

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 
 from hannun.domain.replay import Difference, differences
 from hannun.errors import OperatorError
+from hannun.flows.replay.shadow import ShadowReplay
 from hannun.store import database_swap
 from hannun.store import shadow_comparison as store
 from hannun.store.carry_over import carry_over
 from hannun.store.database import Connection, snapshot
-from hannun.store.shadow import Shadow
 
 Report = Callable[[str], None]
 """Called with the name of each step, before the step."""
-CatchUp = Callable[[Connection], None]
-"""Replays into the shadow up to the positions that a connection to the live database sees (`flows.replay.recount`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,46 +48,52 @@ class WouldLose(OperatorError):
         self.compared = compared
 
 
-def compare(shadow: Shadow, catch_up: CatchUp, report: Report) -> ShadowComparison:
+def compare(replay: ShadowReplay, report: Report) -> ShadowComparison:
     """Compare both in one snapshot of the live database, while it goes on counting."""
+    shadow = replay.shadow
     with shadow.as_owner(shadow.live) as live, snapshot(live):
-        catch_up(live)
+        replay.catch_up(live)
         with shadow.as_owner(shadow.name) as shadowed:
             return _compare(live, shadowed, report)
 
 
-def swap(shadow: Shadow, catch_up: CatchUp, report: Report, by: str, *, accept: bool) -> ShadowComparison:
+def swap(
+    replay: ShadowReplay, report: Report, deliver_pending: Callable[[], object], *, accept: bool
+) -> ShadowComparison:
     """Put the shadow in the place of the live database, which is kept under another name.
 
     Args:
-        by: the operator, for the record.
+        deliver_pending: delivers the pending invalidations of the new live database, to which every cached answer
+            belongs.
         accept: swap although the live ledgers hold what the logs do not; the service loses it.
 
     Raises:
         OperatorError: a swap would lose something, or the databases cannot be renamed. Nothing has changed.
         Transient: a writer held its locks for too long. Nothing has changed.
     """
+    shadow = replay.shadow
     if shadow.find(shadow.before) is not None:
         raise OperatorError(
             f"cannot swap: {shadow.before} still exists, which the last swap has left",
             hint="`hannun replay drop --before` drops it",
         )
     database_swap.check_owner(shadow)
-    first = compare(shadow, catch_up, report)
+    first = compare(replay, report)
     _refuse_losses(first, accept)
     with shadow.as_owner(shadow.live) as live, shadow.as_owner(shadow.name) as shadowed:
-        catch_up(live)  # what was counted during the comparison, so that writers need not wait for it
+        replay.catch_up(live)  # what was counted during the comparison, so that writers need not wait for it
         report("locking out the writers")
         database_swap.lock_out_writers(live)
-        catch_up(live)
+        replay.catch_up(live)
         changed = _changed_events(first, (store.versions(live), store.versions(shadowed)))
         last = _compare(live, shadowed, report, changed | {difference.where for difference in first.found})
         _refuse_losses(last, accept)
         report("carrying over what no log holds")
-        carry_over(live, shadowed, by)
+        carry_over(live, shadowed, replay.recount.by)
         shadowed.commit()
         report("renaming both databases")
         database_swap.swap_names(shadow, live, shadowed)
+    deliver_pending()
     return last
 
 

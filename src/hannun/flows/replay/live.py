@@ -1,0 +1,61 @@
+"""Replay into the live tables: what was counted is a repeat and changes nothing, what was missed is counted.
+
+No position moves, so `ingest` goes on beside it. Dead letters whose messages are counted now are resolved.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from hannun.counting.batch_counter import BatchCounter
+from hannun.domain.batch import MessageOutcome, OutcomeKind, ReceivedMessage
+from hannun.domain.replay import ReplayRange, live_end
+from hannun.flows.replay.recount import Recount, ReplayResult, StartAt, known_position, positions_by_partition
+from hannun.store import dead_letters
+from hannun.store.database import Database
+from hannun.telemetry import log
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReplay:
+    """A replay into the live tables: `database` for what is read and resolved, `counter` for what is counted."""
+
+    recount: Recount
+    database: Database
+    counter: BatchCounter
+
+    def run(self, topics: Collection[str], start: StartAt) -> ReplayResult:
+        """Count again what lies between `start` and where the logs end now.
+
+        Raises:
+            OperatorError: a partition does not hold that offset.
+            KafkaUnavailable: Kafka is away. The same replay may be begun again, it does no harm.
+        """
+        logs = self.recount.logs(topics)
+        with self.database.transaction() as conn:
+            at = positions_by_partition(conn)
+        starts = self.recount.start_offsets(logs, start)
+        ranges = {}
+        for partition, log_ in logs.items():
+            position = at.get(partition)
+            stopped = position is not None and position.stopped is not None
+            end = live_end(log_, known_position(position), stopped=stopped)
+            if end < log_.high:
+                log.warning(
+                    "a partition waits for an operator; the replay ends at its position",
+                    partition="{}[{}]".format(*partition),
+                    reads_to=end,
+                    log_ends_at=log_.high,
+                )
+            ranges[partition] = ReplayRange(log_.topic_id, starts[partition], end)
+        return self.recount.run(ranges, self.counter, self._resolve_counted, move_positions=False)
+
+    def _resolve_counted(self, batch: Sequence[ReceivedMessage], outcomes: Sequence[MessageOutcome]) -> int:
+        """Resolve the dead letters of messages that are counted by now. Returns how many."""
+        still_dead = {
+            message.record_id
+            for message, outcome in zip(batch, outcomes, strict=True)
+            if outcome.result is OutcomeKind.DEAD_LETTER
+        }
+        counted = [message.record_id for message in batch if message.record_id and message.record_id not in still_dead]
+        with self.database.transaction() as conn:
+            return dead_letters.resolve_counted(conn, counted, self.recount.by)

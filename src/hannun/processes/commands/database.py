@@ -1,0 +1,62 @@
+"""Connections to the database, for commands; and the migration of its schema."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from hannun.processes.channels import channel_table
+from hannun.settings import Settings
+from hannun.store.database import Connection, Database, connect
+from hannun.store.version import check_version
+
+
+@contextmanager
+def open_connection(settings: Settings, application: str) -> Iterator[Connection]:
+    """A connection to a database whose schema version is checked; committed at the end of the block.
+
+    Raises:
+        OperatorError: PostgreSQL does not accept the connection, or the schema is of another version.
+    """
+    with connect(settings.needed("database_url"), application=application) as conn:
+        check_version(conn)
+        yield conn
+
+
+@contextmanager
+def open_owner_connection(settings: Settings, application: str) -> Iterator[Connection]:
+    """A connection of the tables' owner."""
+    with connect(owner_url(settings), application=application) as conn:
+        yield conn
+
+
+@contextmanager
+def open_database(settings: Settings, application: str) -> Iterator[Database]:
+    """A database for several transactions, whose schema version is checked.
+
+    Raises:
+        OperatorError: the schema is of another version.
+        StoreUnavailable: PostgreSQL is away.
+    """
+    database = Database(settings.needed("database_url"), settings.pool, application=application)
+    try:
+        with database.transaction() as conn:
+            check_version(conn)
+        yield database
+    finally:
+        database.close()
+
+
+def owner_url(settings: Settings) -> str:
+    """The database's address for its owner; without one, for the service."""
+    return settings.owner_database_url.get_secret_value() or settings.needed("database_url")
+
+
+def migrate(settings: Settings, environment: Mapping[str, str]) -> str:
+    """Migrate the database as its owner. Returns the schema's version.
+
+    Args:
+        environment: holds the passwords that the service's roles get, where the operator sets them.
+    """
+    from hannun.store import migrate as store  # imports alembic, which no other command needs
+
+    passwords = {role: environment.get(f"HANNUN_{role.upper()}_PASSWORD") for role in store.ROLES}
+    return str(store.migrate(owner_url(settings), channel_table(settings), passwords))

@@ -1,0 +1,33 @@
+"""What `hannun export` needs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hannun.flows import health_checks
+from hannun.flows.export import Exports
+from hannun.flows.report.answers import Reports
+from hannun.flows.report.cached_reader import DirectReader
+from hannun.processes.channels import channel_table
+from hannun.settings import Settings
+from hannun.store.database import ReadPool, connect
+
+
+@asynccontextmanager
+async def open_exporting(settings: Settings) -> AsyncIterator[tuple[Reports, Exports]]:
+    """What writes views to files: PostgreSQL, checked, and no cache.
+
+    Raises:
+        OperatorError: PostgreSQL is not there or not as it must be, with what to do.
+    """
+    url = settings.needed("database_url")
+    with connect(url, application="hannun-export") as conn:
+        health_checks.check_database(conn)
+    reader = ReadPool(url, replace(settings.pool, size_max=1, size_min=1), application="hannun-export")
+    await reader.open()
+    try:
+        reports = Reports(reader, DirectReader(), lambda: datetime.now(UTC), channel_table(settings))
+        yield reports, Exports(at_once=1)
+    finally:
+        await reader.close()
