@@ -1,0 +1,269 @@
+"""Single fields of messages: decimals, counts, instants and participant ids."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from message_samples import (
+    DECIMALS,
+    DECODER,
+    EVERY_FIELD,
+    INSTANTS,
+    KEY,
+    RECEIVED,
+    RECEIVED_AT,
+    TABLE,
+    UUID,
+    decoded,
+    differences,
+    raw_of,
+    reason,
+    reason_of,
+    with_text,
+)
+
+from hannun.domain.facts import Kind, ParticipantRegistered, Reason, Rejected
+from hannun.domain.field_values import COUNT_MAX
+from hannun.domain.wire_formats import Decoder, Rules
+
+# -- decimals and counts -----------------------------------------------------------------------------------------
+
+MONEY = [(kind, name) for kind, name in EVERY_FIELD if name in DECIMALS and name != "targetRoi"]
+
+USABLE_DECIMALS = [
+    ("0", "0.00"),
+    ("5", "5.00"),
+    ('"5"', "5.00"),
+    ("1.015", "1.02"),
+    ('"1.015"', "1.02"),
+    ("0.125", "0.12"),
+    ('"0.125"', "0.12"),
+    ("0.135", "0.14"),
+    ("2.675", "2.68"),
+    ("0.12500000000000000000000000000000000001", "0.13"),
+    ("0.005", "0.00"),
+    ("1e2", "100.00"),
+    ('"1.5E+2"', "150.00"),
+    ("15e-1", "1.50"),
+    ("1e-9999", "0.00"),
+    ("-0", "0.00"),
+    ('"-0.00"', "0.00"),
+    ("9999999999999.99", "9999999999999.99"),
+    ("9999999999999.994", "9999999999999.99"),
+    ("0." + "1" * 3_000, "0.11"),
+]
+
+UNUSABLE_DECIMALS = [
+    ("9999999999999.995", Reason.OUT_OF_BOUNDS),
+    ("10000000000000", Reason.OUT_OF_BOUNDS),
+    ("1e13", Reason.OUT_OF_BOUNDS),
+    ("1e9999", Reason.OUT_OF_BOUNDS),
+    ('"1e9999"', Reason.OUT_OF_BOUNDS),
+    ("9" * 5_000, Reason.OUT_OF_BOUNDS),
+    ("-1", Reason.OUT_OF_BOUNDS),
+    ('"-0.01"', Reason.OUT_OF_BOUNDS),
+    ('"NaN"', Reason.WRONG_TYPE),
+    ('"sNaN"', Reason.WRONG_TYPE),
+    ('"Infinity"', Reason.WRONG_TYPE),
+    ('"1_000"', Reason.WRONG_TYPE),
+    ('"1,000"', Reason.WRONG_TYPE),
+    ('" 1"', Reason.WRONG_TYPE),
+    ('"1\\n"', Reason.WRONG_TYPE),
+    ('"٣"', Reason.WRONG_TYPE),
+    ('"0x10"', Reason.WRONG_TYPE),
+    ('"."', Reason.WRONG_TYPE),
+    ('""', Reason.WRONG_TYPE),
+    ("true", Reason.WRONG_TYPE),
+    ("[1]", Reason.WRONG_TYPE),
+    ("{}", Reason.WRONG_TYPE),
+    ("NaN", Reason.NOT_JSON),
+    ("Infinity", Reason.NOT_JSON),
+    ("1.", Reason.NOT_JSON),
+]
+
+UNUSABLE_COUNTS = [
+    (str(2**31), Reason.OUT_OF_BOUNDS),
+    (str(2**63), Reason.OUT_OF_BOUNDS),
+    (str(2**64), Reason.OUT_OF_BOUNDS),
+    ("1" * 5_000, Reason.OUT_OF_BOUNDS),
+    ("-1", Reason.OUT_OF_BOUNDS),
+    ("1.0", Reason.WRONG_TYPE),
+    ("1e3", Reason.WRONG_TYPE),
+    ('"5"', Reason.WRONG_TYPE),
+    ("true", Reason.WRONG_TYPE),
+    ("[]", Reason.WRONG_TYPE),
+]
+
+
+def decimal_of(kind: Kind, field: str, json_text: str) -> Any:
+    found: Any = DECODER.decode(kind, with_text(kind, field, json_text), RECEIVED_AT)
+    if isinstance(found, Rejected):
+        return found.reason
+    if kind is Kind.DISTRIBUTION_COMPLETED:
+        return found.deliveries[0].cost
+    return getattr(found, "".join("_" + c.lower() if c.isupper() else c for c in field))
+
+
+def test_every_decimal_keeps_two_places_rounded_half_even() -> None:
+    """There is no float in between, and no negative zero."""
+    assert not differences(
+        ((kind, field, text), str(decimal_of(kind, field, text)), value)
+        for kind, field in MONEY
+        for text, value in USABLE_DECIMALS
+    )
+
+
+def test_a_value_that_is_no_decimal_or_fits_no_column_is_refused_in_every_decimal_field() -> None:
+    assert not differences(
+        ((kind, field, text), decimal_of(kind, field, text), why)
+        for kind, field in MONEY
+        for text, why in UNUSABLE_DECIMALS
+    )
+
+
+def test_a_decimal_with_a_huge_exponent_is_out_of_bounds_as_a_number_and_as_a_text() -> None:
+    for text in ("1e99999", '"1e99999"'):
+        assert decimal_of(Kind.SALES_RECORDED, "amount", text) is Reason.OUT_OF_BOUNDS, text
+
+
+def test_a_target_is_limited_by_its_narrower_column() -> None:
+    assert decoded(Kind.EVENT_CREATED, targetRoi="99999999.99").target_roi == Decimal("99999999.99")
+    assert reason(Kind.EVENT_CREATED, targetRoi="99999999.995") is Reason.OUT_OF_BOUNDS
+    assert reason(Kind.EVENT_CREATED, targetRoi=-0.01) is Reason.OUT_OF_BOUNDS
+
+
+def test_a_count_may_be_as_large_as_an_integer_column_holds() -> None:
+    for text, count in (("0", 0), ("-0", 0), (str(COUNT_MAX), COUNT_MAX), ("null", None)):
+        raw = with_text(Kind.DISTRIBUTION_COMPLETED, "expectedViews", text)
+        found: Any = DECODER.decode(Kind.DISTRIBUTION_COMPLETED, raw, RECEIVED_AT)
+        assert found.deliveries[0].expected_views == count, text
+
+
+def test_a_value_that_is_no_count_is_refused() -> None:
+    kind = Kind.DISTRIBUTION_COMPLETED
+    assert not differences(
+        (text, reason_of(kind, with_text(kind, "expectedViews", text)), why) for text, why in UNUSABLE_COUNTS
+    )
+
+
+# -- instants ----------------------------------------------------------------------------------------------------
+
+SPELLINGS_OF_ONE_INSTANT = [
+    "2026-11-20T10:00:00Z",
+    "2026-11-20T10:00:00z",
+    "2026-11-20t10:00:00z",
+    "2026-11-20T10:00Z",
+    "2026-11-20T10:00:00.000Z",
+    "2026-11-20T10:00:00.000000000Z",
+    "2026-11-20T10:00:00+00:00",
+    "2026-11-20T10:00:00-00:00",
+    "2026-11-20T19:00:00+09:00",
+    "2026-11-20T19:00:00+0900",
+    "2026-11-20T19:00:00+09",
+    "2026-11-20T15:45:00+05:45",
+    "2026-11-19T22:30:00-11:30",
+    "2026-11-21T00:00:00+14:00",
+]
+
+UNUSABLE_INSTANTS = [
+    ("2026-11-20T10:00:00", Reason.NO_OFFSET),
+    ("2026-11-20 10:00", Reason.NO_OFFSET),
+    ("2026-11-20", Reason.NO_OFFSET),
+    ("2026-02-30T10:00:00Z", Reason.WRONG_TYPE),
+    ("2026-13-01T10:00:00Z", Reason.WRONG_TYPE),
+    ("2025-02-29T10:00:00Z", Reason.WRONG_TYPE),
+    ("2026-11-20T25:00:00Z", Reason.WRONG_TYPE),
+    ("2026-11-20T10:00:00+24:00", Reason.WRONG_TYPE),
+    ("0000-01-01T00:00:00Z", Reason.WRONG_TYPE),
+    ("yesterday", Reason.WRONG_TYPE),
+    ("1795168800", Reason.WRONG_TYPE),
+    ("", Reason.WRONG_TYPE),
+    ("٢٠٢٦-11-20T10:00:00Z", Reason.WRONG_TYPE),
+    ("0001-01-01T00:00:00Z", Reason.OUT_OF_TIME),
+    ("0001-01-01T00:00:00+14:00", Reason.OUT_OF_TIME),
+    ("9999-12-31T23:59:59-11:30", Reason.OUT_OF_TIME),
+    ("1969-12-31T23:59:59Z", Reason.OUT_OF_TIME),
+]
+
+
+def test_an_instant_is_the_same_in_every_zone_and_form() -> None:
+    assert not differences(
+        (text, getattr(decoded(Kind.EVENT_STATUS_CHANGED, changedAt=text), "changed_at", None), 1_795_168_800_000_000)
+        for text in SPELLINGS_OF_ONE_INSTANT
+    )
+
+
+def test_nanoseconds_are_cut_to_microseconds() -> None:
+    fact = decoded(Kind.EVENT_STATUS_CHANGED, changedAt="2026-11-20T10:00:00.123456999Z")
+    assert fact.changed_at == 1_795_168_800_123_456
+
+
+def test_an_unusable_instant_is_refused_with_its_reason_in_every_instant_field() -> None:
+    assert not differences(
+        ((kind, field, text), reason(kind, **{field: text}), why)
+        for kind, field in EVERY_FIELD
+        if field in INSTANTS
+        for text, why in UNUSABLE_INSTANTS
+    )
+
+
+def test_an_instant_without_an_offset_means_the_operators_zone() -> None:
+    seoul = Decoder(Rules(b"key", TABLE, naive_times_are=ZoneInfo("Asia/Seoul")))
+
+    def decode(at: str) -> Any:
+        return seoul.decode(Kind.EVENT_STATUS_CHANGED, raw_of(Kind.EVENT_STATUS_CHANGED, changedAt=at), RECEIVED_AT)
+
+    assert decode("2026-11-20T19:00:00").changed_at == 1_795_168_800_000_000
+    assert decode("2026-11-20T19:00:00Z").changed_at == 1_795_168_800_000_000 + 9 * 3_600_000_000
+    for at in ("0001-01-01T00:00:00", "9999-12-31T23:59:59"):
+        assert decode(at).reason is Reason.OUT_OF_TIME, at
+
+
+def registered_at(moment: datetime) -> Reason | None:
+    return reason(Kind.PARTICIPANT_REGISTERED, registeredAt=moment.isoformat())
+
+
+def test_a_registration_may_be_a_day_ahead_and_not_a_microsecond_more() -> None:
+    assert registered_at(RECEIVED + timedelta(hours=24)) is None
+    assert registered_at(RECEIVED + timedelta(hours=24, microseconds=1)) is Reason.OUT_OF_TIME
+
+
+def test_a_registration_before_2015_is_refused() -> None:
+    first = datetime(2015, 1, 1, tzinfo=UTC)
+    assert registered_at(first) is None
+    assert registered_at(first - timedelta(microseconds=1)) is Reason.OUT_OF_TIME
+    assert reason(Kind.PARTICIPANT_REGISTERED, registeredAt="2015-01-01T00:00:00+09:00") is Reason.OUT_OF_TIME
+
+
+def test_a_replay_decides_by_the_time_of_receipt_and_not_by_the_clock() -> None:
+    raw = raw_of(Kind.PARTICIPANT_REGISTERED, registeredAt="2016-01-03T00:00:00Z")
+    received = int(datetime(2016, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+    a_day_later = received + 86_400_000_000
+    assert isinstance(DECODER.decode(Kind.PARTICIPANT_REGISTERED, raw, received), Rejected)
+    assert isinstance(DECODER.decode(Kind.PARTICIPANT_REGISTERED, raw, a_day_later), ParticipantRegistered)
+
+
+# -- participants ------------------------------------------------------------------------------------------------
+
+
+def test_a_participant_that_is_a_uuid_is_that_uuid_in_any_case() -> None:
+    lower = decoded(Kind.PARTICIPANT_REGISTERED, participantId=UUID.lower())
+    upper = decoded(Kind.PARTICIPANT_REGISTERED, participantId=UUID.upper())
+    assert lower == upper
+    assert uuid.UUID(lower.participant) == uuid.UUID(UUID)
+
+
+def test_another_id_is_another_participant() -> None:
+    for other in (UUID.replace("-", ""), "{" + UUID + "}", UUID + "\n", UUID[:-1] + "a"):
+        assert DECODER.participant_of(other) != DECODER.participant_of(UUID), other
+        assert len(DECODER.participant_of(other)) == 32, other
+
+
+def test_a_hash_depends_on_the_id_and_on_the_key() -> None:
+    other_key = Decoder(Rules(b"another key", TABLE))
+    assert DECODER.participant_of("p1") == Decoder(Rules(KEY, TABLE)).participant_of("p1")
+    assert DECODER.participant_of("p1") != DECODER.participant_of("p2")
+    assert DECODER.participant_of("p1") != other_key.participant_of("p1")
+    assert DECODER.participant_of(UUID) == other_key.participant_of(UUID)
