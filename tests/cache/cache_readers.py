@@ -16,7 +16,7 @@ from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
 from hannun.domain.batch import ChangedEvent
 from hannun.domain.channels import load_table
-from hannun.domain.questions import EventDashboardQuestion, OfEvent, OfMerchant
+from hannun.domain.questions import EventDashboardQuestion, EventSubject, MerchantSubject
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import CachedReader
 from hannun.store.database import AsyncConnection, Connection, Database, PoolLimits, ReadPool
@@ -24,8 +24,8 @@ from hannun.store.database import AsyncConnection, Connection, Database, PoolLim
 OTHER = "5b0c2f64-0000-4000-8000-000000000002"
 KEY = keys.dashboard(SPRING)
 ME = Principal(OWNER, frozenset({"MERCHANT"}))
-DASHBOARD = EventDashboardQuestion(OfEvent(SPRING))
-MINE = OfMerchant(OWNER)
+DASHBOARD = EventDashboardQuestion(EventSubject(SPRING))
+MINE = MerchantSubject(OWNER)
 CHANGED = ChangedEvent(SPRING, OWNER, 1, ("NaverBlog",))
 T = TypeVar("T")
 

@@ -15,10 +15,10 @@ from hannun.domain.granularity import Granularity
 from hannun.domain.questions import (
     ChannelsQuestion,
     EventDashboardQuestion,
+    EventSubject,
     MerchantDashboardQuestion,
+    MerchantSubject,
     Metric,
-    OfEvent,
-    OfMerchant,
     Order,
     RoiQuestion,
     SortBy,
@@ -82,9 +82,9 @@ def test_any_redis_client_can_read_the_cached_answers(world: World) -> None:
         await serve.dashboard()
         await serve.reports.answer(ME, MerchantDashboardQuestion(MINE))
         for granularity in Granularity:
-            await serve.reports.answer(ME, TimelineQuestion(OfEvent(SPRING), granularity=granularity))
-        await serve.reports.answer(ME, RoiQuestion(OfEvent(SPRING)))
-        await serve.reports.answer(ME, ChannelsQuestion(OfEvent(SPRING), channels=("NAVER",)))
+            await serve.reports.answer(ME, TimelineQuestion(EventSubject(SPRING), granularity=granularity))
+        await serve.reports.answer(ME, RoiQuestion(EventSubject(SPRING)))
+        await serve.reports.answer(ME, ChannelsQuestion(EventSubject(SPRING), channels=("NAVER",)))
 
     serving(world, work)
     fields = {
@@ -130,7 +130,7 @@ def test_lifetimes_differ_a_little_so_that_answers_do_not_expire_together(world:
 
 def test_only_the_plain_view_is_cached(world: World) -> None:
     world.count(world.created(), world.registered("p1", channel="NAVER"))
-    moment, event = datetime(2026, 11, 1), OfEvent(SPRING)
+    moment, event = datetime(2026, 11, 1), EventSubject(SPRING)
 
     async def work(serve: Serve) -> None:
         for timeline in (
@@ -142,11 +142,13 @@ def test_only_the_plain_view_is_cached(world: World) -> None:
         ):
             assert (await serve.reports.answer(ME, timeline))[1] == "live"
         for user in (
-            MerchantDashboardQuestion(OfMerchant(OWNER, status=EventStatus.ACTIVE)),
+            MerchantDashboardQuestion(MerchantSubject(OWNER, status=EventStatus.ACTIVE)),
             MerchantDashboardQuestion(MINE, limit=1),
         ):
             assert (await serve.reports.answer(ME, user))[1] == "live"
-        assert (await serve.reports.answer(ME, EventDashboardQuestion(OfEvent(SPRING), Range(tz="UTC"))))[1] == "live"
+        assert (await serve.reports.answer(ME, EventDashboardQuestion(EventSubject(SPRING), Range(tz="UTC"))))[
+            1
+        ] == "live"
         for channels in (
             ChannelsQuestion(event),
             ChannelsQuestion(event, channels=("NAVER", "WooriTV")),
@@ -172,7 +174,7 @@ def test_an_answer_about_one_channel_is_the_same_live_and_cached(world: World) -
     world.count(world.created(), world.registered("p0", channel="NAVER"), world.registered("p1", channel="WooriTV"))
 
     async def work(serve: Serve) -> None:
-        question = ChannelsQuestion(OfEvent(SPRING), channels=("naver blog",))
+        question = ChannelsQuestion(EventSubject(SPRING), channels=("naver blog",))
         live, source = await serve.reports.answer(ME, question)
         assert source == "live"
         # Another channel changes: this one's answer stays true, and its ETag stays the same.

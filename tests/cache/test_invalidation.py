@@ -8,7 +8,13 @@ from cache_readers import DASHBOARD, ME, MINE, Serve, plain_client, serving
 from world import OWNER, SPRING, World
 
 from hannun.domain.granularity import Granularity
-from hannun.domain.questions import ChannelsQuestion, MerchantDashboardQuestion, OfEvent, RoiQuestion, TimelineQuestion
+from hannun.domain.questions import (
+    ChannelsQuestion,
+    EventSubject,
+    MerchantDashboardQuestion,
+    RoiQuestion,
+    TimelineQuestion,
+)
 
 # What a write makes false (spec/2-cache.md, rule 2). Every write deletes the timelines: one deletion too many is
 # cheaper than one wrong answer.
@@ -41,11 +47,11 @@ def test_a_write_deletes_the_keys_of_the_table_and_no_other_channels(world: Worl
     async def fill(serve: Serve) -> None:
         await serve.dashboard()
         await serve.reports.answer(ME, MerchantDashboardQuestion(MINE))
-        await serve.reports.answer(ME, RoiQuestion(OfEvent(SPRING)))
+        await serve.reports.answer(ME, RoiQuestion(EventSubject(SPRING)))
         for name in ("NAVER", "WOORIDONGNE_TV"):
-            await serve.reports.answer(ME, ChannelsQuestion(OfEvent(SPRING), channels=(name,)))
+            await serve.reports.answer(ME, ChannelsQuestion(EventSubject(SPRING), channels=(name,)))
         for granularity in Granularity:
-            await serve.reports.answer(ME, TimelineQuestion(OfEvent(SPRING), granularity=granularity))
+            await serve.reports.answer(ME, TimelineQuestion(EventSubject(SPRING), granularity=granularity))
 
     for write, invalidated in writes:
         serving(world, fill)

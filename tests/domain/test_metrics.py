@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hannun.domain.metrics import ChannelCounts, Money, change, cost_per, number, percent, total
+from hannun.domain.metrics import ChannelCounts, Money, cost_per, json_number, percent, percent_change, sum_counts
 
 quick = settings(derandomize=True, deadline=None, max_examples=200, database=None)
 
@@ -83,8 +83,8 @@ def test_counts_without_a_base_have_no_rates() -> None:
 
 def test_counts_add_up_figure_by_figure() -> None:
     one = ChannelCounts(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
-    assert total([one, one, ChannelCounts()]) == ChannelCounts(2, 4, 6, 8, 10, 12, 14, 16, 18, 20)
-    assert total([]) == ChannelCounts()
+    assert sum_counts([one, one, ChannelCounts()]) == ChannelCounts(2, 4, 6, 8, 10, 12, 14, 16, 18, 20)
+    assert sum_counts([]) == ChannelCounts()
 
 
 def test_investment_is_the_plan_and_what_the_channels_cost() -> None:
@@ -150,16 +150,21 @@ def test_a_cost_per_head_is_unknown_while_nobody_came() -> None:
 
 
 def test_a_change_from_nothing_is_new_and_has_no_percentage() -> None:
-    assert change(15, 10) == Decimal("50.00")
-    assert change(5, 10) == Decimal("-50.00")
-    assert change(5, 0) is None
+    assert percent_change(15, 10) == Decimal("50.00")
+    assert percent_change(5, 10) == Decimal("-50.00")
+    assert percent_change(5, 0) is None
 
 
 def test_a_figure_is_a_json_number_whole_where_it_is_whole() -> None:
-    found = [number(Decimal("5.00")), number(Decimal("5.25")), number(Decimal("-0.01")), number(None)]
+    found = [
+        json_number(Decimal("5.00")),
+        json_number(Decimal("5.25")),
+        json_number(Decimal("-0.01")),
+        json_number(None),
+    ]
     assert found == [5, 5.25, -0.01, None]
     assert [type(figure) for figure in found[:2]] == [int, float]
-    assert number(Decimal("9999999999999.99")) == 9999999999999.99
+    assert json_number(Decimal("9999999999999.99")) == 9999999999999.99
 
 
 def test_the_roi_of_several_events_counts_each_with_its_own_revenue() -> None:

@@ -6,13 +6,13 @@ from random import Random
 import pytest
 
 from hannun.domain.metrics import Money
-from hannun.domain.projection import Course, days_used, projection, without
+from hannun.domain.projection import DailyHistory, days_used, no_projection, projection
 
 
-def course(participants: list[int], left: float, *, sales: list[int] | None = None, today: int = 0) -> Course:
+def course(participants: list[int], left: float, *, sales: list[int] | None = None, today: int = 0) -> DailyHistory:
     before = sum(participants)
     sold = [Decimal(amount) for amount in sales or [0] * len(participants)]
-    return Course(participants, sold, left, before, before + today, sum(sold, Decimal(0)))
+    return DailyHistory(participants, sold, left, before, before + today, sum(sold, Decimal(0)))
 
 
 def money(recorded: int | None, invested: int = 100) -> Money:
@@ -52,7 +52,7 @@ def test_a_loss_is_negative_and_nothing_invested_is_null() -> None:
 
 
 def test_without_any_it_says_why() -> None:
-    told = without("too-early", None)
+    told = no_projection("too-early", None)
     assert (told.participants, told.revenue, told.roi) == (None, None, None)
     assert set(told.reasons.values()) == {"too-early"}
 

@@ -11,7 +11,7 @@ from world import NOW, OWNER, World
 
 from hannun.domain.authorization import Principal
 from hannun.domain.channels import load_table
-from hannun.domain.questions import MerchantDashboardQuestion, OfMerchant
+from hannun.domain.questions import MerchantDashboardQuestion, MerchantSubject
 from hannun.domain.ranges import Range
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
@@ -46,7 +46,7 @@ def test_a_merchants_view_costs_three_statements_at_most_however_many_events_the
         await reader.open()
         try:
             reports = Reports(reader, DirectReader(), lambda: datetime.fromisoformat(NOW).astimezone(UTC), load_table())
-            await reports.answer(ME, MerchantDashboardQuestion(OfMerchant(OWNER), range_))
+            await reports.answer(ME, MerchantDashboardQuestion(MerchantSubject(OWNER), range_))
         finally:
             await reader.close()
 

@@ -15,8 +15,8 @@ def months_read(
 ) -> tuple[set[str], set[str]]:
     """The months that a query's plan names, and those that were read when it ran."""
     asked: dict[str, Any] = {"event_nos": [world.event_row(SPRING).event_no], "from": start, "to": end}
-    asked |= {"first_quarter": start, "last_quarter": end if quarters else start}
-    asked |= {"first": start, "grain": 900, "starts": "{0}"}
+    asked |= {"rollup_from": start, "rollup_to": end if quarters else start}
+    asked |= {"first": start, "step_s": 900, "starts": "{0}"}
     with world.shared_connection() as conn:
         rows = conn.execute("EXPLAIN (ANALYZE, TIMING OFF) " + SQL[query], asked).fetchall()  # type: ignore[operator]
     lines = [row["QUERY PLAN"] for row in rows]

@@ -14,10 +14,10 @@ import psycopg
 import pytest
 from world import DATABASE_OWNER, NOTHING_PENDING, OWNER, PASSWORD, SPRING, World
 
-from hannun.domain.buckets import buckets, seconds_of
+from hannun.domain.buckets import buckets_in, to_epoch_s
 from hannun.domain.channels import load_table
 from hannun.domain.granularity import Granularity
-from hannun.domain.ranges import EVERYTHING
+from hannun.domain.ranges import ALL_TIME
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import RowRefused
 from hannun.flows.partitions import detach_old_months
@@ -38,7 +38,7 @@ def answer_of(
     world: World, events: list[str], granularity: Granularity, zone: str, start: datetime, end: datetime
 ) -> Counted:
     """What the service answers: figures of each bucket, and participants after the last bucket."""
-    grid = buckets(seconds_of(start), seconds_of(end), granularity, zone)
+    grid = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, zone)
     nos = [world.event_row(event).event_no for event in events]
 
     async def query() -> Counted:
@@ -53,14 +53,14 @@ def sum_of_minutes(
     world: World, events: list[str], granularity: Granularity, zone: str, start: datetime, end: datetime
 ) -> Counted:
     """The same, computed minute by minute."""
-    grid = buckets(seconds_of(start), seconds_of(end), granularity, zone)
+    grid = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, zone)
     filled: dict[int, list[int]] = {}
     after = 0
     for row in (row for event in events for row in world.timeline(event)):
         if row.timestamp >= end:
             after += row.participants
         elif row.timestamp >= start:
-            bucket = filled.setdefault(bisect_right(grid.starts, seconds_of(row.timestamp)) - 1, [0, 0, 0, 0])
+            bucket = filled.setdefault(bisect_right(grid.starts, to_epoch_s(row.timestamp)) - 1, [0, 0, 0, 0])
             for place, figure in enumerate((row.participants, row.views, row.engagement, row.conversions)):
                 bucket[place] += figure
     return [(place, *figures) for place, figures in sorted(filled.items())], after
@@ -233,7 +233,7 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
     async def lines() -> dict[str, tuple[int, ...]]:
         async with await psycopg.AsyncConnection.connect(world.url) as conn:
             nos = [world.event_row(event).event_no for event in (SPRING, SUMMER)]
-            page = await reports.merchant_page(conn, OWNER, nos, EVERYTHING, before=None, limit=50, hour=hour)
+            page = await reports.merchant_page(conn, OWNER, nos, ALL_TIME, before=None, limit=50, hour=hour)
             return {line.event_id: line.last_hours for line in page}
 
     def expected() -> dict[str, tuple[int, ...]]:

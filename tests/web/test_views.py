@@ -14,7 +14,7 @@ from served import Site
 from world import OWNER, SPRING, World
 
 from hannun.domain.batch import ReceivedMessage
-from hannun.domain.buckets import buckets
+from hannun.domain.buckets import buckets_in
 from hannun.domain.granularity import Granularity
 
 OTHER = "5b0c2f64-0000-4000-8000-000000000002"
@@ -313,7 +313,7 @@ ZONES = sorted(available_timezones() - {"Factory", "localtime"})
 def test_buckets_begin_anew_where_the_clocks_are_changed(zone: str, near: str, granularity: Granularity) -> None:
     middle = datetime.fromisoformat(near)
     start, end = middle - timedelta(minutes=150), middle + timedelta(minutes=170)
-    found = buckets(int(start.timestamp()), int(end.timestamp()), granularity, zone)
+    found = buckets_in(int(start.timestamp()), int(end.timestamp()), granularity, zone)
     expected = [begins for begins, _ in buckets_by_walking(granularity, ZoneInfo(zone), start, end)]
     assert found.labels() == [begins.isoformat() for begins in expected]
 
@@ -321,9 +321,9 @@ def test_buckets_begin_anew_where_the_clocks_are_changed(zone: str, near: str, g
 def test_an_hour_that_is_cut_by_a_change_of_half_an_hour_has_two_buckets() -> None:
     """At 02:00 Lord Howe sets its clocks back to 01:30."""
     change = int(datetime(2026, 4, 4, 15, tzinfo=UTC).timestamp())
-    found = buckets(change - 3_600, change + 3_600, Granularity.HOURLY, "Australia/Lord_Howe")
+    found = buckets_in(change - 3_600, change + 3_600, Granularity.HOURLY, "Australia/Lord_Howe")
     assert found.labels() == ["2026-04-05T01:00:00+11:00", "2026-04-05T01:30:00+10:30", "2026-04-05T02:00:00+10:30"]
-    assert found.ends == change + 5_400
+    assert found.end == change + 5_400
 
 
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.faults) for seed in range(2, 6))])
@@ -342,16 +342,16 @@ def test_buckets_of_every_zone_begin_where_its_clocks_say(seed: int) -> None:
                 near += timedelta(days=1)
         start = near - timedelta(minutes=random_.randrange(60 * spans_h[granularity]))
         end = near + timedelta(minutes=random_.randrange(1, 60 * spans_h[granularity]))
-        found = buckets(int(start.timestamp()), int(end.timestamp()), Granularity(granularity), name)
+        found = buckets_in(int(start.timestamp()), int(end.timestamp()), Granularity(granularity), name)
         expected = [begins for begins, _ in buckets_by_walking(granularity, zone, start, end)]
         assert found.labels() == [begins.isoformat() for begins in expected], (name, granularity, start, end)
         assert found.hours() == [begins.hour for begins in expected]
         assert found.weekdays() == [begins.isoweekday() for begins in expected]
-        assert all((begins - found.starts[0]) % found.grain == 0 for begins in [*found.starts, found.ends])
+        assert all((begins - found.starts[0]) % found.step_s == 0 for begins in [*found.starts, found.end])
         following = [begins for begins, _ in buckets_by_walking(granularity, zone, end, end + timedelta(days=33))]
         nexts = [int(at.timestamp()) for at in following if at >= end]
         if nexts:
-            assert found.ends == nexts[0]
+            assert found.end == nexts[0]
 
 
 # -- what can be asked

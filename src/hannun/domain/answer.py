@@ -1,12 +1,15 @@
-"""An answer as bytes, with what decides who may see it and whether it is still current."""
+"""The encoded answer: what the cache stores and the API sends."""
 
 import msgspec
 
 
 class EncodedAnswer(msgspec.Struct, frozen=True):
-    """An answer as bytes of JSON, with what decides who may see it and whether it is still the same.
+    """An answer as bytes of JSON, with what decides who may see it and how long it holds.
 
-    `stale`: the database is away, so nobody knows whether it is still true.
+    version: of the data; it rises with every change. Of an event the microsecond (since 1970) of its newest change.
+    owner: the merchant who may see it.
+    until_ms: when it stops being true without a change of the data, in ms since 1970; 0 for never.
+    stale: PostgreSQL is away, so nothing can tell whether the answer is still true.
     """
 
     body: bytes

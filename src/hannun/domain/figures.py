@@ -1,5 +1,7 @@
-"""What PostgreSQL found, as values: what answers are made of. An event's version is the microsecond (since 1970) of its
-newest change."""
+"""Figures as read from PostgreSQL: the input of the view functions.
+
+An event's version is the microsecond (since 1970) of its newest change, and so is every `changed_at_us`.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,19 +10,19 @@ from decimal import Decimal
 
 from hannun.domain.buckets import Buckets
 from hannun.domain.granularity import Granularity
-from hannun.domain.metrics import ChannelCounts, Money, total
+from hannun.domain.metrics import ChannelCounts, Money, sum_counts
 from hannun.domain.ranges import Range
 from hannun.domain.response_schemas import Projection
 
 VOICE = "VOICE"
-UNTOUCHED = ChannelCounts()
+NO_COUNTS = ChannelCounts()
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelFigures:
-    """One channel of an event, or of all events of a merchant on which it runs.
+    """One channel of an event, or of all events of a merchant that run on it.
 
-    `delivery` is the state of its newest distribution, None without one; `changed` its newest change.
+    `delivery` is the state of its newest distribution, None without one.
     """
 
     name: str
@@ -30,11 +32,11 @@ class ChannelFigures:
     cost: Decimal
     delivery: str | None
     expected_views: int | None
-    changed: int
+    changed_at_us: int
 
     @property
     def state(self) -> str:
-        """What is known of a channel that nobody has polled: its distribution's state is all there is."""
+        """The state of the measured counts. No channel is polled yet, so the state of its distribution decides."""
         if self.delivery == "FAILED":
             return "failed"
         return "planned" if self.delivery == "SUCCESS" else "unknown"
@@ -42,42 +44,45 @@ class ChannelFigures:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts together; `counts` with those of no channel, `clicked` of the TV and SNS channels alone, which have
-    clicks: what the conversion rate is made of."""
+    """The counts of several channels added up.
+
+    counts: of all channels, and the unattributed participants.
+    clicked: of the TV and SNS channels alone. Only they have clicks, so the conversion rate is computed from these.
+    """
 
     counts: ChannelCounts
     clicked: ChannelCounts
     unattributed: int
 
 
-def totals_of(by_channel: Iterable[tuple[str, ChannelCounts]], unattributed: int) -> Totals:
-    """The totals of channels, told as (type, counts), and of those who came by none."""
+def sum_totals(by_channel: Iterable[tuple[str, ChannelCounts]], unattributed: int) -> Totals:
+    """The totals of channels, given as (type, counts), and of the unattributed participants."""
     pairs = list(by_channel)
     return Totals(
-        total(counts for _, counts in pairs) + ChannelCounts(participants=unattributed),
-        total(counts for type_, counts in pairs if type_ != VOICE),
+        sum_counts(counts for _, counts in pairs) + ChannelCounts(participants=unattributed),
+        sum_counts(counts for type_, counts in pairs if type_ != VOICE),
         unattributed,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodFigures:
-    """What happened within a range: by (channel, type), and who came by no channel whose type is known."""
+    """What happened within a range: counts by (channel, type), and participants of no channel of a known type."""
 
     channels: Mapping[tuple[str, str], ChannelCounts] = field(default_factory=dict)
     unattributed: int = 0
 
-    def of(self, channel: ChannelFigures) -> ChannelCounts:
-        return self.channels.get((channel.name, channel.type), UNTOUCHED)
+    def counts_of(self, channel: ChannelFigures) -> ChannelCounts:
+        return self.channels.get((channel.name, channel.type), NO_COUNTS)
 
     @property
     def totals(self) -> Totals:
-        return totals_of(((type_, counts) for (_, type_), counts in self.channels.items()), self.unattributed)
+        return sum_totals(((type_, counts) for (_, type_), counts in self.channels.items()), self.unattributed)
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodComparison:
-    """What happened within a range, and in the equal one before; None where there is none."""
+    """What happened within a range, and within the preceding one; `before` is None where there is none."""
 
     period: PeriodFigures
     before: PeriodFigures | None
@@ -102,13 +107,13 @@ class EventFigures:
 
     @property
     def totals(self) -> Totals:
-        """What the event came to. The parts are summed up, so that they add up whatever stands in a total."""
-        return totals_of(((channel.type, channel.counts) for channel in self.channels), self.unattributed)
+        """The totals of the event, added up from its parts, so that parts and total always agree."""
+        return sum_totals(((channel.type, channel.counts) for channel in self.channels), self.unattributed)
 
 
 @dataclass(frozen=True, slots=True)
-class EventLine:
-    """An event in its merchant's list. `last_hours` are participants of the last 24 clock hours, oldest first."""
+class ListedEvent:
+    """An event in its merchant's list. `last_hours` are its participants in the last 24 clock hours, oldest first."""
 
     row_id: int
     created_at: datetime
@@ -127,32 +132,32 @@ class EventLine:
 
 @dataclass(frozen=True, slots=True)
 class MerchantFigures:
-    """All of a merchant's events that a question is about, together.
+    """The events of a merchant that a question is about, together.
 
-    `version` and `changed` are of all of the merchant's events, so that they do not fall when one of them leaves.
-    `version` rises with every commit that changes any of them, in whichever order they commit; `changed` is the
-    microsecond (since 1970) of the newest change, which may have been committed before an older one.
+    `version` and `changed_at_us` are of all events of the merchant, so that they do not fall when one leaves the
+    filter. `version` rises with every commit that changes any of them, in any order of commits. `changed_at_us` is
+    that of the newest change, which may have been committed before an older one.
     """
 
     event_nos: list[int]
     event_ids: list[str]
     version: int
-    changed: int
+    changed_at_us: int
     totals: Totals
     money: Money
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineHead:
-    """Whose timeline it is, and over which minutes anything has happened (UTC, None where nothing has).
+    """The owner and the extent of a timeline: the first and last minute with anything in it (UTC, None without any).
 
-    `measured` says whether a channel has ever been measured. `version` and `changed` as in `MerchantFigures`; of one
-    event they are the same.
+    `measured`: whether a channel has ever been measured. `version` and `changed_at_us` as in `MerchantFigures`; of one
+    event both are the event's version.
     """
 
     owner: str
     version: int
-    changed: int
+    changed_at_us: int
     participants: int
     event_nos: list[int]
     first: datetime | None
@@ -162,14 +167,14 @@ class TimelineHead:
 
 @dataclass(frozen=True, slots=True)
 class TimelineFigures:
-    """What happened in each bucket in which something did: (bucket, participants, views, engagement, conversions); and
-    how many came after the range."""
+    """The buckets that are not empty: (index, participants, views, engagement, conversions). `after` counts the
+    participants after the range."""
 
     filled: list[tuple[int, int, int, int, int]]
     after: int
 
 
-# -- what each view is made of: the input of the functions in `domain.views` ---------------------------------------
+# -- the input of each view function in `domain.views` -------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +211,7 @@ class MerchantDashboardFigures:
     merchant: MerchantFigures
     comparison: PeriodComparison | None
     preceding: Range | None
-    page: Sequence[EventLine]
+    page: Sequence[ListedEvent]
     next_cursor: str | None
 
 

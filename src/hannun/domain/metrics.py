@@ -1,7 +1,7 @@
-"""What a figure means: the definitions of the API, exact. Shown in the page too (`web/static/translations.js`).
+"""The metrics of the API with their exact definitions. The page shows them too (`web/static/translations.js`).
 
-Rates and ROI are percent with two decimals, rounded half even; money is won with two. A share of nothing is None,
-never 0 and never NaN: nothing was measured, so there is nothing to say.
+Rates and ROI are percent with two decimals, rounded half even; money is won with two. Division by 0 gives None, never 0
+and never NaN: without a base there is no rate.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ CENT = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class ChannelCounts:
-    """What was counted and measured on one channel, or on several together. Counts only add up."""
+    """What was counted and measured on one channel, or on several together. Counts are added, in any grouping."""
 
     participants: int = 0
     impressions: int = 0
@@ -49,16 +49,16 @@ class ChannelCounts:
 
     @property
     def conversion_rate(self) -> Decimal | None:
-        """Conversions by clicks: of a TV or SNS channel, and of an event over those."""
+        """Conversions / clicks: of a TV or SNS channel, and of an event over those channels."""
         return percent(self.conversions, self.clicks)
 
     @property
     def call_completion_rate(self) -> Decimal | None:
-        """The conversion rate of a VOICE channel: completed calls by calls."""
+        """Completed calls / calls: the conversion rate of a VOICE channel."""
         return percent(self.completed_calls, self.total_calls)
 
 
-def total(counts: Iterable[ChannelCounts]) -> ChannelCounts:
+def sum_counts(counts: Iterable[ChannelCounts]) -> ChannelCounts:
     return sum(counts, ChannelCounts())
 
 
@@ -66,8 +66,13 @@ def total(counts: Iterable[ChannelCounts]) -> ChannelCounts:
 class Money:
     """Money of one event, or of several together, in won.
 
-    `recorded` is None while no sale was recorded; `baseline` while nobody told one. Of several events each counts with
-    its own revenue: `assumed` is what is expected of those without sales, `grown` the sales of those with a baseline.
+    recorded: None while no sale is recorded.
+    baseline: None while no plan gives one.
+
+    Of several events each has its own revenue:
+
+    assumed: the expected revenue of the events without recorded sales.
+    grown: the recorded sales of the events with a baseline.
     """
 
     planned: Decimal
@@ -84,14 +89,14 @@ class Money:
 
     @property
     def revenue(self) -> Decimal:
-        """Recorded sales where there are any, else what is expected: of each event its own."""
+        """Recorded sales where there are any, else the expected revenue; decided for each event by itself."""
         if self.recorded is None:
             return self.expected
         return self.recorded + (self.assumed or 0)
 
     @property
     def assumed_share(self) -> Decimal | None:
-        """How much of the revenue is expected and not recorded, in percent; None where there is none."""
+        """The share of the revenue that is expected and not recorded, in percent; None without revenue."""
         if self.revenue <= 0:
             return None
         return percent(self.expected if self.recorded is None else (self.assumed or 0), self.revenue)
@@ -112,7 +117,7 @@ class Money:
         return percent(recorded - self.baseline, self.baseline)
 
     def break_even_participants(self, participants: int) -> int | None:
-        """How many must come until the revenue that each brings has paid the investment."""
+        """How many participants it takes, at the revenue that each brings now, to earn the investment."""
         if self.revenue <= 0 or participants == 0:
             return None
         needed = Fraction(self.investment) * participants / Fraction(self.revenue)
@@ -120,24 +125,24 @@ class Money:
 
 
 def percent(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
-    """`part` of `whole` in percent, two decimals, half even, exact; None where there is no whole."""
+    """`part` of `whole` in percent, exact, rounded half even to two decimals; None where `whole` is not positive."""
     if whole <= 0:
         return None
     return _rounded(Fraction(part) * 100 / Fraction(whole))
 
 
 def cost_per(cost: Decimal, count: int) -> Decimal | None:
-    """Won for each; None where there is none."""
+    """Won for each; None for a count of 0."""
     return None if count == 0 else _rounded(Fraction(cost) / count)
 
 
-def change(now: int, before: int) -> Decimal | None:
-    """By how many percent a count has changed; None where there is no base (shown as "new")."""
+def percent_change(now: int, before: int) -> Decimal | None:
+    """By how many percent a count has changed; None where it was 0 before (the page shows "new")."""
     return percent(now - before, before)
 
 
-def number(figure: Decimal | None) -> float | int | None:
-    """A figure as a JSON number: whole where it is whole."""
+def json_number(figure: Decimal | None) -> float | int | None:
+    """A figure as a JSON number: an int where it is whole."""
     if figure is None:
         return None
     return int(figure) if figure == figure.to_integral_value() else float(figure)

@@ -1,4 +1,4 @@
-"""What can be asked, and within which bounds: subjects, ranges, filters, orders."""
+"""The questions of the API: subject, range, filters, order; with the reading of lists and cursors from text."""
 
 import base64
 import binascii
@@ -10,12 +10,12 @@ from typing import Generic, TypeVar
 
 from hannun.domain.facts import EventStatus
 from hannun.domain.granularity import Granularity
-from hannun.domain.ranges import EVERYTHING, Range
+from hannun.domain.ranges import ALL_TIME, Range
 from hannun.errors import BadRequest
 
 PAGE_DEFAULT, PAGE_MAX = 50, 200
 NAMES_MAX = 20
-"""The most channels or metrics named in one question."""
+"""The most channels, or metrics, that one question may name."""
 TEXT_LENGTH_MAX = 100
 
 
@@ -62,28 +62,29 @@ class SortOrder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How channels are sorted. What has no value comes last in both orders; ties by name."""
+    """How channels are sorted. Channels without a value come last in both orders; ties are sorted by name."""
 
     by: SortBy = SortBy.PARTICIPANTS
     descending: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class OfEvent:
+class EventSubject:
     """One event."""
 
     event_id: str
 
     @property
-    def plain(self) -> bool:
+    def is_default(self) -> bool:
         return True
 
 
 @dataclass(frozen=True, slots=True)
-class OfMerchant:
-    """All of a merchant's events, or those that a filter leaves; without a status all but the ARCHIVED ones.
+class MerchantSubject:
+    """The events of a merchant that the filters leave. Without a status these are all but the ARCHIVED ones.
 
-    `text` stands in the title; `channels`, as asked, are channels of which the event has at least one.
+    text: occurs in the event's title.
+    channels: names in any spelling; the event runs on at least one of them.
     """
 
     user_id: str
@@ -92,11 +93,11 @@ class OfMerchant:
     channels: tuple[str, ...] = ()
 
     @property
-    def plain(self) -> bool:
+    def is_default(self) -> bool:
         return self.status is None and self.text is None and not self.channels
 
 
-Subject = OfEvent | OfMerchant
+Subject = EventSubject | MerchantSubject
 SubjectT_co = TypeVar("SubjectT_co", bound=Subject, covariant=True)
 
 
@@ -114,82 +115,82 @@ class Filters:
 class EventDashboardQuestion:
     """The dashboard of one event."""
 
-    of: OfEvent
-    range: Range = EVERYTHING
+    subject: EventSubject
+    range: Range = ALL_TIME
 
     @property
-    def plain(self) -> bool:
-        return self.range.plain
+    def is_default(self) -> bool:
+        return self.range.is_default
 
 
 @dataclass(frozen=True, slots=True)
 class MerchantDashboardQuestion:
     """The dashboard of a merchant: the totals of the merchant's events, and one page of the list of events."""
 
-    of: OfMerchant
-    range: Range = EVERYTHING
+    subject: MerchantSubject
+    range: Range = ALL_TIME
     cursor: str | None = None
     limit: int = PAGE_DEFAULT
 
     @property
-    def plain(self) -> bool:
-        return self.of.plain and self.range.plain and self.cursor is None and self.limit == PAGE_DEFAULT
+    def is_default(self) -> bool:
+        return self.subject.is_default and self.range.is_default and self.cursor is None and self.limit == PAGE_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelsQuestion(Generic[SubjectT_co]):
-    """The channels of a subject. `channels` selects some by name, in any spelling; empty selects all."""
+    """The channels of a subject. `channels` selects some by name, in any spelling; an empty one selects all."""
 
-    of: SubjectT_co
-    range: Range = EVERYTHING
+    subject: SubjectT_co
+    range: Range = ALL_TIME
     channels: tuple[str, ...] = ()
     order: Order = Order()
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineQuestion(Generic[SubjectT_co]):
-    """A timeline; without a granularity it is hourly up to 7 days, else daily."""
+    """A timeline. Without a granularity it is hourly up to 7 days, else daily."""
 
-    of: SubjectT_co
-    range: Range = EVERYTHING
+    subject: SubjectT_co
+    range: Range = ALL_TIME
     granularity: Granularity | None = None
     metrics: frozenset[Metric] = field(default=frozenset(Metric))
 
     @property
-    def plain(self) -> bool:
-        return self.range.plain and self.of.plain and len(self.metrics) == len(Metric)
+    def is_default(self) -> bool:
+        return self.range.is_default and self.subject.is_default and len(self.metrics) == len(Metric)
 
 
 @dataclass(frozen=True, slots=True)
 class RoiQuestion(Generic[SubjectT_co]):
     """Return on investment of a subject; `projection` also asks where the event will end."""
 
-    of: SubjectT_co
-    range: Range = EVERYTHING
+    subject: SubjectT_co
+    range: Range = ALL_TIME
     projection: bool = False
 
     @property
-    def plain(self) -> bool:
-        return self.range.plain and self.of.plain and not self.projection
+    def is_default(self) -> bool:
+        return self.range.is_default and self.subject.is_default and not self.projection
 
 
 Question = (
     EventDashboardQuestion
     | MerchantDashboardQuestion
-    | ChannelsQuestion[OfEvent]
-    | ChannelsQuestion[OfMerchant]
-    | TimelineQuestion[OfEvent]
-    | TimelineQuestion[OfMerchant]
-    | RoiQuestion[OfEvent]
-    | RoiQuestion[OfMerchant]
+    | ChannelsQuestion[EventSubject]
+    | ChannelsQuestion[MerchantSubject]
+    | TimelineQuestion[EventSubject]
+    | TimelineQuestion[MerchantSubject]
+    | RoiQuestion[EventSubject]
+    | RoiQuestion[MerchantSubject]
 )
 
 
 def parse_metrics(text: str | None) -> frozenset[Metric]:
-    """The metrics of a list with commas; all where none is given.
+    """The metrics of a comma-separated list; all of them where the list is None.
 
     Raises:
-        BadQuestion: one of them is none that a timeline has.
+        BadRequest: a timeline has no metric of such a name.
     """
     if text is None:
         return frozenset(Metric)
@@ -198,7 +199,7 @@ def parse_metrics(text: str | None) -> frozenset[Metric]:
     for name in names:
         if name not in known:
             raise BadRequest(
-                "no metric is named {name!r}: there are {known}",
+                "no metric is named {name!r}: use one of {known}",
                 code="unknown-metric",
                 field="metrics",
                 name=name[:40],
@@ -208,10 +209,10 @@ def parse_metrics(text: str | None) -> frozenset[Metric]:
 
 
 def parse_list(name: str, text: str | None) -> tuple[str, ...]:
-    """The entries of a list with commas, each once.
+    """The entries of a comma-separated list, each once. `name` is the parameter's, for the error.
 
     Raises:
-        BadQuestion: an entry is empty, or there are more than NAMES_MAX.
+        BadRequest: an entry is empty, or there are more than NAMES_MAX.
     """
     if text is None:
         return ()
@@ -220,7 +221,7 @@ def parse_list(name: str, text: str | None) -> tuple[str, ...]:
         raise BadRequest("{field} has an empty entry", code="bad-parameter", field=name)
     if len(entries) > NAMES_MAX:
         raise BadRequest(
-            "{field} names more than {count_max}, the most that is answered: ask for less",
+            "{field} has more than {count_max} entries: send fewer",
             code="too-many",
             field=name,
             count_max=NAMES_MAX,
@@ -229,24 +230,24 @@ def parse_list(name: str, text: str | None) -> tuple[str, ...]:
 
 
 def encode_cursor(created_at: datetime, row_id: int) -> str:
-    """Where a page ends: the place of its last event."""
+    """The cursor of the page after an event: the sort key of that event."""
     return base64.urlsafe_b64encode(f"{created_at.isoformat()}/{row_id}".encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> tuple[datetime, int]:
-    """The place of a cursor.
+    """The sort key, (created_at, row_id), of the event before the page.
 
     Raises:
-        BadQuestion: it is none of ours.
+        BadRequest: `encode_cursor` has not made this cursor.
     """
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         at, row_id = text.split("/")
-        place = datetime.fromisoformat(at).replace(tzinfo=None), int(row_id)
-        if not 0 <= place[1] < 2**63:
-            raise ValueError("not a row's number")
-        return place
+        sort_key = datetime.fromisoformat(at).replace(tzinfo=None), int(row_id)
+        if not 0 <= sort_key[1] < 2**63:
+            raise ValueError("not a row id")
+        return sort_key
     except (ValueError, binascii.Error) as error:
         raise BadRequest(
-            "this cursor is not one of ours: take nextCursor as it came", code="bad-cursor", field="cursor"
+            "the cursor is not valid: send nextCursor unchanged", code="bad-cursor", field="cursor"
         ) from error

@@ -18,7 +18,7 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """[start, end) in a zone. Instants are UTC without a zone, cut to the minute; None is open."""
+    """[start, end) in a zone. Both are instants in UTC without a zone, cut to the minute; None is open."""
 
     start: datetime | None = None
     end: datetime | None = None
@@ -31,33 +31,35 @@ class Range:
             raise BadRequest("startDate is not before endDate", code="empty-range", field="startDate")
         if self.end - self.start > timedelta(days=RANGE_DAYS_MAX):
             raise BadRequest(
-                "the range is longer than {days_max} days, the most that is answered: ask for less",
+                "the range is longer than {days_max} days: ask for a shorter one",
                 code="range-too-long",
                 field="startDate",
                 days_max=RANGE_DAYS_MAX,
             )
 
     @property
-    def bounded(self) -> bool:
+    def is_bounded(self) -> bool:
         return self.start is not None or self.end is not None
 
     @property
-    def plain(self) -> bool:
-        """Everything so far, in the default zone: what is kept in the cache."""
-        return not self.bounded and self.tz == DEFAULT_TZ
+    def is_default(self) -> bool:
+        """Whether it is all time in the default zone: only answers over such a range are cached."""
+        return not self.is_bounded and self.tz == DEFAULT_TZ
 
-    def until(self, now: datetime) -> datetime:
-        """Where the range ends, or the minute after `now` where it is open."""
+    def end_or_now(self, now: datetime) -> datetime:
+        """The end of the range; of an open range the end of the current minute."""
         return self.end if self.end is not None else now.replace(second=0, microsecond=0) + _MINUTE
 
-    def before(self, now: datetime) -> "Range | None":
-        """The equal range that ends where this one starts; None where this one has no start, or is not there yet.
+    def preceding(self, now: datetime) -> "Range | None":
+        """The range of equal length that ends where this one starts; None where this one has no start, or lies in the
+        future.
 
-        Days are days of the clock: before a week in which the clocks are changed lies a week, and not 168 hours.
+        A range of whole days is preceded by as many days of the zone's calendar: the week before a week with a clock
+        change is 7 days, not 168 hours.
         """
         if self.start is None:
             return None
-        end = self.until(now)
+        end = self.end_or_now(now)
         zone = ZoneInfo(self.tz)
         starts, ends = (moment.replace(tzinfo=UTC).astimezone(zone) for moment in (self.start, end))
         days = ends.date() - starts.date()
@@ -75,7 +77,7 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-EVERYTHING = Range()
+ALL_TIME = Range()
 
 
 # -- reading a range from text -------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""The shapes of the API's answers. Names are the contract; how figures become one stands in `domain.views`.
+"""The answers of the API as structs. Their names are the contract; `domain.views` builds the views among them.
 
-Every answer adds up in itself: channels + unattributed = total = last point of the timeline.
+In every answer the parts add up: channels + unattributed = total = last point of the timeline.
 """
 
 import hashlib
@@ -20,22 +20,22 @@ from hannun.domain.trend import Trend
 Number = float | int
 
 
-def _told(**schema: Any) -> Meta:
-    """What the OpenAPI document says of a type. Nothing is checked by it: the database holds what it must hold."""
+def _documented(**schema: Any) -> Meta:
+    """What the OpenAPI document says of a type. It validates nothing: PostgreSQL's constraints do."""
     return Meta(extra_json_schema=schema)
 
 
 def _one_of(values: Iterable[str]) -> Meta:
-    return _told(enum=[str(value) for value in values])
+    return _documented(enum=[str(value) for value in values])
 
 
-Count = Annotated[int, _told(format="int64", **{"x-unit": "count"})]
-"""What channels tell; under a range it may be negative, where a channel has corrected itself."""
-People = Annotated[int, _told(format="int64", minimum=0, **{"x-unit": "count"})]
-Percent = Annotated[Number, _told(**{"x-unit": "percent"})]
-Won = Annotated[Number, _told(**{"x-unit": "KRW"})]
-Seconds = Annotated[int, _told(minimum=0, **{"x-unit": "second"})]
-Instant = Annotated[str, _told(format="date-time")]
+Count = Annotated[int, _documented(format="int64", **{"x-unit": "count"})]
+"""What channels measure. Under a range it may be negative, where a channel has corrected its figures."""
+People = Annotated[int, _documented(format="int64", minimum=0, **{"x-unit": "count"})]
+Percent = Annotated[Number, _documented(**{"x-unit": "percent"})]
+Won = Annotated[Number, _documented(**{"x-unit": "KRW"})]
+Seconds = Annotated[int, _documented(minimum=0, **{"x-unit": "second"})]
+Instant = Annotated[str, _documented(format="date-time")]
 Status = Annotated[str, _one_of(EventStatus)]
 State = Annotated[str, _one_of(("measured", "stale", "planned", "failed", "unknown"))]
 Kind = Annotated[str, _one_of(("measured", "planned", "estimated", "stale", "unknown"))]
@@ -47,26 +47,26 @@ Why = Annotated[
 ]
 
 
-class Answered(msgspec.Struct, rename="camel"):
-    """JSON in camelCase."""
+class ApiStruct(msgspec.Struct, rename="camel"):
+    """A struct of the API: JSON in camelCase."""
 
 
-class Period(Answered):
-    """What an answer is about; without bounds it is everything so far. Instants with the zone's offset, half open."""
+class Period(ApiStruct):
+    """The period of an answer, half open; without bounds it is all time. Instants have the zone's offset."""
 
     start_date: Instant | None
     end_date: Instant | None
     tz: str
 
 
-class SocialInteractions(Answered):
+class SocialInteractions(ApiStruct):
     likes: Count
     comments: Count
     shares: Count
 
 
-class Previous(Answered):
-    """The same counts in the equal period before."""
+class Previous(ApiStruct):
+    """The same counts in the preceding period of equal length."""
 
     period: Period
     total_participants: People
@@ -74,16 +74,16 @@ class Previous(Answered):
     total_conversions: Count
 
 
-class Delta(Answered):
-    """Change against the period before, in percent; null where it had nothing: shown as "new"."""
+class Delta(ApiStruct):
+    """Change against the previous period, in percent; null where that had 0 (the page shows "new")."""
 
     total_participants: Percent | None
     total_views: Percent | None
     total_conversions: Percent | None
 
 
-class Summary(Answered):
-    """What an event, or all of a merchant's events, came to. Rates in percent, null without a base."""
+class Summary(ApiStruct):
+    """The totals of an event, or of a merchant's events. Rates are percent, null without a base."""
 
     total_participants: People
     unattributed_participants: People
@@ -100,8 +100,8 @@ class Summary(Answered):
     delta: Delta | None = None
 
 
-class ChannelPerformance(Answered):
-    """One channel. `state` says what its measured counts are: measured, stale, planned, failed or unknown."""
+class ChannelPerformance(ApiStruct):
+    """One channel. `state` is the state of its measured counts: measured, stale, planned, failed or unknown."""
 
     channel_name: str
     channel_type: Type
@@ -123,16 +123,16 @@ class ChannelPerformance(Answered):
     cost_per_conversion: Won | None
 
 
-class Investment(Answered):
-    """Won: the plan's, and what distributing on the channels has cost."""
+class Investment(ApiStruct):
+    """In won: the planned investment and the costs of distribution on the channels."""
 
     total: Won
     planned: Won
     channels: Won
 
 
-class Revenue(Answered):
-    """Won. `total` is what was recorded, else what is expected; `assumedShare` says how much of it is expected."""
+class Revenue(ApiStruct):
+    """In won. `total` is the recorded revenue, else the expected one; `assumedShare` is how much of it is expected."""
 
     total: Won
     recorded: Won | None
@@ -140,8 +140,8 @@ class Revenue(Answered):
     assumed_share: Percent | None
 
 
-class Roi(Answered):
-    """Whether it was worth the money. Percent and won; a loss is negative, nothing invested is null."""
+class Roi(ApiStruct):
+    """Return on investment. Percent and won; a loss is negative; null without an investment."""
 
     current_roi: Percent | None
     target_roi: Percent | None
@@ -155,18 +155,18 @@ class Roi(Answered):
     break_even_participants: People | None
 
 
-class Provenance(Answered):
-    """What a figure is: measured, planned, estimated, stale or unknown; as of when; and its unit: count, percent, KRW
-    (won), or people a bucket."""
+class Provenance(ApiStruct):
+    """The kind of a figure: measured, planned, estimated, stale or unknown; as of when it holds; and its unit: count,
+    percent, KRW (won), or people a bucket."""
 
     kind: Kind
     as_of: Instant | None
     unit: Unit
 
 
-class Dashboard(Answered):
-    """An event at a glance. `moneyPeriod` is what money, and what is divided by it, is about: the event as a whole,
-    also where a range was asked for."""
+class Dashboard(ApiStruct):
+    """The dashboard of an event. `moneyPeriod` is the period of money and of figures divided by it: always the whole
+    event, also under a range."""
 
     event_id: str
     event_title: str
@@ -182,9 +182,9 @@ class Dashboard(Answered):
     last_updated_at: Instant | None
 
 
-class ChannelMetrics(Answered):
-    """The counts of a channel. Calls are of VOICE channels; their mean length in seconds is null under a range and over
-    several events, where nobody recorded it. `expectedViews` is a plan."""
+class ChannelMetrics(ApiStruct):
+    """The counts of a channel. Calls are those of VOICE channels. Their mean length in seconds is recorded for a whole
+    event only: under a range and over several events it is null. `expectedViews` is a plan."""
 
     participants: People
     impressions: Count
@@ -201,8 +201,8 @@ class ChannelMetrics(Answered):
     expected_views: Count | None
 
 
-class ChannelRates(Answered):
-    """The rates (percent) and costs (won) of a channel; null where there is nothing to divide by."""
+class ChannelRates(ApiStruct):
+    """The rates (percent) and costs (won) of a channel; null without a base to divide by."""
 
     click_through_rate: Percent | None
     engagement_rate: Percent | None
@@ -214,8 +214,8 @@ class ChannelRates(Answered):
     cost_per_conversion: Won | None
 
 
-class Channel(Answered):
-    """One channel. `state` says what its measured counts are: measured, stale, planned, failed or unknown."""
+class Channel(ApiStruct):
+    """One channel. `state` is the state of its measured counts: measured, stale, planned, failed or unknown."""
 
     channel_name: str
     channel_type: Type
@@ -226,9 +226,9 @@ class Channel(Answered):
     last_updated_at: Instant | None
 
 
-class Channels(Answered):
-    """Channels next to each other. With a filter the totals are those of what is shown, so that they add up; those who
-    came by no channel belong to none of the filter's."""
+class Channels(ApiStruct):
+    """The channels of a subject. Under a filter the totals are those of the channels shown, so that they add up;
+    unattributed participants belong to no channel, so there are none."""
 
     period: Period
     money_period: Period
@@ -250,9 +250,9 @@ class UserChannels(Channels):
     total_events: People
 
 
-class DataPoint(Answered):
-    """A bucket: `timestamp` is its start; `complete` says that it lies wholly in the past and in the period. Metrics
-    that were not asked for are left out."""
+class DataPoint(ApiStruct):
+    """A bucket. `timestamp` is its start; `complete` means that it lies wholly in the past and in the period. Metrics
+    that the question does not name are left out."""
 
     timestamp: Instant
     complete: bool
@@ -263,8 +263,8 @@ class DataPoint(Answered):
     cumulative_participants: People | UnsetType = UNSET
 
 
-class TimelineTotals(Answered):
-    """The sums over the period; of metrics that were not asked for there is none."""
+class TimelineTotals(ApiStruct):
+    """The sums over the period, of the metrics that the question names."""
 
     participants: People | UnsetType = UNSET
     views: Count | UnsetType = UNSET
@@ -272,8 +272,8 @@ class TimelineTotals(Answered):
     conversions: Count | UnsetType = UNSET
 
 
-class Timeline(Answered):
-    """What happened over time. The trend is that of participants, over complete buckets."""
+class Timeline(ApiStruct):
+    """A timeline. The trend is that of participants over complete buckets."""
 
     granularity: Annotated[str, _one_of(Granularity)]
     tz: str
@@ -294,21 +294,21 @@ class UserTimeline(Timeline):
     total_events: People
 
 
-class Interval(Answered):
-    """A figure that is expected, between the bounds of a prediction interval."""
+class Interval(ApiStruct):
+    """An expected figure and the bounds of its prediction interval."""
 
     value: Number
     low: Number
     high: Number
 
 
-class Projection(Answered):
-    """Where an event ends if it goes on as in its last days.
+class Projection(ApiStruct):
+    """A projection to the end of the event, if it goes on as in its last days.
 
-    `method` is `mean-of-last-weeks`: the mean of a complete day over the last whole weeks (`days`), for each day that
-    is left, between the bounds that `level` percent of such sums keep (Student's t over the days' own scatter). What no
-    day has shown yet (a new channel, a last-day rush) is not in it. A figure that cannot be told is null, and `reasons`
-    says why.
+    `method` is `mean-of-last-weeks`: the mean of a complete day over the last whole weeks (`days`), for each day left.
+    `level` percent of such sums lie within the bounds (Student's t over the scatter of the days). Effects that no day
+    has shown yet (a new channel, a rush on the last day) are not in it. A figure that cannot be computed is null, and
+    `reasons` says why.
     """
 
     method: Annotated[str, _one_of(("mean-of-last-weeks",))]
@@ -321,8 +321,8 @@ class Projection(Answered):
     reasons: dict[str, Why]
 
 
-class ChannelCost(Answered):
-    """What a channel cost, in won, beside whom it brought."""
+class ChannelCost(ApiStruct):
+    """The costs of a channel in won, and its participants."""
 
     channel_name: str
     channel_type: Type
@@ -334,8 +334,8 @@ class ChannelCost(Answered):
 
 
 class EventRoi(Roi):
-    """Whether an event was worth the money. Participants are those of `period`; money, and what is divided by it, is of
-    `moneyPeriod`: the event as a whole."""
+    """The return on investment of an event. Participants are those of `period`; money, and figures divided by it, are
+    of `moneyPeriod`: the whole event."""
 
     event_id: str
     event_title: str
@@ -351,7 +351,7 @@ class EventRoi(Roi):
 
 
 class UserRoi(Roi):
-    """Whether a merchant's events together were worth the money: the ROI of the sums."""
+    """The return on investment of a merchant's events together: the ROI of the sums."""
 
     user_id: str
     total_events: People
@@ -365,8 +365,8 @@ class UserRoi(Roi):
     last_updated_at: Instant | None
 
 
-class UserEvent(Answered):
-    """An event in its merchant's list. `sparkline` is participants of the last 24 clock hours, oldest first."""
+class UserEvent(ApiStruct):
+    """An event in its merchant's list. `sparkline` has its participants in the last 24 clock hours, oldest first."""
 
     event_id: str
     event_title: str
@@ -381,7 +381,7 @@ class UserEvent(Answered):
     last_updated_at: Instant | None
 
 
-class User(Answered):
+class User(ApiStruct):
     """A merchant's events together, and a page of them."""
 
     user_id: str
@@ -396,8 +396,8 @@ class User(Answered):
     last_updated_at: Instant | None
 
 
-class Link(Answered):
-    """A link that opens an event to others, read-only, until `expiresAt`. Its secret is not known."""
+class Link(ApiStruct):
+    """A share link, which opens an event to others, read-only, until `expiresAt`. Its secret is not stored."""
 
     share_id: str
     label: str
@@ -408,41 +408,41 @@ class Link(Answered):
 
 
 class NewLink(Link):
-    """A link, and this once its address, with its secret behind `#`."""
+    """A new share link with its address, which holds the secret behind `#`. Only this answer has the address."""
 
     address: str
 
 
-class Links(Answered):
-    """The links of an event: those that open it first, then the newest of the others."""
+class Links(ApiStruct):
+    """The share links of an event: those that open it first, then the newest of the others."""
 
     shares: list[Link]
 
 
-class LinkSession(Answered):
-    """Until when a link has opened an event to this browser; null where none has."""
+class LinkSession(ApiStruct):
+    """Until when a share link opens an event to this browser; null where none does."""
 
     expires_at: Instant | None
 
 
-class Session(Answered):
-    """Who is signed in, and until when."""
+class Session(ApiStruct):
+    """The signed-in user, and until when."""
 
     user_id: str
     roles: list[Annotated[str, _one_of(("ADMIN", "MERCHANT", "SERVICE"))]]
     expires_at: Instant
 
 
-class MessageResult(Answered):
-    """What became of a message: it changed something, it changed nothing, or it cannot be used, for this `reason`."""
+class MessageResult(ApiStruct):
+    """The outcome of a message: counted, repeated (it changed nothing), or a dead letter, with the `reason`."""
 
     message_id: str | None
     result: Annotated[str, _one_of(("counted", "repeated", "dead-letter"))]
     reason: Annotated[str, _one_of(Reason)] | UnsetType = UNSET
 
 
-class MessagesTaken(Answered):
-    """What became of the messages of a body, in their order."""
+class MessagesTaken(ApiStruct):
+    """The outcomes of the messages of a body, in their order."""
 
     counted: People
     repeated: People
@@ -450,24 +450,24 @@ class MessagesTaken(Answered):
     results: list[MessageResult]
 
 
-def encode(answer: Answered) -> bytes:
-    """The answer's bytes on the wire."""
+def encode(answer: ApiStruct) -> bytes:
+    """The answer as JSON."""
     return msgspec.json.encode(answer)
 
 
 def etag_of(version: int, body: bytes) -> str:
-    """A strong ETag: the data's version, and the bytes', since time alone changes some answers. The same data has the
-    same ETag, live and cached."""
+    """A strong ETag: the version of the data and a hash of the bytes, because time alone changes some answers. The same
+    answer has the same ETag, live and cached."""
     return f'"{version:x}-{hashlib.blake2b(body, digest_size=6).hexdigest()}"'
 
 
-def instant(moment: datetime | None, tz: str = "Asia/Seoul") -> str | None:
-    """ISO 8601 with the zone's offset of an instant in UTC without a zone."""
+def format_instant(moment: datetime | None, tz: str = "Asia/Seoul") -> str | None:
+    """An instant in UTC without a zone, as ISO 8601 with the offset of `tz`."""
     return None if moment is None else moment.replace(tzinfo=UTC).astimezone(ZoneInfo(tz)).isoformat()
 
 
-def changed_at(version: int) -> str | None:
-    """When the newest change was made, UTC: a version is its microsecond."""
+def instant_of_version(version: int) -> str | None:
+    """The time of the newest change, UTC, from a version in microseconds; None where there was no change."""
     if version == 0:
         return None
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=version)).isoformat().replace("+00:00", "Z")

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET
 
-from hannun.domain.response_schemas import Answered, Period, Provenance
+from hannun.domain.response_schemas import ApiStruct, Period, Provenance
 from hannun.domain.terms import TERMS, Language, Term, Unit, term, word
 
 
@@ -45,7 +45,7 @@ class ViewTables:
     """
 
     view: str
-    schema: type[Answered]
+    schema: type[ApiStruct]
     list_field: str
     names: tuple[str, ...]
     count_field: str | None = None
@@ -89,7 +89,7 @@ class Table:
 
 
 @cache
-def _decoder(schema: type[Answered]) -> msgspec.json.Decoder[Any]:
+def _decoder(schema: type[ApiStruct]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(schema)
 
 
@@ -141,7 +141,7 @@ def _columns(view: ViewTables, answer: ViewAnswer) -> list[tuple[Column, str]]:
 
 
 @cache
-def _list_of(schema: type[Answered], list_field: str) -> tuple[str, type[msgspec.Struct]]:
+def _list_of(schema: type[ApiStruct], list_field: str) -> tuple[str, type[msgspec.Struct]]:
     """The JSON name of the list, and the struct of its entries."""
     field = next(field for field in msgspec.structs.fields(schema) if field.name == list_field)
     entry = _struct_in_list(field.type)

@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 
 from hannun.domain.figures import (
-    UNTOUCHED,
+    NO_COUNTS,
     VOICE,
     ChannelFigures,
-    EventLine,
+    ListedEvent,
     PeriodComparison,
     Totals,
 )
-from hannun.domain.metrics import ChannelCounts, Money, change, cost_per, number
+from hannun.domain.metrics import ChannelCounts, Money, cost_per, json_number, percent_change
 from hannun.domain.questions import Order, SortBy
 from hannun.domain.ranges import DEFAULT_TZ, Range
 from hannun.domain.response_schemas import (
@@ -33,15 +33,15 @@ from hannun.domain.response_schemas import (
     SocialInteractions,
     Summary,
     UserEvent,
-    changed_at,
-    instant,
+    format_instant,
+    instant_of_version,
 )
 
 ALL_TIME_PERIOD = Period(None, None, DEFAULT_TZ)
 
 
 def period(range_: Range) -> Period:
-    return Period(instant(range_.start, range_.tz), instant(range_.end, range_.tz), range_.tz)
+    return Period(format_instant(range_.start, range_.tz), format_instant(range_.end, range_.tz), range_.tz)
 
 
 def summary(all_time: Totals, comparison: PeriodComparison | None, preceding: Range | None) -> Summary:
@@ -53,9 +53,9 @@ def summary(all_time: Totals, comparison: PeriodComparison | None, preceding: Ra
         base = comparison.before.totals.counts
         previous = Previous(period(preceding), base.participants, base.views, base.conversions)
         delta = Delta(
-            number(change(counts.participants, base.participants)),
-            number(change(counts.views, base.views)),
-            number(change(counts.conversions, base.conversions)),
+            json_number(percent_change(counts.participants, base.participants)),
+            json_number(percent_change(counts.views, base.views)),
+            json_number(percent_change(counts.conversions, base.conversions)),
         )
     return Summary(
         total_participants=counts.participants,
@@ -64,10 +64,10 @@ def summary(all_time: Totals, comparison: PeriodComparison | None, preceding: Ra
         total_reach=counts.impressions,
         total_clicks=counts.clicks,
         total_conversions=counts.conversions,
-        click_through_rate=number(counts.click_through_rate),
-        engagement_rate=number(counts.engagement_rate),
-        participation_rate=number(counts.participation_rate),
-        conversion_rate=number(within.clicked.conversion_rate),
+        click_through_rate=json_number(counts.click_through_rate),
+        engagement_rate=json_number(counts.engagement_rate),
+        participation_rate=json_number(counts.participation_rate),
+        conversion_rate=json_number(within.clicked.conversion_rate),
         social_interactions=SocialInteractions(counts.likes, counts.comments, counts.shares),
         previous=previous,
         delta=delta,
@@ -76,34 +76,37 @@ def summary(all_time: Totals, comparison: PeriodComparison | None, preceding: Ra
 
 def roi(money: Money, counts: ChannelCounts, target_roi: Decimal | None) -> Roi:
     return Roi(
-        current_roi=number(money.current_roi),
-        target_roi=number(target_roi),
-        estimated_roi=number(money.estimated_roi),
-        sales_growth_rate=number(money.sales_growth_rate),
+        current_roi=json_number(money.current_roi),
+        target_roi=json_number(target_roi),
+        estimated_roi=json_number(money.estimated_roi),
+        sales_growth_rate=json_number(money.sales_growth_rate),
         investment=Investment(_number(money.investment), _number(money.planned), _number(money.channel_costs)),
         revenue=Revenue(
-            _number(money.revenue), number(money.recorded), _number(money.expected), number(money.assumed_share)
+            _number(money.revenue),
+            json_number(money.recorded),
+            _number(money.expected),
+            json_number(money.assumed_share),
         ),
-        cost_per_participant=number(cost_per(money.investment, counts.participants)),
-        cost_per_view=number(cost_per(money.investment, counts.views)),
-        cost_per_conversion=number(cost_per(money.investment, counts.conversions)),
+        cost_per_participant=json_number(cost_per(money.investment, counts.participants)),
+        cost_per_view=json_number(cost_per(money.investment, counts.views)),
+        cost_per_conversion=json_number(cost_per(money.investment, counts.conversions)),
         break_even_participants=money.break_even_participants(counts.participants),
     )
 
 
-def event_in_list(event: EventLine) -> UserEvent:
+def event_in_list(event: ListedEvent) -> UserEvent:
     return UserEvent(
         event_id=event.event_id,
         event_title=event.title,
         status=event.status,
-        start_date=instant(event.starts_at),
-        end_date=instant(event.ends_at),
+        start_date=format_instant(event.starts_at),
+        end_date=format_instant(event.ends_at),
         total_participants=event.participants,
         total_views=event.views,
-        current_roi=number(event.money.current_roi),
+        current_roi=json_number(event.money.current_roi),
         target_roi=_number(event.target_roi),
         sparkline=list(event.last_hours),
-        last_updated_at=changed_at(event.version),
+        last_updated_at=instant_of_version(event.version),
     )
 
 
@@ -112,7 +115,7 @@ def event_in_list(event: EventLine) -> UserEvent:
 
 def channel(figures: ChannelFigures, comparison: PeriodComparison | None = None) -> Channel:
     """A channel. Under a range its counts and rates are those of the range, its costs those of all time."""
-    within = figures.counts if comparison is None else comparison.period.of(figures)
+    within = figures.counts if comparison is None else comparison.period.counts_of(figures)
     return Channel(
         channel_name=figures.name,
         channel_type=figures.type,
@@ -133,17 +136,17 @@ def channel(figures: ChannelFigures, comparison: PeriodComparison | None = None)
             expected_views=figures.expected_views,
         ),
         performance=ChannelRates(
-            click_through_rate=number(within.click_through_rate),
-            engagement_rate=number(within.engagement_rate),
-            participation_rate=number(within.participation_rate),
-            conversion_rate=number(_conversion_rate(figures.type, within)),
+            click_through_rate=json_number(within.click_through_rate),
+            engagement_rate=json_number(within.engagement_rate),
+            participation_rate=json_number(within.participation_rate),
+            conversion_rate=json_number(_conversion_rate(figures.type, within)),
             distribution_cost=_number(figures.cost),
-            cost_per_participant=number(cost_per(figures.cost, figures.counts.participants)),
-            cost_per_view=number(cost_per(figures.cost, figures.counts.views)),
-            cost_per_conversion=number(cost_per(figures.cost, figures.counts.conversions)),
+            cost_per_participant=json_number(cost_per(figures.cost, figures.counts.participants)),
+            cost_per_view=json_number(cost_per(figures.cost, figures.counts.views)),
+            cost_per_conversion=json_number(cost_per(figures.cost, figures.counts.conversions)),
         ),
         measured_at=None,
-        last_updated_at=changed_at(figures.changed),
+        last_updated_at=instant_of_version(figures.changed_at_us),
     )
 
 
@@ -194,7 +197,7 @@ def with_channels_of_period(
     new = [] if comparison is None else sorted(set(comparison.period.channels) - known)
     return [
         *channels,
-        *(ChannelFigures(name, type_, UNTOUCHED, None, Decimal(0), None, None, 0) for name, type_ in new),
+        *(ChannelFigures(name, type_, NO_COUNTS, None, Decimal(0), None, None, 0) for name, type_ in new),
     ]
 
 
@@ -228,6 +231,6 @@ def fields_of(struct: msgspec.Struct) -> dict[str, Any]:
 
 
 def _number(figure: Decimal) -> Number:
-    shown = number(figure)
+    shown = json_number(figure)
     assert shown is not None
     return shown

@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from hannun.domain.buckets import Buckets, seconds_of
+from hannun.domain.buckets import Buckets, to_epoch_s
 from hannun.domain.figures import (
     ChannelFigures,
     EventChannelsFigures,
@@ -20,7 +20,7 @@ from hannun.domain.figures import (
     MerchantRoiFigures,
     PeriodComparison,
     TimelineViewFigures,
-    totals_of,
+    sum_totals,
 )
 from hannun.domain.granularity import Granularity
 from hannun.domain.metrics import ChannelCounts
@@ -35,10 +35,10 @@ from hannun.domain.provenance import (
 from hannun.domain.questions import (
     ChannelsQuestion,
     EventDashboardQuestion,
+    EventSubject,
     MerchantDashboardQuestion,
+    MerchantSubject,
     Metric,
-    OfEvent,
-    OfMerchant,
     Order,
     RoiQuestion,
     Subject,
@@ -58,8 +58,8 @@ from hannun.domain.response_schemas import (
     UserChannels,
     UserRoi,
     UserTimeline,
-    changed_at,
-    instant,
+    format_instant,
+    instant_of_version,
 )
 from hannun.domain.trend import Trend, trend
 from hannun.domain.view_parts import (
@@ -81,14 +81,14 @@ from hannun.domain.view_parts import (
 
 def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFigures) -> Dashboard:
     event, comparison = figures.event, figures.comparison
-    as_of, channels = changed_at(event.version), with_channels_of_period(event.channels, comparison)
+    as_of, channels = instant_of_version(event.version), with_channels_of_period(event.channels, comparison)
     states = {each.state for each in channels}
     return Dashboard(
         event_id=event.event_id,
         event_title=event.title,
         status=event.status,
-        start_date=instant(event.starts_at),
-        end_date=instant(event.ends_at),
+        start_date=format_instant(event.starts_at),
+        end_date=format_instant(event.ends_at),
         period=period(question.range),
         money_period=ALL_TIME_PERIOD,
         summary=summary(event.totals, comparison, figures.preceding),
@@ -101,8 +101,8 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
     )
 
 
-def event_channels(question: ChannelsQuestion[OfEvent], figures: EventChannelsFigures) -> EventChannels:
-    event, as_of = figures.event, changed_at(figures.event.version)
+def event_channels(question: ChannelsQuestion[EventSubject], figures: EventChannelsFigures) -> EventChannels:
+    event, as_of = figures.event, instant_of_version(figures.event.version)
     shown, participants, unattributed = _shown_channels(
         event.channels, event.unattributed, figures.comparison, question.order, figures.selected
     )
@@ -132,8 +132,8 @@ def event_channels_of_one(event_id: str, only: Channel) -> EventChannels:
     )
 
 
-def event_roi(question: RoiQuestion[OfEvent], figures: EventRoiFigures) -> EventRoi:
-    event, comparison, as_of = figures.event, figures.comparison, changed_at(figures.event.version)
+def event_roi(question: RoiQuestion[EventSubject], figures: EventRoiFigures) -> EventRoi:
+    event, comparison, as_of = figures.event, figures.comparison, instant_of_version(figures.event.version)
     within = event.totals if comparison is None else comparison.period.totals
     channels = with_channels_of_period(event.channels, comparison)
     return EventRoi(
@@ -153,17 +153,17 @@ def event_roi(question: RoiQuestion[OfEvent], figures: EventRoiFigures) -> Event
     )
 
 
-def event_timeline(question: TimelineQuestion[OfEvent], figures: TimelineViewFigures) -> EventTimeline:
-    return EventTimeline(**fields_of(_timeline(question, figures)), event_id=question.of.event_id)
+def event_timeline(question: TimelineQuestion[EventSubject], figures: TimelineViewFigures) -> EventTimeline:
+    return EventTimeline(**fields_of(_timeline(question, figures)), event_id=question.subject.event_id)
 
 
 # -- a merchant's events together ----------------------------------------------------------------------------------
 
 
 def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDashboardFigures) -> User:
-    merchant, as_of = figures.merchant, changed_at(figures.merchant.changed)
+    merchant, as_of = figures.merchant, instant_of_version(figures.merchant.changed_at_us)
     return User(
-        user_id=question.of.user_id,
+        user_id=question.subject.user_id,
         total_events=len(merchant.event_nos),
         period=period(question.range),
         money_period=ALL_TIME_PERIOD,
@@ -178,13 +178,13 @@ def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDas
     )
 
 
-def merchant_channels(question: ChannelsQuestion[OfMerchant], figures: MerchantChannelsFigures) -> UserChannels:
-    merchant, as_of = figures.merchant, changed_at(figures.merchant.changed)
+def merchant_channels(question: ChannelsQuestion[MerchantSubject], figures: MerchantChannelsFigures) -> UserChannels:
+    merchant, as_of = figures.merchant, instant_of_version(figures.merchant.changed_at_us)
     shown, participants, unattributed = _shown_channels(
         figures.channels, merchant.totals.unattributed, figures.comparison, question.order, figures.selected
     )
     return UserChannels(
-        user_id=question.of.user_id,
+        user_id=question.subject.user_id,
         total_events=len(merchant.event_nos),
         period=period(question.range),
         money_period=ALL_TIME_PERIOD,
@@ -196,13 +196,17 @@ def merchant_channels(question: ChannelsQuestion[OfMerchant], figures: MerchantC
     )
 
 
-def merchant_roi(question: RoiQuestion[OfMerchant], figures: MerchantRoiFigures) -> UserRoi:
-    merchant, comparison, as_of = figures.merchant, figures.comparison, changed_at(figures.merchant.changed)
+def merchant_roi(question: RoiQuestion[MerchantSubject], figures: MerchantRoiFigures) -> UserRoi:
+    merchant, comparison, as_of = (
+        figures.merchant,
+        figures.comparison,
+        instant_of_version(figures.merchant.changed_at_us),
+    )
     within = merchant.totals if comparison is None else comparison.period.totals
     channels = with_channels_of_period(figures.channels, comparison)
     return UserRoi(
         **fields_of(roi(merchant.money, merchant.totals.counts, target_roi=None)),
-        user_id=question.of.user_id,
+        user_id=question.subject.user_id,
         total_events=len(merchant.event_nos),
         period=period(question.range),
         money_period=ALL_TIME_PERIOD,
@@ -216,10 +220,10 @@ def merchant_roi(question: RoiQuestion[OfMerchant], figures: MerchantRoiFigures)
     )
 
 
-def merchant_timeline(question: TimelineQuestion[OfMerchant], figures: TimelineViewFigures) -> UserTimeline:
+def merchant_timeline(question: TimelineQuestion[MerchantSubject], figures: TimelineViewFigures) -> UserTimeline:
     return UserTimeline(
         **fields_of(_timeline(question, figures)),
-        user_id=question.of.user_id,
+        user_id=question.subject.user_id,
         total_events=len(figures.head.event_nos),
     )
 
@@ -246,7 +250,7 @@ def _shown_channels(
         unattributed = 0
     shown = sort_channels([channel(each, comparison) for each in figures], order)
     counts = [(each.channel_type, ChannelCounts(participants=each.metrics.participants)) for each in shown]
-    return shown, totals_of(counts, unattributed).counts.participants, unattributed
+    return shown, sum_totals(counts, unattributed).counts.participants, unattributed
 
 
 # -- timeline ------------------------------------------------------------------------------------------------------
@@ -271,7 +275,7 @@ def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures)
         Metric.CONVERSIONS: conversions,
         Metric.CUMULATIVE_PARTICIPANTS: cumulative,
     }
-    as_of = changed_at(head.changed)
+    as_of = instant_of_version(head.changed_at_us)
     return Timeline(
         granularity=figures.granularity,
         tz=asked.tz,
@@ -292,9 +296,9 @@ def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures)
 
 def _complete_buckets(buckets: Buckets, asked: Range, now: int) -> list[bool]:
     """For each bucket whether it lies wholly in the past and in the range. Such buckets are adjacent."""
-    edges = [*buckets.starts, buckets.ends]
-    first = 0 if asked.start is None else bisect_left(buckets.starts, seconds_of(asked.start))
-    last = bisect_right(edges, now if asked.end is None else min(now, seconds_of(asked.end))) - 1
+    edges = [*buckets.starts, buckets.end]
+    first = 0 if asked.start is None else bisect_left(buckets.starts, to_epoch_s(asked.start))
+    last = bisect_right(edges, now if asked.end is None else min(now, to_epoch_s(asked.end))) - 1
     return [first <= index < last for index in range(len(buckets.starts))]
 
 

@@ -57,7 +57,7 @@ class ExportRequest:
         """
         if self.table is not None and self.table not in self.view.names:
             raise BadRequest(
-                "this view has no table {table}; it has {tables}",
+                "the view has no table {table}: use one of {tables}",
                 code="unknown-table",
                 field="table",
                 table=self.table,
@@ -65,11 +65,11 @@ class ExportRequest:
             )
         if self.table is not None and not self.format.holds_one_table:
             raise BadRequest(
-                "a workbook holds all tables: leave table out, or ask for csv", code="bad-parameter", field="table"
+                "a workbook holds all tables: leave out table, or ask for csv", code="bad-parameter", field="table"
             )
         if self.format.missing is not None:
             raise BadRequest(
-                "{format} cannot be made here; where the service runs: {hint}",
+                "{format} is not installed here; install it on the server with: {hint}",
                 code="format-not-installed",
                 field="format",
                 format=self.format.value,

@@ -1,22 +1,24 @@
-"""Questions to PostgreSQL, answered as values. Whoever asks more than one asks them in one transaction: the reader's
-transactions are of one moment."""
+"""Reads the figures of reports from PostgreSQL.
+
+A caller that reads several runs them in one transaction: a transaction of the read pool is one snapshot.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from hannun.domain.buckets import Buckets, full_quarters
+from hannun.domain.buckets import Buckets, rollup_bounds
 from hannun.domain.figures import (
     ChannelFigures,
     EventFigures,
-    EventLine,
+    ListedEvent,
     MerchantFigures,
     PeriodComparison,
     PeriodFigures,
     TimelineFigures,
     TimelineHead,
-    totals_of,
+    sum_totals,
 )
 from hannun.domain.metrics import ChannelCounts, Money
 from hannun.domain.ranges import Range
@@ -34,7 +36,7 @@ _MINUTE = timedelta(minutes=1)
 
 
 async def event(conn: AsyncConnection, event_id: str) -> EventFigures | None:
-    """An event with its channels; None where it does not exist or was not created yet."""
+    """An event with its channels; None where it does not exist, or its creation has not arrived yet."""
     row: Any = await (await conn.execute(SQL["event"], {"event_id": event_id}, prepare=True)).fetchone()
     if row is None:
         return None
@@ -66,12 +68,11 @@ def _channel(row: Sequence[Any]) -> ChannelFigures:
 
 
 async def period(
-    conn: AsyncConnection, event_nos: Sequence[int], asked: Range, before: Range | None, *, compare: bool = True
+    conn: AsyncConnection, event_nos: Sequence[int], asked: Range, preceding: Range | None
 ) -> PeriodComparison:
-    """What happened within a range in events together, and in the range before it where there is one."""
-    base = before if compare else None
+    """What happened within a range in events together, and within the preceding range, if there is one."""
     starts, until = asked.start or _EVER, asked.end or _NEVER
-    since = starts if base is None or base.start is None else base.start
+    since = starts if preceding is None or preceding.start is None else preceding.start
     bounds = {"starts": starts, "since": since, "until": until}
     rows: Any = await (
         await conn.execute(
@@ -83,17 +84,17 @@ async def period(
     ).fetchall()
 
     def figures(within: bool) -> PeriodFigures:
-        told = [row[1:] for row in rows if row[0] is within]
+        counted = [row[1:] for row in rows if row[0] is within]
         return PeriodFigures(
-            {(name, type_): ChannelCounts(*counts) for name, type_, *counts in told if name is not None},
-            sum(row[2] for row in told if row[0] is None),
+            {(name, type_): ChannelCounts(*counts) for name, type_, *counts in counted if name is not None},
+            sum(row[2] for row in counted if row[0] is None),
         )
 
-    return PeriodComparison(figures(within=True), None if base is None else figures(within=False))
+    return PeriodComparison(figures(within=True), None if preceding is None else figures(within=False))
 
 
 def _minute(moment: datetime) -> int:
-    """The ledger's minutes since 1970, which end before the year 6053."""
+    """The minutes since 1970 that the ledger stores: an int4, which ends in the year 6053."""
     return min((moment - _EPOCH) // _MINUTE, 2**31 - 1)
 
 
@@ -103,7 +104,7 @@ def _minute(moment: datetime) -> int:
 async def merchant(
     conn: AsyncConnection, user_id: str, *, status: str | None, text: str | None, channel_keys: Sequence[str] | None
 ) -> MerchantFigures:
-    """All of a merchant's events together that the filter leaves."""
+    """The events of a merchant that the filter leaves, together."""
     row: Any = await (
         await conn.execute(
             SQL["user_totals"],
@@ -123,7 +124,7 @@ async def merchant(
         ids,
         int(version),
         changed,
-        totals_of([(type_, counts) for type_, counts, _ in by_type], unattributed),
+        sum_totals([(type_, counts) for type_, counts, _ in by_type], unattributed),
         Money(planned, costs, expected, recorded, baseline, assumed if recorded is not None else None, grown),
     )
 
@@ -137,8 +138,8 @@ async def merchant_page(
     before: tuple[datetime, int] | None,
     limit: int,
     hour: datetime,
-) -> list[EventLine]:
-    """A page of these events, newest first, after the place `before`; `hour` is the current hour, UTC."""
+) -> list[ListedEvent]:
+    """A page of these events, newest first, older than the sort key `before`. `hour` is the current hour, UTC."""
     since, until = asked.start or _EVER, asked.end or _NEVER
     rows: Any = await (
         await conn.execute(
@@ -150,7 +151,7 @@ async def merchant_page(
                 "before": before and before[1],
                 "limit": limit,
                 "hour": hour,
-                "ranged": asked.bounded,
+                "ranged": asked.is_bounded,
                 "since": since,
                 "until": until,
                 "since_minute": _minute(since),
@@ -158,15 +159,15 @@ async def merchant_page(
             },
         )
     ).fetchall()
-    return [_event_line(row) for row in rows]
+    return [_listed_event(row) for row in rows]
 
 
-def _event_line(row: Any) -> EventLine:
+def _listed_event(row: Any) -> ListedEvent:
     row_id, created_at, event_id, title, status, participants, views, target, version, *rest = row
     planned, expected, baseline, recorded, starts_at, ends_at, cost, hours = rest
     last = tuple(int((hours or {}).get(str(ago), 0)) for ago in range(23, -1, -1))
     money = Money(planned, cost, expected, recorded, baseline)
-    return EventLine(
+    return ListedEvent(
         row_id,
         created_at,
         event_id,
@@ -184,7 +185,7 @@ def _event_line(row: Any) -> EventLine:
 
 
 async def merchant_channels(conn: AsyncConnection, event_nos: Sequence[int]) -> list[ChannelFigures]:
-    """The channels of events together, most participants first."""
+    """The channels of events together, those with the most participants first."""
     rows: Any = await (await conn.execute(SQL["user_channels"], {"event_nos": _numbers(event_nos)})).fetchall()
     channels = []
     for name, type_, *counts, cost, delivery, expected_views, changed in rows:
@@ -198,7 +199,7 @@ async def merchant_channels(conn: AsyncConnection, event_nos: Sequence[int]) -> 
 
 
 async def timeline_head(conn: AsyncConnection, event_id: str) -> TimelineHead | None:
-    """Whose timeline it is, and where it begins and ends; None where there is no such event."""
+    """The owner and the extent of an event's timeline; None where there is no such event."""
     row: Any = await (await conn.execute(SQL["timeline_head"], {"event_id": event_id}, prepare=True)).fetchone()
     if row is None:
         return None
@@ -207,56 +208,58 @@ async def timeline_head(conn: AsyncConnection, event_id: str) -> TimelineHead | 
 
 
 async def merchant_timeline_head(conn: AsyncConnection, user_id: str, figures: MerchantFigures) -> TimelineHead:
-    """The same of a merchant's events together."""
-    asked = {"event_ids": figures.event_ids, "event_nos": _numbers(figures.event_nos)}
-    row: Any = await (await conn.execute(SQL["timeline_ends"], asked)).fetchone()
+    """The owner and the extent of the timeline of a merchant's events together."""
+    parameters = {"event_ids": figures.event_ids, "event_nos": _numbers(figures.event_nos)}
+    row: Any = await (await conn.execute(SQL["timeline_ends"], parameters)).fetchone()
     participants = figures.totals.counts.participants
-    return TimelineHead(user_id, figures.version, figures.changed, participants, figures.event_nos, *row)
+    return TimelineHead(user_id, figures.version, figures.changed_at_us, participants, figures.event_nos, *row)
 
 
 async def timeline(
     conn: AsyncConnection,
     event_nos: Sequence[int],
-    grid: Buckets,
+    buckets: Buckets,
     start: datetime,
     end: datetime,
     newest: datetime | None = None,
 ) -> TimelineFigures:
-    """What happened in events together in each bucket of the grid within [start, end), UTC without a zone. `newest` is
-    the last minute of all in which anything did, where that is known."""
+    """What happened in events together, by bucket, within [start, end), UTC without a zone.
+
+    `newest`, where it is known, is the last minute in which anything happened: it can save a query.
+    """
     filled: Any = []
-    if grid.starts:
-        first_quarter, last_quarter = full_quarters(start, end) if grid.of_quarters else (start, start)
-        asked = {
+    if buckets.starts:
+        rollup_from, rollup_to = rollup_bounds(start, end) if buckets.is_rollup_aligned else (start, start)
+        parameters = {
             "event_nos": _numbers(event_nos),
             "from": start,
             "to": end,
-            "first_quarter": first_quarter,
-            "last_quarter": last_quarter,
-            "first": _EPOCH + timedelta(seconds=grid.starts[0]),
-            "grain": grid.grain,
-            "starts": _numbers(grid.starts),
+            "rollup_from": rollup_from,
+            "rollup_to": rollup_to,
+            "first": _EPOCH + timedelta(seconds=buckets.starts[0]),
+            "step_s": buckets.step_s,
+            "starts": _numbers(buckets.starts),
         }
-        filled = await (await conn.execute(SQL["timeline_filled"], asked)).fetchall()
-    none_after = newest is not None and newest < end
-    return TimelineFigures(filled, 0 if none_after else await came_from(conn, event_nos, end))
+        filled = await (await conn.execute(SQL["timeline_filled"], parameters)).fetchall()
+    nothing_after = newest is not None and newest < end
+    return TimelineFigures(filled, 0 if nothing_after else await participants_from(conn, event_nos, end))
 
 
-async def came_from(conn: AsyncConnection, event_nos: Sequence[int], end: datetime) -> int:
-    """How many came to events together from a minute on."""
-    asked = {"event_nos": _numbers(event_nos), "to": end, "first_quarter": full_quarters(end, _NEVER)[0]}
-    row: Any = await (await conn.execute(SQL["timeline_after"], asked)).fetchone()
+async def participants_from(conn: AsyncConnection, event_nos: Sequence[int], end: datetime) -> int:
+    """The participants of events together from a minute on."""
+    parameters = {"event_nos": _numbers(event_nos), "to": end, "rollup_from": rollup_bounds(end, _NEVER)[0]}
+    row: Any = await (await conn.execute(SQL["timeline_after"], parameters)).fetchone()
     return int(row[0])
 
 
 async def sales(conn: AsyncConnection, event_no: int, starts: Sequence[int]) -> list[Decimal]:
-    """What was sold in each of these buckets (seconds since 1970); in the last one all that came later."""
-    asked = {
+    """The sales in each bucket, given by starts in seconds since 1970; the last bucket holds all later ones."""
+    parameters = {
         "event_no": event_no,
         "from": _EPOCH + timedelta(seconds=starts[0]),
         "starts": _numbers(starts),
     }
-    rows: Any = await (await conn.execute(SQL["sales_by_bucket"], asked)).fetchall()
+    rows: Any = await (await conn.execute(SQL["sales_by_bucket"], parameters)).fetchall()
     sold = [Decimal("0.00")] * len(starts)
     for place, amount in rows:
         sold[place] = amount
@@ -264,11 +267,11 @@ async def sales(conn: AsyncConnection, event_no: int, starts: Sequence[int]) -> 
 
 
 def _numbers(numbers: Sequence[int]) -> str:
-    """An array as text: the driver looks at each value of a list three times, a join looks once."""
+    """An array as text: the driver would inspect each value of a list three times, `join` does it once."""
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
 async def first_minute(conn: AsyncConnection, event_id: str) -> datetime | None:
-    """When an event's timeline begins, UTC; None where nothing has happened."""
+    """The first minute of an event's timeline, UTC; None where nothing has happened."""
     row: Any = await (await conn.execute(SQL["first_minute"], {"event_id": event_id})).fetchone()
     return row[0] if row else None

@@ -19,10 +19,10 @@ from hannun.domain.questions import (
     TEXT_LENGTH_MAX,
     ChannelsQuestion,
     EventDashboardQuestion,
+    EventSubject,
     MerchantDashboardQuestion,
+    MerchantSubject,
     Metric,
-    OfEvent,
-    OfMerchant,
     Order,
     Question,
     RoiQuestion,
@@ -165,20 +165,20 @@ async def merchant_of(
         str | None,
         Query(alias="q", min_length=1, max_length=TEXT_LENGTH_MAX, pattern=_NO_NUL, description="stands in the title"),
     ] = None,
-) -> OfMerchant:
+) -> MerchantSubject:
     """A merchant's events, or those that a filter leaves."""
-    return OfMerchant(user_id, status, text)
+    return MerchantSubject(user_id, status, text)
 
 
-Merchant = Annotated[OfMerchant, Depends(merchant_of)]
+Merchant = Annotated[MerchantSubject, Depends(merchant_of)]
 
 
-async def merchant_on(merchant: Merchant, channels: Named = None) -> OfMerchant:
+async def merchant_on(merchant: Merchant, channels: Named = None) -> MerchantSubject:
     """The same, of which each runs on one of these channels."""
     return replace(merchant, channels=parse_list("channels", channels))
 
 
-MerchantOn = Annotated[OfMerchant, Depends(merchant_on)]
+MerchantOn = Annotated[MerchantSubject, Depends(merchant_on)]
 
 
 async def order_of(
@@ -237,7 +237,7 @@ Respond = Annotated[Responder, Depends(responder)]
 @answers_with_view(registry.EVENT_DASHBOARD)
 async def event_dashboard(respond: Respond, event_id: EventId, range_: AskedRange) -> Response:
     """The dashboard of an event: summary, channels, ROI."""
-    return await respond(EventDashboardQuestion(OfEvent(event_id), range_))
+    return await respond(EventDashboardQuestion(EventSubject(event_id), range_))
 
 
 @router.get("/events/{event_id}/analytics/channels")
@@ -246,7 +246,7 @@ async def event_channels(
     respond: Respond, event_id: EventId, range_: AskedRange, order: Sorted, channels: Named = None
 ) -> Response:
     """Each channel of an event, or those named."""
-    return await respond(ChannelsQuestion(OfEvent(event_id), range_, parse_list("channels", channels), order))
+    return await respond(ChannelsQuestion(EventSubject(event_id), range_, parse_list("channels", channels), order))
 
 
 @router.get("/events/{event_id}/analytics/timeline")
@@ -255,7 +255,7 @@ async def event_timeline(
     respond: Respond, event_id: EventId, range_: AskedRange, granularity: Grains = None, metrics: MetricNames = None
 ) -> Response:
     """An event's participants, views, engagement and conversions over time, and where they are going."""
-    return await respond(TimelineQuestion(OfEvent(event_id), range_, granularity, parse_metrics(metrics)))
+    return await respond(TimelineQuestion(EventSubject(event_id), range_, granularity, parse_metrics(metrics)))
 
 
 @router.get("/events/{event_id}/analytics/roi")
@@ -264,7 +264,7 @@ async def event_roi(
     respond: Respond, event_id: EventId, range_: AskedRange, projection: Projecting = False
 ) -> Response:
     """Whether an event was worth the money."""
-    return await respond(RoiQuestion(OfEvent(event_id), range_, projection))
+    return await respond(RoiQuestion(EventSubject(event_id), range_, projection))
 
 
 @router.get("/users/{user_id}/analytics")

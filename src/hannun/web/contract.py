@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from hannun.domain.questions import OfEvent
+from hannun.domain.questions import EventSubject
 from hannun.files import Format
 from hannun.flows.report.registry import AnyView
 
@@ -107,7 +107,7 @@ def answers_with_view(
     """Promise what every view answers: its schema with an ETag, 304, files, and refusals; `more` are its own codes."""
     return answers_with(
         view.schema,
-        refuses=(*(EVENT_VIEW if view.subject is OfEvent else USER_VIEW), *FILE, *more),
+        refuses=(*(EVENT_VIEW if view.subject is EventSubject else USER_VIEW), *FILE, *more),
         headers=("ETag", "Cache-Control", "Vary", "X-Data-Source"),
         conditional=True,
         follows=follows,

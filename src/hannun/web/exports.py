@@ -99,7 +99,7 @@ async def pages_as_file(
     """
     for name in ("cursor", "limit"):
         if name in request.query_params:
-            raise BadRequest("a file holds all events: leave {field} out", code="bad-parameter", field=name)
+            raise BadRequest("a file holds all events: leave out {field}", code="bad-parameter", field=name)
     return await _file(request, services, principal, file, view, pages, "", (), {"X-Data-Source": "live"})
 
 

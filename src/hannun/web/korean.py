@@ -33,14 +33,14 @@ KOREAN: dict[str, str] = {
     "another site's page cannot sign you in here": "다른 사이트의 페이지에서는 로그인할 수 없습니다",
     "more than {count_max} requests a minute": "1분에 {count_max}건까지 요청할 수 있습니다",
     # -- files
-    "this view has no table {table}; it has {tables}": "이 화면에는 {table} 표가 없습니다. 있는 표: {tables}",
-    "a workbook holds all tables: leave table out, or ask for csv": (
+    "the view has no table {table}: use one of {tables}": "이 화면에는 {table} 표가 없습니다. 있는 표: {tables}",
+    "a workbook holds all tables: leave out table, or ask for csv": (
         "엑셀 파일에는 모든 표가 들어 있습니다. table을 빼거나 csv로 요청해 주세요"
     ),
-    "{format} cannot be made here; where the service runs: {hint}": (
+    "{format} is not installed here; install it on the server with: {hint}": (
         "여기서는 {format} 파일을 만들 수 없습니다. 서비스가 실행되는 곳에서: {hint}"
     ),
-    "a file holds all events: leave {field} out": "파일에는 모든 이벤트가 들어 있습니다. {field} 없이 요청해 주세요",
+    "a file holds all events: leave out {field}": "파일에는 모든 이벤트가 들어 있습니다. {field} 없이 요청해 주세요",
     "too many exports at the same time": "동시에 만들 수 있는 파일 수를 넘었습니다",
     # -- parameters
     "{field} is no parameter of this: {known}": "{field}: 없는 매개변수입니다. 쓸 수 있는 것: {known}",
@@ -62,11 +62,11 @@ KOREAN: dict[str, str] = {
         "{field}: {length_max}자까지이며 NUL 문자는 쓸 수 없습니다"
     ),
     "{field} has an empty entry": "{field}에 빈 항목이 있습니다",
-    "{field} names more than {count_max}, the most that is answered: ask for less": (
+    "{field} has more than {count_max} entries: send fewer": (
         "{field}에는 {count_max}개까지 쓸 수 있습니다. 줄여서 요청해 주세요"
     ),
-    "no metric is named {name!r}: there are {known}": "{name!r}: 없는 지표입니다. 쓸 수 있는 것: {known}",
-    "this cursor is not one of ours: take nextCursor as it came": (
+    "no metric is named {name!r}: use one of {known}": "{name!r}: 없는 지표입니다. 쓸 수 있는 것: {known}",
+    "the cursor is not valid: send nextCursor unchanged": (
         "이 서비스의 커서가 아닙니다. 받은 nextCursor를 그대로 써 주세요"
     ),
     # -- time
@@ -81,13 +81,13 @@ KOREAN: dict[str, str] = {
         "{field}: 오프셋이 있는 ISO 8601 시각도 날짜도 아닙니다"
     ),
     "startDate is not before endDate": "startDate가 endDate보다 앞이어야 합니다",
-    "the range is longer than {days_max} days, the most that is answered: ask for less": (
+    "the range is longer than {days_max} days: ask for a shorter one": (
         "기간은 {days_max}일까지 조회할 수 있습니다. 줄여서 요청해 주세요"
     ),
-    "the range is longer than {days_max} days, the most that is answered: name both of its ends": (
+    "the range is longer than {days_max} days: give startDate and endDate": (
         "기간은 {days_max}일까지 조회할 수 있습니다. startDate와 endDate를 모두 지정해 주세요"
     ),
-    "more than {count_max} points, the most that is answered: ask for a shorter range or a coarser granularity": (
+    "the answer would have more than {count_max} points: ask for a shorter range or a coarser granularity": (
         "데이터는 {count_max}개까지 조회할 수 있습니다. 기간을 줄이거나 더 큰 단위(granularity)로 요청해 주세요"
     ),
     "until is not within the next {days_max} days": "until은 앞으로 {days_max}일 안이어야 합니다",

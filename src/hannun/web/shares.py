@@ -181,7 +181,7 @@ def _instant(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
-def _told(told: response_schemas.Answered, status: int = 200) -> Response:
+def _told(told: response_schemas.ApiStruct, status: int = 200) -> Response:
     return Response(response_schemas.encode(told), status, {"Cache-Control": "no-store"}, media_type="application/json")
 
 

@@ -13,13 +13,13 @@ from hannun.cache import keys
 from hannun.domain import channels, response_schemas, view_parts, views
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
-from hannun.domain.buckets import seconds_of
+from hannun.domain.buckets import to_epoch_s
 from hannun.domain.granularity import Granularity
 from hannun.domain.questions import (
     ChannelsQuestion,
     EventDashboardQuestion,
-    OfEvent,
-    OfMerchant,
+    EventSubject,
+    MerchantSubject,
     Order,
     Question,
     TimelineQuestion,
@@ -71,10 +71,10 @@ class Reports:
         """
         _check_merchant(principal, question)
         match question:
-            case TimelineQuestion(of=OfEvent() as event, granularity=None) if question.plain:
+            case TimelineQuestion(subject=EventSubject() as event, granularity=None) if question.is_default:
                 granularity = await self._run_to_end(self._default_granularity(event))
                 question = replace(question, granularity=granularity)
-            case ChannelsQuestion(of=OfEvent() as event, channels=(name,)) if _selects_only(question):
+            case ChannelsQuestion(subject=EventSubject() as event, channels=(name,)) if _selects_only(question):
                 try:
                     return await self._answer_of_channel(principal, event, name, refresh)
                 except NotFound:
@@ -103,10 +103,10 @@ class Reports:
     async def event_title(self, principal: Principal, question: Question, answer: EncodedAnswer) -> str:
         """The title of the event that was asked about: from the answer, or from the event's dashboard where the answer
         has none. Empty for a merchant's events. Raises as `answer` does."""
-        if not isinstance(question.of, OfEvent):
+        if not isinstance(question.subject, EventSubject):
             return ""
         if not view_of(question).answer_has_title:
-            answer, _ = await self.answer(principal, EventDashboardQuestion(question.of))
+            answer, _ = await self.answer(principal, EventDashboardQuestion(question.subject))
         return msgspec.json.decode(answer.body, type=_Titled).event_title
 
     # -- reading: a local entry, else the reader
@@ -125,7 +125,7 @@ class Reports:
         return answer, source
 
     async def _answer_of_channel(
-        self, principal: Principal, event: OfEvent, name: str, refresh: bool
+        self, principal: Principal, event: EventSubject, name: str, refresh: bool
     ) -> tuple[EncodedAnswer, Source]:
         """The answer to a question for one channel. What is cached is the channel; the answer is a list with it.
 
@@ -170,7 +170,7 @@ class Reports:
             async for loaded in pages:
                 yield _encoded(view.build(question, loaded.figures), loaded)
 
-    async def _default_granularity(self, event: OfEvent) -> Granularity:
+    async def _default_granularity(self, event: EventSubject) -> Granularity:
         async with self._connection() as snapshot:
             return await load_default_granularity(snapshot, event)
 
@@ -197,16 +197,16 @@ def _check_merchant(principal: Principal, question: Question) -> None:
     Raises:
         NotFound: the question is about a merchant whom the principal may not see.
     """
-    if isinstance(question.of, OfMerchant) and not principal.may_see_merchant(question.of.user_id):
+    if isinstance(question.subject, MerchantSubject) and not principal.may_see_merchant(question.subject.user_id):
         raise NotFound("no such merchant")
 
 
 def _selects_only(question: ChannelsQuestion[Any]) -> bool:
     """Whether a question has no parameter besides its channels."""
-    return question.range.plain and question.order == Order()
+    return question.range.is_default and question.order == Order()
 
 
-def _encoded(answer: response_schemas.Answered, loaded: Loaded[Any]) -> EncodedAnswer:
+def _encoded(answer: response_schemas.ApiStruct, loaded: Loaded[Any]) -> EncodedAnswer:
     body = response_schemas.encode(answer)
-    until_ms = 0 if loaded.valid_until is None else seconds_of(loaded.valid_until) * 1000
+    until_ms = 0 if loaded.valid_until is None else to_epoch_s(loaded.valid_until) * 1000
     return EncodedAnswer(body, loaded.version, loaded.owner, response_schemas.etag_of(loaded.version, body), until_ms)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from hannun.domain.buckets import DAY, Buckets, buckets, moment_of, seconds_of
+from hannun.domain.buckets import DAY, Buckets, buckets_in, from_epoch_s, to_epoch_s
 from hannun.domain.channels import Channel
 from hannun.domain.figures import (
     ChannelFigures,
@@ -12,25 +12,27 @@ from hannun.domain.figures import (
     EventRoiFigures,
 )
 from hannun.domain.granularity import Granularity
-from hannun.domain.projection import Course, days_used, projection, without
-from hannun.domain.questions import ChannelsQuestion, EventDashboardQuestion, OfEvent, RoiQuestion
-from hannun.domain.response_schemas import Projection, instant
+from hannun.domain.projection import DailyHistory, days_used, no_projection, projection
+from hannun.domain.questions import ChannelsQuestion, EventDashboardQuestion, EventSubject, RoiQuestion
+from hannun.domain.response_schemas import Projection, format_instant
 from hannun.flows.report.snapshot import Loaded, Snapshot, end_of_open_range
 from hannun.store import reports
 
 
 async def load_dashboard(snapshot: Snapshot, question: EventDashboardQuestion) -> Loaded[EventDashboardFigures] | None:
-    event = await reports.event(snapshot.conn, question.of.event_id)
+    event = await reports.event(snapshot.conn, question.subject.event_id)
     if event is None:
         return None
-    preceding = question.range.before(snapshot.now)
+    preceding = question.range.preceding(snapshot.now)
     comparison = await snapshot.comparison([event.event_no], question.range, preceding)
     figures = EventDashboardFigures(event, comparison, preceding)
     return Loaded(figures, event.version, event.user_id, end_of_open_range(question.range, snapshot.now))
 
 
-async def load_channels(snapshot: Snapshot, question: ChannelsQuestion[OfEvent]) -> Loaded[EventChannelsFigures] | None:
-    event = await reports.event(snapshot.conn, question.of.event_id)
+async def load_channels(
+    snapshot: Snapshot, question: ChannelsQuestion[EventSubject]
+) -> Loaded[EventChannelsFigures] | None:
+    event = await reports.event(snapshot.conn, question.subject.event_id)
     if event is None:
         return None
     comparison = await snapshot.comparison([event.event_no], question.range)
@@ -48,11 +50,11 @@ async def load_channel(snapshot: Snapshot, event_id: str, channel: Channel) -> L
     if event is None:
         return None
     found = next((each for each in event.channels if snapshot.channel_table.named(each.name) == channel), None)
-    return None if found is None else Loaded(found, found.changed, event.user_id)
+    return None if found is None else Loaded(found, found.changed_at_us, event.user_id)
 
 
-async def load_roi(snapshot: Snapshot, question: RoiQuestion[OfEvent]) -> Loaded[EventRoiFigures] | None:
-    event = await reports.event(snapshot.conn, question.of.event_id)
+async def load_roi(snapshot: Snapshot, question: RoiQuestion[EventSubject]) -> Loaded[EventRoiFigures] | None:
+    event = await reports.event(snapshot.conn, question.subject.event_id)
     if event is None:
         return None
     comparison = await snapshot.comparison([event.event_no], question.range)
@@ -63,31 +65,31 @@ async def load_roi(snapshot: Snapshot, question: RoiQuestion[OfEvent]) -> Loaded
 async def _load_projection(snapshot: Snapshot, event: EventFigures, tz: str) -> Projection:
     """Where the event ends, projected from its last complete days in the zone."""
     conn, now, event_end = snapshot.conn, snapshot.now, event.ends_at
-    projected_to = instant(event_end, tz)
+    projected_to = format_instant(event_end, tz)
     if event.status != "ACTIVE" or (event_end is not None and event_end <= now):
-        return without("over", projected_to)
+        return no_projection("over", projected_to)
     if event_end is None:
-        return without("no-end", None)
+        return no_projection("no-end", None)
     first = await reports.first_minute(conn, event.event_id)
     if first is None:
-        return without("nobody-came", projected_to)
+        return no_projection("nobody-came", projected_to)
     days = _complete_days(first, now, tz)
     used = days_used(len(days) - 1)
     if used == 0:
-        return without("too-early", projected_to)
+        return no_projection("too-early", projected_to)
     days = days[-used - 1 :]
     # one offset a bucket is needed only for labels, which nobody reads here
     last_days = Buckets(days[:-1], [0] * used, days[-1])
-    counted = await reports.timeline(conn, [event.event_no], last_days, moment_of(days[0]), moment_of(days[-1]))
+    counted = await reports.timeline(conn, [event.event_no], last_days, from_epoch_s(days[0]), from_epoch_s(days[-1]))
     sales = await reports.sales(conn, event.event_no, days)
     participants = [0] * used
     for day, count, *_ in counted.filled:
         participants[day] = count
     total = event.totals.counts.participants
-    history = Course(
+    history = DailyHistory(
         participants,
         sales[:-1],
-        days_left=(seconds_of(event_end) - days[-1]) / DAY,
+        days_left=(to_epoch_s(event_end) - days[-1]) / DAY,
         participants_before=total - counted.after,
         participants_now=total,
         recorded_before=(event.money.recorded or 0) - sales[-1],
@@ -97,5 +99,5 @@ async def _load_projection(snapshot: Snapshot, event: EventFigures, tz: str) -> 
 
 def _complete_days(first: datetime, now: datetime, tz: str) -> list[int]:
     """Where the complete days between `first` and `now` begin, and where the last of them ends: seconds since 1970."""
-    days = buckets(seconds_of(first), seconds_of(now), Granularity.DAILY, tz)
-    return [at for at in (*days.starts, days.ends) if seconds_of(first) <= at <= seconds_of(now)]
+    days = buckets_in(to_epoch_s(first), to_epoch_s(now), Granularity.DAILY, tz)
+    return [at for at in (*days.starts, days.end) if to_epoch_s(first) <= at <= to_epoch_s(now)]

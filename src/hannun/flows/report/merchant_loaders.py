@@ -12,12 +12,12 @@ from hannun.domain.figures import (
     MerchantRoiFigures,
     PeriodComparison,
 )
-from hannun.domain.projection import without
+from hannun.domain.projection import no_projection
 from hannun.domain.questions import (
     PAGE_MAX,
     ChannelsQuestion,
     MerchantDashboardQuestion,
-    OfMerchant,
+    MerchantSubject,
     RoiQuestion,
     decode_cursor,
     encode_cursor,
@@ -28,7 +28,7 @@ from hannun.store import reports
 _HOUR = timedelta(hours=1)
 
 
-async def load_merchant(snapshot: Snapshot, merchant: OfMerchant) -> MerchantFigures:
+async def load_merchant(snapshot: Snapshot, merchant: MerchantSubject) -> MerchantFigures:
     """The events that the filter of `merchant` leaves, together."""
     return await reports.merchant(
         snapshot.conn,
@@ -60,8 +60,8 @@ async def load_dashboard_pages(
 async def _load_totals(
     snapshot: Snapshot, question: MerchantDashboardQuestion
 ) -> tuple[MerchantFigures, PeriodComparison | None]:
-    merchant = await load_merchant(snapshot, question.of)
-    preceding = question.range.before(snapshot.now)
+    merchant = await load_merchant(snapshot, question.subject)
+    preceding = question.range.preceding(snapshot.now)
     return merchant, await snapshot.comparison(merchant.event_nos, question.range, preceding)
 
 
@@ -75,7 +75,7 @@ async def _load_page(
     hour = now.replace(minute=0, second=0, microsecond=0)
     events = await reports.merchant_page(
         snapshot.conn,
-        question.of.user_id,
+        question.subject.user_id,
         merchant.event_nos,
         asked,
         before=None if question.cursor is None else decode_cursor(question.cursor),
@@ -84,24 +84,26 @@ async def _load_page(
     )
     page = events[: question.limit]
     next_cursor = encode_cursor(page[-1].created_at, page[-1].row_id) if len(events) > question.limit else None
-    figures = MerchantDashboardFigures(merchant, comparison, asked.before(now), page, next_cursor)
+    figures = MerchantDashboardFigures(merchant, comparison, asked.preceding(now), page, next_cursor)
     valid_until = end_of_open_range(asked, now) or hour + _HOUR  # each hour moves the events' sparklines
-    return Loaded(figures, merchant.version, question.of.user_id, valid_until)
+    return Loaded(figures, merchant.version, question.subject.user_id, valid_until)
 
 
-async def load_channels(snapshot: Snapshot, question: ChannelsQuestion[OfMerchant]) -> Loaded[MerchantChannelsFigures]:
-    merchant = await load_merchant(snapshot, question.of)
+async def load_channels(
+    snapshot: Snapshot, question: ChannelsQuestion[MerchantSubject]
+) -> Loaded[MerchantChannelsFigures]:
+    merchant = await load_merchant(snapshot, question.subject)
     channels = await reports.merchant_channels(snapshot.conn, merchant.event_nos)
     comparison = await snapshot.comparison(merchant.event_nos, question.range)
     selected = snapshot.select(question.channels, (each.name for each in channels), comparison)
     figures = MerchantChannelsFigures(merchant, channels, comparison, selected)
-    return Loaded(figures, merchant.version, question.of.user_id)
+    return Loaded(figures, merchant.version, question.subject.user_id)
 
 
-async def load_roi(snapshot: Snapshot, question: RoiQuestion[OfMerchant]) -> Loaded[MerchantRoiFigures]:
-    merchant = await load_merchant(snapshot, question.of)
+async def load_roi(snapshot: Snapshot, question: RoiQuestion[MerchantSubject]) -> Loaded[MerchantRoiFigures]:
+    merchant = await load_merchant(snapshot, question.subject)
     channels = await reports.merchant_channels(snapshot.conn, merchant.event_nos)
     comparison = await snapshot.comparison(merchant.event_nos, question.range)
-    projected = without("several-events", None) if question.projection else None
+    projected = no_projection("several-events", None) if question.projection else None
     figures = MerchantRoiFigures(merchant, channels, comparison, projected)
-    return Loaded(figures, merchant.version, question.of.user_id)
+    return Loaded(figures, merchant.version, question.subject.user_id)

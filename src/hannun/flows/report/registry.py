@@ -14,10 +14,10 @@ from hannun.domain import response_schemas, views
 from hannun.domain.questions import (
     ChannelsQuestion,
     EventDashboardQuestion,
+    EventSubject,
     Filters,
     MerchantDashboardQuestion,
-    OfEvent,
-    OfMerchant,
+    MerchantSubject,
     Question,
     RoiQuestion,
     Subject,
@@ -51,7 +51,7 @@ class View(Generic[Q, F]):
     ask: Callable[[str, Range, Filters], Q]
     filters: frozenset[str]
     load: Callable[[Snapshot, Q], Awaitable[Loaded[F] | None]]
-    build: Callable[[Q, F], response_schemas.Answered]
+    build: Callable[[Q, F], response_schemas.ApiStruct]
     cache_key: Callable[[Q], str | None]
     tables: ViewTables
     load_pages: Callable[[Snapshot, Q], AsyncGenerator[Loaded[F]]] | None = None
@@ -61,7 +61,7 @@ class View(Generic[Q, F]):
         return self.tables.view
 
     @property
-    def schema(self) -> type[response_schemas.Answered]:
+    def schema(self) -> type[response_schemas.ApiStruct]:
         return self.tables.schema
 
     @property
@@ -70,25 +70,25 @@ class View(Generic[Q, F]):
         return "event_title" in self.schema.__struct_fields__
 
 
-def _merchant(user_id: str, filters: Filters) -> OfMerchant:
+def _merchant(user_id: str, filters: Filters) -> MerchantSubject:
     """The merchant's events that the filters leave."""
-    return OfMerchant(user_id, filters.status, filters.text, filters.channels)
+    return MerchantSubject(user_id, filters.status, filters.text, filters.channels)
 
 
 EVENT_DASHBOARD = View(
-    subject=OfEvent,
+    subject=EventSubject,
     question=EventDashboardQuestion,
-    ask=lambda id_, range_, _: EventDashboardQuestion(OfEvent(id_), range_),
+    ask=lambda id_, range_, _: EventDashboardQuestion(EventSubject(id_), range_),
     filters=frozenset(),
     load=event_loaders.load_dashboard,
     build=views.event_dashboard,
-    cache_key=lambda question: keys.dashboard(question.of.event_id) if question.plain else None,
+    cache_key=lambda question: keys.dashboard(question.subject.event_id) if question.is_default else None,
     tables=ViewTables("dashboard", response_schemas.Dashboard, "channel_performance", ("figures", "channels")),
 )
 EVENT_CHANNELS = View(
-    subject=OfEvent,
-    question=ChannelsQuestion[OfEvent],
-    ask=lambda id_, range_, filters: ChannelsQuestion(OfEvent(id_), range_, filters.channels),
+    subject=EventSubject,
+    question=ChannelsQuestion[EventSubject],
+    ask=lambda id_, range_, filters: ChannelsQuestion(EventSubject(id_), range_, filters.channels),
     filters=frozenset({"channels"}),
     load=event_loaders.load_channels,
     build=views.event_channels,
@@ -96,46 +96,48 @@ EVENT_CHANNELS = View(
     tables=ViewTables("channels", response_schemas.EventChannels, "channels", ("channels", "figures")),
 )
 EVENT_TIMELINE = View(
-    subject=OfEvent,
-    question=TimelineQuestion[OfEvent],
-    ask=lambda id_, range_, filters: TimelineQuestion(OfEvent(id_), range_, filters.granularity),
+    subject=EventSubject,
+    question=TimelineQuestion[EventSubject],
+    ask=lambda id_, range_, filters: TimelineQuestion(EventSubject(id_), range_, filters.granularity),
     filters=frozenset({"granularity"}),
     load=timeline_loaders.load_event_timeline,
     build=views.event_timeline,
     cache_key=lambda question: (
-        keys.timeline(question.of.event_id, question.granularity) if question.plain and question.granularity else None
+        keys.timeline(question.subject.event_id, question.granularity)
+        if question.is_default and question.granularity
+        else None
     ),
     tables=ViewTables("timeline", response_schemas.EventTimeline, "data_points", ("points", "figures")),
 )
 EVENT_ROI = View(
-    subject=OfEvent,
-    question=RoiQuestion[OfEvent],
-    ask=lambda id_, range_, _: RoiQuestion(OfEvent(id_), range_),
+    subject=EventSubject,
+    question=RoiQuestion[EventSubject],
+    ask=lambda id_, range_, _: RoiQuestion(EventSubject(id_), range_),
     filters=frozenset(),
     load=event_loaders.load_roi,
     build=views.event_roi,
-    cache_key=lambda question: keys.roi(question.of.event_id) if question.plain else None,
+    cache_key=lambda question: keys.roi(question.subject.event_id) if question.is_default else None,
     tables=ViewTables("roi", response_schemas.EventRoi, "channels", ("figures", "channels")),
 )
 MERCHANT_DASHBOARD = View(
-    subject=OfMerchant,
+    subject=MerchantSubject,
     question=MerchantDashboardQuestion,
     ask=lambda id_, range_, filters: MerchantDashboardQuestion(_merchant(id_, filters), range_),
     filters=frozenset({"channels", "status", "text"}),
     load=merchant_loaders.load_dashboard,
     build=views.merchant_dashboard,
-    cache_key=lambda question: keys.user(question.of.user_id) if question.plain else None,
+    cache_key=lambda question: keys.user(question.subject.user_id) if question.is_default else None,
     tables=ViewTables(
         "all-dashboard", response_schemas.User, "events", ("events", "figures"), count_field="total_events"
     ),
     load_pages=merchant_loaders.load_dashboard_pages,
 )
 MERCHANT_CHANNELS = View(
-    subject=OfMerchant,
-    question=ChannelsQuestion[OfMerchant],
+    subject=MerchantSubject,
+    question=ChannelsQuestion[MerchantSubject],
     # `channels` selects what is shown, in the other merchant views the events that run on one of them
     ask=lambda id_, range_, filters: ChannelsQuestion(
-        OfMerchant(id_, filters.status, filters.text), range_, filters.channels
+        MerchantSubject(id_, filters.status, filters.text), range_, filters.channels
     ),
     filters=frozenset({"channels", "status", "text"}),
     load=merchant_loaders.load_channels,
@@ -144,8 +146,8 @@ MERCHANT_CHANNELS = View(
     tables=ViewTables("all-channels", response_schemas.UserChannels, "channels", ("channels", "figures")),
 )
 MERCHANT_TIMELINE = View(
-    subject=OfMerchant,
-    question=TimelineQuestion[OfMerchant],
+    subject=MerchantSubject,
+    question=TimelineQuestion[MerchantSubject],
     ask=lambda id_, range_, filters: TimelineQuestion(_merchant(id_, filters), range_, filters.granularity),
     filters=frozenset({"granularity", "channels", "status", "text"}),
     load=timeline_loaders.load_merchant_timeline,
@@ -154,8 +156,8 @@ MERCHANT_TIMELINE = View(
     tables=ViewTables("all-timeline", response_schemas.UserTimeline, "data_points", ("points", "figures")),
 )
 MERCHANT_ROI = View(
-    subject=OfMerchant,
-    question=RoiQuestion[OfMerchant],
+    subject=MerchantSubject,
+    question=RoiQuestion[MerchantSubject],
     ask=lambda id_, range_, filters: RoiQuestion(_merchant(id_, filters), range_),
     filters=frozenset({"channels", "status", "text"}),
     load=merchant_loaders.load_roi,
@@ -182,7 +184,7 @@ _BY_TYPES = {(get_origin(view.question) or view.question, view.subject): view fo
 
 def view_of(question: Question) -> AnyView:
     """The view that answers a question: by the type of the question and of its subject."""
-    return _BY_TYPES[type(question), type(question.of)]
+    return _BY_TYPES[type(question), type(question.subject)]
 
 
 # -- the two dashboards without parameters, which live updates and the fast path name by topic -----------------------
@@ -194,8 +196,8 @@ Topic = tuple[str, str]
 def dashboard_question(topic: Topic) -> EventDashboardQuestion | MerchantDashboardQuestion:
     kind, id_ = topic
     if kind == "event":
-        return EventDashboardQuestion(OfEvent(id_))
-    return MerchantDashboardQuestion(OfMerchant(id_))
+        return EventDashboardQuestion(EventSubject(id_))
+    return MerchantDashboardQuestion(MerchantSubject(id_))
 
 
 def dashboard_key(topic: Topic) -> str:

@@ -26,7 +26,7 @@ class Snapshot:
         self, event_nos: list[int], asked: Range, preceding: Range | None = None
     ) -> PeriodComparison | None:
         """What happened within a range, and in the preceding one; None for all time."""
-        return await reports.period(self.conn, event_nos, asked, preceding) if asked.bounded else None
+        return await reports.period(self.conn, event_nos, asked, preceding) if asked.is_bounded else None
 
     def channel_keys(self, names: Iterable[str]) -> list[str]:
         """The keys of the channels that these names mean, in any spelling; unusable names have none."""
@@ -60,4 +60,4 @@ class Loaded(Generic[Figures_co]):
 
 def end_of_open_range(asked: Range, now: datetime) -> datetime | None:
     """When a comparison with the preceding range stops being true: an open range ends a minute later each minute."""
-    return asked.until(now) if asked.start is not None and asked.end is None else None
+    return asked.end_or_now(now) if asked.start is not None and asked.end is None else None

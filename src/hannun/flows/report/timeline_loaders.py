@@ -3,10 +3,10 @@
 from bisect import bisect_right
 from datetime import datetime, timedelta
 
-from hannun.domain.buckets import Buckets, buckets, default_granularity, moment_of, seconds_of
+from hannun.domain.buckets import Buckets, buckets_in, default_granularity, from_epoch_s, to_epoch_s
 from hannun.domain.figures import TimelineHead, TimelineViewFigures
 from hannun.domain.granularity import Granularity
-from hannun.domain.questions import OfEvent, OfMerchant, Subject, TimelineQuestion
+from hannun.domain.questions import EventSubject, MerchantSubject, Subject, TimelineQuestion
 from hannun.domain.ranges import Range
 from hannun.flows.report.merchant_loaders import load_merchant
 from hannun.flows.report.snapshot import Loaded, Snapshot
@@ -16,25 +16,25 @@ _MINUTE = timedelta(minutes=1)
 _MINUTE_S = 60
 
 
-async def load_default_granularity(snapshot: Snapshot, event: OfEvent) -> Granularity:
+async def load_default_granularity(snapshot: Snapshot, event: EventSubject) -> Granularity:
     """The granularity of an event's timeline that has no range and names none: the event's age decides."""
     start = await reports.first_minute(snapshot.conn, event.event_id)
     return default_granularity(start or snapshot.now, snapshot.now)
 
 
 async def load_event_timeline(
-    snapshot: Snapshot, question: TimelineQuestion[OfEvent]
+    snapshot: Snapshot, question: TimelineQuestion[EventSubject]
 ) -> Loaded[TimelineViewFigures] | None:
     """None where the event does not exist."""
-    head = await reports.timeline_head(snapshot.conn, question.of.event_id)
+    head = await reports.timeline_head(snapshot.conn, question.subject.event_id)
     return None if head is None else await _load_timeline(snapshot, question, head)
 
 
 async def load_merchant_timeline(
-    snapshot: Snapshot, question: TimelineQuestion[OfMerchant]
+    snapshot: Snapshot, question: TimelineQuestion[MerchantSubject]
 ) -> Loaded[TimelineViewFigures]:
-    merchant = await load_merchant(snapshot, question.of)
-    head = await reports.merchant_timeline_head(snapshot.conn, question.of.user_id, merchant)
+    merchant = await load_merchant(snapshot, question.subject)
+    head = await reports.merchant_timeline_head(snapshot.conn, question.subject.user_id, merchant)
     return await _load_timeline(snapshot, question, head)
 
 
@@ -44,18 +44,18 @@ async def _load_timeline(
     asked, now = question.range, snapshot.now
     this_minute = now.replace(second=0, microsecond=0)
     start = asked.start or head.first or this_minute
-    end = asked.end or max(asked.until(now), (head.last or this_minute) + _MINUTE)
+    end = asked.end or max(asked.end_or_now(now), (head.last or this_minute) + _MINUTE)
     granularity = question.granularity or default_granularity(start, end if asked.end else now)
-    grid = buckets(seconds_of(start), seconds_of(end), granularity, asked.tz)
-    counted = await reports.timeline(snapshot.conn, head.event_nos, grid, start, end, head.last)
-    figures = TimelineViewFigures(head, granularity, grid, counted, now=seconds_of(now))
-    return Loaded(figures, head.version, head.owner, _valid_until(grid, asked, now))
+    buckets = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, asked.tz)
+    counted = await reports.timeline(snapshot.conn, head.event_nos, buckets, start, end, head.last)
+    figures = TimelineViewFigures(head, granularity, buckets, counted, now=to_epoch_s(now))
+    return Loaded(figures, head.version, head.owner, _valid_until(buckets, asked, now))
 
 
-def _valid_until(grid: Buckets, asked: Range, now: datetime) -> datetime | None:
+def _valid_until(buckets: Buckets, asked: Range, now: datetime) -> datetime | None:
     """The next bucket's start, which completes the bucket before; None where the range lies in the past."""
     if asked.end is not None and asked.end <= now:
         return None
-    edges = [*grid.starts, grid.ends]
-    later = edges[bisect_right(edges, seconds_of(now)) :]
-    return moment_of(later[0] if later else seconds_of(now) + _MINUTE_S)
+    edges = [*buckets.starts, buckets.end]
+    later = edges[bisect_right(edges, to_epoch_s(now)) :]
+    return from_epoch_s(later[0] if later else to_epoch_s(now) + _MINUTE_S)

@@ -1,7 +1,7 @@
 -- event --
--- One event with all its channels, of one moment: one statement is one snapshot. No row where the event does not
--- exist or was not created yet. Amounts travel as text inside JSON, so that no digit is lost. A row of channel_stats
--- changes with everything that is told of its channel, so its updated_at is the channel's version.
+-- One event with all its channels. One statement is one snapshot. No row where the event does not exist or its creation
+-- has not arrived yet. Amounts are text inside JSON, so that no digit is lost. A row of channel_stats changes with every
+-- message about its channel, so its updated_at is the version of the channel.
 SELECT e.event_no, s.event_id, s.event_title, s.status, s.user_id, e.unattributed, e.version,
        e.total_investment, e.expected_revenue, e.target_roi, e.baseline_revenue,
        CASE WHEN e.sales > 0 THEN e.recorded_revenue END, e.starts_at, e.ends_at,
@@ -19,10 +19,10 @@ SELECT e.event_no, s.event_id, s.event_title, s.status, s.user_id, e.unattribute
  WHERE s.event_id = %(event_id)s;
 
 -- period --
--- What happened within [since, until), by channel and by whether it was from `starts` on: participants from the ledger,
--- what channels measured from their recorded increments. A channel whose type nobody has told has no name here: who
--- came by it is unattributed. The ledger counts minutes since 1970.
-WITH came AS (
+-- What happened within [since, until), by channel, and by whether it was at `starts` or later. Participants come from the
+-- ledger, measured counts from the recorded increments. A channel without a known type has no name here: its participants
+-- are unattributed. The ledger stores minutes since 1970.
+WITH participated AS (
     SELECT event_no, channel_no, minute >= %(starts_minute)s AS within, count(*) AS participants
       FROM hannun.arrivals
      WHERE event_no = ANY(%(event_nos)s::int[]) AND minute >= %(since_minute)s AND minute < %(until_minute)s
@@ -36,7 +36,7 @@ WITH came AS (
      GROUP BY 1, 2, 3
 ), typed AS (
     SELECT happened.*, n.name, coalesce(n.channel_type, d.channel_type) AS type
-      FROM (came FULL JOIN measured USING (event_no, channel_no, within)) happened
+      FROM (participated FULL JOIN measured USING (event_no, channel_no, within)) happened
       LEFT JOIN hannun.channels n USING (channel_no)
       LEFT JOIN hannun.distributions d USING (event_no, channel_no)
 )
@@ -48,13 +48,13 @@ SELECT within, CASE WHEN type IS NOT NULL THEN name END, type, coalesce(sum(part
   FROM typed GROUP BY 1, 2, 3;
 
 -- user_events --
--- A page of a merchant's events, newest first, with the participants of the last 24 hours of the clock. Under a range
--- an event's participants and views are those of the range; NULL where none was asked for.
+-- A page of a merchant's events, newest first, with the participants of the last 24 clock hours. Under a range an event's
+-- participants and views are those of the range.
 WITH page AS MATERIALIZED (
     SELECT s.id, s.event_id, s.event_title, s.status, s.total_participants, s.total_views, s.target_roi,
            s.created_at, e.event_no, e.version, e.total_investment, e.expected_revenue, e.baseline_revenue,
            CASE WHEN e.sales > 0 THEN e.recorded_revenue END AS recorded, e.starts_at, e.ends_at,
-           date_bin('15 minutes', e.cumulative_owed_from, '2000-01-01') AS settled
+           date_bin('15 minutes', e.cumulative_owed_from, '2000-01-01') AS watermark
       FROM public.event_stats s JOIN hannun.events e USING (event_id)
      WHERE s.user_id = %(user_id)s AND e.event_no = ANY(%(event_nos)s::int[])
        AND (%(before)s::bigint IS NULL OR (s.created_at, s.id) < (%(before_at)s::timestamp, %(before)s::bigint))
@@ -66,13 +66,13 @@ WITH page AS MATERIALIZED (
       FROM (SELECT p.event_no, q.quarter, q.participants
               FROM spans s CROSS JOIN page p CROSS JOIN LATERAL (
                    SELECT quarter, participants FROM hannun.timeline_quarters q
-                    WHERE q.event_no = p.event_no AND q.quarter >= s.begins AND q.quarter < least(s.ends, p.settled)
+                    WHERE q.event_no = p.event_no AND q.quarter >= s.begins AND q.quarter < least(s.ends, p.watermark)
                    OFFSET 0) q
              UNION ALL
             SELECT p.event_no, t.timestamp, t.participants
               FROM page p CROSS JOIN LATERAL (
                    SELECT timestamp, participants FROM public.timeline_data t
-                    WHERE t.event_id = p.event_id AND t.timestamp >= p.settled
+                    WHERE t.event_id = p.event_id AND t.timestamp >= p.watermark
                       AND t.timestamp >= %(hour)s::timestamp - interval '23 hours'
                       AND t.timestamp < %(hour)s::timestamp + interval '1 hour'
                    OFFSET 0) t) AS happened (event_no, at, participants)
@@ -94,9 +94,10 @@ SELECT p.id, p.created_at, p.event_id, p.event_title, p.status,
   FROM page p ORDER BY p.created_at DESC, p.id DESC;
 
 -- user_totals --
--- All of a merchant's events together that a filter leaves. The version is that of all of them, filtered or not: it
--- must not fall when an event leaves. It is the sum of theirs, which rises with every commit. Their maximum would not:
--- the older of two changes may be committed last. No sum of many microseconds fits a bigint, so it is a numeric.
+-- The events of a merchant that a filter leaves, together. The version is that of all events, filtered or not: it must not
+-- fall when an event leaves the filter. It is the sum of the events' versions, which rises with every commit. Their maximum
+-- would not, because the older of two changes may be committed last. A sum of many microseconds does not fit a bigint, so
+-- it is a numeric.
 WITH mine AS MATERIALIZED (
     SELECT * FROM hannun.events WHERE user_id = %(user_id)s
 ), counted AS MATERIALIZED (
@@ -122,14 +123,14 @@ SELECT coalesce((SELECT array_agg(event_no) FROM counted), '{}'),
                        sum(c.clicks) AS clicks, sum(c.conversions) AS conversions, sum(c.likes) AS likes,
                        sum(c.comments) AS comments, sum(c.shares) AS shares, sum(c.total_calls) AS total_calls,
                        sum(c.completed_calls) AS completed_calls, sum(c.distribution_cost) AS cost
-                  -- OFFSET 0: by each event's own rows, which the planner takes for more than they are
+                  -- OFFSET 0 makes PostgreSQL read event by event: the planner overestimates the rows of an event
                   FROM counted CROSS JOIN LATERAL (SELECT * FROM public.channel_stats s
                                                     WHERE s.event_id = counted.event_id OFFSET 0) c
                  GROUP BY c.channel_type) types)
   FROM counted e;
 
 -- user_channels --
--- The channels of events together, by name and type. A state is what most is known of: of any success the plan.
+-- The channels of events together, by name and type. The state is the best one: with any SUCCESS it is SUCCESS.
 SELECT c.channel_name, c.channel_type, sum(c.participants)::bigint, sum(c.impressions)::bigint, sum(c.views)::bigint,
        sum(c.clicks)::bigint, sum(c.conversions)::bigint, sum(c.likes)::bigint, sum(c.comments)::bigint,
        sum(c.shares)::bigint, sum(c.total_calls)::bigint, sum(c.completed_calls)::bigint, sum(c.distribution_cost),
@@ -142,9 +143,9 @@ SELECT c.channel_name, c.channel_type, sum(c.participants)::bigint, sum(c.impres
  GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2;
 
 -- timeline_head --
--- Whose timeline it is, and over which minutes anything has happened. An event's minutes are asked for between it and
--- itself: so they can only come out of the index that has them in this order. Out of that of all events' minutes the
--- first one of an event may come after millions of others.
+-- The owner and the extent of an event's timeline. The condition "event_id between x and x" allows only the index on
+-- (event_id, timestamp). With "=" the planner may scan the index on timestamp, where millions of rows of other events can
+-- stand before the first row of this one.
 SELECT e.user_id, e.version, e.participants, e.event_no,
        (SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
          ORDER BY event_id, timestamp LIMIT 1),
@@ -154,41 +155,42 @@ SELECT e.user_id, e.version, e.participants, e.event_no,
   FROM hannun.events e WHERE e.event_id = %(event_id)s AND e.user_id IS NOT NULL;
 
 -- timeline_ends --
--- Over which minutes anything has happened in any of these events, and whether a channel was ever measured.
+-- The first and last minute in which anything happened in these events, and whether a channel was ever measured.
 SELECT min(ends.first), max(ends.last),
        EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = ANY(%(event_nos)s::int[]))
-  FROM unnest(%(event_ids)s::text[]) AS of (event_id)
+  FROM unnest(%(event_ids)s::text[]) AS chosen (event_id)
  CROSS JOIN LATERAL (
-       SELECT (SELECT timestamp FROM public.timeline_data t WHERE t.event_id >= of.event_id AND t.event_id <= of.event_id
+       SELECT (SELECT timestamp FROM public.timeline_data t WHERE t.event_id >= chosen.event_id AND t.event_id <= chosen.event_id
                 ORDER BY t.event_id, timestamp LIMIT 1),
-              (SELECT timestamp FROM public.timeline_data t WHERE t.event_id >= of.event_id AND t.event_id <= of.event_id
+              (SELECT timestamp FROM public.timeline_data t WHERE t.event_id >= chosen.event_id AND t.event_id <= chosen.event_id
                 ORDER BY t.event_id DESC, timestamp DESC LIMIT 1)
        ) AS ends (first, last);
 
 -- timeline_filled --
--- What happened in each bucket within [from, to), counted from 0; buckets in which nothing did are left out. Quarters of an
--- hour within [first_quarter, last_quarter) as far as an event's are settled and in the timeline; minutes for all else, where
--- they are many first by `grain`, of which every bucket is made: finding a bucket costs more than finding a grain. Bounds
--- stand in the statement and not in a sub-query, so that months outside them are not opened. OFFSET 0: event by event, each
--- by its index.
-WITH of AS MATERIALIZED (
-    SELECT event_no, event_id, date_bin('15 minutes', cumulative_owed_from, '2000-01-01') AS settled
+-- The buckets that are not empty within [from, to), by index from 0. Within [rollup_from, rollup_to) the 15-minute roll-up
+-- is read, up to each event's roll-up watermark and while its month is attached; everything else is read from minutes.
+-- Minutes are first added up by `step_s`, because finding a step is cheaper than finding a bucket. The bounds stand in the
+-- statement, not in a sub-query, so that PostgreSQL prunes the months outside them. OFFSET 0 makes it read event by event,
+-- each by its index.
+WITH chosen AS MATERIALIZED (
+    SELECT event_no, event_id, date_bin('15 minutes', cumulative_owed_from, '2000-01-01') AS watermark
       FROM hannun.events WHERE event_no = ANY(%(event_nos)s::int[])
 ), happened AS (
-    SELECT q.* FROM hannun.timeline_spans(%(first_quarter)s, %(last_quarter)s) s CROSS JOIN of CROSS JOIN LATERAL (
+    SELECT q.* FROM hannun.timeline_spans(%(rollup_from)s, %(rollup_to)s) s CROSS JOIN chosen CROSS JOIN LATERAL (
            SELECT quarter, participants, views, engagement, conversions FROM hannun.timeline_quarters q
-            WHERE q.event_no = of.event_no AND q.quarter >= s.begins AND q.quarter < least(s.ends, of.settled) OFFSET 0) q
+            WHERE q.event_no = chosen.event_no AND q.quarter >= s.begins
+              AND q.quarter < least(s.ends, chosen.watermark) OFFSET 0) q
      UNION ALL
-    SELECT t.* FROM of CROSS JOIN LATERAL (
+    SELECT t.* FROM chosen CROSS JOIN LATERAL (
            SELECT timestamp, participants, views, engagement, conversions FROM public.timeline_data t
-            WHERE t.event_id = of.event_id AND t.timestamp >= %(from)s AND t.timestamp < %(first_quarter)s OFFSET 0) t
+            WHERE t.event_id = chosen.event_id AND t.timestamp >= %(from)s AND t.timestamp < %(rollup_from)s OFFSET 0) t
      UNION ALL
-    SELECT date_bin(%(grain)s * interval '1 second', t.timestamp, %(first)s), sum(t.participants), sum(t.views),
+    SELECT date_bin(%(step_s)s * interval '1 second', t.timestamp, %(first)s), sum(t.participants), sum(t.views),
            sum(t.engagement), sum(t.conversions)
-      FROM of CROSS JOIN LATERAL (
+      FROM chosen CROSS JOIN LATERAL (
            SELECT timestamp, participants, views, engagement, conversions FROM public.timeline_data t
-            WHERE t.event_id = of.event_id AND t.timestamp >= %(first_quarter)s AND t.timestamp < %(to)s
-              AND t.timestamp >= least(of.settled, %(last_quarter)s) OFFSET 0) t
+            WHERE t.event_id = chosen.event_id AND t.timestamp >= %(rollup_from)s AND t.timestamp < %(to)s
+              AND t.timestamp >= least(chosen.watermark, %(rollup_to)s) OFFSET 0) t
      GROUP BY 1
 )
 SELECT width_bucket(at, ARRAY(SELECT to_timestamp(starts) AT TIME ZONE 'UTC' FROM unnest(%(starts)s::bigint[]) AS starts
@@ -197,32 +199,33 @@ SELECT width_bucket(at, ARRAY(SELECT to_timestamp(starts) AT TIME ZONE 'UTC' FRO
   FROM happened AS happened (at, participants, views, engagement, conversions) GROUP BY 1;
 
 -- timeline_after --
--- How many came from a minute on: in minutes up to the first full quarter, in quarters as far as they are settled and in the
--- timeline, in minutes from there on.
-WITH of AS MATERIALIZED (
-    SELECT event_no, event_id, date_bin('15 minutes', cumulative_owed_from, '2000-01-01') AS settled
+-- The participants from a minute on: from minutes up to the first bucket of the roll-up, from the roll-up to its watermark
+-- and while its month is attached, from minutes after that.
+WITH chosen AS MATERIALIZED (
+    SELECT event_no, event_id, date_bin('15 minutes', cumulative_owed_from, '2000-01-01') AS watermark
       FROM hannun.events WHERE event_no = ANY(%(event_nos)s::int[])
 )
 SELECT coalesce(sum(participants), 0)::bigint FROM (
-    SELECT q.participants FROM hannun.timeline_spans(%(first_quarter)s, '9999-01-01') s CROSS JOIN of CROSS JOIN LATERAL (
+    SELECT q.participants FROM hannun.timeline_spans(%(rollup_from)s, '9999-01-01') s CROSS JOIN chosen CROSS JOIN LATERAL (
            SELECT participants FROM hannun.timeline_quarters q
-            WHERE q.event_no = of.event_no AND q.quarter >= s.begins AND q.quarter < least(s.ends, of.settled) OFFSET 0) q
+            WHERE q.event_no = chosen.event_no AND q.quarter >= s.begins
+              AND q.quarter < least(s.ends, chosen.watermark) OFFSET 0) q
      UNION ALL
-    SELECT t.participants FROM of CROSS JOIN LATERAL (
+    SELECT t.participants FROM chosen CROSS JOIN LATERAL (
            SELECT participants FROM public.timeline_data t
-            WHERE t.event_id = of.event_id AND t.timestamp >= %(to)s AND t.timestamp < %(first_quarter)s OFFSET 0) t
+            WHERE t.event_id = chosen.event_id AND t.timestamp >= %(to)s AND t.timestamp < %(rollup_from)s OFFSET 0) t
      UNION ALL
-    SELECT t.participants FROM of CROSS JOIN LATERAL (
+    SELECT t.participants FROM chosen CROSS JOIN LATERAL (
            SELECT participants FROM public.timeline_data t
-            WHERE t.event_id = of.event_id AND t.timestamp >= %(first_quarter)s AND t.timestamp >= of.settled OFFSET 0) t
-) AS came;
+            WHERE t.event_id = chosen.event_id AND t.timestamp >= %(rollup_from)s AND t.timestamp >= chosen.watermark OFFSET 0) t
+) AS participated;
 
 -- sales_by_bucket --
--- What was sold in each bucket from the first one on, counted from 0: the last holds all that came later.
+-- The sales in each bucket from the first one on, by index from 0; the last bucket holds all later ones.
 SELECT width_bucket(floor(extract(epoch FROM sold_at))::bigint, %(starts)s::bigint[]) - 1, sum(amount)
   FROM hannun.sales WHERE event_no = %(event_no)s AND sold_at >= %(from)s GROUP BY 1;
 
 -- first_minute --
--- When an event's timeline begins.
+-- The first minute of an event's timeline.
 SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
  ORDER BY event_id, timestamp LIMIT 1;
