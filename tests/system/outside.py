@@ -1,11 +1,10 @@
-"""The service as one sees it from outside: its processes, its doors, its database. Nothing of it is imported."""
+"""The service from outside: its processes, its HTTP API, its database and its topics. Imports nothing of it."""
 
 import base64
 import hashlib
 import hmac
 import itertools
 import json
-import os
 import re
 import signal
 import socket
@@ -22,7 +21,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import urlsplit
 from zlib import crc32
 
@@ -32,31 +31,23 @@ import pytest
 import redis
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from fork_server import ForkedProcess, base_environment, fork_hannun
+from polling import wait_for
 
 DEADLINE_S = 30.0
-SAID_LINES = 40
+LOG_TAIL_LINES = 40
 PASSWORD = "secret-of-a-test"
 SECRET = "a-secret-of-the-system-tests-that-is-long-enough"
 CONNECTION_LOST = (httpx2.NetworkError, httpx2.RemoteProtocolError)
-"""What a client sees of a service that dies while it is asked."""
+"""What a client's request raises when the service dies meanwhile."""
 
 with_both_protocols = pytest.mark.parametrize(
     "protocol", ["classic", pytest.param("consumer", marks=pytest.mark.faults)], indirect=True
 )
-"""Whether the members of a group share the partitions out, or the broker does (KIP-848): the latter takes longer."""
+"""Run a test with both group protocols. With "consumer" the broker assigns partitions (KIP-848), which takes longer."""
 
 Message = dict[str, Any]
 Database = psycopg.Connection[tuple[Any, ...]]
-T = TypeVar("T")
-
-
-def wait_for(what: str, found: Callable[[], T], deadline_s: float = DEADLINE_S) -> T:
-    """What `found` returns as soon as it is true; a failure that says `what` after the deadline."""
-    deadline = time.monotonic() + deadline_s
-    while not (value := found()):
-        assert time.monotonic() < deadline, f"waited {deadline_s} s for {what}"
-        time.sleep(0.01)
-    return value
 
 
 def token(subject: str = "the-tests", roles: Sequence[str] = ("ADMIN", "SERVICE"), secret: str = SECRET) -> str:
@@ -72,7 +63,7 @@ def token(subject: str = "the-tests", roles: Sequence[str] = ("ADMIN", "SERVICE"
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -83,7 +74,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class CompletedCommand:
-    """A command that has ended."""
+    """What a command that has ended wrote, and its exit status."""
 
     status: int
     out: str
@@ -91,7 +82,7 @@ class CompletedCommand:
 
 
 class Process:
-    """A process of the service; what it writes is in `log`."""
+    """A process of the service. Its output and errors go to `log_file`."""
 
     def __init__(
         self,
@@ -100,15 +91,28 @@ class Process:
         log_file: Path,
         *,
         inherit: Sequence[int] = (),
+        forked: bool = False,
         user: int | None = None,
     ) -> None:
+        """Start it.
+
+        Args:
+            inherit: file descriptors that it has under the same numbers.
+            forked: from the fork server, which saves Python's imports; else as `python -m hannun`.
+            user: the id of the user that runs it.
+        """
         self.log_file = log_file
-        with log_file.open("ab") as out:
+        self._process: ForkedProcess | subprocess.Popen[bytes]
+        with log_file.open("ab") as log:
+            if forked:
+                file = log.fileno()
+                self._process = fork_hannun(arguments, environment, stdout=file, stderr=file, inherit=inherit)
+                return
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hannun", *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
+                stdout=log,
+                stderr=log,
                 env=environment,
                 cwd="/",
                 pass_fds=inherit,
@@ -127,15 +131,16 @@ class Process:
 
     @property
     def log(self) -> str:
+        """Everything that it has written so far."""
         return self.log_file.read_text(errors="replace")
 
-    def wait_for_log(self, words: str) -> None:
-        """Wait until it has said this."""
-        wait_for(f"{words!r} in\n{self.log}", lambda: words in self.log or not self.is_running)
-        assert words in self.log, f"it ended with status {self.wait()} and said:\n{self.log}"
+    def wait_for_log(self, text: str) -> None:
+        """Wait until its log contains this text."""
+        wait_for(f"{text!r} in\n{self.log}", lambda: text in self.log or not self.is_running)
+        assert text in self.log, f"it ended with status {self.wait()} and this log:\n{self.log}"
 
     def kill(self) -> None:
-        """kill -9, and no one left behind."""
+        """Kill it with SIGKILL, and reap it."""
         self._process.kill()
         self._process.wait()
 
@@ -144,28 +149,25 @@ class Process:
         self._process.send_signal(number)
 
     def terminate(self) -> int:
-        """SIGTERM. Returns the status with which it ends."""
+        """Send SIGTERM and wait until it ends. Returns its exit status."""
         self.send_signal()
         return self.wait()
 
     def wait(self) -> int:
+        """Wait until it ends. Returns its exit status."""
         return self._process.wait(DEADLINE_S)
 
 
 class Service:
-    """The service's processes over one database, one Redis and, where there is one, one Kafka.
+    """The service's processes over one database, one Redis and, where a test has one, one Kafka.
 
-    Processes run under the same settings unless a test says otherwise; all are killed at the end.
+    All processes run with the same settings, except for those that a test passes. All are killed at the end.
     """
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
         self.environment = {
-            **{
-                name: os.environ[name]
-                for name in ("PATH", "HOME", "PYTHONPATH", "XDG_CACHE_HOME")
-                if name in os.environ
-            },
+            **base_environment(),
             "HANNUN_JWT_SECRET": SECRET,
             "HANNUN_REQUESTS_A_MINUTE": "1000000",
             **environment,
@@ -185,8 +187,8 @@ class Service:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for process in self._processes:
             process.kill()
-            # Shown where the test failed, and only there.
-            print(f"-- {process.log_file.name}", *process.log.splitlines()[-SAID_LINES:], sep="\n")
+            # pytest shows this only where the test failed.
+            print(f"-- {process.log_file.name}", *process.log.splitlines()[-LOG_TAIL_LINES:], sep="\n")
         if self._database is not None:
             self._database.close()
         self.http.close()
@@ -196,22 +198,19 @@ class Service:
 
     def run(self, *arguments: str, **environment: str | None) -> CompletedCommand:
         """Run a command to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "hannun", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=self._with(environment),
-            cwd="/",
-            check=False,
-            timeout=60,
-        )
-        return CompletedCommand(done.returncode, done.stdout, done.stderr)
+        out, err = (self._new_file(arguments[0], ending) for ending in ("out", "err"))
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = fork_hannun(arguments, self._with(environment), stdout=stdout.fileno(), stderr=stderr.fileno())
+        try:
+            status = process.wait(60)
+        finally:
+            process.kill()
+        return CompletedCommand(status, out.read_text(), err.read_text())
 
     def start(self, *arguments: str, inherit: Sequence[int] = (), **environment: str | None) -> Process:
         """Start a process, and do not wait for it."""
-        log = self.folder / f"{next(self._numbers):03}-{arguments[0]}.log"
-        self._processes.append(Process(arguments, self._with(environment), log, inherit=inherit))
+        log_file = self._new_file(arguments[0], "log")
+        self._processes.append(Process(arguments, self._with(environment), log_file, inherit=inherit, forked=True))
         return self._processes[-1]
 
     def launch_serve(self, **environment: str | None) -> Process:
@@ -232,25 +231,29 @@ class Service:
         return process
 
     def start_schedule(self, **environment: str | None) -> Process:
+        """Start `schedule`, and wait until it runs its jobs."""
         process = self.start("schedule", **environment)
         process.wait_for_log("schedule runs")
         return process
+
+    def _new_file(self, verb: str, ending: str) -> Path:
+        return self.folder / f"{next(self._numbers):03}-{verb}.{ending}"
 
     def _with(self, environment: dict[str, str | None]) -> dict[str, str]:
         given = {**self.environment, **environment}
         return {name: value for name, value in given.items() if value is not None}
 
-    # -- doors
+    # -- over HTTP
 
     def post(self, messages: object) -> httpx2.Response:
         """Send messages over HTTP."""
         return self.http.post(f"{self.api}/api/v1/messages", json=messages, headers=_headers())
 
     def post_until_accepted(self, messages: object) -> tuple[Message, list[int]]:
-        """Send the same body until it is taken, as a client does. Returns the answer, and the statuses before it."""
+        """Send the same body until it is accepted, as a client does. Returns the answer, and the statuses before it."""
         refused: list[int] = []
 
-        def taken() -> httpx2.Response | None:
+        def accepted() -> httpx2.Response | None:
             try:
                 response = self.post(messages)
             except CONNECTION_LOST:
@@ -263,7 +266,7 @@ class Service:
             refused.append(503)
             return None
 
-        return wait_for("the messages to be taken", taken).json(), refused
+        return wait_for("the messages to be accepted", accepted).json(), refused
 
     def get(self, path: str) -> httpx2.Response:
         return self.http.get(self.api + path, headers=_headers())
@@ -280,11 +283,11 @@ class Service:
         answer: Message = self.get("/health/ready").json()
         return answer
 
-    # -- what stands in the database
+    # -- in the database
 
     @property
     def database(self) -> Database:
-        """A connection of the test's own, made anew where it broke."""
+        """A connection of the test's own, opened again where it broke."""
         if self._database is None or not _answers(self._database):
             self._database = psycopg.connect(self.environment["DATABASE_URL"], autocommit=True)
             self._database.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -298,7 +301,7 @@ class Service:
         return figures_in(self.database, event)
 
     def pending_invalidations(self) -> int:
-        """How many invalidations nobody has paid yet."""
+        """How many outbox entries are not delivered yet."""
         return int(self.rows("SELECT count(*) FROM hannun.owed_invalidations")[0][0])
 
     def dead_letter_count(self, event: str) -> int:
@@ -325,7 +328,7 @@ StartService = Callable[..., Service]
 
 
 def client() -> httpx2.Client:
-    """A client that keeps no connection: whoever answers may have been killed since."""
+    """A client that keeps no connection, since a test may kill the server between two requests."""
     limits = httpx2.Limits(max_keepalive_connections=0)
     return httpx2.Client(timeout=2 * DEADLINE_S, trust_env=False, verify=False, limits=limits)
 
@@ -335,7 +338,7 @@ def _headers() -> dict[str, str]:
 
 
 def with_port(url: str, port: int) -> str:
-    """The same address, through a proxy on this port."""
+    """The same URL with another port, usually that of a proxy."""
     return urlsplit(url)._replace(netloc=f"{urlsplit(url).netloc.rpartition(':')[0]}:{port}").geturl()
 
 
@@ -356,12 +359,12 @@ def cached_figures(url: str, event: str) -> "Figures | None":
     return None if value is None else figures_of_dashboard(json.loads(value))
 
 
-# -- figures, and who says what they must be -----------------------------------------------------------------------
+# -- figures, and what they must be --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What is counted of an event."""
+    """What is counted for an event."""
 
     title: str
     status: str
@@ -387,7 +390,7 @@ def figures_of_dashboard(answer: Message) -> Figures:
 
 
 def figures_in(conn: Database, event: str) -> Figures | None:
-    """The figures of an event in the tables that others read; the parts add up, in one snapshot."""
+    """The figures of an event in the public tables, in one snapshot. Asserts that the parts add up."""
     with conn.transaction():
         found = conn.execute(
             "SELECT s.event_title, s.status, s.total_participants, e.unattributed, e.sales, e.recorded_revenue "
@@ -415,9 +418,9 @@ KNOWN_CHANNELS = {"WooriTV", "GenieTV", "RingoBiz", "Instagram", "NaverBlog", "K
 
 @dataclass
 class Event:
-    """An event: makes its messages, and says by itself what must be counted of those that were taken.
+    """An event: makes its messages, and computes what must be counted of those that were accepted.
 
-    Deliberately simple-minded: it shares nothing with the service but the specification.
+    It is simple on purpose, and shares nothing with the service but the specification.
     """
 
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -430,7 +433,7 @@ class Event:
 
     @property
     def shop(self) -> str:
-        """A channel that no table knows, of this event's own."""
+        """An unknown channel, which only this event has."""
         return f"Shop {self.id[:8]}"
 
     def at(self, day: int, time: str = "10:00:30") -> str:
@@ -459,11 +462,11 @@ class Event:
         return self._message("event-status-changed", status=status, changedAt=self.at(22))
 
     def unusable(self) -> Message:
-        """A message that can only become a dead letter: it lacks a field."""
+        """A message that can only become a dead letter: it lacks participantId."""
         return self._message("participant-registered", messageId=str(uuid.uuid4()), registeredAt=self.at(20))
 
     def first_batch(self) -> list[Message]:
-        """A batch that goes down every road: a new event, new channels, a month, ledgers, registers, a dead letter."""
+        """A batch that takes every path: a new event, new channels, a new month, ledgers, registers, a dead letter."""
         return [
             self.created(),
             *(self.registered() for _ in range(2)),
@@ -476,7 +479,7 @@ class Event:
         ]
 
     def later_batch(self) -> list[Message]:
-        """What comes later: a channel's type, a repeat in the same batch, a new status."""
+        """A batch for the same event: a channel's type, a repeat in the same batch, a new status."""
         once_more = self.registered("Instagram")
         return [
             *(self.registered("Instagram") for _ in range(4)),
@@ -495,12 +498,12 @@ class Event:
     # -- what must be counted
 
     def expect(self, messages: Sequence[Message]) -> None:
-        """These were taken; how often does not matter."""
+        """Expect these messages to be counted. Repeats change nothing."""
         self.expected_messages += messages
 
     @property
     def expected_figures(self) -> Figures | None:
-        """What must be counted of what was taken."""
+        """What must be counted of the expected messages."""
         of = {
             kind: [m for m in self.expected_messages if m["type"] == kind]
             for kind in {m["type"] for m in self.expected_messages}
@@ -512,7 +515,7 @@ class Event:
             if "participantId" in message:
                 first.setdefault(message["participantId"], message)
         typed = KNOWN_CHANNELS | {message["channel"] for message in of.get("distribution-completed", [])}
-        came_by = Counter(_SPELT.get(m.get("channel"), m.get("channel")) for m in first.values())
+        came_by = Counter(_CANONICAL_NAMES.get(m.get("channel"), m.get("channel")) for m in first.values())
         channels = {name: count for name, count in came_by.items() if name in typed}
         for message in of.get("distribution-completed", []):
             channels.setdefault(message["channel"], 0)
@@ -529,16 +532,16 @@ class Event:
 
     @property
     def expected_dead_letters(self) -> int:
-        """How many of those that were taken are dead letters."""
+        """How many of the expected messages are dead letters."""
         return len({m["messageId"] for m in self.expected_messages if "messageId" in m})
 
 
 def event_for_partition(partition: int, of: int, month: str = "2024-05") -> Event:
-    """An event whose messages land in this partition of so many, as Kafka's clients choose it by the key."""
+    """An event whose messages land in partition `partition` of `of`, as Kafka's clients choose it by the key."""
     return next(event for event in iter(lambda: Event(month=month), None) if crc32(event.id.encode()) % of == partition)
 
 
-_SPELT = {"KAKAO": "KakaoChannel", "지니TV": "GenieTV"}
+_CANONICAL_NAMES = {"KAKAO": "KakaoChannel", "지니TV": "GenieTV"}
 
 
 # -- Kafka ---------------------------------------------------------------------------------------------------------
@@ -548,7 +551,7 @@ Partition = tuple[str, int]
 
 
 class Topics:
-    """The five topics of one test on a shared broker. What is sent is remembered with the place where it landed."""
+    """The five topics of one test on a shared broker. Remembers what was delivered, with its partition and offset."""
 
     def __init__(self, bootstrap: str, *, default_names: bool = False) -> None:
         self.bootstrap = bootstrap
@@ -556,9 +559,9 @@ class Topics:
         self.names = {kind: kind + suffix for kind in KINDS}
         self.kinds = {name: kind for kind, name in self.names.items()}
         self.delivered: list[tuple[Partition, int, str, Message | bytes]] = []
-        """(partition, offset, kind, message) of all that is to be counted."""
+        """(partition, offset, kind, message) of every record that must be counted."""
         self.lost: list[tuple[Partition, int, str, Message | bytes]] = []
-        """The same of what no log holds any more: its topic was deleted, or it was removed."""
+        """The same for records that no log holds any more: the topic was deleted, or the broker removed them."""
         self._groups = itertools.count(1)
         self._transactions: Producer | None = None
 
@@ -572,10 +575,11 @@ class Topics:
         }
 
     def send(self, messages: Sequence[Message], *, sent_at: datetime | None = None, **options: str) -> None:
-        """Send messages, each to the topic of its kind; options are the producer's, with _ for the dot.
+        """Send messages, each to the topic of its kind.
 
         Args:
-            sent_at: the time that the records bear; now without it. Kafka forgets what bears one of last week.
+            sent_at: the records' timestamp, now by default. Kafka's retention removes records older than a week.
+            options: options of the producer, with _ for the dot.
         """
         given = {name.replace("_", "."): value for name, value in options.items()}
         producer = Producer(
@@ -587,20 +591,20 @@ class Topics:
         assert producer.flush(DEADLINE_S) == 0
 
     def send_to_partition(self, partition: int, messages: Sequence[Message], *, began_ms: int) -> None:
-        """Send messages to one partition, a second apart by the producer's clock."""
+        """Send messages to one partition, with timestamps one second apart."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all"})
         for number, message in enumerate(messages):
             self._produce(producer, message, partition=partition, timestamp=began_ms + 1_000 * number)
         assert producer.flush(DEADLINE_S) == 0
 
     def send_raw(self, kind: str, value: bytes | None, *, key: str | None = None) -> None:
-        """Send bytes that may be no message at all, and may be as many as the broker takes. One key, one partition."""
+        """Send bytes that need be no message, up to the broker's maximum size. One key goes to one partition."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "message.max.bytes": 2_000_000})
         producer.produce(self.names[kind], value, key, on_delivery=self._remember(kind, value or b""))
         assert producer.flush(DEADLINE_S) == 0
 
     def send_in_transaction(self, messages: Sequence[Message], *, after: Sequence[Message] = ()) -> None:
-        """Send messages in one transaction, after another one with `after` that is given up: nobody may count those."""
+        """Send messages in one transaction, after an aborted one with the messages `after`, which must not count."""
         if after:
             self.send_aborted(after)
         producer = self._transactional()
@@ -610,7 +614,7 @@ class Topics:
         producer.commit_transaction(DEADLINE_S)
 
     def send_aborted(self, messages: Sequence[Message]) -> None:
-        """Send messages in a transaction that is given up: nobody may count them."""
+        """Send messages in a transaction that is aborted: they must not count."""
         producer = self._transactional()
         producer.begin_transaction()
         for message in messages:
@@ -627,25 +631,27 @@ class Topics:
         return self._transactions
 
     def forget(self, lost: Callable[[Partition, int], bool]) -> None:
-        """What lay at these partitions and offsets is in no log any more."""
+        """Move the records at these partitions and offsets to `lost`: no log holds them any more."""
         self.lost += [entry for entry in self.delivered if lost(*entry[:2])]
         self.delivered = [entry for entry in self.delivered if not lost(*entry[:2])]
 
     def ends(self) -> dict[Partition, int]:
-        """The position behind the last message of each partition."""
+        """The offset behind the last delivered record of each partition."""
         ends: dict[Partition, int] = {}
         for partition, offset, _, _ in self.delivered:
             ends[partition] = max(ends.get(partition, 0), offset + 1)
         return ends
 
     def are_counted(self, service: Service, ends: dict[Partition, int] | None = None) -> bool:
-        """Whether the positions stand behind all that was sent (up to these ends), or behind the marks of its
-        transactions."""
+        """Whether the positions have reached these ends, by default those of all delivered records.
+
+        A position may be higher: it also moves over the control records of transactions.
+        """
         found = positions(service.database)
         return all(found.get(partition, 0) >= end for partition, end in (ends or self.ends()).items())
 
     def high_watermarks(self) -> dict[Partition, int]:
-        """The end of each partition's log as the broker has it: behind all messages and marks of transactions."""
+        """The end of each partition's log, as the broker reports it: behind all messages and control records."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         wanted: dict[TopicPartition, OffsetSpec] = {
             TopicPartition(name, number): OffsetSpec.latest()
@@ -657,14 +663,14 @@ class Topics:
         return {(part.topic, part.partition): offset for part, offset in found.items()}
 
     def delete_all_records(self) -> None:
-        """The broker removes all that the logs hold, as its retention does."""
+        """Make the broker remove all records, as its retention does."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         ends = [TopicPartition(topic, number, end) for (topic, number), end in self.high_watermarks().items()]
         for future in admin.delete_records(ends).values():
             future.result()
 
     def messages_before(self, found: dict[Partition, int], event: str) -> list[Message]:
-        """The messages of an event that lie before these positions."""
+        """The delivered messages of an event that lie before these positions."""
         return [
             {**message, "type": kind}
             for partition, offset, kind, message in self.delivered
@@ -678,44 +684,65 @@ class Topics:
         producer.poll(0)
 
     def _remember(self, kind: str, message: Message | bytes) -> Callable[[Any, Any], None]:
-        def landed(error: Any, record: Any) -> None:
+        def on_delivery(error: Any, record: Any) -> None:
             assert error is None, error
             self.delivered.append(((record.topic(), record.partition()), record.offset(), kind, message))
 
-        return landed
+        return on_delivery
 
 
-class Load:
-    """Messages that come all the time, of one event after the other, from a thread of its own."""
+class BackgroundLoop:
+    """Calls a function again and again in a thread, while the block runs."""
 
-    def __init__(self, topics: Topics, events: Sequence[Event]) -> None:
-        self._topics = topics
-        self._events = events
-        self._enough = threading.Event()
-        self._sent = 0
-        self._thread = threading.Thread(target=self._sends)
+    def __init__(self, run_once: Callable[[], None], pause_s: float = 0.0) -> None:
+        self._run_once = run_once
+        self._pause_s = pause_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._enough.set()
+        self._stop.set()
         self._thread.join()
 
-    def wait_for_more(self, messages: int = 20) -> None:
-        wanted = self._sent + messages
-        wait_for("more messages to be sent", lambda: self._sent >= wanted or not self._thread.is_alive())
-        assert self._thread.is_alive()
+    @property
+    def is_running(self) -> bool:
+        """False after `run_once` has raised."""
+        return self._thread.is_alive()
 
-    def _sends(self) -> None:
-        for event in itertools.cycle(self._events):
-            if self._enough.is_set():
-                return
-            messages = [event.registered("Instagram"), event.registered(), event.sold(500)]
-            self._topics.send(messages)
-            event.expect(messages)
-            self._sent += len(messages)
+    def wait_until(self, what: str, found: Callable[[], bool]) -> None:
+        """Wait until `found` returns true. Fails if the loop ends before."""
+        wait_for(what, lambda: found() or not self.is_running)
+        assert self.is_running, "the loop has failed; its exception is in pytest's output"
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause_s):
+            self._run_once()
+
+
+class Load(BackgroundLoop):
+    """Sends messages without a pause while the block runs, for one event after the other."""
+
+    def __init__(self, topics: Topics, events: Sequence[Event]) -> None:
+        super().__init__(self._send_some)
+        self._topics = topics
+        self._events = itertools.cycle(events)
+        self._sent_count = 0
+
+    def wait_for_more(self, messages: int = 20) -> None:
+        """Wait until this many more messages are sent."""
+        wanted = self._sent_count + messages
+        self.wait_until(f"{messages} more messages to be sent", lambda: self._sent_count >= wanted)
+
+    def _send_some(self) -> None:
+        event = next(self._events)
+        messages = [event.registered("Instagram"), event.registered(), event.sold(500)]
+        self._topics.send(messages)
+        event.expect(messages)
+        self._sent_count += len(messages)
 
 
 def positions(conn: Database) -> dict[Partition, int]:
@@ -728,11 +755,11 @@ def _bytes_of(message: Message) -> bytes:
     return json.dumps({name: value for name, value in message.items() if name != "type"}, ensure_ascii=False).encode()
 
 
-# -- gauges --------------------------------------------------------------------------------------------------------
+# -- metrics -------------------------------------------------------------------------------------------------------
 
 
 def metric_series(process: Process, name: str) -> dict[tuple[str, ...], float]:
-    """The series of a metric of a process that has no other HTTP door, by what its labels say."""
+    """The series of a metric of `ingest` or `schedule`, by the values of their labels."""
     process.wait_for_log("metrics are served")
     (port,) = re.findall(r'"port": (\d+), "event": "metrics are served"', process.log)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
@@ -742,6 +769,7 @@ def metric_series(process: Process, name: str) -> dict[tuple[str, ...], float]:
 
 
 def consumer_lags(process: Process) -> dict[Partition, int]:
+    """The lag, in messages, of each partition that an `ingest` reports."""
     return {
         (topic, int(number)): int(lag) for (number, topic), lag in metric_series(process, "hannun_lag_messages").items()
     }

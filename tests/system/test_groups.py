@@ -36,7 +36,7 @@ from outside import (
     with_both_protocols,
     with_port,
 )
-from waits import Watch
+from waits import WaitMonitor
 
 from hannun.embedded import KafkaServer, PostgresServer
 
@@ -362,7 +362,7 @@ def test_a_rebalance_stops_only_what_moves_and_for_no_longer_than_the_session(
     group.is_created()
     first, second, third = (group.member() for _ in range(3))
     group.is_settled_over(first, second, third)
-    with Load(topics, group.events) as load, Watch(topics, service.environment["DATABASE_URL"]) as watch:
+    with Load(topics, group.events) as load, WaitMonitor(topics, service.environment["DATABASE_URL"]) as watch:
 
         @contextmanager
         def a_rebalance(where: str, *, waits_for_the_dead: bool = False) -> Iterator[None]:
