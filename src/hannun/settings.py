@@ -1,6 +1,6 @@
-"""Every setting, read once from the environment. Only the command line and the wiring see it; pieces get values.
+"""Every setting, read once from the environment. Only `cli` and `processes` read it; everything below receives values.
 
-Each field is described in `docs/operating.md`, which a test checks.
+`docs/operating.md` describes each field, which a test checks.
 """
 
 import re
@@ -19,24 +19,24 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
 
 class Settings(BaseSettings):
-    """What an operator can set. A name without HANNUN_ in front is one that everyone expects."""
+    """What an operator can set. Names without the prefix HANNUN_ are those that other software uses as well."""
 
     model_config = SettingsConfigDict(env_prefix="HANNUN_", frozen=True, extra="ignore")
 
-    # neighbours
+    # PostgreSQL, Redis, Kafka
     database_url: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("DATABASE_URL"))
-    owner_database_url: SecretStr = SecretStr("")  # migrations run as the owner; without it, as DATABASE_URL's user
+    owner_database_url: SecretStr = SecretStr("")  # of the tables' owner, who migrates; "" is DATABASE_URL
     redis_host: str = Field("localhost", validation_alias=AliasChoices("REDIS_HOST"))
     redis_port: int = Field(6379, validation_alias=AliasChoices("REDIS_PORT"))
     redis_password: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("REDIS_PASSWORD"))
     redis_database: int = Field(0, validation_alias=AliasChoices("REDIS_DATABASE"))
     redis_tls: bool = False
     redis_timeout_s: float = 3.0
-    redis_read_wait_s: float = 0.5  # a question asks the database rather than wait longer
+    redis_read_wait_s: float = 0.5  # a read that waits longer for Redis goes to PostgreSQL
     redis_connections_max: int = 20
     kafka_bootstrap_servers: str = Field("", validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"))
 
-    # the pool of connections: the contract's figures
+    # connections to PostgreSQL; the values are those of the specification
     pool_size_max: int = 20
     pool_size_kept: int = 5
     pool_wait_s: float = 30.0
@@ -49,56 +49,54 @@ class Settings(BaseSettings):
     topic_distribution_completed: str = "distribution-completed"
     topic_event_status_changed: str = "event-status-changed"
     topic_sales_recorded: str = "sales-recorded"
-    dead_letter_topic: str = ""  # "" publishes none
+    dead_letter_topic: str = ""  # "" publishes no dead letters
     kafka_group: str = "hannun"
-    kafka_group_protocol: Literal["classic", "consumer"] = "classic"  # consumer is KIP-848: the broker assigns
-    kafka_session_timeout_s: float = 30.0  # of the classic protocol; Event Hubs needs 30
-    start_from: Literal["", "earliest", "latest"] = ""  # where a partition without a position begins; "" refuses
+    kafka_group_protocol: Literal["classic", "consumer"] = "classic"  # "consumer" is KIP-848
+    kafka_session_timeout_s: float = 30.0  # for the classic protocol; Azure Event Hubs needs 30
+    start_from: Literal["", "earliest", "latest"] = ""  # for partitions without a position; "": they wait
     batch_messages_max: int = 20_000
-    batch_wait_s: float = 0.05  # chosen by feel: freshness before fullness when little comes
-    dead_letters_in_a_row_max: int = 1_000  # more stop a partition, instead of emptying its topic into the dead letters
-    dead_letters_share_max: float = 0.5  # of the last 10,000 messages of a partition; more stop it
-    naive_times_are: str = ""  # a zone; "" refuses instants without an offset
-    invalidations_apart_s: float = 0.05  # of the same event; 0 invalidates after each batch
-    processed_marks_a_second: int = 1_000  # in Redis, for others to look at; 0 writes none
+    batch_wait_s: float = 0.05  # chosen by feel: few messages are counted soon, in small batches
+    dead_letters_in_a_row_max: int = 1_000  # more stop a partition, before a whole wrong topic becomes dead letters
+    dead_letters_share_max: float = 0.5  # a larger share of a partition's last 10,000 messages stops it
+    naive_times_are: str = ""  # the time zone of instants without an offset; "" rejects them
+    invalidations_apart_s: float = 0.05  # between two invalidations of one event; 0 invalidates after each batch
+    processed_marks_a_second: int = 1_000  # written to Redis for other software; 0 writes none
     processed_mark_lifetime_s: float = 86_400.0
-    channels_file: str = ""  # a table of channels instead of the one that ships
+    channels_file: str = ""  # "" is the table of the package (domain/channels.toml)
 
     # answering
     host: str = "127.0.0.1"
     port: int = 8080
     answer_lifetime_s: float = 3_600.0
-    copies_bytes_max: int = 32_000_000  # of answers in the memory of each `serve`; 0 keeps none
-    jwt_secret: SecretStr = SecretStr("")  # "" takes no HS256, where there are published keys
-    jwt_jwks_url: str = ""  # where the issuer of RS256 and ES256 tokens publishes its keys
-    jwt_jwks_file: str = ""  # the same, in a file
-    jwt_jwks_refresh_s: float = 300.0  # how long a key that has left the set may still be believed
-    jwt_jwks_good_s: float = 86_400.0  # how long the last set is believed while the issuer is away
-    jwt_jwks_cooldown_s: float = 10.0  # between two readings because of keys that nobody knows
-    jwt_issuer: str = ""  # "" takes any
-    jwt_audience: str = ""  # "" takes tokens that are for nobody in particular
+    copies_bytes_max: int = 32_000_000  # of cached answers in the memory of each `serve`; 0 caches none there
+    jwt_secret: SecretStr = SecretStr("")  # of HS256; "" accepts only tokens signed by published keys
+    jwt_jwks_url: str = ""  # the address of the issuer's public keys (JWKS), for RS256 and ES256
+    jwt_jwks_file: str = ""  # the same key set in a file
+    jwt_jwks_refresh_s: float = 300.0  # between two reads: a key that was removed is accepted for this long
+    jwt_jwks_good_s: float = 86_400.0  # how long the last key set is accepted while the issuer does not answer
+    jwt_jwks_cooldown_s: float = 10.0  # between two reads that unknown key ids cause
+    jwt_issuer: str = ""  # "" accepts every issuer
+    jwt_audience: str = ""  # "" accepts tokens without an audience
     requests_a_minute: int = 600
-    refreshes_a_minute: int = 60  # refresh=true, for each subject and process
-    share_requests_a_minute: int = 3_000  # for each share link and process: all who have it together
-    sign_ins_a_minute: int = 60  # for each address and process; 0 is no limit
-    stranger_requests_a_minute: int = 300  # without a token that holds, for each address and process; 0 is no limit
-    trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is believed
-    cors_origins: str = ""  # "" lets no other origin in
-    exports_at_once: int = 8  # files that are being made or read, in each process; of one caller 2
+    refreshes_a_minute: int = 60  # requests with refresh=true, for each subject
+    share_requests_a_minute: int = 3_000  # for each share link: all of its users together
+    sign_ins_a_minute: int = 60  # for each client address; 0 is no limit
+    stranger_requests_a_minute: int = 300  # without a valid token, for each client address; 0 is no limit
+    trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is used
+    cors_origins: str = ""  # "" allows no other origin
+    exports_at_once: int = 8  # files that each process makes or sends at a time; 2 for one caller
     body_bytes_max: int = 1_000_000
     body_messages_max: int = 1_000
-    counting_threads: int = 4  # POSTs that are counted at the same time, each on a connection of its own
-    sign_in_codes: SecretStr = SecretStr("")  # JSON {code: token}: ready sign-ins of `hannun up`
-    secure_cookies: bool = False  # true behind TLS
+    counting_threads: int = 4  # POSTs counted at the same time, each on its own connection
+    sign_in_codes: SecretStr = SecretStr("")  # JSON {code: token}: the sign-in link of `hannun up`
+    secure_cookies: bool = False  # set it to true behind TLS
 
-    # upkeep
-    consistency_samples_a_second: float = (
-        1.0  # invalidations after which the cache is held against the database; 0: none
-    )
+    # timed jobs, metrics, logs
+    consistency_samples_a_second: float = 1.0  # invalidations whose cached answers are compared; 0 compares none
     months_ahead: int = 3
-    months_kept: int | None = None  # None keeps all
-    metrics_port: int | None = None  # of `ingest`, which has no other HTTP door; None has none, 0 any that is free
-    schedule_metrics_port: int | None = None  # another name, since both may run on one machine under one environment
+    months_kept: int | None = None  # None keeps all months
+    metrics_port: int | None = None  # of `ingest`, which has no HTTP server otherwise; None opens none, 0 any free port
+    schedule_metrics_port: int | None = None  # of `schedule`: both may run on one machine with one environment
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @cached_property
@@ -121,7 +119,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def topics(self) -> dict[str, str]:
-        """The kind of message that each topic holds, by the topic's name."""
+        """The kind of the messages of each topic, by the topic's name."""
         return {
             self.topic_event_created: "event-created",
             self.topic_participant_registered: "participant-registered",
@@ -135,22 +133,23 @@ class Settings(BaseSettings):
         """The origins whose pages may call the API.
 
         Raises:
-            OperatorError: HANNUN_CORS_ORIGINS holds what is no origin.
+            OperatorError: an entry of HANNUN_CORS_ORIGINS is not an origin.
         """
         origins = [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
         for origin in origins:
             if not _ORIGIN.fullmatch(origin):
                 raise OperatorError(
-                    f"HANNUN_CORS_ORIGINS holds {origin!r}, which is no origin",
-                    hint="https://shop.example.com, without a path, and several with commas; * would let in everybody",
+                    f"HANNUN_CORS_ORIGINS holds {origin!r}, which is not an origin",
+                    hint="https://shop.example.com, without a path, several with commas; * is not accepted",
                 )
         return origins
 
     @cached_property
     def naive_zone(self) -> ZoneInfo | None:
-        """
+        """The time zone of instants without an offset; None rejects them.
+
         Raises:
-            OperatorError: HANNUN_NAIVE_TIMES_ARE is not a zone.
+            OperatorError: HANNUN_NAIVE_TIMES_ARE is not a time zone.
         """
         if not self.naive_times_are:
             return None
@@ -158,12 +157,12 @@ class Settings(BaseSettings):
             return ZoneInfo(self.naive_times_are)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise OperatorError(
-                f"HANNUN_NAIVE_TIMES_ARE is {self.naive_times_are!r}, which is no zone",
-                hint="an IANA name such as Asia/Seoul, or nothing",
+                f"HANNUN_NAIVE_TIMES_ARE is {self.naive_times_are!r}, which is not a time zone",
+                hint="set an IANA name such as Asia/Seoul, or nothing",
             ) from error
 
     def needed(self, name: Literal["database_url", "jwt_secret", "kafka_bootstrap_servers"]) -> str:
-        """A setting that the command cannot do without.
+        """A setting that the command needs.
 
         Raises:
             OperatorError: it is not set.
@@ -178,7 +177,7 @@ class Settings(BaseSettings):
 
 _NEEDED = {
     "database_url": ("DATABASE_URL", "postgresql://user:password@localhost:5432/analytics_db"),
-    "jwt_secret": ("HANNUN_JWT_SECRET", "<at least 32 random characters, shared with whoever issues tokens>"),
+    "jwt_secret": ("HANNUN_JWT_SECRET", "<at least 32 random characters, shared with the issuer of the tokens>"),
     "kafka_bootstrap_servers": ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
 }
 
@@ -187,7 +186,7 @@ def read() -> Settings:
     """The settings of this process.
 
     Raises:
-        OperatorError: a variable does not hold what it should.
+        OperatorError: the value of a variable cannot be used.
     """
     try:
         return Settings()  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""What docs/faults.md says that we withstand is shown by tests that exist."""
+"""Every test that docs/faults.md names exists, and has the mark that it says."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 
 
-def test_every_test_that_is_named_exists_and_is_as_long_as_it_says() -> None:
+def test_every_named_test_exists_and_is_marked_faults_where_it_says_so() -> None:
     text = (ROOT / "docs" / "faults.md").read_text("utf-8")
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`( \(f\))?", text)
     assert len(named) > 20

@@ -1,4 +1,4 @@
-"""The documents say what the code does."""
+"""The tables of docs/operating.md and docs/messages.md are complete."""
 
 import re
 from pathlib import Path
@@ -18,15 +18,15 @@ def variables() -> set[str]:
     return found
 
 
-def test_every_setting_has_its_line_and_every_line_its_setting() -> None:
+def test_the_table_of_settings_lists_every_setting_and_no_other() -> None:
     text = (DOCS / "operating.md").read_text("utf-8")
     table = "\n".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
-    told = set(re.findall(r"`([A-Z_]{6,})`", table))
+    listed = set(re.findall(r"`([A-Z_]{6,})`", table))
     by_migrate = {"HANNUN_ANALYTICS_READWRITE_PASSWORD", "HANNUN_ANALYTICS_READONLY_PASSWORD"}
-    assert told - by_migrate == variables()
+    assert listed - by_migrate == variables()
 
 
-def test_every_kind_and_every_reason_of_a_dead_letter_is_told() -> None:
+def test_every_kind_and_every_reason_of_a_dead_letter_is_documented() -> None:
     text = (DOCS / "messages.md").read_text("utf-8")
     for word in [*Kind, *Reason]:
         assert f"`{word}`" in text

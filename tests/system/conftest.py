@@ -1,4 +1,4 @@
-"""The service from outside: servers shared by all tests, a database and processes of each test's own."""
+"""Fixtures that drive the service from outside: shared servers, and for each test its own database and processes."""
 
 import uuid
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer
 
 
 @contextmanager
-def a_database(postgres: PostgresServer) -> Iterator[str]:
-    """A migrated database; its URL for the service's role."""
+def create_database(postgres: PostgresServer) -> Iterator[str]:
+    """A migrated database that is dropped at the end. Yields its URL for the service's role."""
     name = f"system_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests STRATEGY file_copy OWNER hannun_owner")
@@ -24,28 +24,28 @@ def a_database(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def superuser(service: Service, postgres: PostgresServer) -> Iterator[Superuser]:
-    """A connection that may do everything in this test's database."""
+    """A superuser's connection to this test's database."""
     with psycopg.connect(postgres.url(service.environment["DATABASE_URL"].rpartition("/")[2]), autocommit=True) as conn:
         yield conn
 
 
 @pytest.fixture
 def database_url(postgres: PostgresServer) -> Iterator[str]:
-    """A migrated database of this test's own."""
-    with a_database(postgres) as url:
+    """The URL of this test's own migrated database."""
+    with create_database(postgres) as url:
         yield url
 
 
 @pytest.fixture
 def start_service(tmp_path: Path) -> Iterator[StartService]:
-    """Makes services; their processes are killed at the end of the test."""
+    """Creates services. Their processes are killed at the end of the test."""
     with ExitStack() as stack:
         yield lambda **environment: stack.enter_context(Service(tmp_path, **environment))
 
 
 @pytest.fixture
 def service(start_service: StartService, database_url: str, valkey: ValkeyServer) -> Service:
-    """The service over this test's database."""
+    """The service with this test's database."""
     return start_service(DATABASE_URL=database_url, **redis_environment(valkey.url))
 
 
@@ -55,7 +55,7 @@ def a_service(
 ) -> Iterator[Service]:
     """One service for all tests of a module."""
     with (
-        a_database(postgres) as url,
+        create_database(postgres) as url,
         Service(tmp_path_factory.mktemp("service"), DATABASE_URL=url, **redis_environment(valkey.url)) as service,
     ):
         yield service
@@ -63,7 +63,7 @@ def a_service(
 
 @pytest.fixture
 def topics(kafka: KafkaServer) -> Topics:
-    """Five topics of this test's own, of two partitions each."""
+    """This test's own five topics, of two partitions each."""
     topics = Topics(kafka.bootstrap)
     kafka.create_topics(dict.fromkeys(topics.names.values(), 2))
     return topics
@@ -71,5 +71,5 @@ def topics(kafka: KafkaServer) -> Topics:
 
 @pytest.fixture
 def protocol(request: pytest.FixtureRequest) -> str:
-    """Who shares the partitions of a group out: its members (classic), unless a test says otherwise."""
+    """The rebalance protocol of the group: "classic" unless a test is parametrised."""
     return str(getattr(request, "param", "classic"))

@@ -1,4 +1,4 @@
-"""What cannot start says why, and what mends it: a status that is not 0, words on standard error, no traceback."""
+"""A process that cannot start names the cause and the remedy: status 2 or 75, an error with a hint, no traceback."""
 
 import socket
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from outside import CompletedCommand, Service, StartService, Topics, redis_envir
 from hannun.embedded import PostgresServer, ValkeyServer
 
 
-def is_refused(service: Service, *arguments: str, says: str, **environment: str | None) -> CompletedCommand:
+def assert_refused(service: Service, *arguments: str, says: str, **environment: str | None) -> CompletedCommand:
     ran = service.run(*arguments, **environment)
     assert ran.status not in (0, 1), ran
     assert says in ran.err, ran.err
@@ -21,8 +21,8 @@ def is_refused(service: Service, *arguments: str, says: str, **environment: str 
 
 
 @pytest.fixture
-def nobody_there() -> Iterator[str]:
-    """A port on which nobody listens."""
+def closed_port() -> Iterator[str]:
+    """A port on which no server listens."""
     proxy = Proxy(0, PostgresRequests)
     yield str(proxy.port)
     proxy.__exit__(None, None, None)
@@ -30,17 +30,17 @@ def nobody_there() -> Iterator[str]:
 
 @pytest.fixture
 def empty_database_url(postgres: PostgresServer) -> str:
-    """A database of PostgreSQL in which nothing of ours is."""
+    """A database without our schema."""
     return postgres.url("postgres")
 
 
-READERS = ("reconcile", "dead-letters list")
+READING = ("reconcile", "dead-letters list")
 RUNNING = ("serve", "ingest", "schedule")
 
 
-@pytest.mark.parametrize("verb", ["serve", "migrate", *READERS])
-def test_no_database_is_named(service: Service, verb: str) -> None:
-    is_refused(
+@pytest.mark.parametrize("verb", ["serve", "migrate", *READING])
+def test_without_database_url_a_process_does_not_start(service: Service, verb: str) -> None:
+    assert_refused(
         service, *verb.split(), says="DATABASE_URL is not set", DATABASE_URL=None, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1"
     )
 
@@ -49,98 +49,100 @@ def test_no_database_is_named(service: Service, verb: str) -> None:
     ("verb", "url"),
     [("serve", "postgresql://["), ("reconcile", "not an address"), ("migrate", "mysql://u:p@localhost/db")],
 )
-def test_the_address_of_the_database_is_none(service: Service, verb: str, url: str) -> None:
-    is_refused(service, verb, says="DATABASE_URL", DATABASE_URL=url)
+def test_a_malformed_database_url_is_refused(service: Service, verb: str, url: str) -> None:
+    assert_refused(service, verb, says="DATABASE_URL", DATABASE_URL=url)
 
 
-@pytest.mark.parametrize("verb", [*RUNNING, "migrate", *READERS])
-def test_postgresql_is_not_there(service: Service, verb: str, nobody_there: str) -> None:
-    away = with_port(service.environment["DATABASE_URL"], int(nobody_there))
-    is_refused(
+@pytest.mark.parametrize("verb", [*RUNNING, "migrate", *READING])
+def test_without_postgresql_a_process_does_not_start(service: Service, verb: str, closed_port: str) -> None:
+    away = with_port(service.environment["DATABASE_URL"], int(closed_port))
+    assert_refused(
         service,
         *verb.split(),
-        says="cannot connect to PostgreSQL at 127.0.0.1:" + nobody_there,
+        says="cannot connect to PostgreSQL at 127.0.0.1:" + closed_port,
         DATABASE_URL=away,
         KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1",
     )
 
 
-def test_the_password_of_the_database_is_wrong(service: Service) -> None:
+def test_a_wrong_password_of_the_database_is_refused_and_not_logged(service: Service) -> None:
     wrong = service.environment["DATABASE_URL"].replace(":secret-of-a-test@", ":another@")
-    ran = is_refused(service, "serve", says="password authentication failed", DATABASE_URL=wrong)
-    assert "another" not in ran.err, "a password is told to nobody"
+    ran = assert_refused(service, "serve", says="password authentication failed", DATABASE_URL=wrong)
+    assert "another" not in ran.err, "no output holds a password"
 
 
-@pytest.mark.parametrize("verb", ["serve", "schedule", *READERS])
-def test_the_database_is_not_migrated(service: Service, verb: str, empty_database_url: str) -> None:
-    is_refused(service, *verb.split(), says="hannun migrate", DATABASE_URL=empty_database_url)
+@pytest.mark.parametrize("verb", ["serve", "schedule", *READING])
+def test_a_database_that_is_not_migrated_is_refused(service: Service, verb: str, empty_database_url: str) -> None:
+    assert_refused(service, *verb.split(), says="hannun migrate", DATABASE_URL=empty_database_url)
 
 
-def test_the_database_may_only_be_read(service: Service) -> None:
+def test_a_role_that_may_only_read_is_refused(service: Service) -> None:
     readonly = service.environment["DATABASE_URL"].replace("//analytics_readwrite:", "//analytics_readonly:")
-    is_refused(service, "serve", says="analytics_readonly", DATABASE_URL=readonly)
+    assert_refused(service, "serve", says="analytics_readonly", DATABASE_URL=readonly)
 
 
 @pytest.mark.parametrize("verb", RUNNING)
-def test_redis_is_not_there(service: Service, verb: str, nobody_there: str) -> None:
-    is_refused(
+def test_without_redis_a_process_does_not_start(service: Service, verb: str, closed_port: str) -> None:
+    assert_refused(
         service,
         verb,
-        says="cannot reach Redis at 127.0.0.1:" + nobody_there,
-        REDIS_PORT=nobody_there,
+        says="cannot reach Redis at 127.0.0.1:" + closed_port,
+        REDIS_PORT=closed_port,
         KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1",
     )
 
 
-def test_the_password_of_redis_is_wrong(service: Service) -> None:
-    is_refused(service, "serve", says="REDIS_PASSWORD", REDIS_PASSWORD="another")
+def test_a_wrong_password_of_redis_is_refused(service: Service) -> None:
+    assert_refused(service, "serve", says="REDIS_PASSWORD", REDIS_PASSWORD="another")
 
 
-def test_the_port_for_metrics_is_taken(service: Service) -> None:
+def test_a_metrics_port_that_is_taken_is_refused(service: Service) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        is_refused(service, "schedule", says="cannot serve /metrics", HANNUN_SCHEDULE_METRICS_PORT=port)
+        assert_refused(service, "schedule", says="cannot serve /metrics", HANNUN_SCHEDULE_METRICS_PORT=port)
 
 
 @pytest.mark.parametrize(
     ("secret", "says"), [(None, "HANNUN_JWT_SECRET is not set"), ("too short", "HANNUN_JWT_SECRET has 9 characters")]
 )
-def test_no_secret_for_tokens(service: Service, secret: str | None, says: str) -> None:
-    is_refused(service, "serve", says=says, HANNUN_JWT_SECRET=secret)
+def test_a_missing_or_short_secret_for_tokens_is_refused(service: Service, secret: str | None, says: str) -> None:
+    assert_refused(service, "serve", says=says, HANNUN_JWT_SECRET=secret)
 
 
-def test_a_setting_that_is_none(service: Service) -> None:
-    is_refused(service, "serve", says="HANNUN_POOL_SIZE_MAX", HANNUN_POOL_SIZE_MAX="many")
+def test_a_malformed_setting_is_refused(service: Service) -> None:
+    assert_refused(service, "serve", says="HANNUN_POOL_SIZE_MAX", HANNUN_POOL_SIZE_MAX="many")
 
 
-def test_migrating_as_one_who_may_not(service: Service, start_service: StartService, postgres: PostgresServer) -> None:
+def test_a_role_without_privileges_cannot_migrate(
+    service: Service, start_service: StartService, postgres: PostgresServer
+) -> None:
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
-        conn.execute("DROP ROLE IF EXISTS a_stranger")
-        conn.execute("CREATE ROLE a_stranger LOGIN PASSWORD 'secret-of-a-test'")
-    stranger = postgres.url("postgres", "a_stranger", "secret-of-a-test")
-    is_refused(service, "migrate", says="cannot migrate", DATABASE_URL=stranger)
+        conn.execute("DROP ROLE IF EXISTS unprivileged")
+        conn.execute("CREATE ROLE unprivileged LOGIN PASSWORD 'secret-of-a-test'")
+    unprivileged_url = postgres.url("postgres", "unprivileged", "secret-of-a-test")
+    assert_refused(service, "migrate", says="cannot migrate", DATABASE_URL=unprivileged_url)
 
 
 # -- Kafka ---------------------------------------------------------------------------------------------------------
 
 
-def test_no_kafka_is_named(service: Service) -> None:
-    is_refused(service, "ingest", says="KAFKA_BOOTSTRAP_SERVERS is not set")
+def test_without_kafka_bootstrap_servers_ingest_does_not_start(service: Service) -> None:
+    assert_refused(service, "ingest", says="KAFKA_BOOTSTRAP_SERVERS is not set")
 
 
-def test_kafka_is_not_there(service: Service, nobody_there: str) -> None:
-    is_refused(
+def test_without_kafka_ingest_does_not_start(service: Service, closed_port: str) -> None:
+    assert_refused(
         service,
         "ingest",
-        says=f"no Kafka broker answers at 127.0.0.1:{nobody_there}",
-        KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{nobody_there}",
+        says=f"no Kafka broker answers at 127.0.0.1:{closed_port}",
+        KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{closed_port}",
     )
 
 
 @pytest.mark.kafka
 @pytest.mark.xdist_group("kafka")
-def test_a_topic_is_missing(service: Service, topics: Topics) -> None:
-    is_refused(
+def test_without_one_of_its_topics_ingest_does_not_start(service: Service, topics: Topics) -> None:
+    assert_refused(
         service,
         "ingest",
         says="has no topic nowhere",
@@ -150,8 +152,8 @@ def test_a_topic_is_missing(service: Service, topics: Topics) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.xdist_group("kafka")
-def test_nobody_has_said_where_to_begin(service: Service, topics: Topics) -> None:
-    """Each partition waits by itself for a decision, loudly: others, which have a position, go on."""
+def test_without_start_from_a_new_partition_waits_for_the_operator(service: Service, topics: Topics) -> None:
+    """Each such partition waits and is logged. Partitions that have a position go on."""
     process = service.start("ingest", **topics.environment() | {"HANNUN_START_FROM": ""})
     process.wait_for_log("was never read, and no setting says where to start")
     process.wait_for_log("set HANNUN_START_FROM=earliest")
@@ -160,7 +162,7 @@ def test_nobody_has_said_where_to_begin(service: Service, topics: Topics) -> Non
 
 
 @pytest.mark.usefixtures("valkey")
-def test_help_needs_nothing(service: Service, valkey: ValkeyServer) -> None:
+def test_help_needs_no_setting(service: Service, valkey: ValkeyServer) -> None:
     bare = dict.fromkeys([*redis_environment(valkey.url), "DATABASE_URL", "HANNUN_JWT_SECRET"])
     ran = service.run("--help", **bare)
     assert ran.status == 0

@@ -1,4 +1,4 @@
-"""`hannun up`: everything on one machine, in one command, from its first start to whatever ends it."""
+"""`hannun up`: everything on one machine in one command, from its first start to its end."""
 
 import json
 import os
@@ -24,7 +24,7 @@ KEYS = {"api", "database_url", "redis_url", "kafka_bootstrap", "admin_token"}
 
 
 class Up:
-    """`hannun up` on a home, as a newcomer meets it."""
+    """`hannun up` on a home, with the environment of a new user."""
 
     def __init__(self, home: Path, log: Path, *, user: int | None = None) -> None:
         self.home = home
@@ -36,17 +36,17 @@ class Up:
         self.process: Process | None = None
         self.http = client()
 
-    def launches(self, *arguments: str) -> Process:
+    def launch(self, *arguments: str) -> Process:
         """Start it, and do not wait."""
         given = ["up", "--home", str(self.home), *arguments]
         if "--port" not in given:
             given += ["--port", "0"]
         return Process(given, self.environment, self._log, user=self._user)
 
-    def starts(self, *arguments: str) -> None:
-        """Start it, and wait until it says by its endpoints that it is ready; those of an earlier run do not count."""
+    def start(self, *arguments: str) -> None:
+        """Start it, and wait until it has written `endpoints.json` anew: it is ready then."""
         before = self._written_at()
-        process = self.process = self.launches(*arguments)
+        process = self.process = self.launch(*arguments)
         wait_for("endpoints.json", lambda: self._written_at() not in (0, before) or not process.is_running, 90)
         assert process.is_running, process.log
 
@@ -56,61 +56,61 @@ class Up:
         except FileNotFoundError:
             return 0
 
-    def ends(self) -> None:
+    def stop(self) -> None:
         assert self.process is not None
-        told_at = time.monotonic()
+        signalled_at = time.monotonic()
         assert self.process.terminate() == 0, self.process.log
-        assert time.monotonic() - told_at < ENDS_S_MAX
-        assert not (self.home / "endpoints.json").exists() or not self.answers(), "nobody answers any more"
+        assert time.monotonic() - signalled_at < ENDS_S_MAX
+        assert not (self.home / "endpoints.json").exists() or not self.is_ready(), "the API does not answer any more"
 
-    def is_over(self) -> None:
-        """Whatever the test did, nothing of it is left."""
+    def clean_up(self) -> None:
+        """End its processes, whatever the test did."""
         if self.process is not None and self.process.is_running:
             self.process.terminate()
         if self.process is not None:
             self.process.kill()
         self.http.close()
 
-    # -- what it tells
+    # -- what it answers
 
     @property
     def endpoints(self) -> Message:
-        told: Message = json.loads((self.home / "endpoints.json").read_text())
-        return told
+        endpoints: Message = json.loads((self.home / "endpoints.json").read_text())
+        return endpoints
 
-    def asks(self, path: str) -> httpx2.Response:
-        told = self.endpoints
-        return self.http.get(told["api"] + path, headers={"Authorization": f"Bearer {told['admin_token']}"})
+    def get(self, path: str) -> httpx2.Response:
+        endpoints = self.endpoints
+        return self.http.get(endpoints["api"] + path, headers={"Authorization": f"Bearer {endpoints['admin_token']}"})
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         try:
-            return self.asks("/health/ready").status_code == 200
+            return self.get("/health/ready").status_code == 200
         except httpx2.TransportError:
             return False
 
-    def takes(self, event: Event, messages: list[Message]) -> None:
-        told = self.endpoints
-        headers = {"Authorization": f"Bearer {told['admin_token']}"}
-        response = self.http.post(f"{told['api']}/api/v1/messages", json=messages, headers=headers)
+    def post(self, event: Event, messages: list[Message]) -> None:
+        endpoints = self.endpoints
+        headers = {"Authorization": f"Bearer {endpoints['admin_token']}"}
+        response = self.http.post(f"{endpoints['api']}/api/v1/messages", json=messages, headers=headers)
         assert response.status_code == 200, response.text
         event.expect(messages)
 
     def dashboard(self, event: Event) -> Figures:
-        return figures_of_dashboard(self.asks(f"/api/v1/events/{event.id}/analytics").json())
+        return figures_of_dashboard(self.get(f"/api/v1/events/{event.id}/analytics").json())
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.endpoints["database_url"], autocommit=True) as conn:
             return conn.execute(query).fetchall()  # type: ignore[call-overload]
 
-    def is_proven(self) -> None:
-        """Reconcile needs nothing but DATABASE_URL."""
+    def assert_no_drift(self) -> None:
+        """`hannun reconcile` finds no drift. It needs no setting but DATABASE_URL."""
         environment = {**self.environment, "DATABASE_URL": self.endpoints["database_url"]}
         log = self._log.with_name("reconcile.log")
         process = Process(["reconcile"], environment, log)
         assert process.wait() == 0, process.log
 
     def pid_of(self, verb: str) -> int:
-        """The process of this verb, or the server of this program, that our `up` has started."""
+        """The id of the child process with this command or program; 0 where there is none."""
         assert self.process is not None
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
@@ -128,7 +128,7 @@ class Up:
 
 @pytest.fixture
 def new_home() -> Iterator[Path]:
-    """A home that does not exist yet, where every user of the machine may pass."""
+    """A home that does not exist yet, in a folder that every user of the machine may enter."""
     with tempfile.TemporaryDirectory(prefix="hannun-up-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
         yield Path(folder, "home")
@@ -138,23 +138,23 @@ def new_home() -> Iterator[Path]:
 def up(new_home: Path, tmp_path: Path) -> Iterator[Up]:
     up = Up(new_home, tmp_path / "up.log")
     yield up
-    up.is_over()
+    up.clean_up()
 
 
-def test_all_of_endpoints_json_works_and_sigterm_ends_it_and_the_data_stays(up: Up) -> None:
-    up.starts()
-    told = up.endpoints
-    assert set(told) == KEYS
-    assert told["kafka_bootstrap"] is None
+def test_endpoints_json_works_sigterm_ends_it_and_the_data_stays(up: Up) -> None:
+    up.start()
+    endpoints = up.endpoints
+    assert set(endpoints) == KEYS
+    assert endpoints["kafka_bootstrap"] is None
     assert (up.home / "endpoints.json").stat().st_mode & 0o077 == 0, "it holds secrets"
     assert not list(up.home.glob(".endpoints.json*"))
     event = Event()
-    up.takes(event, event.first_batch())
+    up.post(event, event.first_batch())
     assert up.dashboard(event) == event.expected_figures
-    with redis.Redis.from_url(told["redis_url"], protocol=3) as conn:
+    with redis.Redis.from_url(endpoints["redis_url"], protocol=3) as conn:
         assert conn.ping()
         assert conn.exists(f"analytics:dashboard:{event.id}")
-    with psycopg.connect(told["database_url"]) as conn:
+    with psycopg.connect(endpoints["database_url"]) as conn:
         conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # one snapshot for all figures
         assert figures_in(conn, event.id) == event.expected_figures
         tables = conn.execute(
@@ -162,28 +162,28 @@ def test_all_of_endpoints_json_works_and_sigterm_ends_it_and_the_data_stays(up: 
             "WHERE relkind IN ('r', 'p', 'v') AND relnamespace IN ('public'::regnamespace, 'hannun'::regnamespace)"
         ).fetchone()
         assert tables is not None and tables[0] == tables[1] > 5, "it may read every table"
-    assert up.process is not None and "ready: " + told["api"] in up.process.log
-    up.ends()
+    assert up.process is not None and "ready: " + endpoints["api"] in up.process.log
+    up.stop()
 
-    up.starts()
+    up.start()
     assert up.dashboard(event) == event.expected_figures
-    up.takes(event, event.later_batch())
+    up.post(event, event.later_batch())
     assert up.dashboard(event) == event.expected_figures
-    up.is_proven()
+    up.assert_no_drift()
 
 
 @pytest.mark.faults
-def test_it_goes_on_after_a_kill_of_any_of_its_processes(up: Up) -> None:
-    up.starts()
+def test_it_goes_on_after_a_kill_of_any_of_its_processes_and_of_all(up: Up) -> None:
+    up.start()
     event = Event()
-    up.takes(event, event.first_batch())
+    up.post(event, event.first_batch())
     api = up.endpoints["api"]
 
     for verb in ("serve", "schedule"):
         killed = up.pid_of(verb)
         os.kill(killed, signal.SIGKILL)
         wait_for(f"another {verb}", partial(_is_another, up, verb, killed))
-    wait_for("serve to answer", up.answers)
+    wait_for("serve to answer", up.is_ready)
     assert up.endpoints["api"] == api
     assert up.dashboard(event) == event.expected_figures
 
@@ -191,34 +191,34 @@ def test_it_goes_on_after_a_kill_of_any_of_its_processes(up: Up) -> None:
     for program in ("postgres", "valkey-server"):
         os.kill(up.pid_of(program), signal.SIGKILL)
         up.process.wait_for_log(f"{program.removesuffix('-server')} has died; starting it again")
-        wait_for(f"{program} to be back", lambda: up.answers() and up.asks("/health/ready").json()["status"] == "ready")
+        wait_for(f"{program} to be back", lambda: up.is_ready() and up.get("/health/ready").json()["status"] == "ready")
         assert up.dashboard(event) == event.expected_figures
 
-    # A second one on the same home is told who is there.
+    # A second one on the same home is refused, and names the first.
     assert up.process is not None
     second = Up(up.home, up.home.parent / "second.log")
-    refused = second.launches()
+    refused = second.launch()
     assert refused.wait() not in (0, 1)
     assert f"(pid {up.process.pid}) uses it" in refused.log
     assert "Hint: " in refused.log
     assert "Traceback" not in refused.log
-    assert up.answers(), "and the first goes on"
+    assert up.is_ready(), "the first goes on"
 
     # kill -9 of all of it at once, as a power cut would.
     up.process.kill()
-    up.starts()
+    up.start()
     assert up.dashboard(event) == event.expected_figures
-    up.takes(event, event.later_batch())
+    up.post(event, event.later_batch())
     assert up.dashboard(event) == event.expected_figures
-    up.is_proven()
+    up.assert_no_drift()
 
 
-def test_a_port_that_is_taken(up: Up) -> None:
+def test_a_port_that_is_taken_is_refused(up: Up) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        process = up.process = up.launches("--port", str(port))
+        process = up.process = up.launch("--port", str(port))
         assert process.wait() not in (0, 1)
     assert f"cannot listen on 127.0.0.1:{port}" in process.log
     assert "Hint: another --port" in process.log
@@ -226,21 +226,21 @@ def test_a_port_that_is_taken(up: Up) -> None:
     assert not (up.home / "endpoints.json").exists()
 
 
-def test_the_demo_shows_numbers_that_move(up: Up) -> None:
-    up.starts("--demo")
+def test_the_figures_of_the_demo_grow(up: Up) -> None:
+    up.start("--demo")
     total = "SELECT coalesce(sum(total_participants), 0) FROM public.event_stats"
     seen = wait_for("some participants", lambda: up.rows(total)[0][0], 90)
     wait_for("more participants", lambda: up.rows(total)[0][0] > seen, 90)
     (event_id,) = up.rows("SELECT event_id FROM public.event_stats ORDER BY total_participants DESC LIMIT 1")[0]
-    assert up.asks(f"/api/v1/events/{event_id}/analytics").json()["summary"]["totalParticipants"] > 0
-    up.is_proven()
-    up.ends()
+    assert up.get(f"/api/v1/events/{event_id}/analytics").json()["summary"]["totalParticipants"] > 0
+    up.assert_no_drift()
+    up.stop()
 
 
 @pytest.mark.kafka
 @pytest.mark.xdist_group("kafka")
-def test_messages_over_its_kafka_are_asked_for_over_http(up: Up) -> None:
-    up.starts("--kafka")
+def test_messages_over_its_kafka_are_counted(up: Up) -> None:
+    up.start("--kafka")
     event = Event()
     messages = event.first_batch()
     producer = Producer({"bootstrap.servers": up.endpoints["kafka_bootstrap"]})
@@ -250,11 +250,11 @@ def test_messages_over_its_kafka_are_asked_for_over_http(up: Up) -> None:
     event.expect(messages)
     wait_for("the messages to be counted", lambda: _figures(up, event) == event.expected_figures)
     assert up.dashboard(event) == event.expected_figures
-    up.is_proven()
-    up.ends()
+    up.assert_no_drift()
+    up.stop()
 
 
-def test_as_an_ordinary_user(tmp_path: Path, new_home: Path) -> None:
+def test_it_runs_as_an_ordinary_user(tmp_path: Path, new_home: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("the other tests of this file run as one already")
     someone = pwd.getpwnam("nobody")
@@ -269,14 +269,14 @@ def test_as_an_ordinary_user(tmp_path: Path, new_home: Path) -> None:
     if asked.wait() != 0:
         pytest.skip(f"NOT TESTED: {someone.pw_name} may not run hannun here: {asked.log[-200:]}")
     try:
-        up.starts()
+        up.start()
         event = Event()
-        up.takes(event, event.first_batch())
+        up.post(event, event.first_batch())
         assert up.dashboard(event) == event.expected_figures
         assert (up.home / "endpoints.json").stat().st_uid == someone.pw_uid
-        up.ends()
+        up.stop()
     finally:
-        up.is_over()
+        up.clean_up()
 
 
 def _is_another(up: Up, verb: str, killed: int) -> bool:

@@ -1,4 +1,4 @@
-"""Runs the HTTP door until told to stop: open the services, serve, close."""
+"""The process `serve`: the HTTP server, until a signal stops it."""
 
 import asyncio
 import socket
@@ -18,11 +18,11 @@ from hannun.web.fast_path import FastPath
 from hannun.web.services import Services
 
 DRAIN_S_MAX = 3
-"""How long requests under way may take once we are told to stop; streams of pages end at once."""
+"""How long requests in progress may take after SIGTERM. Event streams of pages end at once."""
 
 
 def run(settings: Settings, fd: int | None) -> None:
-    """Serve on the settings' address, or on an open socket."""
+    """Serve on the settings' address, or on the open socket with file descriptor `fd`."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings, fd))
 
@@ -61,7 +61,9 @@ async def _run(settings: Settings, fd: int | None) -> None:
         listener = None if fd is None else socket.socket(fileno=fd)
         server = uvicorn.Server(config)
         live = asyncio.create_task(services.live.run())
-        live.add_done_callback(lambda _: setattr(server, "should_exit", True))  # without it, pages would go quiet
+        live.add_done_callback(
+            lambda _: setattr(server, "should_exit", True)
+        )  # without it, no page would learn of changes
         metrics.watchers.set_function(lambda: services.live.watcher_count)
         log.info(
             "serve runs", host=settings.host, port=settings.port if listener is None else listener.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What every process that counts opens: PostgreSQL, Redis, the decoder."""
+"""What a process opens in order to count: PostgreSQL, Redis, the decoder."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -53,7 +53,7 @@ class Writing:
 
 @contextmanager
 def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
-    """PostgreSQL and Redis, checked.
+    """Open what counts, with PostgreSQL and Redis checked.
 
     Raises:
         OperatorError: one of them is not there or not as it must be, with what to do.
@@ -64,8 +64,8 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
         key = participant_key(conn)
     with ExitStack() as stack:
 
-        def database(whose: str = "") -> Database:
-            opened = Database(url, settings.pool, application=application + whose)
+        def database(suffix: str = "") -> Database:
+            opened = Database(url, settings.pool, application=application + suffix)
             stack.callback(opened.close)
             return opened
 
