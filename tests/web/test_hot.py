@@ -197,7 +197,7 @@ class Wire:
 
 def in_the_ordinary_way(monkeypatch: pytest.MonkeyPatch, ask: Callable[[], bytes]) -> bytes:
     with monkeypatch.context() as patch:
-        patch.setattr(DirectWriteTransport, "said", lambda *_: False)
+        patch.setattr(DirectWriteTransport, "try_write", lambda *_: False)
         return ask()
 
 
@@ -206,13 +206,13 @@ def test_what_is_written_in_one_go_is_what_the_server_would_write(kept: Site, mo
     kept.with_token(token).get(MERCHANT)
     etag = kept.with_token(token).get(EVENT).headers["etag"]
     went: list[bool] = []
-    said = DirectWriteTransport.said
+    said = DirectWriteTransport.try_write
 
     def told(*args: Any) -> bool:
         went.append(said(*args))
         return went[-1]
 
-    monkeypatch.setattr(DirectWriteTransport, "said", told)
+    monkeypatch.setattr(DirectWriteTransport, "try_write", told)
     has_it, has_another = f"If-None-Match: {etag}\r\n", 'If-None-Match: "other"\r\n'
     for path, headers in ((EVENT, ""), (MERCHANT, ""), (EVENT, has_it), (MERCHANT, has_another)):
 

@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 def export(
-    view: Annotated[str, typer.Argument(help="dashboard, channels, timeline or roi; all-... of a merchant")],
-    id_: Annotated[str, typer.Argument(metavar="ID", help="the event's, of all-... the merchant's")],
+    view: Annotated[str, typer.Argument(help="dashboard, channels, timeline or roi; all-... for a merchant")],
+    id_: Annotated[str, typer.Argument(metavar="ID", help="the id of the event, or of the merchant for all-...")],
     form: Annotated[str, typer.Option("--format", help="csv, xlsx or parquet")] = "csv",
-    out_: Annotated[str, typer.Option("--out", help="a file, - for standard output; without it named by title")] = "",
-    table: Annotated[str | None, typer.Option(help="of CSV and Parquet: figures, channels, points or events")] = None,
+    out_: Annotated[str, typer.Option("--out", help="a file, or -; by default named after the event")] = "",
+    table: Annotated[str | None, typer.Option(help="for CSV and Parquet: figures, channels, points or events")] = None,
     start: Annotated[str | None, typer.Option(help="an instant with an offset, or a date in --tz")] = None,
-    end: Annotated[str | None, typer.Option(help="the same; not in the range")] = None,
+    end: Annotated[str | None, typer.Option(help="likewise; the range ends before it")] = None,
     tz: Annotated[str, typer.Option(help="an IANA zone")] = "Asia/Seoul",
-    granularity: Annotated[str | None, typer.Option(help="of a timeline")] = None,
+    granularity: Annotated[str | None, typer.Option(help="the length of a bucket of a timeline")] = None,
     channels: Annotated[
-        str | None, typer.Option(help="those to show, with commas between; of all-... events that run on one of them")
+        str | None, typer.Option(help="comma-separated: the channels to show; for all-... events on one of them")
     ] = None,
-    status: Annotated[str | None, typer.Option(help="of all-... events: ACTIVE, ENDED or ARCHIVED")] = None,
-    text: Annotated[str | None, typer.Option(help="of all-... events: what stands in the title")] = None,
+    status: Annotated[str | None, typer.Option(help="for all-...: ACTIVE, ENDED or ARCHIVED events")] = None,
+    text: Annotated[str | None, typer.Option(help="for all-...: events with this text in the title")] = None,
     lang: Annotated[str, typer.Option(help="ko or en")] = "ko",
 ) -> None:
-    """Write a view as a file, with the figures of the API. There is never half a file."""
+    """Write the answer of a view to a file, with the figures of the API. A file is complete, or it does not exist."""
     import asyncio
 
     from hannun.domain.questions import parse_list
@@ -113,7 +113,7 @@ async def _export(
     """Write the file; returns its name."""
     from hannun.domain.authorization import Principal
     from hannun.domain.tables import file_name
-    from hannun.flows.export import only
+    from hannun.flows.export import single_page
     from hannun.flows.report.registry import view_of
     from hannun.processes.commands.export import open_exporting
 
@@ -123,23 +123,23 @@ async def _export(
             title, pages = "", reports.pages(operator, question)
         else:
             answer, _ = await reports.answer(operator, question)
-            title, pages = await reports.event_title(operator, question, answer), only(answer)
-        made = await exports.begin("the operator", request, pages, on_progress)
+            title, pages = await reports.event_title(operator, question, answer), single_page(answer)
+        started = await exports.start("the operator", request, pages, on_progress)
         if name == "-":
-            async for chunk in made.chunks():
+            async for chunk in started.chunks():
                 sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
             return name
-        path = Path(name or file_name(request.view, title, made.answer, request.format.value, request.language))
+        path = Path(name or file_name(request.view, title, started.answer, request.format.value, request.language))
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with partial.open("wb") as file:
-                async for chunk in made.chunks():
+                async for chunk in started.chunks():
                     file.write(chunk)
             partial.replace(path)
         except OSError as error:
             raise OperatorError(f"cannot write {path}: {error.strerror}", hint="--out names another file") from error
         finally:
-            made.leave()
+            started.close()
             partial.unlink(missing_ok=True)
         return str(path)

@@ -1,6 +1,7 @@
-"""What figures are called in Korean and English, in which unit they are, and what they mean: for files of people.
+"""The names of figures in Korean and English, with unit and meaning, for exported files.
 
-A figure is known by the last part of its name in an answer: `summary.totalViews` and `totalViews` are the same thing.
+A figure is looked up by its path in an answer, or by the last parts of it: `summary.totalViews` has the term of
+`totalViews`.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ Language = Literal["ko", "en"]
 
 
 class Unit(StrEnum):
-    """What stands in a cell."""
+    """The unit, or the kind of value, of a cell."""
 
     TEXT = "text"
     COUNT = "count"
@@ -30,7 +31,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A figure's name in both languages, its unit, and what it means where the name does not say."""
+    """A figure's unit, its name in both languages, and its meaning where the name does not give it."""
 
     unit: Unit
     ko: str
@@ -53,7 +54,7 @@ _UNITS_SHOWN = {
 
 
 def heading(term: Term, language: Language, tz: str) -> str:
-    """A column's title with its unit; an instant's with the zone."""
+    """A column's title with its unit, or with the zone of its instants."""
     name = term.name(language)
     if term.unit is Unit.INSTANT:
         return f"{name} ({tz})"
@@ -256,8 +257,8 @@ for _of, _of_ko, _of_en in (("period", "조회 기간", "Period"), ("moneyPeriod
 
 
 def term(path: str) -> Term:
-    """The term of a figure by its name in an answer: its own, or that of its last parts. A figure that nobody has named
-    yet keeps its name."""
+    """The term of a figure by its path in an answer: of the whole path, or of its last parts. A figure without a term
+    gets its path as name."""
     parts = path.split(".")
     for start in range(len(parts)):
         found = TERMS.get(".".join(parts[start:]))

@@ -1,7 +1,7 @@
-"""Tables as files: CSV and XLSX that open right in a Korean Excel, and Parquet. One format each, none knows another.
+"""Tables as files: CSV and XLSX that a Korean Excel opens correctly, and Parquet. Each format is a module of its own.
 
-A writer is told a table's columns, then its rows in batches, then the next table, and is closed at the end. What it has
-written lies in its file, never in memory: a table may be as long as it likes.
+A writer takes the columns of a table, then its rows in batches, then the next table, and is closed at the end. Written
+rows are in its file, not in memory, so a table may have any length.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ About = Sequence[Sequence[str | None]]
 
 
 class Format(StrEnum):
-    """What an export can be."""
+    """The format of an export."""
 
     CSV = "csv"
     XLSX = "xlsx"
@@ -36,12 +36,12 @@ class Format(StrEnum):
 
     @property
     def grows(self) -> bool:
-        """Whether what is written already may be read before the file is complete."""
+        """Whether the file may be read before it is complete."""
         return self is Format.CSV
 
     @property
     def missing(self) -> str | None:
-        """What must be installed before this can be made; None where nothing is missing."""
+        """The command that installs what this format needs; None where nothing is missing."""
         return parquet_missing() if self is Format.PARQUET else None
 
 
@@ -53,27 +53,27 @@ _MEDIA_TYPES = {
 
 
 class FileWriter(Protocol):
-    """A file that is being written."""
+    """Writes one file."""
 
     def begin(self, name: str, columns: Sequence[Column]) -> None:
-        """The next table."""
+        """Begin the next table."""
 
     def rows(self, rows: Iterable[Row]) -> None:
-        """Rows of the table that was begun last."""
+        """Add rows to the current table."""
 
     def close(self, about: About) -> None:
-        """The end; `about` explains the file, where the format has room for it."""
+        """Complete the file; `about` explains it, where the format has room for that."""
 
     def abandon(self) -> None:
-        """Nobody wants the file any more: let go of what is open."""
+        """Release what is open, without completing the file."""
 
 
 def writer_of(
-    wanted: Format, file: BinaryIO, folder: Path, tz: str, language: Language, as_of: str | None
+    format_: Format, file: BinaryIO, folder: Path, tz: str, language: Language, as_of: str | None
 ) -> FileWriter:
-    """A writer into `file`. `folder` takes what a format must put aside; `tz` is the zone of the instants."""
-    if wanted is Format.CSV:
+    """A writer into `file`. `folder` holds the temporary files of a format; `tz` is the zone of the instants."""
+    if format_ is Format.CSV:
         return CsvWriter(file, tz, language)
-    if wanted is Format.XLSX:
+    if format_ is Format.XLSX:
         return XlsxWriter(file, folder, tz, language, as_of)
     return ParquetWriter(file, tz, language)

@@ -1,8 +1,8 @@
-"""CSV for Excel: UTF-8 with a mark that says so (a Korean Excel reads CP949 without it), CRLF, every text quoted.
+"""CSV for Excel: UTF-8 with a byte order mark (without it a Korean Excel reads CP949), CRLF, every text quoted.
 
-A text is never a formula, a number or a date to who opens it: one that could be taken for such has an apostrophe in
-front, and so has one that begins with an apostrophe already. Whoever takes one apostrophe off the front of every text
-that has one has the texts as they are. Figures are never touched: -5 stays -5. Nothing is an empty cell.
+A spreadsheet must not read a text as a formula, a number or a date. A text that it could read so gets an apostrophe in
+front, and so does a text that starts with an apostrophe: removing one leading apostrophe from every text restores the
+texts. Figures are never changed: -5 stays -5. A missing value is an empty cell.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from hannun.domain.tables import Cell, Column, Row
 from hannun.domain.terms import Language, Unit, heading
 from hannun.files.texts import guarded
 
-MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class CsvWriter:
@@ -27,7 +27,7 @@ class CsvWriter:
     def begin(self, name: str, columns: Sequence[Column]) -> None:
         self._are_texts = [column.unit is Unit.TEXT for column in columns]
         titles = ",".join(_quoted(heading(column.term, self._language, self._tz)) for column in columns)
-        self._file.write(MARK + f"{titles}\r\n".encode())
+        self._file.write(BYTE_ORDER_MARK + f"{titles}\r\n".encode())
 
     def rows(self, rows: Iterable[Row]) -> None:
         lines = [",".join(map(_cell, row, self._are_texts)) for row in rows]
@@ -50,7 +50,7 @@ def _cell(cell: Cell, is_text: bool) -> str:
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, list):
         return _quoted(" ".join(map(str, cell)))
-    # Never an exponent, which Excel would show instead of the figure.
+    # never with an exponent, which Excel would show as such
     return str(cell) if isinstance(cell, int) else f"{Decimal(repr(cell)):f}"
 
 

@@ -1,6 +1,6 @@
-"""Parquet, for programs: columns by their names in the API, with title and unit beside them.
+"""Parquet, for programs: columns with their names of the API; title and unit are metadata of the column.
 
-Money is decimals, instants are timestamps with their zone, nothing is null. Needs pyarrow, which is an extra.
+Money is decimal, instants are timestamps with their zone, a missing value is null. It needs pyarrow, which is an extra.
 """
 
 import json
@@ -13,14 +13,14 @@ from typing import Any, BinaryIO
 from hannun.domain.tables import Cell, Column, Row
 from hannun.domain.terms import Language, Unit, heading
 
-ROWS_OF_A_GROUP = 10_000
+GROUP_ROWS = 10_000
 _CENT = Decimal("0.01")
 _DIGITS = 24
-"""Sums of the database's numeric(15, 2) over any number of events fit."""
+"""Digits of a money column: sums of numeric(15, 2) over any number of events fit."""
 
 
 def missing() -> str | None:
-    """What must be installed; None where nothing is missing."""
+    """The command that installs pyarrow; None where it is installed."""
     try:
         found = find_spec("pyarrow") is not None
     except ValueError:
@@ -29,7 +29,7 @@ def missing() -> str | None:
 
 
 class ParquetWriter:
-    """Writes one table, in groups of rows."""
+    """Writes one table, in row groups."""
 
     def __init__(self, file: BinaryIO, tz: str, language: Language) -> None:
         import pyarrow
@@ -40,7 +40,7 @@ class ParquetWriter:
         self._file = file
         self._tz = tz
         self._language = language
-        self._waiting: list[Row] = []
+        self._pending: list[Row] = []
 
     def begin(self, name: str, columns: Sequence[Column]) -> None:
         self._units = [column.unit for column in columns]
@@ -58,8 +58,8 @@ class ParquetWriter:
 
     def rows(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            self._waiting.append(row)
-            if len(self._waiting) >= ROWS_OF_A_GROUP:
+            self._pending.append(row)
+            if len(self._pending) >= GROUP_ROWS:
                 self._write_group()
 
     def close(self, about: Sequence[Sequence[str | None]]) -> None:
@@ -71,14 +71,14 @@ class ParquetWriter:
         self._writer.close()
 
     def _write_group(self) -> None:
-        if not self._waiting:
+        if not self._pending:
             return
         columns = [
             self._arrow.array([_value(cell, unit) for cell in cells], self._type(unit))
-            for cells, unit in zip(zip(*self._waiting, strict=True), self._units, strict=True)
+            for cells, unit in zip(zip(*self._pending, strict=True), self._units, strict=True)
         ]
         self._writer.write_table(self._arrow.Table.from_arrays(columns, schema=self._schema))
-        self._waiting = []
+        self._pending = []
 
     def _type(self, unit: Unit) -> Any:
         arrow = self._arrow

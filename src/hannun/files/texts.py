@@ -1,4 +1,4 @@
-"""Texts that a spreadsheet would take for something else: a formula, a number, a date."""
+"""Guards texts that a spreadsheet would read as a formula, a number or a date."""
 
 import re
 import unicodedata
@@ -12,11 +12,11 @@ _NUMBER_OR_DATE = re.compile(
 
 
 def guarded(text: str) -> str:
-    """The text as it may stand in a cell: `=1+1`, `００12` and `3월 1일` stay texts."""
-    # Full-width signs are formulas too; spaces and signs that nobody sees may stand before one.
+    """The text for a cell, with an apostrophe in front where it needs one, as `=1+1`, `００12` and `3월 1일` do."""
+    # Full-width signs start formulas too, also after spaces and invisible characters.
     plain = unicodedata.normalize("NFKC", text)
-    seen = "".join(sign for sign in plain if unicodedata.category(sign) not in ("Cc", "Cf")).strip()
-    starts_unseen = text[:1] in ("\t", "\r", "\n")
-    if text.startswith("'") or starts_unseen or seen.startswith(_FORMULA) or _NUMBER_OR_DATE.fullmatch(seen):
+    visible = "".join(sign for sign in plain if unicodedata.category(sign) not in ("Cc", "Cf")).strip()
+    starts_invisibly = text[:1] in ("\t", "\r", "\n")
+    if text.startswith("'") or starts_invisibly or visible.startswith(_FORMULA) or _NUMBER_OR_DATE.fullmatch(visible):
         return f"'{text}"
     return text

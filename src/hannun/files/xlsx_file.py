@@ -1,7 +1,7 @@
-"""XLSX: a sheet for each table and one that explains them. Rows go to a file beside as they come, never into memory.
+"""XLSX: a sheet for each table, and one that explains them. Rows go to a temporary file as they come, never to memory.
 
-Texts are written as texts, never as formulas or links; figures as figures; instants as dates of the zone that the
-column's title names, since Excel knows no zones. Nothing is an empty cell.
+Texts are written as texts, never as formulas or links, and figures as numbers. Excel knows no zones, so an instant is a
+local date and time, and the title of its column names the zone. A missing value is an empty cell.
 """
 
 import unicodedata
@@ -19,7 +19,7 @@ from hannun.domain.tables import Cell, Column, Instant, Row
 from hannun.domain.terms import Language, Unit, heading, word
 from hannun.files.texts import guarded
 
-TEXT_LENGTH_MAX = 32_767  # of a cell; Excel takes a longer one for a broken file
+TEXT_LENGTH_MAX = 32_767  # of a cell; Excel reports a file with a longer one as broken
 _WIDTHS = {Unit.TEXT: 16, Unit.INSTANT: 18, Unit.COUNTS: 30, Unit.WON: 14}
 _WIDTH_MIN, _WIDTH_MAX = 10, 40
 _WIDER = {"eventTitle": 30, "eventId": 38, "figure": 34, "name": 28, "text": 30}
@@ -27,7 +27,7 @@ _FORMATS = {Unit.PERCENT: '0.00"%"', Unit.NUMBER: "0.####", Unit.INSTANT: "yyyy-
 
 
 class XlsxWriter:
-    """Writes all tables of a view. `as_of` stands as the file's date, so that the same answer is the same file."""
+    """Writes all tables of a view. `as_of` is the file's date, so that the same answer gives the same bytes."""
 
     def __init__(self, file: BinaryIO, folder: Path, tz: str, language: Language, as_of: str | None) -> None:
         self._book = xlsxwriter.Workbook(
@@ -46,7 +46,7 @@ class XlsxWriter:
         self._head = self._book.add_format(
             {**font, "bold": True, "bottom": 1, "bg_color": "#EEF2F6", "text_wrap": True}
         )
-        # `@` keeps a text a text when somebody edits its cell; the prefix does so for one that looks like a formula.
+        # `@` keeps a text a text when a user edits its cell; the prefix does so for a text that looks like a formula.
         self._text = self._book.add_format({**font, "num_format": "@"})
         self._guarded = self._book.add_format({**font, "num_format": "@", "quote_prefix": True})
         self._formats = {unit: self._book.add_format({**font, "num_format": form}) for unit, form in _FORMATS.items()}
@@ -61,7 +61,7 @@ class XlsxWriter:
         self._sheet: Worksheet = self._book.add_worksheet(word(name, self._language))
         self._columns = list(columns)
         self._unit_at = next((at for at, column in enumerate(columns) if column.key == "unit"), None)
-        # Where a clock is set back a date of the zone comes twice: the offset beside it tells them apart.
+        # When a clock is set back, a local time occurs twice: the offset in the next column tells them apart.
         self._offset_of = 0 if columns[0].unit is Unit.INSTANT else None
         titles = [heading(column.term, self._language, self._tz) for column in columns]
         if self._offset_of is not None:
@@ -82,8 +82,8 @@ class XlsxWriter:
                     unit = Unit(str(row[self._unit_at])) if row[self._unit_at] else unit
                 self._write(at, cell, unit)
             if self._offset_of is not None:
-                told = datetime.fromisoformat(str(row[self._offset_of])).strftime("%z")
-                self._sheet.write_string(self._next_row, len(row), f"{told[:3]}:{told[3:5]}", self._text)
+                offset = datetime.fromisoformat(str(row[self._offset_of])).strftime("%z")
+                self._sheet.write_string(self._next_row, len(row), f"{offset[:3]}:{offset[3:5]}", self._text)
             self._next_row += 1
 
     def close(self, about: Sequence[Sequence[str | None]]) -> None:
@@ -97,7 +97,7 @@ class XlsxWriter:
         self._book.close()
 
     def abandon(self) -> None:
-        for sheet in self._book.worksheets():  # each has a file beside, which only a complete book closes
+        for sheet in self._book.worksheets():  # each has a temporary file, which only a complete book closes
             if not sheet.row_data_fh_closed:
                 sheet.row_data_fh.close()
 
@@ -125,7 +125,7 @@ class XlsxWriter:
 
 
 def _width(column: Column, title: str) -> float:
-    """Wide enough for what stands there, and for its title on two lines. A Korean sign is two wide."""
+    """Wide enough for the cells, and for the title on two lines. A Korean character counts as two."""
     shown = sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in title)
-    wanted = _WIDER.get(column.key, _WIDTHS.get(column.unit, _WIDTH_MIN))
-    return min(max(wanted, shown * 0.7 + 2, _WIDTH_MIN), _WIDTH_MAX)
+    width = _WIDER.get(column.key, _WIDTHS.get(column.unit, _WIDTH_MIN))
+    return min(max(width, shown * 0.7 + 2, _WIDTH_MIN), _WIDTH_MAX)

@@ -1,11 +1,11 @@
-"""Make a file of an answer while somebody reads it.
+"""Writes an answer to a file while a consumer reads the file.
 
-    answers ─► tables ─► writer ─► a file in a folder of its own ─► chunks ─► who reads
+    answers ─► tables ─► writer ─► a file in a folder of its own ─► chunks ─► consumer
     (pages of one snapshot)   in a thread, a batch of rows at a time
 
-Writing never waits for the reader, so that a slow one holds no snapshot; what is not read yet lies in the file, not in
-memory. Of CSV what is written is read at once; the other formats when they are complete. Writer and reader go their own
-ways: it is the writer's task that closes and removes everything, when both have ended, however they did.
+Writing never waits for the consumer, so a slow consumer holds no snapshot. Bytes that are not read yet are in the file,
+not in memory. A CSV file is read while it grows, the other formats when they are complete. The writing task closes the
+snapshot and removes the file when writing and reading have both ended, in whatever way.
 """
 
 import asyncio
@@ -30,30 +30,31 @@ from hannun.files import FileWriter, Format, writer_of
 
 ROWS_OF_A_BATCH = 2_000
 CHUNK_BYTES = 65_536
-AT_ONCE_OF_ONE = 2
-"""How many files one asker may have made at the same time."""
+CONCURRENT_MAX_PER_CALLER = 2
+"""The most exports of one caller at the same time."""
 
 Progress = Callable[[int, int], None]
-"""Told how many rows are written, of how many."""
+"""Called with the number of rows written, and the number of all rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What file of which view. `table` is one of the view's; None the first, in a workbook all.
+    """Which file of which view.
 
-    `asked` are further conditions of the question, as they were asked, for the sheet that explains.
+    table: one of the view's tables; None for the first, and for all tables in a workbook.
+    filters: further parameters of the question as (name, value), for the sheet About.
     """
 
     view: ViewTables
     format: Format
     language: Language
     table: str | None = None
-    asked: tuple[tuple[str, str], ...] = ()
+    filters: tuple[tuple[str, str], ...] = ()
 
     def check(self) -> None:
         """
         Raises:
-            BadQuestion: the view has no such table, a workbook holds them all, or the format cannot be made here.
+            BadRequest: the view has no such table, a workbook holds all tables, or the format is not installed.
         """
         if self.table is not None and self.table not in self.view.names:
             raise BadRequest(
@@ -78,114 +79,114 @@ class ExportRequest:
 
 
 class Exports:
-    """Makes files; at most `at_once` at a time in this process, those that are still being read too."""
+    """Runs exports, at most `concurrent_max` at a time in this process. An export ends when its file is read."""
 
-    def __init__(self, at_once: int, folder: Path | None = None) -> None:
-        self._at_once = at_once
+    def __init__(self, concurrent_max: int, folder: Path | None = None) -> None:
+        self._concurrent_max = concurrent_max
         self._folder = folder
         self._open: Counter[object] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def open(self) -> int:
-        """How many files are being made or read."""
+        """The number of exports that are written or read."""
         return self._open.total()
 
-    async def begin(
+    async def start(
         self,
-        whose: object,
-        wanted: ExportRequest,
+        caller: object,
+        request: ExportRequest,
         pages: AsyncGenerator[EncodedAnswer],
-        tells: Progress = lambda done, total: None,
+        on_progress: Progress = lambda done, total: None,
     ) -> "Export":
-        """Begin a file: its first answer is there. Whoever has begun it reads `chunks` or calls `leave`.
+        """Start an export, and wait for its first answer. The consumer then reads `chunks`, or calls `close`.
 
         Args:
-            whose: who asks, for the limit of one asker.
-            pages: the answer; of a merchant's events all pages of it, from one snapshot.
+            caller: identifies the caller, for the limit of one caller.
+            pages: the answer; of a view in pages all of them, from one snapshot.
 
         Raises:
-            BadQuestion: `wanted` cannot be made.
-            Busy: too many files are being made.
-            NotFound, StoreUnavailable: as the pages do.
+            BadRequest: such a file does not exist, see `ExportRequest.check`.
+            Busy: too many exports run.
+            NotFound, StoreUnavailable: as `pages` raises them.
         """
-        wanted.check()
-        if self.open >= self._at_once or self._open[whose] >= AT_ONCE_OF_ONE:
+        request.check()
+        if self.open >= self._concurrent_max or self._open[caller] >= CONCURRENT_MAX_PER_CALLER:
             raise Busy("too many exports at the same time", retry_after_s=2)
-        export = Export(wanted, pages, self._folder, tells)
-        self._open[whose] += 1
-        task = asyncio.create_task(export.make())
+        export = Export(request, pages, self._folder, on_progress)
+        self._open[caller] += 1
+        task = asyncio.create_task(export.write())
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            self._open[whose] -= 1
-            self._open += Counter()  # whoever has none needs no entry
+            self._open[caller] -= 1
+            self._open += Counter()  # drops the entries of 0
 
         task.add_done_callback(ended)
         try:
-            await export.begun()
+            await export.started()
         except BaseException:
-            export.leave()
+            export.close()
             raise
         return export
 
 
 class Export:
-    """A file that is being made."""
+    """One export: a file that is written and read."""
 
     def __init__(
-        self, wanted: ExportRequest, pages: AsyncGenerator[EncodedAnswer], folder: Path | None, tells: Progress
+        self, request: ExportRequest, pages: AsyncGenerator[EncodedAnswer], folder: Path | None, on_progress: Progress
     ) -> None:
-        self.wanted = wanted
+        self.request = request
         self._pages = pages
         self._folder = folder
-        self._tells = tells
+        self._on_progress = on_progress
         self._first: asyncio.Future[EncodedAnswer] = asyncio.get_running_loop().create_future()
-        self._go = asyncio.Event()
+        self._may_write = asyncio.Event()
         self._changed = asyncio.Event()
-        self._left = asyncio.Event()
+        self._closed = asyncio.Event()
         self._file: BinaryIO | None = None
         self._size = 0
         self._complete = False
         self._error: BaseException | None = None
 
-    # -- the reader's side
+    # -- for the consumer
 
-    async def begun(self) -> None:
-        """Wait for the first answer; raises what prevented it."""
+    async def started(self) -> None:
+        """Wait for the first answer, or raise what prevented it."""
         self.first = await asyncio.shield(self._first)
-        self.answer = tables.decode_answer(self.wanted.view, self.first.body)
+        self.answer = tables.decode_answer(self.request.view, self.first.body)
 
     @property
     def etag(self) -> str:
-        """That of the answer, and what file it is."""
-        parts = [self.wanted.format.value, self.wanted.table, self.wanted.language]
+        """The ETag of the answer, with the form of the file."""
+        parts = [self.request.format.value, self.request.table, self.request.language]
         return f'{self.first.etag.removesuffix(chr(34))}-{"-".join(filter(None, parts))}"'
 
     @property
     def rows(self) -> int:
-        """How many entries the view's list has."""
-        return tables.count_of(self.wanted.view, self.answer)
+        """The number of entries of the view's list."""
+        return tables.count_of(self.request.view, self.answer)
 
     async def completed(self) -> int:
-        """Wait until the file is complete. Returns its size in bytes; raises what went wrong."""
-        self._go.set()
+        """Wait until the file is complete. Returns its size in bytes, or raises the error of writing."""
+        self._may_write.set()
         while not self._complete:
-            self._changed.clear()  # one that is set would not let anybody else run
+            self._changed.clear()  # waiting for an event that is set does not yield to other tasks
             await self._changed.wait()
         if self._error is not None:
             raise self._error
         return self._size
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """The file, as far as it may be read, until it is complete. Raises what went wrong, after what was written."""
+        """The bytes of the file, until it is complete. An error of writing is raised after the bytes written."""
         try:
-            self._go.set()
+            self._may_write.set()
             at = 0
             while True:
                 self._changed.clear()
-                complete = self._complete  # before the size: what comes between the two is read in the next round
+                complete = self._complete  # before the size: bytes added between the two are read in the next round
                 while at < self._size:
                     assert self._file is not None
                     length = min(CHUNK_BYTES, self._size - at)
@@ -198,17 +199,17 @@ class Export:
             if self._error is not None:
                 raise self._error
         finally:
-            self.leave()
+            self.close()
 
-    def leave(self) -> None:
-        """Nobody reads any more. Leaving twice is fine."""
-        self._left.set()
-        self._go.set()
+    def close(self) -> None:
+        """End reading. Closing twice is fine."""
+        self._closed.set()
+        self._may_write.set()
 
-    # -- the writer's side
+    # -- the writing task
 
-    async def make(self) -> None:
-        """Write the file, and remove it when nobody reads it any more. Never cancelled: a connection would break."""
+    async def write(self) -> None:
+        """Write the file, and remove it when reading has ended. Never cancelled: that would break the connection."""
         try:
             async with aclosing(self._pages):
                 try:
@@ -216,21 +217,21 @@ class Export:
                     self._first.set_result(first)
                 except Exception as error:
                     self._first.set_exception(error)
-                    self._first.exception()  # whoever waited may have left
+                    self._first.exception()  # retrieved: the consumer may not wait for it any more
                     return
-                await self._go.wait()
-                if self._left.is_set():
+                await self._may_write.wait()
+                if self._closed.is_set():
                     return
                 with self._open_file() as folder:
-                    await self._write(folder)
+                    await self._write_file(folder)
                     self._end()
-                    await self._left.wait()
+                    await self._closed.wait()
         finally:
             self._end()
 
     @contextmanager
     def _open_file(self) -> Iterator[Path]:
-        """A folder of its own with the file in it; gone after the block."""
+        """A folder of its own with the file in it, both removed after the block."""
         with (
             tempfile.TemporaryDirectory(prefix="hannun-export-", dir=self._folder) as folder,
             Path(folder, "file").open("w+b") as self._file,
@@ -241,57 +242,57 @@ class Export:
         self._complete = True
         self._changed.set()
 
-    async def _write(self, folder: Path) -> None:
+    async def _write_file(self, folder: Path) -> None:
         try:
-            await self._fill(folder)
+            await self._write_tables(folder)
         except Exception as error:
             self._error = error
         finally:
-            await self._pages.aclose()  # the snapshot ends here, however long somebody reads
+            await self._pages.aclose()  # the snapshot ends here, however long reading takes
 
-    async def _fill(self, folder: Path) -> None:
-        wanted, answer = self.wanted, tables.decode_answer(self.wanted.view, (await self._first).body)
+    async def _write_tables(self, folder: Path) -> None:
+        request, answer = self.request, tables.decode_answer(self.request.view, (await self._first).body)
         assert self._file is not None
         tz = tables.zone_of(answer)
-        writer = writer_of(wanted.format, self._file, folder, tz, wanted.language, answer.last_updated_at)
-        chosen = wanted.table or wanted.view.names[0]
+        writer = writer_of(request.format, self._file, folder, tz, request.language, answer.last_updated_at)
+        chosen = request.table or request.view.names[0]
         try:
-            for table in tables.tables_of(wanted.view, answer, wanted.language):
-                if wanted.format.holds_one_table and table.name != chosen:
+            for table in tables.tables_of(request.view, answer, request.language):
+                if request.format.holds_one_table and table.name != chosen:
                     continue
                 writer.begin(table.name, table.columns)
                 if table.name == "figures":
                     await self._add(writer, table.rows)
                 else:
                     await self._add_list(writer, table, answer)
-            if not self._left.is_set():
-                about = tables.about(wanted.view, answer, wanted.asked, wanted.language)
+            if not self._closed.is_set():
+                about = tables.about(request.view, answer, request.filters, request.language)
                 await to_thread.run_sync(writer.close, about)
                 self._grow()
         except BaseException:
             writer.abandon()
             raise
-        if self._left.is_set():
+        if self._closed.is_set():
             writer.abandon()
 
     async def _add_list(self, writer: FileWriter, table: Table, answer: ViewAnswer) -> None:
-        """The rows of the answer's list, and those of its further pages."""
-        total = tables.count_of(self.wanted.view, answer)
+        """Add the rows of the answer's list and of its further pages."""
+        total = tables.count_of(self.request.view, answer)
         done = await self._add(writer, table.rows, 0, total)
         async for page in self._pages:
-            if self._left.is_set():
+            if self._closed.is_set():
                 return
-            further = tables.decode_answer(self.wanted.view, page.body)
-            done = await self._add(writer, tables.rows_of(self.wanted.view, further), done, total)
+            page_answer = tables.decode_answer(self.request.view, page.body)
+            done = await self._add(writer, tables.rows_of(self.request.view, page_answer), done, total)
 
     async def _add(self, writer: FileWriter, rows: Iterable[Row], done: int = 0, total: int = 0) -> int:
         rows = iter(rows)
-        while not self._left.is_set():
+        while not self._closed.is_set():
             added = await to_thread.run_sync(self._add_batch, writer, rows)
             done += added
             if total:
-                self._tells(done, total)
-            if self.wanted.format.grows:
+                self._on_progress(done, total)
+            if self.request.format.grows:
                 self._grow()
             if added < ROWS_OF_A_BATCH:
                 break
@@ -310,6 +311,6 @@ class Export:
         self._changed.set()
 
 
-async def only(answer: EncodedAnswer) -> AsyncGenerator[EncodedAnswer]:
-    """An answer that has no further pages."""
+async def single_page(answer: EncodedAnswer) -> AsyncGenerator[EncodedAnswer]:
+    """The pages of an answer that has only one."""
     yield answer

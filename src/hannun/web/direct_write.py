@@ -1,8 +1,8 @@
-"""Says an answer in one go, where all that uvicorn has to do with it is to write it.
+"""Writes a response to uvicorn's transport in one call.
 
-uvicorn takes an answer in parts, and checks and joins it header by header: a fifth of what a hot answer costs. A head
-that is known to be in order needs none of that. Whatever is not this simple, and every other server, gets the answer
-in the ordinary way: `said` says no, and has done nothing.
+uvicorn takes a response in parts, and checks and joins it header by header: a fifth of the cost of a fast-path answer.
+Headers that are known to be valid need none of that. In every other state of the connection, and on every other server,
+`try_write` does nothing and returns False; the caller then sends the response as usual.
 """
 
 import logging
@@ -15,35 +15,36 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class DirectWriteTransport:
-    """For one server: it remembers the headers that the server adds, which change once a second."""
+    """For one server: it caches the headers that the server adds to each response, which change once a second."""
 
     def __init__(self) -> None:
-        self._theirs: Headers | None = None
-        self._lines = b""
+        self._default_headers: Headers | None = None
+        self._default_bytes = b""
 
-    def said(self, send: Send, status: int, head: bytes, body: bytes) -> bool:
-        """Whether it was said. `head` are lines of headers, each with its end, that leave the connection open and name
-        the length of the body, if the status has one."""
+    def try_write(self, send: Send, status: int, head: bytes, body: bytes) -> bool:
+        """Write a response; False where this connection cannot take one now. `head` are lines of headers, each with its
+        line end. They keep the connection open, and give the length of the body, if the status has a body."""
         cycle = getattr(send, "__self__", None)
-        if type(cycle) is not RequestResponseCycle or not _only_writes(cycle):
+        if type(cycle) is not RequestResponseCycle or not _needs_only_writing(cycle):
             return False
-        if cycle.default_headers is not self._theirs:
-            self._theirs = cycle.default_headers
-            self._lines = lines_of(cycle.default_headers)
+        if cycle.default_headers is not self._default_headers:
+            self._default_headers = cycle.default_headers
+            self._default_bytes = header_bytes(cycle.default_headers)
         cycle.response_started = cycle.response_complete = True
-        cycle.transport.writelines((STATUS_LINE[status], self._lines, head, b"\r\n", body))
+        cycle.transport.writelines((STATUS_LINE[status], self._default_bytes, head, b"\r\n", body))
         cycle.message_event.set()
         cycle.on_response()
         return True
 
 
-def lines_of(headers: Headers) -> bytes:
-    """Headers as they are written."""
+def header_bytes(headers: Headers) -> bytes:
+    """Headers as bytes of HTTP/1.1, each with its line end."""
     return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
-def _only_writes(cycle: RequestResponseCycle) -> bool:
-    """The connection stays open, its client reads, waits for no word before its body, and nobody logs who asks."""
+def _needs_only_writing(cycle: RequestResponseCycle) -> bool:
+    """Whether nothing is left to do but to write: the connection stays open, its client reads and waits for no
+    `100 Continue`, and no access log is written."""
     return (
         cycle.keep_alive
         and not cycle.disconnected

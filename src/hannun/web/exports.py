@@ -1,4 +1,4 @@
-"""A view as a file: the same address with `?format=csv`, `xlsx` or `parquet`."""
+"""The answer of a view as a file: the address of the view with `?format=csv`, `xlsx` or `parquet`."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -19,19 +19,20 @@ from hannun.domain.questions import Question
 from hannun.domain.terms import Language
 from hannun.errors import BadRequest
 from hannun.files import Format
-from hannun.flows.export import Export, ExportRequest, only
+from hannun.flows.export import Export, ExportRequest, single_page
 from hannun.flows.report.cached_reader import Source
 from hannun.flows.report.registry import AnyView, view_of
+from hannun.web.etags import matches
 from hannun.web.language import language_of
 from hannun.web.services import Services
 
 READ_S_MAX = 900.0
-"""How long somebody may take to read a file, which lies on our disk meanwhile."""
-_NOT_ASKED = {"startDate", "endDate", "tz", "refresh", "format", "table", "lang"}
+"""The longest a client may take to download a file, which occupies this server's disk meanwhile."""
+_NOT_FILTERS = {"startDate", "endDate", "tz", "refresh", "format", "table", "lang"}
 
 
 class Form(StrEnum):
-    """What a view is answered as."""
+    """The form of an answer. The OpenAPI document has a schema of this name."""
 
     JSON = "json"
     CSV = "csv"
@@ -41,29 +42,31 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """The file that is asked for."""
+    """The file that a request asks for."""
 
     format: Format
     table: str | None
     language: Language
 
 
-async def file_of(
+async def requested_file(
     request: Request,
-    form: Annotated[Form, Query(alias="format", description="the answer as a file")] = Form.JSON,
+    form: Annotated[Form, Query(alias="format", description="the form of the answer: JSON, or a file")] = Form.JSON,
     table: Annotated[
         Literal["figures", "channels", "points", "events"] | None,
-        Query(description="of a CSV or Parquet file: which of the view's tables"),
+        Query(description="for CSV and Parquet: the table of the view that the file holds"),
     ] = None,
-    lang: Annotated[Literal["ko", "en"] | None, Query(description="of a file; without it by Accept-Language")] = None,
+    lang: Annotated[
+        Literal["ko", "en"] | None, Query(description="the language of a file; by default that of Accept-Language")
+    ] = None,
 ) -> FileRequest | None:
-    """The file that is asked for; None where JSON is."""
+    """The file that the request asks for; None for JSON."""
     if form is Form.JSON:
         return None
     return FileRequest(Format(form.value), table, lang or language_of(request.headers.get("accept-language")))
 
 
-RequestedFile = Annotated[FileRequest | None, Depends(file_of)]
+RequestedFile = Annotated[FileRequest | None, Depends(requested_file)]
 
 
 async def answer_as_file(
@@ -81,7 +84,7 @@ async def answer_as_file(
     titled = title and not view.answer_has_title
     rows = ((terms.term("eventTitle").name(file.language), title),) if titled else ()
     headers = {"X-Data-Source": source, **({"X-Data-Stale": "true"} if answer.stale else {})}
-    return await _file(request, services, principal, file, view, only(answer), title, rows, headers)
+    return await _file(request, services, principal, file, view, single_page(answer), title, rows, headers)
 
 
 async def pages_as_file(
@@ -107,59 +110,54 @@ async def _file(
     request: Request,
     services: Services,
     principal: Principal,
-    asked: FileRequest,
+    file: FileRequest,
     view: AnyView,
     pages: AsyncGenerator[EncodedAnswer],
     title: str,
-    named: tuple[tuple[str, str], ...],
+    about_rows: tuple[tuple[str, str], ...],
     more_headers: dict[str, str],
 ) -> Response:
-    conditions = tuple((name, value) for name, value in request.query_params.multi_items() if name not in _NOT_ASKED)
-    wanted = ExportRequest(view.tables, asked.format, asked.language, asked.table, named + conditions)
-    export = await services.exports.begin((principal.user_id, principal.only_event), wanted, pages)
+    filters = tuple((name, value) for name, value in request.query_params.multi_items() if name not in _NOT_FILTERS)
+    export_request = ExportRequest(view.tables, file.format, file.language, file.table, about_rows + filters)
+    export = await services.exports.start((principal.user_id, principal.only_event), export_request, pages)
     try:
-        suffix = asked.format.value
-        name = tables.file_name(view.tables, title, export.answer, suffix, asked.language)
+        suffix = file.format.value
+        name = tables.file_name(view.tables, title, export.answer, suffix, file.language)
         headers = {
             "ETag": export.etag,
             "Cache-Control": "private, no-cache",
             "Vary": "Authorization, Cookie, Accept-Encoding, Accept-Language",
             **more_headers,
         }
-        if _same(request.headers.get("if-none-match"), export.etag):
-            export.leave()
+        if matches(request.headers.get("if-none-match"), export.etag):
+            export.close()
             return Response(status_code=304, headers=headers)
         ascii_name = f"hannun-{view.name}.{suffix}"
         headers |= {
             # RFC 6266: `filename` for clients that do not know `filename*`
             "Content-Disposition": f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name)}",
-            "Content-Language": asked.language,
+            "Content-Language": file.language,
             "X-Row-Count": str(export.rows),
         }
-        if not asked.format.grows:
+        if not file.format.grows:
             headers["Content-Length"] = str(await export.completed())
         return Download(export, headers)
     except BaseException:
-        export.leave()
+        export.close()
         raise
 
 
-def _same(if_none_match: str | None, etag: str) -> bool:
-    tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
-    return etag in tags or "*" in tags
-
-
 class Download(StreamingResponse):
-    """A file on its way. Whoever leaves before its end, or takes too long, leaves nothing behind."""
+    """The download of a file. It ends with its client, or after READ_S_MAX, and closes the export in every case."""
 
     def __init__(self, export: Export, headers: dict[str, str]) -> None:
         self._export = export
         self._chunks = export.chunks()
-        super().__init__(self._chunks, headers=headers, media_type=export.wanted.format.media_type)
+        super().__init__(self._chunks, headers=headers, media_type=export.request.format.media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(READ_S_MAX), aclosing(self._chunks):
                 await super().__call__(scope, receive, send)
         finally:
-            self._export.leave()  # also where no chunk was asked for
+            self._export.close()  # also where no chunk was read

@@ -24,7 +24,7 @@ KOREAN: dict[str, str] = {
     "this sign-in is not known, or the service was started anew since it was made": (
         "알 수 없는 로그인 코드이거나, 코드가 만들어진 뒤 서비스가 다시 시작되었습니다"
     ),
-    "a share link shows what is there, and rebuilds nothing": (
+    "a share link cannot rebuild an answer: leave out refresh": (
         "공유 링크로는 볼 수만 있고 다시 계산할 수 없습니다. refresh 없이 요청해 주세요"
     ),
     "sending messages needs a bearer token with the role SERVICE": (

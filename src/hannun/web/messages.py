@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from hannun.domain import response_schemas
 from hannun.domain.authorization import Principal
 from hannun.errors import BadRequest, Busy
-from hannun.web.api import sender_of
+from hannun.web.api import sending_principal
 from hannun.web.callers import Served
 from hannun.web.contract import BEARER, CALLER, Body, answers_with
 
@@ -41,7 +41,9 @@ _TAKES = Body(
     callers=(BEARER,),
     takes=_TAKES,
 )
-async def send_messages(request: Request, services: Served, _: Annotated[Principal, Depends(sender_of)]) -> Response:
+async def send_messages(
+    request: Request, services: Served, _: Annotated[Principal, Depends(sending_principal)]
+) -> Response:
     """Count messages: a JSON object, a JSON array or NDJSON; each names its kind in `type`.
 
     Answered after the commit, message by message and in order. All of a body is taken or none of it, and sending it

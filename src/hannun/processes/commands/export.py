@@ -28,6 +28,6 @@ async def open_exporting(settings: Settings) -> AsyncIterator[tuple[Reports, Exp
     await reader.open()
     try:
         reports = Reports(reader, DirectReader(), lambda: datetime.now(UTC), channel_table(settings))
-        yield reports, Exports(at_once=1)
+        yield reports, Exports(concurrent_max=1)
     finally:
         await reader.close()
