@@ -27,7 +27,7 @@ async def serve():
         await asyncio.sleep(60)
 asyncio.run(serve())
 """
-JOB_BESIDE_ONE_THAT_HANGS = """
+JOB_WITH_ANOTHER_THAT_HANGS = """
 def fails(now):
     hangs_now.wait()
     raise RuntimeError("a mistake of ours")
@@ -60,7 +60,7 @@ def run_python(program: str) -> tuple[int, str]:
         pytest.param(THREAD, id="thread"),
         pytest.param(TASK, id="task"),
         pytest.param(JOB, id="timed job"),
-        pytest.param(JOB_BESIDE_ONE_THAT_HANGS, id="timed job beside one that hangs"),
+        pytest.param(JOB_WITH_ANOTHER_THAT_HANGS, id="timed job while another hangs"),
     ],
 )
 def test_background_work_that_fails_ends_the_process_with_status_70_and_logs_the_error(program: str) -> None:

@@ -1,6 +1,6 @@
 """Replay into the live tables: what was counted is a repeat and changes nothing, what was missed is counted.
 
-No position moves, so `ingest` goes on beside it. Dead letters whose messages are counted now are resolved.
+No position moves, so `ingest` may run at the same time. Dead letters whose messages are counted now are resolved.
 """
 
 from collections.abc import Collection, Sequence

@@ -68,7 +68,7 @@ class ShadowReplay:
             Transient: the replay was stopped, or Kafka is away. Nothing but the shadow has changed.
         """
         if not self._count(live, "earliest").complete:
-            raise Transient("told to stop before the shadow had caught up; nothing has changed")
+            raise Transient("the replay was stopped before the shadow had caught up; nothing has changed")
 
     def _count(self, live: Connection, start: StartAt) -> ReplayResult:
         live_positions = positions_by_partition(live)
