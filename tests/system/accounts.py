@@ -82,6 +82,7 @@ def read_log(topics: Topics) -> dict[Partition, dict[int, bytes]]:
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
         }
     )
     try:

@@ -556,6 +556,7 @@ def test_while_postgresql_is_away_others_may_join_the_group(
                 "bootstrap.servers": group.topics.bootstrap,
                 "group.id": group.environment["HANNUN_KAFKA_GROUP"],
                 "partition.assignment.strategy": "cooperative-sticky",
+                "heartbeat.interval.ms": 300,
             }
         )
         try:
