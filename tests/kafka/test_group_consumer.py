@@ -174,12 +174,18 @@ def test_a_corrupt_batch_is_never_skipped(log: Log) -> None:
 class FakeMessage:
     """What a client returns: a record, or an error with or without a partition."""
 
-    def __init__(self, partition: Partition | tuple[None, None], offset: int, error: KafkaError | None = None) -> None:
+    def __init__(
+        self,
+        partition: Partition | tuple[None, None],
+        offset: int,
+        error: KafkaError | None = None,
+        leader_epoch: int | None = None,
+    ) -> None:
         self.topic, self.partition, self.offset, self.error, self.value, self.timestamp = (
             partial(_return, value)
             for value in (*partition, offset, error, b"{}", (TIMESTAMP_CREATE_TIME, 1_700_000_000_000))
         )
-        self.leader_epoch = partial(_return, None)
+        self.leader_epoch = partial(_return, leader_epoch)
 
 
 def _return(value: object) -> object:
@@ -240,6 +246,21 @@ def test_every_error_of_a_partition_stops_that_partition_and_no_other(code: int)
     ]
     assert [at[:4] for at in polled.unreadable] == [(*ONE, 7, 1)]
     assert (consumer.assigned_idle, consumer.reading) == ({ONE}, {OTHER})
+
+
+def test_undelivered_offsets_in_the_poll_of_the_message_before_them_have_no_epoch() -> None:
+    """Whether a real client returns the message and the end of its log in one poll depends on timing."""
+    consumer = GroupConsumer("nowhere", "a group", {"a topic": "sales-recorded"}, {})
+    consumer._consumer = FakeClient(  # type: ignore[assignment]
+        FakeMessage(ONE, 5, leader_epoch=4),
+        FakeMessage(OTHER, 3, leader_epoch=4),
+        FakeMessage(ONE, 7, KafkaError(KafkaError._PARTITION_EOF)),  # behind a transaction marker
+        FakeMessage(OTHER, 4, KafkaError(KafkaError._PARTITION_EOF)),  # right behind the message
+    )
+    for partition, offset in ((ONE, 5), (OTHER, 3)):
+        consumer._idle.add(partition)
+        consumer.start_reading(partition, "topic-id", offset, 1)
+    assert consumer.poll_batch(100, 0).ranges == [OffsetRange(*ONE, 5, 7, 1, None), OffsetRange(*OTHER, 3, 4, 1, 4)]
 
 
 def test_a_replay_fails_at_a_corrupt_batch(log: Log, kafka: KafkaServer) -> None:
