@@ -1,5 +1,6 @@
 """One PostgreSQL and one Valkey a worker; for each test a database of its own, copied from a migrated template."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -15,9 +16,16 @@ import pytest
 # Before they are imported: what their assertions found is worth reading too.
 pytest.register_assert_rewrite("outside", "accounts", "world", "oracle", "faults", "waits")
 
+import structlog
 from world import DATABASE_OWNER, NOT_DURABLE, World, make_database, make_owner
 
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer, java_missing_reason, postgres_binaries
+
+# By default structlog prints to stdout, where it would get into the output of a command that a test runs.
+structlog.configure(
+    wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+)
 
 
 @pytest.fixture(scope="session")

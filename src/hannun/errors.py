@@ -1,51 +1,51 @@
-"""Our errors, by what the caller can do.
+"""The service's own errors, ordered by what the caller of a function can do about them.
 
 HannunError
-├── Transient             try later; loops do so by themselves
-│   ├── StoreUnavailable  PostgreSQL is away or restarting
-│   ├── StreamUnavailable Kafka is away
-│   ├── IssuerUnavailable the keys of the tokens' issuer cannot be had; `retry_after_s` as below
-│   └── Busy              a limit of ours is reached; `retry_after_s` says when to come back
-├── Refused               PostgreSQL cannot hold a row of the batch: find it, and set it aside
-├── Unusable              too much of a partition cannot be used: stop it, and let an operator look
-├── StaleBatch            a position is no longer where the batch began, or no longer ours: drop the batch
-├── BadQuestion           the asker's mistake; `code` and `field` go into the answer (4xx)
-├── Unauthenticated       no token, or one that does not hold (401)
-├── Forbidden             a role is missing (403)
-├── NotFound              nothing there that this asker may see (404)
-└── OperatorError         a setting, a right or a neighbour is wrong; `hint` says what mends it
+├── Transient             try again later; loops do so by themselves
+│   ├── StoreUnavailable  PostgreSQL is unreachable or restarting
+│   ├── KafkaUnavailable  no Kafka broker answers
+│   ├── IssuerUnavailable the token issuer's keys cannot be read; `retry_after_s` as below
+│   └── Busy              one of the service's limits is reached; `retry_after_s` says when to try again
+├── RowRefused            PostgreSQL rejects a row of the batch: find the row and set it aside
+├── PartitionUnusable     too many messages of a partition are unusable: stop it until an operator decides
+├── StaleBatch            a position has moved since the batch began, or has another owner: drop the batch
+├── BadRequest            the HTTP caller's mistake; `code` and `field` go into the response (4xx)
+├── Unauthenticated       no token, or an invalid one (401)
+├── Forbidden             the caller lacks a role (403)
+├── NotFound              nothing there that this caller may see (404)
+└── OperatorError         a setting, a privilege or an external system is wrong; `hint` says how to correct it
 
-An error says what was tried, what was found, and (as its hint) what to do. A driver's errors are
-translated once, at the neighbour; above it nobody imports the driver. `web/problems.py` turns this
-tree into HTTP statuses, `cli` into exit codes.
+An error says what was tried, what was found and, as its hint, what to do. An adapter translates its driver's errors;
+no module above the adapters imports a driver. `web/problems.py` maps this tree to HTTP statuses, `cli` maps it to exit
+codes.
 """
 
 
 class HannunError(Exception):
-    """Anything that Hannun itself raises."""
+    """Base class of every error that Hannun itself raises."""
 
 
 class LocalizedError(HannunError):
-    """An error of which whoever asks is told, in their language.
+    """An error whose message the HTTP caller sees, in Korean or English.
 
     Args:
-        said: an English sentence, with the names of its facts in braces. It is also what its translation is found by
-            (`web/korean.py`).
-        facts: what stands in its place.
+        template: an English sentence with the names of its values in braces. It is also the key of its translation
+            in `web/korean.py`.
+        values: what replaces the names in braces.
     """
 
-    def __init__(self, said: str, **facts: object) -> None:
-        super().__init__(said.format(**facts) if facts else said)
-        self.said = said
-        self.facts = facts
+    def __init__(self, template: str, **values: object) -> None:
+        super().__init__(template.format(**values) if values else template)
+        self.template = template
+        self.values = values
 
 
 class Transient(HannunError):
-    """It may work a moment later, unchanged."""
+    """The same operation may succeed a moment later."""
 
 
 class StoreUnavailable(Transient):
-    """PostgreSQL cannot be reached, is starting, stopping, or ended our connection."""
+    """PostgreSQL is unreachable, is starting or stopping, or closed the connection."""
 
 
 class KafkaUnavailable(Transient):
@@ -53,7 +53,7 @@ class KafkaUnavailable(Transient):
 
 
 class IssuerUnavailable(Transient):
-    """The issuer's published keys cannot be had."""
+    """The token issuer's public keys cannot be read."""
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         super().__init__(message)
@@ -61,19 +61,19 @@ class IssuerUnavailable(Transient):
 
 
 class Busy(LocalizedError, Transient):
-    """A limit is reached; nothing was taken."""
+    """A limit is reached. The request had no effect."""
 
-    def __init__(self, said: str, *, retry_after_s: float, **facts: object) -> None:
-        super().__init__(said, **facts)
+    def __init__(self, template: str, *, retry_after_s: float, **values: object) -> None:
+        super().__init__(template, **values)
         self.retry_after_s = retry_after_s
 
 
 class RowRefused(HannunError):
-    """PostgreSQL refuses what we wanted to write. Nothing was written; the same again will be refused again."""
+    """PostgreSQL rejects a row. Nothing was written, and a retry of the same batch fails again."""
 
 
 class PartitionUnusable(HannunError):
-    """Too many messages of a partition cannot be used. Nothing of the batch was written."""
+    """Too many messages of a partition are unusable. Nothing of the batch was written."""
 
     def __init__(self, message: str, *, topic: str, partition: int) -> None:
         super().__init__(message)
@@ -82,36 +82,36 @@ class PartitionUnusable(HannunError):
 
 
 class StaleBatch(HannunError):
-    """Another owner has moved a position of this batch, or holds it now. Nothing was written."""
+    """Another owner has moved a position of this batch, or owns the position now. Nothing was written."""
 
 
 class BadRequest(LocalizedError):
-    """The question cannot be answered as asked. What each `code` means, and its status, stands in `web/problems.py`."""
+    """The request cannot be answered as it stands. `web/problems.py` defines each `code` and its status."""
 
-    def __init__(self, said: str, *, code: str, field: str | None = None, **facts: object) -> None:
-        super().__init__(said, **facts, **({} if field is None else {"field": field}))
+    def __init__(self, template: str, *, code: str, field: str | None = None, **values: object) -> None:
+        super().__init__(template, **values, **({} if field is None else {"field": field}))
         self.code = code
         self.field = field
 
 
 class Unauthenticated(LocalizedError):
-    """Who asks is not known."""
+    """The caller is unknown."""
 
 
 class Forbidden(LocalizedError):
-    """Who asks is known, and lacks a role."""
+    """The caller is known and lacks a role."""
 
 
 class NotFound(HannunError):
-    """There is nothing there, or nothing that this asker may see: one answer for both."""
+    """There is nothing there, or nothing that this caller may see. Both cases get the same response."""
 
 
 class OperatorError(HannunError):
-    """Something that only the operator can mend.
+    """A condition that only the operator can correct.
 
     Args:
         message: what was tried and what was found.
-        hint: the command, setting or right that mends it.
+        hint: the command, setting or privilege that corrects it.
     """
 
     def __init__(self, message: str, *, hint: str) -> None:

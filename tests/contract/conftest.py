@@ -38,7 +38,7 @@ def told(postgres: PostgresServer, valkey: ValkeyServer, examples: dict[str, Any
         conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests OWNER hannun_owner")
         with World(postgres, valkey, name) as world, opened(world, **NO_LIMITS) as site:
             site.at(NOW)
-            site.services.sharing._now = lambda: datetime.fromisoformat(NOW)
+            site.services.share_links._now = lambda: datetime.fromisoformat(NOW)
             answer = site.service.post("/api/v1/messages", json=examples["sendMessages"]["body"])
             assert answer.json()["deadLettered"] == 0, answer.text
             yield site

@@ -14,8 +14,8 @@ import pytest
 from jsonschema_rs import validator_for
 from served import Site
 
-from hannun.web.contract import PROMISES
-from hannun.web.problems import CODES
+from hannun.web.contract import ROUTE_CONTRACTS
+from hannun.web.problem_codes import CODES
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -53,7 +53,7 @@ def test_what_was_released_is_kept(document: Json) -> None:
 
 def test_every_operation_says_what_it_answers_and_how_it_refuses(document: Json) -> None:
     names = [operation["operationId"] for *_, operation in operations(document)]
-    assert len(names) == len(set(names)) == len(PROMISES)
+    assert len(names) == len(set(names)) == len(ROUTE_CONTRACTS)
     for path, method, operation in operations(document):
         where = f"{method} {path}"
         assert operation["summary"] and operation["security"] and "422" not in operation["responses"], where

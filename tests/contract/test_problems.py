@@ -9,7 +9,8 @@ import pytest
 
 from hannun.web.korean import KOREAN
 from hannun.web.language import language_of
-from hannun.web.problems import _INVALID, CODES
+from hannun.web.problem_codes import CODES
+from hannun.web.problems import OTHER_PARAMETER_MESSAGE, PARAMETER_MESSAGES
 
 ROOT = Path(__file__).parents[2]
 TOLD = {"BadRequest", "Busy", "Unauthenticated", "Forbidden"}
@@ -28,10 +29,10 @@ def calls() -> Iterator[tuple[Path, ast.Call]]:
 
 
 def test_every_sentence_is_there_in_korean_with_the_same_facts() -> None:
-    said = set(_INVALID.values()) | {"{field} cannot be read"}
+    said = set(PARAMETER_MESSAGES.values()) | {OTHER_PARAMETER_MESSAGE}
     for path, call in calls():
         if isinstance(call.args[0], ast.Name) and path.name == "problems.py":
-            continue  # those of _INVALID
+            continue  # those of PARAMETER_MESSAGES
         assert isinstance(call.args[0], ast.Constant), f"{path}:{call.lineno}: a sentence with its facts in braces"
         said.add(str(call.args[0].value))
     assert set(KOREAN) == said

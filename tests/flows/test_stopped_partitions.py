@@ -149,7 +149,7 @@ def test_the_log_health_and_the_gauge_report_a_stopped_partition_until_an_operat
     def is_told() -> None:
         update_gauges(world.database)
         assert gauges("hannun_stopped_partitions") == {f'{{topic="{TOPIC}"}}': 1}
-        assert health.tell() == {
+        assert health.report() == {
             "status": "degraded",
             "parts": {
                 "postgresql": "ready",
@@ -168,7 +168,7 @@ def test_the_log_health_and_the_gauge_report_a_stopped_partition_until_an_operat
     assert kafka.begun[1] == log.low
     update_gauges(world.database)
     assert gauges("hannun_stopped_partitions") == {f'{{topic="{TOPIC}"}}': 0}
-    assert health.tell() == {"status": "ready", "parts": {"postgresql": "ready", "redis": "ready"}}
+    assert health.report() == {"status": "ready", "parts": {"postgresql": "ready", "redis": "ready"}}
 
 
 def test_a_truncated_log_that_grows_past_our_position_is_not_resumed(world: World) -> None:

@@ -174,7 +174,7 @@ class Site:
             except BaseException as error:
                 ready.set_exception(error)
                 return
-            live = asyncio.create_task(services.live.run())
+            live = asyncio.create_task(services.live_updates.run())
             ready.set_result(services)
             await self._close.wait()
             await self._http.close_site()
@@ -250,7 +250,7 @@ class Site:
     @property
     def watching(self) -> int:
         async def count() -> int:
-            return self.services.live.watcher_count
+            return self.services.live_updates.watcher_count
 
         return self.inside(count)
 

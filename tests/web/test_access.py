@@ -113,7 +113,7 @@ def test_while_the_database_is_away_a_kept_answer_is_for_its_owner_and_nobody_le
     def away(_: Any) -> Any:
         raise psycopg.OperationalError("away")
 
-    monkeypatch.setattr(type(site.services.access._reader), "_get_live_connection", away)
+    monkeypatch.setattr(type(site.services.authorizer._reader), "_get_live_connection", away)
     kept = site.owner.get(f"/api/v1/events/{SPRING}/analytics")
     assert (kept.status_code, kept.headers["x-data-source"]) == (200, "cache")
     refused = [told(site.stranger.get(f"/api/v1/events/{event}/analytics")) for event in (SPRING, SECRET_EVENT, NONE)]
@@ -147,7 +147,7 @@ def test_a_hundred_pages_of_one_merchant_ask_whose_event_it_is_once(site: Site) 
 
     async def together() -> None:
         asker = Principal(OWNER, frozenset({"MERCHANT"}))
-        await asyncio.gather(*(site.services.access.admit(asker, SPRING) for _ in range(100)))
+        await asyncio.gather(*(site.services.authorizer.authorize(asker, SPRING) for _ in range(100)))
 
     with commands() as sent:
         site.inside(together)
@@ -223,7 +223,7 @@ def quoted(event: str) -> str:
 
 def test_the_order_of_refusals_is_who_then_what_then_how(site_with: Callable[..., Site]) -> None:
     site = site_with(requests_a_minute=1)
-    site.services.limit._clock = lambda: 0.0
+    site.services.request_limit._clock = lambda: 0.0
     counted(site)
     bad = f"/api/v1/events/{SPRING}/analytics/timeline?tz=nowhere"
     assert site.nobody.get(bad).status_code == 401

@@ -373,14 +373,14 @@ def test_the_page_signs_in_by_a_cookie_that_no_script_can_read(site: Site) -> No
 
 def test_a_caller_who_asks_too_often_is_told_when_to_come_back(site_with: Callable[..., Site]) -> None:
     site = site_with(requests_a_minute=2)
-    site.services.limit._clock = lambda: 0.0
+    site.services.request_limit._clock = lambda: 0.0
     spring(site.world)
     answers = [site.owner.get(ANALYTICS) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[2].headers["retry-after"] == "30"
     assert answers[2].json()["code"] == "too-many-requests"
     assert site.admin.get(ANALYTICS).status_code == 200  # each for themselves
-    site.services.limit._clock = lambda: 30.0
+    site.services.request_limit._clock = lambda: 30.0
     assert [site.owner.get(ANALYTICS).status_code for _ in range(2)] == [200, 429]
 
 

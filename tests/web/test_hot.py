@@ -116,8 +116,8 @@ def test_whatever_is_not_that_simple_is_left_to_the_application(kept: Site) -> N
 
 
 def test_a_limit_that_is_reached_is_said_as_always(kept: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept.services.limit, "_a_minute", 1)
-    kept.services.limit._buckets.clear()
+    monkeypatch.setattr(kept.services.request_limit, "_per_minute", 1)
+    kept.services.request_limit._buckets.clear()
     assert kept.owner.get(EVENT).status_code == 200
     refused = kept.owner.get(EVENT)
     assert refused.status_code == 429

@@ -20,7 +20,7 @@ SHOP = "https://shop.example.com"
 
 
 def stands_still(site: Site) -> Site:
-    for limit in ("limit", "refresh_limit", "share_limit", "sign_in_limit", "stranger_limit"):
+    for limit in ("request_limit", "refresh_limit", "share_limit", "sign_in_limit", "anonymous_limit"):
         getattr(site.services, limit)._clock = lambda: 0.0
     return site
 
@@ -89,8 +89,8 @@ def two(
 
 def knows(site: Site, other: Site) -> None:
     """Wait until what the owner took at the other site is off their bucket here."""
-    left = other.services.limit.left(OWNER)
-    site.world.wait_for("what was taken to be told", lambda: site.services.limit.left(OWNER) == left)
+    left = other.services.request_limit.remaining(OWNER)
+    site.world.wait_for("what was taken to be told", lambda: site.services.request_limit.remaining(OWNER) == left)
 
 
 def test_who_asks_two_processes_gets_no_more_than_who_asks_one(two: tuple[Site, Site, ValkeyServer]) -> None:
@@ -124,7 +124,7 @@ def test_while_redis_is_away_each_process_limits_by_itself(two: tuple[Site, Site
     valkey.start()
     one.world.wait_for("both to listen again", lambda: one.redis.pubsub_numsub("hannun:taken")[0][1] == 2)
     assert other.stranger.get(ANALYTICS).status_code == 404
-    one.world.wait_for("the other to tell", lambda: one.services.limit.left(STRANGER) == 5)
+    one.world.wait_for("the other to tell", lambda: one.services.request_limit.remaining(STRANGER) == 5)
 
 
 def test_small_takings_are_told_when_they_are_worth_it() -> None:
@@ -156,7 +156,7 @@ def test_what_is_no_word_of_another_process_is_passed_over() -> None:
     async def say(_: bytes) -> None: ...
 
     asyncio.run(LimitSharing({"requests": limit}, say, said)._receive_usage())
-    assert limit.left("me") == 7
+    assert limit.remaining("me") == 7
 
 
 def asked_from(host: str) -> Request:

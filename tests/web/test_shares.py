@@ -36,12 +36,12 @@ def site(site_with: Callable[..., Site]) -> Site:
         site.world.created("another-merchants", owner=STRANGER),
         site.world.registered("p1"),
     )
-    site.services.sharing._monotonic = Clock()
+    site.services.share_links._monotonic = Clock()
     return site
 
 
 def passes(site: Site, seconds: float) -> None:
-    clock = site.services.sharing._monotonic
+    clock = site.services.share_links._monotonic
     assert isinstance(clock, Clock)
     clock.s += seconds
 
@@ -165,7 +165,7 @@ def test_a_stream_ends_with_the_link_that_opened_it(site: Site, guest: httpx2.Cl
 
 def test_a_link_that_has_run_out_opens_nothing(site: Site, guest: httpx2.Client) -> None:
     assert guest.get(f"{API}/analytics").status_code == 200
-    site.services.sharing._now = lambda: datetime.now(UTC) + timedelta(days=7, seconds=1)
+    site.services.share_links._now = lambda: datetime.now(UTC) + timedelta(days=7, seconds=1)
     assert guest.get(f"{API}/analytics").status_code == 404  # also while it is remembered
     passes(site, 1.0)
     assert guest.get(f"{API}/analytics").status_code == 404
@@ -233,7 +233,7 @@ def test_a_link_that_cannot_be_meant_is_refused(site: Site) -> None:
 
 
 def test_an_event_has_only_so_many_links_at_a_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hannun.flows.share_links.SHARES_MAX", 2)
+    monkeypatch.setattr("hannun.flows.share_links.ACTIVE_MAX", 2)
     first, _ = shared(site.owner), shared(site.owner)
     refused = site.owner.post(f"{API}/shares", json={"until": until(days=1)})
     assert (refused.status_code, refused.json()["code"]) == (409, "too-many-shares")
@@ -242,7 +242,7 @@ def test_an_event_has_only_so_many_links_at_a_time(site: Site, monkeypatch: pyte
 
 
 def test_links_that_were_revoked_stay_listed_but_not_all_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hannun.flows.share_links.ENDED_KEPT", 2)
+    monkeypatch.setattr("hannun.flows.share_links.INACTIVE_KEPT_MAX", 2)
     made = []
     for _ in range(4):
         made.append(shared(site.owner)["shareId"])
@@ -281,7 +281,7 @@ def test_two_links_of_two_events_live_side_by_side(site: Site, guest: httpx2.Cli
 def test_a_link_has_a_limit_of_its_own_and_spends_nobody_elses(world: World) -> None:
     with ExitStack() as stack:
         site = stack.enter_context(opened(world, share_requests_a_minute=2, requests_a_minute=5))
-        site.services.share_limit._clock = site.services.limit._clock = lambda: 0.0
+        site.services.share_limit._clock = site.services.request_limit._clock = lambda: 0.0
         world.count(world.created())
         share = shared(site.owner)
         guests = [stack.enter_context(visitor(site)) for _ in range(2)]

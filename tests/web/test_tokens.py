@@ -18,9 +18,9 @@ from served import SECRET, Site
 from world import OWNER, SPRING
 
 from hannun.errors import OperatorError
-from hannun.issuer import check_address
+from hannun.issuer import check_key_set_url
 from hannun.web.auth import Verifier
-from hannun.web.jwks import keys_in
+from hannun.web.jwks import parse_key_set
 
 MINE = f"/api/v1/users/{OWNER}/analytics"
 
@@ -152,10 +152,10 @@ def test_only_keys_that_a_token_may_be_verified_with_are_taken_from_a_set() -> N
         None,
     ]
     document = json.dumps({"keys": [*left_out, published(RSA, "r"), published(EC, "e", alg="ES256")]})
-    assert set(keys_in(document.encode())) == {("r", "RS256"), ("e", "ES256")}
+    assert set(parse_key_set(document.encode())) == {("r", "RS256"), ("e", "ES256")}
     for no_set in (b"", b"[]", b"{}", b'{"keys": {}}', b"\xff"):
         with pytest.raises(ValueError):  # noqa: PT011
-            keys_in(no_set)
+            parse_key_set(no_set)
 
 
 def test_a_key_that_is_new_is_found_when_a_token_names_it(opens: Opens, issuer: Issuer) -> None:
@@ -262,8 +262,8 @@ def test_keys_may_come_from_a_file_that_is_exchanged(site_with: Callable[..., Si
 def test_settings_that_cannot_be_meant_are_refused_at_the_start(site_with: Callable[..., Site]) -> None:
     for url in ("http://login.example.com/jwks", "ftp://login.example.com/jwks", "jwks.json", "https://"):
         with pytest.raises(OperatorError, match="HANNUN_JWT_JWKS_URL"):
-            check_address(url)
-    check_address("https://login.example.com/jwks")
+            check_key_set_url(url)
+    check_key_set_url("https://login.example.com/jwks")
     with pytest.raises(OperatorError, match="both"):
         site_with(jwt_jwks_url="https://login.example.com/jwks", jwt_jwks_file="jwks.json")
     with pytest.raises(OperatorError, match="HANNUN_JWT_JWKS_GOOD_S"):

@@ -1,4 +1,4 @@
-"""Who asks, and what they may see."""
+"""Principals and share grants: who a caller is and which events they may see."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,10 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a merchant sees their own, an ADMIN everything.
+    """An authenticated caller. A merchant sees their own events, an ADMIN sees all.
 
-    Who came by a share link has the owner's eyes, for `only_event` alone and no roles. `seen` is the version of the
-    answer that they have already (If-None-Match): they get none that is older.
+    A share link's principal has the owner's `user_id`, no roles, and is restricted to `only_event`. `seen` is the
+    version of the answer that the client already has (from If-None-Match): the client never gets an older one.
     """
 
     user_id: str
@@ -22,17 +22,17 @@ class Principal:
         return "ADMIN" in self.roles
 
     def may_see(self, owner: str) -> bool:
-        """Whether they may see an event of this owner. A share link's event was decided before."""
+        """Whether this principal may see the events of `owner`. Does not check `only_event`; authorization did so."""
         return owner == self.user_id or self.sees_all
 
     def may_see_merchant(self, user_id: str) -> bool:
-        """Whether they may see all of a merchant's events together."""
+        """Whether this principal may see the totals over all events of a merchant."""
         return self.only_event is None and self.may_see(user_id)
 
 
 @dataclass(frozen=True, slots=True)
 class ShareGrant:
-    """What a share link opens: one event, with its owner's eyes, until a date (UTC, without a zone)."""
+    """What a share link grants: read access to one event, as its owner, until a date (UTC, without a zone)."""
 
     share_id: str
     event_id: str
@@ -40,5 +40,5 @@ class ShareGrant:
     expires_at: datetime
 
     @property
-    def asker(self) -> Principal:
+    def principal(self) -> Principal:
         return Principal(self.owner, frozenset(), only_event=self.event_id)

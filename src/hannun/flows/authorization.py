@@ -1,12 +1,12 @@
-"""Decide who may see an event, before anything of it is looked up.
+"""Decide who may see an event, before any of its data is read.
 
-    asker ─► an ADMIN, or one who was let in before ────────► in
-          └► a kept answer says that it is theirs ──────────► in, also while PostgreSQL is away
-          └► PostgreSQL: is it theirs? ─► yes ──────────────► in
-                                       └► no ───────────────► NotFound
+    principal ─► an ADMIN, or authorized before ────────────► authorized
+              └► a cached answer names them as its owner ───► authorized, also while PostgreSQL is unavailable
+              └► PostgreSQL: are they the event's owner? ─► yes ─► authorized
+                                                         └► no ──► NotFound
 
-Another's event and one that does not exist take the same steps: the head of one value in Redis, and one statement that
-finds no row. Why that, and not one step less: docs/decisions/0007.
+Another merchant's event and an event that does not exist take the same steps: one read of the head of a value in Redis,
+and one statement that finds no row. docs/decisions/0007 explains why these steps and not one fewer.
 """
 
 import asyncio
@@ -18,57 +18,58 @@ from hannun.errors import NotFound
 from hannun.store import ownership
 from hannun.store.database import ReadPool
 
-LET_IN_MAX = 50_000
+AUTHORIZED_MAX = 50_000
+"""The most pairs of principal and event that are remembered."""
 
 
 class Authorizer:
-    """Lets askers in. For one event loop.
+    """Authorizes principals for events. For one event loop.
 
-    Who was let in is remembered until there are too many: an event never changes its owner. Where it has one all the
-    same (another database was put in the place of ours), the owner that stands in the answer decides.
+    An authorization is remembered, up to `AUTHORIZED_MAX` pairs, because an event never changes its owner. If the owner
+    differs all the same (the database was replaced by another one), the owner that the answer itself names decides.
     """
 
     def __init__(self, reader: ReadPool, cache: AnswerCache) -> None:
         self._reader = reader
         self._cache = cache
-        self._let_in: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._asking: dict[tuple[str, str], asyncio.Task[bool]] = {}
+        self._authorized: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._queries: dict[tuple[str, str], asyncio.Task[bool]] = {}
 
-    async def admit(self, asker: Principal, event_id: str) -> None:
+    async def authorize(self, principal: Principal, event_id: str) -> None:
         """
         Raises:
-            NotFound: there is no such event that this asker may see.
-            StoreUnavailable: that cannot be said while PostgreSQL is away.
+            NotFound: there is no such event that this principal may see.
+            StoreUnavailable: PostgreSQL is unavailable, and without it the decision cannot be made.
         """
-        if asker.sees_all:
+        if principal.sees_all:
             return
-        pair = (asker.user_id, event_id)
-        if pair in self._let_in:
-            self._let_in.move_to_end(pair)
+        pair = (principal.user_id, event_id)
+        if pair in self._authorized:
+            self._authorized.move_to_end(pair)
             return
-        if not await self._is_theirs(pair):
+        if not await self._owns(pair):
             raise NotFound("no such event")
-        self._let_in[pair] = None
-        if len(self._let_in) > LET_IN_MAX:
-            self._let_in.popitem(last=False)
+        self._authorized[pair] = None
+        if len(self._authorized) > AUTHORIZED_MAX:
+            self._authorized.popitem(last=False)
 
-    def is_in(self, asker: Principal, event_id: str) -> bool:
-        """Whether `admit` would let them in without looking anything up."""
-        return asker.sees_all or (asker.user_id, event_id) in self._let_in
+    def is_authorized(self, principal: Principal, event_id: str) -> bool:
+        """Whether `authorize` would succeed without I/O. False means "not known", not "denied"."""
+        return principal.sees_all or (principal.user_id, event_id) in self._authorized
 
-    async def _is_theirs(self, pair: tuple[str, str]) -> bool:
-        running = self._asking.get(pair)
-        # A hundred pages of one merchant cost one question. Only a yes is shared: the event may have been created
-        # since the question was asked.
+    async def _owns(self, pair: tuple[str, str]) -> bool:
+        running = self._queries.get(pair)
+        # Single flight: a hundred open pages of one merchant cost one query. Only a positive result is shared, because
+        # the event may have been created after the running query began.
         if running is not None and await asyncio.shield(running):
             return True
-        task = asyncio.create_task(self._ask(pair))
-        self._asking[pair] = task
-        task.add_done_callback(lambda _: self._asking.pop(pair, None) if self._asking.get(pair) is task else None)
-        # Never cancelled half-way: a reader who has left must not break the connection under the next one.
+        task = asyncio.create_task(self._query_owner(pair))
+        self._queries[pair] = task
+        task.add_done_callback(lambda _: self._queries.pop(pair, None) if self._queries.get(pair) is task else None)
+        # Shielded: a client that disconnects must not cancel a query halfway and break the connection for the next one.
         return await asyncio.shield(task)
 
-    async def _ask(self, pair: tuple[str, str]) -> bool:
+    async def _query_owner(self, pair: tuple[str, str]) -> bool:
         user_id, event_id = pair
         if await self._cache.owner(keys.dashboard(event_id)) == user_id:
             return True

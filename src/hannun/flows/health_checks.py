@@ -1,4 +1,4 @@
-"""Is everything as it must be? The same checks at the start of a process (die early, with a hint) and in its health."""
+"""Health checks: the same ones at the start of a process (which fails early, with a hint) and in its health report."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from hannun.store.version import check_version
 def check_database(conn: Connection) -> None:
     """
     Raises:
-        OperatorError: the schema is not the one this code needs, or a right is missing.
+        OperatorError: the schema version is not the one this code needs, or the user lacks a privilege.
     """
     check_version(conn)
     row = conn.execute("SELECT has_table_privilege('hannun.events', 'UPDATE')").fetchone()
@@ -26,84 +26,88 @@ def check_database(conn: Connection) -> None:
         )
 
 
-PATIENCE_S = 0.5
-"""How long who asks for our health waits for a neighbour. A probe has a time-out of its own, often of a second."""
+CHECK_WAIT_S = 0.5
+"""How long a health report waits for the check of one dependency. A probe has its own time-out, often 1 s."""
 
 
-class _Neighbour:
-    """Asks one neighbour, in a thread of its own: one that hangs makes nobody wait who only asks how it is."""
+class _Dependency:
+    """Checks one dependency in a thread of its own, so that a check that hangs does not block the health report."""
 
-    def __init__(self, ask: Callable[[], str]) -> None:
-        self._ask = ask
-        self._turn = threading.Lock()
-        self._under_way: Future[str] | None = None
+    def __init__(self, check: Callable[[], str]) -> None:
+        self._check = check
+        self._lock = threading.Lock()
+        self._running: Future[str] | None = None
 
     def state(self, wait_s: float) -> str | None:
-        """What it says of itself now; None where it has not answered within `wait_s`. It is not asked twice at once."""
-        with self._turn:
-            asked = self._under_way
-            if asked is None:
-                asked = self._under_way = Future()
-                threading.Thread(target=self._answer, args=[asked], daemon=True).start()
+        """The result of the check; None where it takes longer than `wait_s`.
+
+        At most one check runs at a time: a call that finds one running waits for its result.
+        """
+        with self._lock:
+            result = self._running
+            if result is None:
+                result = self._running = Future()
+                threading.Thread(target=self._run_check, args=[result], daemon=True).start()
         try:
-            return asked.result(wait_s)
+            return result.result(wait_s)
         except TimeoutError:
             return None
 
-    def _answer(self, asked: "Future[str]") -> None:
+    def _run_check(self, result: "Future[str]") -> None:
         try:
-            answer, error = self._ask(), None
+            state, error = self._check(), None
         except Exception as raised:
-            answer, error = "", raised
-        with self._turn:
-            self._under_way = None
+            state, error = "", raised
+        with self._lock:
+            self._running = None
         if error is None:
-            asked.set_result(answer)
+            result.set_result(state)
         else:
-            asked.set_exception(error)
+            result.set_exception(error)
 
 
 class Health:
-    """How the process is: ready; degraded (it answers, but something is away); unavailable. For any thread.
+    """The health of the process: ready; degraded (it answers, but a dependency is unavailable); unavailable.
 
-    `database_away`: whether PostgreSQL did not answer when it was last asked.
+    For any thread. `database_unavailable` is the result of the last check of PostgreSQL.
     """
 
     def __init__(self, database: Database, invalidator: Invalidator) -> None:
         self._database = database
         self._invalidator = invalidator
-        self._postgres = _Neighbour(self._ask_postgres)
-        self._redis = _Neighbour(self._ask_redis)
-        self._waiting: list[str] = []
-        self.database_away = False
+        self._postgres = _Dependency(self._check_postgres)
+        self._redis = _Dependency(self._check_redis)
+        self._stopped_partitions: list[str] = []
+        self.database_unavailable = False
 
-    def look_at_database(self) -> str:
-        """See whether PostgreSQL answers."""
-        state = self._postgres.state(PATIENCE_S)
-        self.database_away = state != "ready"
-        return state or f"unavailable: it has not answered within {PATIENCE_S} s"
+    def check_postgres(self) -> str:
+        """Check PostgreSQL now. Returns its state and updates `database_unavailable`."""
+        state = self._postgres.state(CHECK_WAIT_S)
+        self.database_unavailable = state != "ready"
+        return state or f"unavailable: no answer within {CHECK_WAIT_S} s"
 
-    def tell(self) -> Mapping[str, object]:
-        """All parts, and what they come to. Within a second, whatever hangs."""
-        parts = {"postgresql": self.look_at_database()}
-        if self._waiting and not self.database_away:
-            parts["kafka"] = f"degraded: {', '.join(self._waiting)} wait for an operator (hannun positions list)"
-        parts["redis"] = self._redis.state(PATIENCE_S) or f"degraded: it has not answered within {PATIENCE_S} s"
-        if self.database_away:
+    def report(self) -> Mapping[str, object]:
+        """The state of every part, and the status that follows from them. Takes at most two waits, whatever hangs."""
+        parts = {"postgresql": self.check_postgres()}
+        if self._stopped_partitions and not self.database_unavailable:
+            names = ", ".join(self._stopped_partitions)
+            parts["kafka"] = f"degraded: {names} wait for an operator (hannun positions list)"
+        parts["redis"] = self._redis.state(CHECK_WAIT_S) or f"degraded: no answer within {CHECK_WAIT_S} s"
+        if self.database_unavailable:
             status = "unavailable"
         else:
             status = "ready" if all(part == "ready" for part in parts.values()) else "degraded"
         return {"status": status, "parts": parts}
 
-    def _ask_postgres(self) -> str:
+    def _check_postgres(self) -> str:
         try:
             with self._database.transaction() as conn:
-                self._waiting = [f"{at.topic}[{at.partition}]" for at in stopped_partitions(conn)]
+                self._stopped_partitions = [f"{at.topic}[{at.partition}]" for at in stopped_partitions(conn)]
         except HannunError as error:
             return f"unavailable: {error}"
         return "ready"
 
-    def _ask_redis(self) -> str:
+    def _check_redis(self) -> str:
         try:
             self._invalidator.check()
         except OperatorError as error:

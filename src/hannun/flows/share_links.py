@@ -1,11 +1,12 @@
-"""Links that open one event to whoever has them: made, listed, revoked, opened.
+"""Share links, which grant read access to one event to anybody who has the link: create, list, revoke, resolve.
 
-    make ─► secret, shown once ─► in the link ─► opens ─► the event's views, read-only
-                └► its hash, kept                  ▲
-    revoke, or the date ───────────────────────────┘ nothing any more, after OPEN_S at most
+    create ─► secret, returned once ─► in the link ─► resolve ─► the event's views, read-only
+                └► its hash, stored                      ▲
+    revocation or expiry ────────────────────────────────┘ no grant any more, after GRANT_CACHE_S at most
 
-A link that opens is remembered for OPEN_S, so that a page costs PostgreSQL one question in that time, and a revoked one
-ends everywhere without anybody telling. While PostgreSQL is away no link opens: nobody could revoke it.
+A grant is cached for GRANT_CACHE_S. So an open page costs PostgreSQL one query in that time, and a revocation takes
+effect in every process without a notification. While PostgreSQL is unavailable no link resolves: it could not be
+revoked either.
 """
 
 import asyncio
@@ -26,21 +27,26 @@ from hannun.store import shares
 from hannun.store.database import Connection, Database, ReadPool
 from hannun.store.shares import NewShare, Share
 
-OPEN_S = 1.0
-LASTS_MAX = timedelta(days=366)
+GRANT_CACHE_S = 1.0
+LIFETIME_MAX = timedelta(days=366)
 LABEL_LENGTH_MAX = 100
-SHARES_MAX = 100
-"""Links that open one event at the same time."""
-ENDED_KEPT = 100
-"""Links of an event that open nothing any more, but say who had opened what to others."""
-REMEMBERED_MAX = 10_000
+ACTIVE_MAX = 100
+"""The most active links of one event."""
+INACTIVE_KEPT_MAX = 100
+"""The most revoked or expired links of one event that stay listed, as a record of who shared what."""
+GRANTS_CACHED_MAX = 10_000
 SECRET_LENGTH_MAX = 100
 
 T = TypeVar("T")
 
 
 class ShareLinks:
-    """Links of one process. `now` is the clock, UTC, with a zone; `monotonic` that of remembering."""
+    """The share links, as one process sees them.
+
+    Args:
+        now: the clock, UTC, with a zone.
+        monotonic: the clock of the grant cache, in seconds.
+    """
 
     def __init__(
         self,
@@ -53,22 +59,25 @@ class ShareLinks:
         self._database = database
         self._now = now
         self._monotonic = monotonic
-        self._turn = CapacityLimiter(1)  # the database has one connection
-        self._open: OrderedDict[tuple[str, bytes], tuple[float, asyncio.Task[ShareGrant | None]]] = OrderedDict()
+        self._write_slot = CapacityLimiter(1)  # the database object has one connection
+        self._grants: OrderedDict[tuple[str, bytes], tuple[float, asyncio.Task[ShareGrant | None]]] = OrderedDict()
 
-    async def make(self, asker: Principal, event_id: str, until: datetime, label: str) -> tuple[Share, str]:
-        """A link and its secret, which nobody can show again. The asker was let in to the event before.
+    async def create(self, principal: Principal, event_id: str, until: datetime, label: str) -> tuple[Share, str]:
+        """Create a link. Returns it with its secret, which is not stored. The principal is authorized for the event.
 
         Raises:
-            BadQuestion: the date is not ahead, or too far; the label is too long; too many links open the event.
+            BadRequest: the date is in the past or too far ahead, the label is too long, or too many links are active.
             NotFound: there is no such event.
         """
         now = self._now()
-        if not now < until <= now + LASTS_MAX:  # before it is brought to UTC, where year 9999 may have no place
+        if not now < until <= now + LIFETIME_MAX:  # before the conversion to UTC, which may overflow in the year 9999
             raise BadRequest(
-                "until is not within the next {days_max} days", code="bad-date", field="until", days_max=LASTS_MAX.days
+                "until is not within the next {days_max} days",
+                code="bad-date",
+                field="until",
+                days_max=LIFETIME_MAX.days,
             )
-        now, expires_at = _utc(now), _utc(until)
+        now, expires_at = _to_naive_utc(now), _to_naive_utc(until)
         if len(label) > LABEL_LENGTH_MAX or "\0" in label:
             raise BadRequest(
                 "{field}: up to {length_max} characters, and none of them NUL",
@@ -77,77 +86,77 @@ class ShareLinks:
                 length_max=LABEL_LENGTH_MAX,
             )
         secret = secrets.token_urlsafe(32)
-        new = NewShare(secrets.token_urlsafe(12), event_id, _hash(secret), label, asker.user_id, now, expires_at)
+        new = NewShare(secrets.token_urlsafe(12), event_id, _hash(secret), label, principal.user_id, now, expires_at)
 
-        def add(conn: Connection) -> None:
-            if shares.add(conn, new, count_max=SHARES_MAX, ended_kept=ENDED_KEPT):
+        def insert(conn: Connection) -> None:
+            if shares.insert(conn, new, active_max=ACTIVE_MAX, inactive_kept_max=INACTIVE_KEPT_MAX):
                 return
-            if not shares.exists(conn, event_id):
+            if not shares.event_exists(conn, event_id):
                 raise NotFound("no such event")
             raise BadRequest(
-                "{count_max} links open this event already, the most there can be: revoke one first",
+                "this event has {count_max} active links already, the maximum: revoke one first",
                 code="too-many-shares",
-                count_max=SHARES_MAX,
+                count_max=ACTIVE_MAX,
             )
 
-        await self._write(add)
-        return Share(new.share_id, label, now, asker.user_id, expires_at, None), secret
+        await self._write(insert)
+        return Share(new.share_id, label, now, principal.user_id, expires_at, None), secret
 
-    async def of_event(self, event_id: str) -> list[Share]:
-        """The links of an event: those that open it first, then the newest of the others."""
+    async def list_of_event(self, event_id: str) -> list[Share]:
+        """The links of an event: the active ones first, then the newest of the others."""
         async with self._reader.connection() as conn:
-            return await shares.of_event(conn, event_id, self._utc(), limit=SHARES_MAX + ENDED_KEPT)
+            return await shares.list_of_event(conn, event_id, self._utc_now(), limit=ACTIVE_MAX + INACTIVE_KEPT_MAX)
 
     async def revoke(self, event_id: str, share_id: str) -> None:
-        """End a link; again is fine.
+        """Revoke a link. Revoking it again is not an error.
 
         Raises:
             NotFound: the event has no such link.
         """
-        if not await self._write(lambda conn: shares.revoke(conn, event_id, share_id, self._utc())):
+        if not await self._write(lambda conn: shares.revoke(conn, event_id, share_id, self._utc_now())):
             raise NotFound("no such link")
-        self._open.clear()  # here at once; elsewhere within OPEN_S
+        self._grants.clear()  # in this process at once; in the others within GRANT_CACHE_S
 
-    async def open(self, event_id: str, secret: str) -> ShareGrant:
-        """What a secret opens.
+    async def resolve(self, event_id: str, secret: str) -> ShareGrant:
+        """The grant of a link's secret.
 
         Raises:
-            NotFound: nothing of this event; whether the event exists makes no difference.
-            StoreUnavailable: PostgreSQL is away.
+            NotFound: the secret opens nothing of this event, whether the event exists or not.
+            StoreUnavailable: PostgreSQL is unavailable.
         """
-        opening = await self._opening(event_id, _hash(secret)) if len(secret) <= SECRET_LENGTH_MAX else None
-        if opening is None or opening.expires_at <= self._utc():
+        grant = await self._cached_grant(event_id, _hash(secret)) if len(secret) <= SECRET_LENGTH_MAX else None
+        if grant is None or grant.expires_at <= self._utc_now():
             raise NotFound("no such event")
-        return opening
+        return grant
 
-    async def _opening(self, event_id: str, secret_hash: bytes) -> ShareGrant | None:
-        place = (event_id, secret_hash)
-        asked_at, task = self._open.get(place, (0.0, None))
-        if task is None or self._monotonic() - asked_at >= OPEN_S or _failed(task):
-            asked_at, task = self._monotonic(), asyncio.create_task(self._ask(event_id, secret_hash))
-            self._open[place] = (asked_at, task)
-            self._open.move_to_end(place)
-            if len(self._open) > REMEMBERED_MAX:
-                self._open.popitem(last=False)
-        # Never cancelled half-way: others wait for the same answer.
+    async def _cached_grant(self, event_id: str, secret_hash: bytes) -> ShareGrant | None:
+        key = (event_id, secret_hash)
+        queried_at, task = self._grants.get(key, (0.0, None))
+        if task is None or self._monotonic() - queried_at >= GRANT_CACHE_S or _failed(task):
+            queried_at, task = self._monotonic(), asyncio.create_task(self._query_grant(event_id, secret_hash))
+            self._grants[key] = (queried_at, task)
+            self._grants.move_to_end(key)
+            if len(self._grants) > GRANTS_CACHED_MAX:
+                self._grants.popitem(last=False)
+        # Shielded: a client that disconnects must not cancel the query that other requests wait for.
         return await asyncio.shield(task)
 
-    async def _ask(self, event_id: str, secret_hash: bytes) -> ShareGrant | None:
+    async def _query_grant(self, event_id: str, secret_hash: bytes) -> ShareGrant | None:
         async with self._reader.connection() as conn:
-            return await shares.opened_by(conn, event_id, secret_hash, self._utc())
+            return await shares.find_grant(conn, event_id, secret_hash, self._utc_now())
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         def run() -> T:
             with self._database.transaction() as conn:
                 return work(conn)
 
-        return await to_thread.run_sync(partial(run), limiter=self._turn)
+        return await to_thread.run_sync(partial(run), limiter=self._write_slot)
 
-    def _utc(self) -> datetime:
-        return _utc(self._now())
+    def _utc_now(self) -> datetime:
+        return _to_naive_utc(self._now())
 
 
-def _utc(moment: datetime) -> datetime:
+def _to_naive_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
@@ -156,5 +165,5 @@ def _failed(task: "asyncio.Task[ShareGrant | None]") -> bool:
 
 
 def _hash(secret: str) -> bytes:
-    """Plain SHA-256: the secret is 256 bits of chance, not a password that somebody could guess."""
+    """Plain SHA-256. The secret is 256 random bits, not a password that could be guessed."""
     return hashlib.sha256(secret.encode()).digest()

@@ -60,11 +60,11 @@ async def _run(settings: Settings, fd: int | None) -> None:
         )
         listener = None if fd is None else socket.socket(fileno=fd)
         server = uvicorn.Server(config)
-        live = asyncio.create_task(services.live.run())
+        live = asyncio.create_task(services.live_updates.run())
         live.add_done_callback(
             lambda _: setattr(server, "should_exit", True)
         )  # without it, no page would learn of changes
-        metrics.watchers.set_function(lambda: services.live.watcher_count)
+        metrics.watchers.set_function(lambda: services.live_updates.watcher_count)
         log.info(
             "serve runs", host=settings.host, port=settings.port if listener is None else listener.getsockname()[1]
         )

@@ -57,7 +57,7 @@ def probe_postgresql(health: Health) -> Job:
     """Find out whether PostgreSQL answers."""
 
     def probe(_: datetime) -> Result:
-        health.look_at_database()
+        health.check_postgres()
         return Result()
 
     return Job("probe-postgresql", Every(PROBE_EVERY_S), probe)

@@ -65,7 +65,7 @@ async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
             f"HANNUN_JWT_JWKS_GOOD_S is {settings.jwt_jwks_good_s:g}, so keys would expire before they are read again",
             hint=f"HANNUN_JWT_JWKS_REFRESH_S is {settings.jwt_jwks_refresh_s:g}: it must be the shorter one",
         )
-    async with issuer.source(settings.jwt_jwks_url, settings.jwt_jwks_file) as read:
+    async with issuer.open_key_set(settings.jwt_jwks_url, settings.jwt_jwks_file) as read:
         keys = TokenKeys(
             read,
             refresh_s=settings.jwt_jwks_refresh_s,
@@ -95,7 +95,7 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
             local_bytes_max=settings.copies_bytes_max,
         )
         relay = stack.enter_context(writing.relaying(cache))
-        cached_answers = CachedReader(cache, lambda: health.database_away)
+        cached_answers = CachedReader(cache, lambda: health.database_unavailable)
         reports = Reports(reader, cached_answers, lambda: datetime.now(UTC), channel_table(settings))
         counters = [writing.counter("http", relay) for _ in range(settings.counting_threads)]
         ingestion = HttpIngestion(
@@ -121,25 +121,25 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
             run_in_task("share the limits", LimitSharing(limits, limit_usage.publish, limit_usage.subscribe).run())
         )
         yield Services(
-            access=Authorizer(reader, cache),
+            authorizer=Authorizer(reader, cache),
             reports=reports,
             cached_answers=cached_answers,
             exports=Exports(settings.exports_at_once),
-            intake=ingestion,
-            counting=CapacityLimiter(settings.counting_threads),
-            live=LiveUpdates(cache.announcements, lambda topic: _etag(reports, topic)),
-            sharing=ShareLinks(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
+            ingestion=ingestion,
+            ingestion_threads=CapacityLimiter(settings.counting_threads),
+            live_updates=LiveUpdates(cache.announcements, lambda topic: _etag(reports, topic)),
+            share_links=ShareLinks(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
             verifier=verifier,
-            limit=limits["requests"],
+            request_limit=limits["requests"],
             refresh_limit=limits["refreshes"],
             share_limit=limits["shares"],
             sign_in_limit=limits["sign-ins"],
-            stranger_limit=limits["strangers"],
+            anonymous_limit=limits["strangers"],
             body_bytes_max=settings.body_bytes_max,
             sign_in_codes=_sign_in_codes(settings),
             secure_cookies=settings.secure_cookies,
             cors_origins=settings.origins,
-            health=health.tell,
+            health_report=health.report,
         )
 
 

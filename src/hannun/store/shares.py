@@ -1,6 +1,6 @@
-"""Links that open one event read-only, in PostgreSQL. Instants are UTC, without a zone."""
+"""Share links in PostgreSQL: each grants read access to one event. Instants are UTC, without a zone."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ SQL = load("shares")
 
 @dataclass(frozen=True, slots=True)
 class NewShare:
-    """A link that is to be made. Of its secret only the hash is known here."""
+    """A share link to insert. The store knows only the hash of its secret."""
 
     share_id: str
     event_id: str
@@ -26,7 +26,7 @@ class NewShare:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A link as its maker sees it."""
+    """A share link as the event's owner sees it."""
 
     share_id: str
     label: str
@@ -36,35 +36,37 @@ class Share:
     revoked_at: datetime | None
 
 
-def add(conn: Connection, share: NewShare, *, count_max: int, ended_kept: int) -> bool:
-    """Make a link. False where `count_max` open the event already, or there is none.
+def insert(conn: Connection, share: NewShare, *, active_max: int, inactive_kept_max: int) -> bool:
+    """Insert a link. Returns False where the event has `active_max` active links already, or does not exist.
 
-    Of those that open it no more, the newest `ended_kept` stay.
+    Of the event's inactive links (revoked or expired), only the newest `inactive_kept_max` are kept.
     """
-    told = {name: getattr(share, name) for name in NewShare.__slots__}
-    conn.execute(SQL["forget_oldest"], {"event_id": share.event_id, "now": share.now, "kept": ended_kept})
-    return conn.execute(SQL["add"], told | {"count_max": count_max}).rowcount == 1
+    conn.execute(
+        SQL["delete_oldest_inactive"],
+        {"event_id": share.event_id, "now": share.now, "inactive_kept_max": inactive_kept_max},
+    )
+    return conn.execute(SQL["insert"], {**asdict(share), "active_max": active_max}).rowcount == 1
 
 
-def exists(conn: Connection, event_id: str) -> bool:
-    """Whether an event was created."""
-    return conn.execute(SQL["exists"], {"event_id": event_id}).fetchone() is not None
+def event_exists(conn: Connection, event_id: str) -> bool:
+    """Whether the event was created."""
+    return conn.execute(SQL["event_exists"], {"event_id": event_id}).fetchone() is not None
 
 
 def revoke(conn: Connection, event_id: str, share_id: str, now: datetime) -> bool:
-    """End a link; again is fine. False where the event has no such link."""
+    """Revoke a link; a second call changes nothing. Returns False where the event has no such link."""
     return conn.execute(SQL["revoke"], {"event_id": event_id, "share_id": share_id, "now": now}).rowcount == 1
 
 
-async def of_event(conn: AsyncConnection, event_id: str, now: datetime, *, limit: int) -> list[Share]:
-    """An event's links: those that open it first, then the newest."""
-    told = {"event_id": event_id, "now": now, "limit": limit}
-    rows: Any = await (await conn.execute(SQL["of_event"], told)).fetchall()
+async def list_of_event(conn: AsyncConnection, event_id: str, now: datetime, *, limit: int) -> list[Share]:
+    """An event's links: the active ones first, then the newest of the others."""
+    parameters = {"event_id": event_id, "now": now, "limit": limit}
+    rows: list[Any] = await (await conn.execute(SQL["list_of_event"], parameters)).fetchall()
     return [Share(*row) for row in rows]
 
 
-async def opened_by(conn: AsyncConnection, event_id: str, secret_hash: bytes, now: datetime) -> ShareGrant | None:
-    """What a secret opens; None where it opens nothing of this event."""
-    told = {"event_id": event_id, "secret_hash": secret_hash, "now": now}
-    row: Any = await (await conn.execute(SQL["opened_by"], told, prepare=True)).fetchone()
+async def find_grant(conn: AsyncConnection, event_id: str, secret_hash: bytes, now: datetime) -> ShareGrant | None:
+    """The grant of an active link with this secret; None where the secret opens nothing of this event."""
+    parameters = {"event_id": event_id, "secret_hash": secret_hash, "now": now}
+    row: Any = await (await conn.execute(SQL["find_grant"], parameters, prepare=True)).fetchone()
     return None if row is None else ShareGrant(row[0], event_id, row[1], row[2])

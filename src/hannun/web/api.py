@@ -36,7 +36,7 @@ from hannun.errors import Forbidden
 from hannun.flows.report import registry
 from hannun.flows.report.cached_reader import Source
 from hannun.flows.report.registry import view_of
-from hannun.web.callers import EVENT_ID_MAX, Caller, Served, caller_of, only_known, signed_in
+from hannun.web.callers import EVENT_ID_MAX, Caller, Served, authenticate, caller_of, reject_unknown_parameters
 from hannun.web.contract import answers_with_view
 from hannun.web.etags import matches, version_in
 from hannun.web.exports import FileRequest, RequestedFile, answer_as_file, pages_as_file
@@ -66,7 +66,7 @@ Calling = Annotated[Caller, Depends(caller_of)]
 
 async def principal_of(request: Request, caller: Calling) -> Principal:
     """The caller, authorized for the event of the path, with the version of the answer that the caller has already."""
-    return replace(caller.asker, seen=version_in(request.headers.get("if-none-match")))
+    return replace(caller.principal, seen=version_in(request.headers.get("if-none-match")))
 
 
 CallingPrincipal = Annotated[Principal, Depends(principal_of)]
@@ -87,11 +87,11 @@ RequestedRefresh = Annotated[bool, Depends(refresh_of)]
 async def sending_principal(request: Request, services: Served) -> Principal:
     """A caller who may send messages: role SERVICE, by a bearer token. A cookie is refused, because the page of another
     site could make a browser send messages with it."""
-    caller = await signed_in(request, services)
-    only_known(request)
-    if caller.from_cookie or "SERVICE" not in caller.asker.roles:
+    caller = await authenticate(request, services)
+    reject_unknown_parameters(request)
+    if caller.from_cookie or "SERVICE" not in caller.principal.roles:
         raise Forbidden("sending messages needs a bearer token with the role SERVICE")
-    return caller.asker
+    return caller.principal
 
 
 _YEARS = "^(19[7-9][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-7])-"
@@ -283,7 +283,7 @@ async def event_roi(
 
 
 @router.get("/users/{user_id}/analytics")
-@answers_with_view(registry.MERCHANT_DASHBOARD, "too-many", "bad-cursor", follows=_NEXT_LINKS)
+@answers_with_view(registry.MERCHANT_DASHBOARD, "too-many", "bad-cursor", links=_NEXT_LINKS)
 async def user_dashboard(
     respond: Respond,
     merchant: MerchantWithChannels,

@@ -1,4 +1,4 @@
-"""The application: routes, errors, security headers. Built with its services already open."""
+"""The FastAPI application: routes, error handlers, security headers. Its services are open before it is built."""
 
 from functools import partial
 from importlib import resources
@@ -16,17 +16,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hannun import errors
 from hannun.telemetry import log, metrics
-from hannun.web import api, messages, pages, shares, watch
+from hannun.web import api, messages, operations, pages, sessions, shares, watch
 from hannun.web.openapi import document_of
-from hannun.web.problems import invalid, problem_of, problem_of_status
-from hannun.web.security import SECURITY
+from hannun.web.problems import bad_parameter, problem_of, problem_of_status
+from hannun.web.security import SECURITY_HEADERS
 from hannun.web.services import Services
 
 STATIC = Path(str(resources.files("hannun.web").joinpath("static")))
 
 
 def application(services: Services) -> FastAPI:
-    """The HTTP door."""
+    """The HTTP interface without the fast path."""
     app = FastAPI(
         title="Hannun",
         version="1",
@@ -41,12 +41,13 @@ def application(services: Services) -> FastAPI:
     app.include_router(messages.router)
     app.include_router(watch.router)
     app.include_router(shares.router)
-    app.include_router(pages.api)
+    app.include_router(sessions.router)
     app.include_router(pages.router)
+    app.include_router(operations.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _handle_errors(app)
     if services.cors_origins:
-        # Without cookies: a front end of another origin brings a token, and nobody's cookie can be used from there.
+        # Without credentials: a front end of another origin sends a token, and no user's cookie can be used from there.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=services.cors_origins,
@@ -62,16 +63,16 @@ def application(services: Services) -> FastAPI:
             ],
             max_age=600,
         )
-    app.add_middleware(_Secured)
-    app.openapi = partial(_document, app)  # type: ignore[method-assign]  # FastAPI's own way to say it
+    app.add_middleware(_ResponseHeaders)
+    app.openapi = partial(_document, app)  # type: ignore[method-assign]  # FastAPI documents this way to replace it
     return app
 
 
-def _allowed(app: FastAPI, path: str) -> str:
-    """What methods a path of the document takes. Of routes that share one, Starlette names the first one's alone."""
-    for told, operations in app.openapi()["paths"].items():
-        if compile_path(told)[0].match(path):
-            return ", ".join(sorted(method.upper() for method in operations))
+def _allowed_methods(app: FastAPI, path: str) -> str:
+    """The methods of a path in the OpenAPI document. Starlette's Allow header has those of the first route only."""
+    for documented_path, methods in app.openapi()["paths"].items():
+        if compile_path(documented_path)[0].match(path):
+            return ", ".join(sorted(method.upper() for method in methods))
     return ""
 
 
@@ -82,32 +83,33 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _handle_errors(app: FastAPI) -> None:
-    async def ours(request: Request, error: Exception) -> Response:
-        answer = problem_of(error, request)
-        if answer.status_code == 500:
+    async def on_hannun_error(request: Request, error: Exception) -> Response:
+        response = problem_of(error, request)
+        if response.status_code == 500:
             log.error("request failed", route=_route_of(request), error=str(error))
-        return answer
+        return response
 
-    async def theirs(request: Request, error: Exception) -> Response:
+    async def on_http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
         if error.status_code == 405 and "Allow" in headers:
-            headers["Allow"] = _allowed(app, request.url.path) or headers["Allow"]
+            headers["Allow"] = _allowed_methods(app, request.url.path) or headers["Allow"]
         return problem_of_status(error.status_code, request, headers)
 
-    async def unread(request: Request, error: Exception) -> Response:
+    async def on_validation_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return problem_of(invalid(error.errors()[0]), request)
+        return problem_of(bad_parameter(error.errors()[0]), request)
 
-    app.add_exception_handler(errors.HannunError, ours)
-    app.add_exception_handler(HTTPException, theirs)
-    app.add_exception_handler(RequestValidationError, unread)
+    app.add_exception_handler(errors.HannunError, on_hannun_error)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
 
 
-class _Secured:
-    """What every answer carries, also that of an error nobody foresaw; and the count of requests.
+class _ResponseHeaders:
+    """Middleware that adds the security headers to every response, and counts requests.
 
-    Plain ASGI: a stream passes through it as it is, and the client's leaving too.
+    The response to an unexpected error has the headers too. Plain ASGI, so that event streams and the client's
+    disconnect pass through unchanged.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -120,27 +122,27 @@ class _Secured:
         request = Request(scope)
         status = 0
 
-        async def secured(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                for name, value in SECURITY.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
         try:
-            await self._app(scope, receive, secured)
+            await self._app(scope, receive, send_with_headers)
         except Exception as error:
             log.error("request failed", path=request.url.path, error=type(error).__name__, exc_info=error)
-            if status:  # too late for another answer: the server ends the connection
+            if status:  # the response has begun: the server closes the connection
                 raise
-            await problem_of(error, request)(scope, receive, secured)
+            await problem_of(error, request)(scope, receive, send_with_headers)
         finally:
             metrics.requests.labels(_route_of(request), str(status)).inc()
 
 
 def _route_of(request: Request) -> str:
-    """The route's pattern, never the path: ids belong in no label."""
+    """The route's pattern, not the path: a label must not contain ids."""
     route = request.scope.get("route")
     return str(getattr(route, "path", "other"))

@@ -1,8 +1,9 @@
-"""Who asks: bearer tokens (JWT) and the page's cookie, which holds one.
+"""Authentication: bearer tokens (JWT), and the page's session cookie, which contains one.
 
-A token is verified once and remembered until it expires, or until its key has left the issuer's set; verifying costs
-thirty times as much as remembering. Algorithms are listed, never taken from the token: HS256 is verified with the
-shared secret alone, RS256 and ES256 with the issuer's published keys alone, each by what the key itself is.
+A verified token is cached until it expires or until its key leaves the issuer's key set, because verification costs
+thirty times as much as a look-up. The accepted algorithms are listed here and never taken from the token. HS256 is
+verified with the shared secret only; RS256 and ES256 are verified with the issuer's published keys only, each with the
+algorithm that the key itself is for.
 """
 
 import time
@@ -16,39 +17,44 @@ import jwt
 from hannun.domain.authorization import Principal
 from hannun.errors import OperatorError, Unauthenticated
 from hannun.tokens import ROLES
-from hannun.web.jwks import PUBLIC_KEY_ALGORITHMS, TokenKeys
+from hannun.web.jwks import PUBLIC_KEY_ALGORITHMS, TokenKeys, VerificationKey
 
 COOKIE = "hannun_session"
-REMEMBERED_MAX = 20_000
+SESSIONS_CACHED_MAX = 20_000
 SECRET_LENGTH_MIN = 32
 TOKEN_LENGTH_MAX = 8_192
-"""A longer one is refused before anything of it is read."""
+"""A longer token is refused before any of it is parsed."""
 SUBJECT_LENGTH_MAX = 255
 LEEWAY_S = 5
-"""How far the issuer's clock and ours may be apart."""
-_LAST_S = 253_402_300_799.0  # the end of the year 9999, which every date can hold
+"""The tolerated difference between the issuer's clock and the server's."""
+_EXPIRY_MAX_S = 253_402_300_799.0  # the end of the year 9999, the last instant that `datetime` can hold
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A verified token: who it is, until when (seconds since 1970), and by which published key; None: by the secret."""
+    """A verified token.
 
-    asker: Principal
+    Args:
+        expires_at: seconds since 1970.
+        key_fingerprint: the published key that verified it; None if the shared secret did.
+    """
+
+    principal: Principal
     expires_at: float
-    key: bytes | None = None
+    key_fingerprint: bytes | None = None
 
 
 class Verifier:
-    """Verifies tokens signed with a shared secret (HS256), by a published key (RS256, ES256), or both.
+    """Verifies tokens that are signed with a shared secret (HS256), by a published key (RS256, ES256), or both.
 
     Args:
-        secret: "" where only published keys count.
-        keys: the issuer's; None where only the secret counts.
-        issuer: who must have issued a token; "" is anybody who has the key.
-        audience: for whom it must be; "" takes only tokens that are for nobody in particular.
+        secret: "" to accept tokens by published keys only.
+        keys: the issuer's published keys; None to accept tokens by the secret only.
+        issuer: the required `iss`; "" accepts any issuer that has the key.
+        audience: the required `aud`; "" accepts only tokens without an audience.
 
     Raises:
-        OperatorError: the secret cannot be one.
+        OperatorError: the secret is too short, or is a public key.
     """
 
     def __init__(self, secret: str, keys: TokenKeys | None = None, *, issuer: str = "", audience: str = "") -> None:
@@ -59,65 +65,67 @@ class Verifier:
             )
         if "-----BEGIN" in secret:
             raise OperatorError(
-                "HANNUN_JWT_SECRET is a key in PEM form: whoever knows a public key could sign with it",
+                "HANNUN_JWT_SECRET is a key in PEM form: anybody who knows a public key could sign tokens with it",
                 hint="a random secret for HS256; public keys come by HANNUN_JWT_JWKS_URL or HANNUN_JWT_JWKS_FILE",
             )
         self._secret = secret
         self._keys = keys
         self._issuer = issuer or None
         self._audience = audience or None
-        self._known: OrderedDict[str, Session] = OrderedDict()
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
 
-    def remembered(self, token: str) -> Session | None:
-        """The session of a token that was verified before and still holds."""
-        session = self._known.get(token)
+    def cached_session(self, token: str) -> Session | None:
+        """The session of a token that was verified before and is still valid. Without I/O."""
+        session = self._sessions.get(token)
         if session is None or session.expires_at + LEEWAY_S <= time.time():
             return None
-        return session if session.key is None or self._believed(session) else None
+        return session if session.key_fingerprint is None or self._key_is_trusted(session) else None
 
     async def verify(self, token: str) -> Session:
         """
         Raises:
-            Unauthenticated: the token does not hold, and why.
-            IssuerUnavailable: it may hold, but the issuer's keys cannot be had.
+            Unauthenticated: the token is invalid; the message says why.
+            IssuerUnavailable: the token may be valid, but the issuer's keys cannot be read.
         """
-        session = self._known.get(token)
-        if session is not None and _expired(session):
-            del self._known[token]
+        session = self._sessions.get(token)
+        if session is not None and _is_expired(session):
+            del self._sessions[token]
             raise Unauthenticated("the token has expired")
-        if session is None or not self._believed(session):
-            self._known.pop(token, None)
-            session = await self._verified(token)
-            self._known[token] = session
-            if len(self._known) > REMEMBERED_MAX:
-                self._known.popitem(last=False)
+        if session is None or not self._key_is_trusted(session):
+            self._sessions.pop(token, None)
+            session = await self._verify_signature(token)
+            self._sessions[token] = session
+            if len(self._sessions) > SESSIONS_CACHED_MAX:
+                self._sessions.popitem(last=False)
         return session
 
-    def _believed(self, session: Session) -> bool:
-        return session.key is None or (self._keys is not None and self._keys.believes(session.key))
+    def _key_is_trusted(self, session: Session) -> bool:
+        if session.key_fingerprint is None:
+            return True
+        return self._keys is not None and self._keys.is_trusted(session.key_fingerprint)
 
-    async def _verified(self, token: str) -> Session:
+    async def _verify_signature(self, token: str) -> Session:
         if len(token) > TOKEN_LENGTH_MAX:
             raise Unauthenticated("the token is longer than {length_max} characters", length_max=TOKEN_LENGTH_MAX)
         try:
             header = jwt.get_unverified_header(token)
             algorithm, kid = header.get("alg"), header.get("kid")
             if algorithm == "HS256" and self._secret:
-                return self._session(self._claims(token, self._secret, algorithm), None)
+                return _session_of(self._claims(token, self._secret, algorithm), None)
             if algorithm in PUBLIC_KEY_ALGORITHMS and self._keys is not None:
                 if not isinstance(kid, str):
-                    raise Unauthenticated("the token does not hold: it names no key (kid)")
-                key = await self._keys.named(kid, algorithm)
-                return self._session(self._claims(token, key.key, key.algorithm), key.fingerprint)
+                    raise Unauthenticated("the token is invalid: it names no key (kid)")
+                key = await self._keys.find(kid, algorithm)
+                return _session_of(self._claims(token, key.key, key.algorithm), key.fingerprint)
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated("the token has expired") from error
         except jwt.InvalidTokenError as error:
-            raise _held_no_longer(error) from error
+            raise _unauthenticated(error) from error
         except (OverflowError, RecursionError) as error:
-            raise Unauthenticated("the token does not hold: what it says cannot be read") from error
-        raise Unauthenticated("the token does not hold: it is not signed by an algorithm that is taken here")
+            raise Unauthenticated("the token is invalid: it cannot be decoded") from error
+        raise Unauthenticated("the token is invalid: its signature algorithm is not accepted here")
 
-    def _claims(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
+    def _claims(self, token: str, key: str | VerificationKey, algorithm: str) -> dict[str, Any]:
         return jwt.decode(
             token,
             key,
@@ -128,32 +136,32 @@ class Verifier:
             options={"require": ["sub", "exp"]},
         )
 
-    @staticmethod
-    def _session(claims: dict[str, Any], key: bytes | None) -> Session:
-        roles, subject = claims.get("roles", []), claims["sub"]
-        if not isinstance(roles, list) or not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_LENGTH_MAX:
-            raise Unauthenticated("the token's sub or roles are not what they should be")
-        asker = Principal(subject, frozenset(str(role) for role in roles) & ROLES)
-        return Session(asker, min(float(claims["exp"]), _LAST_S), key)
+
+def _session_of(claims: dict[str, Any], key_fingerprint: bytes | None) -> Session:
+    roles, subject = claims.get("roles", []), claims["sub"]
+    if not isinstance(roles, list) or not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_LENGTH_MAX:
+        raise Unauthenticated("the token is invalid: its sub or roles claim is malformed")
+    principal = Principal(subject, frozenset(str(role) for role in roles) & ROLES)
+    return Session(principal, min(float(claims["exp"]), _EXPIRY_MAX_S), key_fingerprint)
 
 
-def _held_no_longer(error: jwt.InvalidTokenError) -> Unauthenticated:
-    """Why a token does not hold, in words of ours: PyJWT's are English alone."""
+def _unauthenticated(error: jwt.InvalidTokenError) -> Unauthenticated:
+    """The reason why a token is invalid, as a message that can be translated: PyJWT has English messages only."""
     match error:
         case jwt.MissingRequiredClaimError():
-            return Unauthenticated("the token does not hold: it has no {claim}", claim=error.claim)
+            return Unauthenticated("the token is invalid: it has no {claim}", claim=error.claim)
         case jwt.InvalidSignatureError():
-            return Unauthenticated("the token does not hold: its signature is not by the key it should be by")
+            return Unauthenticated("the token is invalid: its signature does not match")
         case jwt.ImmatureSignatureError() | jwt.InvalidIssuedAtError():
-            return Unauthenticated("the token does not hold yet: its nbf or iat lies ahead")
+            return Unauthenticated("the token is not valid yet: its nbf or iat is in the future")
         case jwt.InvalidIssuerError():
-            return Unauthenticated("the token does not hold: it is by another issuer")
+            return Unauthenticated("the token is invalid: it comes from another issuer (iss)")
         case jwt.InvalidAudienceError():
-            return Unauthenticated("the token does not hold: it is for another audience")
-    return Unauthenticated("the token does not hold: what it says cannot be read")
+            return Unauthenticated("the token is invalid: it is for another audience (aud)")
+    return Unauthenticated("the token is invalid: it cannot be decoded")
 
 
-def _expired(session: Session) -> bool:
+def _is_expired(session: Session) -> bool:
     return session.expires_at + LEEWAY_S <= time.time()
 
 

@@ -1,7 +1,8 @@
-"""Who calls: their token or cookie, their limit, and whether they may see the event that the path names.
+"""The caller of a request: authentication, rate limit, and authorization for the event in the path.
 
-All of that is decided before a route looks anything up, for every route that names an `event_id` and depends on
-`caller_of`. So another's event cannot be told from none: not by a status, not by an ETag, not by how long it takes.
+All three happen before a route reads any data, for every route that has an `event_id` in its path and depends on
+`caller_of`. So another merchant's event and an event that does not exist are indistinguishable: by status, by ETag and
+by response time.
 """
 
 import time
@@ -27,12 +28,19 @@ Served = Annotated[Services, Depends(services_of)]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. `expires_at` (seconds since 1970): until when at most; `holds`: whether they still may."""
+    """The caller of a request.
 
-    asker: Principal
+    Args:
+        expires_at: when the token or share link expires at the latest, in seconds since 1970.
+        from_cookie: whether the credentials came in a cookie.
+        is_still_valid: whether the token or share link is valid now. A token's key may leave the issuer's set, and a
+            share link may be revoked.
+    """
+
+    principal: Principal
     expires_at: float
     from_cookie: bool
-    holds: Callable[[], Awaitable[bool]]
+    is_still_valid: Callable[[], Awaitable[bool]]
 
     @property
     def expires_in_s(self) -> float:
@@ -40,81 +48,82 @@ class Caller:
 
 
 async def caller_of(request: Request, services: Served) -> Caller:
-    """Who calls, with their rate limit taken, and let in to the event of the path, if it names one.
+    """The caller, authenticated, within the rate limit, and authorized for the event in the path, if there is one.
 
-    A link opens its event to whoever may not see it by a token: to read it, and nothing else.
+    A share link grants read access (GET) to its event where the caller's token does not.
 
     Raises:
-        Unauthenticated: no token holds.
-        NotFound: there is no such event that they may see.
-        Busy: they call too often.
+        Unauthenticated: there is no valid token.
+        NotFound: there is no such event that this caller may see.
+        Busy: the rate limit is reached.
     """
-    event_id = event_in(request)
+    event_id = event_id_in(request)
     try:
-        caller = await signed_in(request, services)
+        caller = await authenticate(request, services)
         if event_id is not None:
-            await services.access.admit(caller.asker, event_id)
-        only_known(request)
+            await services.authorizer.authorize(caller.principal, event_id)
+        reject_unknown_parameters(request)
         return caller
     except (Unauthenticated, NotFound):
-        if event_id is None or secret_in(request) is None or request.method != "GET":
+        if event_id is None or share_secret_in(request) is None or request.method != "GET":
             raise
-    caller = await opened_by(request, services, event_id)
-    only_known(request)
+    caller = await authenticate_by_share_link(request, services, event_id)
+    reject_unknown_parameters(request)
     return caller
 
 
-async def signed_in(request: Request, services: Services) -> Caller:
-    """Who calls by a token of theirs, with their rate limit taken. Raises Unauthenticated and Busy."""
+async def authenticate(request: Request, services: Services) -> Caller:
+    """The caller by their token, within the rate limit. Raises Unauthenticated and Busy."""
     try:
         token, from_cookie = token_in(request.headers, request.cookies)
         session = await services.verifier.verify(token)
     except Unauthenticated:
-        if secret_in(request) is None:
-            services.stranger_limit.take(address_of(request))
+        if share_secret_in(request) is None:
+            services.anonymous_limit.take(address_of(request))
         raise
-    services.limit.take(session.asker.user_id)
+    services.request_limit.take(session.principal.user_id)
 
-    async def holds() -> bool:
+    async def is_still_valid() -> bool:
         try:
             await services.verifier.verify(token)
         except (Unauthenticated, IssuerUnavailable):
             return False
         return True
 
-    return Caller(session.asker, session.expires_at, from_cookie, holds)
+    return Caller(session.principal, session.expires_at, from_cookie, is_still_valid)
 
 
-async def opened_by(request: Request, services: Services, event_id: str) -> Caller:
-    """Who calls by a link's secret, with the link's rate limit taken.
+async def authenticate_by_share_link(request: Request, services: Services, event_id: str) -> Caller:
+    """The caller by the secret of a share link, within the link's own rate limit.
 
     Raises:
-        NotFound: it opens nothing of this event, or nothing any more.
+        NotFound: the secret grants nothing of this event, or no longer does.
     """
-    secret = secret_in(request) or ""
+    secret = share_secret_in(request) or ""
     try:
-        opening = await services.sharing.open(event_id, secret)
+        grant = await services.share_links.resolve(event_id, secret)
     except NotFound:
-        services.stranger_limit.take(address_of(request))
+        services.anonymous_limit.take(address_of(request))
         raise
-    services.share_limit.take(opening.share_id)
+    services.share_limit.take(grant.share_id)
 
-    async def holds() -> bool:
+    async def is_still_valid() -> bool:
         try:
-            await services.sharing.open(event_id, secret)
+            await services.share_links.resolve(event_id, secret)
         except HannunError:
             return False
         return True
 
-    return Caller(opening.asker, opening.expires_at.replace(tzinfo=UTC).timestamp(), True, holds)
+    return Caller(grant.principal, grant.expires_at.replace(tzinfo=UTC).timestamp(), True, is_still_valid)
 
 
-def only_known(request: Request) -> None:
-    """A parameter that the route does not know is refused, and one that is there twice: a misspelt `startDate` would
-    else be answered with all that ever was, and nobody would see that it is not the range that was meant.
+def reject_unknown_parameters(request: Request) -> None:
+    """Reject a query parameter that the route does not define, and one that is given twice.
+
+    Otherwise a request with a misspelt `startDate` would be answered for all time, and nobody would notice.
 
     Raises:
-        BadQuestion: there is such a one.
+        BadRequest: there is such a parameter.
     """
     if not request.query_params:
         return
@@ -123,7 +132,7 @@ def only_known(request: Request) -> None:
     for name, _ in request.query_params.multi_items():
         if name not in known:
             raise BadRequest(
-                "{field} is no parameter of this: {known}",
+                "{field} is not a parameter here; known: {known}",
                 code="unknown-parameter",
                 field=name[:64],
                 known=", ".join(sorted(known)) or "-",
@@ -134,36 +143,36 @@ def only_known(request: Request) -> None:
 
 
 def _parameters_of(route: APIRoute) -> frozenset[str]:
-    """Which query parameters a route, or what it depends on, asks for."""
+    """The query parameters of a route and of its dependencies."""
 
-    def asked(dependant: Dependant) -> Iterator[str]:
-        yield from (each.alias for each in dependant.query_params)
-        for inner in dependant.dependencies:
-            yield from asked(inner)
+    def names(dependant: Dependant) -> Iterator[str]:
+        yield from (parameter.alias for parameter in dependant.query_params)
+        for dependency in dependant.dependencies:
+            yield from names(dependency)
 
-    return frozenset(asked(route.dependant))
+    return frozenset(names(route.dependant))
 
 
-def on_our_own_page(request: Request) -> None:
-    """Nobody else's page may sign a browser in: who looks around afterwards would not know as whom.
+def reject_cross_site(request: Request) -> None:
+    """Reject a sign-in that a page of another site sends: the user would not notice whose account they use.
 
     Raises:
-        Forbidden: the browser says that another site asks. Who is no browser says nothing.
+        Forbidden: the browser reports another site (Sec-Fetch-Site). Clients other than browsers send no such header.
     """
     if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-        raise Forbidden("another site's page cannot sign you in here")
+        raise Forbidden("a page of another site cannot sign you in here")
 
 
-def secret_in(request: Request) -> str | None:
-    """The secret of a link that this browser was given a cookie for. Who brings a token speaks for themselves."""
+def share_secret_in(request: Request) -> str | None:
+    """The share link's secret in the request's cookie; None where the request has an Authorization header."""
     return None if "authorization" in request.headers else request.cookies.get(SHARE_COOKIE)
 
 
-def event_in(request: Request) -> str | None:
-    """The event that the path names; None where it names none.
+def event_id_in(request: Request) -> str | None:
+    """The event id in the path; None where the path has none.
 
     Raises:
-        BadQuestion: no event can have that id.
+        BadRequest: no event can have that id.
     """
     event_id: str | None = request.path_params.get("event_id")
     if event_id is not None and ("\0" in event_id or not 0 < len(event_id) <= EVENT_ID_MAX):

@@ -1,9 +1,9 @@
-"""What a route promises beside what FastAPI sees of it: what it answers, what it takes, and how it may refuse.
+"""What a route promises beyond what FastAPI knows about it: its responses, its request body and its problems.
 
-    @router.get("/events/{event_id}/analytics")
-    @answers_with(answers.Dashboard, refuses=(*VIEW, "forbidden"))
+    @router.get("/users/{user_id}/live")
+    @answers_with(None, problems=(*AUTHENTICATION_PROBLEMS, "not-found"), media_type="text/event-stream")
 
-`web/openapi.py` makes the document of it, and the tests hold the service to the document.
+`web/openapi.py` builds the OpenAPI document from it, and the tests compare the service with the document.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,102 +15,107 @@ from hannun.files import Format
 from hannun.flows.report.registry import AnyView
 
 Route = TypeVar("Route", bound=Callable[..., Any])
+Json = dict[str, Any]
 
-CALLER = ("unauthenticated", "too-many-requests", "issuer-unavailable", "unknown-parameter")
-"""How anybody may be refused who brings a token."""
-OF_EVENT = (*CALLER, "not-found", "bad-parameter", "store-unavailable")
-RANGE = ("bad-date", "no-offset", "unknown-zone", "empty-range", "range-too-long")
-EVENT_VIEW = (*OF_EVENT, *RANGE, "forbidden")
-"""Forbidden is rebuilding (`refresh=true`) for who looks through a link."""
-FILE = ("unknown-table", "format-not-installed")
-"""How a view may be refused as a file."""
-USER_VIEW = (*OF_EVENT, *RANGE)
+AUTHENTICATION_PROBLEMS = ("unauthenticated", "too-many-requests", "issuer-unavailable", "unknown-parameter")
+"""The problem codes of every route that needs a token."""
+EVENT_PROBLEMS = (*AUTHENTICATION_PROBLEMS, "not-found", "bad-parameter", "store-unavailable")
+RANGE_PROBLEMS = ("bad-date", "no-offset", "unknown-zone", "empty-range", "range-too-long")
+EVENT_VIEW_PROBLEMS = (*EVENT_PROBLEMS, *RANGE_PROBLEMS, "forbidden")
+"""`forbidden` is for `refresh=true` through a share link."""
+MERCHANT_VIEW_PROBLEMS = (*EVENT_PROBLEMS, *RANGE_PROBLEMS)
+FILE_PROBLEMS = ("unknown-table", "format-not-installed")
+"""The problem codes of a view that is requested as a file."""
 
-BEARER: Mapping[str, list[str]] = {"bearer": []}
-SESSION: Mapping[str, list[str]] = {"session": []}
-NOBODY: Mapping[str, list[str]] = {}
+SecurityRequirement = Mapping[str, list[str]]
+"""An OpenAPI security requirement: the credentials that a caller needs."""
+BEARER: SecurityRequirement = {"bearer": []}
+SESSION: SecurityRequirement = {"session": []}
+ANONYMOUS: SecurityRequirement = {}
 TOKEN = (BEARER, SESSION)
+
+Links = Mapping[str, tuple[str, Mapping[str, str]]]
+"""OpenAPI links: for each name an operation and its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """What a route takes: for each media type a struct or a schema."""
+class RequestBody:
+    """The request body of a route: for each media type a struct or a JSON schema."""
 
-    content: Mapping[str, Any]
+    content: Mapping[str, type | Json]
     description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """What a route answers.
+class RouteContract:
+    """What a route promises.
 
     Args:
-        shape: the struct of a successful answer; None for one without a body.
-        status: of a successful answer.
-        media_type: of its body; other than JSON it has no shape.
-        headers: of a successful answer, by name.
-        conditional: whether `If-None-Match` is heeded, with 304.
-        refuses: by which codes of `web/problems.py` it may be refused.
-        callers: who may call, any one of these.
-        takes: the body it takes.
-        follows: where its answer leads: for each name an operation and its parameters, as OpenAPI links have them.
-        files: the media types of the files that it may be asked for instead.
+        schema: the struct of a successful response; None for one without a body.
+        status: of a successful response.
+        media_type: of its body; a body other than JSON has no schema.
+        headers: the names of its headers.
+        conditional: whether the route supports `If-None-Match` with 304.
+        problems: the codes of its problems, from `web/problems.py`.
+        security: the credentials that it accepts, any one of these.
+        request_body: the body that it takes.
+        links: the operations that its response leads to.
+        files: the media types of the files that it can answer with instead.
         tables: the tables that such a file can hold.
     """
 
-    shape: type | None
+    schema: type | None
     status: int
     media_type: str
     headers: tuple[str, ...]
     conditional: bool
-    refuses: tuple[str, ...]
-    callers: tuple[Mapping[str, list[str]], ...]
-    takes: Body | None
-    follows: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
+    problems: tuple[str, ...]
+    security: tuple[SecurityRequirement, ...]
+    request_body: RequestBody | None
+    links: Links = field(default_factory=dict)
     files: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
 
 
-PROMISES: dict[str, Promise] = {}
+ROUTE_CONTRACTS: dict[str, RouteContract] = {}
 """By the name of the route's function, which is also its operationId."""
 
 
 def answers_with(
-    shape: type | None,
+    schema: type | None,
     status: int = 200,
     *,
-    refuses: tuple[str, ...],
+    problems: tuple[str, ...],
     media_type: str = "application/json",
     headers: tuple[str, ...] = ("Cache-Control",),
     conditional: bool = False,
-    callers: tuple[Mapping[str, list[str]], ...] = TOKEN,
-    takes: Body | None = None,
-    follows: Mapping[str, tuple[str, Mapping[str, str]]] | None = None,
+    security: tuple[SecurityRequirement, ...] = TOKEN,
+    request_body: RequestBody | None = None,
+    links: Links | None = None,
     files: tuple[str, ...] = (),
     tables: tuple[str, ...] = (),
 ) -> Callable[[Route], Route]:
-    """Promise what the route below answers."""
-    promise = Promise(
-        shape, status, media_type, headers, conditional, refuses, callers, takes, follows or {}, files, tables
+    """Decorates a route with its contract."""
+    contract = RouteContract(
+        schema, status, media_type, headers, conditional, problems, security, request_body, links or {}, files, tables
     )
 
-    def promised(route: Route) -> Route:
-        PROMISES[route.__name__] = promise
+    def register(route: Route) -> Route:
+        ROUTE_CONTRACTS[route.__name__] = contract
         return route
 
-    return promised
+    return register
 
 
-def answers_with_view(
-    view: AnyView, *more: str, follows: Mapping[str, tuple[str, Mapping[str, str]]] | None = None
-) -> Callable[[Route], Route]:
-    """Promise what every view answers: its schema with an ETag, 304, files, and refusals; `more` are its own codes."""
+def answers_with_view(view: AnyView, *more_problems: str, links: Links | None = None) -> Callable[[Route], Route]:
+    """Decorates a route with the contract of every view: its schema with an ETag, 304, files, and its problems."""
+    problems = EVENT_VIEW_PROBLEMS if view.subject is EventSubject else MERCHANT_VIEW_PROBLEMS
     return answers_with(
         view.schema,
-        refuses=(*(EVENT_VIEW if view.subject is EventSubject else USER_VIEW), *FILE, *more),
+        problems=(*problems, *FILE_PROBLEMS, *more_problems),
         headers=("ETag", "Cache-Control", "Vary", "X-Data-Source"),
         conditional=True,
-        follows=follows,
+        links=links,
         files=tuple(format_.media_type for format_ in Format),
         tables=view.tables.names,
     )

@@ -1,7 +1,7 @@
-"""Server-sent events: `changed` with the new ETag, whenever what a page looks at changes.
+"""Server-sent events: `changed` with the new ETag whenever the answer that a page shows changes.
 
-The hub sends; the connection's own task only waits for the client to leave, which a task that only sends would never
-notice. A comment every 15 s keeps proxies from closing a quiet line.
+`LiveUpdates` sends the events. The connection's own task only waits for the client to disconnect: a task that only
+sends would never notice that. A comment every 15 s keeps proxies from closing an idle connection.
 """
 
 import asyncio
@@ -13,23 +13,32 @@ from starlette.types import Receive, Scope, Send
 from hannun.flows.live_updates import LiveUpdates, Topic
 
 HEARTBEAT_S = 15.0
-LOOKS_S = 1.0
-"""How often it is looked whether a link, which may be revoked at any time, still opens."""
+SHARE_LINK_CHECK_S = 1.0
+"""How often a stream checks that its share link, which may be revoked at any time, still grants access."""
 
 
 class EventStream(Response):
-    """One page's stream. A Response, so that FastAPI hands it on as it is; it sends itself."""
+    """The event stream of one page. It is a Response so that FastAPI passes it on unchanged; it sends itself.
+
+    Args:
+        expires_in_s: when the stream ends because the caller's token or share link expires.
+        is_still_valid: whether the caller may still watch; called every `check_every_s`.
+    """
 
     def __init__(
-        self, live: LiveUpdates, topic: Topic, expires_in_s: float, holds: Callable[[], Awaitable[bool]], every_s: float
+        self,
+        live_updates: LiveUpdates,
+        topic: Topic,
+        expires_in_s: float,
+        is_still_valid: Callable[[], Awaitable[bool]],
+        check_every_s: float,
     ) -> None:
-        """`holds` is asked `every_s` whether the page may still watch."""
         super().__init__()
-        self._holds = holds
-        self._every_s = every_s
-        self._live = live
+        self._live_updates = live_updates
         self._topic = topic
         self._expires_in_s = expires_in_s
+        self._is_still_valid = is_still_valid
+        self._check_every_s = check_every_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send(
@@ -44,38 +53,38 @@ class EventStream(Response):
             }
         )
 
-        async def tell(frame: bytes) -> None:
+        async def send_frame(frame: bytes) -> None:
             await send({"type": "http.response.body", "body": frame, "more_body": True})
 
-        await tell(b"retry: 2000\n\n")
-        leave = self._live.watch(self._topic, tell)
+        await send_frame(b"retry: 2000\n\n")
+        unwatch = self._live_updates.watch(self._topic, send_frame)
         try:
-            async with asyncio.timeout(self._expires_in_s):  # a session that ends takes its streams with it
-                if await self._until_left(receive, tell):
+            async with asyncio.timeout(self._expires_in_s):
+                if await self._wait_for_disconnect(receive, send_frame):
                     return
         except TimeoutError:
             pass
         finally:
-            leave()
+            unwatch()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _until_left(self, receive: Receive, tell: Callable[[bytes], Awaitable[None]]) -> bool:
-        """Whether the page has left; else it may watch no longer."""
-        waiting = asyncio.ensure_future(receive())
-        quiet_s = 0.0
+    async def _wait_for_disconnect(self, receive: Receive, send_frame: Callable[[bytes], Awaitable[None]]) -> bool:
+        """Returns True when the client has disconnected, False when the caller may no longer watch."""
+        receiving = asyncio.ensure_future(receive())
+        idle_s = 0.0
         try:
             while True:
-                done, _ = await asyncio.wait({waiting}, timeout=self._every_s)
+                done, _ = await asyncio.wait({receiving}, timeout=self._check_every_s)
                 if done:
-                    if waiting.result()["type"] == "http.disconnect":
+                    if receiving.result()["type"] == "http.disconnect":
                         return True
-                    waiting = asyncio.ensure_future(receive())
+                    receiving = asyncio.ensure_future(receive())
                     continue
-                if not await self._holds():
+                if not await self._is_still_valid():
                     return False
-                quiet_s += self._every_s
-                if quiet_s >= HEARTBEAT_S:
-                    quiet_s = 0.0
-                    await tell(b": still here\n\n")
+                idle_s += self._check_every_s
+                if idle_s >= HEARTBEAT_S:
+                    idle_s = 0.0
+                    await send_frame(b": still here\n\n")
         finally:
-            waiting.cancel()
+            receiving.cancel()

@@ -25,7 +25,7 @@ from hannun.web.auth import COOKIE
 from hannun.web.callers import EVENT_ID_MAX, SHARE_COOKIE
 from hannun.web.direct_write import DirectWriteTransport, header_bytes
 from hannun.web.etags import matches, version_in
-from hannun.web.security import SECURITY
+from hannun.web.security import SECURITY_HEADERS
 from hannun.web.services import Services
 
 _PREFIX, _SUFFIX = "/api/v1/", "/analytics"
@@ -36,7 +36,7 @@ _COMMON_HEADERS = [
     (b"cache-control", b"private, no-cache"),
     (b"vary", VARY.encode()),
     (b"x-data-source", b"cache"),
-    *((name.lower().encode(), value.encode()) for name, value in SECURITY.items()),
+    *((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()),
 ]
 _STALE_HEADER = (b"x-data-stale", b"true")
 _JSON_HEADER = (b"content-type", b"application/json")
@@ -57,9 +57,9 @@ class FastPath:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._verifier = services.verifier
-        self._access = services.access
+        self._authorizer = services.authorizer
         self._cached = services.cached_answers
-        self._limit = services.limit
+        self._limit = services.request_limit
         self._transport = DirectWriteTransport()
         self._request_counters = [
             {kind: metrics.requests.labels(route, status) for kind, route in _ROUTES.items()}
@@ -105,13 +105,13 @@ class FastPath:
                 return None
         if token is None and cookie is not None:
             token = _session(cookie)
-        session = None if token is None else self._verifier.remembered(token)
+        session = None if token is None else self._verifier.cached_session(token)
         if session is None:
             return None
-        principal = session.asker
+        principal = session.principal
         if dashboard.kind == "users":
             return (dashboard, principal, tags) if principal.may_see_merchant(dashboard.id_) else None
-        return (dashboard, principal, tags) if self._access.is_in(principal, dashboard.id_) else None
+        return (dashboard, principal, tags) if self._authorizer.is_authorized(principal, dashboard.id_) else None
 
     def _within_limit(self, principal: Principal) -> bool:
         try:

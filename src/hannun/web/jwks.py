@@ -1,15 +1,15 @@
-"""The issuer's public keys (JWKS): read now and then, and once more when a token names one that we do not know.
+"""The token issuer's public keys (JWKS): read periodically, and again when a token names an unknown key.
 
-    known key ────────────────────────────────────► verify, whatever the issuer does meanwhile
-    unknown key ─► cool-down over ─► read the set ─► known? verify : refuse
-                └► else ───────────────────────────► refuse
-    every `refresh_s`: read the set ─► what has left it is no longer believed, nor tokens remembered under it
-                                    └► the issuer is away ─► the last set stays good for `good_s`, then nothing is
+    known key ────────────────────────────────────► verify, whether the issuer is available or not
+    unknown key ─► cool-down over ─► read the set ─► key in it? verify : refuse
+                └► otherwise ──────────────────────► refuse
+    every `refresh_s`: read the set ─► keys that left it are no longer trusted, nor are tokens cached under them
+                                    └► the issuer is unavailable ─► the last set stays trusted for `good_s`
 
-- Bad tokens cannot hammer the issuer: also a reading that fails starts the cool-down.
-- Only who names an unknown key waits for a reading, and all of them for the same one.
-- PyJWKClient does not fit: it reads synchronously and holds every caller by one lock meanwhile, begins its cool-down
-  only after a reading that succeeded, and forgets its set when it is too old, also while the issuer is away.
+- Invalid tokens cannot overload the issuer: a failed read starts the cool-down too.
+- Only requests with an unknown key wait for a read, and all of them share one read.
+- PyJWKClient does not fit. It reads synchronously under one lock that blocks every caller. It starts its cool-down only
+  after a successful read. It drops a set that is too old even while the issuer is unavailable.
 """
 
 import asyncio
@@ -18,9 +18,10 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from hannun.errors import IssuerUnavailable, Unauthenticated
 from hannun.telemetry import log, metrics
@@ -29,39 +30,41 @@ PUBLIC_KEY_ALGORITHMS = frozenset({"RS256", "ES256"})
 KEYS_MAX = 100
 RSA_BITS_MIN = 2_048
 
+VerificationKey = RSAPublicKey | EllipticCurvePublicKey
+
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A published key, the one algorithm it is for, and what tells it from every other."""
+    """A published key and the one algorithm that it is for. `fingerprint` distinguishes it from every other key."""
 
-    key: Any
+    key: VerificationKey
     algorithm: str
     fingerprint: bytes
 
 
-Keys = Mapping[tuple[str, str], PublicKey]
+KeySet = Mapping[tuple[str, str], PublicKey]
 """By (kid, algorithm)."""
 
 
-def keys_in(document: bytes) -> Keys:
-    """The keys of a set that tokens may be verified with; not those that are symmetric, private, weak or to encrypt.
+def parse_key_set(document: bytes) -> KeySet:
+    """The keys of a set that can verify tokens. Symmetric, private, weak and encryption keys are left out.
 
     Raises:
-        ValueError: this is no set of keys.
+        ValueError: the document is not a key set.
     """
-    told = json.loads(document)
-    listed = told.get("keys") if isinstance(told, dict) else None
-    if not isinstance(listed, list):
+    key_set = json.loads(document)
+    jwks = key_set.get("keys") if isinstance(key_set, dict) else None
+    if not isinstance(jwks, list):
         raise ValueError("it is not a JSON object with a list of keys")
     found: dict[tuple[str, str], PublicKey] = {}
-    for jwk in listed[:KEYS_MAX]:
-        key = _usable(jwk)
+    for jwk in jwks[:KEYS_MAX]:
+        key = _verification_key(jwk)
         if key is not None:
             found.setdefault((jwk["kid"], key.algorithm), key)
     return found
 
 
-def _usable(jwk: Any) -> PublicKey | None:
+def _verification_key(jwk: object) -> PublicKey | None:
     if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str) or jwk.get("use", "sig") != "sig":
         return None
     algorithm = {"RSA": "RS256", "EC P-256": "ES256"}.get(f"{jwk.get('kty')} {jwk.get('crv', '')}".strip())
@@ -76,8 +79,8 @@ def _usable(jwk: Any) -> PublicKey | None:
         return None
     if algorithm == "RS256" and key.key_size < RSA_BITS_MIN:
         return None
-    told = json.dumps([jwk["kid"], algorithm, *(jwk.get(name) for name in ("n", "e", "x", "y"))])
-    return PublicKey(key, algorithm, hashlib.sha256(told.encode()).digest())
+    identity = json.dumps([jwk["kid"], algorithm, *(jwk.get(name) for name in ("n", "e", "x", "y"))])
+    return PublicKey(key, algorithm, hashlib.sha256(identity.encode()).digest())
 
 
 class TokenKeys:
@@ -97,7 +100,7 @@ class TokenKeys:
         self._good_s = good_s
         self._cooldown_s = cooldown_s
         self._clock = clock
-        self._keys: Keys = {}
+        self._keys: KeySet = {}
         self._fingerprints: frozenset[bytes] = frozenset()
         self._good_until = float("-inf")
         self._cool_at = float("-inf")
@@ -105,49 +108,49 @@ class TokenKeys:
         self._reading: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Until cancelled: read the set, again and again."""
+        """Read the set periodically, until cancelled."""
         while True:
             await self.refresh()
             await asyncio.sleep(self._cooldown_s if self._failed else self._refresh_s)
 
-    def believes(self, fingerprint: bytes) -> bool:
-        """Whether a key is still in the set, and the set still good."""
+    def is_trusted(self, fingerprint: bytes) -> bool:
+        """Whether the key is still in the set and the set is not too old."""
         return fingerprint in self._fingerprints and self._clock() < self._good_until
 
-    async def named(self, kid: str, algorithm: str) -> PublicKey:
-        """The key that a token names.
+    async def find(self, kid: str, algorithm: str) -> PublicKey:
+        """The trusted key with this `kid`. Reads the set again where the key is unknown and the cool-down is over.
 
         Raises:
-            Unauthenticated: the issuer does not publish it.
-            IssuerUnavailable: whether it does cannot be found out now.
+            Unauthenticated: the issuer does not publish the key.
+            IssuerUnavailable: the set cannot be read, so nothing is known about the key.
         """
-        key = self._known(kid, algorithm)
+        key = self._trusted_key(kid, algorithm)
         if key is None and (self._reading is not None or self._clock() >= self._cool_at):
             await self.refresh()
-            key = self._known(kid, algorithm)
+            key = self._trusted_key(kid, algorithm)
         if key is not None:
             return key
         if self._failed:
             raise IssuerUnavailable("the issuer's keys cannot be read", retry_after_s=self._cooldown_s)
-        raise Unauthenticated("the token does not hold: its issuer publishes no such key")
+        raise Unauthenticated("the token is invalid: its issuer does not publish this key")
 
-    def _known(self, kid: str, algorithm: str) -> PublicKey | None:
+    def _trusted_key(self, kid: str, algorithm: str) -> PublicKey | None:
         key = self._keys.get((kid, algorithm))
-        return key if key is not None and self.believes(key.fingerprint) else None
+        return key if key is not None and self.is_trusted(key.fingerprint) else None
 
     async def refresh(self) -> None:
-        """Read the set now, or wait for the reading that is under way. A failure leaves the last one."""
+        """Read the set now, or wait for the read in progress. A failed read leaves the last set in place."""
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_once())
-        # To its end, also when the one who asked has left: others wait for it too.
+        # Shielded: a request that is cancelled must not cancel the read that other requests wait for.
         await asyncio.shield(self._reading)
 
     async def _read_once(self) -> None:
         try:
-            keys = keys_in(await self._read())
-        except Exception as error:  # whatever it sends: the last set stays good, and the next reading comes
+            keys = parse_key_set(await self._read())
+        except Exception as error:  # whatever the issuer sends: the last set stays trusted, and the next read follows
             self._failed = True
-            log.warning("the issuer's keys cannot be read; the last ones stay good for a while", error=str(error))
+            log.warning("the issuer's keys cannot be read; the last ones stay trusted for now", error=str(error))
         else:
             self._failed = False
             self._keys = keys
@@ -155,7 +158,7 @@ class TokenKeys:
             self._good_until = self._clock() + self._good_s
             metrics.token_keys_read.set_to_current_time()
             if not keys:
-                log.warning("the issuer publishes no key that a token could be verified with")
+                log.warning("the issuer publishes no key that can verify a token")
         finally:
             self._cool_at = self._clock() + self._cooldown_s
             self._reading = None

@@ -1,27 +1,27 @@
-"""What problems say, in Korean: by the English sentence as it stands in the code. A test finds what is missing."""
+"""The Korean messages of problem details, by their English template. A test finds missing ones."""
 
 KOREAN: dict[str, str] = {
-    # -- who asks
+    # -- authentication
     "this needs a token: Authorization: Bearer <token>": "토큰이 필요합니다. Authorization: Bearer <토큰>",
     "the token has expired": "토큰이 만료되었습니다",
     "the token is longer than {length_max} characters": "토큰이 {length_max}자를 넘습니다",
-    "the token does not hold: it names no key (kid)": "토큰이 유효하지 않습니다. 키 이름(kid)이 없습니다",
-    "the token does not hold: it has no {claim}": "토큰이 유효하지 않습니다. {claim} 항목이 없습니다",
-    "the token does not hold: its signature is not by the key it should be by": (
-        "토큰이 유효하지 않습니다. 서명이 맞지 않습니다"
+    "the token is invalid: it names no key (kid)": "토큰이 유효하지 않습니다. 키 이름(kid)이 없습니다",
+    "the token is invalid: it has no {claim}": "토큰이 유효하지 않습니다. {claim} 항목이 없습니다",
+    "the token is invalid: its signature does not match": ("토큰이 유효하지 않습니다. 서명이 맞지 않습니다"),
+    "the token is not valid yet: its nbf or iat is in the future": (
+        "토큰이 아직 유효하지 않습니다. nbf나 iat가 미래입니다"
     ),
-    "the token does not hold yet: its nbf or iat lies ahead": "토큰이 아직 유효하지 않습니다. nbf나 iat가 미래입니다",
-    "the token does not hold: it is by another issuer": "토큰이 유효하지 않습니다. 발급자(iss)가 다릅니다",
-    "the token does not hold: it is for another audience": "토큰이 유효하지 않습니다. 대상(aud)이 다릅니다",
-    "the token does not hold: what it says cannot be read": "토큰이 유효하지 않습니다. 내용을 읽을 수 없습니다",
-    "the token does not hold: it is not signed by an algorithm that is taken here": (
+    "the token is invalid: it comes from another issuer (iss)": "토큰이 유효하지 않습니다. 발급자(iss)가 다릅니다",
+    "the token is invalid: it is for another audience (aud)": "토큰이 유효하지 않습니다. 대상(aud)이 다릅니다",
+    "the token is invalid: it cannot be decoded": "토큰이 유효하지 않습니다. 내용을 읽을 수 없습니다",
+    "the token is invalid: its signature algorithm is not accepted here": (
         "토큰이 유효하지 않습니다. 지원하지 않는 서명 알고리즘입니다"
     ),
-    "the token does not hold: its issuer publishes no such key": (
+    "the token is invalid: its issuer does not publish this key": (
         "토큰이 유효하지 않습니다. 발급자가 공개하지 않은 키입니다"
     ),
-    "the token's sub or roles are not what they should be": "토큰의 sub 또는 roles가 올바르지 않습니다",
-    "this sign-in is not known, or the service was started anew since it was made": (
+    "the token is invalid: its sub or roles claim is malformed": "토큰의 sub 또는 roles가 올바르지 않습니다",
+    "this sign-in code is unknown, or the service was restarted since it was created": (
         "알 수 없는 로그인 코드이거나, 코드가 만들어진 뒤 서비스가 다시 시작되었습니다"
     ),
     "a share link cannot rebuild an answer: leave out refresh": (
@@ -30,7 +30,7 @@ KOREAN: dict[str, str] = {
     "sending messages needs a bearer token with the role SERVICE": (
         "메시지를 보내려면 SERVICE 역할이 있는 Bearer 토큰이 필요합니다"
     ),
-    "another site's page cannot sign you in here": "다른 사이트의 페이지에서는 로그인할 수 없습니다",
+    "a page of another site cannot sign you in here": "다른 사이트의 페이지에서는 로그인할 수 없습니다",
     "more than {count_max} requests a minute": "1분에 {count_max}건까지 요청할 수 있습니다",
     # -- files
     "the view has no table {table}: use one of {tables}": "이 화면에는 {table} 표가 없습니다. 있는 표: {tables}",
@@ -43,7 +43,7 @@ KOREAN: dict[str, str] = {
     "a file holds all events: leave out {field}": "파일에는 모든 이벤트가 들어 있습니다. {field} 없이 요청해 주세요",
     "too many exports at the same time": "동시에 만들 수 있는 파일 수를 넘었습니다",
     # -- parameters
-    "{field} is no parameter of this: {known}": "{field}: 없는 매개변수입니다. 쓸 수 있는 것: {known}",
+    "{field} is not a parameter here; known: {known}": "{field}: 없는 매개변수입니다. 쓸 수 있는 것: {known}",
     "{field} is given more than once": "{field}: 한 번만 쓸 수 있습니다",
     "{field} is missing": "{field}: 꼭 필요합니다",
     "{field}: at least {min_length} characters": "{field}: {min_length}자 이상이어야 합니다",
@@ -94,7 +94,7 @@ KOREAN: dict[str, str] = {
     # -- bodies
     "a sign-in is a JSON object with a token or a code": "로그인 본문은 token 또는 code가 있는 JSON 객체여야 합니다",
     "the body must be JSON like {form}": "본문은 다음과 같은 JSON이어야 합니다: {form}",
-    "the body has more than {bytes_max} bytes, the most that is taken: send it in parts": (
+    "the body has more than {bytes_max} bytes, the maximum: send it in parts": (
         "본문은 {bytes_max}바이트까지 받습니다. 나누어 보내 주세요"
     ),
     "the body has {count} messages, and at most {count_max} are taken: send it in parts": (
@@ -107,7 +107,7 @@ KOREAN: dict[str, str] = {
     "too many bodies wait to be counted: send it again later": (
         "집계를 기다리는 요청이 너무 많습니다. 잠시 후 다시 보내 주세요"
     ),
-    "{count_max} links open this event already, the most there can be: revoke one first": (
+    "this event has {count_max} active links already, the maximum: revoke one first": (
         "이 이벤트를 여는 링크가 이미 {count_max}개입니다. 먼저 하나를 해지해 주세요"
     ),
 }

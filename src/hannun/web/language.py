@@ -1,4 +1,4 @@
-"""Korean or English: what a reader prefers."""
+"""The language of a response, Korean or English, by the Accept-Language header."""
 
 from typing import Literal
 
@@ -6,9 +6,9 @@ Language = Literal["ko", "en"]
 
 
 def language_of(accept_language: str | None) -> Language:
-    """The better of our two languages by an Accept-Language header (RFC 9110, 12.5.4), with its weights.
+    """The preferred one of Korean and English by an Accept-Language header with weights (RFC 9110, 12.5.4).
 
-    Of two that weigh the same the one named first; English where neither is wanted.
+    Of two equal weights the language that comes first wins. English where the client accepts neither.
     """
     weights: dict[str, float] = {}
     for part in (accept_language or "").split(","):
@@ -25,7 +25,7 @@ def language_of(accept_language: str | None) -> Language:
 
 
 def _weight(parameters: list[str]) -> float | None:
-    """The weight among a language's parameters, 1 where there is none; None where it is none."""
+    """The weight (`q`) among a language's parameters: 1 where there is none, None where it is malformed."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "q":

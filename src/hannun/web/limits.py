@@ -1,5 +1,8 @@
-"""How often one caller may ask: a bucket of tokens each. Every process decides by its own, so that it holds without
-Redis and costs no question; while Redis is there they tell each other what was taken."""
+"""Rate limits: one token bucket per caller.
+
+Each process decides by itself, so a limit works without Redis and costs no I/O. While Redis is available the processes
+share their usage (`flows/limit_sharing`).
+"""
 
 import ipaddress
 import time
@@ -15,76 +18,83 @@ SUBJECTS_MAX = 50_000
 
 
 class RateLimit:
-    """At most `a_minute` requests a minute for each subject, refilled evenly; a whole minute's may come at once.
+    """At most `per_minute` requests per minute for each subject; 0 means no limit.
 
-    0 is no limit. What is taken in other processes comes off too, as soon as it is known (`flows/quota`): then less
-    than nothing may be left, and its subject waits until that is made up for.
+    A bucket refills evenly, and a whole minute's requests may come at once. Usage in other processes is deducted as
+    soon as it is known. A bucket may then be below 0, and its subject waits until it has refilled.
     """
 
-    def __init__(self, a_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._a_minute = a_minute
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
         self._clock = clock
-        # What is left, when that was, and how much was taken since the other processes were told.
+        # By subject: the tokens left, at which instant, and the usage since the other processes were last informed.
         self._buckets: OrderedDict[str, tuple[float, float, int]] = OrderedDict()
 
     def take(self, subject: str) -> None:
-        """
+        """Take one token.
+
         Raises:
-            Busy: the subject has asked too often; `retry_after_s` says when one more is due.
+            Busy: the bucket is empty; `retry_after_s` says when it has the next token.
         """
-        if not self._a_minute:
+        if not self._per_minute:
             return
-        # Written out, since every request comes by here: calling methods for it costs as much as all of it.
+        # Inlined: every request runs this, and calls of helper methods would double its cost.
         now = self._clock()
-        most = left = float(self._a_minute)
-        untold = 0
+        most = tokens = float(self._per_minute)
+        unshared = 0
         bucket = self._buckets.get(subject)
         if bucket is not None:
-            left, at, untold = bucket
-            left += (now - at) * most / 60
-            if left > most:
-                left = most
-        if left < 1:
+            tokens, at, unshared = bucket
+            tokens += (now - at) * most / 60
+            if tokens > most:
+                tokens = most
+        if tokens < 1:
             raise Busy(
                 "more than {count_max} requests a minute",
-                retry_after_s=(1 - left) * 60 / self._a_minute,
-                count_max=self._a_minute,
+                retry_after_s=(1 - tokens) * 60 / self._per_minute,
+                count_max=self._per_minute,
             )
-        self._buckets[subject] = (left - 1, now, untold + 1)
+        self._buckets[subject] = (tokens - 1, now, unshared + 1)
         self._buckets.move_to_end(subject)
         if len(self._buckets) > SUBJECTS_MAX:
             self._buckets.popitem(last=False)
 
     def drain_unshared_usage(self, subjects_max: int) -> dict[str, int]:
-        """What subjects have taken here since they were told last: of those who took a hundredth of the limit or more.
-        What is less waits, so that who asks now and then is told of now and then. So do those above `subjects_max`."""
-        least = max(1, self._a_minute // 100)
-        worth = ((subject, untold) for subject, (_, _, untold) in self._buckets.items() if untold >= least)
-        taken = dict(islice(worth, subjects_max))
-        for subject in taken:
-            left, at, _ = self._buckets[subject]
-            self._buckets[subject] = (left, at, 0)
-        return taken
+        """The usage in this process since it was last drained, by subject, for the other processes.
+
+        Only subjects that used at least a hundredth of the limit are included, and at most `subjects_max`. The usage of
+        the others is kept for a later call, so that occasional callers are shared only occasionally.
+        """
+        least = max(1, self._per_minute // 100)
+        due = ((subject, unshared) for subject, (_, _, unshared) in self._buckets.items() if unshared >= least)
+        usage = dict(islice(due, subjects_max))
+        for subject in usage:
+            tokens, at, _ = self._buckets[subject]
+            self._buckets[subject] = (tokens, at, 0)
+        return usage
 
     def deduct_remote_usage(self, subject: str, count: int) -> None:
-        """A subject has taken so much in another process."""
-        if not self._a_minute:
+        """Deduct the tokens that a subject took in another process."""
+        if not self._per_minute:
             return
-        untold = self._buckets[subject][2] if subject in self._buckets else 0
-        self._buckets[subject] = (self.left(subject) - count, self._clock(), untold)
+        unshared = self._buckets[subject][2] if subject in self._buckets else 0
+        self._buckets[subject] = (self.remaining(subject) - count, self._clock(), unshared)
         self._buckets.move_to_end(subject)
         if len(self._buckets) > SUBJECTS_MAX:
             self._buckets.popitem(last=False)
 
-    def left(self, subject: str) -> float:
-        """How many requests a subject has left; below 0, how many others have let through too many."""
+    def remaining(self, subject: str) -> float:
+        """The tokens left. Below 0 where the processes together let through more requests than the limit."""
         now = self._clock()
-        left, at, _ = self._buckets.get(subject, (self._a_minute, now, 0))
-        return min(self._a_minute, left + (now - at) * self._a_minute / 60)
+        tokens, at, _ = self._buckets.get(subject, (self._per_minute, now, 0))
+        return min(self._per_minute, tokens + (now - at) * self._per_minute / 60)
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from: an IPv4 address, or the /64 of an IPv6 one, which is what one caller has."""
+    """The client's address as the subject of a rate limit.
+
+    An IPv6 address counts by its /64, since one caller has a whole /64.
+    """
     host = request.client.host if request.client else ""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

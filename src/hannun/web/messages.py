@@ -1,4 +1,4 @@
-"""The door for messages over HTTP."""
+"""HTTP ingestion: the route that takes messages."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -8,75 +8,65 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from hannun.domain import response_schemas
 from hannun.domain.authorization import Principal
-from hannun.errors import BadRequest, Busy
+from hannun.errors import Busy
 from hannun.web.api import sending_principal
+from hannun.web.bodies import read_body
 from hannun.web.callers import Served
-from hannun.web.contract import BEARER, CALLER, Body, answers_with
+from hannun.web.contract import AUTHENTICATION_PROBLEMS, BEARER, RequestBody, answers_with
 
 router = APIRouter(prefix="/api/v1")
 WAITING_MAX = 64
-"""Bodies that wait for a thread; more are told to come back."""
-_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+"""The most requests that wait for an ingestion thread; further ones get 429."""
+_NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 
-_ITEM: dict[str, Any] = {
+_MESSAGE_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "description": "A message; `type` names its kind, and docs/messages.md what each kind has. One that cannot be used "
-    "is a dead letter, and its reason stands in the answer.",
+    "description": "A message. `type` names its kind; docs/messages.md lists the fields of each kind. A message that "
+    "cannot be used becomes a dead letter, and the response has the reason.",
     "additionalProperties": True,
 }
-_TAKES = Body(
+_REQUEST_BODY = RequestBody(
     {
-        "application/json": {"anyOf": [_ITEM, {"type": "array", "items": {"anyOf": [_ITEM, {}]}}]},
-        "application/x-ndjson": {"description": "One JSON object a line. A bad line is a dead letter of its own."},
+        "application/json": {
+            "anyOf": [_MESSAGE_SCHEMA, {"type": "array", "items": {"anyOf": [_MESSAGE_SCHEMA, {}]}}],
+        },
+        "application/x-ndjson": {"description": "One JSON object per line. A malformed line becomes a dead letter."},
     },
-    "All of it is taken or none. Sending it again is safe.",
+    "The whole body is counted, or nothing of it. Sending it again is safe.",
 )
 
 
 @router.post("/messages")
 @answers_with(
     response_schemas.MessagesTaken,
-    refuses=(*CALLER, "forbidden", "not-json", "body-too-large", "too-many-messages", "store-unavailable"),
-    callers=(BEARER,),
-    takes=_TAKES,
+    problems=(
+        *AUTHENTICATION_PROBLEMS,
+        "forbidden",
+        "not-json",
+        "body-too-large",
+        "too-many-messages",
+        "store-unavailable",
+    ),
+    security=(BEARER,),
+    request_body=_REQUEST_BODY,
 )
 async def send_messages(
     request: Request, services: Served, _: Annotated[Principal, Depends(sending_principal)]
 ) -> Response:
     """Count messages: a JSON object, a JSON array or NDJSON; each names its kind in `type`.
 
-    Answered after the commit, message by message and in order. All of a body is taken or none of it, and sending it
-    again is safe.
+    The response comes after the commit and has a result for each message, in order. Either the whole body is counted or
+    nothing of it, and sending it again is safe.
     """
-    body = await body_of(request, services.body_bytes_max)
+    body = await read_body(request, services.body_bytes_max)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    lines = media_type in _LINES
-    # In a thread, to its end: a client that hangs up must not leave half a batch behind it.
-    if services.counting.statistics().tasks_waiting >= WAITING_MAX:
+    lines = media_type in _NDJSON_TYPES
+    if services.ingestion_threads.statistics().tasks_waiting >= WAITING_MAX:
         raise Busy("too many bodies wait to be counted: send it again later", retry_after_s=1.0)
-    # On threads of its own: who waits for the database must not keep the page and the health check waiting.
-    answer = await to_thread.run_sync(partial(services.intake.ingest, body, lines=lines), limiter=services.counting)
-    return Response(answer, media_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-async def body_of(request: Request, bytes_max: int) -> bytes:
-    """The body, as long as it is within the limit.
-
-    Raises:
-        BadQuestion: it is longer (413); nothing more of it is read.
-    """
-    too_large = BadRequest(
-        "the body has more than {bytes_max} bytes, the most that is taken: send it in parts",
-        code="body-too-large",
-        bytes_max=bytes_max,
+    # In a thread, so that a client that disconnects cannot cancel half a batch. The threads are separate from the other
+    # ones, so that requests that wait for the database do not block the page and the health check.
+    response = await to_thread.run_sync(
+        partial(services.ingestion.ingest, body, lines=lines), limiter=services.ingestion_threads
     )
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > bytes_max:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > bytes_max:
-            raise too_large
-    return bytes(body)
+    return Response(response, media_type="application/json", headers={"Cache-Control": "no-store"})

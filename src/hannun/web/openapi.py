@@ -1,109 +1,112 @@
-"""The OpenAPI 3.1 document: paths and parameters as FastAPI finds them, answers from the structs they are made of.
+"""The OpenAPI 3.1 document: paths and parameters from FastAPI, responses from the structs that are encoded.
 
-routes ─► FastAPI ─► paths, parameters ─┐
-@answers_with ─────► answers, refusals ─┼─► the document ─► /openapi.json, docs/openapi.json
-structs ─► msgspec ─► schemas ──────────┘
+routes ─► FastAPI ─► paths, parameters ──┐
+@answers_with ─────► responses, problems ┼─► the document ─► /openapi.json, docs/openapi.json
+structs ─► msgspec ─► schemas ───────────┘
 """
 
 import inspect
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib import resources
-from typing import Any
 
-import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from hannun.web.auth import COOKIE
-from hannun.web.contract import PROMISES, Promise
-from hannun.web.problems import CODES, Problem, in_camel_case
+from hannun.web.contract import ROUTE_CONTRACTS, Json, RouteContract
+from hannun.web.openapi_schemas import component_schemas, reference_to, schema_of
+from hannun.web.problem_codes import CODES
+from hannun.web.problems import Problem, in_camel_case
 
-Json = dict[str, Any]
-_SCHEMAS = "#/components/schemas/{name}"
 _METHODS = ("get", "post", "delete", "put", "patch")
 _TAGS = {
-    "events": "One event: how it is doing.",
-    "merchants": "All of a merchant's events together.",
-    "links": "Links that open one event to others, read-only.",
+    "events": "The figures of one event.",
+    "merchants": "The figures of all of a merchant's events together.",
+    "links": "Links that grant others read access to one event.",
     "messages": "Sending messages over HTTP.",
     "session": "The page's sign-in.",
 }
 _DESCRIPTION = """\
 How a promotional event is doing, on every channel, in numbers that can be proven.
 
-Rates and ROI are percent with two decimals, null where there is nothing to divide by. Money is won. `x-unit` says it of
-each figure, and `provenance` in the answers what a figure is. Names stay; more may stand beside them.
+Rates and ROI are percent with two decimals, null where the divisor is 0. Money is in won (KRW). `x-unit` has the unit
+of each figure, and `provenance` in the responses says how a figure came about. Names never change; new fields may be
+added.
 
-A link's cookie (`openShare`) opens the views of its event too. It is no sign-in: one that opens nothing is told 404,
-as if the event had never been.
+The cookie of a share link (`openShare`) grants access to the views of its event too. It is not a sign-in: a cookie that
+grants no access gets 404, as if the event did not exist.
 
-Errors are problem details (RFC 9457) with a stable `code`, in Korean or English by `Accept-Language`. Beside those of
-each operation: 404 `no-such-path`, 405 `method-not-allowed`, and 500 `internal`, which is a mistake of ours.
+Errors are problem details (RFC 9457) with a stable `code`, in Korean or English by `Accept-Language`. Besides those of
+each operation there are 404 `no-such-path`, 405 `method-not-allowed`, and 500 `internal`, which is a defect of the
+service.
 """
-_MEANINGS = {
-    200: "What was asked for",
-    201: "Made",
+_STATUS_DESCRIPTIONS = {
+    200: "The response to the request",
+    201: "Created",
     204: "Done",
-    304: "It is still what `If-None-Match` names",
-    400: "It cannot be answered as asked",
-    401: "No token that holds",
-    403: "A right is missing",
+    304: "Unchanged since the ETag in `If-None-Match`",
+    400: "The request is invalid",
+    401: "No valid token",
+    403: "A permission is missing",
     404: "Nothing there that the caller may see",
-    409: "It does not go together with what is there",
-    413: "Too much at once",
-    429: "Too often",
+    409: "It conflicts with the present state",
+    413: "Too large",
+    429: "Too many requests",
     501: "Not installed here",
-    503: "Something is away; come back",
+    503: "A dependency is unavailable; try again later",
 }
 _HEADERS: dict[str, Json] = {
     "ETag": {
-        "description": "Names these bytes: send it as `If-None-Match`.",
+        "description": "Identifies this response: send it as `If-None-Match`.",
         "schema": {"type": "string", "pattern": '^"[0-9a-f]+-[0-9a-f]{12}(-(csv|xlsx|parquet)(-[a-z]+)?-(ko|en))?"$'},
     },
     "Cache-Control": {
-        "description": "Who may keep the answer.",
+        "description": "Who may cache the response.",
         "schema": {"type": "string", "enum": ["private, no-cache", "no-store"]},
     },
-    "Vary": {"description": "What the answer depends on.", "schema": {"type": "string"}},
+    "Vary": {"description": "The request headers that the response depends on.", "schema": {"type": "string"}},
     "X-Data-Source": {
-        "description": "Whether it was kept, or made of the database now.",
+        "description": "Whether the response came from the cache or was computed from the database.",
         "schema": {"type": "string", "enum": ["cache", "live"]},
     },
     "Content-Language": {
-        "description": "The language of title and detail.",
+        "description": "The language of `title` and `detail`.",
         "schema": {"type": "string", "enum": ["ko", "en"]},
     },
     "Retry-After": {
-        "description": "Seconds until it may work.",
+        "description": "Seconds until the request may succeed.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
-    "WWW-Authenticate": {"description": "How to bring a token.", "schema": {"type": "string", "enum": ["Bearer"]}},
+    "WWW-Authenticate": {"description": "How to send a token.", "schema": {"type": "string", "enum": ["Bearer"]}},
     "Set-Cookie": {"description": "The cookie, HttpOnly and SameSite=Strict.", "schema": {"type": "string"}},
 }
-_CALLERS: dict[str, Json] = {
-    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of the platform's."},
-    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The page's sign-in."},
+_SECURITY_SCHEMES: dict[str, Json] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token from the platform's user service.",
+    },
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The page's session cookie."},
 }
 
 
 _EXAMPLES: Json = json.loads(resources.files("hannun.web").joinpath("examples.json").read_text(encoding="utf-8"))
-"""Questions that were asked and what was answered, by operation. A test asks them again."""
+"""Recorded requests and responses, by operation. A test repeats them."""
 
 
 def document_of(app: FastAPI) -> Json:
     """The whole document of an application."""
-    found = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    generated = get_openapi(title=app.title, version=app.version, routes=app.routes)
     structs: set[type] = {Problem}
     paths: Json = {}
-    for path, operations in found["paths"].items():
-        told = {method: _operation(path, operations[method], structs) for method in _METHODS if method in operations}
-        paths[re.sub(r"\{(\w+)\}", lambda name: f"{{{in_camel_case(name[1])}}}", path)] = told
-    schemas = {**_tidied(found.get("components", {}).get("schemas", {})), **_schemas_of(structs)}
-    _named_problems(schemas)
-    for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
+    for path, operations in generated["paths"].items():
+        name = re.sub(r"\{(\w+)\}", lambda parameter: f"{{{in_camel_case(parameter[1])}}}", path)
+        paths[name] = {
+            method: _operation(path, operations[method], structs) for method in _METHODS if method in operations
+        }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -113,66 +116,63 @@ def document_of(app: FastAPI) -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "This service"}],
-        "tags": [{"name": name, "description": said} for name, said in _TAGS.items()],
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": dict(sorted(schemas.items())),
+            "schemas": component_schemas(structs, generated.get("components", {}).get("schemas", {})),
             "headers": {name: {"required": True, **header} for name, header in _HEADERS.items()},
-            "securitySchemes": _CALLERS,
+            "securitySchemes": _SECURITY_SCHEMES,
         },
     }
 
 
 def as_text(document: Json) -> str:
-    """The document as it is kept in the repository."""
+    """The document as text, as the repository keeps it."""
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 # -- operations ------------------------------------------------------------------------------------------------------
 
 
-def _operation(path: str, found: Json, structs: set[type]) -> Json:
-    promise, name = PROMISES[found["operationId"]], in_camel_case(found["operationId"])
+def _operation(path: str, generated: Json, structs: set[type]) -> Json:
+    contract, name = ROUTE_CONTRACTS[generated["operationId"]], in_camel_case(generated["operationId"])
     example = _EXAMPLES.get(name, {})
-    summary, _, more = str(found["description"]).partition("\n")
-    told: Json = {
+    summary, _, more = str(generated["description"]).partition("\n")
+    operation: Json = {
         "operationId": name,
         "tags": [_tag_of(path)],
         "summary": summary.rstrip("."),
         **({"description": inspect.cleandoc(f"{summary}\n{more}")} if more.strip() else {}),
-        "security": [dict(caller) for caller in promise.callers],
+        "security": [dict(requirement) for requirement in contract.security],
+        "parameters": _parameters(contract, generated.get("parameters", []), example),
     }
-    parameters = [_parameter(each, example) for each in found.get("parameters", [])]
-    for each in parameters:
-        if each["name"] == "table":
-            each["schema"]["enum"] = list(promise.tables)
-    if promise.conditional:
-        parameters.append(
-            {
-                "name": "If-None-Match",
-                "in": "header",
-                "description": "The ETag of what the caller has.",
-                "schema": {"type": "string"},
-            }
-        )
-    parameters.append(
-        {
-            "name": "Accept-Language",
-            "in": "header",
-            "description": "The language of problems: Korean or English.",
-            "schema": {"type": "string"},
+    if contract.request_body is not None:
+        content = {
+            media_type: {"schema": schema_of(shape, structs)}
+            for media_type, shape in contract.request_body.content.items()
         }
-    )
-    told["parameters"] = parameters
-    if promise.takes is not None:
-        content = {kind: {"schema": _schema(shape, structs)} for kind, shape in promise.takes.content.items()}
         if "body" in example:
             content["application/json"]["example"] = example["body"]
-        told["requestBody"] = {"required": True, "content": content}
-        if promise.takes.description:
-            told["requestBody"]["description"] = promise.takes.description
-    told["responses"] = _responses(promise, example, structs)
-    return told
+        operation["requestBody"] = {"required": True, "content": content}
+        if contract.request_body.description:
+            operation["requestBody"]["description"] = contract.request_body.description
+    operation["responses"] = _responses(contract, example, structs)
+    return operation
+
+
+def _parameters(contract: RouteContract, generated: list[Json], example: Json) -> list[Json]:
+    parameters = [_parameter(parameter, example) for parameter in generated]
+    for parameter in parameters:
+        if parameter["name"] == "table":
+            parameter["schema"]["enum"] = list(contract.tables)
+    if contract.conditional:
+        parameters.append(_header_parameter("If-None-Match", "The ETag of the response that the client has."))
+    parameters.append(_header_parameter("Accept-Language", "The language of problems: Korean or English."))
+    return parameters
+
+
+def _header_parameter(name: str, description: str) -> Json:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
 
 
 def _tag_of(path: str) -> str:
@@ -182,65 +182,65 @@ def _tag_of(path: str) -> str:
     return {"users": "merchants"}.get(part, part)
 
 
-def _parameter(found: Json, example: Json) -> Json:
-    """A parameter as it is sent: what cannot be sent, null, is not among what it may be."""
-    schema = dict(found["schema"])
-    choices = [each for each in schema.pop("anyOf", []) if each != {"type": "null"}]
+def _parameter(generated: Json, example: Json) -> Json:
+    """A parameter without null among its types: a query string cannot express it."""
+    schema = dict(generated["schema"])
+    choices = [choice for choice in schema.pop("anyOf", []) if choice != {"type": "null"}]
     if len(choices) == 1:
         choices = choices[0].get("anyOf", choices)
     if len(choices) == 1:
         schema = {**choices[0], **schema}
     elif choices:
         schema["anyOf"] = choices
-    for told_twice in ("title", "description"):
-        schema.pop(told_twice, None)
-    name = in_camel_case(found["name"]) if found["in"] == "path" else found["name"]
-    told = {"name": name, "in": found["in"], "required": found["required"]}
-    if "description" in found:
-        told["description"] = found["description"]
-    shown = example.get("path", {}) | example.get("query", {})
-    if name in shown:
-        told["example"] = shown[name]
-    return {**told, "schema": schema}
+    for of_parameter in ("title", "description"):
+        schema.pop(of_parameter, None)
+    name = in_camel_case(generated["name"]) if generated["in"] == "path" else generated["name"]
+    parameter = {"name": name, "in": generated["in"], "required": generated["required"]}
+    if "description" in generated:
+        parameter["description"] = generated["description"]
+    values = example.get("path", {}) | example.get("query", {})
+    if name in values:
+        parameter["example"] = values[name]
+    return {**parameter, "schema": schema}
 
 
-def _responses(promise: Promise, example: Json, structs: set[type]) -> Json:
-    headers = {name: _header(name) for name in promise.headers}
-    success: Json = {"description": _MEANINGS[promise.status], "headers": headers}
-    if promise.media_type != "application/json":
-        success["content"] = {promise.media_type: {"schema": {"type": "string"}}}
-    elif promise.shape is not None:
-        success["content"] = {promise.media_type: {"schema": _schema(promise.shape, structs)}}
+def _responses(contract: RouteContract, example: Json, structs: set[type]) -> Json:
+    headers = {name: _header(name) for name in contract.headers}
+    success: Json = {"description": _STATUS_DESCRIPTIONS[contract.status], "headers": headers}
+    if contract.media_type != "application/json":
+        success["content"] = {contract.media_type: {"schema": {"type": "string"}}}
+    elif contract.schema is not None:
+        success["content"] = {contract.media_type: {"schema": schema_of(contract.schema, structs)}}
         if "answer" in example:
-            success["content"][promise.media_type]["example"] = example["answer"]
-    for media_type in promise.files:
-        told = {"type": "string"} if media_type.startswith("text/") else {"type": "string", "format": "binary"}
-        success["content"][media_type] = {"schema": told}
-    if promise.follows:
+            success["content"][contract.media_type]["example"] = example["answer"]
+    for media_type in contract.files:
+        file = {"type": "string"} if media_type.startswith("text/") else {"type": "string", "format": "binary"}
+        success["content"][media_type] = {"schema": file}
+    if contract.links:
         success["links"] = {
             link: {"operationId": in_camel_case(operation), "parameters": dict(parameters)}
-            for link, (operation, parameters) in promise.follows.items()
+            for link, (operation, parameters) in contract.links.items()
         }
-    responses = {str(promise.status): success}
-    if promise.conditional:
-        responses["304"] = {"description": _MEANINGS[304], "headers": headers}
-    statuses: dict[int, list[str]] = {}
-    for code in promise.refuses:
-        statuses.setdefault(CODES[code].status, []).append(code)
-    for status, codes in sorted(statuses.items()):
-        responses[str(status)] = _refusal(status, codes)
+    responses = {str(contract.status): success}
+    if contract.conditional:
+        responses["304"] = {"description": _STATUS_DESCRIPTIONS[304], "headers": headers}
+    codes_by_status: dict[int, list[str]] = {}
+    for code in contract.problems:
+        codes_by_status.setdefault(CODES[code].status, []).append(code)
+    for status, codes in sorted(codes_by_status.items()):
+        responses[str(status)] = _problem_response(status, codes)
     return responses
 
 
-def _refusal(status: int, codes: Iterable[str]) -> Json:
+def _problem_response(status: int, codes: Iterable[str]) -> Json:
     names = ["Content-Language", "Cache-Control", "Vary"]
     names += {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}.get(status, [])
     schema = {
-        "allOf": [{"$ref": _SCHEMAS.format(name="Problem")}],
+        "allOf": [reference_to("Problem")],
         "properties": {"status": {"const": status}, "code": {"enum": sorted(codes)}},
     }
     return {
-        "description": f"{_MEANINGS[status]}: {', '.join(f'`{code}`' for code in sorted(codes))}",
+        "description": f"{_STATUS_DESCRIPTIONS[status]}: {', '.join(f'`{code}`' for code in sorted(codes))}",
         "headers": {name: _header(name) for name in names},
         "content": {"application/problem+json": {"schema": schema}},
     }
@@ -248,67 +248,3 @@ def _refusal(status: int, codes: Iterable[str]) -> Json:
 
 def _header(name: str) -> Json:
     return {"$ref": f"#/components/headers/{name}"}
-
-
-# -- schemas ---------------------------------------------------------------------------------------------------------
-
-
-def _schema(shape: Any, structs: set[type]) -> Json:
-    """A struct by its name, which is told among the components; else a schema as it is."""
-    if isinstance(shape, Mapping):
-        return dict(shape)
-    structs.add(shape)
-    return {"$ref": _SCHEMAS.format(name=shape.__name__)}
-
-
-def _schemas_of(structs: set[type]) -> Json:
-    ordered = sorted(structs, key=lambda struct: struct.__name__)
-    _, schemas = msgspec.json.schema_components(ordered, ref_template=_SCHEMAS)
-    return {name: _always_there(_tidied(schema)) for name, schema in schemas.items()}
-
-
-def _tidied(schema: Any) -> Any:
-    """A schema as people read it: descriptions without the source's line breaks, one kind of number instead of two."""
-    if isinstance(schema, list):
-        return [_tidied(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    told = {name: _tidied(value) for name, value in schema.items()}
-    if isinstance(told.get("description"), str):
-        told["description"] = inspect.cleandoc(told["description"])
-    if "anyOf" in told:
-        choices = [each for each in told["anyOf"] if not _is_integer_beside_number(each, told["anyOf"])]
-        if len(choices) == 1:
-            told |= choices[0]
-            del told["anyOf"]
-        else:
-            told["anyOf"] = choices
-    return told
-
-
-def _is_integer_beside_number(schema: Json, beside: list[Json]) -> bool:
-    return schema.get("type") == "integer" and {**schema, "type": "number"} in beside
-
-
-def _always_there(schema: Json) -> Json:
-    """What has a default is written out all the same: an answer always has it; a problem leaves out what it lacks."""
-    properties: Json = schema.get("properties", {})
-    if schema["title"] in ("Problem", *_TAKEN):
-        return schema
-    there = [name for name, each in properties.items() if name in schema.get("required", ()) or "default" in each]
-    for each in properties.values():
-        each.pop("default", None)
-    return {**schema, "required": there} if there else schema
-
-
-_TAKEN = ("WantedLink", "LinkSecret", "SignIn")
-"""What is taken and not answered: what has a default may be left out."""
-
-
-def _named_problems(schemas: Json) -> None:
-    problem = schemas["Problem"]["properties"]
-    problem["code"] |= {"enum": sorted(CODES), "description": "Stable, for programs."}
-    problem["type"] |= {"format": "uri", "description": "`urn:hannun:problem:` and the code."}
-    problem["instance"]["description"] = "The path that was asked."
-    for name in ("detail", "field"):  # left out where there is nothing to say
-        problem[name] = {"type": "string"}

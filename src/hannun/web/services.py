@@ -1,4 +1,4 @@
-"""What the HTTP door needs, opened by the wiring and handed to every route."""
+"""What the HTTP routes use. A process opens it and gives it to the application."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,31 +19,44 @@ from hannun.web.limits import RateLimit
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The flows behind the door, and what the door itself decides with."""
+    """The flows, the limits and the settings that the routes use.
 
-    access: Authorizer
+    Args:
+        ingestion_threads: the threads on which message batches are counted; only these threads wait for the database.
+        request_limit: by user; every request with a valid token takes from it.
+        refresh_limit: by user; requests with `refresh=true`.
+        share_limit: by share link.
+        sign_in_limit: by address; sign-ins, successful or not.
+        anonymous_limit: by address; requests without a valid token or share link.
+        health_report: the process's health; blocks for up to a second.
+    """
+
+    authorizer: Authorizer
     reports: Reports
     cached_answers: CachedReader
     exports: Exports
-    intake: HttpIngestion
-    counting: CapacityLimiter
-    live: LiveUpdates
-    sharing: ShareLinks
+    ingestion: HttpIngestion
+    ingestion_threads: CapacityLimiter
+    live_updates: LiveUpdates
+    share_links: ShareLinks
     verifier: Verifier
-    limit: RateLimit
+    request_limit: RateLimit
     refresh_limit: RateLimit
     share_limit: RateLimit
     sign_in_limit: RateLimit
-    stranger_limit: RateLimit
+    anonymous_limit: RateLimit
     body_bytes_max: int
     sign_in_codes: Mapping[str, str]
     secure_cookies: bool
     cors_origins: Sequence[str]
-    health: Callable[[], Mapping[str, object]]
+    health_report: Callable[[], Mapping[str, object]]
 
 
 async def services_of(request: Request) -> Services:
-    """The services of the application that serves this request. Async like all that depends on it: FastAPI would run a
-    plain function in a thread, and neither the verifier nor the limit is made for two."""
+    """The services of the application that serves this request.
+
+    Async, like every dependency that uses it: FastAPI would run a plain function in a thread, and neither the verifier
+    nor the rate limits are thread-safe.
+    """
     services: Services = request.app.state.services
     return services

@@ -1,12 +1,12 @@
-"""Share links: their maker's side, and the cookie that a link's secret is exchanged for.
+"""Share links: the routes of the event's owner, and the cookie that a link's secret is exchanged for.
 
-/events/{eventId}#share=SECRET   the link: what stands behind # is sent to no server, and stands in no log
-  └► POST /api/v1/events/{eventId}/session {"share": SECRET} ─► a cookie for the paths of this event alone
+/events/{eventId}#share=SECRET   the link: browsers send the part behind # to no server, so it appears in no log
+  └► POST /api/v1/events/{eventId}/session {"share": SECRET} ─► a cookie for the paths of this event only
 """
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 from urllib.parse import quote
 
 import msgspec
@@ -18,18 +18,26 @@ from hannun.errors import BadRequest, NotFound
 from hannun.flows.share_links import LABEL_LENGTH_MAX
 from hannun.store.shares import Share
 from hannun.web.api import Calling, EventId
-from hannun.web.callers import SHARE_COOKIE, Caller, Served, event_in, on_our_own_page, only_known, opened_by, secret_in
-from hannun.web.contract import NOBODY, OF_EVENT, Body, answers_with
+from hannun.web.bodies import read_struct
+from hannun.web.callers import (
+    SHARE_COOKIE,
+    Caller,
+    Served,
+    authenticate_by_share_link,
+    event_id_in,
+    reject_cross_site,
+    reject_unknown_parameters,
+    share_secret_in,
+)
+from hannun.web.contract import ANONYMOUS, EVENT_PROBLEMS, RequestBody, answers_with
 from hannun.web.limits import address_of
-from hannun.web.messages import body_of
 
 router = APIRouter(prefix="/api/v1/events/{event_id}")
-_BYTES_MAX = 16_384
 
 
 async def sharer_of(caller: Calling) -> Caller:
-    """Who may share the event: who sees it by a token of theirs, and not by a link."""
-    if caller.asker.only_event is not None:
+    """A caller who may share the event: one who sees it by a token, not by a share link."""
+    if caller.principal.only_event is not None:
         raise NotFound("no such path for a link")
     return caller
 
@@ -46,62 +54,63 @@ _AHEAD = (
 
 
 class WantedLink(msgspec.Struct):
-    """A link to make: until when it opens the event (up to 366 days ahead), and a word on whom it is for."""
+    """A link to create: when it expires (up to 366 days ahead), and a label that says whom it is for."""
 
     until: Annotated[datetime, Meta(extra_json_schema={"pattern": _AHEAD})]
     label: Annotated[str, Meta(extra_json_schema={"maxLength": LABEL_LENGTH_MAX, "pattern": "^[^\\x00]*$"})] = ""
 
 
 class LinkSecret(msgspec.Struct):
-    """The secret of a link: what stands behind `#share=` in its address."""
+    """The secret of a link: the part of its address behind `#share=`."""
 
     share: str
 
 
-_OPENING = ("unknown-parameter", "bad-parameter", "not-found", "too-many-requests", "store-unavailable")
-"""How opening a link may be refused; nobody needs a token for it."""
+_LINK_PROBLEMS = ("unknown-parameter", "bad-parameter", "not-found", "too-many-requests", "store-unavailable")
+"""The problem codes of opening a link, which needs no token."""
 
 
-_ITSELF = {"eventId": "$request.path.eventId", "shareId": "$response.body#/shareId"}
+_NEW_LINK_LINKS = {
+    "revoke": ("revoke_share", {"eventId": "$request.path.eventId", "shareId": "$response.body#/shareId"}),
+    "list": ("shares_of_event", {"eventId": "$request.path.eventId"}),
+}
 
 
 @router.post("/shares", status_code=201)
 @answers_with(
     response_schemas.NewLink,
     201,
-    refuses=(*OF_EVENT, "bad-body", "no-offset", "bad-date", "body-too-large", "too-many-shares"),
-    takes=Body({"application/json": WantedLink}),
-    follows={"revoke": ("revoke_share", _ITSELF), "list": ("shares_of_event", {"eventId": "$request.path.eventId"})},
+    problems=(*EVENT_PROBLEMS, "bad-body", "no-offset", "bad-date", "body-too-large", "too-many-shares"),
+    request_body=RequestBody({"application/json": WantedLink}),
+    links=_NEW_LINK_LINKS,
 )
 async def make_share(request: Request, services: Served, sharer: Sharer, event_id: EventId) -> Response:
-    """Make a link that opens this event read-only until a date: `{"until": instant with offset, "label"?}`.
+    """Create a link that grants read access to this event until a date: `{"until": instant with offset, "label"?}`.
 
-    The answer holds the link's address, with its secret; it is shown this once.
+    The response has the link's address with its secret, which cannot be read again.
     """
-    wanted = await _body(request, WantedLink, '{"until": "2026-12-31T00:00:00+09:00", "label": "agency"}')
+    example = '{"until": "2026-12-31T00:00:00+09:00", "label": "agency"}'
+    wanted = await read_struct(request, WantedLink, invalid=_bad_body(example))
     if wanted.until.tzinfo is None:
         raise BadRequest("{field} has no offset from UTC: add one, as in +09:00 or Z", code="no-offset", field="until")
-    share, secret = await services.sharing.make(sharer.asker, event_id, wanted.until, wanted.label)
-    address = f"/events/{in_address(event_id)}#share={secret}"
-    return _told(response_schemas.NewLink(**_shown(share), address=address), 201)
+    share, secret = await services.share_links.create(sharer.principal, event_id, wanted.until, wanted.label)
+    address = f"/events/{encode_path_segment(event_id)}#share={secret}"
+    return _json_response(response_schemas.NewLink(**_link_fields(share), address=address), 201)
 
 
 @router.get("/shares")
-@answers_with(response_schemas.Links, refuses=OF_EVENT)
+@answers_with(response_schemas.Links, problems=EVENT_PROBLEMS)
 async def shares_of_event(services: Served, sharer: Sharer, event_id: EventId) -> Response:
-    """The event's links: those that open it first, then the newest of the others. Their secrets are not known."""
-    return _told(
-        response_schemas.Links(
-            [response_schemas.Link(**_shown(share)) for share in await services.sharing.of_event(event_id)]
-        )
-    )
+    """The event's links: the active ones first, then the newest of the others. Without their secrets."""
+    shares = await services.share_links.list_of_event(event_id)
+    return _json_response(response_schemas.Links([response_schemas.Link(**_link_fields(share)) for share in shares]))
 
 
 @router.delete("/shares/{share_id}", status_code=204)
-@answers_with(None, 204, refuses=OF_EVENT, headers=())
+@answers_with(None, 204, problems=EVENT_PROBLEMS, headers=())
 async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, share_id: ShareId) -> Response:
-    """Revoke a link: it opens nothing any more, within 2 s everywhere."""
-    await services.sharing.revoke(event_id, share_id)
+    """Revoke a link. It stops working within 2 s everywhere."""
+    await services.share_links.revoke(event_id, share_id)
     return Response(status_code=204)
 
 
@@ -109,64 +118,72 @@ async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, shar
 @answers_with(
     None,
     204,
-    refuses=(*_OPENING, "bad-body", "body-too-large", "forbidden"),
+    problems=(*_LINK_PROBLEMS, "bad-body", "body-too-large", "forbidden"),
     headers=("Cache-Control", "Set-Cookie"),
-    callers=(NOBODY,),
-    takes=Body({"application/json": LinkSecret}),
+    security=(ANONYMOUS,),
+    request_body=RequestBody({"application/json": LinkSecret}),
 )
 async def open_share(request: Request, services: Served, event_id: EventId) -> Response:
-    """Exchange a link's secret for a cookie, which is sent to this event's paths alone."""
-    only_known(request)
-    on_our_own_page(request)
+    """Exchange a link's secret for a cookie, which the browser sends to this event's paths only."""
+    reject_unknown_parameters(request)
+    reject_cross_site(request)
     services.sign_in_limit.take(address_of(request))
-    asked = await _body(request, LinkSecret, '{"share": "..."}')
-    opening = await services.sharing.open(event_in(request) or event_id, asked.share)
+    body = await read_struct(request, LinkSecret, invalid=_bad_body('{"share": "..."}'))
+    grant = await services.share_links.resolve(event_id_in(request) or event_id, body.share)
     response = Response(status_code=204, headers={"Cache-Control": "no-store"})
-    left = opening.expires_at.replace(tzinfo=UTC) - datetime.now(UTC)
+    left = grant.expires_at.replace(tzinfo=UTC) - datetime.now(UTC)
     response.set_cookie(
         SHARE_COOKIE,
-        asked.share,
+        body.share,
         max_age=max(0, math.ceil(left / timedelta(seconds=1))),
         httponly=True,
         samesite="strict",
         secure=services.secure_cookies,
-        path=_path_of(event_id),
+        path=_cookie_path(event_id),
     )
     return response
 
 
 @router.get("/session")
-@answers_with(response_schemas.LinkSession, refuses=_OPENING, callers=(NOBODY,))
+@answers_with(response_schemas.LinkSession, problems=_LINK_PROBLEMS, security=(ANONYMOUS,))
 async def opened_share(request: Request, services: Served, event_id: EventId) -> Response:
-    """Until when a link has opened this event to this browser; null where none has."""
-    only_known(request)
-    if secret_in(request) is None:
-        return _told(response_schemas.LinkSession(None))
+    """When this browser's access to the event by a link expires; null where it has none."""
+    reject_unknown_parameters(request)
+    if share_secret_in(request) is None:
+        return _json_response(response_schemas.LinkSession(None))
     try:
-        caller = await opened_by(request, services, event_id)
+        caller = await authenticate_by_share_link(request, services, event_id)
     except NotFound:
-        return _told(response_schemas.LinkSession(None))
-    return _told(response_schemas.LinkSession(_instant(datetime.fromtimestamp(caller.expires_at, UTC))))
+        return _json_response(response_schemas.LinkSession(None))
+    return _json_response(response_schemas.LinkSession(_instant(datetime.fromtimestamp(caller.expires_at, UTC))))
 
 
 @router.delete("/session", status_code=204)
-@answers_with(None, 204, refuses=("unknown-parameter", "bad-parameter"), headers=("Set-Cookie",), callers=(NOBODY,))
+@answers_with(
+    None, 204, problems=("unknown-parameter", "bad-parameter"), headers=("Set-Cookie",), security=(ANONYMOUS,)
+)
 async def close_share(request: Request, event_id: EventId) -> Response:
-    """Forget the cookie."""
-    only_known(request)
+    """Delete the cookie."""
+    reject_unknown_parameters(request)
     response = Response(status_code=204)
-    response.delete_cookie(SHARE_COOKIE, path=_path_of(event_id))
+    response.delete_cookie(SHARE_COOKIE, path=_cookie_path(event_id))
     return response
 
 
-async def _body(request: Request, type_: Any, form: str) -> Any:
-    try:
-        return msgspec.json.decode(await body_of(request, _BYTES_MAX), type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest("the body must be JSON like {form}", code="bad-body", form=form) from error
+def _bad_body(form: str) -> BadRequest:
+    return BadRequest("the body must be JSON like {form}", code="bad-body", form=form)
 
 
-def _shown(share: Share) -> dict[str, Any]:
+class _LinkFields(TypedDict):
+    share_id: str
+    label: str
+    created_at: str
+    created_by: str
+    expires_at: str
+    revoked_at: str | None
+
+
+def _link_fields(share: Share) -> _LinkFields:
     return {
         "share_id": share.share_id,
         "label": share.label,
@@ -181,14 +198,14 @@ def _instant(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
-def _told(told: response_schemas.ApiStruct, status: int = 200) -> Response:
-    return Response(response_schemas.encode(told), status, {"Cache-Control": "no-store"}, media_type="application/json")
+def _json_response(body: response_schemas.ApiStruct, status: int = 200) -> Response:
+    return Response(response_schemas.encode(body), status, {"Cache-Control": "no-store"}, media_type="application/json")
 
 
-def in_address(event_id: str) -> str:
-    """An id in an address as browsers write it (encodeURIComponent): a cookie's path is compared letter by letter."""
+def encode_path_segment(event_id: str) -> str:
+    """An id as browsers encode it in a path (encodeURIComponent). Browsers compare a cookie's path byte by byte."""
     return quote(event_id, safe="!*'()")
 
 
-def _path_of(event_id: str) -> str:
-    return f"/api/v1/events/{in_address(event_id)}"
+def _cookie_path(event_id: str) -> str:
+    return f"/api/v1/events/{encode_path_segment(event_id)}"

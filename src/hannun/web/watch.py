@@ -1,4 +1,4 @@
-"""The streams that wake pages."""
+"""The routes of the event streams that notify pages of changes."""
 
 from fastapi import APIRouter, Response
 
@@ -7,32 +7,31 @@ from hannun.flows.live_updates import Topic
 from hannun.flows.report.registry import dashboard_question
 from hannun.web.api import Calling, EventId, UserId
 from hannun.web.callers import Caller, Served
-from hannun.web.contract import CALLER, OF_EVENT, answers_with
-from hannun.web.event_stream import HEARTBEAT_S, LOOKS_S, EventStream
+from hannun.web.contract import AUTHENTICATION_PROBLEMS, EVENT_PROBLEMS, answers_with
+from hannun.web.event_stream import HEARTBEAT_S, SHARE_LINK_CHECK_S, EventStream
 from hannun.web.services import Services
 
 router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/events/{event_id}/live")
-@answers_with(None, refuses=OF_EVENT, media_type="text/event-stream")
+@answers_with(None, problems=EVENT_PROBLEMS, media_type="text/event-stream")
 async def watch_event(services: Served, caller: Calling, event_id: EventId) -> Response:
     """Server-sent events: `changed` with the new ETag whenever the event's answers change."""
-    await services.reports.answer(
-        caller.asker, dashboard_question(("event", event_id))
-    )  # 404 where there is none, whoever asks
-    return _stream(services, ("event", event_id), caller)
+    topic: Topic = ("event", event_id)
+    await services.reports.answer(caller.principal, dashboard_question(topic))  # 404 for an ADMIN where there is none
+    return _stream(services, topic, caller)
 
 
 @router.get("/users/{user_id}/live")
-@answers_with(None, refuses=(*CALLER, "not-found", "bad-parameter"), media_type="text/event-stream")
+@answers_with(None, problems=(*AUTHENTICATION_PROBLEMS, "not-found", "bad-parameter"), media_type="text/event-stream")
 async def watch_user(services: Served, caller: Calling, user_id: UserId) -> Response:
-    """Server-sent events: `changed` whenever one of the merchant's events does."""
-    if not caller.asker.may_see_merchant(user_id):
+    """Server-sent events: `changed` whenever the answers of one of the merchant's events change."""
+    if not caller.principal.may_see_merchant(user_id):
         raise NotFound("no such merchant")
     return _stream(services, ("user", user_id), caller)
 
 
 def _stream(services: Services, topic: Topic, caller: Caller) -> EventStream:
-    every_s = HEARTBEAT_S if caller.asker.only_event is None else LOOKS_S
-    return EventStream(services.live, topic, caller.expires_in_s, caller.holds, every_s)
+    check_every_s = HEARTBEAT_S if caller.principal.only_event is None else SHARE_LINK_CHECK_S
+    return EventStream(services.live_updates, topic, caller.expires_in_s, caller.is_still_valid, check_every_s)

@@ -1,3 +1,3 @@
 -- owns --
--- Whether an event is this user's. Another's and none at all are the same to it: no row.
+-- Whether an event belongs to this user. No row for another user's event, and no row for an event that does not exist.
 SELECT true FROM hannun.events WHERE event_id = %(event_id)s AND user_id = %(user_id)s;

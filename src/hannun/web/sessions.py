@@ -1,0 +1,89 @@
+"""The page's session: sign in, sign out, and who is signed in."""
+
+import time
+from datetime import UTC, datetime
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from hannun.domain import response_schemas
+from hannun.errors import BadRequest, Unauthenticated
+from hannun.web.auth import COOKIE, Session, token_in
+from hannun.web.bodies import read_struct
+from hannun.web.callers import Served, reject_cross_site, reject_unknown_parameters
+from hannun.web.contract import ANONYMOUS, AUTHENTICATION_PROBLEMS, RequestBody, answers_with
+from hannun.web.limits import address_of
+from hannun.web.services import Services
+
+router = APIRouter(prefix="/api/v1")
+
+
+class SignIn(msgspec.Struct):
+    """A token, or the code of a prepared sign-in."""
+
+    token: str | None = None
+    code: str | None = None
+
+
+@router.post("/session", status_code=204)
+@answers_with(
+    None,
+    204,
+    problems=(*AUTHENTICATION_PROBLEMS, "forbidden", "bad-sign-in", "body-too-large"),
+    headers=("Set-Cookie",),
+    security=(ANONYMOUS,),
+    request_body=RequestBody({"application/json": SignIn}),
+)
+async def sign_in(request: Request, services: Served) -> Response:
+    """Exchange a token, or the code of a prepared sign-in, for the page's cookie."""
+    reject_unknown_parameters(request)
+    reject_cross_site(request)
+    services.sign_in_limit.take(address_of(request))
+    invalid = BadRequest("a sign-in is a JSON object with a token or a code", code="bad-sign-in")
+    body = await read_struct(request, SignIn, invalid=invalid)
+    token = body.token if body.code is None else services.sign_in_codes.get(body.code)
+    if not token:
+        raise Unauthenticated("this sign-in code is unknown, or the service was restarted since it was created")
+    session = await services.verifier.verify(token.strip())
+    response = Response(status_code=204)
+    response.set_cookie(
+        COOKIE,
+        token.strip(),
+        max_age=max(0, int(session.expires_at - time.time())),
+        httponly=True,
+        samesite="strict",
+        secure=services.secure_cookies,
+        path="/",
+    )
+    return response
+
+
+@router.get("/session")
+@answers_with(response_schemas.Session, problems=AUTHENTICATION_PROBLEMS)
+async def who_am_i(request: Request, services: Served) -> Response:
+    """Who is signed in, and until when."""
+    session = await _session(request, services)
+    expires_at = datetime.fromtimestamp(session.expires_at, UTC).isoformat().replace("+00:00", "Z")
+    body = response_schemas.Session(session.principal.user_id, sorted(session.principal.roles), expires_at)
+    return Response(response_schemas.encode(body), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+@router.delete("/session", status_code=204)
+@answers_with(None, 204, problems=("unknown-parameter",), headers=("Set-Cookie",), security=(ANONYMOUS,))
+async def sign_out(request: Request) -> Response:
+    """Delete the page's cookie."""
+    reject_unknown_parameters(request)
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, path="/")
+    return response
+
+
+async def _session(request: Request, services: Services) -> Session:
+    try:
+        token, _ = token_in(request.headers, request.cookies)
+        session = await services.verifier.verify(token)
+    except Unauthenticated:
+        services.anonymous_limit.take(address_of(request))
+        raise
+    reject_unknown_parameters(request)
+    return session
