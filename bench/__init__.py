@@ -1,1 +1,1 @@
-"""What is measured, against what, in one command: see `bench/README.md`."""
+"""Benchmarks of Hannun, run with one command: see `bench/README.md`."""

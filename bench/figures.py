@@ -1,4 +1,4 @@
-"""Figures as they are shown: each with its unit and what it is made of."""
+"""The measured figures: their form, the table and the JSON."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. `samples` is what it is made of, with its count; `beside` names what a ratio compares with."""
+    """One measured figure. `samples` says from what it was computed, and from how many."""
 
     bench: str
     name: str
@@ -19,15 +19,15 @@ class Figure:
     samples: str
 
     @property
-    def shown(self) -> str:
-        """The value with about three digits that mean something."""
+    def formatted(self) -> str:
+        """The value with about three significant digits."""
         if abs(self.value) >= 1_000:
             return f"{self.value:,.0f}"
         return f"{self.value:.1f}" if abs(self.value) >= 100 else f"{self.value:.3g}"
 
 
-def show(console: Console, figures: Sequence[Figure]) -> None:
-    """The table."""
+def print_table(console: Console, figures: Sequence[Figure]) -> None:
+    """Print the figures as a table, with an empty line between two benches."""
     table = Table("bench", "figure", "value", "unit", "samples", box=None, pad_edge=False)
     table.columns[2].justify = "right"
     before = ""
@@ -35,7 +35,7 @@ def show(console: Console, figures: Sequence[Figure]) -> None:
         if before and figure.bench != before:
             table.add_row()
         table.add_row(
-            figure.bench if figure.bench != before else "", figure.name, figure.shown, figure.unit, figure.samples
+            figure.bench if figure.bench != before else "", figure.name, figure.formatted, figure.unit, figure.samples
         )
         before = figure.bench
     console.print(table)
@@ -46,6 +46,6 @@ def as_json(environment: dict[str, str], figures: Sequence[Figure], quick: bool)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value below which `percent` of a hundred lie (nearest rank)."""
+    """The value at or below which `percent` % of the values lie (nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, max(0, round(percent / 100 * len(ordered) + 0.5) - 1))]

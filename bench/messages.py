@@ -1,4 +1,4 @@
-"""The messages that benches send: the sandbox's load, in the forms of the doors."""
+"""The messages that the benches send: the sandbox's load, in the forms of Kafka and HTTP ingestion."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from hannun.domain.batch import ReceivedMessage, RecordId
 from hannun.sandbox.load_messages import load_events, load_registrations
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-"""All that is registered lies in the hour before this, in one month. Fixed, so that every run sends the same."""
+"""All registrations lie in the hour before this instant, in one month. It is fixed, so that all runs send the same."""
 AT_US = int(AT.timestamp()) * 1_000_000
 TOPIC, TOPIC_ID = "participant-registered", "bench"
 
@@ -19,7 +19,7 @@ Message = tuple[str, bytes, bytes]
 
 
 def events(seed: int, count: int) -> list[Message]:
-    """The events, each with its channels."""
+    """The messages that create the events, and those that distribute them to their channels."""
     return list(load_events(seed, events=count, at=AT))
 
 
@@ -29,7 +29,7 @@ def registrations(seed: int, *, events: int, count: int, repeat_every: int = 0) 
 
 
 def batches(messages: Iterator[Message], size: int) -> Iterator[list[ReceivedMessage]]:
-    """Messages as ingest reads them from one partition, in batches."""
+    """The messages in batches, as `ingest` reads them from one partition."""
     offset = 0
     while batch := list(islice(messages, size)):
         yield [
@@ -39,19 +39,20 @@ def batches(messages: Iterator[Message], size: int) -> Iterator[list[ReceivedMes
         offset += len(batch)
 
 
-def bodies(messages: Iterator[Message], size: int) -> Iterator[bytes]:
-    """Messages as the HTTP door takes them: JSON arrays in which each names its kind."""
+def request_bodies(messages: Iterator[Message], size: int) -> Iterator[bytes]:
+    """The messages as bodies for HTTP ingestion, `size` messages each."""
     while batch := list(islice(messages, size)):
-        yield body_of(batch)
+        yield request_body(batch)
 
 
-def body_of(messages: Sequence[Message]) -> bytes:
+def request_body(messages: Sequence[Message]) -> bytes:
+    """The messages as a JSON array, in which each names its kind."""
     return b"[" + b",".join(b'{"type":"%b",%b' % (kind.encode(), value[1:]) for kind, _, value in messages) + b"]"
 
 
-def total_participants(answer: bytes) -> int:
-    """Of a dashboard."""
-    return _DASHBOARD.decode(answer).summary.total_participants
+def total_participants(dashboard: bytes) -> int:
+    """The participants that a dashboard shows."""
+    return _DASHBOARD.decode(dashboard).summary.total_participants
 
 
 class _Summary(msgspec.Struct, rename="camel"):

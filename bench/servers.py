@@ -1,7 +1,8 @@
-"""What is measured runs here: real servers in a folder of their own, the service's own processes, and their end.
+"""Starts what the benches measure: servers in a temporary folder, and the processes of the service.
 
-temporary folder ─► PostgreSQL (durable), Valkey ─► a new migrated database for each bench ─► serve | ingest
-     └────────────────────── all of it ended by its own handle, and the folder removed ───────────────────────┘
+    temporary folder ─► PostgreSQL (durable), Valkey, Kafka ─► a migrated database for each bench ─► serve | ingest
+
+At the end every process is stopped through its own handle, and the folder is removed.
 """
 
 import os
@@ -34,16 +35,16 @@ from hannun.store.migrate import ROLES, migrate
 from hannun.tokens import sign_token
 
 OWNER, PASSWORD = "hannun_owner", secrets.token_urlsafe(24)
-TEMPLATE = "template_of_benches"
+TEMPLATE = "bench_template"
 PARTITIONS = 4
 READY_S_MAX = 60.0
 STOP_S_MAX = 15.0
-Say = Callable[[str], None]
+LogProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """A database of one bench's own, and who else is there."""
+class BenchDatabase:
+    """The database of one bench, with its URLs for the service and for its owner, and its Redis."""
 
     name: str
     url: str
@@ -52,120 +53,126 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
-    """A `hannun serve` that answers."""
+class ServeProcess:
+    """A running HTTP server: `hannun serve`, or one of `bench.baselines`."""
 
     pid: int
     port: int
 
 
-class Ground:
-    """PostgreSQL and Valkey for all benches; Kafka for those that ask for it."""
+class Servers:
+    """PostgreSQL and Valkey for all benches, and Kafka for those that need it."""
 
-    def __init__(self, home: Path, postgres: PostgresServer, valkey: ValkeyServer, stack: ExitStack, say: Say) -> None:
+    def __init__(
+        self, home: Path, postgres: PostgresServer, valkey: ValkeyServer, stack: ExitStack, log_progress: LogProgress
+    ) -> None:
         self.home = home
         self.postgres = postgres
         self.valkey = valkey
-        self.say = say
+        self.log_progress = log_progress
         self._stack = stack
         self._kafka: KafkaServer | None = None
         self._secret = secrets.token_urlsafe(48)
 
-    def site(self, name: str, *, like: Site | None = None) -> Site:
-        """A new database: migrated and empty, or a copy of a site to which nobody is connected."""
+    def create_database(self, name: str, *, template: BenchDatabase | None = None) -> BenchDatabase:
+        """Create a database: migrated and empty, or a copy of `template`, which must have no connections."""
         with psycopg.connect(self.postgres.superuser_url, autocommit=True) as conn:
             conn.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
-                    sql.Identifier(name), sql.Identifier(like.name if like else TEMPLATE), sql.Identifier(OWNER)
+                    sql.Identifier(name), sql.Identifier(template.name if template else TEMPLATE), sql.Identifier(OWNER)
                 )
             )
-            # Each bench begins with the same distance to the next checkpoint.
+            # So each bench starts at the same distance from the next checkpoint.
             conn.execute("CHECKPOINT")
-        return Site(
+        return BenchDatabase(
             name,
             self.postgres.url(name, "analytics_readwrite", PASSWORD),
             self.postgres.url(name, OWNER, PASSWORD),
             RedisAddress(self.valkey.host, self.valkey.port, self.valkey.password),
         )
 
-    def drop(self, site: Site) -> None:
+    def drop_database(self, database: BenchDatabase) -> None:
         with psycopg.connect(self.postgres.superuser_url, autocommit=True) as conn:
-            conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(site.name)))
+            conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database.name)))
 
     def kafka(self) -> KafkaServer:
-        """A real Apache Kafka, started at the first call.
+        """Apache Kafka, started at the first call.
 
         Raises:
-            OperatorError: it cannot run here (no Java, no Maven), and why.
+            OperatorError: Kafka cannot run here, for example without Java or Maven.
         """
         if self._kafka is None:
-            self.say("starting Kafka")
-            kafka = KafkaServer(self.home / "kafka", progress=self.say)
+            self.log_progress("starting Kafka")
+            kafka = KafkaServer(self.home / "kafka", progress=self.log_progress)
             self._stack.callback(kafka.stop)
             kafka.start()
             self._kafka = kafka
         return self._kafka
 
-    def topics(self, prefix: str) -> dict[str, str]:
-        """The service's topics under names of one bench's own: kind -> topic, each with four partitions."""
+    def create_topics(self, prefix: str) -> dict[str, str]:
+        """Create the topics of one bench, each with `PARTITIONS` partitions. Returns topic names by kind of message."""
         names = {str(kind): f"{prefix}-{kind}" for kind in Kind}
         self.kafka().create_topics(dict.fromkeys(names.values(), PARTITIONS))
         return names
 
-    def token(self) -> str:
-        """A token that may send and may see everything."""
+    def admin_token(self) -> str:
+        """A token that may send messages and read every event."""
         return sign_token(self._secret, "bench", ["ADMIN", "SERVICE"], 3_600.0)
 
     @contextmanager
-    def serve(self, site: Site, *, module: str = "hannun", **settings: str) -> Iterator[Serving]:
-        """`hannun serve` in a process of its own, ready; or that of another module that runs it in its own way."""
+    def serve(self, database: BenchDatabase, *, module: str = "hannun", **settings: str) -> Iterator[ServeProcess]:
+        """Run `hannun serve`, or another module with the same command line, and yield it when it is ready.
+
+        Args:
+            settings: environment variables in addition to those of all benches.
+        """
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(512)
             listener.set_inheritable(True)
             port = listener.getsockname()[1]
             arguments = ["serve", "--fd", str(listener.fileno())]
-            environment = self._environment(site) | settings
+            environment = self._environment(database) | settings
             with self._process(arguments, environment, [listener.fileno()], module=module) as process:
                 self._wait_until_ready(port, process)
-                yield Serving(process.pid, port)
+                yield ServeProcess(process.pid, port)
 
     @contextmanager
-    def bare(self, site: Site, which: str, **settings: str) -> Iterator[Serving]:
-        """A server of `bench.bare` in a process of its own."""
+    def serve_baseline(self, database: BenchDatabase, name: str, **settings: str) -> Iterator[ServeProcess]:
+        """Run a server of `bench.baselines`. It listens from the start, so the first request waits until it serves."""
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(512)
             listener.set_inheritable(True)
-            environment = self._environment(site) | settings
-            arguments = [which, str(listener.fileno())]
-            with self._process(arguments, environment, [listener.fileno()], module="bench.bare") as process:
-                yield Serving(process.pid, listener.getsockname()[1])
+            environment = self._environment(database) | settings
+            arguments = [name, str(listener.fileno())]
+            with self._process(arguments, environment, [listener.fileno()], module="bench.baselines") as process:
+                yield ServeProcess(process.pid, listener.getsockname()[1])
 
     @contextmanager
-    def ingest(self, site: Site, topics: dict[str, str]) -> Iterator[int]:
-        """`hannun ingest` in a process of its own; yields its pid. It takes a moment to join its group."""
-        named = {f"HANNUN_TOPIC_{kind.replace('-', '_').upper()}": topic for kind, topic in topics.items()}
-        environment = self._environment(site) | named | {"HANNUN_KAFKA_GROUP": site.name}
+    def ingest(self, database: BenchDatabase, topics: dict[str, str]) -> Iterator[int]:
+        """Run `hannun ingest`, and yield its pid. It joins its consumer group some time later."""
+        topic_settings = {f"HANNUN_TOPIC_{kind.replace('-', '_').upper()}": topic for kind, topic in topics.items()}
+        environment = self._environment(database) | topic_settings | {"HANNUN_KAFKA_GROUP": database.name}
         with self._process(["ingest"], environment, []) as process:
             yield process.pid
 
-    def _environment(self, site: Site) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HANNUN_")}
+    def _environment(self, database: BenchDatabase) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("HANNUN_")}
         return (
-            kept
+            inherited
             | {
-                "DATABASE_URL": site.url,
-                "REDIS_HOST": site.redis.host,
-                "REDIS_PORT": str(site.redis.port),
-                "REDIS_PASSWORD": site.redis.password,
+                "DATABASE_URL": database.url,
+                "REDIS_HOST": database.redis.host,
+                "REDIS_PORT": str(database.redis.port),
+                "REDIS_PASSWORD": database.redis.password,
                 "REDIS_DATABASE": "0",
                 "KAFKA_BOOTSTRAP_SERVERS": self._kafka.bootstrap if self._kafka else "",
                 "HANNUN_JWT_SECRET": self._secret,
                 "HANNUN_START_FROM": "earliest",
-                "HANNUN_REQUESTS_A_MINUTE": "100000000",  # one token asks as fast as it can here
+                "HANNUN_REQUESTS_A_MINUTE": "100000000",  # one token sends all requests here
                 "HANNUN_LOG_LEVEL": "warning",
-                # The Hannun that this process has imported, and the bench.
+                # The code that this process has imported: Hannun and the benches.
                 "PYTHONPATH": os.pathsep.join([*sys.path[1:], str(Path(__file__).parents[1])]),
             }
         )
@@ -188,12 +195,12 @@ class Ground:
             yield process
             if process.poll() is not None:
                 raise OperatorError(
-                    f"{module} {arguments[0]} ended with status {process.returncode} while it was measured:\n"
+                    f"{module} {arguments[0]} ended with status {process.returncode} during the measurement:\n"
                     + log.read_text(errors="replace")[-2_000:],
-                    hint="a bench of a process that dies means nothing",
+                    hint="fix the cause that the log names, then measure again",
                 )
         finally:
-            _end(process)
+            _stop(process)
 
     def _wait_until_ready(self, port: int, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + READY_S_MAX
@@ -203,49 +210,52 @@ class Ground:
                     return
             except (urllib.error.HTTPError, OSError):
                 time.sleep(0.02)
-        said = (self.home / "serve.log").read_text(errors="replace")[-2_000:]
-        raise OperatorError(f"hannun serve did not become ready:\n{said}", hint="try `make demo`: it says more")
+        tail = (self.home / "serve.log").read_text(errors="replace")[-2_000:]
+        raise OperatorError(
+            f"hannun serve did not become ready; its log ends with:\n{tail}",
+            hint="`make demo` starts the same process and logs more",
+        )
 
 
 @contextmanager
-def ground(say: Say) -> Iterator[Ground]:
-    """Servers in a temporary folder; at the end nothing of them is left."""
+def start_servers(log_progress: LogProgress) -> Iterator[Servers]:
+    """Start PostgreSQL and Valkey in a temporary folder. At the end of the block all is stopped and removed."""
     home = Path(tempfile.mkdtemp(prefix="hannun-bench-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, home, ignore_errors=True)
-        home.chmod(0o711)  # as root, PostgreSQL runs as another user, who must get through
-        # When a transaction was committed is asked by `freshness`; it is kept in 10 bytes a transaction.
-        kept = {"track_commit_timestamp": "on"}
-        postgres, valkey = PostgresServer(home / "postgres", settings=kept), ValkeyServer(home / "valkey")
+        home.chmod(0o711)  # under root, PostgreSQL runs as another user, which must be able to enter
+        # `freshness` reads the commit time of transactions. PostgreSQL stores it in 10 bytes a transaction.
+        settings = {"track_commit_timestamp": "on"}
+        postgres, valkey = PostgresServer(home / "postgres", settings=settings), ValkeyServer(home / "valkey")
         stack.callback(postgres.destroy)
         stack.callback(valkey.stop)
-        say("starting PostgreSQL and Valkey")
+        log_progress("starting PostgreSQL and Valkey")
         postgres.start()
         valkey.start()
-        _make_template(postgres)
-        yield Ground(home, postgres, valkey, stack, say)
+        _create_template(postgres)
+        yield Servers(home, postgres, valkey, stack, log_progress)
 
 
-def environment_of(ground: Ground) -> dict[str, str]:
-    """What was measured on."""
-    with psycopg.connect(ground.postgres.superuser_url) as conn:
+def describe_environment(servers: Servers) -> dict[str, str]:
+    """What the benches run on: cores, load, versions and durability settings."""
+    with psycopg.connect(servers.postgres.superuser_url) as conn:
         row = conn.execute(
             "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')"
         ).fetchone()
     assert row is not None
-    said = subprocess.run([str(valkey_program()), "--version"], capture_output=True, text=True, check=True).stdout
-    valkey = re.search(r"v=([\d.]+)", said)
+    version = subprocess.run([str(valkey_program()), "--version"], capture_output=True, text=True, check=True).stdout
+    valkey = re.search(r"v=([\d.]+)", version)
     return {
         "cores": str(len(os.sched_getaffinity(0))),
         "load": f"{os.getloadavg()[0]:.1f}",
         "python": sys.version.split()[0],
         "postgresql": f"{row[0]} (fsync {row[1]}, synchronous_commit {row[2]})",
-        "valkey": valkey[1] if valkey else said.strip(),
+        "valkey": valkey[1] if valkey else version.strip(),
         "kafka": kafka_version(),
     }
 
 
-def _make_template(postgres: PostgresServer) -> None:
+def _create_template(postgres: PostgresServer) -> None:
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
         conn.execute(
             sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD {}").format(sql.Identifier(OWNER), sql.Literal(PASSWORD))
@@ -254,8 +264,8 @@ def _make_template(postgres: PostgresServer) -> None:
     migrate(postgres.url(TEMPLATE, OWNER, PASSWORD), load_table(), dict.fromkeys(ROLES, PASSWORD))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """In its ordinary way; by force where that takes too long."""
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process with SIGTERM, or with SIGKILL if it takes longer than `STOP_S_MAX`."""
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGTERM)

@@ -1,13 +1,13 @@
-"""What answers are measured beside: the least that could be done for them, and the way that one would usually write it.
+"""The servers that `answers` compares `hannun serve` with: three minimal ones, and one as it is typically written.
 
-hello     the bytes, and nothing else: what uvicorn itself costs
-bare      a remembered token, a GET over the same lines as ours, the bytes or 304
-redis-py  the same with a GET as redis-py's manual has it
-usual     FastAPI and redis-py as their manuals have it: verify the token, GET, read the JSON, return it
+hello             returns the bytes and does nothing else: the cost of uvicorn itself
+minimal           looks up the token in a dict, sends GET over the service's connection pool, returns the bytes or 304
+minimal-redis-py  the same with a GET of redis-py, as in its manual
+typical-fastapi   FastAPI and redis-py as in their manuals: verify the token, GET, parse the JSON, return it
 
-All run as lean as we do: no proxy's headers, nothing for the garbage collector to look at again and again.
+All use the settings of `hannun serve`: proxy headers are not read, and the garbage collector skips long-lived objects.
 
-python -m bench.bare hello|bare|redis-py|usual FD   with BARE_TOKEN, BARE_KEY, BARE_BODY, HANNUN_JWT_SECRET, REDIS_...
+python -m bench.baselines NAME FD   with BASELINE_TOKEN, BASELINE_KEY, BASELINE_BODY, HANNUN_JWT_SECRET, REDIS_...
 """
 
 import asyncio
@@ -44,24 +44,23 @@ def hello(body: bytes) -> Any:
     return app
 
 
-def bare(get: Get, key: str, token: str) -> Any:
-    known = {f"Bearer {token}".encode(): "bench"}
+def minimal(get: Get, key: str, token: str) -> Any:
+    subjects = {f"Bearer {token}".encode(): "bench"}
     prefix, suffix = "/api/v1/events/", "/analytics"
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
         assert path.startswith(prefix) and path.endswith(suffix)
-        authorization = tags = None
+        authorization = if_none_match = None
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization = value
             elif name == b"if-none-match":
-                tags = value
-        assert authorization in known
+                if_none_match = value
+        assert authorization in subjects
         value = await get(key)
-        # The form of our values: what stands in front says how long it is.
-        etag, end = _told(value)
-        if tags == etag:
+        etag, end = _read_meta(value)
+        if if_none_match == etag:
             await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", etag)]})
             await send({"type": "http.response.body", "body": b""})
             return
@@ -73,15 +72,16 @@ def bare(get: Get, key: str, token: str) -> Any:
     return app
 
 
-def _told(value: bytes) -> tuple[bytes, int]:
-    size = int(value[9:15])
-    return _meta.decode(value[26 : 26 + size]).etag.encode(), 26 + size + 1
+def _read_meta(value: bytes) -> tuple[bytes, int]:
+    """The ETag of a cache entry, and the offset of its body (the format of `hannun.cache.entry`)."""
+    size = int(value[9:15])  # of the metadata, which begins at byte 26
+    return _META.decode(value[26 : 26 + size]).etag.encode(), 26 + size + 1
 
 
-_meta = msgspec.json.Decoder(EntryMeta)
+_META = msgspec.json.Decoder(EntryMeta)
 
 
-def usual(client: redis.asyncio.Redis, key: str, secret: str) -> FastAPI:
+def typical_fastapi(client: redis.asyncio.Redis, key: str, secret: str) -> FastAPI:
     app = FastAPI()
 
     def user(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> str:
@@ -91,7 +91,7 @@ def usual(client: redis.asyncio.Redis, key: str, secret: str) -> FastAPI:
             raise HTTPException(401) from error
 
     @app.get("/api/v1/events/{event_id}/analytics")
-    async def dashboard(event_id: str, request: Request, who: Annotated[str, Depends(user)]) -> dict[str, Any]:
+    async def dashboard(event_id: str, request: Request, subject: Annotated[str, Depends(user)]) -> dict[str, Any]:
         value = await client.get(key)
         if value is None:
             raise HTTPException(404)
@@ -100,7 +100,7 @@ def usual(client: redis.asyncio.Redis, key: str, secret: str) -> FastAPI:
     return app
 
 
-async def serve(which: str, fd: int) -> None:
+async def serve(name: str, fd: int) -> None:
     server = {
         "host": os.environ["REDIS_HOST"],
         "port": int(os.environ["REDIS_PORT"]),
@@ -108,18 +108,16 @@ async def serve(which: str, fd: int) -> None:
         "protocol": 3,
     }
     client = redis.asyncio.Redis(**server)
-    lines = GetConnectionPool(
-        lambda: redis.asyncio.Connection(**server, socket_timeout=None), count_max=10, timeout_s=5
-    )
-    key = os.environ["BARE_KEY"]
+    pool = GetConnectionPool(lambda: redis.asyncio.Connection(**server, socket_timeout=None), count_max=10, timeout_s=5)
+    key = os.environ["BASELINE_KEY"]
     apps = {
-        "hello": lambda: hello(Path(os.environ["BARE_BODY"]).read_bytes()),
-        "bare": lambda: bare(lines.get, key, os.environ["BARE_TOKEN"]),
-        "redis-py": lambda: bare(client.get, key, os.environ["BARE_TOKEN"]),
-        "usual": lambda: usual(client, key, os.environ["HANNUN_JWT_SECRET"]),
+        "hello": lambda: hello(Path(os.environ["BASELINE_BODY"]).read_bytes()),
+        "minimal": lambda: minimal(pool.get, key, os.environ["BASELINE_TOKEN"]),
+        "minimal-redis-py": lambda: minimal(client.get, key, os.environ["BASELINE_TOKEN"]),
+        "typical-fastapi": lambda: typical_fastapi(client, key, os.environ["HANNUN_JWT_SECRET"]),
     }
     config = uvicorn.Config(
-        apps[which](),
+        apps[name](),
         loop="none",
         http="httptools",
         lifespan="off",

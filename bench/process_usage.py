@@ -1,25 +1,25 @@
-"""What processes have used, out of /proc (Linux only): processor time in steps of 10 ms, memory at its peak."""
+"""CPU time (in steps of 10 ms) and peak memory of processes, read from /proc. Linux only."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-def used_s(pid: int) -> float:
-    """User and system time of one process, all its threads together."""
+def cpu_s(pid: int) -> float:
+    """User and system time of one process, of all its threads."""
     user, system, *_ = _times(pid)
-    return (user + system) / _TICKS_A_SECOND
+    return (user + system) / _TICKS_PER_SECOND
 
 
-def used_with_children_s(pid: int) -> float:
-    """The same of a process with all its descendants, those that have ended included (they are its, once reaped)."""
-    return sum(sum(_times(each)) for each in (pid, *_descendants(pid))) / _TICKS_A_SECOND
+def tree_cpu_s(pid: int) -> float:
+    """User and system time of a process and all its descendants, including those that have ended and were reaped."""
+    return sum(sum(_times(each)) for each in (pid, *_descendants(pid))) / _TICKS_PER_SECOND
 
 
-def peak_bytes(pid: int) -> int:
-    """The most memory that a process has held so far."""
+def peak_memory_bytes(pid: int) -> int:
+    """The peak of the resident memory of a process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -27,12 +27,12 @@ def peak_bytes(pid: int) -> int:
 
 
 def _times(pid: int) -> tuple[int, ...]:
-    """utime, stime, cutime, cstime; zeros where the process is gone."""
+    """utime, stime, cutime, cstime; zeros where the process has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return (0, 0, 0, 0)
-    # The second field is the program's name in parentheses, which may hold anything.
+    # The second field is the program's name in parentheses, and may contain any character.
     return tuple(int(ticks) for ticks in stat.rpartition(")")[2].split()[11:15])
 
 

@@ -1,6 +1,6 @@
-"""`hannun`, with a counter of requests that does nothing: what it costs to count them is the difference.
+"""Runs `hannun` with a request counter that does nothing. The difference to `hannun serve` is the cost of counting.
 
-python -m bench.uncounted serve ...
+python -m bench.serve_without_metrics serve ...
 """
 
 from typing import Self
@@ -9,7 +9,7 @@ from hannun.cli import main
 from hannun.telemetry import metrics
 
 
-class _Nothing:
+class _NoCounter:
     def labels(self, *_: object) -> Self:
         return self
 
@@ -18,5 +18,5 @@ class _Nothing:
 
 
 if __name__ == "__main__":
-    metrics.requests = _Nothing()
+    metrics.requests = _NoCounter()
     main()
