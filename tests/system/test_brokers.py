@@ -35,7 +35,7 @@ def begin(topics: Topics) -> list[Event]:
     return events
 
 
-def test_the_broker_is_killed_and_started_again_under_load(
+def test_a_broker_killed_and_restarted_under_load_loses_and_doubles_nothing(
     service: Service, topics: Topics, kafka: KafkaServer
 ) -> None:
     """Its group coordinator loads the group anew, from its log."""
@@ -110,7 +110,9 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.mark.faults
 @pytest.mark.timeout(300)
-def test_the_coordinator_moves_to_another_broker_and_back(service: Service, cluster: Cluster) -> None:
+def test_counting_goes_on_while_the_group_coordinator_moves_to_another_broker_and_back(
+    service: Service, cluster: Cluster
+) -> None:
     cluster.makes({COORDINATOR: 1}, on=[2, 1], **{"cleanup.policy": "compact"})
     topics = Topics(cluster.bootstrap)
     cluster.makes(dict.fromkeys(topics.names.values(), 2), on=[1, 2])
@@ -142,7 +144,7 @@ def test_the_coordinator_moves_to_another_broker_and_back(service: Service, clus
 
 @pytest.mark.faults
 @pytest.mark.timeout(300)
-def test_partitions_without_a_leader_keep_no_others_from_being_read(service: Service, cluster: Cluster) -> None:
+def test_partitions_without_a_leader_do_not_stop_the_others(service: Service, cluster: Cluster) -> None:
     cluster.makes({COORDINATOR: 1}, on=[1, 2], **{"cleanup.policy": "compact"})
     topics = Topics(cluster.bootstrap)
     lonely = topics.names["event-status-changed"]
@@ -169,7 +171,7 @@ def test_partitions_without_a_leader_keep_no_others_from_being_read(service: Ser
 
 @pytest.mark.faults
 @pytest.mark.timeout(300)
-def test_a_log_that_an_unclean_election_has_cut_off_waits_however_far_it_has_grown_again(
+def test_a_log_truncated_by_an_unclean_election_stops_even_when_it_has_grown_again(
     service: Service, cluster: Cluster
 ) -> None:
     """Nobody looked while it was shorter than what is counted: only the leader's epoch tells."""

@@ -110,13 +110,13 @@ def steps_of(goes: Callable[[Crash], None]) -> int:
     return min(len(clean.trace) for clean in rounds)
 
 
-def test_a_kill_around_any_commit(rounds: Rounds) -> None:
+def test_ingest_killed_after_any_commit_loses_and_doubles_nothing(rounds: Rounds) -> None:
     for crash in every_crash("kill after", matches=is_commit):
         rounds.goes(crash)
     assert crash.nth >= 5, "commits of months, numbers, the batch, and the debt paid"
 
 
-def test_a_connection_to_postgresql_that_breaks_after_any_commit(rounds: Rounds) -> None:
+def test_a_postgresql_connection_cut_after_any_commit_loses_and_doubles_nothing(rounds: Rounds) -> None:
     for crash in every_crash("cut after", matches=is_commit):
         rounds.goes(crash)
     assert crash.nth >= 5
@@ -125,7 +125,7 @@ def test_a_connection_to_postgresql_that_breaks_after_any_commit(rounds: Rounds)
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", ["cut before", "cut after"])
-def test_a_connection_to_postgresql_that_breaks_at_any_step(rounds: Rounds, fault: Fault) -> None:
+def test_a_postgresql_connection_cut_at_any_request_loses_and_doubles_nothing(rounds: Rounds, fault: Fault) -> None:
     steps = steps_of(rounds.goes)
     for crash in every_crash(fault, matches=is_counting, at_least=steps):
         rounds.goes(crash)
@@ -135,7 +135,7 @@ def test_a_connection_to_postgresql_that_breaks_at_any_step(rounds: Rounds, faul
 @pytest.mark.faults
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
-def test_a_kill_at_any_step_of_a_batch(rounds: Rounds, fault: Fault) -> None:
+def test_ingest_killed_at_any_request_of_a_batch_loses_and_doubles_nothing(rounds: Rounds, fault: Fault) -> None:
     steps = steps_of(rounds.goes)
     for crash in every_crash(fault, matches=is_counting, at_least=steps):
         rounds.goes(crash)
@@ -208,7 +208,7 @@ def pair(service: Service, topics: Topics, postgres: PostgresServer, protocol: s
 
 
 @with_both_protocols
-def test_one_of_two_members_is_killed_in_the_middle_of_a_batch(pair: Pair) -> None:
+def test_when_one_of_two_members_is_killed_in_a_batch_the_other_counts_on(pair: Pair) -> None:
     crash = Crash(
         "kill before", 1, matches=lambda request: is_counting(request) and "owed_invalidations (" in request.text
     )
@@ -219,7 +219,7 @@ def test_one_of_two_members_is_killed_in_the_middle_of_a_batch(pair: Pair) -> No
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
-def test_one_of_two_members_is_killed_at_any_step_of_a_batch(pair: Pair, fault: Fault) -> None:
+def test_when_one_of_two_members_is_killed_at_any_request_the_other_counts_on(pair: Pair, fault: Fault) -> None:
     steps = steps_of(pair.goes)
     for crash in every_crash(fault, matches=is_counting, at_least=steps):
         pair.goes(crash)

@@ -135,7 +135,7 @@ def is_invalidating(request: Request) -> bool:
 
 
 @pytest.mark.parametrize("fault", ["cut before", "cut after"])
-def test_a_connection_to_postgresql_that_breaks_at_any_step(rounds: Rounds, fault: Fault) -> None:
+def test_a_postgresql_connection_cut_at_any_request_counts_all_or_nothing(rounds: Rounds, fault: Fault) -> None:
     steps = 0
     for crash in every_crash(fault, matches=is_counting):
         rounds.goes(crash, rounds.postgres)
@@ -144,20 +144,20 @@ def test_a_connection_to_postgresql_that_breaks_at_any_step(rounds: Rounds, faul
 
 
 @pytest.mark.parametrize("fault", ["cut before", "cut after"])
-def test_a_connection_to_redis_that_breaks_at_any_step_of_the_invalidation(rounds: Rounds, fault: Fault) -> None:
+def test_a_redis_connection_cut_in_the_invalidation_leaves_no_old_answer(rounds: Rounds, fault: Fault) -> None:
     for crash in every_crash(fault, matches=is_invalidating):
         rounds.goes(crash, rounds.redis)
     assert crash.nth == 4, "one DEL, and a PUBLISH for each of two events"
 
 
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
-def test_a_kill_around_any_commit(rounds: Rounds, fault: Fault) -> None:
+def test_serve_killed_at_any_commit_counts_all_or_nothing(rounds: Rounds, fault: Fault) -> None:
     for crash in every_crash(fault, matches=is_commit):
         rounds.goes(crash, rounds.postgres)
     assert crash.nth == 4, "commits of months, numbers and the batch; the debt that is paid is settled later"
 
 
-def test_a_kill_at_any_step_of_the_invalidation(rounds: Rounds) -> None:
+def test_serve_killed_before_any_request_of_the_invalidation_leaves_no_old_answer(rounds: Rounds) -> None:
     for crash in every_crash("kill before", matches=is_invalidating):
         rounds.goes(crash, rounds.redis)
     assert crash.nth == 4, "one DEL, and a PUBLISH for each of two events"
@@ -166,14 +166,14 @@ def test_a_kill_at_any_step_of_the_invalidation(rounds: Rounds) -> None:
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
-def test_a_kill_at_any_step_of_a_batch(rounds: Rounds, fault: Fault) -> None:
+def test_serve_killed_at_any_request_of_a_batch_counts_all_or_nothing(rounds: Rounds, fault: Fault) -> None:
     for crash in every_crash(fault, matches=is_counting):
         rounds.goes(crash, rounds.postgres)
     assert crash.nth > 30
 
 
 @pytest.mark.faults
-def test_a_kill_after_any_step_of_the_invalidation(rounds: Rounds) -> None:
+def test_serve_killed_after_any_request_of_the_invalidation_leaves_no_old_answer(rounds: Rounds) -> None:
     for crash in every_crash("kill after", matches=is_invalidating):
         rounds.goes(crash, rounds.redis)
     assert crash.nth == 4, "one DEL, and a PUBLISH for each of two events"

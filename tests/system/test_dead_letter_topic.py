@@ -44,7 +44,7 @@ def letters(kafka: KafkaServer) -> Iterator[LetterTopic]:
     topic.close()
 
 
-def test_every_dead_letter_is_published_with_nothing_of_what_it_said(
+def test_every_dead_letter_is_published_without_its_payload(
     service: Service, topics: Topics, letters: LetterTopic
 ) -> None:
     environment = topics.environment()
@@ -70,7 +70,7 @@ def test_every_dead_letter_is_published_with_nothing_of_what_it_said(
 
 
 @pytest.mark.faults
-def test_who_dies_before_it_is_marked_publishes_it_again_under_the_same_key(
+def test_a_publisher_killed_before_marking_is_followed_by_a_second_copy_under_the_same_key(
     service: Service, topics: Topics, letters: LetterTopic, postgres: PostgresServer
 ) -> None:
     environment = {**topics.environment(), "HANNUN_DEAD_LETTER_TOPIC": letters.name}
@@ -92,7 +92,7 @@ def test_who_dies_before_it_is_marked_publishes_it_again_under_the_same_key(
 
 
 @pytest.mark.faults
-def test_letters_wait_while_no_broker_answers_and_other_jobs_go_on(
+def test_dead_letters_wait_while_no_broker_answers_and_other_jobs_go_on(
     service: Service, topics: Topics, letters: LetterTopic
 ) -> None:
     service.start_serve()
@@ -109,7 +109,7 @@ def test_letters_wait_while_no_broker_answers_and_other_jobs_go_on(
     wait_for("the letter", lambda: letters.has(1))
 
 
-def test_a_topic_of_messages_is_no_topic_of_letters(service: Service, topics: Topics) -> None:
+def test_a_topic_of_messages_is_refused_as_the_dead_letter_topic(service: Service, topics: Topics) -> None:
     environment = topics.environment()
     ran = service.run("schedule", **environment, HANNUN_DEAD_LETTER_TOPIC=topics.names["sales-recorded"])
     assert ran.status == 2

@@ -18,7 +18,7 @@ def comes_to(found: Callable[[], object], wanted: object) -> None:
     wait_for(f"{wanted}, not {found()}", lambda: found() == wanted)
 
 
-def test_the_lag_of_a_log_that_is_read_is_0_up_to_the_marks_of_transactions(service: Service, topics: Topics) -> None:
+def test_the_lag_is_0_when_only_control_records_follow(service: Service, topics: Topics) -> None:
     ingest = service.start_ingest(**topics.environment(), **ANY_PORT)
     event = Event()
     topics.send_in_transaction(event.first_batch(), after=[event.registered()])
@@ -29,7 +29,7 @@ def test_the_lag_of_a_log_that_is_read_is_0_up_to_the_marks_of_transactions(serv
     assert min(newest.values()) > 1_700_000_000
 
 
-def test_the_newest_message_is_told_by_its_own_time_and_not_before_it_is_counted(
+def test_the_newest_counted_timestamp_is_the_records_own_and_set_when_it_is_counted(
     service: Service, topics: Topics, postgres: PostgresServer
 ) -> None:
     event, now = Event(), datetime.now(UTC).replace(microsecond=0)
@@ -56,7 +56,9 @@ def test_the_newest_message_is_told_by_its_own_time_and_not_before_it_is_counted
 
 
 @pytest.mark.faults
-def test_the_lag_grows_while_postgresql_is_away(service: Service, topics: Topics, postgres: PostgresServer) -> None:
+def test_the_lag_grows_while_postgresql_is_unavailable(
+    service: Service, topics: Topics, postgres: PostgresServer
+) -> None:
     with Proxy(postgres.port, PostgresRequests) as proxy:
         behind = {"DATABASE_URL": with_port(service.environment["DATABASE_URL"], proxy.port)}
         ingest = service.start_ingest(**topics.environment(), **ANY_PORT, **behind)
@@ -76,7 +78,7 @@ def test_the_lag_grows_while_postgresql_is_away(service: Service, topics: Topics
 
 
 @pytest.mark.faults
-def test_a_stopped_partition_keeps_its_lag_and_is_told_until_an_operator_has_decided(
+def test_a_stopped_partition_shows_in_lag_gauge_and_health_until_an_operator_decides(
     service: Service, topics: Topics
 ) -> None:
     few = {"HANNUN_DEAD_LETTERS_IN_A_ROW_MAX": "20"}
@@ -106,7 +108,7 @@ def test_a_stopped_partition_keeps_its_lag_and_is_told_until_an_operator_has_dec
 
 
 @pytest.mark.faults
-def test_who_gives_partitions_up_no_longer_tells_of_them(service: Service, topics: Topics) -> None:
+def test_a_member_reports_no_lag_for_partitions_it_gave_up(service: Service, topics: Topics) -> None:
     environment = topics.environment()
     first = service.start_ingest(**environment, **ANY_PORT)
     comes_to(lambda: len(consumer_lags(first)), 10)
@@ -116,7 +118,7 @@ def test_who_gives_partitions_up_no_longer_tells_of_them(service: Service, topic
 
 
 @pytest.mark.faults
-def test_a_database_that_is_restored_while_nothing_comes_is_brought_to_the_present(
+def test_a_restored_database_catches_up_while_no_new_message_arrives(
     service: Service, topics: Topics, postgres: PostgresServer
 ) -> None:
     service.start_ingest(**topics.environment())

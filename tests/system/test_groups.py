@@ -213,7 +213,7 @@ def test_a_member_that_joins_takes_half_of_the_busy_topic_and_not_half_of_the_to
 
 @pytest.mark.faults
 @pytest.mark.parametrize("protocol", ["consumer"], indirect=True)
-def test_the_brokers_own_assignment_works_as_well(group: Group) -> None:
+def test_the_brokers_own_assignment_shares_and_moves_partitions(group: Group) -> None:
     group.is_created()
     first = group.member()
     group.is_shared_by(first)
@@ -228,9 +228,7 @@ def test_the_brokers_own_assignment_works_as_well(group: Group) -> None:
 
 
 @with_both_protocols
-def test_a_member_that_was_frozen_past_its_session_wakes_as_a_zombie_and_changes_nothing(
-    group: Group, postgres: PostgresServer
-) -> None:
+def test_a_member_frozen_past_its_session_writes_nothing_when_it_wakes(group: Group, postgres: PostgresServer) -> None:
     group.is_created()
     with Proxy(postgres.port, PostgresRequests) as zombies, Proxy(postgres.port, PostgresRequests) as heirs:
         zombie = group.member(DATABASE_URL=with_port(group.service.environment["DATABASE_URL"], zombies.port))
@@ -266,7 +264,7 @@ def test_a_member_that_was_frozen_past_its_session_wakes_as_a_zombie_and_changes
         group.is_counted()
 
 
-def test_a_batch_in_hand_when_another_claims_its_partitions_changes_nothing(
+def test_a_batch_read_before_another_member_claims_its_partitions_writes_nothing(
     group: Group, postgres: PostgresServer
 ) -> None:
     """Nobody else has counted it yet, so the position still stands where it began: only the epoch tells."""
@@ -284,7 +282,7 @@ def test_a_batch_in_hand_when_another_claims_its_partitions_changes_nothing(
         wait_for("the member to claim them again", lambda: group.topics.are_counted(group.service))
 
 
-def test_a_member_that_is_told_to_end_keeps_its_partitions_until_its_batch_is_counted(
+def test_a_stopping_member_keeps_its_partitions_until_its_batch_is_counted(
     group: Group, postgres: PostgresServer
 ) -> None:
     group.is_created()
@@ -305,9 +303,7 @@ def test_a_member_that_is_told_to_end_keeps_its_partitions_until_its_batch_is_co
 
 
 @with_both_protocols
-def test_a_member_gives_partitions_to_another_only_when_its_batch_is_counted(
-    group: Group, postgres: PostgresServer
-) -> None:
+def test_a_member_gives_partitions_up_only_after_its_batch_is_counted(group: Group, postgres: PostgresServer) -> None:
     group.is_created()
     with Proxy(postgres.port, PostgresRequests) as proxy:
         giving = group.member(DATABASE_URL=with_port(group.service.environment["DATABASE_URL"], proxy.port))
@@ -330,7 +326,7 @@ def test_a_member_gives_partitions_to_another_only_when_its_batch_is_counted(
 
 @pytest.mark.faults
 @pytest.mark.timeout(300)
-def test_a_storm_of_restarts_under_load_loses_and_doubles_nothing(group: Group) -> None:
+def test_five_restarts_under_load_lose_and_double_nothing(group: Group) -> None:
     group.is_created()
     chance = random.Random(7)
     running = [group.member() for _ in range(3)]
@@ -349,7 +345,7 @@ def test_a_storm_of_restarts_under_load_loses_and_doubles_nothing(group: Group) 
 
 @pytest.mark.faults
 @pytest.mark.timeout(300)
-def test_a_rebalance_stops_only_what_moves_and_for_no_longer_than_the_session(
+def test_a_rebalance_pauses_only_partitions_that_move_and_not_much_longer_than_the_session(
     service: Service, kafka: KafkaServer
 ) -> None:
     """Where one is killed, the group waits for it until its session has run out, and only then shares anything out."""
@@ -399,7 +395,7 @@ def test_a_rebalance_stops_only_what_moves_and_for_no_longer_than_the_session(
 
 
 @pytest.mark.faults
-def test_partitions_that_are_added_are_taken_up_by_themselves(group: Group) -> None:
+def test_added_partitions_are_counted_from_their_beginning_without_a_decision(group: Group) -> None:
     """From their beginning, whatever stands in them when they are found, and with nobody's further decision."""
     group.is_created()
     for name in group.topics.names.values():
@@ -426,7 +422,7 @@ def test_partitions_that_are_added_are_taken_up_by_themselves(group: Group) -> N
 
 
 @pytest.mark.faults
-def test_a_topic_made_anew_stops_until_an_operator_decides(group: Group, kafka: KafkaServer) -> None:
+def test_a_recreated_topic_stops_until_an_operator_decides(group: Group, kafka: KafkaServer) -> None:
     group.is_created()
     member = group.member()
     group.is_counted()
@@ -456,7 +452,7 @@ def test_a_topic_made_anew_stops_until_an_operator_decides(group: Group, kafka: 
 
 
 @pytest.mark.faults
-def test_records_that_are_removed_before_they_were_counted_stop_their_partition_until_an_operator_decides(
+def test_a_partition_whose_uncounted_records_were_removed_stops_until_an_operator_decides(
     group: Group,
 ) -> None:
     group.is_created()
@@ -485,7 +481,9 @@ def test_records_that_are_removed_before_they_were_counted_stop_their_partition_
 
 
 @pytest.mark.faults
-def test_a_batch_that_is_broken_on_the_brokers_disk_is_never_skipped_unseen(group: Group, kafka: KafkaServer) -> None:
+def test_a_corrupt_batch_on_the_brokers_disk_stops_its_partition_until_an_operator_decides(
+    group: Group, kafka: KafkaServer
+) -> None:
     group.is_created()
     (topic, number), broken = group.breaks_a_sale(kafka)
     group.hears()
@@ -504,7 +502,7 @@ def test_a_batch_that_is_broken_on_the_brokers_disk_is_never_skipped_unseen(grou
 
 
 @pytest.mark.faults
-def test_a_first_start_without_a_decision_waits_for_one_and_then_counts(group: Group) -> None:
+def test_a_first_start_waits_until_an_operator_decides_where_to_begin(group: Group) -> None:
     group.is_created()
     member = group.member(HANNUN_START_FROM="")
     member.wait_for_log("no setting says where to start")
@@ -515,7 +513,7 @@ def test_a_first_start_without_a_decision_waits_for_one_and_then_counts(group: G
 
 
 @pytest.mark.faults
-def test_while_postgresql_is_away_the_group_is_kept(group: Group, postgres: PostgresServer) -> None:
+def test_members_stay_in_the_group_while_postgresql_is_unavailable(group: Group, postgres: PostgresServer) -> None:
     group.is_created()
     with Proxy(postgres.port, PostgresRequests) as proxy:
         behind = {"DATABASE_URL": with_port(group.service.environment["DATABASE_URL"], proxy.port)}
@@ -536,7 +534,7 @@ def test_while_postgresql_is_away_the_group_is_kept(group: Group, postgres: Post
 @pytest.mark.parametrize(
     "silent", [pytest.param(False, marks=pytest.mark.faults), True], ids=["and refuses", "and is silent"]
 )
-def test_while_postgresql_is_away_others_may_join_the_group(
+def test_another_member_can_join_the_group_while_postgresql_is_unavailable(
     group: Group, postgres: PostgresServer, *, silent: bool
 ) -> None:
     """The member hears the group meanwhile, and gives partitions back."""
@@ -572,9 +570,7 @@ def test_while_postgresql_is_away_others_may_join_the_group(
 
 
 @pytest.mark.faults
-def test_a_member_that_waits_for_a_silent_postgresql_ends_when_it_is_told_to(
-    group: Group, postgres: PostgresServer
-) -> None:
+def test_a_member_waiting_for_a_silent_postgresql_stops_on_sigterm(group: Group, postgres: PostgresServer) -> None:
     group.is_created()
     with Proxy(postgres.port, PostgresRequests) as proxy:
         member = group.member(DATABASE_URL=with_port(group.service.environment["DATABASE_URL"], proxy.port))
@@ -588,7 +584,7 @@ def test_a_member_that_waits_for_a_silent_postgresql_ends_when_it_is_told_to(
     group.is_counted("what it had in hand to be counted by the next")
 
 
-def test_positions_set_says_what_would_be_skipped_and_does_nothing_on_a_dry_run(group: Group) -> None:
+def test_positions_set_with_dry_run_prints_what_it_would_skip_and_changes_nothing(group: Group) -> None:
     group.is_created()
     name = group.topics.names["sales-recorded"]
     before = group.service.run("positions", "set", name, "--to", "latest", "--dry-run", **group.environment)
@@ -602,7 +598,7 @@ def test_positions_set_says_what_would_be_skipped_and_does_nothing_on_a_dry_run(
     group.member()
 
 
-def test_an_operator_decides_for_one_partition_by_an_offset_or_an_instant_and_every_offset_is_accounted_for(
+def test_an_operator_can_set_one_partition_to_an_offset_or_a_time_and_every_offset_is_accounted_for(
     group: Group,
 ) -> None:
     name, event = group.topics.names["sales-recorded"], group.events[0]
@@ -634,7 +630,7 @@ def test_an_operator_decides_for_one_partition_by_an_offset_or_an_instant_and_ev
 
 @pytest.mark.faults
 @pytest.mark.parametrize("by", ["the decoder", "the database"])
-def test_a_topic_full_of_what_cannot_be_used_stops_instead_of_becoming_dead_letters(
+def test_a_topic_of_unusable_messages_stops_instead_of_filling_the_dead_letters(
     group: Group, superuser: Superuser, by: str
 ) -> None:
     member = group.member(HANNUN_DEAD_LETTERS_IN_A_ROW_MAX="20")

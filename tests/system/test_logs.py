@@ -16,7 +16,7 @@ def is_counted(service: Service, topics: Topics, event: Event) -> None:
 
 
 @pytest.mark.faults
-def test_compression_of_every_kind(service: Service, topics: Topics) -> None:
+def test_records_of_every_compression_are_counted(service: Service, topics: Topics) -> None:
     service.start_ingest(**topics.environment())
     event = Event()
     topics.send([event.created()])
@@ -50,7 +50,7 @@ def test_a_message_of_1_mb_is_a_dead_letter_and_a_megabyte_of_large_ones_is_coun
     assert letters == [("too-large", True)]
 
 
-def test_transactions_that_are_given_up_never_count(service: Service, topics: Topics) -> None:
+def test_aborted_transactions_never_count(service: Service, topics: Topics) -> None:
     """Nor do they hold anybody up: before, between and behind those that are kept."""
     service.start_ingest(**topics.environment())
     event = Event()

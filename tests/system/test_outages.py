@@ -106,7 +106,7 @@ class Stream:
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_postgresql_is_restarted_while_messages_are_posted(
+def test_a_restart_of_postgresql_while_messages_are_posted_loses_and_doubles_nothing(
     frail: Service, frail_postgres: PostgresServer, mode: Literal["fast", "immediate"]
 ) -> None:
     processes = [frail.start_serve(), frail.start_schedule()]
@@ -124,7 +124,7 @@ def test_postgresql_is_restarted_while_messages_are_posted(
     frail.assert_no_drift()
 
 
-def test_the_first_question_after_a_restart_of_postgresql_is_answered_soon(
+def test_the_first_request_after_a_restart_of_postgresql_is_answered_within_5_s(
     frail: Service, frail_postgres: PostgresServer
 ) -> None:
     frail.start_serve()
@@ -138,7 +138,7 @@ def test_the_first_question_after_a_restart_of_postgresql_is_answered_soon(
     assert time.monotonic() - asked_at < SOON_S, "no connection is worth waiting for when the server is there"
 
 
-def test_while_postgresql_is_away_what_is_cached_is_answered_and_the_rest_asked_to_come_again(
+def test_while_postgresql_is_unavailable_cached_answers_are_served_as_stale_and_the_rest_is_503(
     frail: Service, frail_postgres: PostgresServer
 ) -> None:
     frail.start_serve(HANNUN_POOL_WAIT_S="0.5")
@@ -174,7 +174,7 @@ def test_while_postgresql_is_away_what_is_cached_is_answered_and_the_rest_asked_
 
 @pytest.mark.kafka
 @pytest.mark.xdist_group("kafka")
-def test_postgresql_is_restarted_while_kafka_is_read(
+def test_a_restart_of_postgresql_during_a_batch_from_kafka_loses_and_doubles_nothing(
     frail: Service, frail_postgres: PostgresServer, topics: Topics
 ) -> None:
     """Each time with a batch that is written and not committed, and with messages behind it that are taken already."""
@@ -211,7 +211,9 @@ def test_postgresql_is_restarted_while_kafka_is_read(
 # -- Redis ---------------------------------------------------------------------------------------------------------
 
 
-def test_redis_is_killed_and_comes_back(service: Service, frail_valkey: ValkeyServer) -> None:
+def test_answers_are_right_while_redis_is_killed_and_after_it_returns_with_old_data(
+    service: Service, frail_valkey: ValkeyServer
+) -> None:
     serve = service.start_serve(**redis_environment(frail_valkey.url))
     event = Event()
     body = event.first_batch()
@@ -244,7 +246,7 @@ def test_redis_is_killed_and_comes_back(service: Service, frail_valkey: ValkeySe
     assert serve.is_running
 
 
-def test_somebody_holds_a_table_and_forgets_it(service: Service, postgres: PostgresServer) -> None:
+def test_a_table_locked_by_another_session_gives_503_and_a_log_line(service: Service, postgres: PostgresServer) -> None:
     url = service.environment["DATABASE_URL"]
     serve = service.start_serve(DATABASE_URL=f"{url}{'&' if '?' in url else '?'}options=-c%20lock_timeout%3D200ms")
     event = Event()
@@ -258,7 +260,9 @@ def test_somebody_holds_a_table_and_forgets_it(service: Service, postgres: Postg
     assert service.dashboard(event.id) == event.expected_figures
 
 
-def test_redis_is_flushed(service: Service, frail_valkey: ValkeyServer) -> None:
+def test_answers_are_right_and_cached_again_after_redis_is_flushed(
+    service: Service, frail_valkey: ValkeyServer
+) -> None:
     service.start_serve(**redis_environment(frail_valkey.url))
     event = Event()
     for body in (event.first_batch(), event.later_batch()):
@@ -274,7 +278,7 @@ def test_redis_is_flushed(service: Service, frail_valkey: ValkeyServer) -> None:
         assert cached_figures(frail_valkey.url, event.id) == event.expected_figures
 
 
-def test_redis_cannot_be_reached_at_the_commit_and_still_holds_the_old_answer(
+def test_an_old_answer_is_not_served_when_redis_was_unreachable_at_the_commit(
     service: Service, frail_valkey: ValkeyServer
 ) -> None:
     event = Event()
@@ -296,7 +300,7 @@ def test_redis_cannot_be_reached_at_the_commit_and_still_holds_the_old_answer(
         assert cached_figures(frail_valkey.url, event.id) in (None, event.expected_figures)
 
 
-def test_redis_hangs(service: Service, frail_valkey: ValkeyServer) -> None:
+def test_answers_are_right_while_redis_hangs(service: Service, frail_valkey: ValkeyServer) -> None:
     service.start_serve(**redis_environment(frail_valkey.url), HANNUN_REDIS_TIMEOUT_S="0.2")
     event = Event()
     body, more = event.first_batch(), event.later_batch()
@@ -324,7 +328,7 @@ def is_a_deletion(request: Request) -> bool:
     return request.text.startswith("DEL ") and "analytics:dashboard:" in request.text
 
 
-def test_a_writer_dies_between_its_commit_and_the_invalidation(
+def test_when_a_writer_dies_before_its_invalidation_answers_are_right_within_2_s(
     service: Service, start_service: StartService, frail_valkey: ValkeyServer
 ) -> None:
     here = redis_environment(frail_valkey.url)
@@ -352,7 +356,7 @@ def test_a_writer_dies_between_its_commit_and_the_invalidation(
     wait_for("the debt to be settled", lambda: service.pending_invalidations() == 0)
 
 
-def test_a_writer_cannot_reach_redis_and_those_who_answer_can(
+def test_when_a_writer_cannot_reach_redis_another_process_invalidates_within_2_s(
     service: Service, start_service: StartService, frail_valkey: ValkeyServer
 ) -> None:
     here = redis_environment(frail_valkey.url)
@@ -375,7 +379,7 @@ def test_a_writer_cannot_reach_redis_and_those_who_answer_can(
         wait_for("the debt to be settled", lambda: service.pending_invalidations() == 0)
 
 
-def test_redis_is_out_of_memory(service: Service, frail_valkey: ValkeyServer) -> None:
+def test_answers_are_right_while_redis_is_out_of_memory(service: Service, frail_valkey: ValkeyServer) -> None:
     service.start_serve(**redis_environment(frail_valkey.url))
     event = Event()
     body, more = event.first_batch(), event.later_batch()
@@ -402,9 +406,7 @@ def test_redis_is_out_of_memory(service: Service, frail_valkey: ValkeyServer) ->
     assert service.dashboard(event.id) == event.expected_figures
 
 
-def test_redis_that_is_slow_makes_neither_a_question_nor_a_probe_as_slow(
-    service: Service, frail_valkey: ValkeyServer
-) -> None:
+def test_a_slow_redis_delays_neither_requests_nor_probes(service: Service, frail_valkey: ValkeyServer) -> None:
     service.start_serve(**redis_environment(frail_valkey.url))
     event = Event()
     service.post([event.created()])

@@ -8,7 +8,7 @@ from outside import Event, Service, wait_for, with_port
 from hannun.embedded import PostgresServer
 
 
-def test_a_batch_that_commits_while_its_event_is_settled(service: Service, postgres: PostgresServer) -> None:
+def test_reconcile_finds_no_drift_when_a_batch_commits_meanwhile(service: Service, postgres: PostgresServer) -> None:
     event = Event()
     with Proxy(postgres.port, PostgresRequests) as proxy, ThreadPoolExecutor() as pool:
         service.start_serve(DATABASE_URL=with_port(service.environment["DATABASE_URL"], proxy.port))

@@ -19,7 +19,7 @@ def is_counted(service: Service, topics: Topics, *events: Event) -> None:
     service.assert_no_drift()
 
 
-def test_one_row_that_postgresql_refuses_is_found_and_the_others_land(
+def test_one_message_that_postgresql_refuses_becomes_a_dead_letter_and_the_others_count(
     service: Service, topics: Topics, superuser: Superuser
 ) -> None:
     superuser.execute("ALTER TABLE hannun.sales ADD CONSTRAINT never CHECK (amount <> 666)")
@@ -55,7 +55,9 @@ END $$;
 
 
 @pytest.mark.faults
-def test_transactions_that_lose_are_done_again(service: Service, topics: Topics, superuser: Superuser) -> None:
+def test_transactions_that_fail_to_serialize_or_deadlock_are_retried(
+    service: Service, topics: Topics, superuser: Superuser
+) -> None:
     """Serialization failures and deadlocks, several in a row, in a statement and as the answer to COMMIT."""
     superuser.execute(FAILS)
     for name, when in (("in_a_statement", "INITIALLY IMMEDIATE"), ("at_the_commit", "INITIALLY DEFERRED")):
@@ -77,7 +79,7 @@ def test_transactions_that_lose_are_done_again(service: Service, topics: Topics,
 
 
 @pytest.mark.faults
-def test_a_deadlock_with_a_stranger_costs_the_batch_a_second_try(
+def test_a_deadlock_with_another_session_costs_the_batch_one_retry(
     service: Service, topics: Topics, superuser: Superuser, postgres: PostgresServer
 ) -> None:
     """Batches do not deadlock among themselves; somebody who locks rows by hand, in another order, may be met."""

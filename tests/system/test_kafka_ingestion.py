@@ -12,7 +12,7 @@ from hannun.embedded import KafkaServer, PostgresServer
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
 
 
-def test_all_kinds_of_messages_are_counted_and_asked_for_over_http(service: Service, topics: Topics) -> None:
+def test_messages_of_every_kind_are_counted_and_served_over_http(service: Service, topics: Topics) -> None:
     service.start_ingest(**topics.environment())
     service.start_serve()
     event = Event()
@@ -26,7 +26,7 @@ def test_all_kinds_of_messages_are_counted_and_asked_for_over_http(service: Serv
     service.assert_no_drift()
 
 
-def test_an_event_that_is_created_after_its_participants(service: Service, topics: Topics) -> None:
+def test_participants_are_counted_before_their_event_is_created(service: Service, topics: Topics) -> None:
     service.start_ingest(**topics.environment())
     event = Event()
     came = [event.registered("Instagram"), event.registered(), event.sold(5_000)]
@@ -39,7 +39,7 @@ def test_an_event_that_is_created_after_its_participants(service: Service, topic
     assert service.figures(event.id) == event.expected_figures
 
 
-def test_bad_messages_are_dead_letters_once_with_their_places(service: Service, topics: Topics) -> None:
+def test_unusable_messages_become_dead_letters_once_with_their_offsets(service: Service, topics: Topics) -> None:
     environment = topics.environment()
     process = service.start_ingest(**environment)
     event = Event()
@@ -74,7 +74,7 @@ def test_bad_messages_are_dead_letters_once_with_their_places(service: Service, 
     assert service.run("dead-letters", "show", "123456").status == 2
 
 
-def test_a_dead_letter_is_retried_from_the_log_and_another_one_dropped(
+def test_one_dead_letter_is_retried_from_the_log_and_another_is_dropped(
     service: Service, topics: Topics, postgres: PostgresServer
 ) -> None:
     name = service.environment["DATABASE_URL"].rpartition("/")[2]
@@ -103,9 +103,7 @@ def test_a_dead_letter_is_retried_from_the_log_and_another_one_dropped(
 
 
 @pytest.mark.faults
-def test_the_marks_of_transactions_are_moved_over_and_are_no_loss_when_retention_removes_them(
-    service: Service, topics: Topics
-) -> None:
+def test_positions_move_over_control_records_and_their_removal_is_no_loss(service: Service, topics: Topics) -> None:
     process = service.start_ingest(**topics.environment())
     event = Event()
     first, second = event.first_batch(), event.later_batch()
@@ -127,7 +125,7 @@ def test_the_marks_of_transactions_are_moved_over_and_are_no_loss_when_retention
 
 
 @pytest.mark.parametrize("to", [pytest.param("the beginning", marks=pytest.mark.faults), "the end"])
-def test_reading_goes_on_from_postgresql_and_not_from_kafkas_own_offsets(
+def test_reading_resumes_from_postgresql_and_not_from_kafkas_own_offsets(
     service: Service, topics: Topics, to: str
 ) -> None:
     environment = topics.environment()
@@ -160,7 +158,7 @@ def _commits(topics: Topics, group: str, *, at_end: bool) -> None:
         consumer.close()
 
 
-def test_a_partition_that_kafka_has_no_more_is_waited_for_until_an_operator_forgets_it(
+def test_a_partition_that_no_longer_exists_stays_stopped_until_an_operator_forgets_it(
     service: Service, kafka: KafkaServer
 ) -> None:
     service.database.execute(
@@ -202,7 +200,7 @@ def test_a_second_ingest_shares_the_work_and_takes_over(service: Service, topics
 
 
 @pytest.mark.faults
-def test_an_ingest_that_is_killed_and_comes_back_in_the_same_group(service: Service, topics: Topics) -> None:
+def test_a_killed_ingest_resumes_in_the_same_group(service: Service, topics: Topics) -> None:
     """The group waits for the dead one until its session has run out."""
     environment = topics.environment()
     process = service.start_ingest(**environment)
@@ -218,7 +216,7 @@ def test_an_ingest_that_is_killed_and_comes_back_in_the_same_group(service: Serv
     assert service.figures(event.id) == event.expected_figures
 
 
-def test_the_simulated_platform_delivers_over_kafka(service: Service, kafka: KafkaServer) -> None:
+def test_the_simulated_platform_sends_over_kafka(service: Service, kafka: KafkaServer) -> None:
     named = Topics(kafka.bootstrap, default_names=True)
     kafka.create_topics(dict.fromkeys(named.names.values(), 2))
     service.start_ingest(**named.environment())
