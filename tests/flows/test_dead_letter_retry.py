@@ -11,7 +11,9 @@ from hannun.flows.dead_letter_retry import RetryResult, choose, drop, retry
 from hannun.store import dead_letters
 
 
-def retry_all(world: World, read_record: Callable[[RecordId], bytes | None] = lambda place: None) -> list[RetryResult]:
+def retry_all(
+    world: World, read_record: Callable[[RecordId], bytes | None] = lambda record_id: None
+) -> list[RetryResult]:
     with world.database.transaction() as conn:
         letters = dead_letters.newest(conn, None, None)
     return list(retry(letters, world.database, world.decoder, world.counter, read_record, "somebody@here"))
@@ -56,8 +58,8 @@ def test_a_message_from_kafka_is_read_again_from_the_log(world: World) -> None:
     allow(world)
     read: list[RecordId] = []
 
-    def read_record(place: RecordId) -> bytes | None:
-        read.append(place)
+    def read_record(record_id: RecordId) -> bytes | None:
+        read.append(record_id)
         return message.raw
 
     assert [done.result for done in retry_all(world, read_record)] == ["counted"]

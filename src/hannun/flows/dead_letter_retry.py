@@ -94,8 +94,8 @@ def _message_of(letter: DeadLetter, read_record: ReadRecord) -> ReceivedMessage 
     received_at = microseconds(letter.received_at)
     if letter.topic is not None:
         assert letter.topic_id is not None and letter.partition is not None and letter.offset is not None
-        place = RecordId(letter.topic, letter.topic_id, letter.partition, letter.offset)
-        raw = read_record(place)
-        return None if raw is None else ReceivedMessage(letter.kind, raw, received_at, place)
+        record_id = RecordId(letter.topic, letter.topic_id, letter.partition, letter.offset)
+        raw = read_record(record_id)
+        return None if raw is None else ReceivedMessage(letter.kind, raw, received_at, record_id)
     raw = None if letter.fields is None else rebuild_message(letter.fields)
     return None if raw is None else ReceivedMessage(letter.kind, raw, received_at, hash=letter.hash)

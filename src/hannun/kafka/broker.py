@@ -149,25 +149,25 @@ class Broker:
             log.warning("no broker reports a partition", topic=topic, partition=number, reason=failed[topic, number])
         return logs
 
-    def read_record(self, place: RecordId) -> bytes | None:
+    def read_record(self, record_id: RecordId) -> bytes | None:
         """The value of one record; None where the log no longer holds it, or the topic was recreated.
 
         Raises:
             KafkaUnavailable: no broker answers.
         """
-        log_ = self.partition_logs([(place.topic, place.partition)]).get((place.topic, place.partition))
-        if log_ is None or log_.topic_id != place.topic_id or not log_.low <= place.offset < log_.high:
+        log_ = self.partition_logs([(record_id.topic, record_id.partition)]).get((record_id.topic, record_id.partition))
+        if log_ is None or log_.topic_id != record_id.topic_id or not log_.low <= record_id.offset < log_.high:
             return None
         reader = Consumer(
             {"bootstrap.servers": self._bootstrap, "group.id": "hannun-reads-one", "enable.auto.commit": False},
             logger=client_logger(),
         )
         try:
-            reader.assign([TopicPartition(place.topic, place.partition, place.offset)])
+            reader.assign([TopicPartition(record_id.topic, record_id.partition, record_id.offset)])
             found = reader.poll(CALL_TIMEOUT_S)
         finally:
             reader.close()
-        if found is None or found.error() is not None or found.offset() != place.offset:
+        if found is None or found.error() is not None or found.offset() != record_id.offset:
             return None
         return found.value() or b""
 

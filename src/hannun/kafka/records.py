@@ -61,8 +61,8 @@ def to_message(message: Message, kind: str, partition: Partition, offset: int, t
     if not INSTANT_FROM_US <= at <= INSTANT_BEFORE_US:
         # A producer that writes microseconds gives the year 55,000, which no column holds. The latest instant does.
         at = min(max(at, INSTANT_FROM_US), INSTANT_BEFORE_US)
-    place: RecordId = _NEW(RecordId, (partition[0], topic_id, partition[1], offset))
-    received: ReceivedMessage = _NEW(ReceivedMessage, (kind, message.value() or b"", at, place, None))
+    record_id: RecordId = _NEW(RecordId, (partition[0], topic_id, partition[1], offset))
+    received: ReceivedMessage = _NEW(ReceivedMessage, (kind, message.value() or b"", at, record_id, None))
     return received
 
 

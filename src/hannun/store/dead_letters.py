@@ -86,16 +86,16 @@ def resolve(conn: Connection, no: int, resolution: Literal["retried", "dropped"]
     conn.execute(SQL["resolve"], {"no": no, "resolution": resolution, "by": by})
 
 
-def resolve_counted(conn: Connection, places: Sequence[RecordId], by: str) -> int:
+def resolve_counted(conn: Connection, record_ids: Sequence[RecordId], by: str) -> int:
     """Close the open dead letters of messages that were counted by now. Returns how many were closed."""
-    records = {
-        "topics": [place.topic for place in places],
-        "topic_ids": [place.topic_id for place in places],
-        "partitions": [place.partition for place in places],
-        "offsets": [place.offset for place in places],
+    arguments = {
+        "topics": [each.topic for each in record_ids],
+        "topic_ids": [each.topic_id for each in record_ids],
+        "partitions": [each.partition for each in record_ids],
+        "offsets": [each.offset for each in record_ids],
         "by": by,
     }
-    return conn.execute(SQL["resolve_counted"], records).rowcount
+    return conn.execute(SQL["resolve_counted"], arguments).rowcount
 
 
 def unpublished(conn: Connection, limit: int) -> list[DeadLetter]:
