@@ -1,4 +1,4 @@
-"""One service for all tests of the contract: over a database of its own, with what the examples tell it."""
+"""One service for all tests of the contract, on a database of its own, with the messages of the examples."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
 
-from served import Site, opened
+from served import Site, open_site
 from world import World
 
 from hannun.embedded import PostgresServer, ValkeyServer
@@ -31,13 +31,13 @@ def examples() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def told(postgres: PostgresServer, valkey: ValkeyServer, examples: dict[str, Any]) -> Iterator[Site]:
-    """The service, told what the example of POST /messages says, on a day of 2026."""
+def site(postgres: PostgresServer, valkey: ValkeyServer, examples: dict[str, Any]) -> Iterator[Site]:
+    """The service after the example of POST /messages was sent, with its clock in 2026."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests OWNER hannun_owner")
-        with World(postgres, valkey, name) as world, opened(world, **NO_LIMITS) as site:
-            site.at(NOW)
+        with World(postgres, valkey, name) as world, open_site(world, **NO_LIMITS) as site:
+            site.set_now(NOW)
             site.services.share_links._now = lambda: datetime.fromisoformat(NOW)
             answer = site.service.post("/api/v1/messages", json=examples["sendMessages"]["body"])
             assert answer.json()["deadLettered"] == 0, answer.text

@@ -1,6 +1,7 @@
-"""What schemathesis must know of our words to ask questions that make sense; loaded by SCHEMATHESIS_HOOKS.
+"""Makes schemathesis generate meaningful requests: formats and rules that no schema can express. Loaded by
+SCHEMATHESIS_HOOKS.
 
-It takes nothing off: whatever is asked is held to the document, and what breaks the document's rules is asked as well.
+Nothing is excluded: every response is checked against the document, and invalid requests are generated too.
 """
 
 from datetime import UTC, date, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: what it promises is what the service does, and nobody changes it unseen."""
+"""The OpenAPI document: the service does what it promises, and a change of it does not go unnoticed."""
 
 import copy
 import json
@@ -38,20 +38,20 @@ def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
             yield path, method, operation
 
 
-# -- what it says
+# -- its content
 
 
-def test_what_is_kept_in_the_repository_is_what_the_code_makes() -> None:
+def test_the_document_in_the_repository_is_the_one_the_code_generates() -> None:
     assert contract.CURRENT.read_text(encoding="utf-8") == contract.generate(), contract.HINT
 
 
-def test_what_was_released_is_kept(document: Json) -> None:
+def test_the_released_document_is_not_broken(document: Json) -> None:
     released = json.loads(contract.RELEASED.read_text(encoding="utf-8"))
     assert released["paths"].keys() >= {"/api/v1/events/{eventId}/analytics", "/api/v1/users/{userId}/analytics"}
     assert contract.breaking_changes(released, document) == [], "see docs/api.md: what is released stays"
 
 
-def test_every_operation_says_what_it_answers_and_how_it_refuses(document: Json) -> None:
+def test_every_operation_documents_its_responses_and_problems(document: Json) -> None:
     names = [operation["operationId"] for *_, operation in operations(document)]
     assert len(names) == len(set(names)) == len(ROUTE_CONTRACTS)
     for path, method, operation in operations(document):
@@ -65,7 +65,7 @@ def test_every_operation_says_what_it_answers_and_how_it_refuses(document: Json)
             assert ("WWW-Authenticate" in response.get("headers", {})) == (status == "401"), where
 
 
-def test_every_figure_says_its_unit(document: Json) -> None:
+def test_every_figure_has_a_unit(document: Json) -> None:
     schemas = document["components"]["schemas"]
     assert schemas["Summary"]["properties"]["totalParticipants"]["x-unit"] == "count"
     for name in ("Summary", "ChannelRates", "Roi", "Investment", "Revenue", "Delta"):
@@ -75,7 +75,7 @@ def test_every_figure_says_its_unit(document: Json) -> None:
     assert schemas["Problem"]["properties"]["code"]["enum"] == sorted(CODES)
 
 
-# -- what would break those who build on it
+# -- changes that would break clients
 
 
 def _change(change: Callable[[Json], Any]) -> Callable[[Json], Json]:
@@ -125,12 +125,12 @@ BREAKING = {
 
 
 @pytest.mark.parametrize("named", BREAKING)
-def test_what_would_break_a_client_is_named(document: Json, named: str) -> None:
+def test_a_change_that_breaks_clients_is_named(document: Json, named: str) -> None:
     found = contract.breaking_changes(document, _change(BREAKING[named])(document))
     assert any(named in each for each in found), found
 
 
-def test_what_only_adds_breaks_nothing(document: Json) -> None:
+def test_an_addition_breaks_nothing(document: Json) -> None:
     def add(new: Json) -> None:
         _schema(new, "Summary")["properties"]["more"] = {"type": "string"}
         _view(new)["parameters"].append({"in": "query", "name": "more", "required": False, "schema": {}})
@@ -140,28 +140,28 @@ def test_what_only_adds_breaks_nothing(document: Json) -> None:
     assert contract.breaking_changes(document, _change(add)(document)) == []
 
 
-# -- whether it is so
+# -- the service against the document
 
 
-def test_the_examples_are_questions_that_were_asked_and_answered_so(told: Site, examples: Json) -> None:
-    """HANNUN_RENEW_EXAMPLES=1 writes down what is answered now."""
+def test_the_examples_are_real_requests_and_responses(site: Site, examples: Json) -> None:
+    """HANNUN_RENEW_EXAMPLES=1 records the present responses."""
     found = copy.deepcopy(examples)
-    paths = {operation["operationId"]: (path, method) for path, method, operation in operations(kept())}
+    paths = {operation["operationId"]: (path, method) for path, method, operation in operations(generated_document())}
     for name, example in found.items():
         path, method = paths[name]
         for parameter, value in example.get("path", {}).items():
             path = path.replace(f"{{{parameter}}}", value)
-        client = told.signed_in("the-platform", "SERVICE") if name == "sendMessages" else told.owner
+        client = site.signed_in("the-platform", "SERVICE") if name == "sendMessages" else site.owner
         answer = client.request(method, path, params=example.get("query"), json=example.get("body"))
         assert answer.status_code in (200, 201), (name, answer.text)
         example["answer"] = answer.json()
     if os.environ.get("HANNUN_RENEW_EXAMPLES"):
         EXAMPLES.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     else:
-        assert same(found) == same(examples)
+        assert without_changing_values(found) == without_changing_values(examples)
 
 
-def test_the_examples_have_the_shapes_that_the_document_promises(document: Json) -> None:
+def test_the_examples_match_their_schemas(document: Json) -> None:
     shown = 0
     for path, method, operation in operations(document):
         for response in operation["responses"].values():
@@ -174,19 +174,22 @@ def test_the_examples_have_the_shapes_that_the_document_promises(document: Json)
     assert shown >= 11
 
 
-def kept() -> Json:
+def generated_document() -> Json:
     return dict(json.loads(contract.generate()))
 
 
-def same(told: Any) -> Any:
-    """What is told, without what is another one each time: when it was written, and what chance has drawn."""
-    if isinstance(told, dict):
-        return {name: None if name in CHANGING else same(each) for name, each in told.items()}
-    return [same(each) for each in told] if isinstance(told, list) else told
+def without_changing_values(value: Any) -> Any:
+    """A response without the values that differ each time: instants and random ids."""
+    if isinstance(value, dict):
+        return {name: None if name in CHANGING else without_changing_values(each) for name, each in value.items()}
+    return [without_changing_values(each) for each in value] if isinstance(value, list) else value
 
 
 def schemathesis(site: Site, folder: Path, *arguments: str) -> None:
-    """Ask all that schemathesis can think of, by all its checks. Not the streams, which never end: `test_live` does."""
+    """Run schemathesis with all its checks.
+
+    Event streams are excluded, since they never end; `test_live` covers them.
+    """
     token = site.token("the-operator", "ADMIN", "SERVICE")
     done = subprocess.run(
         [
@@ -205,13 +208,13 @@ def schemathesis(site: Site, folder: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
 
 
-def test_schemathesis_finds_nothing(told: Site, tmp_path: Path) -> None:
-    schemathesis(told, tmp_path, "--phases", "examples,fuzzing,stateful", "--max-examples", "1", "--seed", "1")
+def test_schemathesis_finds_nothing(site: Site, tmp_path: Path) -> None:
+    schemathesis(site, tmp_path, "--phases", "examples,fuzzing,stateful", "--max-examples", "1", "--seed", "1")
 
 
 @pytest.mark.faults
-def test_a_generated_client_fits_and_gets_the_same_figures(told: Site, tmp_path: Path, examples: Json) -> None:
-    """Generated, compiled under strict types, and run: 10 s, so it is among the long ones."""
+def test_a_generated_client_compiles_and_gets_the_same_figures(site: Site, tmp_path: Path, examples: Json) -> None:
+    """The client is generated, compiled with strict types, and run. Takes 10 s, so it runs with the long tests."""
     programs = ROOT / "tools/page/node_modules/.bin"
     if not (programs / "openapi-ts").exists():
         assert os.environ.get("CI") != "true", "CI must generate a client, and the packages of tools/page are not there"
@@ -219,10 +222,10 @@ def test_a_generated_client_fits_and_gets_the_same_figures(told: Site, tmp_path:
     shutil.copy(Path(__file__).with_name("client.ts"), tmp_path)
     (tmp_path / "node_modules").symlink_to(ROOT / "tools/page/node_modules")
     path = examples["eventDashboard"]["path"] | examples["userDashboard"]["path"]
-    asked = {"ADDRESS": told.address, "TOKEN": told.token(path["userId"]), "EVENT": path["eventId"]}
+    variables = {"ADDRESS": site.address, "TOKEN": site.token(path["userId"]), "EVENT": path["eventId"]}
 
     def run(*command: str | Path) -> str:
-        environment = {**os.environ, **asked, "USER": path["userId"]}
+        environment = {**os.environ, **variables, "USER": path["userId"]}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -245,12 +248,12 @@ def test_a_generated_client_fits_and_gets_the_same_figures(told: Site, tmp_path:
         "userTimeline": f"{user}/timeline?granularity=weekly",
         "userRoi": f"{user}/roi",
     }
-    assert got["answers"] == {name: told.owner.get(address).json() for name, address in plain.items()}
+    assert got["answers"] == {name: site.owner.get(address).json() for name, address in plain.items()}
     assert got["figures"]["came"] == sum(got["figures"]["points"]) == 5
     assert got["figures"]["code"] == "unknown-zone"
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(3_600)
-def test_schemathesis_finds_nothing_in_many_questions(told: Site, tmp_path: Path) -> None:
-    schemathesis(told, tmp_path, "--max-examples", "50")
+def test_schemathesis_finds_nothing_in_many_requests(site: Site, tmp_path: Path) -> None:
+    schemathesis(site, tmp_path, "--max-examples", "50")

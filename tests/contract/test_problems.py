@@ -1,4 +1,4 @@
-"""What is refused is told in Korean and English, by codes that stay."""
+"""Problem details: stable codes, with messages in Korean and English."""
 
 import ast
 import re
@@ -13,35 +13,35 @@ from hannun.web.problem_codes import CODES
 from hannun.web.problems import OTHER_PARAMETER_MESSAGE, PARAMETER_MESSAGES
 
 ROOT = Path(__file__).parents[2]
-TOLD = {"BadRequest", "Busy", "Unauthenticated", "Forbidden"}
+LOCALIZED = {"BadRequest", "Busy", "Unauthenticated", "Forbidden"}
 HANGUL = re.compile("[가-힣]")
 
 
 def calls() -> Iterator[tuple[Path, ast.Call]]:
-    """Where an error is made of which whoever asks is told."""
+    """Every call that creates an error with a message for callers."""
     for path in sorted((ROOT / "src/hannun").rglob("*.py")):
-        if "sandbox" in path.parts:  # the simulated platform asks; it answers nobody
+        if "sandbox" in path.parts:  # the simulated platform has no callers
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             called = getattr(node, "func", None)
-            if isinstance(node, ast.Call) and getattr(called, "attr", getattr(called, "id", "")) in TOLD:
+            if isinstance(node, ast.Call) and getattr(called, "attr", getattr(called, "id", "")) in LOCALIZED:
                 yield path, node
 
 
-def test_every_sentence_is_there_in_korean_with_the_same_facts() -> None:
-    said = set(PARAMETER_MESSAGES.values()) | {OTHER_PARAMETER_MESSAGE}
+def test_every_message_has_a_korean_translation_with_the_same_values() -> None:
+    templates = set(PARAMETER_MESSAGES.values()) | {OTHER_PARAMETER_MESSAGE}
     for path, call in calls():
         if isinstance(call.args[0], ast.Name) and path.name == "problems.py":
             continue  # those of PARAMETER_MESSAGES
-        assert isinstance(call.args[0], ast.Constant), f"{path}:{call.lineno}: a sentence with its facts in braces"
-        said.add(str(call.args[0].value))
-    assert set(KOREAN) == said
+        assert isinstance(call.args[0], ast.Constant), f"{path}:{call.lineno}: the message must be a constant template"
+        templates.add(str(call.args[0].value))
+    assert set(KOREAN) == templates
     for english, korean in KOREAN.items():
         assert HANGUL.search(korean), english
         assert set(re.findall(r"{\w+", korean)) == set(re.findall(r"{\w+", english)), english
 
 
-def test_every_code_is_known_documented_and_said_in_both_languages() -> None:
+def test_every_code_is_documented_and_has_a_title_in_both_languages() -> None:
     used = {
         str(word.value.value)
         for _, call in calls()
@@ -56,7 +56,7 @@ def test_every_code_is_known_documented_and_said_in_both_languages() -> None:
         assert HANGUL.search(kind.ko) and not HANGUL.search(kind.en)
 
 
-def test_every_code_is_reached_by_a_test() -> None:
+def test_every_code_is_caused_by_a_test() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     assert [code for code in CODES if tests.count(f'"{code}"') == 0] == []
 
@@ -82,5 +82,5 @@ def test_every_code_is_reached_by_a_test() -> None:
         ("fr", "en"),
     ],
 )
-def test_the_language_is_the_one_that_weighs_most(header: str | None, language: str) -> None:
+def test_the_language_with_the_highest_weight_is_chosen(header: str | None, language: str) -> None:
     assert language_of(header) == language

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
 
-from served import Site, opened
+from served import Site, open_site
 from world import World
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8")
@@ -44,8 +44,8 @@ def test_every_request_gets_the_answer_that_is_shown(world: World) -> None:
     assert len(SHOWN) >= 8
     messages = json.loads(EXAMPLES.read_text(encoding="utf-8"))["sendMessages"]["body"]
     event, user = messages[0]["eventId"], messages[0]["userId"]
-    with opened(world, requests_a_minute=0) as site:
-        site.at("2026-11-23T03:00:00+00:00")
+    with open_site(world, requests_a_minute=0) as site:
+        site.set_now("2026-11-23T03:00:00+00:00")
         assert site.service.post("/api/v1/messages", json=messages).json()["deadLettered"] == 0
         for command, shown in SHOWN:
             if "/shares" in command:
@@ -63,7 +63,7 @@ def test_every_request_gets_the_answer_that_is_shown(world: World) -> None:
 
 def test_the_problem_that_is_shown_is_the_one_that_is_answered(site: Site) -> None:
     shown = json.loads(next(re.finditer(r"```json\n(\{\"type\".*?)\n```", DOCUMENT, re.DOTALL))[1])
-    site.sends(site.world.created("e1"))
+    site.send(site.world.created("e1"))
     answer = site.owner.get(f"{shown['instance']}?startDate=1971-01-01&endDate=2200-01-01")
     assert (answer.status_code, answer.json()) == (shown["status"], shown)
     korean = site.owner.get(str(answer.url), headers={"Accept-Language": "ko-KR, en;q=0.5"})
@@ -74,5 +74,5 @@ def test_the_problem_that_is_shown_is_the_one_that_is_answered(site: Site) -> No
 
 @pytest.fixture
 def site(world: World) -> Any:
-    with opened(world) as site:
+    with open_site(world) as site:
         yield site

@@ -1,4 +1,4 @@
-"""Health is told at once, however slow a neighbour is."""
+"""A health report is quick, however slow a dependency is."""
 
 import threading
 import time
@@ -28,35 +28,35 @@ def health_of(world: World, *, postgres: Proxy, valkey: Proxy) -> Iterator[Healt
         database.close()
 
 
-def told(health: Health) -> Any:
-    """Its answer, which comes in time."""
+def report_of(health: Health) -> Any:
+    """The health report; fails where it takes too long."""
     started = time.monotonic()
-    answer = health.report()
+    report = health.report()
     assert time.monotonic() - started < 2 * CHECK_WAIT_S + 0.5
-    return answer
+    return report
 
 
-def test_a_neighbour_that_does_not_answer_makes_no_probe_wait(world: World) -> None:
+def test_a_dependency_that_does_not_answer_delays_no_probe(world: World) -> None:
     with (
         Proxy(world.postgres.port, PostgresRequests) as postgres,
         Proxy(world.redis.port, RedisRequests) as valkey,
         health_of(world, postgres=postgres, valkey=valkey) as health,
     ):
-        assert told(health) == {"status": "ready", "parts": {"postgresql": "ready", "redis": "ready"}}
+        assert report_of(health) == {"status": "ready", "parts": {"postgresql": "ready", "redis": "ready"}}
         valkey.hold("PING")
-        assert told(health)["status"] == "degraded"
+        assert report_of(health)["status"] == "degraded"
         threads = threading.active_count()
         for _ in range(3):
-            assert "no answer within" in told(health)["parts"]["redis"]
-        assert threading.active_count() <= threads + 1, "who hangs is not asked again and again"
+            assert "no answer within" in report_of(health)["parts"]["redis"]
+        assert threading.active_count() <= threads + 1, "a check that hangs is not started again"
         valkey.release()
-        world.wait_for("Redis to answer", lambda: told(health)["status"] == "ready")
+        world.wait_for("Redis to answer", lambda: report_of(health)["status"] == "ready")
         postgres.hold("BEGIN")
-        assert told(health)["status"] == "unavailable" and health.database_unavailable
+        assert report_of(health)["status"] == "unavailable" and health.database_unavailable
         postgres.release()
-        world.wait_for("PostgreSQL to answer", lambda: told(health)["status"] == "ready")
+        world.wait_for("PostgreSQL to answer", lambda: report_of(health)["status"] == "ready")
         assert not health.database_unavailable
         postgres.refuse()
-        assert told(health)["status"] == "unavailable" and health.database_unavailable
+        assert report_of(health)["status"] == "unavailable" and health.database_unavailable
         postgres.allow()
         world.wait_for("PostgreSQL to answer", lambda: health.check_postgres() == "ready")

@@ -1,4 +1,4 @@
-"""An issuer of tokens, with keys that change, over a real socket."""
+"""A token issuer with a real socket, whose keys a test can change."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ def new_ec() -> ec.EllipticCurvePrivateKey:
 
 
 RSA, EC = new_rsa(), new_ec()
-"""Made once: an RSA key takes a moment."""
+"""Shared: generating an RSA key is slow."""
 
 
 def algorithm_of(key: Key) -> str:
@@ -32,7 +32,7 @@ def algorithm_of(key: Key) -> str:
 
 
 def published(key: Key, kid: str, **fields: Any) -> dict[str, Any]:
-    """The public half of a key, as a set publishes it."""
+    """The public key as a JWK."""
     algorithm = jwt.get_algorithm_by_name(algorithm_of(key))
     return {**json.loads(algorithm.to_jwk(key.public_key())), "kid": kid, "use": "sig", **fields}
 
@@ -42,25 +42,25 @@ def pem_of(key: Key) -> bytes:
 
 
 class Issuer:
-    """Publishes a set of keys, counts who reads it, and can be away, hang, or say what is no set."""
+    """Publishes a key set and counts its reads. It can hang (`may_answer`), or answer with `response` instead."""
 
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = [published(RSA, "rsa-1"), published(EC, "ec-1")]
-        self.reads = 0
-        self.says: tuple[int, bytes] | None = None
-        self.answers = threading.Event()
-        self.answers.set()
-        self.asked = threading.Event()
+        self.read_count = 0
+        self.response: tuple[int, bytes] | None = None
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.was_read = threading.Event()
 
     def __enter__(self) -> Self:
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                issuer.reads += 1
-                issuer.asked.set()
-                issuer.answers.wait(20)
-                status, body = issuer.says or (200, json.dumps({"keys": issuer.keys}).encode())
+                issuer.read_count += 1
+                issuer.was_read.set()
+                issuer.may_answer.wait(20)
+                status, body = issuer.response or (200, json.dumps({"keys": issuer.keys}).encode())
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 if status == 302:
@@ -77,7 +77,7 @@ class Issuer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.answers.set()
+        self.may_answer.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -88,11 +88,11 @@ class Issuer:
 
 
 def token_by(key: Key, kid: str | None, user: str, **claims: Any) -> str:
-    """A merchant's token signed by an issuer's key; a claim that is None is left out."""
-    told = {"sub": user, "roles": ["MERCHANT"], "exp": int(time.time()) + 3_600, **claims}
-    told = {name: value for name, value in told.items() if value is not None}
+    """A merchant's token, signed with an issuer's key. A claim that is None is omitted."""
+    all_claims = {"sub": user, "roles": ["MERCHANT"], "exp": int(time.time()) + 3_600, **claims}
+    present = {name: value for name, value in all_claims.items() if value is not None}
     headers = {} if kid is None else {"kid": kid}
-    return jwt.encode(told, key, algorithm=algorithm_of(key), headers=headers)
+    return jwt.encode(present, key, algorithm=algorithm_of(key), headers=headers)
 
 
 def by_hand(header: dict[str, Any], claims: dict[str, Any], signature: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The real service behind a real socket: its event loop in a thread, the database and Valkey of the test's world."""
+"""The service behind a real socket, in this process, on the database and the Valkey of a test's world."""
 
 import asyncio
 import atexit
@@ -31,9 +31,9 @@ from hannun.web.app import application
 from hannun.web.services import Services
 
 SECRET = secrets.token_urlsafe(48)
-STRANGER = "0d1e8a52-0000-4000-8000-00000000000b"
+OTHER_MERCHANT = "0d1e8a52-0000-4000-8000-00000000000b"
 T = TypeVar("T")
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # making one for each client takes longer than asking
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # shared: creating one takes longer than a request
 
 
 class HttpServer:
@@ -113,7 +113,7 @@ def _stop_idle_servers() -> None:
 
 
 class Site:
-    """The service, asked over HTTP. `services` is what stands behind it, for what HTTP does not tell."""
+    """The service and HTTP clients for it. `services` is for what HTTP does not show."""
 
     def __init__(self, world: World, **settings: Any) -> None:
         self.world = world
@@ -147,7 +147,7 @@ class Site:
             host=self.world.redis.host, port=self.world.redis.port, password=self.world.redis.password
         )
         self._stack.callback(self._redis.close)
-        self.world.wait_for("the service to listen to announcements", self._listens)
+        self.world.wait_for("the service to listen to announcements", self.is_subscribed)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -161,8 +161,8 @@ class Site:
             else:
                 self._http.stop()
 
-    def hands_over_little(self) -> None:
-        """From here on the system does not take megabytes off the service's hands for a client that reads nothing."""
+    def shrink_send_buffer(self) -> None:
+        """Limit how much the kernel buffers for a client that reads nothing; by default that is megabytes."""
         self._http.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
         self._http.reusable = False
 
@@ -182,26 +182,27 @@ class Site:
             with suppress(asyncio.CancelledError):
                 await live
 
-    def _listens(self) -> bool:
+    def is_subscribed(self) -> bool:
+        """Whether the service has subscribed to announcements."""
         return bool(self._redis.pubsub_numsub("hannun:changed")[0][1])
 
-    def waits_for_a_reader(self) -> bool:
-        """Whether the server holds something back for a client that does not read."""
+    def has_paused_writes(self) -> bool:
+        """Whether the server has paused writing to a client that does not read."""
         return any(connection.flow.write_paused for connection in list(self._http.state.connections))
 
-    def answered(self) -> int:
-        """How many requests so far."""
+    def request_count(self) -> int:
+        """How many requests this site's server has received, also for earlier sites."""
         return self._http.state.total_requests
 
-    # -- who asks
+    # -- clients
 
     @cached_property
     def owner(self) -> httpx2.Client:
         return self.signed_in(OWNER)
 
     @cached_property
-    def stranger(self) -> httpx2.Client:
-        return self.signed_in(STRANGER)
+    def other_merchant(self) -> httpx2.Client:
+        return self.signed_in(OTHER_MERCHANT)
 
     @cached_property
     def admin(self) -> httpx2.Client:
@@ -212,67 +213,70 @@ class Site:
         return self.signed_in("the-platform", "SERVICE")
 
     @cached_property
-    def nobody(self) -> httpx2.Client:
-        return self._client({})
-
-    # -- verbs
+    def anonymous(self) -> httpx2.Client:
+        return self.client({})
 
     def token(self, user: str, *roles: str, lasts_s: float = 3600) -> str:
         return token_for(user, *roles, lasts_s=lasts_s)
 
     def with_token(self, token: str) -> httpx2.Client:
-        """A client that asks with this token."""
-        return self._client({"Authorization": f"Bearer {token}"})
+        """A client that sends this token."""
+        return self.client({"Authorization": f"Bearer {token}"})
 
-    def _client(self, headers: dict[str, str]) -> httpx2.Client:
+    def client(self, headers: dict[str, str]) -> httpx2.Client:
         client = httpx2.Client(base_url=self.address, headers=headers, timeout=20, verify=NO_TLS, trust_env=False)
         return self._stack.enter_context(client)
 
     def signed_in(self, user: str, *roles: str) -> httpx2.Client:
+        """A client with a token of this user."""
         return self.with_token(self.token(user, *roles))
 
-    def sends(self, *messages: ReceivedMessage) -> Any:
-        """POST messages as a JSON array; the answer's JSON."""
-        answer = self.service.post("/api/v1/messages", json=[wire(message) for message in messages])
+    # -- verbs
+
+    def send(self, *messages: ReceivedMessage) -> Any:
+        """POST messages as a JSON array. Returns the response's JSON."""
+        answer = self.service.post("/api/v1/messages", json=[as_json(message) for message in messages])
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def at(self, moment: str) -> None:
-        """From here on it is this moment, as far as answers depend on it."""
+    def set_now(self, moment: str) -> None:
+        """Set the clock that answers depend on."""
         self.services.reports._now = lambda: datetime.fromisoformat(moment)
 
-    def inside(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run something in the service's own event loop."""
+    def run_in_loop(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine function in the service's event loop."""
         return asyncio.run_coroutine_threadsafe(work(), self._http.loop).result(20)
 
     # -- values
 
     @property
-    def watching(self) -> int:
+    def watcher_count(self) -> int:
+        """How many event streams are open."""
+
         async def count() -> int:
             return self.services.live_updates.watcher_count
 
-        return self.inside(count)
+        return self.run_in_loop(count)
 
     @property
     def redis(self) -> redis.Redis:
-        """A plain client, as any other team would use."""
+        """A plain Redis client, as other teams use."""
         return self._redis
 
 
 def token_for(user: str, *roles: str, lasts_s: float = 3600) -> str:
-    """A merchant's token, or one with these roles."""
+    """A token with the role MERCHANT, or with these roles."""
     return sign_token(SECRET, user, list(roles) or ["MERCHANT"], lasts_s)
 
 
-def wire(message: ReceivedMessage) -> dict[str, Any]:
-    """The message as it is sent over HTTP."""
+def as_json(message: ReceivedMessage) -> dict[str, Any]:
+    """The message as HTTP ingestion takes it."""
     return {"type": message.kind, **json.loads(message.raw)}
 
 
 @contextmanager
-def opened(world: World, **settings: Any) -> Iterator[Site]:
-    """A site of this world, over an empty cache."""
+def open_site(world: World, **settings: Any) -> Iterator[Site]:
+    """A site on this world, with an empty cache."""
     address = world.redis
     with redis.Redis(host=address.host, port=address.port, password=address.password) as client:
         client.flushall()

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import jwt
 import pytest
-from served import SECRET, STRANGER, Site
+from served import OTHER_MERCHANT, SECRET, Site
 from world import OWNER, SPRING, World
 
 from hannun.domain.ranges import zone_names
@@ -232,7 +232,7 @@ def test_an_answer_that_is_known_is_not_sent_again(site: Site) -> None:
         answer = site.owner.get(ANALYTICS, headers={"If-None-Match": known})
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
     assert site.owner.get(ANALYTICS, headers={"If-None-Match": '"another"'}).status_code == 200
-    site.sends(site.world.registered("one more"))
+    site.send(site.world.registered("one more"))
     changed = site.owner.get(ANALYTICS, headers={"If-None-Match": etag})
     assert changed.status_code == 200
     assert changed.headers["etag"] != etag
@@ -248,9 +248,9 @@ def test_another_merchants_event_looks_like_one_that_does_not_exist(site: Site) 
     site.owner.get(ANALYTICS)  # so that it is in the cache, too
     for path in ("analytics", "analytics/timeline", "analytics/timeline?granularity=daily&tz=UTC", "live"):
         refused = [
-            site.stranger.get(f"/api/v1/events/{SPRING}/{path}"),
-            site.stranger.get(f"/api/v1/events/{OTHER}/{path}"),
-            site.stranger.get(f"/api/v1/events/there-is-none/{path}"),
+            site.other_merchant.get(f"/api/v1/events/{SPRING}/{path}"),
+            site.other_merchant.get(f"/api/v1/events/{OTHER}/{path}"),
+            site.other_merchant.get(f"/api/v1/events/there-is-none/{path}"),
         ]
         told = []
         for answer, event in zip(refused, (SPRING, OTHER, "there-is-none"), strict=True):
@@ -264,10 +264,10 @@ def test_another_merchants_event_looks_like_one_that_does_not_exist(site: Site) 
 
 
 def test_an_event_is_there_as_soon_as_it_is_created(site: Site) -> None:
-    site.sends(site.world.registered("early"))
+    site.send(site.world.registered("early"))
     assert site.owner.get(ANALYTICS).status_code == 404
     assert site.admin.get(ANALYTICS).status_code == 404
-    site.sends(site.world.created())
+    site.send(site.world.created())
     assert site.owner.get(ANALYTICS).json()["summary"]["totalParticipants"] == 1
 
 
@@ -275,11 +275,11 @@ def test_a_merchant_sees_their_own_and_an_admin_sees_all(site: Site) -> None:
     spring(site.world)
     for path in (ANALYTICS, TIMELINE, MINE):
         assert site.owner.get(path).status_code == site.admin.get(path).status_code == 200
-        assert site.stranger.get(path).status_code == site.service.get(path).status_code == 404
+        assert site.other_merchant.get(path).status_code == site.service.get(path).status_code == 404
 
 
 def test_a_merchant_without_events_has_an_answer(site: Site) -> None:
-    answer = site.stranger.get(f"/api/v1/users/{STRANGER}/analytics")
+    answer = site.other_merchant.get(f"/api/v1/users/{OTHER_MERCHANT}/analytics")
     assert answer.status_code == 200
     assert answer.json()["totalEvents"] == 0
     assert answer.json()["events"] == []
@@ -326,12 +326,12 @@ def test_a_token_that_does_not_hold_is_refused(site: Site) -> None:
         assert answer.json()["code"] == "unauthenticated", what
         assert answer.headers["www-authenticate"] == "Bearer", what
     for header in ({}, {"Authorization": "Bearer"}, {"Authorization": "Basic YTpi"}):
-        assert site.nobody.get(ANALYTICS, headers=header).status_code == 401
+        assert site.anonymous.get(ANALYTICS, headers=header).status_code == 401
 
 
 def test_a_role_that_we_do_not_know_gives_no_right(site: Site) -> None:
     spring(site.world)
-    assert site.signed_in(STRANGER, "admin", "SUPERUSER").get(ANALYTICS).status_code == 404
+    assert site.signed_in(OTHER_MERCHANT, "admin", "SUPERUSER").get(ANALYTICS).status_code == 404
 
 
 def test_a_token_is_remembered_only_until_it_expires(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,27 +347,27 @@ def test_sending_needs_the_role_and_a_token_of_ones_own(site: Site) -> None:
     for client in (site.owner, site.admin):
         refused = client.post("/api/v1/messages", json=body)
         assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
-    site.nobody.cookies.set("hannun_session", site.token("the-platform", "SERVICE"))
-    assert site.nobody.post("/api/v1/messages", json=body).status_code == 403
-    site.nobody.cookies.clear()
-    assert site.nobody.post("/api/v1/messages", json=body).status_code == 401
+    site.anonymous.cookies.set("hannun_session", site.token("the-platform", "SERVICE"))
+    assert site.anonymous.post("/api/v1/messages", json=body).status_code == 403
+    site.anonymous.cookies.clear()
+    assert site.anonymous.post("/api/v1/messages", json=body).status_code == 401
     assert site.service.post("/api/v1/messages", json=body).status_code == 200
 
 
 def test_the_page_signs_in_by_a_cookie_that_no_script_can_read(site: Site) -> None:
     spring(site.world)
-    answer = site.nobody.post("/api/v1/session", json={"token": site.token(OWNER)})
+    answer = site.anonymous.post("/api/v1/session", json={"token": site.token(OWNER)})
     assert answer.status_code == 204
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie and "samesite=strict" in cookie and "path=/" in cookie
-    assert site.nobody.get("/api/v1/session").json()["userId"] == OWNER
-    assert site.nobody.get(ANALYTICS).status_code == 200
-    assert site.nobody.delete("/api/v1/session").status_code == 204
-    assert site.nobody.get(ANALYTICS).status_code == 401
-    assert site.nobody.post("/api/v1/session", content=b"{").json()["code"] == "bad-sign-in"
+    assert site.anonymous.get("/api/v1/session").json()["userId"] == OWNER
+    assert site.anonymous.get(ANALYTICS).status_code == 200
+    assert site.anonymous.delete("/api/v1/session").status_code == 204
+    assert site.anonymous.get(ANALYTICS).status_code == 401
+    assert site.anonymous.post("/api/v1/session", content=b"{").json()["code"] == "bad-sign-in"
     for bad, status in ((b"{", 400), (b"[]", 400), (b"{}", 401), (b'{"code": "guessed"}', 401), (b"\xff", 400)):
-        assert site.nobody.post("/api/v1/session", content=bad).status_code == status
-    too_much = site.nobody.post("/api/v1/session", content=b" " * 100_000)
+        assert site.anonymous.post("/api/v1/session", content=bad).status_code == status
+    too_much = site.anonymous.post("/api/v1/session", content=b" " * 100_000)
     assert too_much.status_code == 413
 
 
@@ -507,7 +507,7 @@ def test_an_error_that_nobody_foresaw_says_nothing_of_itself(site: Site, monkeyp
 
 def test_every_answer_carries_what_protects_the_reader(site: Site) -> None:
     for path in ("/", f"/events/{SPRING}", "/static/app.js", ANALYTICS, "/health/live", "/nowhere"):
-        headers = site.nobody.get(path).headers
+        headers = site.anonymous.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "same-origin"
         policy = headers["content-security-policy"]
@@ -516,7 +516,7 @@ def test_every_answer_carries_what_protects_the_reader(site: Site) -> None:
 
 
 def test_what_operators_and_builders_look_at_is_there(site: Site) -> None:
-    contract = site.nobody.get("/openapi.json").json()
+    contract = site.anonymous.get("/openapi.json").json()
     assert contract["openapi"].startswith("3.1")
     assert {
         "/api/v1/events/{eventId}/analytics",
@@ -526,12 +526,12 @@ def test_what_operators_and_builders_look_at_is_there(site: Site) -> None:
         "/api/v1/events/{eventId}/live",
         "/api/v1/users/{userId}/live",
     } <= set(contract["paths"])
-    assert site.nobody.get("/docs").status_code == 200
-    assert site.nobody.get("/health/live").json() == {"status": "live"}
-    ready = site.nobody.get("/health/ready")
+    assert site.anonymous.get("/docs").status_code == 200
+    assert site.anonymous.get("/health/live").json() == {"status": "live"}
+    ready = site.anonymous.get("/health/ready")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
     site.owner.get(ANALYTICS)
-    told = site.nobody.get("/metrics").text
+    told = site.anonymous.get("/metrics").text
     assert 'hannun_requests_total{route="/api/v1/events/{event_id}/analytics",status="404"}' in told
     assert SPRING not in told
 
@@ -558,7 +558,7 @@ def test_the_timeline_has_every_name_of_the_contract(site: Site) -> None:
 
 def test_buckets_begin_where_the_zone_says(site: Site) -> None:
     spring(site.world)
-    site.at("2026-11-22T09:30:30+09:00")
+    site.set_now("2026-11-22T09:30:30+09:00")
     expected = {
         "daily": [
             ("2026-11-20T00:00:00+09:00", 3, 3),
@@ -581,7 +581,7 @@ def test_buckets_begin_where_the_zone_says(site: Site) -> None:
 
 def test_hours_and_minutes_that_were_quiet_are_there_with_zeros(site: Site) -> None:
     spring(site.world)
-    site.at("2026-11-22T02:10:30+09:00")
+    site.set_now("2026-11-22T02:10:30+09:00")
     hours = site.owner.get(TIMELINE, params={"granularity": "hourly"})
     assert len(points(hours)) == 41
     assert points(hours)[0] == ("2026-11-20T10:00:00+09:00", 3, 3)
@@ -594,7 +594,7 @@ def test_hours_and_minutes_that_were_quiet_are_there_with_zeros(site: Site) -> N
 
 def test_a_bucket_is_complete_when_it_lies_in_the_past_and_in_the_range(site: Site) -> None:
     spring(site.world)
-    site.at("2026-11-22T02:00:00+09:00")
+    site.set_now("2026-11-22T02:00:00+09:00")
     asked = {"granularity": "hourly", "startDate": "2026-11-21T23:30:00+09:00"}
     told = site.owner.get(TIMELINE, params=asked).json()["dataPoints"]
     assert [(point["timestamp"][11:16], point["complete"]) for point in told] == [
@@ -609,7 +609,7 @@ def test_a_bucket_is_complete_when_it_lies_in_the_past_and_in_the_range(site: Si
 
 def test_ranges_are_half_open_and_know_what_came_before(site: Site) -> None:
     spring(site.world)
-    site.at("2026-11-23T12:00:00+09:00")
+    site.set_now("2026-11-23T12:00:00+09:00")
 
     def asked(start: str, end: str) -> list[tuple[str, int, int]]:
         return points(site.owner.get(TIMELINE, params={"granularity": "daily", "startDate": start, "endDate": end}))
@@ -624,12 +624,12 @@ def test_ranges_are_half_open_and_know_what_came_before(site: Site) -> None:
 
 def test_without_a_granularity_short_spans_are_hourly_and_long_ones_daily(site: Site) -> None:
     spring(site.world)
-    site.at("2026-11-23T12:00:00+09:00")
+    site.set_now("2026-11-23T12:00:00+09:00")
     asked = {"startDate": "2026-11-10", "endDate": "2026-11-17"}
     assert site.owner.get(TIMELINE, params=asked).json()["granularity"] == "hourly"
     assert site.owner.get(TIMELINE, params=asked | {"endDate": "2026-11-18"}).json()["granularity"] == "daily"
     assert site.owner.get(TIMELINE).json()["granularity"] == "hourly"
-    site.at("2026-11-28T12:00:00+09:00")
+    site.set_now("2026-11-28T12:00:00+09:00")
     assert site.owner.get(TIMELINE).json()["granularity"] == "daily"
 
 
@@ -645,7 +645,7 @@ def around(world: World, zone: str, day: str, every: timedelta, event: str = SPR
 
 def nobody_is_lost(site: Site, zone: str, day: str, granularities: Sequence[str]) -> None:
     """Each participant stands in one bucket, and on the day on which they came."""
-    site.at("2026-11-23T12:00:00+09:00")
+    site.set_now("2026-11-23T12:00:00+09:00")
     event = f"{day}-{zone}".replace("/", "-")
     moments = around(site.world, zone, day, timedelta(minutes=15), event)
     asked = {
@@ -687,7 +687,7 @@ def test_no_participant_is_lost_where_a_day_has_no_midnight(site: Site) -> None:
 
 
 def test_a_day_of_25_hours_has_25_hours(site: Site) -> None:
-    site.at("2026-11-23T12:00:00+09:00")
+    site.set_now("2026-11-23T12:00:00+09:00")
     around(site.world, "America/New_York", "2026-11-01", timedelta(minutes=30))
     asked = {"tz": "America/New_York", "startDate": "2026-11-01", "endDate": "2026-11-02"}
     hours = site.owner.get(TIMELINE, params=asked | {"granularity": "hourly"})
@@ -705,14 +705,14 @@ def test_a_day_of_25_hours_has_25_hours(site: Site) -> None:
 
 
 def test_a_day_whose_midnight_comes_twice_begins_with_the_first(site: Site) -> None:
-    site.at("2026-11-23T12:00:00+09:00")
+    site.set_now("2026-11-23T12:00:00+09:00")
     around(site.world, "America/Havana", "2025-11-02", timedelta(minutes=30))
     asked = {"tz": "America/Havana", "startDate": "2025-11-02", "endDate": "2025-11-03", "granularity": "daily"}
     assert points(site.owner.get(TIMELINE, params=asked)) == [("2025-11-02T00:00:00-04:00", 50, 98)]
 
 
 def test_hours_of_kathmandu_begin_at_its_full_hours(site: Site) -> None:
-    site.at("2026-11-23T12:00:00+09:00")
+    site.set_now("2026-11-23T12:00:00+09:00")
     site.world.count(site.world.created(), site.world.registered("p", at="2026-11-01T10:14:00Z"))
     asked = {"tz": "Asia/Kathmandu", "granularity": "hourly", "startDate": "2026-11-01T10:00Z"}
     told = points(site.owner.get(TIMELINE, params=asked | {"endDate": "2026-11-01T11:00Z"}))
@@ -721,7 +721,7 @@ def test_hours_of_kathmandu_begin_at_its_full_hours(site: Site) -> None:
 
 def test_a_timeline_with_too_many_points_is_refused(site: Site) -> None:
     spring(site.world)
-    site.at("2026-11-23T12:00:00+09:00")
+    site.set_now("2026-11-23T12:00:00+09:00")
     asked = {"granularity": "minute", "startDate": "2026-01-01T00:00Z"}
     refused = site.owner.get(TIMELINE, params=asked | {"endDate": "2026-02-04T17:21Z"})
     assert (refused.status_code, refused.json()["code"]) == (400, "too-many-points")

@@ -223,7 +223,7 @@ HARMLESS = ["봄맞이 100% 행사", "5일의 행복", "a;=1+1", 'a",=1+1', '봄
 
 def test_no_title_and_no_channel_becomes_a_formula_a_number_or_a_date(world: World, site: Site) -> None:
     events = {f"5b0c2f64-0000-4000-8000-{n:012}": title for n, title in enumerate([*DANGEROUS, *HARMLESS])}
-    site.sends(
+    site.send(
         *[
             world.created(event, eventTitle=title, at=f"2026-11-01T09:00:{int(event[-12:]):02}+09:00")
             for event, title in events.items()
@@ -313,14 +313,14 @@ def test_the_same_answer_has_the_same_tag_and_is_not_sent_twice(world: World, si
 def test_who_may_not_see_a_view_gets_no_file_and_who_has_a_link_does(world: World, site: Site, form: str) -> None:
     lively(world)
     for base, view in VIEWS:
-        refused = site.stranger.get(f"{base}{view}?format={form}")
+        refused = site.other_merchant.get(f"{base}{view}?format={form}")
         assert refused.status_code == 404 and refused.headers["content-type"] == "application/problem+json"
         if base == ONE:
-            assert site.stranger.get(f"{base}{view}?format={form}&table=nonsense").status_code == 404
-        assert site.nobody.get(f"{base}{view}?format={form}").status_code == 401
+            assert site.other_merchant.get(f"{base}{view}?format={form}&table=nonsense").status_code == 404
+        assert site.anonymous.get(f"{base}{view}?format={form}").status_code == 401
     link = site.owner.post(f"/api/v1/events/{SPRING}/shares", json={"until": "2027-01-01T00:00:00Z"}).json()
     secret = link["address"].partition("#share=")[2]
-    guest = site._client({})
+    guest = site.client({})
     assert guest.post(f"/api/v1/events/{SPRING}/session", json={"share": secret}).status_code < 300
     assert guest.get(f"{ONE}?format={form}").status_code == 200
     assert guest.get(f"/api/v1/events/{OTHER}/analytics?format={form}").status_code == 401
@@ -377,7 +377,7 @@ def test_thousands_of_events_are_one_file_of_one_moment(world: World, site: Site
     with site.owner.stream("GET", f"{MINE}?format=csv") as answer:
         parts = answer.iter_raw()
         body = next(parts)
-        site.sends(world.created(OTHER, eventTitle="나중"), world.registered("late", "e-1"))
+        site.send(world.created(OTHER, eventTitle="나중"), world.registered("late", "e-1"))
         body += b"".join(parts)
     rows = sheets.csv_rows(body)[1:]
     assert len(rows) == 1_501 == int(answer.headers["x-row-count"])
@@ -405,7 +405,7 @@ def test_who_leaves_in_the_middle_leaves_nothing_behind(world: World, site: Site
 
 def test_only_so_many_files_are_made_at_a_time(world: World, site: Site) -> None:
     lively(world)
-    site.hands_over_little()
+    site.shrink_send_buffer()
     streams = [
         site.signed_in(OWNER).stream("GET", f"{ONE}/timeline?granularity=minute&startDate=2026-10-25&format=csv")
         for _ in range(2)

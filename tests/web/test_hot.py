@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx2
 import msgspec
 import pytest
-from served import STRANGER, Site
+from served import OTHER_MERCHANT, Site
 from world import OWNER, SPRING
 
 from hannun.domain.answer import EncodedAnswer
@@ -35,7 +35,7 @@ def kept(site: Site) -> Site:
 
 
 def by_cookie(site: Site) -> httpx2.Client:
-    client = site._client({})
+    client = site.client({})
     client.cookies.set(COOKIE, site.token(OWNER))
     return client
 
@@ -67,7 +67,7 @@ def reached(site: Site, path: str, headers: dict[str, str], query: str = "", met
         }
         await FastPath(app, site.services)(scope, nothing, nothing)
 
-    site.inside(ask)
+    site.run_in_loop(ask)
     return bool(calls)
 
 
@@ -94,7 +94,7 @@ def test_a_hit_does_not_reach_the_application(kept: Site) -> None:
 
 
 def test_whatever_is_not_that_simple_is_left_to_the_application(kept: Site) -> None:
-    owner, stranger = (kept.token(user) for user in (OWNER, STRANGER))
+    owner, stranger = (kept.token(user) for user in (OWNER, OTHER_MERCHANT))
     for token in (owner, stranger):
         kept.with_token(token).get(f"/api/v1/users/{OWNER}/analytics")
     mine = {"Authorization": f"Bearer {owner}"}
@@ -134,7 +134,7 @@ def test_who_sees_something_newer_gets_nothing_older(kept: Site) -> None:
 
 def test_it_is_counted_like_any_other_request(kept: Site) -> None:
     def requests() -> float:
-        told = kept.nobody.get("/metrics").text
+        told = kept.anonymous.get("/metrics").text
         wanted = 'hannun_requests_total{route="/api/v1/events/{event_id}/analytics",status="200"}'
         return float(next(line.split()[-1] for line in told.splitlines() if line.startswith(wanted)))
 
@@ -256,11 +256,11 @@ def test_a_client_that_reads_nothing_is_written_no_more_until_it_reads_on(kept: 
     with Wire(kept, token) as wire:
         sending = threading.Thread(target=wire.sends, args=[EVENT] * count)
         sending.start()
-        kept.world.wait_for("the server to wait for the reader", kept.waits_for_a_reader)
-        before = kept.answered()
+        kept.world.wait_for("the server to wait for the reader", kept.has_paused_writes)
+        before = kept.request_count()
         for _ in range(50):  # the others are served meanwhile
             assert kept.owner.get("/health/live").status_code == 200
-        assert kept.answered() < before + 50 + 20
+        assert kept.request_count() < before + 50 + 20
         assert wire.receives(count).count(b"HTTP/1.1 200 OK") == count
         sending.join()
 
@@ -302,5 +302,5 @@ def test_who_sends_a_message_reads_it_at_once(kept: Site, monkeypatch: pytest.Mo
     kept.owner.get(EVENT)
     monkeypatch.setattr(kept.services.cached_answers._cache._local, "invalidate", lambda _: None)
     for number in (3, 4, 5):
-        kept.sends(kept.world.registered(f"p{number}"))
+        kept.send(kept.world.registered(f"p{number}"))
         assert json.loads(kept.owner.get(EVENT).content)["summary"]["totalParticipants"] == number

@@ -1,4 +1,4 @@
-"""Tokens by an issuer's published keys: which are believed, for how long, and what their issuer is spared."""
+"""Tokens by an issuer's published keys: which are accepted, for how long, and how often the issuer is read."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ MINE = f"/api/v1/users/{OWNER}/analytics"
 
 
 class Clock:
-    """The clock of the keys, moved by the test."""
+    """The clock of the keys, which the test advances."""
 
     def __init__(self) -> None:
         self.s = 0.0
@@ -41,12 +41,12 @@ def issuer() -> Iterator[Issuer]:
         yield issuer
 
 
-Opens = Callable[..., tuple[Site, Clock]]
+OpenSite = Callable[..., tuple[Site, Clock]]
 
 
 @pytest.fixture
-def opens(site_with: Callable[..., Site], issuer: Issuer) -> Opens:
-    """A site that has read the issuer's set once, and whose time for keys stands still."""
+def open_with_issuer(site_with: Callable[..., Site], issuer: Issuer) -> OpenSite:
+    """Opens a site that has read the issuer's set once and whose clock of the keys is stopped."""
 
     def open_site(**settings: Any) -> tuple[Site, Clock]:
         settings = {"jwt_jwks_refresh_s": 3_600.0, "jwt_jwks_url": issuer.url, **settings}
@@ -60,26 +60,26 @@ def opens(site_with: Callable[..., Site], issuer: Issuer) -> Opens:
     return open_site
 
 
-def refreshes(site: Site) -> None:
-    """What happens by itself every few minutes."""
+def refresh_keys(site: Site) -> None:
+    """Read the key set, as the service does every few minutes."""
     keys = site.services.verifier._keys
     assert keys is not None
-    site.inside(keys.refresh)
+    site.run_in_loop(keys.refresh)
 
 
 def status(site: Site, token: str, path: str = MINE) -> int:
     return site.with_token(token).get(path).status_code
 
 
-def test_tokens_by_published_keys_are_believed_beside_those_by_the_secret(opens: Opens) -> None:
-    site, _ = opens()
+def test_tokens_by_published_keys_and_by_the_secret_are_accepted(open_with_issuer: OpenSite) -> None:
+    site, _ = open_with_issuer()
     site.world.count(site.world.created())
     for token in (token_by(RSA, "rsa-1", OWNER), token_by(EC, "ec-1", OWNER), site.token(OWNER)):
         assert status(site, token) == status(site, token, f"/api/v1/events/{SPRING}/analytics") == 200
 
 
-def test_without_a_secret_only_published_keys_count(opens: Opens) -> None:
-    site, _ = opens(jwt_secret="")
+def test_without_a_secret_only_published_keys_verify_tokens(open_with_issuer: OpenSite) -> None:
+    site, _ = open_with_issuer(jwt_secret="")
     assert status(site, token_by(RSA, "rsa-1", OWNER)) == 200
     assert status(site, site.token(OWNER)) == 401
     assert status(site, hmac_signed({"alg": "HS256", "typ": "JWT"}, b"")) == 401
@@ -92,8 +92,8 @@ def hmac_signed(header: dict[str, Any], secret: bytes) -> str:
     return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
 
 
-def test_a_token_that_no_published_key_has_signed_is_refused(opens: Opens) -> None:
-    site, _ = opens()
+def test_a_token_that_no_published_key_signed_is_refused(open_with_issuer: OpenSite) -> None:
+    site, _ = open_with_issuer()
     thief = new_ec()
     by_issuer = token_by(RSA, "rsa-1", OWNER)
     header, _, signature = by_issuer.split(".")
@@ -132,7 +132,7 @@ def test_a_public_key_cannot_be_the_secret() -> None:
         Verifier(pem_of(RSA).decode())
 
 
-def test_only_keys_that_a_token_may_be_verified_with_are_taken_from_a_set() -> None:
+def test_only_usable_verification_keys_are_taken_from_a_set() -> None:
     secret = {"kty": "oct", "k": base64.urlsafe_b64encode(SECRET.encode()).decode(), "kid": "oct", "alg": "HS256"}
     p384 = jwt.get_algorithm_by_name("ES384").to_jwk(ec.generate_private_key(ec.SECP384R1()).public_key())
     left_out = [
@@ -158,98 +158,102 @@ def test_only_keys_that_a_token_may_be_verified_with_are_taken_from_a_set() -> N
             parse_key_set(no_set)
 
 
-def test_a_key_that_is_new_is_found_when_a_token_names_it(opens: Opens, issuer: Issuer) -> None:
-    site, clock = opens()
+def test_a_new_key_is_read_when_a_token_names_it(open_with_issuer: OpenSite, issuer: Issuer) -> None:
+    site, clock = open_with_issuer()
     new = new_ec()
     issuer.keys.append(published(new, "ec-2"))
-    clock.s = 10.0  # the cool-down of the first reading is over
+    clock.s = 10.0  # the cool-down of the first read is over
     assert status(site, token_by(new, "ec-2", OWNER)) == 200
-    assert issuer.reads == 2
+    assert issuer.read_count == 2
 
 
-def test_tokens_of_unknown_keys_cannot_hammer_the_issuer(opens: Opens, issuer: Issuer) -> None:
-    site, clock = opens()
+def test_tokens_with_unknown_keys_cannot_overload_the_issuer(open_with_issuer: OpenSite, issuer: Issuer) -> None:
+    site, clock = open_with_issuer()
     for second, reads in ((0.0, 1), (9.9, 1), (10.0, 2), (15.0, 2), (20.0, 3)):
         clock.s = second
         for n in range(5):
             assert status(site, token_by(EC, f"made up {second} {n}", OWNER)) == 401
-        assert issuer.reads == reads, second
+        assert issuer.read_count == reads, second
 
 
-def test_an_issuer_that_is_away_is_not_hammered_either(opens: Opens, issuer: Issuer) -> None:
-    site, clock = opens()
-    issuer.says = (500, b"")
+def test_an_unavailable_issuer_is_not_overloaded_either(open_with_issuer: OpenSite, issuer: Issuer) -> None:
+    site, clock = open_with_issuer()
+    issuer.response = (500, b"")
     clock.s = 10.0
     for n in range(5):
         answer = site.with_token(token_by(EC, f"made up {n}", OWNER)).get(MINE)
         assert (answer.status_code, answer.json()["code"]) == (503, "issuer-unavailable")
         assert answer.headers["retry-after"] == "10"
-    assert issuer.reads == 2
+    assert issuer.read_count == 2
 
 
-def test_a_key_that_has_left_the_set_is_no_longer_believed(opens: Opens, issuer: Issuer) -> None:
-    site, _ = opens()
-    remembered, by_another = token_by(RSA, "rsa-1", OWNER), token_by(EC, "ec-1", OWNER)
-    assert status(site, remembered) == status(site, by_another) == 200
+def test_a_key_that_left_the_set_is_no_longer_trusted(open_with_issuer: OpenSite, issuer: Issuer) -> None:
+    site, _ = open_with_issuer()
+    cached_token, by_another = token_by(RSA, "rsa-1", OWNER), token_by(EC, "ec-1", OWNER)
+    assert status(site, cached_token) == status(site, by_another) == 200
     issuer.keys = [published(EC, "ec-1")]
-    refreshes(site)
-    assert status(site, remembered) == status(site, token_by(RSA, "rsa-1", OWNER)) == 401
+    refresh_keys(site)
+    assert status(site, cached_token) == status(site, token_by(RSA, "rsa-1", OWNER)) == 401
     assert status(site, by_another) == 200
 
 
-def test_another_key_under_an_old_name_is_another_key(opens: Opens, issuer: Issuer) -> None:
-    site, _ = opens()
-    remembered, new = token_by(EC, "ec-1", OWNER), new_ec()
-    assert status(site, remembered) == 200
+def test_another_key_under_a_known_kid_is_a_different_key(open_with_issuer: OpenSite, issuer: Issuer) -> None:
+    site, _ = open_with_issuer()
+    cached_token, new = token_by(EC, "ec-1", OWNER), new_ec()
+    assert status(site, cached_token) == 200
     issuer.keys = [published(new, "ec-1")]
-    refreshes(site)
-    assert status(site, remembered) == 401
+    refresh_keys(site)
+    assert status(site, cached_token) == 401
     assert status(site, token_by(new, "ec-1", OWNER)) == 200
 
 
-def test_while_the_issuer_is_away_the_last_set_is_good_for_a_while(opens: Opens, issuer: Issuer) -> None:
-    site, clock = opens()
-    remembered = token_by(RSA, "rsa-1", OWNER)
-    assert status(site, remembered) == 200
-    for says in ((500, b""), (200, b"<html>"), (302, b""), (200, b" " * 2_000_000)):
-        issuer.says = says
-        refreshes(site)
-        assert status(site, remembered) == status(site, token_by(EC, "ec-1", OWNER)) == 200
+def test_while_the_issuer_is_unavailable_the_last_set_stays_trusted_for_a_day(
+    open_with_issuer: OpenSite, issuer: Issuer
+) -> None:
+    site, clock = open_with_issuer()
+    cached_token = token_by(RSA, "rsa-1", OWNER)
+    assert status(site, cached_token) == 200
+    for response in ((500, b""), (200, b"<html>"), (302, b""), (200, b" " * 2_000_000)):
+        issuer.response = response
+        refresh_keys(site)
+        assert status(site, cached_token) == status(site, token_by(EC, "ec-1", OWNER)) == 200
     clock.s = 86_400.0
-    assert status(site, remembered) == status(site, token_by(EC, "ec-1", OWNER)) == 503
-    assert status(site, site.token(OWNER)) == 200  # the secret needs no issuer
-    issuer.says = None
-    refreshes(site)
-    assert status(site, remembered) == 200
+    assert status(site, cached_token) == status(site, token_by(EC, "ec-1", OWNER)) == 503
+    assert status(site, site.token(OWNER)) == 200  # the secret does not need the issuer
+    issuer.response = None
+    refresh_keys(site)
+    assert status(site, cached_token) == 200
 
 
-def test_an_issuer_that_hangs_holds_up_nobody_whose_key_is_known(opens: Opens, issuer: Issuer) -> None:
-    site, clock = opens()
+def test_an_issuer_that_hangs_delays_no_token_with_a_known_key(open_with_issuer: OpenSite, issuer: Issuer) -> None:
+    site, clock = open_with_issuer()
     known = token_by(RSA, "rsa-1", OWNER)
-    issuer.answers.clear()
-    issuer.asked.clear()
+    issuer.may_answer.clear()
+    issuer.was_read.clear()
     clock.s = 10.0
-    client, told = site.with_token(token_by(EC, "made up", OWNER)), []
-    waits = Thread(target=lambda: told.append(client.get(MINE).status_code))
-    waits.start()
-    assert issuer.asked.wait(10)
+    client, statuses = site.with_token(token_by(EC, "made up", OWNER)), []
+    waiting = Thread(target=lambda: statuses.append(client.get(MINE).status_code))
+    waiting.start()
+    assert issuer.was_read.wait(10)
     assert status(site, known) == status(site, site.token(OWNER)) == 200
-    assert told == []  # who names an unknown key is still waiting
-    issuer.answers.set()
-    waits.join()
-    assert told == [401]
+    assert statuses == []  # the request with the unknown key is still waiting
+    issuer.may_answer.set()
+    waiting.join()
+    assert statuses == [401]
 
 
-def test_an_issuer_that_is_away_at_the_start_is_found_later(site_with: Callable[..., Site], issuer: Issuer) -> None:
-    issuer.says = (503, b"")
+def test_an_issuer_that_is_unavailable_at_the_start_is_read_later(
+    site_with: Callable[..., Site], issuer: Issuer
+) -> None:
+    issuer.response = (503, b"")
     site = site_with(jwt_jwks_url=issuer.url, jwt_jwks_cooldown_s=0.01)
     token = token_by(RSA, "rsa-1", OWNER)
     assert status(site, token) == 503
-    issuer.says = None
+    issuer.response = None
     site.world.wait_for("the keys to be read", lambda: status(site, token) == 200)
 
 
-def test_keys_may_come_from_a_file_that_is_exchanged(site_with: Callable[..., Site], tmp_path: Path) -> None:
+def test_keys_are_read_again_from_a_file_that_is_replaced(site_with: Callable[..., Site], tmp_path: Path) -> None:
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps({"keys": [published(RSA, "rsa-1")]}))
     site = site_with(jwt_jwks_file=str(file), jwt_jwks_refresh_s=0.01)
@@ -259,7 +263,7 @@ def test_keys_may_come_from_a_file_that_is_exchanged(site_with: Callable[..., Si
     assert status(site, token_by(RSA, "rsa-1", OWNER)) == 401
 
 
-def test_settings_that_cannot_be_meant_are_refused_at_the_start(site_with: Callable[..., Site]) -> None:
+def test_invalid_settings_of_the_issuer_are_refused_at_the_start(site_with: Callable[..., Site]) -> None:
     for url in ("http://login.example.com/jwks", "ftp://login.example.com/jwks", "jwks.json", "https://"):
         with pytest.raises(OperatorError, match="HANNUN_JWT_JWKS_URL"):
             check_key_set_url(url)
@@ -272,23 +276,23 @@ def test_settings_that_cannot_be_meant_are_refused_at_the_start(site_with: Calla
         site_with(jwt_jwks_file="/there/is/none")
 
 
-def test_issuer_and_audience_are_checked_when_they_are_set(opens: Opens) -> None:
-    site, _ = opens(jwt_issuer="https://login.example.com", jwt_audience="hannun")
+def test_issuer_and_audience_are_checked_when_they_are_set(open_with_issuer: OpenSite) -> None:
+    site, _ = open_with_issuer(jwt_issuer="https://login.example.com", jwt_audience="hannun")
     right = {"iss": "https://login.example.com", "aud": "hannun"}
     assert status(site, token_by(RSA, "rsa-1", OWNER, **right)) == 200
     assert status(site, token_by(RSA, "rsa-1", OWNER, **{**right, "aud": ["billing", "hannun"]})) == 200
     for wrong in ({"iss": "https://evil.example.com"}, {"iss": None}, {"aud": "billing"}, {"aud": None}, {"aud": []}):
         assert status(site, token_by(RSA, "rsa-1", OWNER, **(right | wrong))) == 401, wrong
-    assert status(site, site.token(OWNER)) == 401  # by the secret too
+    assert status(site, site.token(OWNER)) == 401  # tokens by the secret are checked too
 
 
-def test_a_token_for_somebody_else_is_refused_where_no_audience_is_set(opens: Opens) -> None:
-    site, _ = opens()
+def test_a_token_with_an_audience_is_refused_where_none_is_set(open_with_issuer: OpenSite) -> None:
+    site, _ = open_with_issuer()
     assert status(site, token_by(RSA, "rsa-1", OWNER, aud="billing")) == 401
 
 
-def test_clocks_may_be_a_few_seconds_apart(opens: Opens) -> None:
-    site, _ = opens()
+def test_clocks_may_differ_by_a_few_seconds(open_with_issuer: OpenSite) -> None:
+    site, _ = open_with_issuer()
     now = int(time.time())
     for taken in ({"nbf": now + 3}, {"iat": now + 3}, {"exp": now - 2}):
         assert status(site, token_by(EC, "ec-1", OWNER, **taken)) == 200, taken
@@ -296,8 +300,8 @@ def test_clocks_may_be_a_few_seconds_apart(opens: Opens) -> None:
         assert status(site, token_by(EC, "ec-1", OWNER, **refused)) == 401, refused
 
 
-def test_claims_of_absurd_size_do_no_harm(opens: Opens) -> None:
-    site, _ = opens()
+def test_claims_with_extreme_values_do_no_harm(open_with_issuer: OpenSite) -> None:
+    site, _ = open_with_issuer()
     for absurd in ({"exp": 1e300}, {"exp": 10**30}):
         assert site.with_token(token_by(EC, "ec-1", OWNER, **absurd)).get("/api/v1/session").status_code == 200
     for refused in ({"exp": float("inf")}, {"exp": float("nan")}, {"nbf": float("inf")}, {"iat": float("inf")}):
@@ -305,8 +309,10 @@ def test_claims_of_absurd_size_do_no_harm(opens: Opens) -> None:
     assert status(site, token_by(EC, "ec-1", "x" * 300), "/api/v1/session") == 401
 
 
-def test_a_token_of_absurd_length_is_refused_before_it_is_read(opens: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
-    site, _ = opens()
+def test_a_token_that_is_too_long_is_refused_before_it_is_parsed(
+    open_with_issuer: OpenSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, _ = open_with_issuer()
     assert status(site, token_by(EC, "ec-1", OWNER, padding="x" * 3_000)) == 200
     monkeypatch.setattr("jwt.get_unverified_header", lambda _: pytest.fail("it was read"))
     answer = site.with_token(token_by(EC, "ec-1", OWNER, padding="x" * 10_000)).get(MINE)
@@ -314,14 +320,14 @@ def test_a_token_of_absurd_length_is_refused_before_it_is_read(opens: Opens, mon
     assert "longer" in answer.json()["detail"]
 
 
-def test_a_stream_ends_when_the_key_of_its_session_has_left(
-    opens: Opens, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+def test_a_stream_ends_when_the_key_of_its_token_leaves_the_set(
+    open_with_issuer: OpenSite, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hannun.web.watch.HEARTBEAT_S", 0.01)  # how often a stream looks
-    site, _ = opens()
+    monkeypatch.setattr("hannun.web.watch.HEARTBEAT_S", 0.01)  # how often a stream checks its token
+    site, _ = open_with_issuer()
     with site.with_token(token_by(EC, "ec-1", OWNER)).stream("GET", f"/api/v1/users/{OWNER}/live") as answer:
         assert answer.status_code == 200
-        site.world.wait_for("the page to be watching", lambda: site.watching == 1)
+        site.world.wait_for("the stream to be open", lambda: site.watcher_count == 1)
         issuer.keys = [published(RSA, "rsa-1")]
-        refreshes(site)
-        site.world.wait_for("the stream to end", lambda: site.watching == 0, deadline_s=5)
+        refresh_keys(site)
+        site.world.wait_for("the stream to end", lambda: site.watcher_count == 0, deadline_s=5)

@@ -205,7 +205,7 @@ def test_every_figure_of_every_view_is_what_the_messages_say(site: Site, seed: i
     told = Told(site.world)
     history(told, random_)
     oracle = told.oracle
-    site.at(NOW.isoformat())
+    site.set_now(NOW.isoformat())
     seen = [event for event in EVENTS if event != THIRD]
     for params, start, end, zone in ranges(random_, told):
         within = between(start, end)
@@ -270,7 +270,7 @@ def test_every_bucket_of_every_timeline_is_what_the_messages_say(site: Site, see
     random_ = random.Random(seed)
     told = Told(site.world)
     history(told, random_)
-    site.at(NOW.isoformat())
+    site.set_now(NOW.isoformat())
     seen = [event for event in EVENTS if event != THIRD]
     for params, start, end, zone in ranges(random_, told):
         for granularity in ("hourly", "daily", "weekly", "monthly", "minute"):
@@ -404,8 +404,8 @@ def test_channels_are_told_one_by_one_or_together_and_always_add_up(site: Site) 
             assert (answer.json()["totalParticipants"], answer.json()["unattributedParticipants"]) == (total, 0)
             assert set(answer.json()) == set(told)
             assert all(channel in told["channels"] for channel in answer.json()["channels"])
-    assert site.stranger.get(f"{ANALYTICS}/channels?channels=NAVER").status_code == 404
-    assert site.stranger.get(f"{ANALYTICS}/channels?channels=nowhere").status_code == 404
+    assert site.other_merchant.get(f"{ANALYTICS}/channels?channels=NAVER").status_code == 404
+    assert site.other_merchant.get(f"{ANALYTICS}/channels?channels=nowhere").status_code == 404
     assert site.owner.get("/api/v1/events/nowhere/analytics/channels?channels=NAVER").status_code == 404
 
 
@@ -554,7 +554,7 @@ def test_every_figure_says_what_it_is_as_of_when_and_in_which_unit(site: Site) -
 
 def test_an_etag_is_the_same_live_and_cached_in_every_view(site: Site) -> None:
     three(site.world)
-    site.at(NOW.isoformat())
+    site.set_now(NOW.isoformat())
     for path in (
         ANALYTICS,
         f"{ANALYTICS}/channels",
@@ -585,7 +585,7 @@ def test_an_etag_is_the_same_live_and_cached_in_every_view(site: Site) -> None:
 
 def test_a_projection_says_how_it_was_made_or_why_there_is_none(site: Site) -> None:
     world = site.world
-    site.at("2026-11-23T12:00:00+09:00")
+    site.set_now("2026-11-23T12:00:00+09:00")
 
     def projected(event: str) -> Any:
         path = f"/api/v1/events/{event}/analytics/roi"
@@ -620,7 +620,7 @@ def test_a_projection_says_how_it_was_made_or_why_there_is_none(site: Site) -> N
 
 def test_a_timeline_is_kept_until_its_next_bucket_begins(site: Site) -> None:
     three(site.world)
-    site.at("2026-11-23T12:34:56+09:00")
+    site.set_now("2026-11-23T12:34:56+09:00")
     for granularity, until in (
         ("minute", "2026-11-23T12:35:00+09:00"),
         ("hourly", "2026-11-23T13:00:00+09:00"),

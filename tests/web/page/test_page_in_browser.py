@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, ConsoleMessage, Download, Page, Route, expect, sync_playwright
-from served import STRANGER, Site, opened, token_for
+from served import OTHER_MERCHANT, Site, open_site, token_for
 from world import OWNER, SPRING, World
 
 pytestmark = pytest.mark.browser
@@ -80,7 +80,7 @@ def browser(chromium: Chromium) -> Iterator[Browser]:
 def site(world: World) -> Iterator[Site]:
     """The service with an event of seven participants, another merchant's event and a one-time sign-in code."""
     codes = f'{{"{CODE}": "{token_for(OWNER)}"}}'
-    with opened(world, sign_in_codes=codes) as site:
+    with open_site(world, sign_in_codes=codes) as site:
         world.count(
             world.created(totalInvestment=100_000, expectedRevenue=250_000, targetRoi=30),
             world.distributed(channelName="NAVER", distributionCost=3_000, expectedViews=18_600),
@@ -89,7 +89,7 @@ def site(world: World) -> Iterator[Site]:
             *(world.registered(f"w{i}", channel="WooriTV", at="2026-11-21T18:00:00+09:00") for i in range(2)),
             world.registered("x"),
             world.sold(60_000),
-            world.created("another-merchants", owner=STRANGER, eventTitle="남의 이벤트"),
+            world.created("another-merchants", owner=OTHER_MERCHANT, eventTitle="남의 이벤트"),
         )
         yield site
 
@@ -186,7 +186,7 @@ def test_a_new_participant_shows_without_a_reload_and_no_panel_goes_blank(site: 
         }"""
     )
     for total in (8, 9):
-        site.sends(site.world.registered(f"late {total}", channel="NAVER"))
+        site.send(site.world.registered(f"late {total}", channel="NAVER"))
         expect(page.locator(".headline")).to_contain_text(f"지금까지 {total}명이 참여했어요")
         expect(tile(page, "참여자").locator(".value")).to_have_text(f"{total}명")
         expect(page.locator("tr.total .cell-participants .num")).to_have_text(str(total))
@@ -435,7 +435,7 @@ def test_revoking_a_share_link_ends_the_access_of_open_pages(site: Site, browser
 def test_a_signed_in_merchant_can_open_another_merchants_share_link(site: Site, browser: Browser) -> None:
     address, _ = create_share_link(site)
     page = browser.new_page()
-    page.context.add_cookies([{"name": "hannun_session", "value": site.token(STRANGER), "url": site.address}])
+    page.context.add_cookies([{"name": "hannun_session", "value": site.token(OTHER_MERCHANT), "url": site.address}])
     page.goto(address)
     expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
     page.locator("a.back").click()

@@ -1,11 +1,11 @@
-"""Messages over HTTP: what is taken, what is refused, what is answered; all of a body or none of it."""
+"""HTTP ingestion: which bodies are accepted, which are refused, and what the response says."""
 
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from served import Site, wire
+from served import Site, as_json
 from world import OWNER, SPRING
 
 from hannun.store.database import connect
@@ -14,19 +14,19 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 JSON = {"Content-Type": "application/json"}
 
 
-def sent(site: Site, body: bytes | str, headers: dict[str, str] = JSON) -> Any:
-    """The answer to a body."""
+def post(site: Site, body: bytes | str, headers: dict[str, str] = JSON) -> Any:
+    """POST a body. Returns the response."""
     return site.service.post("/api/v1/messages", content=body, headers=headers)
 
 
-def body(site: Site, *messages: Any) -> list[Any]:
-    """Messages as they go over the wire, numbered."""
-    return [{**wire(message), "messageId": f"m{i}"} for i, message in enumerate(messages)]
+def numbered(site: Site, *messages: Any) -> list[Any]:
+    """Messages as JSON objects with numbered message ids."""
+    return [{**as_json(message), "messageId": f"m{i}"} for i, message in enumerate(messages)]
 
 
 def counts(answer: Any) -> tuple[int, int, int]:
-    told = answer.json()
-    return told["counted"], told["repeated"], told["deadLettered"]
+    result = answer.json()
+    return result["counted"], result["repeated"], result["deadLettered"]
 
 
 def participants(site: Site) -> int | None:
@@ -34,30 +34,30 @@ def participants(site: Site) -> int | None:
     return event.total_participants if event else None
 
 
-def test_an_object_an_array_and_lines_are_the_same_messages(site: Site) -> None:
+def test_an_object_an_array_and_ndjson_carry_the_same_messages(site: Site) -> None:
     world = site.world
-    created, *registered = body(site, world.created(), *(world.registered(f"p{i}") for i in range(4)))
-    assert counts(sent(site, json.dumps(created))) == (1, 0, 0)
-    assert counts(sent(site, json.dumps(registered[:2]))) == (2, 0, 0)
+    created, *registered = numbered(site, world.created(), *(world.registered(f"p{i}") for i in range(4)))
+    assert counts(post(site, json.dumps(created))) == (1, 0, 0)
+    assert counts(post(site, json.dumps(registered[:2]))) == (2, 0, 0)
     lines = "\r\n\n".join(json.dumps(message) for message in registered[2:])
-    assert counts(sent(site, lines, NDJSON)) == (2, 0, 0)
-    assert counts(sent(site, lines + "\n", {"Content-Type": "application/x-ndjson; charset=utf-8"})) == (0, 2, 0)
-    assert counts(sent(site, f" \r\n\t{json.dumps(registered)} \n")) == (0, 4, 0)
+    assert counts(post(site, lines, NDJSON)) == (2, 0, 0)
+    assert counts(post(site, lines + "\n", {"Content-Type": "application/x-ndjson; charset=utf-8"})) == (0, 2, 0)
+    assert counts(post(site, f" \r\n\t{json.dumps(registered)} \n")) == (0, 4, 0)
     assert participants(site) == 4
     assert world.drift() == []
 
 
-def test_lines_are_lines_whatever_a_client_calls_them(site: Site) -> None:
-    """A plain `curl --data-binary @messages.ndjson` says that it sends a form."""
-    created, *registered = body(site, site.world.created(), *(site.world.registered(f"p{i}") for i in range(3)))
+def test_ndjson_is_recognized_under_any_content_type(site: Site) -> None:
+    """`curl --data-binary @messages.ndjson` sends the content type of a form by default."""
+    created, *registered = numbered(site, site.world.created(), *(site.world.registered(f"p{i}") for i in range(3)))
     lines = "\n".join([*(json.dumps(message) for message in [created, *registered]), "{not json"])
-    assert counts(sent(site, lines, {"Content-Type": "application/x-www-form-urlencoded"})) == (4, 0, 1)
-    assert counts(sent(site, lines, JSON)) == (0, 4, 1)
+    assert counts(post(site, lines, {"Content-Type": "application/x-www-form-urlencoded"})) == (4, 0, 1)
+    assert counts(post(site, lines, JSON)) == (0, 4, 1)
 
 
-def test_results_stand_in_the_order_of_the_messages_with_their_ids(site: Site) -> None:
+def test_results_have_the_order_and_ids_of_the_messages(site: Site) -> None:
     world = site.world
-    messages = body(
+    messages = numbered(
         site,
         world.registered("p1"),
         world.created(),
@@ -68,7 +68,7 @@ def test_results_stand_in_the_order_of_the_messages_with_their_ids(site: Site) -
     )
     del messages[3]["messageId"]
     messages.append({"type": "unheard-of", "messageId": "m6"})
-    answer = sent(site, json.dumps(messages)).json()
+    answer = post(site, json.dumps(messages)).json()
     assert answer == {
         "counted": 3,
         "repeated": 2,
@@ -86,17 +86,17 @@ def test_results_stand_in_the_order_of_the_messages_with_their_ids(site: Site) -
     assert world.drift() == []
 
 
-def test_what_is_answered_as_counted_is_committed(site: Site) -> None:
+def test_a_message_reported_as_counted_is_committed(site: Site) -> None:
     world = site.world
     for i, message in enumerate([world.created(), *(world.registered(f"p{i}") for i in range(5))]):
-        assert counts(sent(site, json.dumps(wire(message)))) == (1, 0, 0)
+        assert counts(post(site, json.dumps(as_json(message)))) == (1, 0, 0)
         assert participants(site) == i
         assert site.owner.get(f"/api/v1/events/{SPRING}/analytics").json()["summary"]["totalParticipants"] == i
 
 
 def test_sending_the_same_body_again_changes_nothing(site: Site) -> None:
     world = site.world
-    messages = body(
+    messages = numbered(
         site,
         world.created(totalInvestment=100),
         world.distributed(channelName="NAVER", distributionCost=3),
@@ -105,22 +105,24 @@ def test_sending_the_same_body_again_changes_nothing(site: Site) -> None:
         world.status_changed("ENDED", "2026-11-19T00:00:00Z"),
         {"type": "?"} and world.registered("p2", at="not a time"),
     )
-    first = sent(site, json.dumps(messages))
+    first = post(site, json.dumps(messages))
     assert counts(first) == (5, 0, 1)
     before = site.owner.get(f"/api/v1/events/{SPRING}/analytics").content
-    again = sent(site, json.dumps(messages))
+    again = post(site, json.dumps(messages))
     assert counts(again) == (0, 5, 1)
     assert len(world.dead_letters()) == 1
     assert site.owner.get(f"/api/v1/events/{SPRING}/analytics").content == before
     assert world.drift() == []
 
 
-def test_a_bad_line_is_a_dead_letter_of_its_own(site: Site) -> None:
+def test_a_malformed_line_becomes_a_dead_letter(site: Site) -> None:
     world = site.world
-    good = [json.dumps(wire(message)) for message in (world.created(), world.registered("p1"), world.registered("p2"))]
+    good = [
+        json.dumps(as_json(message)) for message in (world.created(), world.registered("p1"), world.registered("p2"))
+    ]
     lines = [good[0], "{not json", good[1], "[1, 2]", '"text"', "\udcff".encode("utf-8", "surrogateescape"), good[2]]
     raw = b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
-    answer = sent(site, raw, NDJSON).json()
+    answer = post(site, raw, NDJSON).json()
     assert [result["result"] for result in answer["results"]] == [
         "counted", "dead-letter", "counted", "dead-letter", "dead-letter", "dead-letter", "counted"
     ]  # fmt: skip
@@ -128,8 +130,8 @@ def test_a_bad_line_is_a_dead_letter_of_its_own(site: Site) -> None:
     assert world.drift() == []
 
 
-def test_a_body_that_is_not_json_is_refused_and_nothing_of_it_is_taken(site: Site) -> None:
-    good = json.dumps(wire(site.world.created()))
+def test_a_body_that_is_not_json_is_refused_and_nothing_of_it_counted(site: Site) -> None:
+    good = json.dumps(as_json(site.world.created()))
     for bad in (
         "",
         "   ",
@@ -142,96 +144,104 @@ def test_a_body_that_is_not_json_is_refused_and_nothing_of_it_is_taken(site: Sit
         f"[{good},]",
         f"{good}{good}",
     ):
-        answer = sent(site, bad)
+        answer = post(site, bad)
         assert (answer.status_code, answer.json()["code"]) == (400, "not-json"), bad
-    assert sent(site, b'{"type": "\xff"}').status_code in (200, 400)  # a dead letter, or not JSON: never an error
+    assert post(site, b'{"type": "\xff"}').status_code in (200, 400)  # a dead letter or a refusal, never a server error
     assert participants(site) is None
 
 
-def test_an_empty_list_is_a_body_too(site: Site) -> None:
+def test_an_empty_body_is_accepted(site: Site) -> None:
     for nothing, headers in (("[]", JSON), ("", NDJSON), ("\n \n", NDJSON)):
-        answer = sent(site, nothing, headers)
+        answer = post(site, nothing, headers)
         assert answer.json() == {"counted": 0, "repeated": 0, "deadLettered": 0, "results": []}
 
 
-def test_a_body_above_the_limits_is_refused_whole(site_with: Callable[..., Site]) -> None:
+def test_a_body_above_a_limit_is_refused_as_a_whole(site_with: Callable[..., Site]) -> None:
     site = site_with(body_bytes_max=2_000, body_messages_max=3)
     world = site.world
     assert counts(
-        sent(site, json.dumps(body(site, world.created(), world.registered("p1"), world.registered("p2"))))
+        post(site, json.dumps(numbered(site, world.created(), world.registered("p1"), world.registered("p2"))))
     ) == (
         3,
         0,
         0,
     )
-    many = body(site, *(world.registered(f"q{i}") for i in range(4)))
+    many = numbered(site, *(world.registered(f"q{i}") for i in range(4)))
     for text, headers in (
         (json.dumps(many), JSON),
         ("\n".join(json.dumps(message) for message in many), NDJSON),
     ):
-        answer = sent(site, text, headers)
+        answer = post(site, text, headers)
         assert (answer.status_code, answer.json()["code"]) == (413, "too-many-messages")
-    large = json.dumps(wire(world.registered("q0"))).ljust(2_001)
-    for content in (large.encode(), iter([large[:1_000].encode(), large[1_000:].encode()])):  # also without a length
+    large = json.dumps(as_json(world.registered("q0"))).ljust(2_001)
+    for content in (
+        large.encode(),
+        iter([large[:1_000].encode(), large[1_000:].encode()]),
+    ):  # the second one without Content-Length
         answer = site.service.post("/api/v1/messages", content=content)
         assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
-    assert counts(sent(site, large[:2_000])) == (1, 0, 0)
+    assert counts(post(site, large[:2_000])) == (1, 0, 0)
     assert participants(site) == 3
 
 
-def test_an_item_that_nests_too_deep_costs_its_neighbours_nothing(site: Site) -> None:
+def test_an_item_nested_too_deeply_does_not_affect_the_other_items(site: Site) -> None:
     world = site.world
-    created, *good = (json.dumps(wire(message)) for message in (world.created(), *map(world.registered, "abc")))
+    created, *good = (json.dumps(as_json(message)) for message in (world.created(), *map(world.registered, "abc")))
     for depth in (101, 2_000, 100_000):
         deep = '{"type":"sales-recorded","x":' + '[{"y":' * depth + "1" + "}]" * depth + "}"
         tricky = '{"type":"]}[{\\"","x":"' + "\\\\" + '"}'
-        answer = sent(site, f"[{created},{good[0]},{deep},{tricky} ,{good[1]},{good[2]}]")
+        answer = post(site, f"[{created},{good[0]},{deep},{tricky} ,{good[1]},{good[2]}]")
         assert answer.status_code == 200, answer.text[:200]
         results = [result["result"] for result in answer.json()["results"]]
         assert [results[i] for i in (2, 3)] == ["dead-letter"] * 2
         assert "dead-letter" not in (results[0], results[1], results[4], results[5])
-        assert counts(sent(site, deep)) == (0, 0, 1)
+        assert counts(post(site, deep)) == (0, 0, 1)
     assert participants(site) == 3
     for broken in ("[" * 50_000, "[" * 50_000 + "]" * 49_999, "[" + "[" * 50_000 + "]" * 50_000 + "] []"):
-        assert sent(site, broken).status_code == 400
+        assert post(site, broken).status_code == 400
     assert world.drift() == []
 
 
-def test_half_a_character_costs_its_neighbours_nothing(site: Site) -> None:
-    """What json.dumps and JSON.stringify make of a text that was cut inside an emoji."""
-    good = body(site, site.world.created(), site.world.registered("p1"))
+def test_a_lone_surrogate_does_not_affect_the_other_items(site: Site) -> None:
+    """json.dumps and JSON.stringify produce one for a text that was cut inside an emoji."""
+    good = numbered(site, site.world.created(), site.world.registered("p1"))
     for where in ("note", "participantId"):
-        half = json.dumps({**wire(site.world.registered("p2")), where: "cut \ud83d"})
-        answer = sent(site, f"[{json.dumps(good[0])}, {half}, {json.dumps(good[1])}]")
+        half = json.dumps({**as_json(site.world.registered("p2")), where: "cut \ud83d"})
+        answer = post(site, f"[{json.dumps(good[0])}, {half}, {json.dumps(good[1])}]")
         assert answer.status_code == 200
-        results = [(told["result"], told.get("reason")) for told in answer.json()["results"]]
+        results = [(result["result"], result.get("reason")) for result in answer.json()["results"]]
         assert results[1] == ("dead-letter", "bad-utf8-or-nul")
-        assert sent(site, half).json()["deadLettered"] == 1
+        assert post(site, half).json()["deadLettered"] == 1
     assert participants(site) == 1
     assert len(site.world.dead_letters()) == 2
 
 
-def test_names_in_every_script_come_back_as_they_were_sent(site: Site) -> None:
+def test_text_in_any_script_is_returned_unchanged(site: Site) -> None:
     world = site.world
     title = '할인 🎉 \u2028 “Ünïcödé” \\ " </script> \u202e'
-    sent(
+    post(
         site,
-        json.dumps(body(site, world.created(eventTitle=title), world.registered("참여자-1", channel="네이버블로그"))),
+        json.dumps(
+            numbered(site, world.created(eventTitle=title), world.registered("참여자-1", channel="네이버블로그"))
+        ),
     )
-    sent(site, json.dumps([wire(world.registered("참여자-1")), wire(world.registered("한" * 64))], ensure_ascii=False))
+    post(
+        site,
+        json.dumps([as_json(world.registered("참여자-1")), as_json(world.registered("한" * 64))], ensure_ascii=False),
+    )
     answer = site.owner.get(f"/api/v1/events/{SPRING}/analytics").json()
     assert answer["eventTitle"] == title
     assert answer["summary"]["totalParticipants"] == 2
     assert [channel["channelName"] for channel in answer["channelPerformance"]] == ["NaverBlog"]
 
 
-def test_eight_senders_of_the_same_people_count_each_once(site: Site) -> None:
+def test_eight_senders_of_the_same_participants_count_each_once(site: Site) -> None:
     world = site.world
-    sent(site, json.dumps(wire(world.created())))
-    people = [wire(world.registered(f"p{i}", channel="NAVER" if i % 2 else "WooriTV")) for i in range(60)]
+    post(site, json.dumps(as_json(world.created())))
+    people = [as_json(world.registered(f"p{i}", channel="NAVER" if i % 2 else "WooriTV")) for i in range(60)]
 
     def send(sender: int) -> int:
-        """Sixty people in overlapping pieces, in an order of the sender's own; returns how many counted."""
+        """Sends sixty participants in overlapping parts, in an order of the sender's own. Returns how many counted."""
         client = site.signed_in(f"sender-{sender}", "SERVICE")
         counted = 0
         for start in range(0, 60, 15):
@@ -249,20 +259,20 @@ def test_eight_senders_of_the_same_people_count_each_once(site: Site) -> None:
     assert world.drift() == []
 
 
-def test_a_database_that_is_away_is_a_refusal_that_says_come_back(site: Site) -> None:
+def test_while_postgresql_is_unavailable_messages_get_503_with_retry_after(site: Site) -> None:
     world = site.world
-    site.sends(world.created())
+    site.send(world.created())
     with connect(world.postgres.superuser_url, application="test") as conn:
         conn.autocommit = True
         conn.execute(f"ALTER DATABASE {world.name} ALLOW_CONNECTIONS false")
         conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [world.name])
-        refused = sent(site, json.dumps(wire(world.registered("p1"))))
+        refused = post(site, json.dumps(as_json(world.registered("p1"))))
         assert (refused.status_code, refused.json()["code"]) == (503, "store-unavailable")
         assert refused.headers["retry-after"] == "1"
         assert world.name not in refused.text
         conn.execute(f"ALTER DATABASE {world.name} ALLOW_CONNECTIONS true")
     answer = world.wait_for(
-        "the database to be back", lambda: _taken(sent(site, json.dumps(wire(world.registered("p1")))))
+        "PostgreSQL to be available", lambda: _taken(post(site, json.dumps(as_json(world.registered("p1")))))
     )
     assert sum(counts(answer)) == 1
     assert participants(site) == 1
@@ -272,7 +282,7 @@ def _taken(answer: Any) -> Any:
     return answer if answer.status_code == 200 else None
 
 
-def test_a_merchants_answer_knows_of_what_was_sent(site: Site) -> None:
-    site.sends(site.world.created(), site.world.registered("p1"), site.world.registered("p2"))
+def test_a_merchants_dashboard_includes_what_was_sent(site: Site) -> None:
+    site.send(site.world.created(), site.world.registered("p1"), site.world.registered("p2"))
     answer = site.owner.get(f"/api/v1/users/{OWNER}/analytics").json()
     assert [event["totalParticipants"] for event in answer["events"]] == [2]
