@@ -160,6 +160,17 @@ def test_a_late_participant_is_in_the_next_answer_and_in_the_roll_up_after_the_n
     assert answer_of(world, *question)[0][3] == (3, 2, 0, 0, 0)
 
 
+def test_a_late_participant_in_the_middle_of_a_quarter_is_counted_once(world: World) -> None:
+    """The watermark then lies inside a quarter. Its 15-minute row holds later minutes too, so it is not valid."""
+    world.count(world.created(), *(world.registered(at=f"2026-03-06T03:{minute:02}Z") for minute in (2, 5, 9, 20)))
+    world.roll_up()
+    world.count(world.registered(at="2026-03-06T03:05Z"))
+    assert world.event_row().cumulative_owed_from == datetime(2026, 3, 6, 3, 5)
+    day = timedelta(days=1)
+    assert answer_of(world, [SPRING], Granularity.HOURLY, "UTC", FIRST, FIRST + day) == ([(3, 5, 0, 0, 0)], 0)
+    assert answer_of(world, [SPRING], Granularity.HOURLY, "UTC", FIRST - day, FIRST) == ([], 5)
+
+
 def test_the_next_round_deletes_a_roll_up_row_without_minutes(world: World) -> None:
     world.count(world.created(), world.registered(at="2026-03-06T03:07Z"))
     world.roll_up()
@@ -251,7 +262,9 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
     assert asyncio.run(lines()) == expected()
     assert world.roll_up() > 0
     assert asyncio.run(lines()) == expected()
-    world.count(world.registered(event=SUMMER, at=f"{hour - timedelta(hours=2):%Y-%m-%dT%H:%MZ}"))
+    recent = [row.timestamp for row in world.timeline(SUMMER) if row.timestamp >= hour - timedelta(hours=2)]
+    late = next(at for at in recent if at.minute % 15)  # the row of its quarter holds this minute too
+    world.count(world.registered(event=SUMMER, at=f"{late:%Y-%m-%dT%H:%MZ}"))
     assert asyncio.run(lines()) == expected(), "a late participant, in a 15-minute row that is no longer valid"
     world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_03")
     assert asyncio.run(lines()) == expected()
