@@ -95,6 +95,20 @@ def test_an_entry_that_cannot_be_delivered_stays_and_another_process_delivers_it
     assert relayed.entries == 0
 
 
+def test_pending_entries_stay_until_redis_has_acknowledged_them(world: World) -> None:
+    """Redis is unavailable to the other process too."""
+    relayed = RelayedCounter(world)
+    relayed.invalidator.reachable = False
+    relayed.counts("p1")
+    other = RecordingInvalidator()
+    other.reachable = False
+    assert deliver_pending(world.database, other, older_than_s=0) == 0
+    assert len(other.calls) == 1 and relayed.entries == 1
+    other.reachable = True
+    assert deliver_pending(world.database, other, older_than_s=0) == 1
+    assert len(other.calls) == 2 and relayed.entries == 0
+
+
 def test_a_process_that_ends_delivers_everything_that_is_scheduled(world: World) -> None:
     relayed = RelayedCounter(world)
     relayed.counts("p1")
