@@ -1,7 +1,11 @@
 """A partition stops before all of its messages become dead letters."""
 
+import pytest
+
+from hannun.domain.batch import ReceivedMessage, RecordId
 from hannun.domain.facts import EventStatus, EventStatusChanged, Fact, Reason, Rejected
-from hannun.domain.quarantine import QuarantineLimits, RejectionTally
+from hannun.domain.quarantine import Quarantine, QuarantineLimits, RejectionTally
+from hannun.errors import PartitionUnusable
 
 GOOD: Fact = EventStatusChanged("e", 0, EventStatus.ENDED)
 BAD = Rejected("event-created", Reason.NOT_JSON, "no JSON")
@@ -39,3 +43,23 @@ def test_old_rejections_lose_their_weight() -> None:
     for _ in range(20):
         tally = tally.after([GOOD] * 100, LIMITS)
     assert tally.rejected < 1
+
+
+def messages(count: int, partition: int) -> list[ReceivedMessage]:
+    return [ReceivedMessage("event-created", b"", 0, RecordId("t", "id", partition, at)) for at in range(count)]
+
+
+def test_each_partition_has_its_own_limit() -> None:
+    quarantine = Quarantine(LIMITS)
+    for partition in (0, 1, 2):
+        quarantine = quarantine.after(messages(10, partition), [BAD] * 10)
+    with pytest.raises(PartitionUnusable, match=r"t\[1\]: 11 messages in a row"):
+        quarantine.after(messages(1, 1), [BAD])
+    quarantine = quarantine.without(("t", 1)).after(messages(1, 1), [BAD])
+    with pytest.raises(PartitionUnusable, match=r"t\[2\]: 11 messages in a row"):
+        quarantine.after(messages(1, 2), [BAD])
+
+
+def test_messages_over_http_are_not_limited() -> None:
+    over_http = [message._replace(record_id=None) for message in messages(100, 0)]
+    assert Quarantine(LIMITS).after(over_http, [BAD] * 100).tallies == {}
