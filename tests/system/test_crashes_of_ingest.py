@@ -1,8 +1,8 @@
-"""`ingest` is killed, or loses PostgreSQL, at every step of a batch; it goes on from where PostgreSQL stands.
+"""`ingest` is killed, or loses PostgreSQL, at every request of a batch, and resumes from the positions in PostgreSQL.
 
-One round: messages of all kinds are sent in one transaction, after one that was given up (so offsets have gaps). At
-whichever step it happens: what is counted is exactly what lies before the positions, in one snapshot; and in the end
-everything that was sent is counted once.
+One round sends messages of every kind in one transaction, after an aborted one, so that offsets have gaps. Wherever the
+fault happens, one snapshot of the database holds exactly the messages before the positions. In the end every message is
+counted once.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,25 +30,25 @@ pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
 
 
 class Rounds:
-    """An `ingest` behind a proxy, and one round after the other."""
+    """Runs one round after the other with an `ingest` whose PostgreSQL connections pass through a proxy."""
 
     def __init__(self, service: Service, topics: Topics, proxy: Proxy) -> None:
         self._service = service
         self._topics = topics
         self._proxy = proxy
         self._months = (f"{year}-{month:02}" for year in range(2015, 2026) for month in range(2, 13))
-        # The job for old debts would disturb the count of steps; the one in `schedule` does it.
+        # The job that delivers old outbox entries would disturb the count of requests. `schedule` runs it instead.
         proxy.hold("owed_at <")
-        self._behind = {"DATABASE_URL": with_port(service.environment["DATABASE_URL"], proxy.port)}
+        self._through_proxy = {"DATABASE_URL": with_port(service.environment["DATABASE_URL"], proxy.port)}
         service.start_schedule()
-        self.ingest = self._ingests()
+        self.ingest = self._start_ingest()
 
-    def goes(self, crash: Crash) -> None:
-        """A round with this crash."""
+    def run(self, crash: Crash) -> None:
+        """Run a round with this crash."""
         service, topics = self._service, self._topics
         known, new = Event(month="2024-05"), Event(month=next(self._months))
         topics.send_in_transaction(known.first_batch())
-        # Behind the marks of the transaction too: moving over them would disturb the count of steps.
+        # Wait for the transaction's control records too: moving over them would disturb the count of requests.
         wait_for("the ends of the logs", lambda: positions(service.database) == topics.high_watermarks())
 
         with self._proxy.inject(crash, self.ingest.pid):
@@ -61,28 +61,32 @@ class Rounds:
             )
         if crash.happened.is_set() and crash.fault.startswith("kill"):
             self.ingest.wait()
-            self._positions_are_those_of_the_counts((known, new), crash)
-            self.ingest = self._ingests()
+            self._assert_counts_match_positions((known, new), crash)
+            self.ingest = self._start_ingest()
         wait_for(f"all to be counted, {crash.description}", lambda: topics.are_counted(service))
-        self._positions_are_those_of_the_counts((known, new), crash)
-        wait_for(f"the cache to be told, {crash.description}", lambda: service.pending_invalidations() == 0)
+        self._assert_counts_match_positions((known, new), crash)
+        wait_for(
+            f"the invalidations to be delivered, {crash.description}", lambda: service.pending_invalidations() == 0
+        )
 
-    def _positions_are_those_of_the_counts(self, events: tuple[Event, ...], crash: Crash) -> None:
+    def _assert_counts_match_positions(self, events: tuple[Event, ...], crash: Crash) -> None:
         with psycopg.connect(self._service.environment["DATABASE_URL"]) as conn:
             conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             with conn.transaction():
                 found = positions(conn)
                 counted = {event.id: figures_in(conn, event.id) for event in events}
-                letters = dict(
+                dead_letters = dict(
                     conn.execute("SELECT event_id, count(*) FROM hannun.dead_letters GROUP BY event_id").fetchall()
                 )
         for event in events:
             event.expected_messages = self._topics.messages_before(found, event.id)
             assert counted[event.id] == event.expected_figures, crash.description
-            assert letters.get(event.id, 0) == event.expected_dead_letters, crash.description
+            assert dead_letters.get(event.id, 0) == event.expected_dead_letters, crash.description
 
-    def _ingests(self) -> Process:
-        return self._service.start_ingest(**self._topics.environment(), HANNUN_BATCH_WAIT_S="0.1", **self._behind)
+    def _start_ingest(self) -> Process:
+        return self._service.start_ingest(
+            **self._topics.environment(), HANNUN_BATCH_WAIT_S="0.1", **self._through_proxy
+        )
 
 
 @pytest.fixture
@@ -101,49 +105,56 @@ def is_commit(request: Request) -> bool:
     return is_counting(request) and request.text == "COMMIT"
 
 
-def steps_of(goes: Callable[[Crash], None]) -> int:
-    """How many steps each round has that runs through: the least of a few, since their work falls into more or fewer
-    batches."""
+def count_requests(run: Callable[[Crash], None]) -> int:
+    """How many requests every round without a fault sends.
+
+    It is the minimum of three rounds, since the work of a round falls into more or fewer batches.
+    """
     rounds = [no_crash(matches=is_counting) for _ in range(3)]
     for clean in rounds:
-        goes(clean)
+        run(clean)
     return min(len(clean.trace) for clean in rounds)
 
 
+def crash_at_each_request(run: Callable[[Crash], None], fault: Fault, *, more_than: int) -> None:
+    """Run rounds with this fault at each request of a batch, of which there are more than so many."""
+    request_count = count_requests(run)
+    for crash in every_crash(fault, matches=is_counting, at_least=request_count):
+        run(crash)
+    assert crash.nth > request_count > more_than
+
+
+def crash_at_each_commit(run: Callable[[Crash], None], fault: Fault) -> None:
+    """Run rounds with this fault at each COMMIT of a batch."""
+    for crash in every_crash(fault, matches=is_commit):
+        run(crash)
+    assert crash.nth >= 5, "commits of months, of surrogate keys, of the batch, and of the delivered outbox entry"
+
+
 def test_ingest_killed_after_any_commit_loses_and_doubles_nothing(rounds: Rounds) -> None:
-    for crash in every_crash("kill after", matches=is_commit):
-        rounds.goes(crash)
-    assert crash.nth >= 5, "commits of months, numbers, the batch, and the debt paid"
+    crash_at_each_commit(rounds.run, "kill after")
 
 
 def test_a_postgresql_connection_cut_after_any_commit_loses_and_doubles_nothing(rounds: Rounds) -> None:
-    for crash in every_crash("cut after", matches=is_commit):
-        rounds.goes(crash)
-    assert crash.nth >= 5
+    crash_at_each_commit(rounds.run, "cut after")
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", ["cut before", "cut after"])
 def test_a_postgresql_connection_cut_at_any_request_loses_and_doubles_nothing(rounds: Rounds, fault: Fault) -> None:
-    steps = steps_of(rounds.goes)
-    for crash in every_crash(fault, matches=is_counting, at_least=steps):
-        rounds.goes(crash)
-    assert crash.nth > steps > 30
+    crash_at_each_request(rounds.run, fault, more_than=30)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
 def test_ingest_killed_at_any_request_of_a_batch_loses_and_doubles_nothing(rounds: Rounds, fault: Fault) -> None:
-    steps = steps_of(rounds.goes)
-    for crash in every_crash(fault, matches=is_counting, at_least=steps):
-        rounds.goes(crash)
-    assert crash.nth > steps > 30
+    crash_at_each_request(rounds.run, fault, more_than=30)
 
 
 class Pair:
-    """Two members of one group, of which the first stands behind a proxy, and one round after the other."""
+    """Runs one round after the other with two members of one group, the first behind a proxy."""
 
     def __init__(self, service: Service, topics: Topics, proxy: Proxy, protocol: str) -> None:
         self._service = service
@@ -157,17 +168,17 @@ class Pair:
         self._months = (f"{year}-{month:02}" for year in range(2015, 2026) for month in range(2, 13))
         proxy.hold("owed_at <")
         service.start_schedule()
-        self._second = self._ingests()
-        self._first = self._ingests_behind()
+        self._second = self._start_ingest()
+        self._first = self._start_ingest_through_proxy()
 
-    def goes(self, crash: Crash) -> None:
-        """A round with this crash of the first; the second, and who comes for the first, count on."""
+    def run(self, crash: Crash) -> None:
+        """Run a round with this crash of the first member. The second counts on; a new member replaces the first."""
         service, topics = self._service, self._topics
-        self._both_have_partitions()
+        self._wait_until_both_own_partitions()
         month = next(self._months)
         events = [
             event_for_partition(number, 2, month) for number in (0, 1) for _ in range(2)
-        ]  # both members have some to do
+        ]  # so that both members have work
         with self._proxy.inject(crash, self._first.pid):
             for event in events:
                 event.expect(event.first_batch())
@@ -180,23 +191,23 @@ class Pair:
             )
         if crash.happened.is_set():
             self._first.wait()
-            self._first = self._ingests_behind()
+            self._first = self._start_ingest_through_proxy()
         wait_for(f"all to be counted, {crash.description}", lambda: topics.are_counted(service), deadline_s=60)
         for event in events:
             assert service.figures(event.id) == event.expected_figures, crash.description
             assert service.dead_letter_count(event.id) == event.expected_dead_letters, crash.description
         assert self._second.is_running
 
-    def _both_have_partitions(self) -> None:
+    def _wait_until_both_own_partitions(self) -> None:
         wanted = {str(self._first.pid), str(self._second.pid)}
         owners = "SELECT DISTINCT split_part(owner, '/', 2) FROM hannun.positions"
-        wait_for("both to have partitions", lambda: {pid for (pid,) in self._service.rows(owners)} == wanted, 60)
+        wait_for("both to own partitions", lambda: {pid for (pid,) in self._service.rows(owners)} == wanted, 60)
 
-    def _ingests(self, **environment: str) -> Process:
+    def _start_ingest(self, **environment: str) -> Process:
         return self._service.start_ingest(**self._environment | environment)
 
-    def _ingests_behind(self) -> Process:
-        return self._ingests(DATABASE_URL=with_port(self._service.environment["DATABASE_URL"], self._proxy.port))
+    def _start_ingest_through_proxy(self) -> Process:
+        return self._start_ingest(DATABASE_URL=with_port(self._service.environment["DATABASE_URL"], self._proxy.port))
 
 
 @pytest.fixture
@@ -212,7 +223,7 @@ def test_when_one_of_two_members_is_killed_in_a_batch_the_other_counts_on(pair: 
     crash = Crash(
         "kill before", 1, matches=lambda request: is_counting(request) and "owed_invalidations (" in request.text
     )
-    pair.goes(crash)
+    pair.run(crash)
     assert crash.happened.is_set()
 
 
@@ -220,7 +231,4 @@ def test_when_one_of_two_members_is_killed_in_a_batch_the_other_counts_on(pair: 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
 def test_when_one_of_two_members_is_killed_at_any_request_the_other_counts_on(pair: Pair, fault: Fault) -> None:
-    steps = steps_of(pair.goes)
-    for crash in every_crash(fault, matches=is_counting, at_least=steps):
-        pair.goes(crash)
-    assert crash.nth > steps > 20, "of the topics that fall to it"
+    crash_at_each_request(pair.run, fault, more_than=20)  # of the topics that are assigned to it

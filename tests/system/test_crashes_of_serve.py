@@ -1,8 +1,8 @@
-"""`serve` is killed, or loses a neighbour, at every step of a POST; the client sends the same body again.
+"""`serve` is killed, or loses PostgreSQL or Redis, at every request of a POST; the client sends the same body again.
 
-One round: an event whose dashboard is in the cache, and one that nobody knows, change in one body. Whatever happens at
-whichever step: either nothing of it is counted or all of it, the cache is told within two seconds even though the
-writer is dead, and after the second POST everything has been counted once.
+One round posts one body with messages of two events: one whose dashboard is cached, and one that is new. Whatever
+happens at any request, either nothing of the body is counted or all of it. The invalidations are delivered within two
+seconds even though the writer is dead. After the second POST everything is counted once.
 """
 
 import time
@@ -14,14 +14,14 @@ from outside import CONNECTION_LOST, Event, Process, Service, cached_figures, wa
 
 from hannun.embedded import PostgresServer, ValkeyServer
 
-PAID_S_MAX = 2.0
-"""How long an answer may stay false when the writer has died between its commit and the invalidation."""
+STALE_S_MAX = 2.0
+"""How long an answer may be stale when the writer has died between its commit and the invalidation."""
 
 pytestmark = pytest.mark.xdist_group("crashes of serve")
 
 
 class Rounds:
-    """A service behind two proxies, and one round after the other. Another process does the timed jobs."""
+    """Runs one round after the other with a `serve` behind two proxies. `schedule` runs the timed jobs."""
 
     def __init__(self, service: Service, redis_url: str, postgres: Proxy, redis: Proxy) -> None:
         self._service = service
@@ -29,53 +29,57 @@ class Rounds:
         self.postgres = postgres
         self.redis = redis
         self._months = (f"{year}-{month:02}" for year in range(2015, 2026) for month in range(2, 13))
-        # The job for old debts in `serve` would disturb the count of steps; the one in `schedule` does it.
+        # The job that delivers old outbox entries would disturb the count of requests. `schedule` runs it instead.
         postgres.hold("owed_at <")
-        self._behind = {
+        self._through_proxies = {
             "DATABASE_URL": with_port(service.environment["DATABASE_URL"], postgres.port),
             "REDIS_PORT": str(redis.port),
-            # What a POST owes is paid before it is answered, and every question is put to Redis.
+            # A POST delivers its invalidations before it is answered, and every GET reads Redis.
             "HANNUN_INVALIDATIONS_APART_S": "0",
             "HANNUN_COPIES_BYTES_MAX": "0",
         }
         service.start_schedule()
-        self.serve = self._serves()
+        self.serve = self._start_serve()
 
-    def goes(self, crash: Crash, proxy: Proxy) -> None:
-        """A round with this crash, set on this proxy."""
+    def run(self, crash: Crash, proxy: Proxy) -> None:
+        """Run a round with this crash, which this proxy injects."""
         service = self._service
         if not self.serve.is_running:  # an earlier test has failed
-            self.serve = self._serves()
+            self.serve = self._start_serve()
         known, new = Event(month="2024-05"), Event(month=next(self._months))
         before = known.first_batch()
         assert service.post(before).status_code == 200
         known.expect(before)
-        assert service.dashboard(known.id) == known.expected_figures  # and so it is in the cache
+        assert service.dashboard(known.id) == known.expected_figures  # which caches it
         body = known.later_batch() + new.first_batch()
 
         with proxy.inject(crash, self.serve.pid):
-            answered = self._posts(body)
+            answered = self._post(body)
         died_at = time.monotonic()
         if crash.happened.is_set() and crash.fault.startswith("kill"):
             self.serve.wait()
-            restarting = self._launches()
+            restarting = self._launch_serve()
         else:
             restarting = None
             if not crash.happened.is_set():
-                assert answered, f"no fault, and no answer: {crash.trace}"
+                assert answered, f"there was no fault and no answer: {crash.trace}"
 
         counted = self._all_or_nothing(known, new, body, crash)
         assert not (answered and not counted), f"answered before the commit: {crash.description}"
-        wait_for(f"the cache to be told, {crash.description}", lambda: service.pending_invalidations() == 0)
+        wait_for(
+            f"the invalidations to be delivered, {crash.description}", lambda: service.pending_invalidations() == 0
+        )
         took_s = time.monotonic() - died_at
-        assert took_s < PAID_S_MAX, f"the cache was told after {took_s:.1f} s, {crash.description}"
+        assert took_s < STALE_S_MAX, f"the invalidations were delivered after {took_s:.1f} s, {crash.description}"
         assert cached_figures(self._redis_url, known.id) in (None, service.figures(known.id)), crash.description
 
         if restarting is not None:
             self.serve = restarting
             restarting.wait_for_log("serve runs")
         answer, _ = service.post_until_accepted(body)
-        assert counted or answer["repeated"] == 1, f"a part of it was counted before: {answer}, {crash.description}"
+        assert counted or answer["repeated"] == 1, (
+            f"a part of the body was counted before: {answer}, {crash.description}"
+        )
         known.expect(body[:11])
         new.expect(body[11:])
         for event in (known, new):
@@ -84,8 +88,8 @@ class Rounds:
             assert cached_figures(self._redis_url, event.id) == event.expected_figures, crash.description
             assert service.dead_letter_count(event.id) == event.expected_dead_letters, crash.description
 
-    def _posts(self, body: object) -> bool:
-        """Whether it was answered that all is counted."""
+    def _post(self, body: object) -> bool:
+        """Post the body. Returns whether the answer was that everything is counted."""
         try:
             response = self._service.post(body)
         except CONNECTION_LOST:
@@ -96,7 +100,7 @@ class Rounds:
         return response.status_code == 200
 
     def _all_or_nothing(self, known: Event, new: Event, body: list[dict[str, object]], crash: Crash) -> bool:
-        """Whether the body is counted. In part it never is."""
+        """Whether the body is counted. Asserts that it is not counted in part."""
         after = Event(known.id, month=known.month, expected_messages=known.expected_messages + body[:11])
         after_new = Event(new.id, month=new.month, expected_messages=body[11:])
         found = (self._service.figures(known.id), self._service.figures(new.id))
@@ -105,24 +109,24 @@ class Rounds:
         )
         return found[1] is not None
 
-    def _launches(self) -> Process:
-        return self._service.launch_serve(**self._behind)
+    def _launch_serve(self) -> Process:
+        return self._service.launch_serve(**self._through_proxies)
 
-    def _serves(self) -> Process:
-        process = self._launches()
+    def _start_serve(self) -> Process:
+        process = self._launch_serve()
         process.wait_for_log("serve runs")
         return process
 
 
 @pytest.fixture(scope="module")
 def rounds(postgres: PostgresServer, valkey: ValkeyServer, a_service: Service) -> Iterator[Rounds]:
-    with Proxy(postgres.port, PostgresRequests) as before_postgres, Proxy(valkey.port, RedisRequests) as before_redis:
-        yield Rounds(a_service, valkey.url, before_postgres, before_redis)
+    with Proxy(postgres.port, PostgresRequests) as postgres_proxy, Proxy(valkey.port, RedisRequests) as redis_proxy:
+        yield Rounds(a_service, valkey.url, postgres_proxy, redis_proxy)
         a_service.assert_no_drift()
 
 
 def is_counting(request: Request) -> bool:
-    """A step of the writing side."""
+    """Whether a request is one of the writer."""
     return request.application == "hannun-serve"
 
 
@@ -136,30 +140,30 @@ def is_invalidating(request: Request) -> bool:
 
 @pytest.mark.parametrize("fault", ["cut before", "cut after"])
 def test_a_postgresql_connection_cut_at_any_request_counts_all_or_nothing(rounds: Rounds, fault: Fault) -> None:
-    steps = 0
     for crash in every_crash(fault, matches=is_counting):
-        rounds.goes(crash, rounds.postgres)
-        steps = crash.nth
-    assert steps > 30, "a batch has more steps than that: is the proxy still in between?"
+        rounds.run(crash, rounds.postgres)
+    assert crash.nth > 30, "a batch sends more requests than that; the connections may not pass through the proxy"
 
 
 @pytest.mark.parametrize("fault", ["cut before", "cut after"])
 def test_a_redis_connection_cut_in_the_invalidation_leaves_no_old_answer(rounds: Rounds, fault: Fault) -> None:
     for crash in every_crash(fault, matches=is_invalidating):
-        rounds.goes(crash, rounds.redis)
+        rounds.run(crash, rounds.redis)
     assert crash.nth == 4, "one DEL, and a PUBLISH for each of two events"
 
 
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
 def test_serve_killed_at_any_commit_counts_all_or_nothing(rounds: Rounds, fault: Fault) -> None:
     for crash in every_crash(fault, matches=is_commit):
-        rounds.goes(crash, rounds.postgres)
-    assert crash.nth == 4, "commits of months, numbers and the batch; the debt that is paid is settled later"
+        rounds.run(crash, rounds.postgres)
+    assert crash.nth == 4, (
+        "commits of months, of surrogate keys and of the batch; the outbox entry is marked delivered later"
+    )
 
 
 def test_serve_killed_before_any_request_of_the_invalidation_leaves_no_old_answer(rounds: Rounds) -> None:
     for crash in every_crash("kill before", matches=is_invalidating):
-        rounds.goes(crash, rounds.redis)
+        rounds.run(crash, rounds.redis)
     assert crash.nth == 4, "one DEL, and a PUBLISH for each of two events"
 
 
@@ -168,12 +172,12 @@ def test_serve_killed_before_any_request_of_the_invalidation_leaves_no_old_answe
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
 def test_serve_killed_at_any_request_of_a_batch_counts_all_or_nothing(rounds: Rounds, fault: Fault) -> None:
     for crash in every_crash(fault, matches=is_counting):
-        rounds.goes(crash, rounds.postgres)
+        rounds.run(crash, rounds.postgres)
     assert crash.nth > 30
 
 
 @pytest.mark.faults
 def test_serve_killed_after_any_request_of_the_invalidation_leaves_no_old_answer(rounds: Rounds) -> None:
     for crash in every_crash("kill after", matches=is_invalidating):
-        rounds.goes(crash, rounds.redis)
+        rounds.run(crash, rounds.redis)
     assert crash.nth == 4, "one DEL, and a PUBLISH for each of two events"

@@ -282,10 +282,7 @@ def test_answers_are_right_and_cached_again_after_redis_is_flushed(service: Serv
         with redis.Redis.from_url(own_valkey.url, protocol=3) as conn:
             conn.flushall()
         assert service.dashboard(event.id) == event.expected_figures
-        wait_for(
-            "the answer to be cached again",
-            lambda: service.dashboard(event.id) and cached_figures(own_valkey.url, event.id),
-        )
+        wait_for_cached_answer(service, own_valkey, event)
         assert cached_figures(own_valkey.url, event.id) == event.expected_figures
 
 
