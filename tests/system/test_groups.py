@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -144,6 +145,10 @@ class Group:
     def size(self) -> float:
         """How many processes the broker knows: each is a member with registrations, and one with all others."""
         return len(self._told_by_the_broker().members) / 2
+
+    def member_ids(self) -> set[str]:
+        """The members that the broker knows."""
+        return {member.member_id for member in self._told_by_the_broker().members}
 
     def kind(self) -> ConsumerGroupType:
         """By which protocol the broker runs it."""
@@ -290,12 +295,18 @@ def test_a_stopping_member_keeps_its_partitions_until_its_batch_is_counted(
         leaving = group.member(DATABASE_URL=with_port(group.service.environment["DATABASE_URL"], proxy.port))
         wait_for("the first messages to be counted", lambda: group.topics.are_counted(group.service))
         proxy.hold("hannun.positions SET next_offset")
-        group.hears()
+        group.hears_one()
         proxy.wait_until_held()
+        members = group.member_ids()
         os.kill(leaving.pid, signal.SIGTERM)
         heir = group.member()
         wait_for("the heir to wait, or to have what it waits for", lambda: group.size() == 2 or group.is_owned_by(heir))
         assert not group.is_owned_by(heir), "nobody takes what another still counts"
+        # Now only the batch keeps it from leaving. A member that leaves the group too early does so within a second.
+        leaving.wait_for_log("PostgreSQL is unavailable")
+        watched_until = time.monotonic() + 1
+        while time.monotonic() < watched_until:
+            assert members <= group.member_ids(), "it stays a member until its batch is counted"
         proxy.release()
         assert leaving.wait() == 0
         assert "batch dropped" not in leaving.log
