@@ -1,4 +1,4 @@
-"""Reads exported files back, without anything of ours: CSV, XLSX by its XML, Parquet."""
+"""Reads exported files without code of the service: CSV, XLSX by its XML, Parquet."""
 
 import csv
 import io
@@ -17,8 +17,8 @@ _EXCEL_EPOCH = datetime(1899, 12, 30)
 
 
 def csv_rows(body: bytes) -> list[list[str]]:
-    """The rows of a CSV, with its marks checked and the guard taken off its texts."""
-    assert body.startswith(b"\xef\xbb\xbf"), "without this mark a Korean Excel reads CP949"
+    """The rows of a CSV. Byte order mark and line ends are checked, and guards are removed from texts."""
+    assert body.startswith(b"\xef\xbb\xbf"), "without a byte order mark a Korean Excel reads CP949"
     assert b"\n" not in body.replace(b"\r\n", b""), "lines end with CRLF"
     rows = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
     return [[cell.removeprefix("'") for cell in row] for row in rows]
@@ -57,7 +57,7 @@ class Workbook:
         return self._zip.read(self._files[sheet]).decode()
 
     def rows(self, sheet: str) -> list[list[Any]]:
-        """Text, number, bool, datetime (of no zone), None."""
+        """The values of the cells: text, number, bool, datetime without a zone, or None."""
         return [[cell and cell[0] for cell in row] for row in self._rows(sheet)]
 
     def formats(self, sheet: str, row: int) -> list[str | None]:
@@ -72,7 +72,7 @@ class Workbook:
 
     def _cells(self, row: ElementTree.Element) -> Iterator[tuple[int, tuple[Any, str]]]:
         for cell in row:
-            assert cell.find(f"{_SPREADSHEET}f") is None, "no cell is ever a formula"
+            assert cell.find(f"{_SPREADSHEET}f") is None, "no cell may be a formula"
             letters = re.match(r"[A-Z]+", str(cell.get("r")))
             assert letters is not None
             at = 0

@@ -1,4 +1,4 @@
-"""The definitions of the API, exact."""
+"""The metrics of the API, exact to the last decimal."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -36,25 +36,25 @@ def money(planned: Any = 0, costs: Any = 0, expected: Any = 0, recorded: Any = N
         (10**15, 1, "100000000000000000.00"),
     ],
 )
-def test_a_share_is_percent_with_two_places_rounded_half_even(part: int, whole: int, rate: str) -> None:
+def test_a_rate_is_percent_with_two_decimals_rounded_half_even(part: int, whole: int, rate: str) -> None:
     assert str(percent(part, whole)) == rate
 
 
 @pytest.mark.parametrize("whole", [0, Decimal("0.00"), -1, Decimal("-0.01")])
-def test_a_share_of_nothing_is_unknown_and_not_zero(whole: Any) -> None:
+def test_a_rate_without_a_base_is_none_and_not_zero(whole: Any) -> None:
     assert percent(0, whole) is None
     assert percent(5, whole) is None
 
 
 @quick
 @given(st.integers(-(10**18), 10**18), st.integers(1, 10**15))
-def test_a_share_is_never_further_off_than_half_a_hundredth(part: int, whole: int) -> None:
+def test_a_rate_is_at_most_half_a_hundredth_off(part: int, whole: int) -> None:
     rate = percent(part, whole)
     assert rate is not None and rate.as_tuple().exponent == -2
     assert abs(Fraction(rate) - Fraction(part * 100, whole)) <= Fraction(1, 200)
 
 
-def test_rates_of_counts_are_what_the_api_says() -> None:
+def test_rates_follow_the_definitions_of_the_api() -> None:
     counts = ChannelCounts(
         participants=3,
         impressions=200,
@@ -87,11 +87,11 @@ def test_counts_add_up_figure_by_figure() -> None:
     assert sum_counts([]) == ChannelCounts()
 
 
-def test_investment_is_the_plan_and_what_the_channels_cost() -> None:
+def test_investment_is_the_planned_sum_and_the_costs_of_the_channels() -> None:
     assert money(planned="100.50", costs="0.25").investment == Decimal("100.75")
 
 
-def test_revenue_is_recorded_where_there_is_any_else_expected() -> None:
+def test_revenue_is_the_recorded_sales_or_else_the_expected_revenue() -> None:
     assert (money(expected=500).revenue, money(expected=500).assumed_share) == (500, Decimal("100.00"))
     recorded = money(expected=500, recorded=200)
     assert (recorded.revenue, recorded.assumed_share) == (200, Decimal("0.00"))
@@ -100,7 +100,7 @@ def test_revenue_is_recorded_where_there_is_any_else_expected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "current", "estimated"),
+    ("amounts", "current", "estimated"),
     [
         (money(planned=100, expected=150), "50.00", "50.00"),
         (money(planned=100, expected=150, recorded=40), "-60.00", "50.00"),
@@ -111,22 +111,22 @@ def test_revenue_is_recorded_where_there_is_any_else_expected() -> None:
         (money(planned="0.01", expected="9999999999999.99"), "99999999999999800.00", "99999999999999800.00"),
     ],
 )
-def test_roi_is_what_came_back_beyond_what_was_invested(told: Money, current: Any, estimated: Any) -> None:
-    assert told.current_roi == (None if current is None else Decimal(current))
-    assert told.estimated_roi == (None if estimated is None else Decimal(estimated))
+def test_roi_is_the_gain_over_the_investment(amounts: Money, current: Any, estimated: Any) -> None:
+    assert amounts.current_roi == (None if current is None else Decimal(current))
+    assert amounts.estimated_roi == (None if estimated is None else Decimal(estimated))
 
 
 @pytest.mark.parametrize(
     ("recorded", "baseline", "growth"),
     [(150, 100, "50.00"), (50, 100, "-50.00"), (None, 100, None), (150, None, None), (150, 0, None), (0, 8, "-100.00")],
 )
-def test_sales_growth_needs_both_sales_and_a_base(recorded: Any, baseline: Any, growth: Any) -> None:
+def test_sales_growth_needs_sales_and_a_baseline(recorded: Any, baseline: Any, growth: Any) -> None:
     found = money(recorded=recorded, baseline=baseline).sales_growth_rate
     assert found == (None if growth is None else Decimal(growth))
 
 
 @pytest.mark.parametrize(
-    ("told", "participants", "needed"),
+    ("amounts", "participants", "needed"),
     [
         (money(planned=100, expected=100), 10, 10),
         (money(planned=100, expected=300), 10, 4),  # 3.33, rounded up
@@ -137,11 +137,13 @@ def test_sales_growth_needs_both_sales_and_a_base(recorded: Any, baseline: Any, 
         (money(planned=100, expected=100), 0, None),
     ],
 )
-def test_break_even_is_how_many_must_come(told: Money, participants: int, needed: int | None) -> None:
-    assert told.break_even_participants(participants) == needed
+def test_break_even_is_the_number_of_participants_that_earn_the_investment(
+    amounts: Money, participants: int, needed: int | None
+) -> None:
+    assert amounts.break_even_participants(participants) == needed
 
 
-def test_a_cost_per_head_is_unknown_while_nobody_came() -> None:
+def test_a_cost_per_participant_is_none_without_participants() -> None:
     assert cost_per(Decimal(100), 3) == Decimal("33.33")
     assert cost_per(Decimal("0.05"), 2) == Decimal("0.02")
     assert cost_per(Decimal("0.15"), 2) == Decimal("0.08")
@@ -149,13 +151,13 @@ def test_a_cost_per_head_is_unknown_while_nobody_came() -> None:
     assert cost_per(Decimal(100), 0) is None
 
 
-def test_a_change_from_nothing_is_new_and_has_no_percentage() -> None:
+def test_a_change_from_zero_has_no_percentage() -> None:
     assert percent_change(15, 10) == Decimal("50.00")
     assert percent_change(5, 10) == Decimal("-50.00")
     assert percent_change(5, 0) is None
 
 
-def test_a_figure_is_a_json_number_whole_where_it_is_whole() -> None:
+def test_a_whole_figure_is_an_integer_in_json() -> None:
     found = [
         json_number(Decimal("5.00")),
         json_number(Decimal("5.25")),
@@ -167,8 +169,8 @@ def test_a_figure_is_a_json_number_whole_where_it_is_whole() -> None:
     assert json_number(Decimal("9999999999999.99")) == 9999999999999.99
 
 
-def test_the_roi_of_several_events_counts_each_with_its_own_revenue() -> None:
-    """One with sales of 100 for 50, one that expects 1,000 for 500: 1,100 for 550."""
+def test_the_roi_of_several_events_adds_up_the_revenue_of_each() -> None:
+    """One event recorded 100 for 50, the other expects 1,000 for 500: together 1,100 for 550."""
     money = Money(Decimal(550), Decimal(0), Decimal(1_200), Decimal(100), None, assumed=Decimal(1_000))
     assert money.revenue == 1_100
     assert money.current_roi == Decimal("100.00")

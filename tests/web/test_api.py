@@ -1,4 +1,4 @@
-"""The API as a client sees it: shapes, numbers, who may see what, refusals."""
+"""The API as a client sees it: fields, figures, access, refusals."""
 
 import base64
 import hashlib
@@ -48,7 +48,7 @@ KINDS = {"measured", "planned", "estimated", "stale", "unknown"}
 
 
 def spring(world: World) -> None:
-    """An event with seven participants: three by NaverBlog, two by WooriTV, one by RingoBiz, one by nobody knows."""
+    """An event with seven participants: three of NaverBlog, two of WooriTV, one of RingoBiz, one unattributed."""
     world.count(
         world.created(**PLAN),
         world.distributed(channelName="NAVER", distributionCost=3_000, expectedViews=500),
@@ -64,7 +64,7 @@ def spring(world: World) -> None:
 
 
 def measured(world: World) -> None:
-    """What the channels of `spring` told."""
+    """Measurements of the channels of `spring`."""
     for name, counts in {
         "NaverBlog": "impressions=1000, views=400, clicks=70, conversions=9, likes=5, comments=3, shares=2",
         "WooriTV": "impressions=3000, views=2500, clicks=11, conversions=2",
@@ -76,7 +76,7 @@ def measured(world: World) -> None:
 # -- the dashboard
 
 
-def test_the_dashboard_has_every_name_of_the_contract(site: Site) -> None:
+def test_the_dashboard_has_every_field_of_the_contract(site: Site) -> None:
     spring(site.world)
     answer = site.owner.get(ANALYTICS).json()
     assert set(answer) >= DASHBOARD
@@ -91,7 +91,7 @@ def test_the_dashboard_has_every_name_of_the_contract(site: Site) -> None:
     assert all(set(origin) == {"kind", "asOf", "unit"} for origin in answer["provenance"].values())
 
 
-def test_the_dashboard_says_what_happened(site: Site) -> None:
+def test_the_dashboard_has_the_figures_of_the_messages(site: Site) -> None:
     spring(site.world)
     measured(site.world)
     answer = site.owner.get(ANALYTICS).json()
@@ -153,7 +153,7 @@ def test_the_dashboard_says_what_happened(site: Site) -> None:
     }
 
 
-def test_what_nobody_has_measured_or_spent_has_no_rate(site: Site) -> None:
+def test_a_rate_without_a_base_is_null(site: Site) -> None:
     site.world.count(site.world.created(), site.world.registered("p1", channel="NAVER"))
     answer = site.owner.get(ANALYTICS).json()
     rates = ("clickThroughRate", "engagementRate", "participationRate", "conversionRate")
@@ -213,10 +213,10 @@ def test_the_same_data_has_the_same_etag_and_bytes_live_and_cached(site: Site) -
         assert "Authorization" in live.headers["vary"]
 
 
-def test_refresh_asks_the_database_and_keeps_what_it_found(site: Site) -> None:
+def test_refresh_reads_the_database_and_replaces_the_cached_answer(site: Site) -> None:
     spring(site.world)
     site.owner.get(ANALYTICS)
-    measured(site.world)  # behind the service's back: only a refresh can know
+    measured(site.world)  # without an invalidation: only a refresh shows it
     assert site.owner.get(ANALYTICS).json()["summary"]["totalViews"] == 0
     fresh = site.owner.get(ANALYTICS, params={"refresh": "true"})
     assert fresh.headers["x-data-source"] == "live"
@@ -225,7 +225,7 @@ def test_refresh_asks_the_database_and_keeps_what_it_found(site: Site) -> None:
     assert (after.headers["x-data-source"], after.content) == ("cache", fresh.content)
 
 
-def test_an_answer_that_is_known_is_not_sent_again(site: Site) -> None:
+def test_an_unchanged_answer_is_a_304(site: Site) -> None:
     spring(site.world)
     etag = site.owner.get(ANALYTICS).headers["etag"]
     for known in (etag, f'"nothing", {etag}', f"W/{etag}", "*"):
@@ -239,31 +239,31 @@ def test_an_answer_that_is_known_is_not_sent_again(site: Site) -> None:
     assert changed.json()["summary"]["totalParticipants"] == 8
 
 
-# -- who may see what
+# -- access
 
 
-def test_another_merchants_event_looks_like_one_that_does_not_exist(site: Site) -> None:
+def test_the_event_of_another_merchant_is_answered_like_a_missing_one(site: Site) -> None:
     spring(site.world)
-    site.world.count(site.world.registered("early", OTHER))  # participants of an event that was not created yet
-    site.owner.get(ANALYTICS)  # so that it is in the cache, too
+    site.world.count(site.world.registered("early", OTHER))  # a participant before the event's creation arrives
+    site.owner.get(ANALYTICS)  # so that it is cached too
     for path in ("analytics", "analytics/timeline", "analytics/timeline?granularity=daily&tz=UTC", "live"):
         refused = [
             site.other_merchant.get(f"/api/v1/events/{SPRING}/{path}"),
             site.other_merchant.get(f"/api/v1/events/{OTHER}/{path}"),
             site.other_merchant.get(f"/api/v1/events/there-is-none/{path}"),
         ]
-        told = []
+        responses = []
         for answer, event in zip(refused, (SPRING, OTHER, "there-is-none"), strict=True):
             body = answer.json()
             assert body.pop("instance") == f"/api/v1/events/{event}/{path.partition('?')[0]}"
             headers = {name: value for name, value in answer.headers.items() if name not in ("date", "content-length")}
-            told.append((answer.status_code, body, headers))
-        assert told[0] == told[1] == told[2]
-        assert told[0][0] == 404
-        assert "etag" not in told[0][2]
+            responses.append((answer.status_code, body, headers))
+        assert responses[0] == responses[1] == responses[2]
+        assert responses[0][0] == 404
+        assert "etag" not in responses[0][2]
 
 
-def test_an_event_is_there_as_soon_as_it_is_created(site: Site) -> None:
+def test_an_event_can_be_read_as_soon_as_it_is_created(site: Site) -> None:
     site.send(site.world.registered("early"))
     assert site.owner.get(ANALYTICS).status_code == 404
     assert site.admin.get(ANALYTICS).status_code == 404
@@ -271,7 +271,7 @@ def test_an_event_is_there_as_soon_as_it_is_created(site: Site) -> None:
     assert site.owner.get(ANALYTICS).json()["summary"]["totalParticipants"] == 1
 
 
-def test_a_merchant_sees_their_own_and_an_admin_sees_all(site: Site) -> None:
+def test_a_merchant_reads_only_own_events_and_an_admin_reads_all(site: Site) -> None:
     spring(site.world)
     for path in (ANALYTICS, TIMELINE, MINE):
         assert site.owner.get(path).status_code == site.admin.get(path).status_code == 200
@@ -288,13 +288,13 @@ def test_a_merchant_without_events_has_an_answer(site: Site) -> None:
 
 
 def signed(header: dict[str, Any], claims: dict[str, Any], key: bytes = SECRET.encode()) -> str:
-    """A token put together by hand, signed by HMAC-SHA256 whatever its header says."""
+    """A hand-made token, signed with HMAC-SHA256 whatever its header names."""
     parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims)]
     signature = hmac.digest(key, b".".join(parts), hashlib.sha256)
     return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
 
 
-def test_a_token_that_does_not_hold_is_refused(site: Site) -> None:
+def test_an_invalid_token_is_refused(site: Site) -> None:
     spring(site.world)
     good = {"sub": OWNER, "roles": ["MERCHANT"], "exp": 4_102_444_800}
     hs256 = {"alg": "HS256", "typ": "JWT"}
@@ -329,12 +329,12 @@ def test_a_token_that_does_not_hold_is_refused(site: Site) -> None:
         assert site.anonymous.get(ANALYTICS, headers=header).status_code == 401
 
 
-def test_a_role_that_we_do_not_know_gives_no_right(site: Site) -> None:
+def test_an_unknown_role_grants_nothing(site: Site) -> None:
     spring(site.world)
     assert site.signed_in(OTHER_MERCHANT, "admin", "SUPERUSER").get(ANALYTICS).status_code == 404
 
 
-def test_a_token_is_remembered_only_until_it_expires(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_verified_token_is_cached_only_until_it_expires(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     spring(site.world)
     client = site.signed_in(OWNER)
     assert client.get(ANALYTICS).status_code == 200
@@ -342,7 +342,7 @@ def test_a_token_is_remembered_only_until_it_expires(site: Site, monkeypatch: py
     assert client.get(ANALYTICS).status_code == 401
 
 
-def test_sending_needs_the_role_and_a_token_of_ones_own(site: Site) -> None:
+def test_sending_messages_needs_a_bearer_token_with_the_role_service(site: Site) -> None:
     body = {"type": "event-status-changed"}
     for client in (site.owner, site.admin):
         refused = client.post("/api/v1/messages", json=body)
@@ -354,7 +354,7 @@ def test_sending_needs_the_role_and_a_token_of_ones_own(site: Site) -> None:
     assert site.service.post("/api/v1/messages", json=body).status_code == 200
 
 
-def test_the_page_signs_in_by_a_cookie_that_no_script_can_read(site: Site) -> None:
+def test_the_page_signs_in_by_an_http_only_cookie(site: Site) -> None:
     spring(site.world)
     answer = site.anonymous.post("/api/v1/session", json={"token": site.token(OWNER)})
     assert answer.status_code == 204
@@ -371,7 +371,7 @@ def test_the_page_signs_in_by_a_cookie_that_no_script_can_read(site: Site) -> No
     assert too_much.status_code == 413
 
 
-def test_a_caller_who_asks_too_often_is_told_when_to_come_back(site_with: Callable[..., Site]) -> None:
+def test_a_caller_above_the_rate_limit_gets_retry_after(site_with: Callable[..., Site]) -> None:
     site = site_with(requests_a_minute=2)
     site.services.request_limit._clock = lambda: 0.0
     spring(site.world)
@@ -379,35 +379,35 @@ def test_a_caller_who_asks_too_often_is_told_when_to_come_back(site_with: Callab
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[2].headers["retry-after"] == "30"
     assert answers[2].json()["code"] == "too-many-requests"
-    assert site.admin.get(ANALYTICS).status_code == 200  # each for themselves
+    assert site.admin.get(ANALYTICS).status_code == 200  # the limit is per caller
     site.services.request_limit._clock = lambda: 30.0
     assert [site.owner.get(ANALYTICS).status_code for _ in range(2)] == [200, 429]
 
 
-def test_rebuilding_has_a_limit_of_its_own(site_with: Callable[..., Site]) -> None:
+def test_refresh_has_a_rate_limit_of_its_own(site_with: Callable[..., Site]) -> None:
     site = site_with(refreshes_a_minute=2)
     site.services.refresh_limit._clock = lambda: 0.0
     spring(site.world)
     answers = [site.owner.get(ANALYTICS + "?refresh=true") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
-    assert site.owner.get(ANALYTICS).status_code == 200  # what is kept is still answered
+    assert site.owner.get(ANALYTICS).status_code == 200  # cached answers are still served
 
 
 # -- refusals
 
 
-def test_a_refusal_is_a_problem_in_the_readers_language_with_a_stable_code(site: Site) -> None:
-    said = {}
-    for wanted, language in (("ko-KR,ko;q=0.9,en;q=0.1", "ko"), ("en-US", "en"), ("fr", "en"), ("", "en")):
-        answer = site.owner.get(ANALYTICS, headers={"Accept-Language": wanted})
+def test_a_refusal_is_a_problem_in_the_callers_language_with_a_stable_code(site: Site) -> None:
+    titles = {}
+    for accepted, language in (("ko-KR,ko;q=0.9,en;q=0.1", "ko"), ("en-US", "en"), ("fr", "en"), ("", "en")):
+        answer = site.owner.get(ANALYTICS, headers={"Accept-Language": accepted})
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["content-language"] == language
         assert "Accept-Language" in answer.headers["vary"]
         body = answer.json()
         assert (body["status"], body["code"], body["instance"]) == (404, "not-found", ANALYTICS)
         assert body["type"] == "urn:hannun:problem:not-found"
-        said.setdefault(language, set()).add(body["title"])
-    assert said == {"ko": {"찾을 수 없습니다"}, "en": {"There is nothing here that you may see"}}
+        titles.setdefault(language, set()).add(body["title"])
+    assert titles == {"ko": {"찾을 수 없습니다"}, "en": {"There is nothing here that you may see"}}
 
 
 BAD = [
@@ -465,7 +465,7 @@ BAD = [
 ]
 
 
-def test_a_bad_parameter_is_named(site: Site) -> None:
+def test_a_problem_names_the_bad_parameter(site: Site) -> None:
     spring(site.world)
     for path, code, field in BAD:
         answer = site.admin.get(path)
@@ -474,13 +474,13 @@ def test_a_bad_parameter_is_named(site: Site) -> None:
         assert (answer.json()["code"], answer.json()["field"]) == (code, field), path
 
 
-def test_every_zone_that_is_taken_is_answered(site: Site) -> None:
+def test_postgresql_knows_every_accepted_zone(site: Site) -> None:
     spring(site.world)
     known = {row.name for row in site.world.rows("SELECT name FROM pg_timezone_names")}
     assert zone_names() - known == set()
 
 
-def test_what_is_nowhere_is_a_problem_too(site: Site) -> None:
+def test_an_unknown_path_or_method_is_a_problem(site: Site) -> None:
     for path in ("/nowhere", "/api/v1/nowhere", "/static/nowhere.js", "/static/../app.py", f"{ANALYTICS}/luck"):
         answer = site.owner.get(path)
         assert answer.status_code == 404, path
@@ -492,20 +492,20 @@ def test_what_is_nowhere_is_a_problem_too(site: Site) -> None:
         assert answer.headers["allow"]
 
 
-def test_an_error_that_nobody_foresaw_says_nothing_of_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_reveals_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     spring(site.world)
     logged: list[dict[str, Any]] = []
-    monkeypatch.setattr("hannun.web.app.log", SimpleNamespace(error=lambda _, **told: logged.append(told)))
+    monkeypatch.setattr("hannun.web.app.log", SimpleNamespace(error=lambda _, **fields: logged.append(fields)))
     site.world.rows("ALTER TABLE hannun.events RENAME COLUMN unattributed TO a_secret")
     answer = site.owner.get(ANALYTICS)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert answer.headers["content-type"] == "application/problem+json"
     assert "unattributed" not in answer.text and "detail" not in answer.json()
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert [told["error"] for told in logged] == ["UndefinedColumn"]
+    assert [fields["error"] for fields in logged] == ["UndefinedColumn"]
 
 
-def test_every_answer_carries_what_protects_the_reader(site: Site) -> None:
+def test_every_response_has_security_headers(site: Site) -> None:
     for path in ("/", f"/events/{SPRING}", "/static/app.js", ANALYTICS, "/health/live", "/nowhere"):
         headers = site.anonymous.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -515,7 +515,7 @@ def test_every_answer_carries_what_protects_the_reader(site: Site) -> None:
         assert "script-src" not in policy and "server" not in headers
 
 
-def test_what_operators_and_builders_look_at_is_there(site: Site) -> None:
+def test_health_metrics_and_the_openapi_document_are_served(site: Site) -> None:
     contract = site.anonymous.get("/openapi.json").json()
     assert contract["openapi"].startswith("3.1")
     assert {
@@ -531,9 +531,9 @@ def test_what_operators_and_builders_look_at_is_there(site: Site) -> None:
     ready = site.anonymous.get("/health/ready")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
     site.owner.get(ANALYTICS)
-    told = site.anonymous.get("/metrics").text
-    assert 'hannun_requests_total{route="/api/v1/events/{event_id}/analytics",status="404"}' in told
-    assert SPRING not in told
+    exposition = site.anonymous.get("/metrics").text
+    assert 'hannun_requests_total{route="/api/v1/events/{event_id}/analytics",status="404"}' in exposition
+    assert SPRING not in exposition
 
 
 # -- the timeline
@@ -547,7 +547,7 @@ def points(answer: Any) -> list[tuple[str, int, int]]:
     ]
 
 
-def test_the_timeline_has_every_name_of_the_contract(site: Site) -> None:
+def test_the_timeline_has_every_field_of_the_contract(site: Site) -> None:
     spring(site.world)
     answer = site.owner.get(TIMELINE, params={"granularity": "daily"}).json()
     assert set(answer) >= {"eventId", "granularity", "tz", "period", "dataPoints", "trend", "totals"}
@@ -556,7 +556,7 @@ def test_the_timeline_has_every_name_of_the_contract(site: Site) -> None:
     assert answer["trend"]["direction"] in {"up", "down", "flat", "early"}
 
 
-def test_buckets_begin_where_the_zone_says(site: Site) -> None:
+def test_buckets_start_by_the_local_time_of_the_zone(site: Site) -> None:
     spring(site.world)
     site.set_now("2026-11-22T09:30:30+09:00")
     expected = {
@@ -579,7 +579,7 @@ def test_buckets_begin_where_the_zone_says(site: Site) -> None:
     ]
 
 
-def test_hours_and_minutes_that_were_quiet_are_there_with_zeros(site: Site) -> None:
+def test_empty_hours_and_minutes_are_buckets_with_zeros(site: Site) -> None:
     spring(site.world)
     site.set_now("2026-11-22T02:10:30+09:00")
     hours = site.owner.get(TIMELINE, params={"granularity": "hourly"})
@@ -595,46 +595,46 @@ def test_hours_and_minutes_that_were_quiet_are_there_with_zeros(site: Site) -> N
 def test_a_bucket_is_complete_when_it_lies_in_the_past_and_in_the_range(site: Site) -> None:
     spring(site.world)
     site.set_now("2026-11-22T02:00:00+09:00")
-    asked = {"granularity": "hourly", "startDate": "2026-11-21T23:30:00+09:00"}
-    told = site.owner.get(TIMELINE, params=asked).json()["dataPoints"]
-    assert [(point["timestamp"][11:16], point["complete"]) for point in told] == [
+    params = {"granularity": "hourly", "startDate": "2026-11-21T23:30:00+09:00"}
+    found = site.owner.get(TIMELINE, params=params).json()["dataPoints"]
+    assert [(point["timestamp"][11:16], point["complete"]) for point in found] == [
         ("23:00", False),
         ("00:00", True),
         ("01:00", True),
         ("02:00", False),
     ]
-    told = site.owner.get(TIMELINE, params=asked | {"endDate": "2026-11-22T00:59:59+09:00"}).json()["dataPoints"]
-    assert [point["complete"] for point in told] == [False, False]
+    found = site.owner.get(TIMELINE, params=params | {"endDate": "2026-11-22T00:59:59+09:00"}).json()["dataPoints"]
+    assert [point["complete"] for point in found] == [False, False]
 
 
-def test_ranges_are_half_open_and_know_what_came_before(site: Site) -> None:
+def test_ranges_are_half_open_and_cumulative_counts_start_before_them(site: Site) -> None:
     spring(site.world)
     site.set_now("2026-11-23T12:00:00+09:00")
 
-    def asked(start: str, end: str) -> list[tuple[str, int, int]]:
+    def read(start: str, end: str) -> list[tuple[str, int, int]]:
         return points(site.owner.get(TIMELINE, params={"granularity": "daily", "startDate": start, "endDate": end}))
 
-    assert asked("2026-11-21", "2026-11-22") == [("2026-11-21T00:00:00+09:00", 2, 5)]
-    assert asked("2026-11-21T23:59:00+09:00", "2026-11-21T15:00:00Z") == [("2026-11-21T00:00:00+09:00", 2, 5)]
-    assert asked("2026-11-21T23:59:59+09:00", "2026-11-22T00:00:59+09:00") == [("2026-11-21T00:00:00+09:00", 2, 5)]
-    assert asked("2026-11-22T00:00:00+09:00", "2026-11-22T00:01:00+09:00") == [("2026-11-22T00:00:00+09:00", 1, 6)]
-    assert asked("2026-11-01", "2026-11-03")[-1] == ("2026-11-02T00:00:00+09:00", 0, 0)
-    assert asked("2026-11-22T00:00:00 09:00", "2026-11-23")[-1][1:] == (2, 7)  # a + in an address is a space
+    assert read("2026-11-21", "2026-11-22") == [("2026-11-21T00:00:00+09:00", 2, 5)]
+    assert read("2026-11-21T23:59:00+09:00", "2026-11-21T15:00:00Z") == [("2026-11-21T00:00:00+09:00", 2, 5)]
+    assert read("2026-11-21T23:59:59+09:00", "2026-11-22T00:00:59+09:00") == [("2026-11-21T00:00:00+09:00", 2, 5)]
+    assert read("2026-11-22T00:00:00+09:00", "2026-11-22T00:01:00+09:00") == [("2026-11-22T00:00:00+09:00", 1, 6)]
+    assert read("2026-11-01", "2026-11-03")[-1] == ("2026-11-02T00:00:00+09:00", 0, 0)
+    assert read("2026-11-22T00:00:00 09:00", "2026-11-23")[-1][1:] == (2, 7)  # a + in a query string is a space
 
 
-def test_without_a_granularity_short_spans_are_hourly_and_long_ones_daily(site: Site) -> None:
+def test_without_a_granularity_short_ranges_are_hourly_and_long_ones_daily(site: Site) -> None:
     spring(site.world)
     site.set_now("2026-11-23T12:00:00+09:00")
-    asked = {"startDate": "2026-11-10", "endDate": "2026-11-17"}
-    assert site.owner.get(TIMELINE, params=asked).json()["granularity"] == "hourly"
-    assert site.owner.get(TIMELINE, params=asked | {"endDate": "2026-11-18"}).json()["granularity"] == "daily"
+    params = {"startDate": "2026-11-10", "endDate": "2026-11-17"}
+    assert site.owner.get(TIMELINE, params=params).json()["granularity"] == "hourly"
+    assert site.owner.get(TIMELINE, params=params | {"endDate": "2026-11-18"}).json()["granularity"] == "daily"
     assert site.owner.get(TIMELINE).json()["granularity"] == "hourly"
     site.set_now("2026-11-28T12:00:00+09:00")
     assert site.owner.get(TIMELINE).json()["granularity"] == "daily"
 
 
 def around(world: World, zone: str, day: str, every: timedelta, event: str = SPRING) -> list[datetime]:
-    """A participant registered at every step of three days around a day of a zone."""
+    """A participant registered at every step of three days around a local day."""
     start = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)) - timedelta(days=1)
     utc = start.astimezone(UTC)
     moments = [utc + every * step for step in range(int(timedelta(days=3) / every))]
@@ -643,12 +643,12 @@ def around(world: World, zone: str, day: str, every: timedelta, event: str = SPR
     return moments
 
 
-def nobody_is_lost(site: Site, zone: str, day: str, granularities: Sequence[str]) -> None:
-    """Each participant stands in one bucket, and on the day on which they came."""
+def assert_nobody_is_lost(site: Site, zone: str, day: str, granularities: Sequence[str]) -> None:
+    """Each participant is in one bucket, that of the local day of registration."""
     site.set_now("2026-11-23T12:00:00+09:00")
     event = f"{day}-{zone}".replace("/", "-")
     moments = around(site.world, zone, day, timedelta(minutes=15), event)
-    asked = {
+    params = {
         "tz": zone,
         "startDate": (moments[0] - timedelta(days=2)).isoformat(),
         "endDate": (moments[-1] + timedelta(days=2)).isoformat(),
@@ -656,41 +656,41 @@ def nobody_is_lost(site: Site, zone: str, day: str, granularities: Sequence[str]
     days = Counter(moment.astimezone(ZoneInfo(zone)).date().isoformat() for moment in moments)
     for granularity in granularities:
         path = f"/api/v1/events/{event}/analytics/timeline"
-        told = points(site.owner.get(path, params={**asked, "granularity": granularity}))
-        assert sum(participants for _, participants, _ in told) == len(moments) == told[-1][2], (zone, granularity)
-        starts = [datetime.fromisoformat(start) for start, _, _ in told]
+        found = points(site.owner.get(path, params={**params, "granularity": granularity}))
+        assert sum(participants for _, participants, _ in found) == len(moments) == found[-1][2], (zone, granularity)
+        starts = [datetime.fromisoformat(start) for start, _, _ in found]
         assert starts == sorted(set(starts))
         if granularity == "daily":
-            assert {start[:10]: participants for start, participants, _ in told if participants} == days, zone
+            assert {start[:10]: participants for start, participants, _ in found if participants} == days, zone
 
 
-def test_no_participant_is_lost_where_clocks_are_changed(site: Site) -> None:
+def test_no_participant_is_lost_at_a_clock_change(site: Site) -> None:
     for zone, day in (
         ("America/New_York", "2026-11-01"),  # 25 hours
         ("America/New_York", "2026-03-08"),  # 23
         ("Asia/Kathmandu", "2026-11-01"),  # 5:45 from UTC
         ("Asia/Seoul", "2026-11-01"),
     ):
-        nobody_is_lost(site, zone, day, ("hourly", "daily", "weekly", "monthly"))
-    nobody_is_lost(site, "Australia/Lord_Howe", "2026-04-05", ("daily", "weekly", "monthly"))  # 24.5 hours
-    nobody_is_lost(site, "Africa/Cairo", "2026-04-24", ("hourly", "weekly", "monthly"))  # has no midnight
+        assert_nobody_is_lost(site, zone, day, ("hourly", "daily", "weekly", "monthly"))
+    assert_nobody_is_lost(site, "Australia/Lord_Howe", "2026-04-05", ("daily", "weekly", "monthly"))  # 24.5 hours
+    assert_nobody_is_lost(site, "Africa/Cairo", "2026-04-24", ("hourly", "weekly", "monthly"))  # has no midnight
 
 
-def test_no_participant_is_lost_where_clocks_change_by_half_an_hour(site: Site) -> None:
+def test_no_participant_is_lost_at_a_half_hour_clock_change(site: Site) -> None:
     for day in ("2026-04-05", "2026-10-04"):
-        nobody_is_lost(site, "Australia/Lord_Howe", day, ("hourly",))
+        assert_nobody_is_lost(site, "Australia/Lord_Howe", day, ("hourly",))
 
 
 def test_no_participant_is_lost_where_a_day_has_no_midnight(site: Site) -> None:
-    nobody_is_lost(site, "Africa/Cairo", "2026-04-24", ("daily",))
-    nobody_is_lost(site, "America/Santiago", "2026-09-06", ("daily",))
+    assert_nobody_is_lost(site, "Africa/Cairo", "2026-04-24", ("daily",))
+    assert_nobody_is_lost(site, "America/Santiago", "2026-09-06", ("daily",))
 
 
-def test_a_day_of_25_hours_has_25_hours(site: Site) -> None:
+def test_a_day_of_25_hours_has_25_hourly_buckets(site: Site) -> None:
     site.set_now("2026-11-23T12:00:00+09:00")
     around(site.world, "America/New_York", "2026-11-01", timedelta(minutes=30))
-    asked = {"tz": "America/New_York", "startDate": "2026-11-01", "endDate": "2026-11-02"}
-    hours = site.owner.get(TIMELINE, params=asked | {"granularity": "hourly"})
+    params = {"tz": "America/New_York", "startDate": "2026-11-01", "endDate": "2026-11-02"}
+    hours = site.owner.get(TIMELINE, params=params | {"granularity": "hourly"})
     assert len(points(hours)) == 25
     assert [start[11:] for start, _, _ in points(hours)][:4] == [
         "00:00:00-04:00",
@@ -699,40 +699,40 @@ def test_a_day_of_25_hours_has_25_hours(site: Site) -> None:
         "02:00:00-05:00",
     ]
     assert {participants for _, participants, _ in points(hours)} == {2}
-    assert points(site.owner.get(TIMELINE, params=asked | {"granularity": "daily"})) == [
+    assert points(site.owner.get(TIMELINE, params=params | {"granularity": "daily"})) == [
         ("2026-11-01T00:00:00-04:00", 50, 98)
     ]
 
 
-def test_a_day_whose_midnight_comes_twice_begins_with_the_first(site: Site) -> None:
+def test_a_day_with_two_midnights_starts_at_the_first(site: Site) -> None:
     site.set_now("2026-11-23T12:00:00+09:00")
     around(site.world, "America/Havana", "2025-11-02", timedelta(minutes=30))
-    asked = {"tz": "America/Havana", "startDate": "2025-11-02", "endDate": "2025-11-03", "granularity": "daily"}
-    assert points(site.owner.get(TIMELINE, params=asked)) == [("2025-11-02T00:00:00-04:00", 50, 98)]
+    params = {"tz": "America/Havana", "startDate": "2025-11-02", "endDate": "2025-11-03", "granularity": "daily"}
+    assert points(site.owner.get(TIMELINE, params=params)) == [("2025-11-02T00:00:00-04:00", 50, 98)]
 
 
-def test_hours_of_kathmandu_begin_at_its_full_hours(site: Site) -> None:
+def test_hourly_buckets_of_kathmandu_start_at_its_full_hours(site: Site) -> None:
     site.set_now("2026-11-23T12:00:00+09:00")
     site.world.count(site.world.created(), site.world.registered("p", at="2026-11-01T10:14:00Z"))
-    asked = {"tz": "Asia/Kathmandu", "granularity": "hourly", "startDate": "2026-11-01T10:00Z"}
-    told = points(site.owner.get(TIMELINE, params=asked | {"endDate": "2026-11-01T11:00Z"}))
-    assert told == [("2026-11-01T15:00:00+05:45", 1, 1), ("2026-11-01T16:00:00+05:45", 0, 1)]
+    params = {"tz": "Asia/Kathmandu", "granularity": "hourly", "startDate": "2026-11-01T10:00Z"}
+    found = points(site.owner.get(TIMELINE, params=params | {"endDate": "2026-11-01T11:00Z"}))
+    assert found == [("2026-11-01T15:00:00+05:45", 1, 1), ("2026-11-01T16:00:00+05:45", 0, 1)]
 
 
 def test_a_timeline_with_too_many_points_is_refused(site: Site) -> None:
     spring(site.world)
     site.set_now("2026-11-23T12:00:00+09:00")
-    asked = {"granularity": "minute", "startDate": "2026-01-01T00:00Z"}
-    refused = site.owner.get(TIMELINE, params=asked | {"endDate": "2026-02-04T17:21Z"})
+    params = {"granularity": "minute", "startDate": "2026-01-01T00:00Z"}
+    refused = site.owner.get(TIMELINE, params=params | {"endDate": "2026-02-04T17:21Z"})
     assert (refused.status_code, refused.json()["code"]) == (400, "too-many-points")
-    most = site.owner.get(TIMELINE, params=asked | {"endDate": "2026-02-04T17:20Z"})
+    most = site.owner.get(TIMELINE, params=params | {"endDate": "2026-02-04T17:20Z"})
     assert len(points(most)) == 50_000
 
 
 # -- a merchant's events
 
 
-def test_a_merchants_answer_has_every_name_and_adds_up(site: Site) -> None:
+def test_a_merchants_dashboard_has_every_field_and_adds_up(site: Site) -> None:
     spring(site.world)
     site.world.count(
         site.world.created(OTHER, totalInvestment=50_000, expectedRevenue=10_000, at="2026-11-05T09:00:00+09:00"),
@@ -749,12 +749,12 @@ def test_a_merchants_answer_has_every_name_and_adds_up(site: Site) -> None:
     assert answer["totalEvents"] == 2
     assert answer["summary"]["totalParticipants"] == 8
     assert answer["roi"]["investment"]["total"] == 160_900
-    # what was sold at the one, and what is expected of the other
+    # recorded sales of the one event, expected revenue of the other
     assert answer["roi"]["revenue"]["total"] == 160_000.25
     assert answer["roi"]["currentRoi"] == round((160_000.25 - 160_900) / 160_900 * 100, 2)
 
 
-def test_pages_of_events_hold_each_event_once(site: Site) -> None:
+def test_the_pages_of_a_merchants_events_hold_each_event_once(site: Site) -> None:
     events = [f"event-{i:02}" for i in range(7)]
     for i, event in enumerate(events):
         site.world.count(site.world.created(event, at=f"2026-11-0{i + 1}T09:00:00+09:00"))

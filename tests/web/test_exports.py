@@ -1,4 +1,4 @@
-"""Every view as a file: the same figures, cell by cell, safe to open, and nothing left behind."""
+"""Every view as a file: the figures of the JSON in every cell, safe to open, and no leftovers on disk."""
 
 import json
 import os
@@ -30,7 +30,7 @@ MINE = f"/api/v1/users/{OWNER}/analytics"
 ONE = f"/api/v1/events/{SPRING}/analytics"
 OTHER = "5b0c2f64-0000-4000-8000-000000000002"
 RANGE = "tz=America/New_York&startDate=2026-10-31&endDate=2026-11-23"
-LISTS = {  # view, the JSON field of its list, and the table that this is
+LISTS = {  # by view: the JSON field of its list, and the table of that list
     "": ("channelPerformance", "channels"),
     "/channels": ("channels", "channels"),
     "/timeline": ("dataPoints", "points"),
@@ -43,7 +43,7 @@ SHEETS = {"channels": "채널", "points": "타임라인", "events": "행사", "f
 
 @pytest.fixture(autouse=True)
 def export_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where files are made: empty again after every test."""
+    """The folder of exports, which every test leaves empty."""
     folder = tmp_path / "exports"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -51,8 +51,8 @@ def export_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     assert list(folder.iterdir()) == []
 
 
-def lively(world: World) -> None:
-    """Two events: with people, money, losses, measured channels and such that nobody has measured."""
+def two_events(world: World) -> None:
+    """Two events with participants, money, a loss, and channels with and without measurements."""
     world.count(
         world.created(
             eventTitle="봄맞이 대축제", totalInvestment="100000.50", expectedRevenue=20_000, targetRoi=30, endDate=LATE
@@ -74,34 +74,34 @@ def lively(world: World) -> None:
     )
 
 
-OF_TIMELINES = "&granularity=daily&metrics=participants,conversions"
+TIMELINE_PARAMETERS = "&granularity=daily&metrics=participants,conversions"
 LATE = "2026-12-03T00:00:00+09:00"
 
 
-def flat(told: dict[str, Any], road: str = "") -> Iterator[tuple[str, Any]]:
-    """What JSON says outside its lists of entries, by path."""
-    for name, value in told.items():
+def flat(answer: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, value) of what the JSON holds outside its lists of entries."""
+    for name, value in answer.items():
         if isinstance(value, dict) and name != "provenance":
-            yield from flat(value, f"{road}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         elif name in ("provenance", "nextCursor") or (name in LIST_FIELDS and isinstance(value, list)):
             continue
-        elif value is not None or name not in ("previous", "delta", "projection"):  # parts that are not there
-            yield road + name, value
+        elif value is not None or name not in ("previous", "delta", "projection"):  # optional parts
+            yield prefix + name, value
 
 
 def entries(site: Site, address: str, field: str) -> list[dict[str, Any]]:
-    """The entries of an answer's list, of all its pages, each with its figures side by side."""
+    """The entries of an answer's list, over all pages, each with its figures on one level."""
     found, cursor = [], ""
     while True:
-        told = site.owner.get(f"{address}{cursor}").json()
-        found += [{path.rpartition(".")[2]: value for path, value in flat(entry, " ")} for entry in told[field]]
-        if not told.get("nextCursor"):
+        page = site.owner.get(f"{address}{cursor}").json()
+        found += [{path.rpartition(".")[2]: value for path, value in flat(entry, " ")} for entry in page[field]]
+        if not page.get("nextCursor"):
             return [{name.strip(): value for name, value in entry.items()} for entry in found]
-        cursor = f"&cursor={told['nextCursor']}"
+        cursor = f"&cursor={page['nextCursor']}"
 
 
 def same_text(cell: str, value: Any) -> bool:
-    """Whether a cell of CSV says what JSON says."""
+    """Whether a cell of CSV has the value of the JSON."""
     if value is None or isinstance(value, bool):
         return cell == {None: "", True: "TRUE", False: "FALSE"}[value]
     if isinstance(value, list):
@@ -110,7 +110,7 @@ def same_text(cell: str, value: Any) -> bool:
 
 
 def same_cell(cell: Any, value: Any, zone: ZoneInfo) -> bool:
-    """Whether a cell of a workbook says what JSON says."""
+    """Whether a cell of a workbook has the value of the JSON."""
     if isinstance(cell, datetime):
         expected = datetime.fromisoformat(value).astimezone(zone).replace(tzinfo=None)
         return abs(cell - expected) < timedelta(milliseconds=2)
@@ -120,7 +120,7 @@ def same_cell(cell: Any, value: Any, zone: ZoneInfo) -> bool:
 
 
 def same_value(cell: Any, value: Any) -> bool:
-    """Whether a value of Parquet is what JSON says."""
+    """Whether a value of Parquet is that of the JSON."""
     if isinstance(cell, datetime):
         return cell == datetime.fromisoformat(value)
     if isinstance(cell, Decimal):
@@ -129,44 +129,44 @@ def same_value(cell: Any, value: Any) -> bool:
 
 
 @pytest.mark.parametrize("question", ["", RANGE])
-def test_every_view_in_every_format_says_what_the_json_says(world: World, site: Site, question: str) -> None:
-    lively(world)
+def test_every_view_in_every_format_has_the_figures_of_the_json(world: World, site: Site, question: str) -> None:
+    two_events(world)
     zone = ZoneInfo("America/New_York" if question else "Asia/Seoul")
     for base, view in VIEWS:
         field, table = ("events", "events") if (base, view) == (MINE, "") else LISTS[view]
-        of_the_view = {"/roi": "&includeProjection=true", "/timeline": OF_TIMELINES if question else ""}
-        asked = f"{base}{view}?{question}{of_the_view.get(view, '')}"
-        rows = entries(site, asked, field)
-        figures = dict(flat(site.owner.get(asked).json()))
+        parameters = {"/roi": "&includeProjection=true", "/timeline": TIMELINE_PARAMETERS if question else ""}
+        address = f"{base}{view}?{question}{parameters.get(view, '')}"
+        rows = entries(site, address, field)
+        figures = dict(flat(site.owner.get(address).json()))
         assert rows and figures
 
-        of_parquet = sheets.parquet(site.owner.get(f"{asked}&format=parquet&table={table}").content).read()
+        of_parquet = sheets.parquet(site.owner.get(f"{address}&format=parquet&table={table}").content).read()
         keys = of_parquet.column_names
         assert of_parquet.num_rows == len(rows)
-        for told, row in zip(of_parquet.to_pylist(), rows, strict=True):
-            assert told.keys() == row.keys()
-            assert all(same_value(told[key], row[key]) for key in row), (told, row)
+        for values, row in zip(of_parquet.to_pylist(), rows, strict=True):
+            assert values.keys() == row.keys()
+            assert all(same_value(values[key], row[key]) for key in row), (values, row)
 
-        titles, *of_csv = sheets.csv_rows(site.owner.get(f"{asked}&format=csv&lang=ko&table={table}").content)
+        titles, *of_csv = sheets.csv_rows(site.owner.get(f"{address}&format=csv&lang=ko&table={table}").content)
         assert len(titles) == len(keys) and len(of_csv) == len(rows)
         for cells, row in zip(of_csv, rows, strict=True):
             assert all(same_text(cell, row[key]) for cell, key in zip(cells, keys, strict=True)), (cells, row)
 
-        book = Workbook(site.owner.get(f"{asked}&format=xlsx&lang=ko").content)
+        book = Workbook(site.owner.get(f"{address}&format=xlsx&lang=ko").content)
         assert set(book.sheets) == {SHEETS[table], "지표", "설명"}
         head, *of_book = book.rows(SHEETS[table])
         assert head[: len(titles)] == titles
         for cells, row in zip(of_book, rows, strict=True):
             assert all(same_cell(cell, row[key], zone) for cell, key in zip(cells, keys, strict=False)), (cells, row)
 
-        lines = sheets.csv_rows(site.owner.get(f"{asked}&format=csv&table=figures").content)[1:]
+        lines = sheets.csv_rows(site.owner.get(f"{address}&format=csv&table=figures").content)[1:]
         assert {line[0] for line in lines} == set(figures)
         for path, _, number, text, *_ in lines:
             is_text = isinstance(figures[path], str | list)
             shown = " · ".join(map(str, figures[path])) if isinstance(figures[path], list) else figures[path]
             assert same_text(text if is_text else number, shown), path
         in_book = {row[0]: row for row in book.rows("지표")[1:]}
-        of_table = sheets.parquet(site.owner.get(f"{asked}&format=parquet&table=figures").content).read().to_pylist()
+        of_table = sheets.parquet(site.owner.get(f"{address}&format=parquet&table=figures").content).read().to_pylist()
         for line in of_table:
             value = figures[line["figure"]]
             if not isinstance(value, str | list):
@@ -175,12 +175,12 @@ def test_every_view_in_every_format_says_what_the_json_says(world: World, site: 
                 assert line["text"] == value and same_cell(in_book[line["figure"]][3], value, zone)
 
 
-def test_a_figure_that_nobody_knows_is_an_empty_cell_and_a_loss_is_a_number(world: World, site: Site) -> None:
+def test_an_unknown_figure_is_an_empty_cell_and_a_loss_is_a_number(world: World, site: Site) -> None:
     world.count(world.created(totalInvestment=50_000, expectedRevenue=20_000))
-    told = {row[0]: row for row in sheets.csv_rows(site.owner.get(f"{ONE}?format=csv").content)}
-    assert told["summary.clickThroughRate"][2:4] == ["", ""]
+    in_csv = {row[0]: row for row in sheets.csv_rows(site.owner.get(f"{ONE}?format=csv").content)}
+    assert in_csv["summary.clickThroughRate"][2:4] == ["", ""]
     assert b'"roi.currentRoi","Current ROI",-60,' in site.owner.get(f"{ONE}?format=csv").content
-    assert told["roi.currentRoi"][4:6] == ["percent", "estimated"]
+    assert in_csv["roi.currentRoi"][4:6] == ["percent", "estimated"]
     book = Workbook(site.owner.get(f"{ONE}?format=xlsx").content)
     in_book = {row[0]: row for row in book.rows("Figures")}
     assert in_book["summary.clickThroughRate"][2] is None and in_book["roi.currentRoi"][2] == -60
@@ -221,7 +221,7 @@ DANGEROUS = [
 HARMLESS = ["봄맞이 100% 행사", "5일의 행복", "a;=1+1", 'a",=1+1', '봄맞이, "대"축제', "Marching band 5", "a\r\n=1+1"]
 
 
-def test_no_title_and_no_channel_becomes_a_formula_a_number_or_a_date(world: World, site: Site) -> None:
+def test_no_title_and_no_channel_name_becomes_a_formula_a_number_or_a_date(world: World, site: Site) -> None:
     events = {f"5b0c2f64-0000-4000-8000-{n:012}": title for n, title in enumerate([*DANGEROUS, *HARMLESS])}
     site.send(
         *[
@@ -229,21 +229,21 @@ def test_no_title_and_no_channel_becomes_a_formula_a_number_or_a_date(world: Wor
             for event, title in events.items()
         ]
     )
-    kept = {event: site.owner.get(f"/api/v1/events/{event}/analytics").json()["eventTitle"] for event in events}
+    titles = {event: site.owner.get(f"/api/v1/events/{event}/analytics").json()["eventTitle"] for event in events}
     body = site.owner.get(f"{MINE}?format=csv").content
     raw = {row[0]: row[1] for row in _raw(body)[1:]}
-    for event, title in kept.items():
+    for event, title in titles.items():
         starts = title.strip("\u200b \t")[:1]
         assert starts not in ("=", "+", "-", "@", "＝", "＠", "−") or raw[event][0] == "'", title
         assert raw[event].removeprefix("'") == title
-        assert (raw[event] == title) == (title in HARMLESS), f"{title!r} is guarded without need, or not at all"
+        assert (raw[event] == title) == (title in HARMLESS), f"{title!r} is guarded without need, or not guarded"
 
-    book = Workbook(site.owner.get(f"{MINE}?format=xlsx").content)  # which fails on a formula
+    book = Workbook(site.owner.get(f"{MINE}?format=xlsx").content)  # Workbook fails on a formula
     shown = {row[0]: row[1] for row in book.rows("Events")[1:]}
-    assert shown == kept
+    assert shown == titles
     assert "hyperlink" not in book.xml("Events")
     assert {form for _, form, *_ in [book.formats("Events", at) for at in range(1, 4)]} == {"@"}, (
-        "edited, a text stays a text"
+        "a text must stay a text when it is edited"
     )
 
     world.count(world.distributed(channelName="=cmd|' /C calc'!A1", channelType="SNS"))
@@ -258,21 +258,21 @@ def _raw(body: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
 
 
-@pytest.mark.parametrize("tz", ["Pacific/Kiritimati", "Etc/GMT+12"])  # of the two one is always on another day than UTC
-def test_a_file_is_named_by_the_day_of_its_own_zone(world: World, site: Site, tz: str) -> None:
-    lively(world)
+@pytest.mark.parametrize("tz", ["Pacific/Kiritimati", "Etc/GMT+12"])  # one of them always has another date than UTC
+def test_a_file_name_has_the_date_in_the_zone_of_the_question(world: World, site: Site, tz: str) -> None:
+    two_events(world)
     changed = datetime.fromisoformat(site.owner.get(f"{ONE}/roi", params={"tz": tz}).json()["lastUpdatedAt"])
-    said = site.owner.get(f"{ONE}/roi", params={"tz": tz, "format": "csv"}).headers["content-disposition"]
-    assert unquote(said).endswith(f" {changed.astimezone(ZoneInfo(tz)):%Y-%m-%d}.csv")
+    disposition = site.owner.get(f"{ONE}/roi", params={"tz": tz, "format": "csv"}).headers["content-disposition"]
+    assert unquote(disposition).endswith(f" {changed.astimezone(ZoneInfo(tz)):%Y-%m-%d}.csv")
 
 
-def test_a_file_tells_its_name_its_language_its_zone_and_what_it_is(world: World, site: Site) -> None:
-    lively(world)
+def test_a_file_has_a_name_a_language_a_zone_and_an_explanation(world: World, site: Site) -> None:
+    two_events(world)
     answer = site.owner.get(f"{ONE}/timeline?format=xlsx&tz=Asia/Kathmandu", headers={"Accept-Language": "ko-KR"})
-    said = answer.headers["content-disposition"]
-    assert said.startswith('attachment; filename="hannun-timeline.xlsx"; ')
-    assert re.fullmatch(r"봄맞이 대축제 타임라인 \d{4}-\d\d-\d\d\.xlsx", unquote(said.partition("UTF-8''")[2]))
-    assert said.isascii()
+    disposition = answer.headers["content-disposition"]
+    assert disposition.startswith('attachment; filename="hannun-timeline.xlsx"; ')
+    assert re.fullmatch(r"봄맞이 대축제 타임라인 \d{4}-\d\d-\d\d\.xlsx", unquote(disposition.partition("UTF-8''")[2]))
+    assert disposition.isascii()
     assert answer.headers["content-language"] == "ko"
     assert int(answer.headers["content-length"]) == len(answer.content)
     book = Workbook(answer.content)
@@ -291,8 +291,8 @@ def test_a_file_tells_its_name_its_language_its_zone_and_what_it_is(world: World
     assert english.headers["x-row-count"] == str(len(sheets.csv_rows(english.content)) - 1)
 
 
-def test_the_same_answer_has_the_same_tag_and_is_not_sent_twice(world: World, site: Site) -> None:
-    lively(world)
+def test_a_file_has_an_etag_and_is_not_sent_again(world: World, site: Site) -> None:
+    two_events(world)
     json_tag = site.owner.get(ONE).headers["etag"]
     tags = {}
     for form in ("csv", "xlsx", "parquet"):
@@ -310,8 +310,8 @@ def test_the_same_answer_has_the_same_tag_and_is_not_sent_twice(world: World, si
 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "parquet"])
-def test_who_may_not_see_a_view_gets_no_file_and_who_has_a_link_does(world: World, site: Site, form: str) -> None:
-    lively(world)
+def test_a_file_needs_the_same_access_as_its_view(world: World, site: Site, form: str) -> None:
+    two_events(world)
     for base, view in VIEWS:
         refused = site.other_merchant.get(f"{base}{view}?format={form}")
         assert refused.status_code == 404 and refused.headers["content-type"] == "application/problem+json"
@@ -327,7 +327,7 @@ def test_who_may_not_see_a_view_gets_no_file_and_who_has_a_link_does(world: Worl
     assert guest.get(f"{MINE}?format={form}").status_code == 401
 
 
-def test_what_cannot_be_made_is_said_as_a_problem(world: World, site: Site) -> None:
+def test_an_impossible_file_is_refused_with_a_problem(world: World, site: Site) -> None:
     world.count(world.created())
     for address, code, field in (
         (f"{ONE}?format=pdf", "bad-parameter", "format"),
@@ -343,7 +343,7 @@ def test_what_cannot_be_made_is_said_as_a_problem(world: World, site: Site) -> N
         assert field is None or problem.json()["field"] == field
 
 
-def test_without_pyarrow_parquet_says_what_to_install(
+def test_without_pyarrow_the_problem_names_what_to_install(
     world: World, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.count(world.created())
@@ -355,7 +355,7 @@ def test_without_pyarrow_parquet_says_what_to_install(
 
 
 def many_events(world: World, count: int) -> None:
-    """Thousands of events of one merchant, put straight where counting would."""
+    """Thousands of events of one merchant, inserted directly instead of counted."""
     world.count(world.created())
     world.rows(
         "INSERT INTO hannun.events OVERRIDING SYSTEM VALUE "
@@ -372,7 +372,7 @@ def many_events(world: World, count: int) -> None:
     )
 
 
-def test_thousands_of_events_are_one_file_of_one_moment(world: World, site: Site) -> None:
+def test_thousands_of_events_are_one_file_from_one_snapshot(world: World, site: Site) -> None:
     many_events(world, 1_500)
     with site.owner.stream("GET", f"{MINE}?format=csv") as answer:
         parts = answer.iter_raw()
@@ -382,29 +382,33 @@ def test_thousands_of_events_are_one_file_of_one_moment(world: World, site: Site
     rows = sheets.csv_rows(body)[1:]
     assert len(rows) == 1_501 == int(answer.headers["x-row-count"])
     assert len({row[0] for row in rows}) == 1_501
-    assert sum(int(row[5]) for row in rows) == 0, "a file is of one moment"
+    assert sum(int(row[5]) for row in rows) == 0, "a file is one snapshot"
     assert len(sheets.csv_rows(site.owner.get(f"{MINE}?format=csv").content)) == 1_503
 
 
-def test_who_leaves_in_the_middle_leaves_nothing_behind(world: World, site: Site, export_folder: Path) -> None:
-    lively(world)
+def test_a_client_that_disconnects_leaves_no_file_and_no_connection_in_use(
+    world: World, site: Site, export_folder: Path
+) -> None:
+    two_events(world)
     many_minutes = f"{ONE}/timeline?granularity=minute&startDate=2026-10-25&endDate=2026-11-28&format="
     where = urlsplit(site.address)
-    with socket.create_connection((where.hostname, where.port)) as line:
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    with socket.create_connection((where.hostname, where.port)) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         token = site.token(OWNER)
-        line.sendall(f"GET {many_minutes}csv HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
-        assert line.recv(1) == b"H"
-        world.wait_for("the file to be begun", lambda: list(export_folder.iterdir()))
+        connection.sendall(
+            f"GET {many_minutes}csv HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+        )
+        assert connection.recv(1) == b"H"
+        world.wait_for("the file to be created", lambda: list(export_folder.iterdir()))
         assert site.services.exports.open == 1
-    world.wait_for("the file to be given up", lambda: site.services.exports.open == 0)
+    world.wait_for("the export to end", lambda: site.services.exports.open == 0)
     assert list(export_folder.iterdir()) == []
     assert len(sheets.csv_rows(site.owner.get(f"{many_minutes}csv").content)) == 34 * 1_440 + 1
     assert site.services.reports._database._pool.get_stats()["requests_waiting"] == 0
 
 
-def test_only_so_many_files_are_made_at_a_time(world: World, site: Site) -> None:
-    lively(world)
+def test_the_number_of_concurrent_exports_is_limited(world: World, site: Site) -> None:
+    two_events(world)
     site.shrink_send_buffer()
     streams = [
         site.signed_in(OWNER).stream("GET", f"{ONE}/timeline?granularity=minute&startDate=2026-10-25&format=csv")
@@ -415,23 +419,24 @@ def test_only_so_many_files_are_made_at_a_time(world: World, site: Site) -> None
         third = site.owner.get(f"{ONE}?format=csv")
         assert third.status_code == 429 and int(third.headers["retry-after"]) >= 1
         assert site.owner.get(ONE).status_code == 200
-    world.wait_for("their files to be given up", lambda: site.services.exports.open == 0)
+    world.wait_for("the exports to end", lambda: site.services.exports.open == 0)
     assert site.owner.get(f"{ONE}?format=csv").status_code == 200
 
 
 def test_every_figure_of_every_view_has_a_name_in_both_languages(world: World, site: Site) -> None:
-    lively(world)
+    two_events(world)
     for base, view in VIEWS:
-        asked = f"{base}{view}?{RANGE}" + ("&includeProjection=true" if view == "/roi" else "")
-        for row in sheets.csv_rows(site.owner.get(f"{asked}&format=csv&table=figures&lang=ko").content)[1:]:
+        address = f"{base}{view}?{RANGE}" + ("&includeProjection=true" if view == "/roi" else "")
+        for row in sheets.csv_rows(site.owner.get(f"{address}&format=csv&table=figures&lang=ko").content)[1:]:
             assert row[1] != row[0], f"{row[0]} has no name"
-        told = json.loads(site.owner.get(asked).content)
-        assert told["provenance"]
+        assert json.loads(site.owner.get(address).content)["provenance"]
 
 
 @pytest.mark.faults
-def test_the_command_writes_what_the_door_sends_and_never_half_a_file(world: World, site: Site, tmp_path: Path) -> None:
-    lively(world)
+def test_the_command_writes_the_bytes_of_the_api_and_never_a_partial_file(
+    world: World, site: Site, tmp_path: Path
+) -> None:
+    two_events(world)
     here = tmp_path / "here"
     here.mkdir()
 
@@ -453,7 +458,7 @@ def test_the_command_writes_what_the_door_sends_and_never_half_a_file(world: Wor
 
 
 @pytest.mark.parametrize(
-    ("words", "asked"),
+    ("words", "address"),
     [
         (("channels", SPRING, "--channels", "naver,우리TV"), f"{ONE}/channels?channels=naver,우리TV"),
         (("all-channels", OWNER, "--channels", "NAVER"), f"{MINE}/channels?channels=NAVER"),
@@ -472,18 +477,18 @@ def test_the_command_writes_what_the_door_sends_and_never_half_a_file(world: Wor
         ),
     ],
 )
-def test_the_command_filters_as_the_door_does(world: World, site: Site, words: tuple[str, ...], asked: str) -> None:
-    lively(world)
+def test_the_command_filters_as_the_api_does(world: World, site: Site, words: tuple[str, ...], address: str) -> None:
+    two_events(world)
     world.count(
         world.status_changed("ARCHIVED", "2026-11-21T00:00:00Z", OTHER), world.registered("o", OTHER, channel="NAVER")
     )
     done = CliRunner().invoke(cli.app, ["export", *words, "--out", "-"], env={"DATABASE_URL": world.url})
     assert done.exit_code == 0, done
-    assert done.stdout_bytes == site.owner.get(f"{asked}&format=csv&lang=ko").content
+    assert done.stdout_bytes == site.owner.get(f"{address}&format=csv&lang=ko").content
 
 
 def test_a_filter_that_a_view_does_not_have_is_refused(world: World) -> None:
-    for words, says in (
+    for words, message in (
         (("dashboard", SPRING, "--channels", "NAVER"), "dashboard has no --channels"),
         (("roi", SPRING, "--status", "ACTIVE"), "roi has no --status"),
         (("timeline", SPRING, "--text", "봄"), "timeline has no --text"),
@@ -494,10 +499,10 @@ def test_a_filter_that_a_view_does_not_have_is_refused(world: World) -> None:
     ):
         done = CliRunner().invoke(cli.app, ["export", *words, "--out", "-"], env={"DATABASE_URL": world.url})
         assert isinstance(done.exception, OperatorError), words
-        assert says in str(done.exception)
+        assert message in str(done.exception)
 
 
-def test_without_a_terminal_a_command_says_now_and_then_how_far_it_is_and_at_its_end() -> None:
+def test_without_a_terminal_progress_is_printed_at_intervals_and_at_the_end() -> None:
     seconds, said = iter([0.0, 1.0, 4.9, 5.0, 5.1, 9.9, 10.5, 10.6, 11.0]), list[str]()
     progress = Progress[str](said.append, now=lambda: next(seconds))
     with progress:

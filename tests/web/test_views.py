@@ -1,4 +1,4 @@
-"""Every figure of every view, over random histories, ranges and zones, against another reading of the specification."""
+"""Every figure of every view, over random histories, ranges and zones, against an independent oracle."""
 
 import json
 import random
@@ -24,7 +24,7 @@ EVENTS = (SPRING, OTHER, THIRD, LATE)
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 MINE = f"/api/v1/users/{OWNER}/analytics"
 SPELLINGS = ["NAVER", "네이버블로그", "WooriTV", "Kakao Channel", "ringo-biz", "Radio", "Poster", None]
-CHANGING = [  # zone, a moment near which its clocks change
+CLOCK_CHANGES = [  # zone, an instant near a change of its offset
     ("Asia/Seoul", "2026-10-20T00:00:00Z"),
     ("UTC", "2026-11-01T00:00:00Z"),
     ("Asia/Kathmandu", "2026-11-01T18:15:00Z"),
@@ -40,8 +40,8 @@ CHANGING = [  # zone, a moment near which its clocks change
 ]
 
 
-class Told:
-    """Messages, told to the service and to the oracle."""
+class Recorder:
+    """Sends messages and measurements to the service and to the oracle."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -52,15 +52,15 @@ class Told:
             self.oracle.add_message(message.kind, message.raw)
         self.world.count(*messages)
 
-    def measured(self, event: str, channel: str, minute: datetime, **counts: int) -> None:
+    def measure(self, event: str, channel: str, minute: datetime, **counts: int) -> None:
         shown = channel if channel in KNOWN else channel.capitalize()
         self.world.record_measurement(event, shown, minute.strftime("%Y-%m-%d %H:%M"), counts)
         self.oracle.add_measurement(event, channel, minute, **counts)
 
 
-def history(told: Told, random_: random.Random) -> None:
-    """Events of one merchant, one ARCHIVED: people from September to today, sales, distributions, measurements."""
-    world = told.world
+def history(recorder: Recorder, random_: random.Random) -> None:
+    """Events of one merchant, one ARCHIVED: participants since September, sales, distributions, measurements."""
+    world = recorder.world
     for number_, event in enumerate(EVENTS):
         plan = {
             "eventTitle": ["봄맞이 100% 행사", "여름_할인", "Autumn SALE", "겨울"][number_],
@@ -69,22 +69,22 @@ def history(told: Told, random_: random.Random) -> None:
             "targetRoi": random_.choice([0, 30]),
             "baselineRevenue": random_.choice([None, 0, 5_000]),
         }
-        told(world.created(event, **{name: value for name, value in plan.items() if value is not None}))
-    told(world.status_changed("ARCHIVED", "2026-11-20T00:00:00Z", THIRD))
+        recorder(world.created(event, **{name: value for name, value in plan.items() if value is not None}))
+    recorder(world.status_changed("ARCHIVED", "2026-11-20T00:00:00Z", THIRD))
     first = datetime(2026, 9, 4, 12, tzinfo=UTC)
     span_s = int((NOW - first).total_seconds())
     for event in EVENTS[:3]:
         people = []
         for i in range(random_.choice([0, 60, 150])):
             at = first + timedelta(seconds=random_.randrange(span_s))
-            if i % 3 == 0:  # as many around a change of clocks as elsewhere
-                near = datetime.fromisoformat(random_.choice(CHANGING)[1])
+            if i % 3 == 0:  # many near a change of offset
+                near = datetime.fromisoformat(random_.choice(CLOCK_CHANGES)[1])
                 at = near + timedelta(minutes=random_.randint(-200, 200))
             fields = {"channel": channel} if (channel := random_.choice(SPELLINGS)) else {}
             people.append(world.registered(f"p{i}", event, at=at.isoformat(), **fields))
-        told(*people)
+        recorder(*people)
         for name in random_.sample(["NAVER", "WooriTV", "RingoBiz", "Radio", "Instagram"], random_.randint(0, 4)):
-            told(
+            recorder(
                 world.distributed(
                     event,
                     channelName=name,
@@ -95,35 +95,36 @@ def history(told: Told, random_: random.Random) -> None:
                 )
             )
         for _ in range(random_.choice([0, 0, 4])):
-            told(world.sold(random_.choice([900, "30000.25"]), event=event, refund=random_.random() < 0.3))
-        for name, (type_, _, _) in told.oracle.channels(event).items():
+            recorder(world.sold(random_.choice([900, "30000.25"]), event=event, refund=random_.random() < 0.3))
+        for name, (type_, _, _) in recorder.oracle.channels(event).items():
             for _ in range(random_.randint(0, 6)):
                 minute = (first + timedelta(seconds=random_.randrange(span_s))).replace(second=0, microsecond=0)
                 names = ["impressions", "views", "clicks", "conversions", "likes", "comments", "shares"]
                 counts = {each: random_.randrange(50) for each in names}
                 if type_ == "VOICE":
                     counts = {"total_calls": 20, "completed_calls": random_.randrange(20), "conversions": 3}
-                polled = {(at, channel) for at, channel, _ in told.oracle.events[event].increments}
+                polled = {(at, channel) for at, channel, _ in recorder.oracle.events[event].increments}
                 if (minute, name) not in polled:
-                    told.measured(event, name, minute, **counts)
+                    recorder.measure(event, name, minute, **counts)
 
 
 def ranges(
-    random_: random.Random, told: Told
+    random_: random.Random, recorder: Recorder
 ) -> Iterable[tuple[dict[str, str], datetime | None, datetime | None, ZoneInfo]]:
-    """What is asked, and what it means."""
-    for zone_name, near in CHANGING:
+    """(query parameters, start, end, zone) of random ranges."""
+    for zone_name, near in CLOCK_CHANGES:
         zone = ZoneInfo(zone_name)
         middle = datetime.fromisoformat(near)
         start = (middle - timedelta(minutes=random_.randrange(4 * 1_440))).replace(second=0)
-        # where somebody came: a range that is half open is seen only at its ends
-        came = [at for event in told.oracle.events.values() for at, _ in event.participants.values() if at > middle]
+        # an instant with a participant: only the end itself shows that a range is half open
+        registered = [at for event in recorder.oracle.events.values() for at, _ in event.participants.values()]
+        later = [at for at in registered if at > middle]
         end = (middle + timedelta(minutes=random_.randrange(1, 4 * 1_440))).replace(second=0)
-        end = min(came) if came and random_.random() < 0.5 else end
+        end = min(later) if later and random_.random() < 0.5 else end
         shape = random_.randrange(4)
-        if shape == 0:  # dates of the zone
+        if shape == 0:  # dates in the zone
             days = start.astimezone(zone).date(), end.astimezone(zone).date() + timedelta(days=1)
-            start, end = (first_of(day.isoformat(), zone) for day in days)
+            start, end = (first_minute_of(day.isoformat(), zone) for day in days)
             yield {"tz": zone_name, "startDate": str(days[0]), "endDate": str(days[1])}, start, end, zone
         elif shape == 1:
             yield {"tz": zone_name, "startDate": start.isoformat()}, start, None, zone
@@ -135,28 +136,28 @@ def ranges(
     yield {}, None, None, ZoneInfo("Asia/Seoul")
 
 
-def first_of(day: str, zone: ZoneInfo) -> datetime:
-    """The first minute that a zone shows on a date, looked for minute by minute."""
+def first_minute_of(day: str, zone: ZoneInfo) -> datetime:
+    """The first minute of a date in a zone, searched minute by minute."""
     at = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(hours=15)
     while at.astimezone(zone).date().isoformat() < day:
         at += timedelta(minutes=1)
     return at
 
 
-def previous_of(start: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
-    """The equal range before: as many days of the clock where both ends begin one, else as many minutes."""
+def preceding_range(start: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
+    """The preceding range: as many calendar days where both ends start a day, else as many minutes."""
     if start is None:
         return None
     end = end or NOW.replace(second=0) + timedelta(minutes=1)
     dates = [at.astimezone(zone).date().isoformat() for at in (start, end)]
-    if [first_of(day, zone) for day in dates] == [start, end]:
+    if [first_minute_of(day, zone) for day in dates] == [start, end]:
         days = datetime.fromisoformat(dates[1]) - datetime.fromisoformat(dates[0])
-        return first_of((datetime.fromisoformat(dates[0]) - days).date().isoformat(), zone), start
+        return first_minute_of((datetime.fromisoformat(dates[0]) - days).date().isoformat(), zone), start
     return start - (end - start), start
 
 
-def ours(channel: dict[str, Any]) -> tuple[str, str]:
-    """A channel as the oracle names it."""
+def oracle_name(channel: dict[str, Any]) -> tuple[str, str]:
+    """The (name, type) under which the oracle has a channel."""
     name = channel["channelName"]
     return (name if name in KNOWN else same(name)), channel["channelType"]
 
@@ -170,10 +171,10 @@ def assert_summary(
         assert (found["previous"], found["delta"]) == (None, None)
         return
     base = oracle.summary(events, between(*before))
-    told = found["previous"]
-    assert [datetime.fromisoformat(told["period"][end]) for end in ("startDate", "endDate")] == list(before)
+    previous = found["previous"]
+    assert [datetime.fromisoformat(previous["period"][end]) for end in ("startDate", "endDate")] == list(before)
     for name in ("totalParticipants", "totalViews", "totalConversions"):
-        assert told[name] == base[name]
+        assert previous[name] == base[name]
         change = None
         if base[name]:
             change = number(percent(Decimal(expected[name] - base[name]), Decimal(base[name])))
@@ -181,10 +182,10 @@ def assert_summary(
 
 
 def assert_channels(found: list[dict[str, Any]], oracle: Oracle, events: list[str], within: Within) -> None:
-    """Of a dashboard, flat."""
-    assert sorted(map(ours, found)) == sorted(oracle.channel_counts(events, within))
+    """Channels are flat, as on a dashboard."""
+    assert sorted(map(oracle_name, found)) == sorted(oracle.channel_counts(events, within))
     for channel in found:
-        name, type_ = ours(channel)
+        name, type_ = oracle_name(channel)
         expected = oracle.channel(events, name, type_, within) | {"channelName": channel["channelName"]}
         assert {field: channel[field] for field in expected} == expected
         assert channel["state"] == oracle.state(events, name, type_)
@@ -200,16 +201,16 @@ def assert_adds_up(answer: dict[str, Any], channels: list[dict[str, Any]]) -> No
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.faults)])
-def test_every_figure_of_every_view_is_what_the_messages_say(site: Site, seed: int) -> None:
+def test_every_figure_of_every_view_agrees_with_an_oracle(site: Site, seed: int) -> None:
     random_ = random.Random(seed)
-    told = Told(site.world)
-    history(told, random_)
-    oracle = told.oracle
+    recorder = Recorder(site.world)
+    history(recorder, random_)
+    oracle = recorder.oracle
     site.set_now(NOW.isoformat())
-    seen = [event for event in EVENTS if event != THIRD]
-    for params, start, end, zone in ranges(random_, told):
+    visible = [event for event in EVENTS if event != THIRD]
+    for params, start, end, zone in ranges(random_, recorder):
         within = between(start, end)
-        before = previous_of(start, end, zone)
+        before = preceding_range(start, end, zone)
         for event in random_.sample(EVENTS, 2):
             path = f"/api/v1/events/{event}/analytics"
             answer = site.owner.get(path, params=params).json()
@@ -234,17 +235,17 @@ def test_every_figure_of_every_view_is_what_the_messages_say(site: Site, seed: i
             assert money["projection"] is None
         together = site.owner.get(MINE, params=params).json()
         assert together["totalEvents"] == 3
-        assert_summary(together["summary"], oracle, seen, within, before)
-        assert together["roi"] == oracle.roi(seen, target=False)
+        assert_summary(together["summary"], oracle, visible, within, before)
+        assert together["roi"] == oracle.roi(visible, target=False)
         assert {event["eventId"]: event["totalParticipants"] for event in together["events"]} == {
-            event: oracle.summary([event], within)["totalParticipants"] for event in seen
+            event: oracle.summary([event], within)["totalParticipants"] for event in visible
         }
         channels = site.owner.get(f"{MINE}/channels", params=params).json()
         shown = [flat(channel) for channel in channels["channels"]]
-        assert_channels(shown, oracle, seen, within)
+        assert_channels(shown, oracle, visible, within)
         assert_adds_up(channels, shown)
         money = site.owner.get(f"{MINE}/roi", params=params).json()
-        expected = oracle.roi(seen, target=False)
+        expected = oracle.roi(visible, target=False)
         assert {name: money[name] for name in expected} == expected
         assert_adds_up(money, money["channels"])
         archived = site.owner.get(MINE, params=params | {"status": "ARCHIVED"}).json()
@@ -252,42 +253,42 @@ def test_every_figure_of_every_view_is_what_the_messages_say(site: Site, seed: i
         assert_summary(archived["summary"], oracle, [THIRD], within, before)
 
 
-def settled_as_it_happens(world: World, random_: random.Random, minutes: list[datetime]) -> None:
-    """The job may have been there, and somebody may have come since: what is asked next must not show it."""
+def roll_up_partly(world: World, random_: random.Random, minutes: list[datetime]) -> None:
+    """Run the roll-up or not, and move the watermark of some events back or not. Answers must not depend on it."""
     if random_.random() < 0.6:
         world.roll_up()
     if minutes and random_.random() < 0.5:
-        owed_from = random_.choice(minutes).replace(second=0, microsecond=0, tzinfo=None)
+        watermark = random_.choice(minutes).replace(second=0, microsecond=0, tzinfo=None)
         world.rows(
             "UPDATE hannun.events SET cumulative_owed_from = least(cumulative_owed_from, %s) WHERE event_no %% 2 = %s",
-            owed_from,
+            watermark,
             random_.randrange(2),
         )
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.faults)])
-def test_every_bucket_of_every_timeline_is_what_the_messages_say(site: Site, seed: int) -> None:
+def test_every_bucket_of_every_timeline_agrees_with_an_oracle(site: Site, seed: int) -> None:
     random_ = random.Random(seed)
-    told = Told(site.world)
-    history(told, random_)
+    recorder = Recorder(site.world)
+    history(recorder, random_)
     site.set_now(NOW.isoformat())
-    seen = [event for event in EVENTS if event != THIRD]
-    for params, start, end, zone in ranges(random_, told):
+    visible = [event for event in EVENTS if event != THIRD]
+    for params, start, end, zone in ranges(random_, recorder):
         for granularity in ("hourly", "daily", "weekly", "monthly", "minute"):
             mine = random_.random() < 0.3
-            events = seen if mine else [random_.choice(EVENTS)]
+            events = visible if mine else [random_.choice(EVENTS)]
             path = f"{MINE}/timeline" if mine else f"/api/v1/events/{events[0]}/analytics/timeline"
-            minutes = [at for event in events for at, _ in told.oracle.events[event].participants.values()]
-            minutes += [at for event in events for at, _, _ in told.oracle.events[event].increments]
+            minutes = [at for event in events for at, _ in recorder.oracle.events[event].participants.values()]
+            minutes += [at for event in events for at, _, _ in recorder.oracle.events[event].increments]
             first = start or min(minutes, default=NOW.replace(second=0))
             last = end or NOW.replace(second=0) + timedelta(minutes=1)
             if granularity == "minute" and (last - first) > timedelta(days=5):
                 continue
-            settled_as_it_happens(site.world, random_, minutes)
+            roll_up_partly(site.world, random_, minutes)
             answer = site.owner.get(path, params=params | {"granularity": granularity}).json()
             points = answer["dataPoints"]
             complete = [point.pop("complete") for point in points]
-            expected = told.oracle.points(events, granularity, zone, first, last)
+            expected = recorder.oracle.points(events, granularity, zone, first, last)
             assert points == expected, (params, granularity)
             starts = [datetime.fromisoformat(point["timestamp"]) for point in points]
             for number_, (begins, is_complete) in enumerate(zip(starts, complete, strict=True)):
@@ -297,20 +298,20 @@ def test_every_bucket_of_every_timeline_is_what_the_messages_say(site: Site, see
             if end is None and complete:
                 assert complete[-1] is False
             assert answer["totals"]["participants"] == sum(point["participants"] for point in points)
-            total = sum(len(told.oracle.events[event].participants) for event in events)
+            total = sum(len(recorder.oracle.events[event].participants) for event in events)
             if end is None and points:
                 assert points[-1]["cumulativeParticipants"] == total
 
 
-# -- buckets, against a walk over every minute
+# -- buckets, against a walk over every minute of local time
 
 
 ZONES = sorted(available_timezones() - {"Factory", "localtime"})
 
 
 @pytest.mark.parametrize("granularity", list(Granularity))
-@pytest.mark.parametrize(("zone", "near"), [*CHANGING, ("Australia/Lord_Howe", "2026-04-04T15:00:00Z")])
-def test_buckets_begin_anew_where_the_clocks_are_changed(zone: str, near: str, granularity: Granularity) -> None:
+@pytest.mark.parametrize(("zone", "near"), [*CLOCK_CHANGES, ("Australia/Lord_Howe", "2026-04-04T15:00:00Z")])
+def test_a_bucket_starts_at_each_change_of_offset(zone: str, near: str, granularity: Granularity) -> None:
     middle = datetime.fromisoformat(near)
     start, end = middle - timedelta(minutes=150), middle + timedelta(minutes=170)
     found = buckets_in(int(start.timestamp()), int(end.timestamp()), granularity, zone)
@@ -318,7 +319,7 @@ def test_buckets_begin_anew_where_the_clocks_are_changed(zone: str, near: str, g
     assert found.labels() == [begins.isoformat() for begins in expected]
 
 
-def test_an_hour_that_is_cut_by_a_change_of_half_an_hour_has_two_buckets() -> None:
+def test_an_hour_cut_by_a_half_hour_change_of_offset_has_two_buckets() -> None:
     """At 02:00 Lord Howe sets its clocks back to 01:30."""
     change = int(datetime(2026, 4, 4, 15, tzinfo=UTC).timestamp())
     found = buckets_in(change - 3_600, change + 3_600, Granularity.HOURLY, "Australia/Lord_Howe")
@@ -327,14 +328,14 @@ def test_an_hour_that_is_cut_by_a_change_of_half_an_hour_has_two_buckets() -> No
 
 
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.faults) for seed in range(2, 6))])
-def test_buckets_of_every_zone_begin_where_its_clocks_say(seed: int) -> None:
+def test_buckets_start_by_local_time_in_every_zone(seed: int) -> None:
     random_ = random.Random(seed)
     spans_h = {"minute": 3, "hourly": 40, "daily": 120, "weekly": 24 * 20, "monthly": 24 * 50}
     for _ in range(30):
         name, granularity = random_.choice(ZONES), random_.choice(list(spans_h))
         zone = ZoneInfo(name)
         near = datetime(1973, 1, 1, tzinfo=UTC) + timedelta(days=random_.randrange(24_000))
-        # half of them where the offset changes: looked for day by day, so that the walk does not ask who is tested
+        # many near a change of offset, searched day by day and not by the code under test
         if random_.random() < 0.7:
             for _ in range(400):
                 if near.astimezone(zone).utcoffset() != (near + timedelta(days=1)).astimezone(zone).utcoffset():
@@ -354,13 +355,13 @@ def test_buckets_of_every_zone_begin_where_its_clocks_say(seed: int) -> None:
             assert found.end == nexts[0]
 
 
-# -- what can be asked
+# -- parameters
 
 ANALYTICS = f"/api/v1/events/{SPRING}/analytics"
 
 
-def three(world: World) -> None:
-    """Three events: two run on NaverBlog, one of these on WooriTV too; the third on nothing."""
+def three_events(world: World) -> None:
+    """Three events: two on NaverBlog, one of them also on WooriTV; the third on no channel."""
     world.count(
         world.created(eventTitle="봄맞이 100% 행사", totalInvestment=10_000),
         world.created(OTHER, eventTitle="여름_SALE"),
@@ -379,38 +380,38 @@ def names(answer: Any) -> list[str]:
     return [channel["channelName"] for channel in answer.json()["channels"]]
 
 
-def test_channels_are_told_one_by_one_or_together_and_always_add_up(site: Site) -> None:
-    three(site.world)
-    told = site.owner.get(f"{ANALYTICS}/channels").json()
-    assert set(told) == {
+def test_one_several_or_all_channels_are_answered_and_add_up(site: Site) -> None:
+    three_events(site.world)
+    whole = site.owner.get(f"{ANALYTICS}/channels").json()
+    assert set(whole) == {
         "eventId", "period", "moneyPeriod", "totalParticipants", "unattributedParticipants", "channels", "provenance",
         "lastUpdatedAt",
     }  # fmt: skip
-    (naver, woori) = told["channels"]
+    (naver, woori) = whole["channels"]
     assert set(naver) >= {"channelName", "channelType", "state", "metrics", "performance", "measuredAt"}
     assert (naver["metrics"]["participants"], woori["metrics"]["participants"]) == (3, 1)
-    assert (told["totalParticipants"], told["unattributedParticipants"]) == (5, 1)
+    assert (whole["totalParticipants"], whole["unattributedParticipants"]) == (5, 1)
     assert naver["performance"]["costPerParticipant"] == 1_000
-    for asked, shown, total in (
+    for named, shown, total in (
         ("NAVER", ["NaverBlog"], 3),
         ("naver blog,우리동네TV", ["NaverBlog", "WooriTV"], 4),
         ("WooriTV", ["WooriTV"], 1),
         ("never heard of", [], 0),
         ("never heard of,NAVER", ["NaverBlog"], 3),
     ):
-        for _ in range(2):  # live, and cached where it is
-            answer = site.owner.get(f"{ANALYTICS}/channels", params={"channels": asked})
+        for _ in range(2):  # live, and from the cache where it is cached
+            answer = site.owner.get(f"{ANALYTICS}/channels", params={"channels": named})
             assert names(answer) == shown
             assert (answer.json()["totalParticipants"], answer.json()["unattributedParticipants"]) == (total, 0)
-            assert set(answer.json()) == set(told)
-            assert all(channel in told["channels"] for channel in answer.json()["channels"])
+            assert set(answer.json()) == set(whole)
+            assert all(channel in whole["channels"] for channel in answer.json()["channels"])
     assert site.other_merchant.get(f"{ANALYTICS}/channels?channels=NAVER").status_code == 404
     assert site.other_merchant.get(f"{ANALYTICS}/channels?channels=nowhere").status_code == 404
     assert site.owner.get("/api/v1/events/nowhere/analytics/channels?channels=NAVER").status_code == 404
 
 
-def test_channels_are_sorted_as_asked_and_what_has_no_value_comes_last(site: Site) -> None:
-    three(site.world)
+def test_channels_are_sorted_and_those_without_a_value_come_last(site: Site) -> None:
+    three_events(site.world)
     site.world.count(site.world.distributed(channelName="Instagram", distributionCost=9_000))
     for by, order, expected in (
         ("participants", "desc", ["NaverBlog", "WooriTV", "Instagram"]),
@@ -427,8 +428,8 @@ def test_channels_are_sorted_as_asked_and_what_has_no_value_comes_last(site: Sit
         assert len(names(site.owner.get(f"{MINE}/channels", params={"sortBy": by}))) == 3
 
 
-def test_a_merchants_events_are_found_by_status_channel_and_words_of_the_title(site: Site) -> None:
-    three(site.world)
+def test_a_merchants_events_are_filtered_by_status_channel_and_title(site: Site) -> None:
+    three_events(site.world)
     site.world.count(site.world.status_changed("ENDED", "2026-11-22T00:00:00Z", OTHER))
     for params, found, participants in (
         ({}, {SPRING, OTHER, THIRD}, 6),
@@ -454,14 +455,14 @@ def test_a_merchants_events_are_found_by_status_channel_and_words_of_the_title(s
             assert same_events["totalEvents"] == len(found)
         assert site.owner.get(f"{MINE}/roi", params=params).json()["totalParticipants"] == participants
     (naver,) = site.owner.get(f"{MINE}/channels", params={"channels": "NAVER"}).json()["channels"]
-    assert naver["metrics"]["participants"] == 4  # there it is the channels that are named, not the events
+    assert naver["metrics"]["participants"] == 4  # here the parameter selects channels, not events
 
 
-def test_a_timeline_shows_the_metrics_that_are_asked_for(site: Site) -> None:
-    three(site.world)
-    asked = {"granularity": "daily", "metrics": "views,cumulativeParticipants"}
+def test_a_timeline_holds_only_the_requested_metrics(site: Site) -> None:
+    three_events(site.world)
+    params = {"granularity": "daily", "metrics": "views,cumulativeParticipants"}
     for path in (f"{ANALYTICS}/timeline", f"{MINE}/timeline"):
-        answer = site.owner.get(path, params=asked).json()
+        answer = site.owner.get(path, params=params).json()
         assert all(
             set(point) == {"timestamp", "complete", "views", "cumulativeParticipants"} for point in answer["dataPoints"]
         )
@@ -470,12 +471,12 @@ def test_a_timeline_shows_the_metrics_that_are_asked_for(site: Site) -> None:
         assert "dataPoints.participants" not in answer["provenance"]
 
 
-def test_a_moment_belongs_to_one_of_two_ranges_that_meet(site: Site) -> None:
-    three(site.world)
+def test_an_instant_belongs_to_exactly_one_of_two_adjacent_ranges(site: Site) -> None:
+    three_events(site.world)
     site.world.record_measurement(SPRING, "NaverBlog", "2026-11-20 14:59", {"views": 5})
     site.world.record_measurement(SPRING, "NaverBlog", "2026-11-20 15:00", {"views": 70})
     for path in (ANALYTICS, MINE):
-        for bounds, came, views in (
+        for bounds, participants, views in (
             ({"startDate": "2026-11-20", "endDate": "2026-11-21"}, 2 + (path == MINE), 5),
             ({"startDate": "2026-11-21", "endDate": "2026-11-22"}, 2, 70),
             ({"startDate": "2026-11-20T23:59:59+09:00", "endDate": "2026-11-21"}, 1, 5),
@@ -483,29 +484,29 @@ def test_a_moment_belongs_to_one_of_two_ranges_that_meet(site: Site) -> None:
         ):
             answer = site.owner.get(path, params=bounds).json()
             summary = answer["summary"]
-            assert (summary["totalParticipants"], summary["totalViews"]) == (came, views), (path, bounds)
+            assert (summary["totalParticipants"], summary["totalViews"]) == (participants, views), (path, bounds)
             if path == MINE:
-                assert sum(event["totalParticipants"] for event in answer["events"]) == came
+                assert sum(event["totalParticipants"] for event in answer["events"]) == participants
                 assert sum(event["totalViews"] for event in answer["events"]) == views
 
 
-def test_what_a_merchants_answer_is_as_of_does_not_fall_when_an_event_leaves_it(site: Site) -> None:
-    three(site.world)
+def test_last_updated_at_of_a_merchant_does_not_fall_when_an_event_leaves_the_filter(site: Site) -> None:
+    three_events(site.world)
     site.world.count(site.world.registered("another", SPRING))
     before = site.owner.get(MINE).json()["lastUpdatedAt"]
     site.world.count(site.world.status_changed("ARCHIVED", "2026-11-22T00:00:00Z", SPRING))
 
-    def without_it() -> Any:  # a copy may be 100 ms behind
+    def without_it() -> Any:  # a local cache entry may be 100 ms old
         answer = site.owner.get(MINE).json()
         return answer if answer["totalEvents"] == 2 else None
 
     assert site.world.wait_for("the event to leave", without_it)["lastUpdatedAt"] > before
 
 
-def test_a_range_is_compared_with_the_equal_one_before_it(site: Site) -> None:
-    three(site.world)
-    asked = {"startDate": "2026-11-21", "endDate": "2026-11-22"}
-    summary = site.owner.get(ANALYTICS, params=asked).json()["summary"]
+def test_a_range_is_compared_with_the_preceding_range(site: Site) -> None:
+    three_events(site.world)
+    day = {"startDate": "2026-11-21", "endDate": "2026-11-22"}
+    summary = site.owner.get(ANALYTICS, params=day).json()["summary"]
     assert (summary["totalParticipants"], summary["unattributedParticipants"]) == (2, 1)
     assert summary["previous"] == {
         "period": {
@@ -519,20 +520,20 @@ def test_a_range_is_compared_with_the_equal_one_before_it(site: Site) -> None:
     }
     assert summary["delta"] == {"totalParticipants": 0, "totalViews": None, "totalConversions": None}
     week = site.owner.get(ANALYTICS, params={"startDate": "2026-11-18", "endDate": "2026-11-25"}).json()["summary"]
-    assert (week["totalParticipants"], week["delta"]["totalParticipants"]) == (5, None)  # new
+    assert (week["totalParticipants"], week["delta"]["totalParticipants"]) == (5, None)  # the page shows "new"
 
 
-def test_every_figure_says_what_it_is_as_of_when_and_in_which_unit(site: Site) -> None:
-    three(site.world)
+def test_every_figure_has_provenance_with_kind_time_and_unit(site: Site) -> None:
+    three_events(site.world)
 
-    def figures(told: dict[str, Any], where: str) -> set[str]:
-        """The paths of all numbers, and of what could be one."""
+    def figures(part: dict[str, Any], prefix: str) -> set[str]:
+        """The paths of all numbers, and of nulls."""
         found = set()
-        for name, value in told.items():
+        for name, value in part.items():
             if isinstance(value, dict) and name != "socialInteractions":
-                found |= figures(value, f"{where}{name}.")
+                found |= figures(value, f"{prefix}{name}.")
             elif value is None or isinstance(value, int | float | dict):
-                found.add(where + name)
+                found.add(prefix + name)
         return found
 
     for path, parts in (
@@ -541,19 +542,21 @@ def test_every_figure_says_what_it_is_as_of_when_and_in_which_unit(site: Site) -
     ):
         answer = site.owner.get(path).json()
         for part in parts:
-            told = {name: value for name, value in answer[part].items() if name not in ("previous", "delta")}
-            assert figures(told, f"{part}.") <= set(answer["provenance"])
+            here = {name: value for name, value in answer[part].items() if name not in ("previous", "delta")}
+            assert figures(here, f"{part}.") <= set(answer["provenance"])
     money = site.owner.get(f"{ANALYTICS}/roi").json()
-    told = {name: money[name] for name in ("currentRoi", "targetRoi", "investment", "revenue", "breakEvenParticipants")}
-    assert figures(told, "") <= set(money["provenance"])
+    shown = {
+        name: money[name] for name in ("currentRoi", "targetRoi", "investment", "revenue", "breakEvenParticipants")
+    }
+    assert figures(shown, "") <= set(money["provenance"])
     for path in (ANALYTICS, f"{ANALYTICS}/channels", f"{ANALYTICS}/timeline", f"{ANALYTICS}/roi", MINE):
         for origin in site.owner.get(path).json()["provenance"].values():
             assert origin["kind"] in {"measured", "planned", "estimated", "stale", "unknown"}
             assert origin["unit"]
 
 
-def test_an_etag_is_the_same_live_and_cached_in_every_view(site: Site) -> None:
-    three(site.world)
+def test_every_view_has_the_same_etag_live_and_cached(site: Site) -> None:
+    three_events(site.world)
     site.set_now(NOW.isoformat())
     for path in (
         ANALYTICS,
@@ -580,10 +583,10 @@ def test_an_etag_is_the_same_live_and_cached_in_every_view(site: Site) -> None:
         assert fresh.status_code == 200
 
 
-# -- where it ends
+# -- projection
 
 
-def test_a_projection_says_how_it_was_made_or_why_there_is_none(site: Site) -> None:
+def test_a_projection_has_figures_or_reasons(site: Site) -> None:
     world = site.world
     site.set_now("2026-11-23T12:00:00+09:00")
 
@@ -597,29 +600,36 @@ def test_a_projection_says_how_it_was_made_or_why_there_is_none(site: Site) -> N
     assert projected(SPRING)["reasons"]["participants"] == "nobody-came"
     world.count(world.registered("p", at="2026-11-20T10:00:00+09:00"))
     assert projected(SPRING)["reasons"]["participants"] == "too-early"
-    # nine days before today, of which the first is not whole: ten a day, then two today
+    # ten participants on each of nine days, of which the first is not complete, and two today
     people = [(day, who) for day in range(14, 23) for who in range(10)]
     world.count(*(world.registered(f"{d}-{w}", at=f"2026-11-{d}T09:0{w}:00+09:00") for d, w in people))
     world.count(*(world.registered(f"today-{i}", at="2026-11-23T09:00:00+09:00") for i in range(2)))
-    told = projected(SPRING)
-    assert (told["method"], told["level"], told["days"]) == ("mean-of-last-weeks", 95, 7)
-    # 91 came before today (one more than ten on the 20th); ten days are left from midnight on
-    assert told["participants"]["value"] == 91 + round(71 / 7 * 10)
-    assert told["participants"]["low"] < told["participants"]["value"] < told["participants"]["high"]
-    assert (told["revenue"], told["reasons"]) == (None, dict.fromkeys(("revenue", "roi"), "nothing-recorded"))
+    projection = projected(SPRING)
+    assert (projection["method"], projection["level"], projection["days"]) == ("mean-of-last-weeks", 95, 7)
+    # 91 registered before today (one more than ten on the 20th); ten days are left from midnight on
+    assert projection["participants"]["value"] == 91 + round(71 / 7 * 10)
+    assert projection["participants"]["low"] < projection["participants"]["value"] < projection["participants"]["high"]
+    assert (projection["revenue"], projection["reasons"]) == (
+        None,
+        dict.fromkeys(("revenue", "roi"), "nothing-recorded"),
+    )
     sold = [f"2026-11-{day}T12:00:00+09:00" for day in range(16, 23)]
     world.count(*(world.sold(20_000, soldAt=at) for at in sold), world.sold(5_000, soldAt="2026-11-23T09:00:00+09:00"))
-    told = projected(SPRING)
-    assert told["revenue"] == {"value": 340_000, "low": 340_000, "high": 340_000}  # 20,000 on each of ten days more
-    assert told["roi"]["value"] == 240
+    projection = projected(SPRING)
+    assert projection["revenue"] == {
+        "value": 340_000,
+        "low": 340_000,
+        "high": 340_000,
+    }  # 20,000 on each of ten more days
+    assert projection["roi"]["value"] == 240
     world.count(world.status_changed("ENDED", "2026-11-23T00:00:00Z"))
     assert projected(SPRING)["reasons"]["roi"] == "over"
     several = site.owner.get(f"{MINE}/roi", params={"includeProjection": "true"}).json()["projection"]
     assert several["reasons"]["roi"] == "several-events"
 
 
-def test_a_timeline_is_kept_until_its_next_bucket_begins(site: Site) -> None:
-    three(site.world)
+def test_a_timeline_is_cached_until_its_next_bucket_starts(site: Site) -> None:
+    three_events(site.world)
     site.set_now("2026-11-23T12:34:56+09:00")
     for granularity, until in (
         ("minute", "2026-11-23T12:35:00+09:00"),
@@ -629,5 +639,5 @@ def test_a_timeline_is_kept_until_its_next_bucket_begins(site: Site) -> None:
         ("monthly", "2026-12-01T00:00:00+09:00"),
     ):
         site.owner.get(f"{ANALYTICS}/timeline", params={"granularity": granularity})
-        kept: Any = site.redis.get(f"analytics:timeline:{SPRING}:{granularity}")
-        assert json.loads(kept)["_hannun"]["until_ms"] == datetime.fromisoformat(until).timestamp() * 1_000
+        cached: Any = site.redis.get(f"analytics:timeline:{SPRING}:{granularity}")
+        assert json.loads(cached)["_hannun"]["until_ms"] == datetime.fromisoformat(until).timestamp() * 1_000

@@ -1,4 +1,4 @@
-"""How many statements an answer costs: as many for a thousand events as for one."""
+"""How many SQL statements an answer takes: as many for a thousand events as for one."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,27 +21,27 @@ ME = Principal(OWNER, frozenset({"MERCHANT"}))
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The statements that are sent to PostgreSQL by whoever answers."""
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that are sent to PostgreSQL."""
     statements: list[str] = []
     execute: Callable[..., Any] = psycopg.AsyncConnection.execute
 
-    async def noting(self: Any, query: str, *arguments: Any, **named: Any) -> Any:
-        if query:  # the pool asks nothing, to see whether a connection lives
+    async def record(self: Any, query: str, *arguments: Any, **named: Any) -> Any:
+        if query:  # the pool sends an empty query to check a connection
             statements.append(query)
         return await execute(self, query, *arguments, **named)
 
-    monkeypatch.setattr(psycopg.AsyncConnection, "execute", noting)
+    monkeypatch.setattr(psycopg.AsyncConnection, "execute", record)
     return statements
 
 
 @pytest.mark.parametrize(
     ("range_", "count"), [(Range(), 2), (Range(start=datetime(2026, 11, 1), end=datetime(2026, 11, 21)), 3)]
 )
-def test_a_merchants_view_costs_three_statements_at_most_however_many_events_there_are(
-    world: World, asked: list[str], range_: Range, count: int
+def test_a_merchants_dashboard_takes_at_most_three_statements_for_any_number_of_events(
+    world: World, sent: list[str], range_: Range, count: int
 ) -> None:
-    async def answers() -> None:
+    async def read_dashboard() -> None:
         reader = ReadPool(world.url, PoolLimits(size_min=1), application="test-read")
         await reader.open()
         try:
@@ -54,6 +54,6 @@ def test_a_merchants_view_costs_three_statements_at_most_however_many_events_the
         event = f"event-{number}"
         world.count(world.created(event), world.registered(event=event), world.distributed(event, channel="NAVER"))
         if number in (0, 11):
-            asyncio.run(answers())
-            assert len(asked) == count
-            asked.clear()
+            asyncio.run(read_dashboard())
+            assert len(sent) == count
+            sent.clear()
