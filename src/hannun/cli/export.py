@@ -57,7 +57,7 @@ def export(
         tuple((_API_NAMES.get(name, name), value) for name, value in given.items() if value is not None),
     )
     filters = replace(filters, channels=parse_list("channels", channels))
-    question = exported.ask(id_, parse_range(start, end, tz), filters)
+    question = exported.new_question(id_, parse_range(start, end, tz), filters)
     with Progress[str](lambda rows: err.print(f"  {rows}", markup=False)) as progress:
 
         def show_progress(done: int, total: int) -> None:

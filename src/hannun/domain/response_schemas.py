@@ -21,7 +21,7 @@ Number = float | int
 
 
 def _documented(**schema: Any) -> Meta:
-    """What the OpenAPI document says of a type. It validates nothing: PostgreSQL's constraints do."""
+    """Documents a type in the OpenAPI document. It validates nothing: PostgreSQL's constraints do."""
     return Meta(extra_json_schema=schema)
 
 

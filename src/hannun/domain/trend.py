@@ -16,7 +16,7 @@ SIGNIFICANT_ERRORS = 2.0
 
 class Trend(msgspec.Struct, rename="camel"):
     """`direction` is up, down, flat or early (too early to say). `slope` is participants a bucket, for each bucket;
-    `slopeError` its standard error. Peak hours (0 to 23) and weekdays (1 Monday to 7) are of the zone asked for."""
+    `slopeError` its standard error. Peak hours (0 to 23) and weekdays (1 Monday to 7) are of the question's zone."""
 
     direction: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["up", "down", "flat", "early"]})]
     slope: float | None

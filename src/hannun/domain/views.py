@@ -258,7 +258,7 @@ def _shown_channels(
 
 def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures) -> Timeline:
     """The fields that both timelines share: a point for every bucket, empty ones too."""
-    buckets, head, asked = figures.buckets, figures.head, question.range
+    buckets, head, range_ = figures.buckets, figures.head, question.range
     count = len(buckets.starts)
     participants, views, engagement, conversions = [0] * count, [0] * count, [0] * count, [0] * count
     for index, *counts in figures.counted.filled:
@@ -267,7 +267,7 @@ def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures)
     # The event's total minus those in and after the range. The total also holds participants of detached months.
     before_range = head.participants - figures.counted.after - totals[0]
     cumulative = list(accumulate(participants, initial=before_range))[1:]
-    complete = _complete_buckets(buckets, asked, figures.now)
+    complete = _complete_buckets(buckets, range_, figures.now)
     columns: dict[Metric, Sequence[int]] = {
         Metric.PARTICIPANTS: participants,
         Metric.VIEWS: views,
@@ -278,8 +278,8 @@ def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures)
     as_of = instant_of_version(head.changed_at_us)
     return Timeline(
         granularity=figures.granularity,
-        tz=asked.tz,
-        period=period(asked),
+        tz=range_.tz,
+        period=period(range_),
         data_points=_points(buckets.labels(), complete, columns, question.metrics),
         trend=_trend(buckets, participants, complete, figures.granularity),
         totals=TimelineTotals(
@@ -294,11 +294,11 @@ def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures)
     )
 
 
-def _complete_buckets(buckets: Buckets, asked: Range, now: int) -> list[bool]:
+def _complete_buckets(buckets: Buckets, range_: Range, now: int) -> list[bool]:
     """For each bucket whether it lies wholly in the past and in the range. Such buckets are adjacent."""
     edges = [*buckets.starts, buckets.end]
-    first = 0 if asked.start is None else bisect_left(buckets.starts, to_epoch_s(asked.start))
-    last = bisect_right(edges, now if asked.end is None else min(now, to_epoch_s(asked.end))) - 1
+    first = 0 if range_.start is None else bisect_left(buckets.starts, to_epoch_s(range_.start))
+    last = bisect_right(edges, now if range_.end is None else min(now, to_epoch_s(range_.end))) - 1
     return [first <= index < last for index in range(len(buckets.starts))]
 
 

@@ -68,10 +68,10 @@ def _channel(row: Sequence[Any]) -> ChannelFigures:
 
 
 async def period(
-    conn: AsyncConnection, event_nos: Sequence[int], asked: Range, preceding: Range | None
+    conn: AsyncConnection, event_nos: Sequence[int], range_: Range, preceding: Range | None
 ) -> PeriodComparison:
     """What happened within a range in events together, and within the preceding range, if there is one."""
-    starts, until = asked.start or _EVER, asked.end or _NEVER
+    starts, until = range_.start or _EVER, range_.end or _NEVER
     since = starts if preceding is None or preceding.start is None else preceding.start
     bounds = {"starts": starts, "since": since, "until": until}
     rows: Any = await (
@@ -133,14 +133,14 @@ async def merchant_page(
     conn: AsyncConnection,
     user_id: str,
     event_nos: Sequence[int],
-    asked: Range,
+    range_: Range,
     *,
     before: tuple[datetime, int] | None,
     limit: int,
     hour: datetime,
 ) -> list[ListedEvent]:
     """A page of these events, newest first, older than the sort key `before`. `hour` is the current hour, UTC."""
-    since, until = asked.start or _EVER, asked.end or _NEVER
+    since, until = range_.start or _EVER, range_.end or _NEVER
     rows: Any = await (
         await conn.execute(
             SQL["user_events"],
@@ -151,7 +151,7 @@ async def merchant_page(
                 "before": before and before[1],
                 "limit": limit,
                 "hour": hour,
-                "ranged": asked.is_bounded,
+                "ranged": range_.is_bounded,
                 "since": since,
                 "until": until,
                 "since_minute": _minute(since),

@@ -1,4 +1,4 @@
-"""What a request's `If-None-Match` says about the answers that the client has."""
+"""Reads `If-None-Match`: which answers the client has already."""
 
 import re
 

@@ -85,7 +85,7 @@ class Reports:
         )
 
     async def from_database(self, question: Question) -> EncodedAnswer | None:
-        """The answer as PostgreSQL gives it now, whoever may see it; None where the subject does not exist."""
+        """The answer from PostgreSQL, without a check of access; None where the subject does not exist."""
         return await self._compute(view_of(question), question)
 
     def pages(self, principal: Principal, question: Question) -> AsyncGenerator[EncodedAnswer]:
@@ -101,7 +101,7 @@ class Reports:
         return self._pages(view_of(question), question)
 
     async def event_title(self, principal: Principal, question: Question, answer: EncodedAnswer) -> str:
-        """The title of the event that was asked about: from the answer, or from the event's dashboard where the answer
+        """The title of the event of a question: from the answer, or from the event's dashboard where the answer
         has none. Empty for a merchant's events. Raises as `answer` does."""
         if not isinstance(question.subject, EventSubject):
             return ""

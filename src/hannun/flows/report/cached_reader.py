@@ -118,7 +118,7 @@ class CachedReader:
         return answer, "live"
 
     async def _compute_without_filling(self, key: str, compute: Compute) -> EncodedAnswer | None:
-        """Raises the key's version floor, so that nobody here gets an older answer that Redis may still hold."""
+        """Raises the key's version floor: this process returns no older answer, which Redis may still hold."""
         floor = self._cache.version_floor(key)
         answer = await compute()
         if answer is not None:

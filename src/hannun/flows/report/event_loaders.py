@@ -78,7 +78,7 @@ async def _load_projection(snapshot: Snapshot, event: EventFigures, tz: str) -> 
     if used == 0:
         return no_projection("too-early", projected_to)
     days = days[-used - 1 :]
-    # one offset a bucket is needed only for labels, which nobody reads here
+    # offsets are only for labels, which these buckets do not need
     last_days = Buckets(days[:-1], [0] * used, days[-1])
     counted = await reports.timeline(conn, [event.event_no], last_days, from_epoch_s(days[0]), from_epoch_s(days[-1]))
     sales = await reports.sales(conn, event.event_no, days)

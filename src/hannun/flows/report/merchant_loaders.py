@@ -71,21 +71,21 @@ async def _load_page(
     merchant: MerchantFigures,
     comparison: PeriodComparison | None,
 ) -> Loaded[MerchantDashboardFigures]:
-    now, asked = snapshot.now, question.range
+    now, range_ = snapshot.now, question.range
     hour = now.replace(minute=0, second=0, microsecond=0)
     events = await reports.merchant_page(
         snapshot.conn,
         question.subject.user_id,
         merchant.event_nos,
-        asked,
+        range_,
         before=None if question.cursor is None else decode_cursor(question.cursor),
         limit=question.limit + 1,  # one more shows whether there is a next page
         hour=hour,
     )
     page = events[: question.limit]
     next_cursor = encode_cursor(page[-1].created_at, page[-1].row_id) if len(events) > question.limit else None
-    figures = MerchantDashboardFigures(merchant, comparison, asked.preceding(now), page, next_cursor)
-    valid_until = end_of_open_range(asked, now) or hour + _HOUR  # each hour moves the events' sparklines
+    figures = MerchantDashboardFigures(merchant, comparison, range_.preceding(now), page, next_cursor)
+    valid_until = end_of_open_range(range_, now) or hour + _HOUR  # each hour moves the events' sparklines
     return Loaded(figures, merchant.version, question.subject.user_id, valid_until)
 
 

@@ -1,8 +1,9 @@
 """The registry of views: for each view its question, loader, view function, cache key, answer schema and tables.
 
 A new view is a question (`domain.questions`), a schema (`domain.response_schemas`), a loader (`*_loaders`), a view
-function (`domain.views`) and an entry here. A route in `web.api` reads the question from an address. The cache, the
-export, the command line and the OpenAPI document take the view from its entry.
+function (`domain.views`) and an entry here. A route in `web.api` reads its question from the request. The cache, the
+export, the command line and the OpenAPI document take the view from its entry. A view that is cached also needs a key
+in `cache.keys`, where the invalidation of an event lists it.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -37,8 +38,8 @@ class View(Generic[Q, F]):
     """One view.
 
     subject, question: the types of a question that this view answers, see `view_of`.
-    ask: builds a question from the id of its subject, a range and filters.
-    filters: the names of the `Filters` that `ask` uses.
+    new_question: builds a question from the id of its subject, a range and filters.
+    filters: the names of the `Filters` that `new_question` uses.
     load: reads the figures; None where the subject does not exist.
     build: the view function.
     cache_key: the key under which the answer is cached; None for a question whose answer is not cached.
@@ -48,7 +49,7 @@ class View(Generic[Q, F]):
 
     subject: type[Subject]
     question: type[Q]
-    ask: Callable[[str, Range, Filters], Q]
+    new_question: Callable[[str, Range, Filters], Q]
     filters: frozenset[str]
     load: Callable[[Snapshot, Q], Awaitable[Loaded[F] | None]]
     build: Callable[[Q, F], response_schemas.ApiStruct]
@@ -78,7 +79,7 @@ def _merchant(user_id: str, filters: Filters) -> MerchantSubject:
 EVENT_DASHBOARD = View(
     subject=EventSubject,
     question=EventDashboardQuestion,
-    ask=lambda id_, range_, _: EventDashboardQuestion(EventSubject(id_), range_),
+    new_question=lambda id_, range_, _: EventDashboardQuestion(EventSubject(id_), range_),
     filters=frozenset(),
     load=event_loaders.load_dashboard,
     build=views.event_dashboard,
@@ -88,7 +89,7 @@ EVENT_DASHBOARD = View(
 EVENT_CHANNELS = View(
     subject=EventSubject,
     question=ChannelsQuestion[EventSubject],
-    ask=lambda id_, range_, filters: ChannelsQuestion(EventSubject(id_), range_, filters.channels),
+    new_question=lambda id_, range_, filters: ChannelsQuestion(EventSubject(id_), range_, filters.channels),
     filters=frozenset({"channels"}),
     load=event_loaders.load_channels,
     build=views.event_channels,
@@ -98,7 +99,7 @@ EVENT_CHANNELS = View(
 EVENT_TIMELINE = View(
     subject=EventSubject,
     question=TimelineQuestion[EventSubject],
-    ask=lambda id_, range_, filters: TimelineQuestion(EventSubject(id_), range_, filters.granularity),
+    new_question=lambda id_, range_, filters: TimelineQuestion(EventSubject(id_), range_, filters.granularity),
     filters=frozenset({"granularity"}),
     load=timeline_loaders.load_event_timeline,
     build=views.event_timeline,
@@ -112,7 +113,7 @@ EVENT_TIMELINE = View(
 EVENT_ROI = View(
     subject=EventSubject,
     question=RoiQuestion[EventSubject],
-    ask=lambda id_, range_, _: RoiQuestion(EventSubject(id_), range_),
+    new_question=lambda id_, range_, _: RoiQuestion(EventSubject(id_), range_),
     filters=frozenset(),
     load=event_loaders.load_roi,
     build=views.event_roi,
@@ -122,7 +123,7 @@ EVENT_ROI = View(
 MERCHANT_DASHBOARD = View(
     subject=MerchantSubject,
     question=MerchantDashboardQuestion,
-    ask=lambda id_, range_, filters: MerchantDashboardQuestion(_merchant(id_, filters), range_),
+    new_question=lambda id_, range_, filters: MerchantDashboardQuestion(_merchant(id_, filters), range_),
     filters=frozenset({"channels", "status", "text"}),
     load=merchant_loaders.load_dashboard,
     build=views.merchant_dashboard,
@@ -136,7 +137,7 @@ MERCHANT_CHANNELS = View(
     subject=MerchantSubject,
     question=ChannelsQuestion[MerchantSubject],
     # `channels` selects what is shown, in the other merchant views the events that run on one of them
-    ask=lambda id_, range_, filters: ChannelsQuestion(
+    new_question=lambda id_, range_, filters: ChannelsQuestion(
         MerchantSubject(id_, filters.status, filters.text), range_, filters.channels
     ),
     filters=frozenset({"channels", "status", "text"}),
@@ -148,7 +149,7 @@ MERCHANT_CHANNELS = View(
 MERCHANT_TIMELINE = View(
     subject=MerchantSubject,
     question=TimelineQuestion[MerchantSubject],
-    ask=lambda id_, range_, filters: TimelineQuestion(_merchant(id_, filters), range_, filters.granularity),
+    new_question=lambda id_, range_, filters: TimelineQuestion(_merchant(id_, filters), range_, filters.granularity),
     filters=frozenset({"granularity", "channels", "status", "text"}),
     load=timeline_loaders.load_merchant_timeline,
     build=views.merchant_timeline,
@@ -158,7 +159,7 @@ MERCHANT_TIMELINE = View(
 MERCHANT_ROI = View(
     subject=MerchantSubject,
     question=RoiQuestion[MerchantSubject],
-    ask=lambda id_, range_, filters: RoiQuestion(_merchant(id_, filters), range_),
+    new_question=lambda id_, range_, filters: RoiQuestion(_merchant(id_, filters), range_),
     filters=frozenset({"channels", "status", "text"}),
     load=merchant_loaders.load_roi,
     build=views.merchant_roi,

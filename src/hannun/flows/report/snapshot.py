@@ -23,10 +23,10 @@ class Snapshot:
     channel_table: ChannelTable
 
     async def comparison(
-        self, event_nos: list[int], asked: Range, preceding: Range | None = None
+        self, event_nos: list[int], range_: Range, preceding: Range | None = None
     ) -> PeriodComparison | None:
         """What happened within a range, and in the preceding one; None for all time."""
-        return await reports.period(self.conn, event_nos, asked, preceding) if asked.is_bounded else None
+        return await reports.period(self.conn, event_nos, range_, preceding) if range_.is_bounded else None
 
     def channel_keys(self, names: Iterable[str]) -> list[str]:
         """The keys of the channels that these names mean, in any spelling; unusable names have none."""
@@ -58,6 +58,6 @@ class Loaded(Generic[Figures_co]):
     valid_until: datetime | None = None
 
 
-def end_of_open_range(asked: Range, now: datetime) -> datetime | None:
+def end_of_open_range(range_: Range, now: datetime) -> datetime | None:
     """When a comparison with the preceding range stops being true: an open range ends a minute later each minute."""
-    return asked.end_or_now(now) if asked.start is not None and asked.end is None else None
+    return range_.end_or_now(now) if range_.start is not None and range_.end is None else None

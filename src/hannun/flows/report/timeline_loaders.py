@@ -41,20 +41,20 @@ async def load_merchant_timeline(
 async def _load_timeline(
     snapshot: Snapshot, question: TimelineQuestion[Subject], head: TimelineHead
 ) -> Loaded[TimelineViewFigures]:
-    asked, now = question.range, snapshot.now
+    range_, now = question.range, snapshot.now
     this_minute = now.replace(second=0, microsecond=0)
-    start = asked.start or head.first or this_minute
-    end = asked.end or max(asked.end_or_now(now), (head.last or this_minute) + _MINUTE)
-    granularity = question.granularity or default_granularity(start, end if asked.end else now)
-    buckets = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, asked.tz)
+    start = range_.start or head.first or this_minute
+    end = range_.end or max(range_.end_or_now(now), (head.last or this_minute) + _MINUTE)
+    granularity = question.granularity or default_granularity(start, end if range_.end else now)
+    buckets = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, range_.tz)
     counted = await reports.timeline(snapshot.conn, head.event_nos, buckets, start, end, head.last)
     figures = TimelineViewFigures(head, granularity, buckets, counted, now=to_epoch_s(now))
-    return Loaded(figures, head.version, head.owner, _valid_until(buckets, asked, now))
+    return Loaded(figures, head.version, head.owner, _valid_until(buckets, range_, now))
 
 
-def _valid_until(buckets: Buckets, asked: Range, now: datetime) -> datetime | None:
+def _valid_until(buckets: Buckets, range_: Range, now: datetime) -> datetime | None:
     """The next bucket's start, which completes the bucket before; None where the range lies in the past."""
-    if asked.end is not None and asked.end <= now:
+    if range_.end is not None and range_.end <= now:
         return None
     edges = [*buckets.starts, buckets.end]
     later = edges[bisect_right(edges, to_epoch_s(now)) :]
