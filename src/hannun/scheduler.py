@@ -2,7 +2,9 @@
 
     run_once ─┬─ result ────────────► metrics ─► wait for the period ─► run_once ...
               ├─ Transient ─► a log line, metrics ─► wait for the period ─► run_once ...
-              └─ any other exception ─► JobFailed: `run` ends, and with it the process
+              ├─ any other exception ─► an error in the log, metrics ─► wait for the period ─► run_once ...
+              └─ OperatorError, MemoryError, or FAILURES_IN_A_ROW_MAX other exceptions without a success between them
+                 ─► JobFailed: `run` ends, and with it the process
 
 A job blocks (it writes to PostgreSQL), so each run has a thread of its own: a slow job delays no other. A job never
 runs twice at the same time. The threads are daemons, so that a job that hangs cannot keep the process from ending.
@@ -17,9 +19,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from hannun.errors import Transient
+from hannun.errors import OperatorError, Transient
 from hannun.telemetry import log, metrics
 
+FAILURES_IN_A_ROW_MAX = 10
+"""So many unforeseen failures of a job, without a success between them, are taken for permanent.
+
+One failure is not: its cause may be one row, which a caller sent, and the process must outlive it.
+"""
 STOP_S_MAX = 10.0
 """How long the scheduler waits for runs in progress when it is stopped. PostgreSQL's lock wait ends within this."""
 
@@ -56,7 +63,7 @@ class Job:
         name: the label `job` of the metrics, and the job's name in the log.
         period: when it runs again. The first run is at once.
         run_once: does the work, in a thread of its own; `now` is in UTC. It raises `Transient` where the next run may
-            succeed. Any other exception ends the process.
+            succeed, and `OperatorError` where no run can before an operator has acted, which ends the process.
     """
 
     name: str
@@ -65,7 +72,7 @@ class Job:
 
 
 class JobFailed(Exception):
-    """A job raised an exception that no later run can mend."""
+    """A job failed, and no later run can be expected to succeed."""
 
     def __init__(self, job: str) -> None:
         super().__init__(f"the job {job} failed")
@@ -96,12 +103,13 @@ class Scheduler:
         self._clock = clock
         self._sleep = sleep
         self._in_progress: set[asyncio.Future[Result]] = set()
+        self._failures_in_a_row = dict.fromkeys(names, 0)
 
     async def run(self) -> None:
         """Run all jobs until cancelled; then wait for the runs in progress, at most `STOP_S_MAX` seconds.
 
         Raises:
-            JobFailed: a job raised something else than `Transient`. The other jobs are not waited for.
+            JobFailed: a job has failed permanently. The other jobs are not waited for.
         """
         loops = [asyncio.create_task(self._repeat(job), name=job.name) for job in self._jobs]
         try:
@@ -123,7 +131,7 @@ class Scheduler:
         """Run a job once, and record the run. Returns what it did; None where it failed for the moment.
 
         Raises:
-            JobFailed: it raised something else than `Transient`.
+            JobFailed: it has failed permanently.
         """
         began_s = self._clock()
         try:
@@ -134,7 +142,14 @@ class Scheduler:
             return None
         except Exception as error:
             self._record(job, self._clock() - began_s, failed=True)
-            raise JobFailed(job.name) from error
+            self._failures_in_a_row[job.name] += 1
+            failures = self._failures_in_a_row[job.name]
+            if isinstance(error, OperatorError | MemoryError) or failures >= FAILURES_IN_A_ROW_MAX:
+                raise JobFailed(job.name) from error
+            if failures == 1:  # the next ones in a row are in the metrics
+                log.error("a job failed unexpectedly and will run again", job=job.name, exc_info=error)
+            return None
+        self._failures_in_a_row[job.name] = 0
         took_s = self._clock() - began_s
         self._record(job, took_s, failed=False)
         log.debug("a job ran", job=job.name, changed=result.changed, seconds=round(took_s, 3))

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 from world import gauges
 
-from hannun.errors import StoreUnavailable
-from hannun.scheduler import Every, Job, JobFailed, Result, Scheduler
+from hannun.errors import OperatorError, StoreUnavailable
+from hannun.scheduler import FAILURES_IN_A_ROW_MAX, Every, Job, JobFailed, Result, Scheduler
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -87,13 +87,45 @@ def test_a_transient_failure_is_one_log_line_and_the_job_runs_again() -> None:
     assert list(answers) == []
 
 
-def test_any_other_exception_ends_the_scheduler_and_names_the_job() -> None:
+def test_a_job_that_fails_unexpectedly_is_logged_once_and_runs_again() -> None:
+    """The cause may be one row that a caller sent: the process must outlive it."""
+    answers = iter([Result(), ValueError("an odd row"), TypeError("the same row"), Result(), ValueError("another")])
+
     def work(_: datetime) -> Result:
+        answer = next(answers, Result())
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with capture_logs() as logs:
+        run_until_the_clock_stops([Job("meets an odd row", Every(5), work)], Clock(sleeps_max=6))
+    errors = [(line["job"], str(line["exc_info"])) for line in logs if line["log_level"] == "error"]
+    assert errors == [("meets an odd row", "an odd row"), ("meets an odd row", "another")]
+    assert gauges("hannun_job_failures_total")['{job="meets an odd row"}'] == 3
+
+
+def test_a_job_that_fails_many_times_in_a_row_ends_the_scheduler_and_is_named() -> None:
+    runs = 0
+
+    def work(_: datetime) -> Result:
+        nonlocal runs
+        runs += 1
         raise ZeroDivisionError("a mistake of ours")
 
     with pytest.raises(JobFailed, match="broken") as failed:
         asyncio.run(scheduler([Job("broken", Every(5), work)]).run())
     assert isinstance(failed.value.__cause__, ZeroDivisionError)
+    assert runs == FAILURES_IN_A_ROW_MAX
+
+
+@pytest.mark.parametrize("error", [OperatorError("a privilege is missing", hint="grant it"), MemoryError()])
+def test_an_error_that_only_an_operator_can_mend_ends_the_scheduler_at_once(error: Exception) -> None:
+    def work(_: datetime) -> Result:
+        raise error
+
+    with pytest.raises(JobFailed, match="permanent") as failed:
+        asyncio.run(scheduler([Job("permanent", Every(5), work)]).run())
+    assert failed.value.__cause__ is error
 
 
 def test_a_slow_job_delays_no_other() -> None:
@@ -152,7 +184,7 @@ def test_a_scheduler_that_failed_does_not_wait_for_a_job_that_hangs() -> None:
 
     def fails(_: datetime) -> Result:
         began.wait(30)
-        raise ZeroDivisionError
+        raise OperatorError("a privilege is missing", hint="grant it")
 
     try:
         with pytest.raises(JobFailed, match="broken"):

@@ -23,7 +23,7 @@ JOB = """
 def fails(now):
     raise RuntimeError("a mistake of ours")
 async def serve():
-    async with background.run_jobs(Job("the work", Every(60), fails)):
+    async with background.run_jobs(Job("the work", Every(0.01), fails)):
         await asyncio.sleep(60)
 asyncio.run(serve())
 """
@@ -36,7 +36,7 @@ def hangs(now):
     threading.Event().wait(60)
 hangs_now = threading.Event()
 async def serve():
-    async with background.run_jobs(Job("hangs", Every(60), hangs), Job("the work", Every(60), fails)):
+    async with background.run_jobs(Job("hangs", Every(60), hangs), Job("the work", Every(0.01), fails)):
         await asyncio.sleep(60)
 asyncio.run(serve())
 """

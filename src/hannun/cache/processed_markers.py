@@ -18,6 +18,7 @@ from redis.retry import Retry
 
 from hannun.cache import keys
 from hannun.cache.address import RedisAddress
+from hannun.telemetry import log
 
 _MESSAGES_PER_PIPELINE: Final = 500
 _BATCHES_WAITING_MAX: Final = 100
@@ -88,6 +89,8 @@ class ProcessedMarkers:
                 stop.wait(_FAILURE_COOLDOWN_S)
                 while not self._waiting.empty():  # what came in meanwhile gets no marker
                     self._waiting.get_nowait()
+            except Exception as error:  # these messages get no marker; the next ones do
+                log.error("markers could not be written", messages=len(some), exc_info=error)
 
     def wake(self) -> None:
         """Make `run` check `stop` at once instead of within 0.2 s."""

@@ -20,10 +20,13 @@ from hannun.domain.batch import ChangedEvent
 from hannun.errors import StoreUnavailable
 from hannun.store import outbox
 from hannun.store.database import Database
+from hannun.telemetry import log
 
 INTERVAL_S = 0.05
 """The shortest time between two deliveries of the same event; later commits wait for its end and are merged."""
 EVENTS_PER_DELIVERY_MAX = 5_000
+FAILURE_PAUSE_S = 1.0
+"""How long the relay waits after an unforeseen error, so that it does not fill the log."""
 PENDING_AFTER_S = 0.5
 """An entry of this age has lost its process, or Redis was unavailable: any process delivers it."""
 
@@ -119,8 +122,12 @@ class OutboxRelay:
         while not stop.is_set():
             self._wake.wait(0.5)
             self._wake.clear()
-            while not stop.is_set() and (wait_s := self.deliver_due()) is not None:
-                stop.wait(wait_s)
+            try:
+                while not stop.is_set() and (wait_s := self.deliver_due()) is not None:
+                    stop.wait(wait_s)
+            except Exception as error:  # the entries are still in the outbox, and `deliver_pending` delivers them
+                log.error("a delivery failed; its entries stay in the outbox", exc_info=error)
+                stop.wait(FAILURE_PAUSE_S)
         self.deliver_due(all_scheduled=True)
 
     def deliver_due(self, *, all_scheduled: bool = False) -> float | None:

@@ -89,6 +89,9 @@ class ConsistencyChecker:
                 consistent = await self.compare(topic)
             except HannunError:  # PostgreSQL is unavailable: there is nothing to compare with
                 continue
+            except Exception as error:  # the answer cannot be computed: there is nothing to compare with either
+                log.error("a comparison failed", kind=topic[0], id=topic[1], exc_info=error)
+                return
             self._record(topic, after_s, consistent)
 
     async def compare(self, topic: Topic) -> bool | None:

@@ -15,6 +15,8 @@ from typing import Annotated, Final, Protocol
 
 import msgspec
 
+from hannun.telemetry import log
+
 SHARE_INTERVAL_S: Final = 1.0
 SUBJECTS_PER_MESSAGE_MAX: Final = 5_000
 """How many subjects of a limit one message holds at most: about 200 KB, and 5 ms for each process that receives it."""
@@ -59,6 +61,7 @@ class LimitSharing:
         self._publish = publish
         self._subscribe = subscribe
         self._process_id = secrets.token_hex(8)
+        self._logged: set[str] = set()
 
     async def run(self) -> None:
         """Publish and receive until cancelled."""
@@ -71,7 +74,18 @@ class LimitSharing:
                 name: dict(limit.drain_unshared_usage(SUBJECTS_PER_MESSAGE_MAX)) for name, limit in self._limits.items()
             }
             if any(usage.values()):
-                await self._publish(msgspec.json.encode(LimitUsage(self._process_id, usage)))
+                try:
+                    await self._publish(self._encode(usage))
+                except Exception as error:  # this second's usage counts in this process only
+                    self._log_once("the usage of limits could not be published", error)
+
+    def _encode(self, usage: dict[str, dict[str, int]]) -> bytes:
+        try:
+            return msgspec.json.encode(LimitUsage(self._process_id, usage))
+        except UnicodeEncodeError as error:  # without the subjects that cannot be sent, the others still can
+            self._log_once("a subject of a limit cannot be encoded", error)
+            usage = {name: {key: used for key, used in of.items() if _is_utf8(key)} for name, of in usage.items()}
+            return msgspec.json.encode(LimitUsage(self._process_id, usage))
 
     async def _receive_usage(self) -> None:
         async for message in self._subscribe():
@@ -81,6 +95,26 @@ class LimitSharing:
                 continue
             if usage.by == self._process_id:
                 continue
-            for name in usage.taken.keys() & self._limits.keys():
-                for subject, count in usage.taken[name].items():
-                    self._limits[name].deduct_remote_usage(subject, count)
+            try:
+                self._deduct(usage)
+            except Exception as error:  # one message must not end the sharing
+                self._log_once("the usage of another process could not be deducted", error)
+
+    def _deduct(self, usage: LimitUsage) -> None:
+        for name in usage.taken.keys() & self._limits.keys():
+            for subject, count in usage.taken[name].items():
+                self._limits[name].deduct_remote_usage(subject, count)
+
+    def _log_once(self, event: str, error: Exception) -> None:
+        """Log the first error of each kind: its cause may come from a caller, who could otherwise fill the log."""
+        if event not in self._logged:
+            self._logged.add(event)
+            log.error(event, error=type(error).__name__, exc_info=error)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

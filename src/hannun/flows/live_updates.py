@@ -14,6 +14,7 @@ import msgspec
 
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import HannunError
+from hannun.telemetry import log
 
 NOTIFY_INTERVAL_S: Final = 0.5
 """A page is notified at most twice a second: nobody reads faster."""
@@ -44,6 +45,7 @@ class LiveUpdates:
         self._watchers: defaultdict[Topic, set[Send]] = defaultdict(set)
         self._changed: set[Topic] = set()
         self._wake = asyncio.Event()
+        self._logged: set[str] = set()
 
     @property
     def watcher_count(self) -> int:
@@ -85,7 +87,10 @@ class LiveUpdates:
             self._wake.clear()
             changed, self._changed = self._changed, set()
             for topic in changed:
-                await self._notify_watchers(topic)
+                try:
+                    await self._notify_watchers(topic)
+                except Exception as error:  # one topic must not end the notifications of the others
+                    self._log_once(topic, error)
             await asyncio.sleep(NOTIFY_INTERVAL_S)
 
     async def _notify_watchers(self, topic: Topic) -> None:
@@ -96,10 +101,20 @@ class LiveUpdates:
             etag = await self._etag(topic)
         except HannunError:  # the page gets the error itself when it fetches
             etag = None
+        except Exception as error:  # likewise; the page also finds out by its fetch
+            self._log_once(topic, error)
+            etag = None
         kind, id_ = topic
         data = msgspec.json.encode({"eventId" if kind == "event" else "userId": id_, "etag": etag})
         frame = b"event: changed\ndata: " + data + b"\n\n"
         await asyncio.gather(*(self._send(watcher, frame) for watcher in watchers), return_exceptions=True)
+
+    def _log_once(self, topic: Topic, error: Exception) -> None:
+        """Log the first error of each type: an answer that fails would otherwise be logged with every change."""
+        kind = type(error).__name__
+        if kind not in self._logged:
+            self._logged.add(kind)
+            log.error("a page could not be notified", kind=topic[0], id=topic[1], error=kind, exc_info=error)
 
     @staticmethod
     async def _send(watcher: Send, frame: bytes) -> None:

@@ -6,7 +6,9 @@ verified with the shared secret only; RS256 and ES256 are verified with the issu
 algorithm that the key itself is for.
 """
 
+import math
 import time
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ TOKEN_LENGTH_MAX = 8_192
 SUBJECT_LENGTH_MAX = 255
 LEEWAY_S = 5
 """The tolerated difference between the issuer's clock and the server's."""
+_DECODING_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What PyJWT and the JSON parser raise where a part of a token has an unforeseen type."""
 _EXPIRY_MAX_S = 253_402_300_799.0  # the end of the year 9999, the last instant that `datetime` can hold
 
 
@@ -110,6 +114,8 @@ class Verifier:
         try:
             header = jwt.get_unverified_header(token)
             algorithm, kid = header.get("alg"), header.get("kid")
+            if not isinstance(algorithm, str):
+                raise Unauthenticated("the token is invalid: it cannot be decoded")
             if algorithm == "HS256" and self._secret:
                 return _session_of(self._claims(token, self._secret, algorithm), None)
             if algorithm in PUBLIC_KEY_ALGORITHMS and self._keys is not None:
@@ -121,7 +127,7 @@ class Verifier:
             raise Unauthenticated("the token has expired") from error
         except jwt.InvalidTokenError as error:
             raise _unauthenticated(error) from error
-        except (OverflowError, RecursionError) as error:
+        except _DECODING_ERRORS as error:
             raise Unauthenticated("the token is invalid: it cannot be decoded") from error
         raise Unauthenticated("the token is invalid: its signature algorithm is not accepted here")
 
@@ -138,11 +144,34 @@ class Verifier:
 
 
 def _session_of(claims: dict[str, Any], key_fingerprint: bytes | None) -> Session:
-    roles, subject = claims.get("roles", []), claims["sub"]
-    if not isinstance(roles, list) or not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_LENGTH_MAX:
+    """The session of verified claims. The signature says who wrote them, not that their types are right.
+
+    Raises:
+        Unauthenticated: a claim has another type than it must have.
+    """
+    roles, subject, expires_at = claims.get("roles", []), claims["sub"], claims["exp"]
+    if not _is_text_list(roles) or not _is_subject(subject):
         raise Unauthenticated("the token is invalid: its sub or roles claim is malformed")
-    principal = Principal(subject, frozenset(str(role) for role in roles) & ROLES)
-    return Session(principal, min(float(claims["exp"]), _EXPIRY_MAX_S), key_fingerprint)
+    # PyJWT converts with int(), which also takes texts and booleans.
+    if isinstance(expires_at, bool) or not isinstance(expires_at, int | float) or not math.isfinite(expires_at):
+        raise Unauthenticated("the token is invalid: it cannot be decoded")
+    # Where no audience is required, PyJWT accepts every empty one, also {} and false.
+    audience = claims.get("aud")
+    if audience is not None and not isinstance(audience, str) and not _is_text_list(audience):
+        raise Unauthenticated("the token is invalid: it is for another audience (aud)")
+    principal = Principal(subject, frozenset(roles) & ROLES)
+    return Session(principal, min(float(expires_at), _EXPIRY_MAX_S), key_fingerprint)
+
+
+def _is_text_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _is_subject(value: object) -> bool:
+    """Whether PostgreSQL, Redis and JSON can hold it: no control characters and no lone surrogates."""
+    if not isinstance(value, str) or not 0 < len(value) <= SUBJECT_LENGTH_MAX:
+        return False
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
 
 
 def _unauthenticated(error: jwt.InvalidTokenError) -> Unauthenticated:
