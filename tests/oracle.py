@@ -30,6 +30,16 @@ def same(name: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFC", name).casefold() if c not in " _-")
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DECIDING = {
+    "event-created": "createdAt",
+    "participant-registered": "registeredAt",
+    "distribution-completed": "completedAt",
+    "event-status-changed": "changedAt",
+    "sales-recorded": "soldAt",
+}
+"""The instant of each kind that decides something."""
+
 SPELLINGS = {same(spelling): name for name, (_, others) in KNOWN.items() for spelling in (name, *others)}
 
 
@@ -42,7 +52,8 @@ def channel_of(told: dict[str, Any]) -> str | None:
 
 
 def instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+    """An instant; a zone in brackets behind its offset says nothing more."""
+    return datetime.fromisoformat(text.split("[")[0]).astimezone(UTC)
 
 
 def money(told: Any) -> Decimal:
@@ -77,14 +88,18 @@ class Oracle:
         self.events: dict[str, Event] = {}
         self.rejections: list[str] = []
 
-    def add_message(self, kind: str, raw: bytes) -> None:
-        """One message, in the order of the log."""
+    def add_message(self, kind: str, raw: bytes, received_at: int | None = None) -> None:
+        """One message, in the order of the log, received at this time (microseconds since 1970; None: just now)."""
         try:
             told = json.loads(raw)
         except ValueError:
             self.rejections.append("not-json")
             return
         event = self.events.setdefault(told["eventId"], Event())
+        received = datetime.now(UTC) if received_at is None else EPOCH + timedelta(microseconds=received_at)
+        if instant(told[DECIDING[kind]]) > received + timedelta(hours=24):
+            self.rejections.append("too-early-or-too-far-ahead")
+            return
         if kind == "event-created":
             self._created(event, told)
         elif kind == "participant-registered":

@@ -410,6 +410,13 @@ INSTANTS = st.builds(  # few, so that they meet; over a month's and a day's end;
     lambda step, zone: (_FIRST + timedelta(seconds=20 * step)).astimezone(_zone(zone)).isoformat(),
     st.integers(0, 15),
     st.sampled_from([0, 9 * 60, 5 * 60 + 45, -(11 * 60 + 30)]),
+) | st.sampled_from(
+    [  # with a zone, a day after receipt, and later
+        "2026-11-01T09:00:20+09:00[Asia/Seoul]",
+        "2026-11-24T03:00:00Z",
+        "2026-11-24T03:00:00.000001Z",
+        "2099-01-01T00:00Z",
+    ]
 )
 
 
@@ -543,7 +550,7 @@ def test_any_history_ends_in_what_the_specification_says(
             bad |= {message for message, outcome in zip(messages, outcomes, strict=True) if outcome.reason}
             letters = len(oracle.rejections)
             for message in messages:
-                oracle.add_message(message.kind, message.raw)
+                oracle.add_message(message.kind, message.raw, message.received_at)
             assert [each.reason for each in outcomes if each.reason] == oracle.rejections[letters:]
         assert world.drift() == []
         assert_holds_what_the_oracle_says(world, oracle)
@@ -604,7 +611,7 @@ def test_two_counters_at_the_same_time_count_everything_once_and_never_deadlock(
     assert failures == []
     for batch in forwards:
         for message in batch:
-            oracle.add_message(message.kind, message.raw)
+            oracle.add_message(message.kind, message.raw, message.received_at)
     assert world.drift() == []
     with world.shared_connection():
         assert_holds_what_the_oracle_says(world, oracle)

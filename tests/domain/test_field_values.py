@@ -24,9 +24,11 @@ from message_samples import (
     with_text,
 )
 
-from hannun.domain.facts import Kind, ParticipantRegistered, Reason, Rejected
+from hannun.domain.facts import Kind, Reason, Rejected
 from hannun.domain.field_values import COUNT_MAX
 from hannun.domain.wire_formats import Decoder, Rules
+
+SEOUL = ZoneInfo("Asia/Seoul")
 
 # -- decimals and counts -----------------------------------------------------------------------------------------
 
@@ -165,12 +167,27 @@ SPELLINGS_OF_ONE_INSTANT = [
     "2026-11-20T15:45:00+05:45",
     "2026-11-19T22:30:00-11:30",
     "2026-11-21T00:00:00+14:00",
+    "2026-11-20T19:00:00+09:00[Asia/Seoul]",
+    "2026-11-20T10:00Z[UTC]",
+    "2026-11-20t10:00:00.000000000z[Etc/GMT]",
+    "2026-11-20T19:00+09:00[GMT+09:00]",
+    "2026-11-20T07:00-03:00[America/Argentina/Buenos_Aires]",
 ]
 
 UNUSABLE_INSTANTS = [
     ("2026-11-20T10:00:00", Reason.NO_OFFSET),
     ("2026-11-20 10:00", Reason.NO_OFFSET),
     ("2026-11-20", Reason.NO_OFFSET),
+    ("2026-11-20T10:00:00[Asia/Seoul]", Reason.NO_OFFSET),
+    ("2026-11-20[Asia/Seoul]", Reason.NO_OFFSET),
+    ("[Asia/Seoul]", Reason.WRONG_TYPE),
+    ("2026-11-20T10:00:00Z[]", Reason.WRONG_TYPE),
+    ("2026-11-20T10:00:00Z[Asia/Seoul", Reason.WRONG_TYPE),
+    ("2026-11-20T10:00:00Z[Asia/Seoul]x", Reason.WRONG_TYPE),
+    ("2026-11-20T10:00:00Z[UTC][UTC]", Reason.WRONG_TYPE),
+    ("2026-11-20T10:00:00[Asia/Seoul]Z", Reason.WRONG_TYPE),
+    ("2026-11-20T10:00:00Z[Asia Seoul]", Reason.WRONG_TYPE),
+    ("2026-02-30T10:00:00Z[Asia/Seoul]", Reason.WRONG_TYPE),
     ("2026-02-30T10:00:00Z", Reason.WRONG_TYPE),
     ("2026-13-01T10:00:00Z", Reason.WRONG_TYPE),
     ("2025-02-29T10:00:00Z", Reason.WRONG_TYPE),
@@ -210,7 +227,7 @@ def test_an_unusable_instant_is_refused_with_its_reason_in_every_instant_field()
 
 
 def test_an_instant_without_an_offset_means_the_operators_zone() -> None:
-    seoul = Decoder(Rules(b"key", TABLE, naive_times_are=ZoneInfo("Asia/Seoul")))
+    seoul = Decoder(Rules(b"key", TABLE, naive_times_are=SEOUL))
 
     def decode(at: str) -> Any:
         return seoul.decode(Kind.EVENT_STATUS_CHANGED, raw_of(Kind.EVENT_STATUS_CHANGED, changedAt=at), RECEIVED_AT)
@@ -221,28 +238,51 @@ def test_an_instant_without_an_offset_means_the_operators_zone() -> None:
         assert decode(at).reason is Reason.OUT_OF_TIME, at
 
 
-def registered_at(moment: datetime) -> Reason | None:
-    return reason(Kind.PARTICIPANT_REGISTERED, registeredAt=moment.isoformat())
+DECIDING_INSTANTS = [
+    (Kind.EVENT_CREATED, "createdAt"),
+    (Kind.PARTICIPANT_REGISTERED, "registeredAt"),
+    (Kind.DISTRIBUTION_COMPLETED, "completedAt"),
+    (Kind.EVENT_STATUS_CHANGED, "changedAt"),
+    (Kind.SALES_RECORDED, "soldAt"),
+]
 
 
-def test_a_registration_may_be_a_day_ahead_and_not_a_microsecond_more() -> None:
-    assert registered_at(RECEIVED + timedelta(hours=24)) is None
-    assert registered_at(RECEIVED + timedelta(hours=24, microseconds=1)) is Reason.OUT_OF_TIME
+def test_every_instant_that_decides_may_be_a_day_after_receipt_and_not_a_microsecond_more() -> None:
+    a_day = RECEIVED + timedelta(hours=24)
+    for kind, field in DECIDING_INSTANTS:
+        for moment, why in ((a_day, None), (a_day + timedelta(microseconds=1), Reason.OUT_OF_TIME)):
+            for text in (moment.isoformat(), f"{moment.isoformat()}[UTC]", moment.astimezone(SEOUL).isoformat()):
+                assert reason(kind, **{field: text}) is why, (kind, text)
+
+
+def test_a_planned_start_and_end_may_lie_years_ahead() -> None:
+    assert {field for _, field in DECIDING_INSTANTS} == INSTANTS - {"startDate", "endDate"}
+    fact = decoded(Kind.EVENT_CREATED, startDate="2099-01-01T00:00:00Z", endDate="2099-02-01T00:00:00Z")
+    assert fact.ends_at - fact.starts_at == 31 * 86_400 * 1_000_000
+
+
+def test_a_zone_in_brackets_does_not_replace_a_missing_offset_by_the_operators_zone() -> None:
+    seoul = Decoder(Rules(b"key", TABLE, naive_times_are=SEOUL))
+    raw = raw_of(Kind.EVENT_STATUS_CHANGED, changedAt="2026-11-20T19:00:00[Europe/Berlin]")
+    found = seoul.decode(Kind.EVENT_STATUS_CHANGED, raw, RECEIVED_AT)
+    assert isinstance(found, Rejected) and found.reason is Reason.NO_OFFSET
 
 
 def test_a_registration_before_2015_is_refused() -> None:
     first = datetime(2015, 1, 1, tzinfo=UTC)
-    assert registered_at(first) is None
-    assert registered_at(first - timedelta(microseconds=1)) is Reason.OUT_OF_TIME
+    assert reason(Kind.PARTICIPANT_REGISTERED, registeredAt=first.isoformat()) is None
+    before = first - timedelta(microseconds=1)
+    assert reason(Kind.PARTICIPANT_REGISTERED, registeredAt=before.isoformat()) is Reason.OUT_OF_TIME
     assert reason(Kind.PARTICIPANT_REGISTERED, registeredAt="2015-01-01T00:00:00+09:00") is Reason.OUT_OF_TIME
 
 
 def test_a_replay_decides_by_the_time_of_receipt_and_not_by_the_clock() -> None:
-    raw = raw_of(Kind.PARTICIPANT_REGISTERED, registeredAt="2016-01-03T00:00:00Z")
     received = int(datetime(2016, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
     a_day_later = received + 86_400_000_000
-    assert isinstance(DECODER.decode(Kind.PARTICIPANT_REGISTERED, raw, received), Rejected)
-    assert isinstance(DECODER.decode(Kind.PARTICIPANT_REGISTERED, raw, a_day_later), ParticipantRegistered)
+    for kind, field in DECIDING_INSTANTS:
+        raw = raw_of(kind, **{field: "2016-01-03T00:00:00Z"})
+        assert isinstance(DECODER.decode(kind, raw, received), Rejected), kind
+        assert not isinstance(DECODER.decode(kind, raw, a_day_later), Rejected), kind
 
 
 # -- participants ------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from hannun.domain.questions import decode_cursor, encode_cursor, parse_list, parse_metrics
-from hannun.domain.ranges import Range
+from hannun.domain.ranges import Range, parse_range
 from hannun.errors import BadRequest
 
 NOW = datetime(2026, 11, 23, 3, 0, 30)
@@ -30,6 +30,34 @@ def test_an_open_range_ends_with_the_current_minute() -> None:
 @pytest.mark.parametrize("asked", [Range(), Range(end=NOW), Range(datetime(2026, 12, 1))])
 def test_a_range_without_a_start_or_in_the_future_has_no_preceding_range(asked: Range) -> None:
     assert asked.preceding(NOW) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-01T09:00:00+09:00[Asia/Seoul]",
+        "2026-11-01T00:00Z[UTC]",
+        "2026-11-01T09:00 09:00[GMT 09:00]",  # a + that the client did not encode
+    ],
+)
+def test_a_zone_in_brackets_after_an_offset_is_taken(text: str) -> None:
+    assert parse_range(text, None, "UTC").start == datetime(2026, 11, 1)
+    assert parse_range(None, text, "UTC").end == datetime(2026, 11, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("2026-11-01T09:00:00[Asia/Seoul]", "no-offset"),
+        ("2026-11-01[Asia/Seoul]", "bad-date"),
+        ("2026-11-01T09:00:00Z[]", "bad-date"),
+        ("2026-11-01T09:00:00Z[UTC][UTC]", "bad-date"),
+    ],
+)
+def test_a_zone_in_brackets_does_not_replace_an_offset(text: str, code: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        parse_range(text, None, "UTC")
+    assert refused.value.code == code
 
 
 def test_a_cursor_decodes_to_its_sort_key() -> None:

@@ -102,12 +102,14 @@ def parse_log_point(text: str, option: str) -> Literal["earliest", "latest"] | i
     Raises:
         OperatorError: the text is none of these.
     """
+    from hannun.domain.field_values import parse_moment, without_zone_name
+
     if text in ("earliest", "latest"):
         return "earliest" if text == "earliest" else "latest"
     if text.isdecimal():
         return int(text)
     try:
-        moment = datetime.fromisoformat(text)
+        moment = parse_moment(without_zone_name(text))
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hannun.domain.facts import Kind, Reason, Rejected
-from hannun.domain.field_values import NUMBER, UUID, Instant, UnusableField, check_no_nul, is_instant
+from hannun.domain.field_values import NUMBER, UUID, Instant, UnusableField, check_no_nul, redact_instant
 
 LEFT_OUT = "leftOut"
 """Among the kept fields: the names of the message's fields that were not kept."""
@@ -83,8 +83,10 @@ class Redactor:
                 continue  # no decision needs it, and any other text may be personal data
             elif name == "participantId":
                 kept["participant"] = self._participant_of(usable)
-            elif type_ in (Instant, Instant | None) and not is_instant(usable):
-                continue
+            elif type_ in (Instant, Instant | None):
+                instant = redact_instant(usable)
+                if instant is not None and len(instant) <= _KEPT_TEXT_LENGTH_MAX:
+                    kept[name] = instant
             elif isinstance(usable, bool) or (isinstance(usable, str) and len(usable) <= _KEPT_TEXT_LENGTH_MAX):
                 kept[name] = usable
         # Without these fields a rebuilt message might mean something else: a refund would become a sale.

@@ -27,6 +27,9 @@ Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 NUMBER = re.compile(rb'"?[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE]([+-]?)([0-9]+))?"?')
 UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII)
 
+ZONE_NAME = re.compile(r"[A-Za-z0-9._+/:-]{1,64}", re.ASCII)
+"""The name of a zone in brackets. It is not looked up: the offset before it decides."""
+
 _EXPONENT_DIGITS_MAX = 5  # a longer exponent is beyond every column, or rounds to 0
 _INTEGER = re.compile(rb"-?[0-9]+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -118,20 +121,18 @@ def parse_count(field: str, raw: Raw) -> int | None:
 
 
 def parse_instant(field: str, text: str, naive_zone: tzinfo | None) -> int:
-    """Microseconds since 1970 (UTC) of an ISO 8601 instant.
+    """Microseconds since 1970 (UTC) of an ISO 8601 instant, which may have a zone in brackets behind its offset.
 
     Args:
         naive_zone: the zone of an instant without an offset; None refuses such an instant.
     """
+    plain = without_zone_name(text)
     try:
-        moment = datetime.fromisoformat(text)
+        moment = parse_moment(plain)
     except ValueError:
-        try:
-            moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows a lower-case t and z
-        except ValueError:
-            raise UnusableField(Reason.WRONG_TYPE, f"{field} is not an ISO 8601 instant") from None
+        raise UnusableField(Reason.WRONG_TYPE, f"{field} is not an ISO 8601 instant") from None
     if moment.tzinfo is None:
-        if naive_zone is None:
+        if naive_zone is None or plain is not text:
             raise UnusableField(Reason.NO_OFFSET, field)
         moment = moment.replace(tzinfo=naive_zone)
     since_1970 = (moment - _EPOCH) // _MICROSECOND
@@ -140,13 +141,40 @@ def parse_instant(field: str, text: str, naive_zone: tzinfo | None) -> int:
     return since_1970
 
 
-def is_instant(text: str) -> bool:
-    """Whether this is an ISO 8601 instant, with or without an offset, of any year."""
+def parse_moment(text: str) -> datetime:
+    """The moment of an ISO 8601 text, with or without an offset, of any year.
+
+    Raises:
+        ValueError: the text is not ISO 8601.
+    """
     try:
-        datetime.fromisoformat(text.upper())
+        return datetime.fromisoformat(text)
     except ValueError:
-        return False
-    return True
+        return datetime.fromisoformat(text.upper())  # RFC 3339 allows a lower-case t and z
+
+
+def without_zone_name(text: str) -> str:
+    """The text of an instant without the zone that Java writes behind the offset, as in `...+09:00[Asia/Seoul]`.
+
+    The same object where there is no such zone.
+    """
+    if not text.endswith("]"):
+        return text
+    moment, _, zone = text[:-1].partition("[")
+    return moment if ZONE_NAME.fullmatch(zone) is not None else text
+
+
+def redact_instant(text: str) -> str | None:
+    """What a dead letter keeps of an instant of any year: the text without a zone in brackets.
+
+    None where the text is no instant, or has such a zone and no offset: without its zone it might become another one.
+    """
+    plain = without_zone_name(text)
+    try:
+        moment = parse_moment(plain)
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None and plain is not text else plain
 
 
 def parse_usual_minutes(field: str, texts: Sequence[str], from_us: int, to_us: int) -> list[int] | None:

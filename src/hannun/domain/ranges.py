@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from hannun.domain.field_values import ZONE_NAME
 from hannun.errors import BadRequest
 
 DEFAULT_TZ = "Asia/Seoul"
@@ -86,7 +87,9 @@ _FIRST, _END = datetime(1970, 1, 1), datetime(9998, 1, 1)
 """Instants that every zone and every driver on the way can express; the same bounds as for messages."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(?P<offset>[Zz]|[+-]\d{2}(:?[0-5]\d)?)?", re.ASCII
+    r"(?P<moment>\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(?P<offset>[Zz]|[+-]\d{2}(:?[0-5]\d)?)?)"
+    rf"(\[{ZONE_NAME.pattern}\])?",  # as Java writes it; the offset decides
+    re.ASCII,
 )
 
 
@@ -134,7 +137,7 @@ def _parse_instant(field: str, text: str | None, zone: ZoneInfo) -> datetime | N
                 raise BadRequest(
                     "{field} has no offset from UTC: add one, as in +09:00 or Z", code="no-offset", field=field
                 )
-            moment = _utc(datetime.fromisoformat(found[0].upper().replace(",", ".")))
+            moment = _utc(datetime.fromisoformat(found["moment"].upper().replace(",", ".")))
         moment = moment.replace(second=0, microsecond=0)
         if not _FIRST <= moment < _END:
             raise BadRequest("{field} is before 1970 or after 9997", code="bad-date", field=field)

@@ -60,7 +60,8 @@ SIZE_MAX_BYTES = 64 * 1024
 NESTING_MAX = 100
 """No valid message nests nearly as deeply. The limit is fixed, so that the stack's depth at the call has no effect."""
 REGISTERED_FROM_US = int(datetime(2015, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
-REGISTERED_AHEAD_US_MAX = 24 * 60 * MINUTE_US
+AHEAD_US_MAX = 24 * 60 * MINUTE_US
+"""How far an instant that decides something may lie after the time of receipt."""
 
 
 # -- the wire ----------------------------------------------------------------------------------------------------
@@ -259,7 +260,7 @@ class Decoder:
                 "registeredAt",
                 [wire.registered_at for wire in wires],
                 REGISTERED_FROM_US,
-                min(map(_RECEIVED_AT, batch)) + REGISTERED_AHEAD_US_MAX,
+                min(map(_RECEIVED_AT, batch)) + AHEAD_US_MAX,
             )
             channels = [self._channel_of(wire) for wire in wires]
         except (msgspec.DecodeError, ValueError):  # UnicodeDecodeError and UnusableField are ValueErrors
@@ -281,7 +282,7 @@ class Decoder:
             raise UnusableField(Reason.MISSING_FIELD, "userId")
         return EventCreated(
             event_id=wire.event_id,
-            created_at=self._instant("createdAt", wire.created_at),
+            created_at=self._deciding_instant("createdAt", wire.created_at, received_at),
             title=title,
             user_id=user_id,
             total_investment=parse_decimal("totalInvestment", wire.total_investment, MONEY_MAX) or ZERO,
@@ -294,11 +295,9 @@ class Decoder:
         )
 
     def _participant_registered(self, wire: _ParticipantWire, received_at: int) -> ParticipantRegistered:
-        registered_at = self._instant("registeredAt", wire.registered_at)
+        registered_at = self._deciding_instant("registeredAt", wire.registered_at, received_at)
         if registered_at < REGISTERED_FROM_US:
             raise UnusableField(Reason.OUT_OF_TIME, "registeredAt is before 2015-01-01")
-        if registered_at > received_at + REGISTERED_AHEAD_US_MAX:
-            raise UnusableField(Reason.OUT_OF_TIME, "registeredAt is more than 24 h after it was received")
         return ParticipantRegistered(
             wire.event_id, self.participant_of(wire.participant_id), registered_at // MINUTE_US, self._channel_of(wire)
         )
@@ -310,7 +309,7 @@ class Decoder:
             raise UnusableField(Reason.MISSING_FIELD, "channels is empty")
         return DistributionCompleted(
             wire.event_id,
-            self._instant("completedAt", wire.completed_at),
+            self._deciding_instant("completedAt", wire.completed_at, received_at),
             tuple(self._delivery(delivery) for delivery in deliveries),
         )
 
@@ -330,13 +329,14 @@ class Decoder:
         return Delivery(channel, ChannelType(channel_type), DeliveryState(wire.status), cost or ZERO, expected_views)
 
     def _event_status_changed(self, wire: _StatusWire, received_at: int) -> EventStatusChanged:
-        return EventStatusChanged(wire.event_id, self._instant("changedAt", wire.changed_at), EventStatus(wire.status))
+        changed_at = self._deciding_instant("changedAt", wire.changed_at, received_at)
+        return EventStatusChanged(wire.event_id, changed_at, EventStatus(wire.status))
 
     def _sales_recorded(self, wire: _SaleWire, received_at: int) -> SalesRecorded:
         amount = parse_decimal("amount", wire.amount, MONEY_MAX)
         if amount is None:
             raise UnusableField(Reason.MISSING_FIELD, "amount")
-        sold_at = self._instant("soldAt", wire.sold_at)
+        sold_at = self._deciding_instant("soldAt", wire.sold_at, received_at)
         signed = -amount if wire.refund else amount
         return SalesRecorded(wire.event_id, wire.sale_id, signed, sold_at, self._channel_of(wire))
 
@@ -354,6 +354,13 @@ class Decoder:
         if channel is None:
             raise UnusableField(Reason.OUT_OF_BOUNDS, "a channel's name is blank or too long")
         return channel
+
+    def _deciding_instant(self, field: str, text: str, received_at: int) -> int:
+        """An instant that decides what counts or which message is newer. One far ahead would win for years."""
+        instant = self._instant(field, text)
+        if instant > received_at + AHEAD_US_MAX:
+            raise UnusableField(Reason.OUT_OF_TIME, f"{field} is more than 24 h after it was received")
+        return instant
 
     def _instant(self, field: str, text: str) -> int:
         return parse_instant(field, text, self._rules.naive_times_are)

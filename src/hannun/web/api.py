@@ -95,6 +95,8 @@ async def sending_principal(request: Request, services: Served) -> Principal:
 
 
 _YEARS = "^(19[7-9][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-7])-"
+_INSTANT_LENGTH_MAX = 100
+"""Characters: an instant with nanoseconds, an offset and the longest zone in brackets."""
 _INSTANT_OR_DATE: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "format": "date-time", "pattern": _YEARS},
@@ -108,7 +110,7 @@ async def range_of(
         str | None,
         Query(
             alias="startDate",
-            max_length=40,
+            max_length=_INSTANT_LENGTH_MAX,
             description="an instant with an offset, or a date in `tz`; cut to the minute",
             json_schema_extra=_INSTANT_OR_DATE,
         ),
@@ -117,7 +119,7 @@ async def range_of(
         str | None,
         Query(
             alias="endDate",
-            max_length=40,
+            max_length=_INSTANT_LENGTH_MAX,
             description="likewise; the range ends before it, and startDate lies before it",
             json_schema_extra=_INSTANT_OR_DATE,
         ),
