@@ -1,7 +1,7 @@
-"""What became of every offset: counted, a repeat, a dead letter, or skipped by an operator. Each exactly once.
+"""Account for every offset: counted, a repeat, a dead letter, or skipped by an operator. Each exactly once.
 
-The log is read by a plain consumer, the ledgers by plain SQL. A record is known by what it says: a participant
-and a sale are in a ledger, a register (plan, status, distribution) is known of its event.
+A plain consumer reads the log, plain SQL the ledgers. A record is identified by its content: a participant and a sale
+by their key in a ledger, a last-writer-wins register (plan, status, distribution) by its event.
 """
 
 import json
@@ -14,12 +14,13 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 from outside import Message, Partition, Service, Topics, positions, wait_for
 
 Key = tuple[str, ...]
-Place = tuple[Partition, int]
+Record = tuple[Partition, int]
+"""A partition and an offset."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """How many records of a log became what."""
+    """How many records of a log were counted, repeated, dead letters, or skipped."""
 
     counted: int
     repeats: int
@@ -27,17 +28,19 @@ class Account:
     skipped: int
 
 
-def account(service: Service, topics: Topics, *, refused: Collection[Place] = ()) -> Account:
-    """Prove that every record of these topics is accounted for exactly once, and nothing else is.
+def account(service: Service, topics: Topics, *, refused: Collection[Record] = ()) -> Account:
+    """Assert that every record of these topics is accounted for exactly once, and that nothing else is counted.
 
     Args:
-        refused: records that look usable and that PostgreSQL refuses.
+        refused: records that are usable by their format and that PostgreSQL refuses.
     """
     log = read_log(topics)
-    stands_at = positions(service.database)
+    counted_to = positions(service.database)
     for partition, records in log.items():
         end = max(records, default=-1) + 1
-        assert stands_at.get(partition, 0) >= end, f"{partition} holds records up to {end}, counted to {stands_at}"
+        assert counted_to.get(partition, 0) >= end, (
+            f"{partition} holds records up to {end}; the positions are {counted_to}"
+        )
     written = {
         (partition, offset): value if isinstance(value, bytes) else json.dumps(value).encode()
         for partition, offset, _, value in topics.lost
@@ -45,36 +48,36 @@ def account(service: Service, topics: Topics, *, refused: Collection[Place] = ()
     here = {(partition, offset): value for partition, records in log.items() for offset, value in records.items()}
     skipped = _skipped(service, {**written, **here})
 
-    unusable = {place for place, value in here.items() if _is_unusable(value)} | set(refused)
-    letters = _dead_letters(service)
-    assert letters.keys() - written.keys() == unusable - skipped, "the dead letters are not the unusable records"
-    assert set(letters.values()) <= {1}, f"dead letters of one record: {letters}"
+    unusable = {record for record, value in here.items() if _is_unusable(value)} | set(refused)
+    dead_letters = _dead_letters(service)
+    assert dead_letters.keys() - written.keys() == unusable - skipped, "the dead letters are not the unusable records"
+    assert set(dead_letters.values()) <= {1}, f"a record has several dead letters: {dead_letters}"
 
-    told = Counter(
+    usable = Counter(
         _key(topics.kinds[partition[0]], json.loads(value))
         for (partition, offset), value in here.items()
         if (partition, offset) not in unusable | skipped
     )
     ledgers = _ledgers(service)
     assert set(ledgers.values()) <= {1}
-    lost = told.keys() - ledgers.keys()
+    lost = usable.keys() - ledgers.keys()
     assert not lost, f"{len(lost)} records are neither counted nor repeats: {sorted(lost)[:3]}"
     before = {
         _key(topics.kinds[partition[0]], json.loads(value))
         for (partition, _), value in written.items()
         if not _is_unusable(value)
     }
-    invented = ledgers.keys() - told.keys() - before
-    assert not invented, f"{len(invented)} are counted and nobody has told of them: {sorted(invented)[:3]}"
+    invented = ledgers.keys() - usable.keys() - before
+    assert not invented, f"{len(invented)} are counted without a record: {sorted(invented)[:3]}"
 
-    counted = len(told)
-    account = Account(counted, told.total() - counted, len(unusable - skipped), len(skipped & here.keys()))
+    counted = len(usable)
+    account = Account(counted, usable.total() - counted, len(unusable - skipped), len(skipped & here.keys()))
     assert sum(vars(account).values()) == len(here)
     return account
 
 
 def read_log(topics: Topics) -> dict[Partition, dict[int, bytes]]:
-    """Every record that a reader of committed messages finds, by partition and offset."""
+    """Every committed record, by partition and offset."""
     consumer = Consumer(
         {
             "bootstrap.servers": topics.bootstrap,
@@ -111,7 +114,7 @@ def read_log(topics: Topics) -> dict[Partition, dict[int, bytes]]:
 
 
 def _is_unusable(value: bytes) -> bool:
-    """The tests' unusable messages are no JSON, or carry an id by which each of them is known (`Event.unusable`)."""
+    """The tests' unusable messages are no JSON, or carry an id that identifies them (`Event.unusable`)."""
     try:
         message = json.loads(value)
     except ValueError:
@@ -133,8 +136,8 @@ def _key(kind: str, message: Message) -> Key:
 
 
 def _ledgers(service: Service) -> Counter[Key]:
-    """Everything that is counted."""
-    asked = (
+    """Everything that is counted, by its key."""
+    queries = (
         ("participant-registered", "SELECT e.event_id, l.participant::text FROM hannun.participants l JOIN {}"),
         ("sales-recorded", "SELECT e.event_id, l.sale_id FROM hannun.sales l JOIN {}"),
         (
@@ -145,18 +148,18 @@ def _ledgers(service: Service) -> Counter[Key]:
         ("event-status-changed", "SELECT event_id FROM hannun.events WHERE status <> 'ACTIVE'"),
     )
     rows: Iterable[tuple[str, tuple[Any, ...]]] = (
-        (kind, row) for kind, query in asked for row in service.rows(query.format("hannun.events e USING (event_no)"))
+        (kind, row) for kind, query in queries for row in service.rows(query.format("hannun.events e USING (event_no)"))
     )
     return Counter((kind, *row) for kind, row in rows)
 
 
-def _dead_letters(service: Service) -> Counter[Place]:
-    """The dead letters by the records they come from."""
+def _dead_letters(service: Service) -> Counter[Record]:
+    """The number of dead letters by record."""
     rows = service.rows("SELECT topic, partition, record_offset FROM hannun.dead_letters WHERE topic IS NOT NULL")
     return Counter(((topic, partition), offset) for topic, partition, offset in rows)
 
 
-def _skipped(service: Service, records: Collection[Place]) -> set[Place]:
+def _skipped(service: Service, records: Collection[Record]) -> set[Record]:
     """The records that an operator has decided to skip."""
     decided = service.rows(
         "SELECT topic, partition, coalesce(was_at, 0), goes_on_at FROM hannun.position_decisions "

@@ -1,4 +1,4 @@
-"""What an operator's gauges say while messages come, nothing comes, a partition waits, and PostgreSQL is away."""
+"""The gauges while messages arrive, while none arrives, while a partition is stopped, and without PostgreSQL."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
 ANY_PORT = {"HANNUN_METRICS_PORT": "0", "HANNUN_SCHEDULE_METRICS_PORT": "0"}
 
 
-def comes_to(found: Callable[[], object], wanted: object) -> None:
+def wait_for_value(found: Callable[[], object], wanted: object) -> None:
+    """Wait until `found` returns this value."""
     wait_for(f"{wanted}, not {found()}", lambda: found() == wanted)
 
 
@@ -23,7 +24,7 @@ def test_the_lag_is_0_when_only_control_records_follow(service: Service, topics:
     event = Event()
     topics.send_in_transaction(event.first_batch(), after=[event.registered()])
     wait_for("the logs' ends to be reached", lambda: positions(service.database) == topics.high_watermarks())
-    comes_to(lambda: consumer_lags(ingest), dict.fromkeys(topics.high_watermarks(), 0))
+    wait_for_value(lambda: consumer_lags(ingest), dict.fromkeys(topics.high_watermarks(), 0))
     newest = metric_series(ingest, "hannun_newest_counted_timestamp_seconds")
     assert newest.keys() == {(topics.names[message["type"]],) for message in event.first_batch()}
     assert min(newest.values()) > 1_700_000_000
@@ -38,21 +39,21 @@ def test_the_newest_counted_timestamp_is_the_records_own_and_set_when_it_is_coun
         behind = {"DATABASE_URL": with_port(service.environment["DATABASE_URL"], proxy.port)}
         ingest = service.start_ingest(**topics.environment(), **ANY_PORT, **behind)
 
-        def told() -> float | None:
+        def newest_counted() -> float | None:
             name = topics.names["participant-registered"]
             return metric_series(ingest, "hannun_newest_counted_timestamp_seconds").get((name,))
 
-        assert told() is None, "nothing is counted"
+        assert newest_counted() is None, "nothing is counted"
         topics.send([event.created(), event.registered()], sent_at=before)
-        comes_to(told, before.timestamp())
+        wait_for_value(newest_counted, before.timestamp())
         proxy.hold("hannun.positions SET next_offset")
         topics.send([event.registered()], sent_at=after)
         proxy.wait_until_held()
-        assert told() == before.timestamp(), "what is in hand is not counted"
+        assert newest_counted() == before.timestamp(), "a fetched message is not counted yet"
         topics.send([event.registered()], sent_at=after - timedelta(hours=1))
         proxy.release()
         wait_for("the messages to be counted", lambda: topics.are_counted(service))
-        comes_to(told, after.timestamp())
+        wait_for_value(newest_counted, after.timestamp())
 
 
 @pytest.mark.faults
@@ -65,16 +66,18 @@ def test_the_lag_grows_while_postgresql_is_unavailable(
         event = Event()
         topics.send([event.created(), event.registered()])
         wait_for("the messages to be counted", lambda: topics.are_counted(service))
-        comes_to(lambda: sum(consumer_lags(ingest).values()), 0)
-        # Each lane tells when it has seen its batch counted, which is a moment after it is.
-        comes_to(lambda: len(metric_series(ingest, "hannun_newest_counted_timestamp_seconds")), 2)
+        wait_for_value(lambda: sum(consumer_lags(ingest).values()), 0)
+        # Each worker sets the gauge a moment after its batch is committed.
+        wait_for_value(lambda: len(metric_series(ingest, "hannun_newest_counted_timestamp_seconds")), 2)
         newest = metric_series(ingest, "hannun_newest_counted_timestamp_seconds")
         proxy.refuse()
         topics.send([event.registered() for _ in range(7)])
-        comes_to(lambda: sum(consumer_lags(ingest).values()), 7)
-        assert metric_series(ingest, "hannun_newest_counted_timestamp_seconds") == newest, "nothing was counted since"
+        wait_for_value(lambda: sum(consumer_lags(ingest).values()), 7)
+        assert metric_series(ingest, "hannun_newest_counted_timestamp_seconds") == newest, (
+            "nothing has been counted since"
+        )
         proxy.allow()
-        comes_to(lambda: sum(consumer_lags(ingest).values()), 0)
+        wait_for_value(lambda: sum(consumer_lags(ingest).values()), 0)
 
 
 @pytest.mark.faults
@@ -86,34 +89,34 @@ def test_a_stopped_partition_shows_in_lag_gauge_and_health_until_an_operator_dec
     ingest, schedule = service.start_ingest(**environment, **ANY_PORT, **few), service.start_schedule(**ANY_PORT)
     service.start_serve()
     name = topics.names["sales-recorded"]
-    comes_to(lambda: metric_series(schedule, "hannun_stopped_partitions").get((name,)), 0)
+    wait_for_value(lambda: metric_series(schedule, "hannun_stopped_partitions").get((name,)), 0)
     for _ in range(60):
         topics.send_raw("sales-recorded", b"another format", key="all in one partition")
     ingest.wait_for_log("partition stopped")
     waiting = sum(end for (topic, _), end in topics.high_watermarks().items() if topic == name)
     counted = service.rows("SELECT sum(next_offset) FROM hannun.positions WHERE topic = %s", name)[0][0]
-    comes_to(lambda: sum(consumer_lags(ingest).values()), waiting - counted)
-    comes_to(lambda: metric_series(schedule, "hannun_stopped_partitions").get((name,)), 1)
+    wait_for_value(lambda: sum(consumer_lags(ingest).values()), waiting - counted)
+    wait_for_value(lambda: metric_series(schedule, "hannun_stopped_partitions").get((name,)), 1)
     topics.send_raw("sales-recorded", b"another format", key="all in one partition")
-    comes_to(lambda: sum(consumer_lags(ingest).values()), waiting - counted + 1)
+    wait_for_value(lambda: sum(consumer_lags(ingest).values()), waiting - counted + 1)
     assert metric_series(schedule, "hannun_owed_invalidations") == {(): 0}
     (stopped,) = service.rows("SELECT topic, partition FROM hannun.stopped_partitions")
-    told = "degraded: {}[{}] wait for an operator (hannun positions list)".format(*stopped)
-    wait_for("health to tell", lambda: service.health()["parts"].get("kafka") == told)
+    reported = "degraded: {}[{}] wait for an operator (hannun positions list)".format(*stopped)
+    wait_for("health to report it", lambda: service.health()["parts"].get("kafka") == reported)
 
     assert service.run("positions", "set", name, "--to", "latest", **environment).status == 0
-    comes_to(lambda: metric_series(schedule, "hannun_stopped_partitions").get((name,)), 0)
-    wait_for("health to be well", lambda: service.health()["status"] == "ready")
-    comes_to(lambda: sum(consumer_lags(ingest).values()), 0)
+    wait_for_value(lambda: metric_series(schedule, "hannun_stopped_partitions").get((name,)), 0)
+    wait_for("health to be ready", lambda: service.health()["status"] == "ready")
+    wait_for_value(lambda: sum(consumer_lags(ingest).values()), 0)
 
 
 @pytest.mark.faults
 def test_a_member_reports_no_lag_for_partitions_it_gave_up(service: Service, topics: Topics) -> None:
     environment = topics.environment()
     first = service.start_ingest(**environment, **ANY_PORT)
-    comes_to(lambda: len(consumer_lags(first)), 10)
+    wait_for_value(lambda: len(consumer_lags(first)), 10)
     second = service.start_ingest(**environment, **ANY_PORT)
-    comes_to(lambda: (len(consumer_lags(first)), len(consumer_lags(second))), (5, 5))
+    wait_for_value(lambda: (len(consumer_lags(first)), len(consumer_lags(second))), (5, 5))
     assert not consumer_lags(first).keys() & consumer_lags(second).keys()
 
 

@@ -1,4 +1,4 @@
-"""Messages over a real Kafka: all kinds, bad ones, and where reading goes on."""
+"""Messages over a real Kafka: all kinds, unusable ones, and where reading resumes."""
 
 import json
 
@@ -20,7 +20,7 @@ def test_messages_of_every_kind_are_counted_and_served_over_http(service: Servic
         topics.send(messages)
         wait_for("the messages to be counted", lambda: topics.are_counted(service))
         event.expect(messages)
-        wait_for("the cache to be told", lambda: service.pending_invalidations() == 0)
+        wait_for("the invalidations to be delivered", lambda: service.pending_invalidations() == 0)
         assert service.figures(event.id) == event.expected_figures
         assert service.dashboard(event.id) == event.expected_figures
     service.assert_no_drift()
@@ -29,13 +29,13 @@ def test_messages_of_every_kind_are_counted_and_served_over_http(service: Servic
 def test_participants_are_counted_before_their_event_is_created(service: Service, topics: Topics) -> None:
     service.start_ingest(**topics.environment())
     event = Event()
-    came = [event.registered("Instagram"), event.registered(), event.sold(5_000)]
-    topics.send(came)
+    earlier = [event.registered("Instagram"), event.registered(), event.sold(5_000)]
+    topics.send(earlier)
     wait_for("the messages to be counted", lambda: topics.are_counted(service))
     assert service.figures(event.id) is None
     topics.send([event.created()])
     wait_for("the messages to be counted", lambda: topics.are_counted(service))
-    event.expect([*came, event.created()])
+    event.expect([*earlier, event.created()])
     assert service.figures(event.id) == event.expected_figures
 
 
@@ -56,21 +56,21 @@ def test_unusable_messages_become_dead_letters_once_with_their_offsets(service: 
     wait_for("the messages to be counted", lambda: topics.are_counted(service))
 
     listed = [json.loads(line) for line in service.run("dead-letters", "list", "--json").out.splitlines()]
-    places = {(letter["topic"], letter["partition"], letter["offset"]) for letter in listed}
-    bad = {
+    records = {(entry["topic"], entry["partition"], entry["offset"]) for entry in listed}
+    unusable = {
         (*partition, offset)
         for partition, offset, _, message in topics.delivered
         if isinstance(message, bytes) or "messageId" in message
     }
     assert len(listed) == 5
-    assert places == bad
-    assert all(letter["reason"] and letter["topicId"] for letter in listed)
+    assert records == unusable
+    assert all(entry["reason"] and entry["topicId"] for entry in listed)
     shown = json.loads(service.run("dead-letters", "show", str(listed[0]["no"])).out)
     assert shown == listed[0]
     plain = service.run("dead-letters", "list").out
     assert "5 of 5" in plain
     figures = service.figures(event.id)
-    assert figures is not None and figures.participants == 3, "nobody was held up"
+    assert figures is not None and figures.participants == 3, "unusable messages stop no other"
     assert service.run("dead-letters", "show", "123456").status == 2
 
 
@@ -88,7 +88,7 @@ def test_one_dead_letter_is_retried_from_the_log_and_another_is_dropped(
         owner.execute(rule.format("DROP"))
     refused, unusable = sorted(
         (json.loads(line) for line in service.run("dead-letters", "list", "--json").out.splitlines()),
-        key=lambda letter: letter["reason"] != "refused-by-the-database",
+        key=lambda entry: entry["reason"] != "refused-by-the-database",
     )
     retried = service.run("dead-letters", "retry", str(refused["no"]), KAFKA_BOOTSTRAP_SERVERS=topics.bootstrap)
     assert (retried.status, "counted" in retried.out) == (0, True), retried.err
@@ -136,7 +136,7 @@ def test_reading_resumes_from_postgresql_and_not_from_kafkas_own_offsets(
     wait_for("the messages to be counted", lambda: topics.are_counted(service))
     assert process.terminate() == 0
     topics.send(second)
-    _commits(topics, environment["HANNUN_KAFKA_GROUP"], at_end=to == "the end")
+    _commit(topics, environment["HANNUN_KAFKA_GROUP"], at_end=to == "the end")
 
     before = service.rows("SELECT count(*) FROM hannun.dead_letters")
     service.start_ingest(**environment)
@@ -147,8 +147,8 @@ def test_reading_resumes_from_postgresql_and_not_from_kafkas_own_offsets(
     service.assert_no_drift()
 
 
-def _commits(topics: Topics, group: str, *, at_end: bool) -> None:
-    """Set Kafka's own offsets of the group, as a tool would."""
+def _commit(topics: Topics, group: str, *, at_end: bool) -> None:
+    """Set the group's offsets in Kafka, as a tool would."""
     consumer = Consumer({"bootstrap.servers": topics.bootstrap, "group.id": group})
     try:
         ends = topics.ends()
@@ -164,10 +164,10 @@ def test_a_partition_that_no_longer_exists_stays_stopped_until_an_operator_forge
     service.database.execute(
         "INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by) VALUES ('gone', 3, 'x', '', '')"
     )
-    kafka_is = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap}
-    decided = service.run("positions", "set", "gone", "--to", "earliest", **kafka_is)
+    kafka_settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap}
+    decided = service.run("positions", "set", "gone", "--to", "earliest", **kafka_settings)
     assert (decided.status, "positions forget" in decided.err) == (2, True), decided.err
-    forgot = service.run("positions", "forget", "gone", **kafka_is)
+    forgot = service.run("positions", "forget", "gone", **kafka_settings)
     assert (forgot.status, forgot.out) == (0, "gone[3] never read; no longer waits\n"), forgot.err
     assert service.run("positions", "list").status == 0
     kept = "SELECT topic, partition, goes_on_at, how FROM hannun.position_decisions"
@@ -178,7 +178,9 @@ def test_a_partition_that_no_longer_exists_stays_stopped_until_an_operator_forge
 def test_a_second_ingest_shares_the_work_and_takes_over(service: Service, topics: Topics) -> None:
     environment = topics.environment()
     first = service.start_ingest(**environment)
-    wait_for("its partitions", lambda: service.rows("SELECT count(*) FROM hannun.positions") == [(10,)])
+    wait_for(
+        "the first to claim all partitions", lambda: service.rows("SELECT count(*) FROM hannun.positions") == [(10,)]
+    )
     second = service.start_ingest(**environment)
     events = [Event() for _ in range(8)]
     for event in events:
@@ -201,7 +203,7 @@ def test_a_second_ingest_shares_the_work_and_takes_over(service: Service, topics
 
 @pytest.mark.faults
 def test_a_killed_ingest_resumes_in_the_same_group(service: Service, topics: Topics) -> None:
-    """The group waits for the dead one until its session has run out."""
+    """The group waits for the dead member until its session has expired."""
     environment = topics.environment()
     process = service.start_ingest(**environment)
     event = Event()
@@ -221,7 +223,7 @@ def test_the_simulated_platform_sends_over_kafka(service: Service, kafka: KafkaS
     kafka.create_topics(dict.fromkeys(named.names.values(), 2))
     service.start_ingest(**named.environment())
     home = str(service.folder / "simulation")
-    simulate = service.start("simulate", "--kafka", "--home", home, "--pace", "20", **named.environment())
+    simulate = service.start("simulate", "--kafka", "--home", home, "--pace", "40", **named.environment())
     total = "SELECT coalesce(sum(total_participants), 0) FROM public.event_stats"
     wait_for("some participants", lambda: service.rows(total)[0][0] > 100)
     assert simulate.terminate() == 0

@@ -1,4 +1,4 @@
-"""`hannun reconcile` beside a service that counts."""
+"""`hannun reconcile` while the service counts."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +14,7 @@ def test_reconcile_finds_no_drift_when_a_batch_commits_meanwhile(service: Servic
         service.start_serve(DATABASE_URL=with_port(service.environment["DATABASE_URL"], proxy.port))
         assert service.post([event.created(), event.registered()]).status_code == 200
 
-        # Two more minutes are counted, and just before the commit somebody settles what the first batch owes.
+        # Two more minutes are counted. Just before the commit, reconcile writes the pending roll-up of the first batch.
         proxy.hold("INSERT INTO hannun.owed_invalidations")
         later = [event.registered(at=event.at(20, "09:00:00")), event.registered(at=event.at(21))]
         posting = pool.submit(service.post, later)

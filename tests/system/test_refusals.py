@@ -1,4 +1,4 @@
-"""What PostgreSQL does to a batch: a row it refuses, a deadlock, a transaction that loses. The others land, once."""
+"""PostgreSQL refuses a row, finds a deadlock, or aborts a transaction. The other messages of a batch count once."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +12,7 @@ from hannun.embedded import PostgresServer
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka, too")]
 
 
-def is_counted(service: Service, topics: Topics, *events: Event) -> None:
+def assert_counted(service: Service, topics: Topics, *events: Event) -> None:
     wait_for(f"all to be counted: {topics.ends()}", lambda: topics.are_counted(service))
     for event in events:
         assert service.figures(event.id) == event.expected_figures
@@ -28,15 +28,15 @@ def test_one_message_that_postgresql_refuses_becomes_a_dead_letter_and_the_other
     sent = [*event.first_batch(), *(event.sold(10) for _ in range(30)), refused, event.sold(20)]
     topics.send(sent)
     event.expect([message for message in sent if message is not refused])
-    place = next((partition, offset) for partition, offset, _, message in topics.delivered if message is refused)
+    record = next((partition, offset) for partition, offset, _, message in topics.delivered if message is refused)
     process = service.start_ingest(**topics.environment())
-    is_counted(service, topics, event)
+    assert_counted(service, topics, event)
     assert "PostgreSQL refuses a message of a batch" in process.log
     reasons = service.rows(
         "SELECT reason, record_offset FROM hannun.dead_letters WHERE reason = 'refused-by-the-database'"
     )
-    assert reasons == [("refused-by-the-database", place[1])]
-    account(service, topics, refused=[place])
+    assert reasons == [("refused-by-the-database", record[1])]
+    account(service, topics, refused=[record])
 
 
 FAILS = """
@@ -44,7 +44,7 @@ CREATE SEQUENCE tries_in_a_statement;
 CREATE SEQUENCE tries_at_the_commit;
 CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
-    nth bigint := nextval('public.' || TG_ARGV[0]);  -- of a sequence, which no rollback takes back
+    nth bigint := nextval('public.' || TG_ARGV[0]);  -- a rollback does not reset a sequence
 BEGIN
     IF nth < TG_NARGS THEN
         RAISE EXCEPTION 'planned' USING ERRCODE = TG_ARGV[nth];
@@ -70,9 +70,9 @@ def test_transactions_that_fail_to_serialize_or_deadlock_are_retried(
     topics.send(sent)
     event.expect(sent)
     process = service.start_ingest(**topics.environment())
-    is_counted(service, topics, event)
+    assert_counted(service, topics, event)
     tries = "SELECT s.last_value >= 5, c.last_value >= 3 FROM tries_in_a_statement s, tries_at_the_commit c"
-    assert superuser.execute(tries).fetchall() == [(True, True)], "two lost in a statement, two at the commit"
+    assert superuser.execute(tries).fetchall() == [(True, True)], "two failures in a statement, two at the commit"
     account(service, topics)
     assert service.dead_letter_count(event.id) == event.expected_dead_letters
     assert process.is_running
@@ -82,7 +82,7 @@ def test_transactions_that_fail_to_serialize_or_deadlock_are_retried(
 def test_a_deadlock_with_another_session_costs_the_batch_one_retry(
     service: Service, topics: Topics, superuser: Superuser, postgres: PostgresServer
 ) -> None:
-    """Batches do not deadlock among themselves; somebody who locks rows by hand, in another order, may be met."""
+    """Batches do not deadlock with each other, but they may with a session that locks rows in another order."""
     event = Event()
     topics.send([event.created()])
     event.expect([event.created()])
@@ -90,14 +90,14 @@ def test_a_deadlock_with_another_session_costs_the_batch_one_retry(
         process = service.start_ingest(
             **topics.environment(), DATABASE_URL=with_port(service.environment["DATABASE_URL"], proxy.port)
         )
-        is_counted(service, topics, event)
-        # The batch holds its event; the stranger holds the event's row in event_stats, and wants the event.
+        assert_counted(service, topics, event)
+        # The batch holds its event. The other session holds the event's row in event_stats, and wants the event.
         proxy.hold("UPDATE public.event_stats")
         more = [event.registered("Instagram"), event.registered()]
         topics.send(more)
         event.expect(more)
         proxy.wait_until_held()
-        superuser.execute("SET deadlock_timeout = '1h'")  # so that it is the batch that PostgreSQL gives up
+        superuser.execute("SET deadlock_timeout = '1h'")  # so that PostgreSQL aborts the batch and not this session
         superuser.execute("SET statement_timeout = '60s'")
         with superuser.transaction():
             superuser.execute("SELECT FROM public.event_stats WHERE event_id = %s FOR UPDATE", [event.id])
@@ -105,10 +105,10 @@ def test_a_deadlock_with_another_session_costs_the_batch_one_retry(
                 superuser.execute, "SELECT FROM hannun.events WHERE event_id = %s FOR UPDATE", [event.id]
             )
             waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            wait_for("the stranger to wait", lambda: service.rows(waits)[0][0])
+            wait_for("the other session to wait", lambda: service.rows(waits)[0][0])
             proxy.release()
             waiting.result()
         process.wait_for_log("deadlock detected")
-        is_counted(service, topics, event)
+        assert_counted(service, topics, event)
     account(service, topics)
     assert process.is_running
