@@ -113,4 +113,4 @@ def test_a_topic_of_messages_is_refused_as_the_dead_letter_topic(service: Servic
     environment = topics.environment()
     ran = service.run("schedule", **environment, HANNUN_DEAD_LETTER_TOPIC=topics.names["sales-recorded"])
     assert ran.status == 2
-    assert "each letter would become another" in ran.err
+    assert "each dead letter would become another" in ran.err
