@@ -12,8 +12,10 @@ from hannun.errors import BadRequest
 DEFAULT_TZ = "Asia/Seoul"
 
 RANGE_DAYS_MAX = 36_525
-"""The longest range: a hundred years."""
+"""The longest range that a caller may ask for: a hundred years."""
 
+_FIRST, _END = datetime(1970, 1, 1), datetime(9998, 1, 1)
+"""Instants that every zone and every driver on the way can express; the same bounds as for messages."""
 _MINUTE = timedelta(minutes=1)
 
 
@@ -30,13 +32,6 @@ class Range:
             return
         if self.start >= self.end:
             raise BadRequest("startDate is not before endDate", code="empty-range", field="startDate")
-        if self.end - self.start > timedelta(days=RANGE_DAYS_MAX):
-            raise BadRequest(
-                "the range is longer than {days_max} days: ask for a shorter one",
-                code="range-too-long",
-                field="startDate",
-                days_max=RANGE_DAYS_MAX,
-            )
 
     @property
     def is_bounded(self) -> bool:
@@ -52,8 +47,8 @@ class Range:
         return self.end if self.end is not None else now.replace(second=0, microsecond=0) + _MINUTE
 
     def preceding(self, now: datetime) -> "Range | None":
-        """The range of equal length that ends where this one starts; None where this one has no start, or lies in the
-        future.
+        """The range of equal length that ends where this one starts. None where this one has no start or lies in the
+        future, and where the range before would start before 1970, the first instant that messages can have.
 
         A range of whole days is preceded by as many days of the zone's calendar: the week before a week with a clock
         change is 7 days, not 168 hours.
@@ -61,13 +56,15 @@ class Range:
         if self.start is None:
             return None
         end = self.end_or_now(now)
+        if end <= self.start or end - self.start > self.start - _FIRST:
+            return None
         zone = ZoneInfo(self.tz)
         starts, ends = (moment.replace(tzinfo=UTC).astimezone(zone) for moment in (self.start, end))
         days = ends.date() - starts.date()
         start = self.start - (end - self.start)
         if _begins_a_day(starts) and _begins_a_day(ends):
             start = _utc(datetime.combine(starts.date() - days, time(), zone))
-        return Range(start, self.start, self.tz) if start < self.start else None
+        return Range(start, self.start, self.tz) if _FIRST <= start < self.start else None
 
 
 def _begins_a_day(moment: datetime) -> bool:
@@ -83,8 +80,6 @@ ALL_TIME = Range()
 
 # -- reading a range from text -------------------------------------------------------------------------------------
 
-_FIRST, _END = datetime(1970, 1, 1), datetime(9998, 1, 1)
-"""Instants that every zone and every driver on the way can express; the same bounds as for messages."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(
     r"(?P<moment>\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(?P<offset>[Zz]|[+-]\d{2}(:?[0-5]\d)?)?)"
@@ -101,7 +96,16 @@ def parse_range(start: str | None, end: str | None, tz: str) -> Range:
             that is too long.
     """
     zone = _zone(tz)
-    return Range(_parse_instant("startDate", start, zone), _parse_instant("endDate", end, zone), tz)
+    asked = Range(_parse_instant("startDate", start, zone), _parse_instant("endDate", end, zone), tz)
+    # checked here and not in `Range`: a range before this one can be an hour longer, where the clocks change
+    if asked.start is not None and asked.end is not None and asked.end - asked.start > timedelta(days=RANGE_DAYS_MAX):
+        raise BadRequest(
+            "the range is longer than {days_max} days: ask for a shorter one",
+            code="range-too-long",
+            field="startDate",
+            days_max=RANGE_DAYS_MAX,
+        )
+    return asked
 
 
 @cache
