@@ -98,9 +98,9 @@ def statuses(site: Site, token: str) -> set[int]:
     cookie = {"Cookie": f"hannun_session={token}"}
     analytics = f"/api/v1/users/{OWNER}/analytics"
     answers = [
-        *(site.nobody.get(path, headers=headers) for path in (SESSION, analytics) for headers in (bearer, cookie)),
-        site.nobody.post(SESSION, json={"token": token}),
-        site.nobody.post("/api/v1/messages", headers=bearer, json=[]),
+        *(site.anonymous.get(path, headers=headers) for path in (SESSION, analytics) for headers in (bearer, cookie)),
+        site.anonymous.post(SESSION, json={"token": token}),
+        site.anonymous.post("/api/v1/messages", headers=bearer, json=[]),
     ]
     return {answer.status_code for answer in answers}
 
@@ -118,7 +118,7 @@ def test_a_token_with_an_odd_header_or_claim_is_401_and_not_logged(site_with: Ca
         for claims in ([], "sub", 7, None, {}, [["sub", OWNER]]):
             assert statuses(site, signed({"alg": "HS256"}, claims)) == {401}, claims
     assert logs == []
-    assert site.nobody.get(SESSION, headers={"Authorization": f"Bearer {site.token(OWNER)}"}).status_code == 200
+    assert site.anonymous.get(SESSION, headers={"Authorization": f"Bearer {site.token(OWNER)}"}).status_code == 200
 
 
 def test_a_token_of_deeply_nested_json_is_401(site: Site) -> None:
@@ -131,7 +131,7 @@ def test_odd_tokens_take_from_the_limit_of_their_address(site_with: Callable[...
     site = site_with(stranger_requests_a_minute=2)
     site.services.anonymous_limit._clock = lambda: 0.0
     odd = {"Authorization": f"Bearer {signed({'alg': ['HS256']}, claims_with())}"}
-    assert [site.nobody.get(SESSION, headers=odd).status_code for _ in range(4)] == [401, 401, 429, 429]
+    assert [site.anonymous.get(SESSION, headers=odd).status_code for _ in range(4)] == [401, 401, 429, 429]
 
 
 def test_a_subject_that_cannot_be_encoded_reaches_no_limit(site_with: Callable[..., Site]) -> None:
@@ -169,7 +169,7 @@ def test_no_token_causes_an_error_of_the_server(site: Site, header: object, odd_
         for name, value in (("Authorization", f"Bearer {token}"), ("Cookie", f"hannun_session={token}")):
             encoded = bytes(byte for byte in value.encode("latin-1") if byte >= 0x20 and byte != 0x7F).strip(b" ")
             headers: Any = httpx2.Headers([(name.encode(), encoded)])
-            status = site.nobody.get(SESSION, headers=headers).status_code
+            status = site.anonymous.get(SESSION, headers=headers).status_code
             assert status < 500 or status == 503, token
 
 
