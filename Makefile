@@ -1,4 +1,4 @@
-# Every verb of the project. `make help` lists them.
+# Every target of the project. `make help` lists them.
 # One environment, .venv, built from the locked requirements: `make demo` needs only what the service
 # needs (requirements/run.txt); tests and checks need more (requirements/dev.txt).
 
@@ -8,15 +8,15 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check contract format bench faults lock clean
+.PHONY: help env demo test test-quick check contract format bench faults lock clean
 
-help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-env: $(VENV)/.dev ## make .venv with everything locked (tests, checks and benches too)
+env: $(VENV)/.dev ## create .venv from the lock files, with everything for tests, checks and benches
 
 $(VENV)/.run: requirements/run.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "hannun needs Python 3.11 or newer; looked for '$(PYTHON)'. Say which one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "hannun needs Python 3.11 or newer; looked for '$(PYTHON)'. Name another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(BIN)/python || { echo "making $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
 	@echo "installing the locked requirements (about a minute, once) ..."
 	@$(PIP) install --quiet --no-deps --require-hashes -r requirements/run.txt
@@ -28,20 +28,25 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
-demo: $(VENV)/.run ## the whole platform, simulated, on this machine; prints the page's address (KAFKA=1: over a real Kafka)
+demo: $(VENV)/.run ## the whole platform, simulated, on this machine; prints the address of the page (KAFKA=1: over a real Kafka)
 	@$(BIN)/hannun up --demo $(if $(KAFKA),--kafka) $(if $(HOME_DIR),--home $(HOME_DIR)) $(if $(PORT),--port $(PORT))
 
-# Types and accessibility rules of the page are checked by packages of npm. Without npm these checks are skipped, loudly.
+# npm packages check the types and the accessibility of the page. Without npm these checks are skipped, with a message.
 PAGE := tools/page/node_modules/.package-lock.json
 $(PAGE): tools/page/package-lock.json
 	@if command -v npm >/dev/null; then cd tools/page && npm ci --silent --no-progress; \
-	 elif [ "$$CI" = true ]; then echo "CI must check the page too, and there is no npm"; exit 1; \
-	 else echo "SKIPPED LOUDLY: the page's types and accessibility rules, for want of npm"; fi
+	 elif [ "$$CI" = true ]; then echo "CI must check the page, and there is no npm"; exit 1; \
+	 else echo "SKIPPED: types and accessibility of the page, since there is no npm"; fi
 
-test: $(VENV)/.dev $(PAGE) ## all tests, on a real PostgreSQL, Valkey, Kafka and browser
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev $(PAGE) ## all tests, on a real PostgreSQL, Valkey, Kafka and browser; prints the ten slowest
+	@$(BIN)/python -m pytest --durations=10 $(ARGS)
 
-check: $(VENV)/.dev $(PAGE) ## lint, types, SQL, architecture: what CI runs beside the tests
+# Left out: Kafka, the browser, and tests that start many servers or processes (embedded, system, contract).
+QUICK := tests/architecture tests/docs tests/domain tests/scheduler tests/store tests/counting tests/flows tests/cache tests/sandbox tests/web
+test-quick: $(VENV)/.dev ## the tests without Kafka and browser, for daily work
+	@$(BIN)/python -m pytest -m "not kafka and not browser and not faults" $(QUICK) $(ARGS)
+
+check: $(VENV)/.dev $(PAGE) ## lint, types, SQL, architecture: CI runs this and the tests
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
@@ -51,17 +56,17 @@ check: $(VENV)/.dev $(PAGE) ## lint, types, SQL, architecture: what CI runs besi
 	@$(BIN)/python -m pytest -q tests/architecture
 	@echo "check: all well"
 
-contract: $(VENV)/.dev ## make docs/openapi.json anew, which says what the API promises
+contract: $(VENV)/.dev ## regenerate docs/openapi.json, the contract of the API
 	@$(BIN)/python tools/contract.py write
 
-format: $(VENV)/.dev ## put the code in its form
+format: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## what is measured: messages a second, CPU, bytes, freshness
+bench: $(VENV)/.dev ## measure messages a second, CPU, bytes, freshness
 	@$(BIN)/python -m bench $(ARGS)
 
-faults: $(VENV)/.dev ## the long crash and fault histories
+faults: $(VENV)/.dev ## the long tests of crashes and faults
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 
 lock: ## lock the newest versions that fit pyproject.toml and requirements/*.in (needs uv)
@@ -70,5 +75,5 @@ lock: ## lock the newest versions that fit pyproject.toml and requirements/*.in 
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded --extra parquet \
 	   --no-header --no-annotate -c requirements/run.txt pyproject.toml requirements/build.in requirements/dev.in -o requirements/dev.txt
 
-clean: ## remove the environment and what the demo kept
+clean: ## remove the environment and the data of the demo
 	@rm -rf $(VENV) .hannun
