@@ -148,7 +148,7 @@ def test_small_usage_is_shared_once_it_has_added_up() -> None:
 def test_malformed_usage_messages_are_ignored() -> None:
     limit = RateLimit(10, lambda: 0.0)
 
-    async def said() -> AsyncIterator[bytes]:
+    async def received() -> AsyncIterator[bytes]:
         for each in (
             b"\xff",
             b"[]",
@@ -158,9 +158,9 @@ def test_malformed_usage_messages_are_ignored() -> None:
         ):
             yield each
 
-    async def say(_: bytes) -> None: ...
+    async def publish(_: bytes) -> None: ...
 
-    asyncio.run(LimitSharing({"requests": limit}, say, said)._receive_usage())
+    asyncio.run(LimitSharing({"requests": limit}, publish, received)._receive_usage())
     assert limit.remaining("me") == 7
 
 
