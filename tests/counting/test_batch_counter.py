@@ -126,6 +126,15 @@ def test_an_event_shows_its_plan(world: World) -> None:
     assert (event.target_roi, event.estimated_roi) == (Decimal("12.34"), Decimal("50.00"))
 
 
+def test_an_end_on_the_last_day_of_the_calendar_takes_a_planned_end_back(world: World) -> None:
+    world.count(world.created(at="2026-11-01T09:00:00Z", endDate="2026-12-01T00:00:00Z"))
+    assert world.event_row().ends_at is not None
+    world.count(world.created(at="2026-11-02T09:00:00Z", endDate="9999-12-31"))
+    assert world.event_row().ends_at is None
+    assert world.dead_letters() == []
+    assert world.drift() == []
+
+
 def test_a_newer_plan_changes_the_plan_and_nothing_that_was_counted(world: World) -> None:
     world.count(world.created(), world.registered("p1", channel="NAVER"), world.sold(10))
     found = world.count(
@@ -452,6 +461,7 @@ def _message() -> st.SearchStrategy[tuple[str, str, dict[str, Any]]]:
             targetRoi=st.none() | AMOUNTS,
             baselineRevenue=st.none() | AMOUNTS,
             status=st.sampled_from([None, "ACTIVE", "ENDED"]),
+            endDate=st.sampled_from([None, "2026-12-31T00:00:00Z", "9999-12-31"]),
         ),
         "participant-registered": st.builds(
             _without_none,

@@ -24,7 +24,7 @@ from message_samples import (
     with_text,
 )
 
-from hannun.domain.facts import Kind, Reason, Rejected
+from hannun.domain.facts import EventCreated, Kind, Reason, Rejected
 from hannun.domain.field_values import COUNT_MAX
 from hannun.domain.wire_formats import Decoder, Rules
 
@@ -223,6 +223,7 @@ def test_an_unusable_instant_is_refused_with_its_reason_in_every_instant_field()
         for kind, field in EVERY_FIELD
         if field in INSTANTS
         for text, why in UNUSABLE_INSTANTS
+        if field != "endDate" or not text.startswith("9999-12-31")
     )
 
 
@@ -259,6 +260,38 @@ def test_a_planned_start_and_end_may_lie_years_ahead() -> None:
     assert {field for _, field in DECIDING_INSTANTS} == INSTANTS - {"startDate", "endDate"}
     fact = decoded(Kind.EVENT_CREATED, startDate="2099-01-01T00:00:00Z", endDate="2099-02-01T00:00:00Z")
     assert fact.ends_at - fact.starts_at == 31 * 86_400 * 1_000_000
+
+
+NO_END = [
+    "9999-12-31",
+    "99991231",
+    "9999-12-31T23:59",
+    "9999-12-31T23:59:59",
+    "9999-12-31 23:59:59.999999999",
+    "9999-12-31T23:59:59Z",
+    "9999-12-31t23:59:59z",
+    "9999-12-31T00:00:00+09:00",
+    "9999-12-31T23:59:59-11:30",
+    "9999-12-31T23:59:59+09:00[Asia/Seoul]",
+    "9999-12-31T23:59:59[Asia/Seoul]",
+]
+
+
+def test_the_last_day_of_the_calendar_as_an_end_means_that_there_is_no_end() -> None:
+    for decoder in (DECODER, Decoder(Rules(b"key", TABLE, naive_times_are=SEOUL))):
+        for text in NO_END:
+            found = decoder.decode(Kind.EVENT_CREATED, raw_of(Kind.EVENT_CREATED, endDate=text), RECEIVED_AT)
+            assert isinstance(found, EventCreated), (text, found)
+            assert found.ends_at is None, text
+            assert found.starts_at is not None, text
+
+
+def test_the_last_day_of_the_calendar_is_out_of_time_in_every_other_field() -> None:
+    for kind, field in EVERY_FIELD:
+        if field in INSTANTS - {"endDate"}:
+            assert reason(kind, **{field: "9999-12-31T23:59:59Z"}) is Reason.OUT_OF_TIME, (kind, field)
+    for text in ("9999-12-30T00:00:00Z", "9999-01-01T00:00:00Z"):
+        assert reason(Kind.EVENT_CREATED, endDate=text) is Reason.OUT_OF_TIME, text
 
 
 def test_a_zone_in_brackets_does_not_replace_a_missing_offset_by_the_operators_zone() -> None:

@@ -7,7 +7,7 @@ the function over one value returns for each; they decode the usual spellings of
 import hashlib
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Annotated, Any
 
@@ -162,6 +162,14 @@ def without_zone_name(text: str) -> str:
         return text
     moment, _, zone = text[:-1].partition("[")
     return moment if ZONE_NAME.fullmatch(zone) is not None else text
+
+
+def means_no_end(text: str) -> bool:
+    """Whether an end is written as the last day of the calendar, as many systems store "no end"."""
+    try:
+        return parse_moment(without_zone_name(text)).date() == date.max
+    except ValueError:
+        return False
 
 
 def redact_instant(text: str) -> str | None:

@@ -50,6 +50,7 @@ from hannun.domain.field_values import (
     check_no_nul,
     ledger_participant,
     ledger_participants,
+    means_no_end,
     parse_count,
     parse_decimal,
     parse_instant,
@@ -291,7 +292,7 @@ class Decoder:
             baseline_revenue=parse_decimal("baselineRevenue", wire.baseline_revenue, MONEY_MAX),
             status=EventStatus(wire.status or "ACTIVE"),
             starts_at=None if wire.start_date is None else self._instant("startDate", wire.start_date),
-            ends_at=None if wire.end_date is None else self._instant("endDate", wire.end_date),
+            ends_at=None if wire.end_date is None else self._end("endDate", wire.end_date),
         )
 
     def _participant_registered(self, wire: _ParticipantWire, received_at: int) -> ParticipantRegistered:
@@ -361,6 +362,9 @@ class Decoder:
         if instant > received_at + AHEAD_US_MAX:
             raise UnusableField(Reason.OUT_OF_TIME, f"{field} is more than 24 h after it was received")
         return instant
+
+    def _end(self, field: str, text: str) -> int | None:
+        return None if means_no_end(text) else self._instant(field, text)
 
     def _instant(self, field: str, text: str) -> int:
         return parse_instant(field, text, self._rules.naive_times_are)
