@@ -36,7 +36,7 @@ from message_samples import (
 
 from hannun.domain.batch import ReceivedMessage
 from hannun.domain.facts import DeliveryState, EventStatus, Fact, Kind, Reason, Rejected
-from hannun.domain.wire_formats import NESTING_MAX, SIZE_MAX_BYTES, WIRE_TYPES, Decoder, Rules
+from hannun.domain.wire_formats import NESTING_MAX, SIZE_MAX_BYTES, WIRE_TYPES, Decoder, Rules, message_id
 
 # -- the five kinds ----------------------------------------------------------------------------------------------
 
@@ -271,7 +271,8 @@ NOT_JSON = [
     b"not json",
     b"{'eventId': 'e'}",
     b'{"eventId": "e",}',
-    b"\xef\xbb\xbf{}",
+    b"\xef\xbb\xbf",
+    b"\xef\xbb\xbf\xef\xbb\xbf{}",
     b"<xml/>",
     b"\\",
     b"{]",
@@ -291,8 +292,17 @@ def test_json_that_is_no_object_is_of_a_wrong_type() -> None:
             assert reason_of(kind, raw) is Reason.WRONG_TYPE, (kind, raw)
 
 
-def test_a_byte_order_mark_is_not_json() -> None:
-    assert reason_of(Kind.EVENT_CREATED, b"\xef\xbb\xbf" + raw_of(Kind.EVENT_CREATED)) is Reason.NOT_JSON
+MARK = b"\xef\xbb\xbf"
+
+
+def test_a_byte_order_mark_before_a_message_is_ignored() -> None:
+    for kind in Kind:
+        raw = raw_of(kind)
+        assert DECODER.decode(kind, MARK + raw, RECEIVED_AT) == DECODER.decode(kind, raw, RECEIVED_AT), kind
+        unusable = raw_of(kind, eventId="")
+        assert DECODER.decode(kind, MARK + unusable, RECEIVED_AT) == DECODER.decode(kind, unusable, RECEIVED_AT), kind
+    assert reason_of("unknown", MARK + b"{}") is Reason.UNKNOWN_TYPE
+    assert message_id(MARK + b'{"messageId": "m-1"}') == "m-1"
 
 
 def test_a_nul_in_a_known_text_is_bad_text() -> None:
@@ -492,6 +502,8 @@ EDGES_OF_BULK_DECODING: list[list[bytes]] = [
     [raw_of(REGISTERED, registeredAt="2014-12-31T23:59:59Z"), raw_of(REGISTERED)],
     [raw_of(REGISTERED, participantId=UUID + "\n" + UUID), raw_of(REGISTERED)],
     [raw_of(REGISTERED, note="x" * SIZE_MAX_BYTES), raw_of(REGISTERED)],
+    [MARK + raw_of(REGISTERED), raw_of(REGISTERED)],
+    [raw_of(REGISTERED), MARK + raw_of(REGISTERED)],
     [raw_of(REGISTERED, note="가"), raw_of(REGISTERED, note=None)[:-1] + b',"x":"\xff"}'],
     [],
 ]

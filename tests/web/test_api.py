@@ -364,6 +364,9 @@ def test_the_page_signs_in_by_an_http_only_cookie(site: Site) -> None:
     assert site.anonymous.get(ANALYTICS).status_code == 200
     assert site.anonymous.delete("/api/v1/session").status_code == 204
     assert site.anonymous.get(ANALYTICS).status_code == 401
+    marked = b"\xef\xbb\xbf" + json.dumps({"token": site.token(OWNER)}).encode()
+    assert site.anonymous.post("/api/v1/session", content=marked).status_code == 204, "a byte-order mark is ignored"
+    assert site.anonymous.delete("/api/v1/session").status_code == 204
     assert site.anonymous.post("/api/v1/session", content=b"{").json()["code"] == "bad-sign-in"
     for bad, status in ((b"{", 400), (b"[]", 400), (b"{}", 401), (b'{"code": "guessed"}', 401), (b"\xff", 400)):
         assert site.anonymous.post("/api/v1/session", content=bad).status_code == status

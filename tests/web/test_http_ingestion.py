@@ -55,6 +55,19 @@ def test_ndjson_is_recognized_under_any_content_type(site: Site) -> None:
     assert counts(post(site, lines, JSON)) == (0, 4, 1)
 
 
+def test_a_byte_order_mark_before_a_body_or_a_line_is_ignored(site: Site) -> None:
+    created, *registered = numbered(site, site.world.created(), *(site.world.registered(f"p{i}") for i in range(4)))
+    mark = "\ufeff"
+    assert counts(post(site, mark + json.dumps(created))) == (1, 0, 0)
+    assert counts(post(site, f"{mark}\r\n{json.dumps(registered[:1])}")) == (1, 0, 0)
+    joined_files = f"{mark}{json.dumps(registered[1])}\r\n{mark}\r\n{mark}{json.dumps(registered[2])}\n"
+    assert counts(post(site, joined_files, NDJSON)) == (2, 0, 0)
+    assert counts(post(site, f"{joined_files}{mark} {json.dumps(registered[3])}", JSON)) == (1, 2, 0)
+    assert post(site, mark).json()["code"] == "not-json"
+    assert participants(site) == 4
+    assert site.world.dead_letters() == []
+
+
 def test_results_have_the_order_and_ids_of_the_messages(site: Site) -> None:
     world = site.world
     messages = numbered(

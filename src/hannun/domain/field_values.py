@@ -4,6 +4,7 @@ Each function returns the value, or raises `UnusableField` with the reason. The 
 the function over one value returns for each; they decode the usual spellings of a batch together, which is faster.
 """
 
+import codecs
 import hashlib
 import re
 from collections.abc import Sequence
@@ -56,6 +57,11 @@ class UnusableField(ValueError):
 
 
 # -- texts -------------------------------------------------------------------------------------------------------
+
+
+def without_byte_order_mark(raw: bytes) -> bytes:
+    """The bytes of a JSON text without a byte-order mark, which some producers write before it."""
+    return raw.removeprefix(codecs.BOM_UTF8)
 
 
 def check_no_nul(value: Any) -> None:

@@ -55,6 +55,7 @@ from hannun.domain.field_values import (
     parse_decimal,
     parse_instant,
     parse_usual_minutes,
+    without_byte_order_mark,
 )
 
 SIZE_MAX_BYTES = 64 * 1024
@@ -203,6 +204,7 @@ class Decoder:
         wire: Any = None
         try:
             _check_bytes(raw)
+            raw = without_byte_order_mark(raw)
             convert = self._convert.get(kind)  # type: ignore[call-overload]
             if convert is None:
                 _OBJECT.decode(raw)
@@ -429,7 +431,7 @@ _IDENTIFIED = msgspec.json.Decoder(_Identified)
 def message_id(raw: bytes) -> str | None:
     """The message's own id, 1 to 64 characters, if it has a valid one. Counting does not depend on it."""
     try:
-        id_ = _IDENTIFIED.decode(raw).messageId
+        id_ = _IDENTIFIED.decode(without_byte_order_mark(raw)).messageId
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return id_ if id_ is not None and 1 <= len(id_) <= 64 else None

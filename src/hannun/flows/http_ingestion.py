@@ -19,6 +19,7 @@ from msgspec import UNSET
 
 from hannun.counting.batch_counter import BatchCounter
 from hannun.domain.batch import MessageOutcome, ReceivedMessage
+from hannun.domain.field_values import without_byte_order_mark
 from hannun.domain.response_schemas import MessageResult, MessagesTaken, encode
 from hannun.errors import BadRequest, Busy
 
@@ -104,7 +105,7 @@ class HttpIngestion:
 
 def _items(body: bytes) -> list[Item]:
     """The items of a JSON body. Broken JSON inside an array leaves no item boundaries, so the body is refused (400)."""
-    text = body.strip(b" \t\r\n")
+    text = without_byte_order_mark(body.strip(b" \t\r\n")).lstrip(b" \t\r\n")
     if not text.startswith((b"{", b"[")):
         raise BadRequest("the body is neither a JSON object nor a JSON array", code="not-json")
     try:
@@ -162,8 +163,12 @@ def _split(text: bytes) -> list[bytes]:
 
 
 def _lines(body: bytes) -> list[Item]:
-    """The items of NDJSON. Each invalid line becomes a dead letter of its own."""
-    return [_item(line) for line in (line.strip(b" \t\r") for line in body.split(b"\n")) if line]
+    """The items of NDJSON. Each invalid line becomes a dead letter of its own.
+
+    Any line may begin with a byte-order mark: the body may be files that were joined.
+    """
+    lines = (without_byte_order_mark(line.strip(b" \t\r")).lstrip(b" \t\r") for line in body.split(b"\n"))
+    return [_item(line) for line in lines if line]
 
 
 def _item(raw: bytes) -> Item:

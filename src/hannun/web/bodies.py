@@ -5,6 +5,7 @@ from typing import TypeVar
 import msgspec
 from fastapi import Request
 
+from hannun.domain.field_values import without_byte_order_mark
 from hannun.errors import BadRequest
 
 STRUCT_BYTES_MAX = 16_384
@@ -42,6 +43,6 @@ async def read_struct(request: Request, type_: type[T], *, invalid: BadRequest) 
     """
     body = await read_body(request, STRUCT_BYTES_MAX)
     try:
-        return msgspec.json.decode(body, type=type_)
+        return msgspec.json.decode(without_byte_order_mark(body), type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise invalid from error
