@@ -1,9 +1,11 @@
-"""The one helper of the tests: verbs in, values out. A test shows what it is about; the rest has defaults."""
+"""`World`: the counting side of the service on real servers, with defaults for everything that a test does not name.
+
+Its methods make messages, count them, and read what the database then holds.
+"""
 
 import itertools
 import json
 import math
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
+from polling import wait_for
 from prometheus_client import generate_latest
 from psycopg.rows import dict_row
 
@@ -38,18 +41,19 @@ OWNER = "0d1e8a52-0000-4000-8000-00000000000a"
 NOW = "2026-11-23T12:00:00+09:00"
 NOW_US = 1_795_402_800_000_000
 NOTHING_PENDING = datetime(9999, 1, 1)
-"""Of a timeline: its cumulative column and its quarters are settled."""
+"""The roll-up watermark of an event without a pending roll-up."""
 DATABASE_OWNER = "hannun_owner"
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 def make_owner(server: PostgresServer) -> None:
+    """Create the role that owns the databases of the tests."""
     with psycopg.connect(server.superuser_url, autocommit=True) as conn:
         conn.execute(f"CREATE ROLE {DATABASE_OWNER} LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
 
 
 def make_database(server: PostgresServer, name: str) -> str:
-    """A new, migrated database. Returns the URL of its owner."""
+    """Create a database and migrate it. Returns the owner's URL."""
     with psycopg.connect(server.superuser_url, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name} OWNER {DATABASE_OWNER}")
     url = server.url(name, DATABASE_OWNER, PASSWORD)
@@ -58,14 +62,14 @@ def make_database(server: PostgresServer, name: str) -> str:
 
 
 def gauges(name: str) -> dict[str, float]:
-    """The series of a gauge, by their labels as they are written."""
+    """The series of a gauge, by their labels in the text format."""
     lines = [line for line in generate_latest(REGISTRY).decode().splitlines() if line.startswith(name)]
     return {line.removeprefix(name).rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table, its columns as attributes."""
+    """A row of a table, with its columns as attributes."""
 
     columns: dict[str, Any]
 
@@ -86,7 +90,7 @@ class World:
         self.redis = RedisAddress(valkey.host, valkey.port, valkey.password)
         self._ids = itertools.count(1)
         self._others: list[Database] = []
-        self._shared_connection: psycopg.Connection[dict[str, Any]] | None = None
+        self._owner_connection: psycopg.Connection[dict[str, Any]] | None = None
 
     def __enter__(self) -> Self:
         self.database = Database(self.url, PoolLimits(wait_s=5), application="test")
@@ -101,6 +105,8 @@ class World:
         for other in self._others:
             other.close()
         self.database.close()
+        if self._owner_connection is not None:
+            self._owner_connection.close()
 
     # -- messages
 
@@ -115,10 +121,15 @@ class World:
         )
 
     def registered(
-        self, who: str | None = None, event: str = SPRING, *, at: str = "2026-11-20T10:00:30+09:00", **fields: Any
+        self,
+        participant: str | None = None,
+        event: str = SPRING,
+        *,
+        at: str = "2026-11-20T10:00:30+09:00",
+        **fields: Any,
     ) -> ReceivedMessage:
         return self.message(
-            "participant-registered", event, participantId=who or str(uuid.uuid4()), registeredAt=at, **fields
+            "participant-registered", event, participantId=participant or str(uuid.uuid4()), registeredAt=at, **fields
         )
 
     def distributed(
@@ -136,14 +147,14 @@ class World:
     def status_changed(self, status: str, at: str, event: str = SPRING) -> ReceivedMessage:
         return self.message("event-status-changed", event, status=status, changedAt=at)
 
-    # -- verbs
+    # -- counting
 
     def count(self, *messages: ReceivedMessage) -> list[MessageOutcome]:
         """Count messages as one batch, as over HTTP."""
         return self.counter.count(messages).outcomes()
 
     def count_with_retries(self, *messages: ReceivedMessage, rounds: int = 3) -> list[MessageOutcome]:
-        """Count messages as a loop does that survives what passes: the same batch again, a few times."""
+        """Count messages as the consumer does, which retries the same batch after a transient error."""
         for _ in range(rounds - 1):
             try:
                 return self.count(*messages)
@@ -152,21 +163,21 @@ class World:
         return self.count(*messages)
 
     def roll_up(self) -> int:
-        """What is made of timelines is brought up to date, as far as it takes. Returns the rows that were wrong."""
+        """Write all pending roll-ups. Returns the number of rows that changed."""
         return RollUpRounds(round_s=math.inf).run_once(self.database)
 
     def count_range(self, messages: Sequence[ReceivedMessage], span: OffsetRange) -> list[MessageOutcome]:
-        """Count messages of a Kafka partition."""
+        """Count messages that cover this range of offsets of a Kafka partition."""
         return self.counter.count(messages, [span]).outcomes()
 
     def at_offset(
         self, message: ReceivedMessage, offset: int, topic: str = "participant-registered", partition: int = 0
     ) -> ReceivedMessage:
-        """The message as it stands in a log."""
+        """The message as a record with this offset."""
         return message._replace(record_id=RecordId(topic, "topic-id", partition, offset))
 
     def record_measurement(self, event: str, channel: str, minute: str, counts: dict[str, int]) -> None:
-        """What a channel has told, as it lands: the increment and all that follows from it."""
+        """Write the increments that a channel reported, and every aggregate that follows from them."""
         names, values = list(counts), list(counts.values())
         self.rows(
             f"INSERT INTO hannun.increments (event_no, channel_no, minute, {', '.join(names)}) "
@@ -198,7 +209,7 @@ class World:
         self.sum_views(event)
 
     def sum_views(self, event: str) -> None:
-        """An event's views are the sum of its channels'."""
+        """Set an event's views to the sum of its channels' views."""
         self.rows(
             "UPDATE public.event_stats s SET total_views = "
             "(SELECT sum(views) FROM public.channel_stats c WHERE c.event_id = s.event_id) WHERE event_id = %s",
@@ -206,20 +217,20 @@ class World:
         )
 
     def restart(self) -> None:
-        """Forget all that the counting side remembers."""
+        """Replace the counter by a new one, whose caches are empty."""
         self.counter = self.counter_on(self.database)
 
     def use_decoder_for(self, conn: Connection) -> None:
-        """From here on messages are decoded under the key of the database behind this connection."""
+        """Decode messages with the participant key of the database behind this connection from now on."""
         self.decoder = Decoder(Rules(participant_key(conn), load_table()))
 
     def another_database(self) -> Database:
-        """A second connection to write on, for a second thread."""
+        """Another connection pool for writing, for a second thread."""
         self._others.append(Database(self.url, PoolLimits(wait_s=5), application="test-other"))
         return self._others[-1]
 
     def another_counter(self) -> BatchCounter:
-        """A second counter on a connection of its own, for a second thread."""
+        """Another counter with its own connections, for a second thread."""
         return self.counter_on(self.another_database())
 
     def counter_on(self, database: Database, invalidator: Invalidates | None = None) -> BatchCounter:
@@ -227,37 +238,45 @@ class World:
         return BatchCounter(database, self.decoder, DirectDelivery(database, invalidator or self.invalidator))
 
     def next_number(self) -> int:
-        """A number that was not given before."""
+        """A number that this method has not returned before."""
         return next(self._ids)
 
-    def delivers_pending(self) -> int:
+    def deliver_pending(self) -> int:
+        """Deliver all pending invalidations. Returns their number."""
         return deliver_pending(self.database, self.invalidator, older_than_s=0)
 
-    # -- values
+    # -- what the database holds
 
     def drift(self) -> list[Drift]:
-        """What reconcile finds: nothing, if all is well."""
+        """What reconcile finds. Empty if every figure is right."""
         with connect(self.url, application="test-reconcile") as conn:
             return list(reconcile(conn, lambda _: None))
 
     def rows(self, query: str, *arguments: Any) -> list[Row]:
-        """Rows as the owner sees them; also runs statements that tamper."""
-        with self.shared_connection() as conn:
-            cursor = conn.execute(query, arguments or None)  # type: ignore[arg-type]
-            return [Row(row) for row in cursor.fetchall()] if cursor.description else []
+        """Run a statement as the owner, and return its rows. It may also change or falsify data."""
+        cursor = self._as_owner().execute(query, arguments or None)  # type: ignore[arg-type]
+        return [Row(row) for row in cursor.fetchall()] if cursor.description else []
 
     @contextmanager
-    def shared_connection(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-        """A connection of the owner's; inside the block all looking goes over this one, for tests that look often."""
-        if self._shared_connection is not None:
-            yield self._shared_connection
-            return
-        with psycopg.connect(self.owner_url, autocommit=True, row_factory=dict_row) as conn:
-            self._shared_connection = conn
+    def owner_connection(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+        """The owner's connection, which stays open after the block."""
+        yield self._as_owner()
+
+    def _as_owner(self) -> psycopg.Connection[dict[str, Any]]:
+        """The owner's connection, opened again where a test has ended it."""
+        conn = self._owner_connection
+        if conn is not None:
             try:
-                yield conn
-            finally:
-                self._shared_connection = None
+                conn.execute("SELECT 1")
+            except psycopg.OperationalError:
+                conn.close()
+            else:
+                return conn
+        # Without prepared statements: a test may change the columns of a table between two equal queries.
+        self._owner_connection = psycopg.connect(
+            self.owner_url, autocommit=True, row_factory=dict_row, prepare_threshold=None
+        )
+        return self._owner_connection
 
     def event_stats(self, event: str = SPRING) -> Row | None:
         """The row of event_stats."""
@@ -279,10 +298,4 @@ class World:
     def dead_letters(self) -> list[Row]:
         return self.rows("SELECT * FROM hannun.dead_letters ORDER BY dead_letter_no")
 
-    def wait_for(self, what: str, found: Any, deadline_s: float = 20.0) -> Any:
-        """What `found` returns as soon as it is true; a failure that says `what` after the deadline."""
-        deadline = time.monotonic() + deadline_s
-        while not (value := found()):
-            assert time.monotonic() < deadline, f"waited {deadline_s} s for {what}"
-            time.sleep(0.01)
-        return value
+    wait_for = staticmethod(wait_for)

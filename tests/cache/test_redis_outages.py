@@ -24,7 +24,7 @@ def test_without_redis_the_database_answers_and_nothing_is_lost(own_valkey: tupl
         assert await serve.dashboard() == (1, "live")
         assert serve.cache.available is True
         assert await serve.dashboard() == (1, "cache")
-        assert world.delivers_pending() == 1
+        assert world.deliver_pending() == 1
         assert await serve.dashboard() == (1, "live")
         assert world.rows("SELECT * FROM hannun.owed_invalidations") == []
 

@@ -552,19 +552,18 @@ def test_any_history_ends_in_what_the_specification_says(
     suffix = world.next_number()  # each history has events of its own
     oracle = Oracle()
     bad = set()
-    with world.shared_connection():
-        before = len(world.dead_letters())
-        for batch in history:
-            messages = [world.message(kind, f"{event}-{suffix}", **fields) for kind, event, fields in batch]
-            outcomes = world.count(*messages)
-            bad |= {message for message, outcome in zip(messages, outcomes, strict=True) if outcome.reason}
-            letters = len(oracle.rejections)
-            for message in messages:
-                oracle.add_message(message.kind, message.raw, message.received_at)
-            assert [each.reason for each in outcomes if each.reason] == oracle.rejections[letters:]
-        assert world.drift() == []
-        assert_holds_what_the_oracle_says(world, oracle)
-        assert len(world.dead_letters()) - before == len(bad), "each bad message once"
+    before = len(world.dead_letters())
+    for batch in history:
+        messages = [world.message(kind, f"{event}-{suffix}", **fields) for kind, event, fields in batch]
+        outcomes = world.count(*messages)
+        bad |= {message for message, outcome in zip(messages, outcomes, strict=True) if outcome.reason}
+        letters = len(oracle.rejections)
+        for message in messages:
+            oracle.add_message(message.kind, message.raw, message.received_at)
+        assert [each.reason for each in outcomes if each.reason] == oracle.rejections[letters:]
+    assert world.drift() == []
+    assert_holds_what_the_oracle_says(world, oracle)
+    assert len(world.dead_letters()) - before == len(bad), "each bad message once"
 
 
 # -- two at the same time ------------------------------------------------------------------------------------------
@@ -623,8 +622,7 @@ def test_two_counters_at_the_same_time_count_everything_once_and_never_deadlock(
         for message in batch:
             oracle.add_message(message.kind, message.raw, message.received_at)
     assert world.drift() == []
-    with world.shared_connection():
-        assert_holds_what_the_oracle_says(world, oracle)
+    assert_holds_what_the_oracle_says(world, oracle)
     assert world.event_stats("event-0").total_participants == 65
 
 

@@ -116,23 +116,22 @@ def test_any_minute_and_channel_is_counted_once_and_read_back_unchanged(
     """Both by COPY and by the path that a batch with repeats takes."""
     world = numbered
     event = f"event-{world.next_number()}"  # each example has its own event
-    with world.shared_connection():
-        sent = dict(zip(ids(len(first) + len(then)), first + then, strict=True))
-        messages = [came(world, event, who, *how) for who, how in sent.items()]
-        if restarted:
-            world.restart()
-        assert results(world.count(*messages[: len(first)])) == ["counted"] * len(first)
-        assert results(world.count(*messages)) == ["repeated"] * len(first) + ["counted"] * len(then)
-        assert results(world.count(*messages)) == ["repeated"] * len(messages)
-        assert arrivals(world, event) == sent
-        waiting = world.rows(
-            "SELECT channel_no, u.participants FROM hannun.untyped_participants u JOIN hannun.events USING (event_no) "
-            "WHERE event_id = %s",
-            event,
-        )
-        untyped = Counter(number for _, number in sent.values() if number in NUMBERS[1::2])
-        assert {row.channel_no: row.participants for row in waiting} == untyped
-        assert world.drift() == []
+    sent = dict(zip(ids(len(first) + len(then)), first + then, strict=True))
+    messages = [came(world, event, who, *how) for who, how in sent.items()]
+    if restarted:
+        world.restart()
+    assert results(world.count(*messages[: len(first)])) == ["counted"] * len(first)
+    assert results(world.count(*messages)) == ["repeated"] * len(first) + ["counted"] * len(then)
+    assert results(world.count(*messages)) == ["repeated"] * len(messages)
+    assert arrivals(world, event) == sent
+    waiting = world.rows(
+        "SELECT channel_no, u.participants FROM hannun.untyped_participants u JOIN hannun.events USING (event_no) "
+        "WHERE event_id = %s",
+        event,
+    )
+    untyped = Counter(number for _, number in sent.values() if number in NUMBERS[1::2])
+    assert {row.channel_no: row.participants for row in waiting} == untyped
+    assert world.drift() == []
 
 
 def test_only_rows_that_do_not_fit_use_the_wide_columns(numbered: World) -> None:
@@ -247,7 +246,7 @@ def test_the_comparison_treats_both_forms_of_an_arrival_as_equal(world: World, s
         shadow.count(message)
     forms = "SELECT count(*) AS wide FROM hannun.participants WHERE came IS NULL"
     assert world.rows(forms)[0].wide > shadow.rows(forms)[0].wide > 0
-    with world.shared_connection() as live, shadow.shared_connection() as other:
+    with world.owner_connection() as live, shadow.owner_connection() as other:
         for conn in (live, other):
             conn.row_factory = namedtuple_row  # type: ignore[assignment]
         assert shadow_comparison.digests(live, "participants") == shadow_comparison.digests(other, "participants")

@@ -17,7 +17,7 @@ def months_read(
     asked: dict[str, Any] = {"event_nos": [world.event_row(SPRING).event_no], "from": start, "to": end}
     asked |= {"rollup_from": start, "rollup_to": end if quarters else start}
     asked |= {"first": start, "step_s": 900, "starts": "{0}"}
-    with world.shared_connection() as conn:
+    with world.owner_connection() as conn:
         rows = conn.execute("EXPLAIN (ANALYZE, TIMING OFF) " + SQL[query], asked).fetchall()  # type: ignore[operator]
     lines = [row["QUERY PLAN"] for row in rows]
     named = {line: re.findall(r" on timeline_data_(\d{4}_\d{2})", line) for line in lines}
@@ -76,7 +76,7 @@ def test_finding_the_start_of_a_timeline_does_not_read_the_minutes_of_other_even
         "SELECT 'busy', timestamp '2026-03-01 00:01' + m * interval '1 minute' FROM generate_series(1, 40000) AS m"
     )
     world.rows("ANALYZE public.timeline_data")
-    with world.shared_connection() as conn:
+    with world.owner_connection() as conn:
         asked = {"event_id": SPRING, "event_ids": [SPRING], "event_nos": [world.event_row().event_no]}
         for query in ("timeline_head", "timeline_ends", "first_minute"):
             rows = conn.execute("EXPLAIN " + SQL[query], asked).fetchall()  # type: ignore[operator]

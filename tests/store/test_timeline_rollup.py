@@ -86,35 +86,32 @@ def test_an_answer_is_the_sum_of_its_minutes_whatever_roll_up_is_pending(world: 
     for event in both:
         months = [world.registered(event=event, at=f"2026-{month}T00:00Z") for month in ("03-06", "04-08")]
         world.count(world.created(event), world.distributed(event, channel="NAVER"), *months)
-    with world.shared_connection():
-        for _ in range(40):
-            step = random_.random()
-            event = random_.choice(both)
-            if step < 0.5:
-                around = random_minute(random_)
-                come = [around + timedelta(minutes=random_.randrange(-20, 20)) for _ in range(random_.randint(1, 30))]
-                world.count(*(world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in come))
-            elif step < 0.6:
-                world.record_measurement(
-                    event, "NaverBlog", f"{random_minute(random_)}", {"views": 3, "likes": 2, "conversions": 1}
-                )
-            else:
-                roll_up_step(world, event, minutes=random_.choice([0, 5, 40, 10_000]))
-            # Ranges mostly end where something happened, so that a minute more or less makes a difference.
-            there = [row.timestamp for row in world.timeline(event)] or [random_minute(random_)]
-            nearby = [random_.choice(there) + timedelta(minutes=random_.randint(-3, 3)) for _ in range(2)]
-            starts, ends = sorted(
-                nearby if random_.random() < 0.8 else [random_minute(random_), random_minute(random_)]
+    for _ in range(40):
+        step = random_.random()
+        event = random_.choice(both)
+        if step < 0.5:
+            around = random_minute(random_)
+            come = [around + timedelta(minutes=random_.randrange(-20, 20)) for _ in range(random_.randint(1, 30))]
+            world.count(*(world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in come))
+        elif step < 0.6:
+            world.record_measurement(
+                event, "NaverBlog", f"{random_minute(random_)}", {"views": 3, "likes": 2, "conversions": 1}
             )
-            granularity = random_.choice([each for each in Granularity if each != "minute"] * 3 + [Granularity.MINUTE])
-            question = (
-                random_.choice([[SPRING], both]),
-                granularity,
-                random_.choice(ZONES),
-                starts,
-                ends + timedelta(minutes=1),
-            )
-            assert answer_of(world, *question) == sum_of_minutes(world, *question), question
+        else:
+            roll_up_step(world, event, minutes=random_.choice([0, 5, 40, 10_000]))
+        # Ranges mostly end where something happened, so that a minute more or less makes a difference.
+        there = [row.timestamp for row in world.timeline(event)] or [random_minute(random_)]
+        nearby = [random_.choice(there) + timedelta(minutes=random_.randint(-3, 3)) for _ in range(2)]
+        starts, ends = sorted(nearby if random_.random() < 0.8 else [random_minute(random_), random_minute(random_)])
+        granularity = random_.choice([each for each in Granularity if each != "minute"] * 3 + [Granularity.MINUTE])
+        question = (
+            random_.choice([[SPRING], both]),
+            granularity,
+            random_.choice(ZONES),
+            starts,
+            ends + timedelta(minutes=1),
+        )
+        assert answer_of(world, *question) == sum_of_minutes(world, *question), question
     assert world.drift() == []
     question = (both, Granularity.DAILY, "Asia/Seoul", FIRST, LAST)
     assert answer_of(world, *question) == sum_of_minutes(world, *question)
