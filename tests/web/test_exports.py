@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -256,6 +257,52 @@ def _raw(body: bytes) -> list[list[str]]:
     import io
 
     return list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
+
+
+LONG_TITLES = [
+    "가" * 200,
+    "🎉" * 100,
+    "👍🏽" * 100,
+    "e\u0301\u0323x" * 50,
+    "\u1100\u1161\u11ab" * 60,
+    "가" * 66 + ".",
+    "x" * 200,
+]
+
+
+@pytest.mark.parametrize("title", LONG_TITLES)
+def test_a_long_title_gives_a_file_name_that_every_file_system_takes(
+    world: World, site: Site, title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.count(world.created(eventTitle=title))
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for view, form in (("dashboard", "csv"), ("timeline", "xlsx")):
+        words = ["export", view, SPRING, "--format", form]
+        done = CliRunner().invoke(cli.app, words, env={"DATABASE_URL": world.url})
+        assert done.exit_code == 0, done.output
+        (file,) = here.iterdir()
+        path = "" if view == "dashboard" else f"/{view}"
+        answer = site.owner.get(f"{ONE}{path}?format={form}&lang=ko")
+        assert unquote(answer.headers["content-disposition"].partition("UTF-8''")[2]) == file.name
+        kept = file.name.rsplit(" ", 2)[0]
+        whole = unicodedata.normalize("NFC", title)
+        assert whole.startswith(kept) and len(file.name.encode()) <= 200
+        assert 50 <= len(kept.encode())
+        assert unicodedata.category(whole[len(kept)])[0] != "M" and whole[len(kept)] not in "\U0001f3fd\u1161\u11ab"
+        file.unlink()
+
+
+def test_a_file_that_cannot_be_written_is_said_in_one_sentence(world: World, tmp_path: Path) -> None:
+    world.count(world.created())
+    here = tmp_path / "here"
+    here.mkdir()
+    for out in (here / ("가" * 100), here / "no" / "folder", here, Path("/"), Path("/proc/none")):
+        with pytest.raises(OperatorError, match="cannot write"):
+            words = ["export", "roi", SPRING, "--out", str(out)]
+            CliRunner().invoke(cli.app, words, env={"DATABASE_URL": world.url}, catch_exceptions=False)
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("tz", ["Pacific/Kiritimati", "Etc/GMT+12"])  # one of them always has another date than UTC

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -131,7 +132,7 @@ async def _export(
             sys.stdout.buffer.flush()
             return name
         path = Path(name or file_name(request.view, title, started.answer, request.format.value, request.language))
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        partial = path.parent / f".hannun-{os.getpid()}.part"
         try:
             with partial.open("wb") as file:
                 async for chunk in started.chunks():
@@ -141,5 +142,6 @@ async def _export(
             raise OperatorError(f"cannot write {path}: {error.strerror}", hint="--out names another file") from error
         finally:
             started.close()
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
         return str(path)

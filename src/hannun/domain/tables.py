@@ -265,7 +265,9 @@ def zone_of(answer: ViewAnswer) -> str:
     return answer.period.tz
 
 
-NAME_LENGTH_MAX = 80
+TITLE_LENGTH_MAX = 80
+NAME_BYTES_MAX = 200
+"""The longest file name, in bytes of UTF-8. File systems allow 255 bytes: 85 Hangul syllables, or 63 emoji."""
 _NOT_IN_FILE_NAMES = frozenset('\\/:*?"<>|')
 
 
@@ -279,8 +281,25 @@ def file_name(view: ViewTables, title: str, answer: ViewAnswer, suffix: str, lan
         " " if sign in _NOT_IN_FILE_NAMES or unicodedata.category(sign)[0] in "CZ" else sign
         for sign in unicodedata.normalize("NFC", title)
     )
-    words = [" ".join(allowed.split()).strip(". ")[:NAME_LENGTH_MAX].strip(), view.title(language), _day(answer)]
-    return " ".join(filter(None, words)) + f".{suffix}"
+    ending = " ".join(filter(None, [view.title(language), _day(answer)])) + f".{suffix}"
+    bytes_left = NAME_BYTES_MAX - len(f" {ending}".encode())
+    title = _first_signs(" ".join(allowed.split()).strip(". "), bytes_left).strip(". ")
+    return f"{title} {ending}" if title else ending
+
+
+def _first_signs(text: str, bytes_max: int) -> str:
+    """The beginning of a text in at most TITLE_LENGTH_MAX characters and `bytes_max` bytes of UTF-8. A character is not
+    separated from the marks that belong to it."""
+    end = min(len(text), TITLE_LENGTH_MAX, len(text.encode()[:bytes_max].decode(errors="ignore")))
+    while 0 < end < len(text) and _belongs_to_the_character_before(text[end]):
+        end -= 1
+    return text[:end]
+
+
+def _belongs_to_the_character_before(sign: str) -> bool:
+    is_jamo = "\u1160" <= sign <= "\u11ff"  # a medial or final consonant or vowel of a Hangul syllable
+    is_skin_tone = "\U0001f3fb" <= sign <= "\U0001f3ff"
+    return is_jamo or is_skin_tone or unicodedata.category(sign)[0] == "M"
 
 
 def _day(answer: ViewAnswer) -> str:
