@@ -1,4 +1,4 @@
-"""Guards texts that a spreadsheet would read as a formula, a number or a date."""
+"""Guards texts that a spreadsheet would read as a formula, a number, a date or an error value."""
 
 import re
 import unicodedata
@@ -10,13 +10,17 @@ _NUMBER_OR_DATE = re.compile(
     r"|jan\w*|feb\w*|mar\w*|apr\w*|may|june?|july?|aug\w*|sep\w*|oct\w*|nov\w*|dec\w*)+",
 )
 
+_ERROR_VALUE = re.compile(r"(?i:#(?:N/[AD]|NV|GETTING_DATA|[¡¿]?[a-zà-öø-þ0-9_/]+[!?]))")
+"""`#N/A`, `#REF!`, `#NAME?` and their names in other languages of Excel, as `#NV` or `#¡VALOR!`."""
+
 
 def guarded(text: str) -> str:
-    """The text for a cell, with an apostrophe in front where it needs one, as `=1+1`, `００12` and `3월 1일` do."""
+    """The text for a cell, with an apostrophe in front where it needs one: `=1+1`, `００12`, `3월 1일`, `#N/A`."""
     # Full-width signs start formulas too, also after spaces and invisible characters.
     plain = unicodedata.normalize("NFKC", text)
     visible = "".join(sign for sign in plain if unicodedata.category(sign) not in ("Cc", "Cf")).strip()
     starts_invisibly = text[:1] in ("\t", "\r", "\n")
-    if text.startswith("'") or starts_invisibly or visible.startswith(_FORMULA) or _NUMBER_OR_DATE.fullmatch(visible):
+    is_value = _NUMBER_OR_DATE.fullmatch(visible) or _ERROR_VALUE.fullmatch(visible)
+    if text.startswith("'") or starts_invisibly or visible.startswith(_FORMULA) or is_value:
         return f"'{text}"
     return text
