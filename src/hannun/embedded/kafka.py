@@ -248,7 +248,7 @@ class KafkaServer(LocalServer):
 
     def _write_settings(self, path: Path, *, port: int, data: Path) -> None:
         # Only the broker connects to the controller, so the controller may have another port at each start.
-        controller_port = find_free_port()
+        controller_port = find_free_port(excluding=port)
         computed = {
             "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
             "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
