@@ -765,6 +765,26 @@ def test_a_merchants_dashboard_has_every_field_and_adds_up(site: Site) -> None:
     assert answer["roi"]["currentRoi"] == round((160_000.25 - 160_900) / 160_900 * 100, 2)
 
 
+def test_a_merchants_events_are_listed_by_their_creation_and_not_by_their_arrival(site: Site) -> None:
+    days = [5, 1, 9, 9, 3, 9, 7]
+    for i, day in enumerate(days):
+        site.world.count(site.world.created(f"event-{i}", at=f"2026-11-{day:02}T09:00:00+09:00"))
+    listed = [event["eventId"] for event in site.owner.get(MINE).json()["events"]]
+    assert listed == ["event-5", "event-3", "event-2", "event-6", "event-0", "event-4", "event-1"]
+    for limit in (1, 2, 3):
+        seen, cursor = [], ""
+        while cursor is not None:
+            page = site.owner.get(MINE, params={"limit": limit} | ({"cursor": cursor} if cursor else {})).json()
+            seen += [event["eventId"] for event in page["events"]]
+            cursor = page["nextCursor"]
+            # an older event that arrives between two pages stands on its own place, and moves no other
+            site.world.count(site.world.created(f"late-{limit}", at="2026-10-01T09:00:00+09:00"))
+        assert [event for event in seen if event.startswith("event")] == listed
+        assert len(set(seen)) == len(seen)
+    exported = site.owner.get(f"{MINE}?format=csv&lang=en").text.splitlines()[1:8]
+    assert [line.split(",")[0].strip('"') for line in exported] == listed
+
+
 def test_the_pages_of_a_merchants_events_hold_each_event_once(site: Site) -> None:
     events = [f"event-{i:02}" for i in range(7)]
     for i, event in enumerate(events):

@@ -429,13 +429,14 @@ def many_events(world: World, count: int) -> None:
     world.rows(
         "INSERT INTO hannun.events OVERRIDING SYSTEM VALUE "
         "SELECT (jsonb_populate_record(e, jsonb_build_object('event_no', 1000000 + n, "
-        "'event_id', 'e-' || n, 'title', '행사 ' || n))).* FROM hannun.events e, generate_series(1, %s) n",
+        "'event_id', 'e-' || n, 'title', '행사 ' || n, 'plan_at', e.plan_at + (n / 7) * interval '1 second'))).* "
+        "FROM hannun.events e, generate_series(1, %s) n",
         count,
     )
     world.rows(
         "INSERT INTO public.event_stats OVERRIDING SYSTEM VALUE "
         "SELECT (jsonb_populate_record(s, jsonb_build_object('id', 1000000 + n, "
-        "'event_id', 'e-' || n, 'event_title', '행사 ' || n, 'created_at', s.created_at + n * interval '1 second'))).* "
+        "'event_id', 'e-' || n, 'event_title', '행사 ' || n))).* "
         "FROM public.event_stats s, generate_series(1, %s) n",
         count,
     )

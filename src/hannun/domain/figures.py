@@ -113,7 +113,11 @@ class EventFigures:
 
 @dataclass(frozen=True, slots=True)
 class ListedEvent:
-    """An event in its merchant's list. `last_hours` are its participants in the last 24 clock hours, oldest first."""
+    """An event in its merchant's list. `last_hours` are its participants in the last 24 clock hours, oldest first.
+
+    created_at: `createdAt` of its newest event-created message, the sort key of the list. Events with the same one are
+        sorted by `row_id`.
+    """
 
     row_id: int
     created_at: datetime

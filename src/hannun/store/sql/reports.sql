@@ -48,17 +48,17 @@ SELECT within, CASE WHEN type IS NOT NULL THEN name END, type, coalesce(sum(part
   FROM typed GROUP BY 1, 2, 3;
 
 -- user_events --
--- A page of a merchant's events, newest first, with the participants of the last 24 clock hours. Under a range an event's
+-- A page of a merchant's events, newest `createdAt` first (`plan_at`, that of the newest event-created message), with the participants of the last 24 clock hours. Under a range an event's
 -- participants and views are those of the range.
 WITH page AS MATERIALIZED (
     SELECT s.id, s.event_id, s.event_title, s.status, s.total_participants, s.total_views, s.target_roi,
-           s.created_at, e.event_no, e.version, e.total_investment, e.expected_revenue, e.baseline_revenue,
+           e.plan_at, e.event_no, e.version, e.total_investment, e.expected_revenue, e.baseline_revenue,
            CASE WHEN e.sales > 0 THEN e.recorded_revenue END AS recorded, e.starts_at, e.ends_at,
            date_bin('15 minutes', e.cumulative_owed_from, '2000-01-01') AS watermark
       FROM public.event_stats s JOIN hannun.events e USING (event_id)
      WHERE s.user_id = %(user_id)s AND e.event_no = ANY(%(event_nos)s::int[])
-       AND (%(before)s::bigint IS NULL OR (s.created_at, s.id) < (%(before_at)s::timestamp, %(before)s::bigint))
-     ORDER BY s.created_at DESC, s.id DESC LIMIT %(limit)s
+       AND (%(before)s::bigint IS NULL OR (e.plan_at, s.id) < (%(before_at)s::timestamp, %(before)s::bigint))
+     ORDER BY e.plan_at DESC, s.id DESC LIMIT %(limit)s
 ), spans AS MATERIALIZED (
     SELECT * FROM hannun.timeline_spans(%(hour)s::timestamp - interval '23 hours', %(hour)s::timestamp + interval '1 hour')
 ), hours AS (
@@ -78,7 +78,7 @@ WITH page AS MATERIALIZED (
                    OFFSET 0) t) AS happened (event_no, at, participants)
      GROUP BY 1, 2
 )
-SELECT p.id, p.created_at, p.event_id, p.event_title, p.status,
+SELECT p.id, p.plan_at, p.event_id, p.event_title, p.status,
        CASE WHEN %(ranged)s THEN (SELECT count(*) FROM hannun.arrivals c
                                    WHERE c.event_no = p.event_no AND c.minute >= %(since_minute)s
                                      AND c.minute < %(until_minute)s)
@@ -91,7 +91,7 @@ SELECT p.id, p.created_at, p.event_id, p.event_title, p.status,
        coalesce((SELECT sum(distribution_cost) FROM public.channel_stats c WHERE c.event_id = p.event_id), 0),
        (SELECT jsonb_object_agg((extract(epoch FROM %(hour)s::timestamp - hour) / 3600)::int, participants)
           FROM hours h WHERE h.event_no = p.event_no)
-  FROM page p ORDER BY p.created_at DESC, p.id DESC;
+  FROM page p ORDER BY p.plan_at DESC, p.id DESC;
 
 -- user_totals --
 -- The events of a merchant that a filter leaves, together. The version is that of all events, filtered or not: it must not
