@@ -42,7 +42,7 @@ DATE_PARAMETERS = ("startDate", "endDate")
 
 def routes(site: Site) -> list[tuple[str, list[str]]]:
     """The address of every route that takes a date, with the names of its parameters."""
-    document = site.nobody.get("/openapi.json").json()
+    document = site.anonymous.get("/openapi.json").json()
     found = []
     for path, operations in document["paths"].items():
         names = [each["name"] for each in operations.get("get", {}).get("parameters", [])]
