@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-# Before they are imported: what their assertions found is worth reading too.
+# Before they are imported, so that a failed assertion in a helper shows its values too.
 pytest.register_assert_rewrite("outside", "accounts", "world", "oracle", "faults", "waits")
 
 import structlog
@@ -66,10 +66,10 @@ def valkey(home: Path) -> Iterator[ValkeyServer]:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
-    """One Apache Kafka for all tests of a worker; they come in two groups, so that two workers share them."""
-    # Of groups that the broker balances it sets the pace itself; by default it waits 45 s for a member that is gone.
-    pace = {"session.timeout": "6000", "heartbeat.interval": "300"}
-    quick = {f"group.consumer.{least}{name}.ms": ms for name, ms in pace.items() for least in ("", "min.")}
+    """One Apache Kafka for all tests of a worker. These tests form two groups, so that two workers run them."""
+    # With the protocol "consumer" the broker sets the session timeout, 45 s by default.
+    timeouts = {"session.timeout": "6000", "heartbeat.interval": "300"}
+    quick = {f"group.consumer.{least}{name}.ms": ms for name, ms in timeouts.items() for least in ("", "min.")}
     with (
         tempfile.TemporaryDirectory(prefix="hannun-tests-") as folder,
         KafkaServer(Path(folder, "kafka"), settings=quick) as server,
@@ -79,7 +79,7 @@ def kafka() -> Iterator[KafkaServer]:
 
 @pytest.fixture
 def database(postgres: PostgresServer) -> Iterator[str]:
-    """The name of a migrated database of this test's own."""
+    """The name of this test's own migrated database."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests STRATEGY file_copy OWNER {DATABASE_OWNER}")
@@ -95,12 +95,13 @@ def world(postgres: PostgresServer, valkey: ValkeyServer, database: str) -> Iter
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Say loudly what cannot run here; with CI=true that is a failure, not a skip."""
-    missing = {"kafka": java_missing_reason(), "browser": browser_missing_reason()}
-    for item in items:
-        for mark, reason in missing.items():
-            if reason is None or item.get_closest_marker(mark) is None:
-                continue
+    """Skip tests whose program is missing, and say why. With CI=true they fail instead."""
+    for mark, missing_reason in (("kafka", java_missing_reason), ("browser", browser_missing_reason)):
+        marked = [item for item in items if item.get_closest_marker(mark) is not None]
+        reason = missing_reason() if marked else None
+        if reason is None:
+            continue
+        for item in marked:
             if os.environ.get("CI") == "true":
                 item.add_marker(pytest.mark.xfail(run=False, strict=True, reason=f"CI must run this: {reason}"))
                 config.stash.setdefault(MISSING, set()).add(f"{mark}: {reason}")

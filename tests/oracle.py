@@ -1,7 +1,7 @@
-"""What the figures must be, said a second time: the specification read by somebody who has not seen our code.
+"""A second implementation of the specification: it computes what every figure must be.
 
-One message after the other, plain dictionaries, nothing of `hannun`. Slow and simple on purpose: where it and the
-service differ, one of them misreads `spec/3-messages.md`.
+It handles one message after the other, with plain dictionaries, and imports nothing of `hannun`. It is slow and simple
+on purpose. Where it and the service differ, one of them misreads `spec/3-messages.md`.
 """
 
 import json
@@ -43,11 +43,11 @@ DECIDING = {
 SPELLINGS = {same(spelling): name for name, (_, others) in KNOWN.items() for spelling in (name, *others)}
 
 
-def channel_of(told: dict[str, Any]) -> str | None:
+def channel_of(message: dict[str, Any]) -> str | None:
     """A known channel by its name, an unknown one by the form in which names are compared."""
     for name in ("channelName", "channel", "entryPath"):
-        if told.get(name) is not None:
-            return SPELLINGS.get(same(told[name]), same(told[name]))
+        if message.get(name) is not None:
+            return SPELLINGS.get(same(message[name]), same(message[name]))
     return None
 
 
@@ -56,8 +56,8 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text.split("[")[0]).astimezone(UTC)
 
 
-def money(told: Any) -> Decimal:
-    return Decimal(str(told)).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
+def money(amount: Any) -> Decimal:
+    return Decimal(str(amount)).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
 
 
 def percent(part: Decimal, whole: Decimal) -> Decimal | None:
@@ -68,7 +68,7 @@ def percent(part: Decimal, whole: Decimal) -> Decimal | None:
 
 @dataclass
 class Event:
-    """All that was told of one event."""
+    """Everything that messages and channels have said about one event."""
 
     owner: str | None = None
     plan: tuple[datetime, dict[str, Any]] | None = None
@@ -82,64 +82,68 @@ class Event:
 
 
 class Oracle:
-    """Knows what was told and says what the tables must hold."""
+    """Takes all messages, and computes what tables and answers must hold."""
 
     def __init__(self) -> None:
         self.events: dict[str, Event] = {}
         self.rejections: list[str] = []
 
     def add_message(self, kind: str, raw: bytes, received_at: int | None = None) -> None:
-        """One message, in the order of the log, received at this time (microseconds since 1970; None: just now)."""
+        """Take one message. Messages come in the order in which they are counted.
+
+        Args:
+            received_at: in microseconds since 1970; None for now.
+        """
         try:
-            told = json.loads(raw)
+            message = json.loads(raw)
         except ValueError:
             self.rejections.append("not-json")
             return
-        event = self.events.setdefault(told["eventId"], Event())
+        event = self.events.setdefault(message["eventId"], Event())
         received = datetime.now(UTC) if received_at is None else EPOCH + timedelta(microseconds=received_at)
-        if instant(told[DECIDING[kind]]) > received + timedelta(hours=24):
+        if instant(message[DECIDING[kind]]) > received + timedelta(hours=24):
             self.rejections.append("too-early-or-too-far-ahead")
             return
         if kind == "event-created":
-            self._created(event, told)
+            self._created(event, message)
         elif kind == "participant-registered":
-            at = instant(told["registeredAt"])
+            at = instant(message["registeredAt"])
             if at < datetime(2015, 1, 1, tzinfo=UTC):
                 self.rejections.append("too-early-or-too-far-ahead")
                 return
             minute = at.replace(second=0, microsecond=0)
-            event.participants.setdefault(told["participantId"], (minute, channel_of(told)))
+            event.participants.setdefault(message["participantId"], (minute, channel_of(message)))
         elif kind == "distribution-completed":
-            self._distributed(event, told)
+            self._distributed(event, message)
         elif kind == "event-status-changed":
-            self._status(event, instant(told["changedAt"]), told["status"])
+            self._status(event, instant(message["changedAt"]), message["status"])
         else:
-            amount = money(told["amount"])
-            event.sales.setdefault(told["saleId"], -amount if told.get("refund") else amount)
-            event.sold_at.setdefault(told["saleId"], instant(told["soldAt"]))
+            amount = money(message["amount"])
+            event.sales.setdefault(message["saleId"], -amount if message.get("refund") else amount)
+            event.sold_at.setdefault(message["saleId"], instant(message["soldAt"]))
 
     def add_measurement(self, event_id: str, channel: str, minute: datetime, **counts: int) -> None:
-        """What a channel measured, as it rose."""
+        """Take what a channel has measured since its previous measurement."""
         self.events[event_id].increments.append((minute, channel, counts))
 
-    def _created(self, event: Event, told: dict[str, Any]) -> None:
-        if event.owner not in (None, told["userId"]):
+    def _created(self, event: Event, message: dict[str, Any]) -> None:
+        if event.owner not in (None, message["userId"]):
             self.rejections.append("owner-changed")
             return
-        event.owner = told["userId"]
-        at = instant(told["createdAt"])
+        event.owner = message["userId"]
+        at = instant(message["createdAt"])
         if event.plan is not None and at <= event.plan[0]:
             return
-        event.plan = (at, told)
-        self._status(event, at, told.get("status") or "ACTIVE")
+        event.plan = (at, message)
+        self._status(event, at, message.get("status") or "ACTIVE")
 
     def _status(self, event: Event, at: datetime, status: str) -> None:
         if event.status is None or at > event.status[0]:
             event.status = (at, status)
 
-    def _distributed(self, event: Event, told: dict[str, Any]) -> None:
-        at = instant(told["completedAt"])
-        listed = told.get("channels") or told.get("distributedChannels") or [told]
+    def _distributed(self, event: Event, message: dict[str, Any]) -> None:
+        at = instant(message["completedAt"])
+        listed = message.get("channels") or message.get("distributedChannels") or [message]
         if any(channel_of(each) not in KNOWN and "channelType" not in each for each in listed):
             self.rejections.append("missing-field")
             return
@@ -155,12 +159,12 @@ class Oracle:
     # -- what must be in the tables
 
     def _type(self, event: Event, channel: str | None) -> str | None:
-        """The table's type of a known channel, else what this event's newest distribution told."""
+        """The type of a known channel by the table above, else by this event's newest distribution."""
         if channel in KNOWN:
             return KNOWN[channel][0]
         if channel in event.states:
-            told: str = event.states[channel][1]["channelType"]
-            return {"CALL": "VOICE"}.get(told, told)
+            type_: str = event.states[channel][1]["channelType"]
+            return {"CALL": "VOICE"}.get(type_, type_)
         return None
 
     def unattributed(self, event_id: str) -> int:
@@ -203,24 +207,24 @@ class Oracle:
         event = self.events[event_id]
         if event.plan is None or event.status is None:
             return None
-        told = event.plan[1]
-        planned, expected = money(told.get("totalInvestment", 0)), money(told.get("expectedRevenue", 0))
+        created = event.plan[1]
+        planned, expected = money(created.get("totalInvestment", 0)), money(created.get("expectedRevenue", 0))
         invested = planned + sum((cost for _, cost in event.successes.values()), Decimal(0))
         estimated = percent(expected - invested, invested)
-        baseline, (count, recorded) = told.get("baselineRevenue"), self.sales(event_id)
+        baseline, (count, recorded) = created.get("baselineRevenue"), self.sales(event_id)
         growth = None
         if baseline is not None and count:
             growth = percent(recorded - money(baseline), money(baseline))
         highest = Decimal("99999999.99")
         return {
-            "event_title": told.get("eventTitle") or told["title"],
+            "event_title": created.get("eventTitle") or created["title"],
             "user_id": event.owner,
             "status": event.status[1],
             "total_participants": len(event.participants),
             "total_views": 0,
             "total_investment": planned,
             "expected_revenue": expected,
-            "target_roi": money(told.get("targetRoi", 0)),
+            "target_roi": money(created.get("targetRoi", 0)),
             "estimated_roi": min(max(estimated or Decimal(0), Decimal(0)), highest),
             "sales_growth_rate": min(max(growth or Decimal(0), -highest), highest),
         }
@@ -232,28 +236,28 @@ class Oracle:
         channels = self.channel_counts(events, within)
         total = sum(within(minute) for each in events for minute, _ in self.events[each].participants.values())
         named = sum(counts["participants"] for counts in channels.values())
-        together = Counter[str]()
+        counts_of_all = Counter[str]()
         clicked = Counter[str]()
         for (_, type_), counts in channels.items():
-            together.update(counts)
+            counts_of_all.update(counts)
             if type_ != "VOICE":
                 clicked.update(counts)
         return {
             "totalParticipants": total,
             "unattributedParticipants": total - named,
-            "totalViews": together["views"],
-            "totalReach": together["impressions"],
-            "totalClicks": together["clicks"],
-            "totalConversions": together["conversions"],
-            "clickThroughRate": rate(together["clicks"], together["impressions"]),
-            "engagementRate": rate(engagement(together), together["impressions"]),
-            "participationRate": rate(total, together["views"]),
+            "totalViews": counts_of_all["views"],
+            "totalReach": counts_of_all["impressions"],
+            "totalClicks": counts_of_all["clicks"],
+            "totalConversions": counts_of_all["conversions"],
+            "clickThroughRate": rate(counts_of_all["clicks"], counts_of_all["impressions"]),
+            "engagementRate": rate(engagement(counts_of_all), counts_of_all["impressions"]),
+            "participationRate": rate(total, counts_of_all["views"]),
             "conversionRate": rate(clicked["conversions"], clicked["clicks"]),
-            "socialInteractions": {name: together[name] for name in ("likes", "comments", "shares")},
+            "socialInteractions": {name: counts_of_all[name] for name in ("likes", "comments", "shares")},
         }
 
     def channel_counts(self, events: list[str], within: "Within") -> dict[tuple[str, str], Counter[str]]:
-        """What happened within a range on each channel of events, by name and type; quiet ones too."""
+        """The counts of each channel of these events within a range, by name and type; also channels without any."""
         found: dict[tuple[str, str], Counter[str]] = {}
         for event_id in events:
             event = self.events[event_id]
@@ -293,31 +297,31 @@ class Oracle:
         return [each for each in events if self.channels(each).get(name, ("",))[0] == type_]
 
     def state(self, events: list[str], name: str, type_: str) -> str:
-        """Nobody measures yet, so the newest distribution is all that is known: of any success the plan."""
-        told = {
+        """No channel measures yet, so only the newest distribution counts: "planned" after any success."""
+        statuses = {
             self.events[each].states[name][1]["status"]
             for each in self._with(events, name, type_)
             if name in self.events[each].states
         }
-        return "planned" if "SUCCESS" in told else "failed" if told else "unknown"
+        return "planned" if "SUCCESS" in statuses else "failed" if statuses else "unknown"
 
     def roi(self, events: list[str], *, target: bool = True) -> dict[str, Any]:
-        """Money of events together: each counts with its own revenue, recorded or else expected."""
+        """Money of events together. Each event counts with its recorded revenue, or else with its expected one."""
         planned = costs = expected = revenue = assumed = Decimal(0)
         grown = base = recorded = None
         for event_id in events:
             event = self.events[event_id]
             assert event.plan is not None
-            told = event.plan[1]
-            mine, sold = money(told.get("expectedRevenue", 0)), self.sales(event_id)
-            planned += money(told.get("totalInvestment", 0))
+            created = event.plan[1]
+            mine, sold = money(created.get("expectedRevenue", 0)), self.sales(event_id)
+            planned += money(created.get("totalInvestment", 0))
             costs += sum((cost for _, cost in event.successes.values()), Decimal(0))
             expected += mine
             if sold[0]:
                 recorded = (recorded or 0) + sold[1]
                 revenue += sold[1]
-                if told.get("baselineRevenue") is not None:
-                    grown, base = (grown or 0) + sold[1], (base or 0) + money(told["baselineRevenue"])
+                if created.get("baselineRevenue") is not None:
+                    grown, base = (grown or 0) + sold[1], (base or 0) + money(created["baselineRevenue"])
             else:
                 revenue += mine
                 assumed += mine
@@ -351,7 +355,7 @@ class Oracle:
     def points(
         self, events: list[str], granularity: str, zone: ZoneInfo, start: datetime, end: datetime
     ) -> list[dict[str, Any]]:
-        """Every bucket that holds a minute of [start, end), minute by minute."""
+        """Every bucket that contains a minute of [start, end), built minute by minute."""
         came = Counter(at for each in events for at, _ in self.events[each].participants.values())
         measured: dict[datetime, Counter[str]] = {}
         for event_id in events:
@@ -415,9 +419,9 @@ BACK = {"minute": 0, "hourly": 3, "daily": 50, "weekly": 9 * 24, "monthly": 33 *
 def buckets_by_walking(
     granularity: str, zone: ZoneInfo, start: datetime, end: datetime
 ) -> Iterator[tuple[datetime, list[datetime]]]:
-    """(start in the zone, its minutes within the range) of each bucket: the clock is looked at every single minute."""
+    """(start in the zone, minutes within the range) of each bucket. Reads the zone's clock at every single minute."""
 
-    def shown(at: datetime) -> Any:
+    def clock_at(at: datetime) -> Any:
         there = at.astimezone(zone)
         if granularity == "minute":
             return at
@@ -428,10 +432,10 @@ def buckets_by_walking(
         return there.isocalendar()[:2] if granularity == "weekly" else (there.year, there.month)
 
     at = start - timedelta(hours=BACK[granularity])
-    began, last, minutes = at, shown(at), list[datetime]()
+    began, last, minutes = at, clock_at(at), list[datetime]()
     while at < end:
-        now = shown(at)
-        # A clock that is set back over midnight shows yesterday once more: the new day has begun all the same.
+        now = clock_at(at)
+        # A clock set back over midnight shows yesterday again, but the new day has begun.
         if now != last if granularity in ("minute", "hourly") else now > last:
             if minutes:
                 yield began.astimezone(zone), minutes

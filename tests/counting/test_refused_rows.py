@@ -24,8 +24,8 @@ def test_one_message_that_postgresql_refuses_is_set_aside_and_the_others_land(st
     assert outcomes[at].reason == "refused-by-the-database"
     assert strict.event_stats().total_participants == 5
     assert strict.event_row().recorded_revenue == 40
-    letter = strict.dead_letters()[0]
-    assert (letter.reason, letter.event_id, letter.detail) == (
+    dead_letter = strict.dead_letters()[0]
+    assert (dead_letter.reason, dead_letter.event_id, dead_letter.detail) == (
         "refused-by-the-database",
         SPRING,
         "CheckViolation of no_such_amount",
@@ -56,9 +56,9 @@ def test_the_position_moves_over_a_refused_message_once(strict: World) -> None:
 
 def test_what_is_kept_of_a_refused_message_are_its_known_fields(strict: World) -> None:
     strict.count(strict.created(), strict.sold(666, "s1", name="Hong Gildong"))
-    letter = strict.dead_letters()[0]
-    assert letter.fields["saleId"] == "s1"
-    assert "Hong" not in str(letter.columns)
+    dead_letter = strict.dead_letters()[0]
+    assert dead_letter.fields["saleId"] == "s1"
+    assert "Hong" not in str(dead_letter.columns)
 
 
 def quarantine(in_a_row_max: int) -> Quarantine:

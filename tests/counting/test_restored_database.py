@@ -108,7 +108,7 @@ def test_caches_are_cleared_when_the_search_for_a_refused_message_is_interrupted
     world.another_counter().count([world.created(), world.registered("p2", channel="Poster")])
     world.count_with_retries(world.created(), world.sold(666), world.registered("p1", channel="Radio"))
     assert channels_of_the_ledger(world) == {"Radio": 1, "Poster": 1}
-    assert [letter.reason for letter in world.dead_letters()] == ["refused-by-the-database"]
+    assert [dead_letter.reason for dead_letter in world.dead_letters()] == ["refused-by-the-database"]
     assert world.drift() == []
 
 
@@ -128,5 +128,5 @@ def test_a_name_that_postgresql_refuses_becomes_a_dead_letter_and_the_others_are
     outcomes = world.count(*messages[:3], bad, *messages[3:])
     assert [outcome.reason for outcome in outcomes] == [None] * 3 + ["refused-by-the-database"] + [None] * 3
     assert world.event_stats(SPRING).total_participants == 5
-    assert [letter.detail for letter in world.dead_letters()] == ["CheckViolation of not_this"]
+    assert [dead_letter.detail for dead_letter in world.dead_letters()] == ["CheckViolation of not_this"]
     assert world.drift() == []

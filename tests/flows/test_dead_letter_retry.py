@@ -76,7 +76,7 @@ def test_a_message_that_is_still_unusable_stays_open_as_one_dead_letter(world: W
         "missing-field",
         "the message is no longer in the log, and not all of its fields were kept",
     ]
-    assert [letter.resolution for letter in world.dead_letters()] == [None, None]
+    assert [dead_letter.resolution for dead_letter in world.dead_letters()] == [None, None]
 
 
 def test_a_message_with_a_field_left_out_is_not_rebuilt(world: World) -> None:
@@ -95,7 +95,7 @@ def test_a_message_over_http_that_is_refused_again_stays_one_dead_letter(world: 
     world.count(changed_owner)
     for _ in range(2):
         assert {done.result for done in retry_all(world)} == {"dead-letter"}
-    assert [letter.resolution for letter in world.dead_letters()] == [None, None]
+    assert [dead_letter.resolution for dead_letter in world.dead_letters()] == [None, None]
     allow(world)
     assert sorted(done.result for done in retry_all(world)) == ["counted", "dead-letter"]
     assert world.drift() == []
@@ -103,14 +103,14 @@ def test_a_message_over_http_that_is_refused_again_stays_one_dead_letter(world: 
 
 def test_dead_letters_are_chosen_by_number_or_reason_and_never_all_by_mistake(world: World) -> None:
     world.count(*(world.message("sales-recorded", saleId=f"s{i}") for i in range(3)), world.created(owner="x" * 40))
-    first, second, third, fourth = (letter.dead_letter_no for letter in world.dead_letters())
-    assert [letter.no for letter in choose(world.database, [third, first], None)] == [first, third]
-    assert [letter.no for letter in choose(world.database, None, "missing-field")] == [first, second, third]
+    first, second, third, fourth = (dead_letter.dead_letter_no for dead_letter in world.dead_letters())
+    assert [dead_letter.no for dead_letter in choose(world.database, [third, first], None)] == [first, third]
+    assert [dead_letter.no for dead_letter in choose(world.database, None, "missing-field")] == [first, second, third]
     with pytest.raises(OperatorError, match="nothing was chosen"):
         choose(world.database, [], None)
     with pytest.raises(OperatorError, match=f"no open dead letter is {fourth + 7}"):
         choose(world.database, [first, fourth + 7], None)
     assert drop(world.database, [first, second], None, "somebody@here") == 2
-    assert [letter.resolution for letter in world.dead_letters()] == ["dropped", "dropped", None, None]
+    assert [dead_letter.resolution for dead_letter in world.dead_letters()] == ["dropped", "dropped", None, None]
     with pytest.raises(OperatorError, match=f"no open dead letter is {first}"):
         choose(world.database, [first], None)

@@ -1,4 +1,4 @@
-"""What the gauges say of the database."""
+"""The gauges that show the state of the database."""
 
 import math
 
@@ -12,7 +12,7 @@ from hannun.store import positions
 from hannun.store.database import Database, PoolLimits
 
 
-def test_partitions_that_wait_for_an_operator_and_debts_are_told_and_unknown_is_not_zero(world: World) -> None:
+def test_the_gauges_show_stopped_partitions_and_pending_invalidations_and_no_zero_when_unknown(world: World) -> None:
     world.rows(
         "INSERT INTO hannun.positions (topic, partition, topic_id, next_offset) "
         "VALUES ('a', 0, 'id', 5), ('a', 1, 'id', 5), ('b', 0, 'id', 5)"
@@ -31,8 +31,8 @@ def test_partitions_that_wait_for_an_operator_and_debts_are_told_and_unknown_is_
     assert gauges("hannun_stopped_partitions") == {'{topic="a"}': 0, '{topic="b"}': 0}
     assert gauges("hannun_owed_invalidations") == {"": 0}
 
-    away = Database("postgresql://127.0.0.1:1/nobody", PoolLimits(), application="test")
+    unavailable = Database("postgresql://127.0.0.1:1/nobody", PoolLimits(), application="test")
     with pytest.raises(StoreUnavailable):
-        update_gauges(away)
+        update_gauges(unavailable)
     assert gauges("hannun_stopped_partitions") == {}
     assert math.isnan(gauges("hannun_owed_invalidations")[""])
