@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     stranger_requests_a_minute: int = 300  # without a valid token, for each client address; 0 is no limit
     trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is used
     cors_origins: str = ""  # "" allows no other origin
+    public_origins: str = ""  # this service's own, where a proxy changes the Host header; "" is that header's
     exports_at_once: int = 8  # files that each process makes or sends at a time; 2 for one caller
     body_bytes_max: int = 1_000_000
     body_messages_max: int = 1_000
@@ -135,14 +136,16 @@ class Settings(BaseSettings):
         Raises:
             OperatorError: an entry of HANNUN_CORS_ORIGINS is not an origin.
         """
-        origins = [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
-        for origin in origins:
-            if not _ORIGIN.fullmatch(origin):
-                raise OperatorError(
-                    f"HANNUN_CORS_ORIGINS holds {origin!r}, which is not an origin",
-                    hint="https://shop.example.com, without a path, several with commas; * is not accepted",
-                )
-        return origins
+        return _origins_in("HANNUN_CORS_ORIGINS", self.cors_origins)
+
+    @cached_property
+    def own_origins(self) -> list[str]:
+        """The origins under which browsers see this service, besides the one that requests name.
+
+        Raises:
+            OperatorError: an entry of HANNUN_PUBLIC_ORIGINS is not an origin.
+        """
+        return _origins_in("HANNUN_PUBLIC_ORIGINS", self.public_origins)
 
     @cached_property
     def naive_zone(self) -> ZoneInfo | None:
@@ -173,6 +176,17 @@ class Settings(BaseSettings):
             variable, example = _NEEDED[name]
             raise OperatorError(f"{variable} is not set", hint=f"export {variable}={example}; or try `hannun up`")
         return str(text)
+
+
+def _origins_in(variable: str, text: str) -> list[str]:
+    origins = [origin.strip() for origin in text.split(",") if origin.strip()]
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise OperatorError(
+                f"{variable} holds {origin!r}, which is not an origin",
+                hint="https://shop.example.com, without a path, several with commas; * is not accepted",
+            )
+    return origins
 
 
 _NEEDED = {

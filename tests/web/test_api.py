@@ -364,13 +364,15 @@ def test_the_page_signs_in_by_an_http_only_cookie(site: Site) -> None:
     assert site.anonymous.get(ANALYTICS).status_code == 200
     assert site.anonymous.delete("/api/v1/session").status_code == 204
     assert site.anonymous.get(ANALYTICS).status_code == 401
+    json_type = {"Content-Type": "application/json"}
     marked = b"\xef\xbb\xbf" + json.dumps({"token": site.token(OWNER)}).encode()
-    assert site.anonymous.post("/api/v1/session", content=marked).status_code == 204, "a byte-order mark is ignored"
+    signed_in = site.anonymous.post("/api/v1/session", content=marked, headers=json_type)
+    assert signed_in.status_code == 204, "a byte-order mark is ignored"
     assert site.anonymous.delete("/api/v1/session").status_code == 204
-    assert site.anonymous.post("/api/v1/session", content=b"{").json()["code"] == "bad-sign-in"
+    assert site.anonymous.post("/api/v1/session", content=b"{", headers=json_type).json()["code"] == "bad-sign-in"
     for bad, status in ((b"{", 400), (b"[]", 400), (b"{}", 401), (b'{"code": "guessed"}', 401), (b"\xff", 400)):
-        assert site.anonymous.post("/api/v1/session", content=bad).status_code == status
-    too_much = site.anonymous.post("/api/v1/session", content=b" " * 100_000)
+        assert site.anonymous.post("/api/v1/session", content=bad, headers=json_type).status_code == status
+    too_much = site.anonymous.post("/api/v1/session", content=b" " * 100_000, headers=json_type)
     assert too_much.status_code == 413
 
 

@@ -139,6 +139,7 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
             sign_in_codes=_sign_in_codes(settings),
             secure_cookies=settings.secure_cookies,
             cors_origins=settings.origins,
+            own_origins=settings.own_origins,
             health_report=health.report,
         )
 

@@ -194,15 +194,21 @@ def _is_expired(session: Session) -> bool:
     return session.expires_at + LEEWAY_S <= time.time()
 
 
+def bearer_token_in(headers: Mapping[str, str]) -> str | None:
+    """The token of the Authorization header; None where there is none, also where the header has another scheme."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
 def token_in(headers: Mapping[str, str], cookies: Mapping[str, str]) -> tuple[str, bool]:
     """The token of a request, and whether it came in the cookie.
 
     Raises:
         Unauthenticated: there is none.
     """
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip(), False
+    token = bearer_token_in(headers)
+    if token is not None:
+        return token, False
     if COOKIE in cookies:
         return cookies[COOKIE], True
     raise Unauthenticated("this needs a token: Authorization: Bearer <token>")

@@ -17,12 +17,13 @@ from fastapi.routing import APIRoute
 
 from hannun.domain.authorization import Principal
 from hannun.errors import BadRequest, Forbidden, HannunError, IssuerUnavailable, NotFound, Unauthenticated
-from hannun.web.auth import token_in
+from hannun.web.auth import COOKIE, bearer_token_in, token_in
 from hannun.web.limits import address_of
 from hannun.web.services import Services, services_of
 
 EVENT_ID_MAX = 36
 SHARE_COOKIE = "hannun_share"
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 Served = Annotated[Services, Depends(services_of)]
 
 
@@ -153,14 +154,46 @@ def _parameters_of(route: APIRoute) -> frozenset[str]:
     return frozenset(names(route.dependant))
 
 
-def reject_cross_site(request: Request) -> None:
-    """Reject a sign-in that a page of another site sends: the user would not notice whose account they use.
+async def guard_cookies(request: Request, services: Served) -> None:
+    """Reject a request that changes something, where a page of another origin may have sent it with the user's cookie.
+
+    Every router with such a route depends on it. A caller with a bearer token knows that token, and is exempt, but not
+    at the routes that set and delete cookies, since those act on the browser itself. SameSite does not suffice: a page
+    on another port of the same host is of the same site.
 
     Raises:
-        Forbidden: the browser reports another site (Sec-Fetch-Site). Clients other than browsers send no such header.
+        Forbidden: the page is of another origin.
+        BadRequest: the body has a type that a page may send to any origin without asking (415).
     """
-    if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-        raise Forbidden("a page of another site cannot sign you in here")
+    if request.method in _SAFE_METHODS:
+        return
+    sets_cookies = request.url.path.endswith("/session")
+    if bearer_token_in(request.headers) is not None and not sets_cookies:
+        return
+    if not _is_same_origin(request, services):
+        raise Forbidden("a page of another origin cannot do this with the cookies of this one")
+    has_cookie = COOKIE in request.cookies or SHARE_COOKIE in request.cookies
+    if request.method != "DELETE" and (sets_cookies or has_cookie):
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise BadRequest("the body must be sent as application/json", code="unsupported-media-type")
+
+
+def _is_same_origin(request: Request, services: Services) -> bool:
+    """Whether the browser reports a page of this origin. Programs report nothing.
+
+    Browsers send Sec-Fetch-Site to trustworthy addresses only: over plain HTTP to another machine, Origin decides.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site not in (None, "none"):
+        return site == "same-origin"
+    if origin is None:
+        return True
+    host = request.headers.get("host", "").lower()
+    ours = {f"{request.url.scheme}://{host}", *services.own_origins}
+    if services.secure_cookies:  # TLS ends at a proxy, which may not report it
+        ours.add(f"https://{host}")
+    return origin in ours
 
 
 def share_secret_in(request: Request) -> str | None:

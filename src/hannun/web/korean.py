@@ -30,7 +30,10 @@ KOREAN: dict[str, str] = {
     "sending messages needs a bearer token with the role SERVICE": (
         "메시지를 보내려면 SERVICE 역할이 있는 Bearer 토큰이 필요합니다"
     ),
-    "a page of another site cannot sign you in here": "다른 사이트의 페이지에서는 로그인할 수 없습니다",
+    "a page of another origin cannot do this with the cookies of this one": (
+        "다른 출처의 페이지에서는 이 사이트의 쿠키로 이 작업을 할 수 없습니다"
+    ),
+    "the body must be sent as application/json": "본문은 application/json 형식으로 보내야 합니다",
     "more than {count_max} requests a minute": "1분에 {count_max}건까지 요청할 수 있습니다",
     # -- files
     "the view has no table {table}: use one of {tables}": "이 화면에는 {table} 표가 없습니다. 있는 표: {tables}",

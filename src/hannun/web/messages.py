@@ -11,10 +11,10 @@ from hannun.domain.authorization import Principal
 from hannun.errors import Busy
 from hannun.web.api import sending_principal
 from hannun.web.bodies import read_body
-from hannun.web.callers import Served
+from hannun.web.callers import Served, guard_cookies
 from hannun.web.contract import AUTHENTICATION_PROBLEMS, BEARER, RequestBody, answers_with
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(guard_cookies)])
 WAITING_MAX = 64
 """The most requests that wait for an ingestion thread; further ones get 429."""
 _NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
@@ -46,6 +46,7 @@ _REQUEST_BODY = RequestBody(
         "not-json",
         "body-too-large",
         "too-many-messages",
+        "unsupported-media-type",
         "store-unavailable",
     ),
     security=(BEARER,),

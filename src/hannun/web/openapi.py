@@ -53,6 +53,7 @@ _STATUS_DESCRIPTIONS = {
     404: "Nothing there that the caller may see",
     409: "It conflicts with the present state",
     413: "Too large",
+    415: "Sent as another type than the route takes",
     429: "Too many requests",
     501: "Not installed here",
     503: "A dependency is unavailable; try again later",

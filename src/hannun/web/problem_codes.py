@@ -35,6 +35,9 @@ CODES: dict[str, ProblemKind] = {
     "bad-sign-in": ProblemKind(400, "로그인 본문을 읽을 수 없습니다", "The sign-in cannot be read"),
     "not-json": ProblemKind(400, "본문이 JSON이 아닙니다", "The body is not JSON"),
     "body-too-large": ProblemKind(413, "본문이 너무 큽니다", "The body is too large"),
+    "unsupported-media-type": ProblemKind(
+        415, "지원하지 않는 본문 형식입니다", "The body has a type that is not taken here"
+    ),
     "too-many-messages": ProblemKind(413, "메시지가 너무 많습니다", "These are too many messages at once"),
     "too-many-shares": ProblemKind(409, "공유 링크가 너무 많습니다", "There are too many links"),
     "too-many-requests": ProblemKind(429, "요청이 너무 많습니다", "Too many requests"),

@@ -28,6 +28,7 @@ class Services:
         share_limit: by share link.
         sign_in_limit: by address; sign-ins, successful or not.
         anonymous_limit: by address; requests without a valid token or share link.
+        own_origins: the origins under which browsers see this service, where a proxy hides its address from it.
         health_report: the process's health; blocks for up to a second.
     """
 
@@ -49,6 +50,7 @@ class Services:
     sign_in_codes: Mapping[str, str]
     secure_cookies: bool
     cors_origins: Sequence[str]
+    own_origins: Sequence[str]
     health_report: Callable[[], Mapping[str, object]]
 
 

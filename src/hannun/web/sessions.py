@@ -4,18 +4,18 @@ import time
 from datetime import UTC, datetime
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from hannun.domain import response_schemas
 from hannun.errors import BadRequest, Unauthenticated
 from hannun.web.auth import COOKIE, Session, token_in
 from hannun.web.bodies import read_struct
-from hannun.web.callers import Served, reject_cross_site, reject_unknown_parameters
+from hannun.web.callers import Served, guard_cookies, reject_unknown_parameters
 from hannun.web.contract import ANONYMOUS, AUTHENTICATION_PROBLEMS, RequestBody, answers_with
 from hannun.web.limits import address_of
 from hannun.web.services import Services
 
-router = APIRouter(prefix="/api/v1")
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(guard_cookies)])
 
 
 class SignIn(msgspec.Struct):
@@ -29,7 +29,7 @@ class SignIn(msgspec.Struct):
 @answers_with(
     None,
     204,
-    problems=(*AUTHENTICATION_PROBLEMS, "forbidden", "bad-sign-in", "body-too-large"),
+    problems=(*AUTHENTICATION_PROBLEMS, "forbidden", "bad-sign-in", "body-too-large", "unsupported-media-type"),
     headers=("Set-Cookie",),
     security=(ANONYMOUS,),
     request_body=RequestBody({"application/json": SignIn}),
@@ -37,7 +37,6 @@ class SignIn(msgspec.Struct):
 async def sign_in(request: Request, services: Served) -> Response:
     """Exchange a token, or the code of a prepared sign-in, for the page's cookie."""
     reject_unknown_parameters(request)
-    reject_cross_site(request)
     services.sign_in_limit.take(address_of(request))
     invalid = BadRequest("a sign-in is a JSON object with a token or a code", code="bad-sign-in")
     body = await read_struct(request, SignIn, invalid=invalid)
@@ -69,7 +68,7 @@ async def who_am_i(request: Request, services: Served) -> Response:
 
 
 @router.delete("/session", status_code=204)
-@answers_with(None, 204, problems=("unknown-parameter",), headers=("Set-Cookie",), security=(ANONYMOUS,))
+@answers_with(None, 204, problems=("unknown-parameter", "forbidden"), headers=("Set-Cookie",), security=(ANONYMOUS,))
 async def sign_out(request: Request) -> Response:
     """Delete the page's cookie."""
     reject_unknown_parameters(request)

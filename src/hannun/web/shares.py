@@ -25,14 +25,14 @@ from hannun.web.callers import (
     Served,
     authenticate_by_share_link,
     event_id_in,
-    reject_cross_site,
+    guard_cookies,
     reject_unknown_parameters,
     share_secret_in,
 )
 from hannun.web.contract import ANONYMOUS, EVENT_PROBLEMS, RequestBody, answers_with
 from hannun.web.limits import address_of
 
-router = APIRouter(prefix="/api/v1/events/{event_id}")
+router = APIRouter(prefix="/api/v1/events/{event_id}", dependencies=[Depends(guard_cookies)])
 
 
 async def sharer_of(caller: Calling) -> Caller:
@@ -70,6 +70,10 @@ _LINK_PROBLEMS = ("unknown-parameter", "bad-parameter", "not-found", "too-many-r
 """The problem codes of opening a link, which needs no token."""
 
 
+_COOKIE_PROBLEMS = ("forbidden", "unsupported-media-type")
+"""The problem codes of a body that is sent with a cookie."""
+
+
 _NEW_LINK_LINKS = {
     "revoke": ("revoke_share", {"eventId": "$request.path.eventId", "shareId": "$response.body#/shareId"}),
     "list": ("shares_of_event", {"eventId": "$request.path.eventId"}),
@@ -80,7 +84,15 @@ _NEW_LINK_LINKS = {
 @answers_with(
     response_schemas.NewLink,
     201,
-    problems=(*EVENT_PROBLEMS, "bad-body", "no-offset", "bad-date", "body-too-large", "too-many-shares"),
+    problems=(
+        *EVENT_PROBLEMS,
+        "bad-body",
+        "no-offset",
+        "bad-date",
+        "body-too-large",
+        "too-many-shares",
+        *_COOKIE_PROBLEMS,
+    ),
     request_body=RequestBody({"application/json": WantedLink}),
     links=_NEW_LINK_LINKS,
 )
@@ -107,7 +119,7 @@ async def shares_of_event(services: Served, sharer: Sharer, event_id: EventId) -
 
 
 @router.delete("/shares/{share_id}", status_code=204)
-@answers_with(None, 204, problems=EVENT_PROBLEMS, headers=())
+@answers_with(None, 204, problems=(*EVENT_PROBLEMS, "forbidden"), headers=())
 async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, share_id: ShareId) -> Response:
     """Revoke a link. It stops working within 2 s everywhere."""
     await services.share_links.revoke(event_id, share_id)
@@ -118,7 +130,7 @@ async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, shar
 @answers_with(
     None,
     204,
-    problems=(*_LINK_PROBLEMS, "bad-body", "body-too-large", "forbidden"),
+    problems=(*_LINK_PROBLEMS, "bad-body", "body-too-large", *_COOKIE_PROBLEMS),
     headers=("Cache-Control", "Set-Cookie"),
     security=(ANONYMOUS,),
     request_body=RequestBody({"application/json": LinkSecret}),
@@ -126,7 +138,6 @@ async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, shar
 async def open_share(request: Request, services: Served, event_id: EventId) -> Response:
     """Exchange a link's secret for a cookie, which the browser sends to this event's paths only."""
     reject_unknown_parameters(request)
-    reject_cross_site(request)
     services.sign_in_limit.take(address_of(request))
     body = await read_struct(request, LinkSecret, invalid=_bad_body('{"share": "..."}'))
     grant = await services.share_links.resolve(event_id_in(request) or event_id, body.share)
@@ -160,7 +171,11 @@ async def opened_share(request: Request, services: Served, event_id: EventId) ->
 
 @router.delete("/session", status_code=204)
 @answers_with(
-    None, 204, problems=("unknown-parameter", "bad-parameter"), headers=("Set-Cookie",), security=(ANONYMOUS,)
+    None,
+    204,
+    problems=("unknown-parameter", "bad-parameter", "forbidden"),
+    headers=("Set-Cookie",),
+    security=(ANONYMOUS,),
 )
 async def close_share(request: Request, event_id: EventId) -> Response:
     """Delete the cookie."""
