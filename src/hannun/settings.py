@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from hannun.cache import RedisAddress
 from hannun.errors import OperatorError
 from hannun.store.database import PoolLimits
+from hannun.tokens import ROLES, RoleClaim
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
@@ -77,6 +78,9 @@ class Settings(BaseSettings):
     jwt_jwks_cooldown_s: float = 10.0  # between two reads that unknown key ids cause
     jwt_issuer: str = ""  # "" accepts every issuer
     jwt_audience: str = ""  # "" accepts tokens without an audience
+    jwt_roles_claim: str = "roles"  # where a token has none of that name, dots lead into objects
+    jwt_role_prefix: str = ""  # before each role's name in a token, such as ROLE_
+    jwt_role_mapping: str = ""  # the issuer's own names: SELLER=MERCHANT,ops=ADMIN
     requests_a_minute: int = 600
     refreshes_a_minute: int = 60  # requests with refresh=true, for each subject
     share_requests_a_minute: int = 3_000  # for each share link: all of its users together
@@ -146,6 +150,26 @@ class Settings(BaseSettings):
             OperatorError: an entry of HANNUN_PUBLIC_ORIGINS is not an origin.
         """
         return _origins_in("HANNUN_PUBLIC_ORIGINS", self.public_origins)
+
+    @cached_property
+    def role_claim(self) -> RoleClaim:
+        """Where a token names its roles, and how.
+
+        Raises:
+            OperatorError: HANNUN_JWT_ROLES_CLAIM is empty, or HANNUN_JWT_ROLE_MAPPING does not map names to roles.
+        """
+        if not self.jwt_roles_claim.strip():
+            raise OperatorError("HANNUN_JWT_ROLES_CLAIM is empty", hint="name the claim, or unset it: then it is roles")
+        mapping: dict[str, frozenset[str]] = {}
+        for entry in filter(None, map(str.strip, self.jwt_role_mapping.split(","))):
+            name, _, role = (part.strip() for part in entry.rpartition("="))
+            if not name or role not in ROLES:
+                raise OperatorError(
+                    f"HANNUN_JWT_ROLE_MAPPING holds {entry!r}, which maps no name to a role",
+                    hint=f"SELLER=MERCHANT, several with commas; the roles are {', '.join(sorted(ROLES))}",
+                )
+            mapping[name] = mapping.get(name, frozenset()) | {role}
+        return RoleClaim(self.jwt_roles_claim.strip(), self.jwt_role_prefix, mapping)
 
     @cached_property
     def naive_zone(self) -> ZoneInfo | None:

@@ -1,9 +1,13 @@
-"""Signs bearer tokens with the shared secret: for `hannun token`, `hannun up` and tests.
+"""Signs bearer tokens with the shared secret: for `hannun token`, `hannun up` and tests. Knows the claim of the roles.
 
 In production the platform's user service issues the tokens; `web/auth.py` verifies them.
 """
 
+import re
 import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import jwt
 
@@ -11,12 +15,85 @@ ROLES = frozenset({"MERCHANT", "ADMIN", "SERVICE"})
 """The roles that a token may carry."""
 
 
+@dataclass(frozen=True, slots=True)
+class RoleClaim:
+    """How a token names its caller's roles.
+
+    Args:
+        name: of the claim. Where a token has no claim of that name, dots lead into objects: `realm_access.roles`.
+        prefix: what stands before each role's name, and is removed. A name without it is no role.
+        mapping: the roles of a name that the issuer uses, for names that are no roles here. It takes a name as it is
+            in the token, so with its prefix.
+    """
+
+    name: str = "roles"
+    prefix: str = ""
+    mapping: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def decode(self, claims: Mapping[str, Any]) -> frozenset[str]:
+        """The known roles in the claims of a token; names that are no roles are ignored.
+
+        Raises:
+            ValueError: the claim is not a list of texts. One with a name of the operator's may also be one text, with
+                spaces or commas between the roles, as OAuth's `scope` is.
+        """
+        names = self._value_in(claims)
+        if isinstance(names, str) and self.name != ROLES_CLAIM.name:
+            names = re.split("[ ,]+", names)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("the claim of the roles is not a list of texts")
+        return frozenset(role for name in names for role in self._roles_of(name))
+
+    def encode(self, roles: Iterable[str]) -> dict[str, Any]:
+        """The claim of a token with these roles, as `decode` reads it."""
+        value: Any = [self._name_of(role) for role in roles]
+        # An issuer's namespace is an address, whose dots are part of the name.
+        path = [self.name] if "/" in self.name else self.name.split(".")
+        for name in reversed(path):
+            value = {name: value}
+        return dict(value)
+
+    def _value_in(self, claims: Mapping[str, Any]) -> Any:
+        if self.name in claims:
+            return claims[self.name]
+        value: Any = claims
+        for name in self.name.split("."):
+            if not isinstance(value, Mapping):
+                raise ValueError("the claim of the roles is not in an object")
+            if name not in value:
+                return []
+            value = value[name]
+        return value
+
+    def _roles_of(self, name: str) -> Collection[str]:
+        if name in self.mapping:
+            return self.mapping[name]
+        role = name.removeprefix(self.prefix)
+        return [role] if name.startswith(self.prefix) and role in ROLES else []
+
+    def _name_of(self, role: str) -> str:
+        name = self.prefix + role
+        if name not in self.mapping:
+            return name
+        return next((mapped for mapped, roles in self.mapping.items() if roles == {role}), name)
+
+
+ROLES_CLAIM = RoleClaim()
+
+
 def sign_token(
-    secret: str, user_id: str, roles: list[str], lasts_s: float, *, issuer: str = "", audience: str = ""
+    secret: str,
+    user_id: str,
+    roles: list[str],
+    lasts_s: float,
+    *,
+    issuer: str = "",
+    audience: str = "",
+    role_claim: RoleClaim = ROLES_CLAIM,
 ) -> str:
     """A JWT for `user_id`, signed with HS256, that expires in `lasts_s` seconds; "" leaves a claim out."""
     now = time.time()
-    claims = {"sub": user_id, "roles": roles, "iat": int(now), "exp": int(now + lasts_s)}
+    claims = {"sub": user_id, **role_claim.encode(roles), "iat": int(now), "exp": int(now + lasts_s)}
     claims |= {"iss": issuer} if issuer else {}
     claims |= {"aud": audience} if audience else {}
     return jwt.encode(claims, secret, algorithm="HS256")

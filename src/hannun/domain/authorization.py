@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+READING_ROLES = frozenset({"MERCHANT", "ADMIN"})
+SENDING_ROLES = frozenset({"SERVICE", "ADMIN"})
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. A merchant sees their own events, an ADMIN sees all.
+    """An authenticated caller. A MERCHANT sees their own events, an ADMIN sees all.
 
     A share link's principal has the owner's `user_id`, no roles, and is restricted to `only_event`. `seen` is the
     version of the answer that the client already has (from If-None-Match): the client never gets an older one.
@@ -21,9 +24,19 @@ class Principal:
     def sees_all(self) -> bool:
         return "ADMIN" in self.roles
 
+    @property
+    def may_read(self) -> bool:
+        """Whether this principal may read anything at all: by a role, or by a share link."""
+        return self.only_event is not None or not READING_ROLES.isdisjoint(self.roles)
+
+    @property
+    def may_send(self) -> bool:
+        """Whether this principal may send messages."""
+        return not SENDING_ROLES.isdisjoint(self.roles)
+
     def may_see(self, owner: str) -> bool:
         """Whether this principal may see the events of `owner`. Does not check `only_event`; authorization did so."""
-        return owner == self.user_id or self.sees_all
+        return self.sees_all or (owner == self.user_id and self.may_read)
 
     def may_see_merchant(self, user_id: str) -> bool:
         """Whether this principal may see the totals over all events of a merchant."""

@@ -50,6 +50,9 @@ def child_environment(
         "HANNUN_JWT_SECRET": jwt_secret,
         "HANNUN_JWT_ISSUER": "",  # the tokens that `hannun up` signs name no issuer and no audience
         "HANNUN_JWT_AUDIENCE": "",
+        "HANNUN_JWT_ROLES_CLAIM": "roles",  # and their roles in the default form
+        "HANNUN_JWT_ROLE_PREFIX": "",
+        "HANNUN_JWT_ROLE_MAPPING": "",
         "HANNUN_SIGN_IN_CODES": json.dumps(sign_in_codes),
         "HANNUN_START_FROM": "earliest",
         "HANNUN_API": endpoints.api,

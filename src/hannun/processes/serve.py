@@ -56,7 +56,9 @@ async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
     Raises:
         OperatorError: a setting is wrong, and which.
     """
-    verifier = partial(Verifier, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    verifier = partial(
+        Verifier, issuer=settings.jwt_issuer, audience=settings.jwt_audience, role_claim=settings.role_claim
+    )
     if not (settings.jwt_jwks_url or settings.jwt_jwks_file):
         yield verifier(settings.needed("jwt_secret"))
         return

@@ -85,12 +85,14 @@ RequestedRefresh = Annotated[bool, Depends(refresh_of)]
 
 
 async def sending_principal(request: Request, services: Served) -> Principal:
-    """A caller who may send messages: role SERVICE, by a bearer token. A cookie is refused, because the page of another
-    site could make a browser send messages with it."""
+    """A caller who may send messages: role SERVICE or ADMIN, by a bearer token.
+
+    A cookie is refused, because the page of another site could make a browser send messages with it.
+    """
     caller = await authenticate(request, services)
     reject_unknown_parameters(request)
-    if caller.from_cookie or "SERVICE" not in caller.principal.roles:
-        raise Forbidden("sending messages needs a bearer token with the role SERVICE")
+    if caller.from_cookie or not caller.principal.may_send:
+        raise Forbidden("sending messages needs a bearer token with the role SERVICE or ADMIN")
     return caller.principal
 
 

@@ -18,7 +18,7 @@ import jwt
 
 from hannun.domain.authorization import Principal
 from hannun.errors import OperatorError, Unauthenticated
-from hannun.tokens import ROLES
+from hannun.tokens import ROLES_CLAIM, RoleClaim
 from hannun.web.jwks import PUBLIC_KEY_ALGORITHMS, TokenKeys, VerificationKey
 
 COOKIE = "hannun_session"
@@ -56,12 +56,21 @@ class Verifier:
         keys: the issuer's published keys; None to accept tokens by the secret only.
         issuer: the required `iss`; "" accepts any issuer that has the key.
         audience: the required `aud`; "" accepts only tokens without an audience.
+        role_claim: where a token names its roles, and how.
 
     Raises:
         OperatorError: the secret is too short, or is a public key.
     """
 
-    def __init__(self, secret: str, keys: TokenKeys | None = None, *, issuer: str = "", audience: str = "") -> None:
+    def __init__(
+        self,
+        secret: str,
+        keys: TokenKeys | None = None,
+        *,
+        issuer: str = "",
+        audience: str = "",
+        role_claim: RoleClaim = ROLES_CLAIM,
+    ) -> None:
         if len(secret) < SECRET_LENGTH_MIN and (secret or keys is None):
             raise OperatorError(
                 f"HANNUN_JWT_SECRET has {len(secret)} characters, at least {SECRET_LENGTH_MIN} are needed",
@@ -76,6 +85,7 @@ class Verifier:
         self._keys = keys
         self._issuer = issuer or None
         self._audience = audience or None
+        self._role_claim = role_claim
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
     def cached_session(self, token: str) -> Session | None:
@@ -117,12 +127,12 @@ class Verifier:
             if not isinstance(algorithm, str):
                 raise Unauthenticated("the token is invalid: it cannot be decoded")
             if algorithm == "HS256" and self._secret:
-                return _session_of(self._claims(token, self._secret, algorithm), None)
+                return self._session_of(self._claims(token, self._secret, algorithm), None)
             if algorithm in PUBLIC_KEY_ALGORITHMS and self._keys is not None:
                 if not isinstance(kid, str):
                     raise Unauthenticated("the token is invalid: it names no key (kid)")
                 key = await self._keys.find(kid, algorithm)
-                return _session_of(self._claims(token, key.key, key.algorithm), key.fingerprint)
+                return self._session_of(self._claims(token, key.key, key.algorithm), key.fingerprint)
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated("the token has expired") from error
         except jwt.InvalidTokenError as error:
@@ -130,6 +140,28 @@ class Verifier:
         except _DECODING_ERRORS as error:
             raise Unauthenticated("the token is invalid: it cannot be decoded") from error
         raise Unauthenticated("the token is invalid: its signature algorithm is not accepted here")
+
+    def _session_of(self, claims: dict[str, Any], key_fingerprint: bytes | None) -> Session:
+        """The session of verified claims. The signature says who wrote them, not that their types are right.
+
+        Raises:
+            Unauthenticated: a claim has another type than it must have.
+        """
+        subject, expires_at = claims["sub"], claims["exp"]
+        try:
+            roles = self._role_claim.decode(claims)
+        except ValueError as error:
+            raise Unauthenticated("the token is invalid: its sub or roles claim is malformed") from error
+        if not _is_subject(subject):
+            raise Unauthenticated("the token is invalid: its sub or roles claim is malformed")
+        # PyJWT converts with int(), which also takes texts and booleans.
+        if isinstance(expires_at, bool) or not isinstance(expires_at, int | float) or not math.isfinite(expires_at):
+            raise Unauthenticated("the token is invalid: it cannot be decoded")
+        # Where no audience is required, PyJWT accepts every empty one, also {} and false.
+        audience = claims.get("aud")
+        if audience is not None and not isinstance(audience, str) and not _is_text_list(audience):
+            raise Unauthenticated("the token is invalid: it is for another audience (aud)")
+        return Session(Principal(subject, roles), min(float(expires_at), _EXPIRY_MAX_S), key_fingerprint)
 
     def _claims(self, token: str, key: str | VerificationKey, algorithm: str) -> dict[str, Any]:
         return jwt.decode(
@@ -141,26 +173,6 @@ class Verifier:
             leeway=LEEWAY_S,
             options={"require": ["sub", "exp"]},
         )
-
-
-def _session_of(claims: dict[str, Any], key_fingerprint: bytes | None) -> Session:
-    """The session of verified claims. The signature says who wrote them, not that their types are right.
-
-    Raises:
-        Unauthenticated: a claim has another type than it must have.
-    """
-    roles, subject, expires_at = claims.get("roles", []), claims["sub"], claims["exp"]
-    if not _is_text_list(roles) or not _is_subject(subject):
-        raise Unauthenticated("the token is invalid: its sub or roles claim is malformed")
-    # PyJWT converts with int(), which also takes texts and booleans.
-    if isinstance(expires_at, bool) or not isinstance(expires_at, int | float) or not math.isfinite(expires_at):
-        raise Unauthenticated("the token is invalid: it cannot be decoded")
-    # Where no audience is required, PyJWT accepts every empty one, also {} and false.
-    audience = claims.get("aud")
-    if audience is not None and not isinstance(audience, str) and not _is_text_list(audience):
-        raise Unauthenticated("the token is invalid: it is for another audience (aud)")
-    principal = Principal(subject, frozenset(roles) & ROLES)
-    return Session(principal, min(float(expires_at), _EXPIRY_MAX_S), key_fingerprint)
 
 
 def _is_text_list(value: object) -> bool:

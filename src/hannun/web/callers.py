@@ -55,17 +55,20 @@ async def caller_of(request: Request, services: Served) -> Caller:
 
     Raises:
         Unauthenticated: there is no valid token.
+        Forbidden: the token has no role that may read, whether the event exists or not.
         NotFound: there is no such event that this caller may see.
         Busy: the rate limit is reached.
     """
     event_id = event_id_in(request)
     try:
         caller = await authenticate(request, services)
+        if not caller.principal.may_read:
+            raise Forbidden("this needs the role MERCHANT or ADMIN")
         if event_id is not None:
             await services.authorizer.authorize(caller.principal, event_id)
         reject_unknown_parameters(request)
         return caller
-    except (Unauthenticated, NotFound):
+    except (Unauthenticated, Forbidden, NotFound):
         if event_id is None or share_secret_in(request) is None or request.method != "GET":
             raise
     caller = await authenticate_by_share_link(request, services, event_id)

@@ -17,12 +17,17 @@ from hannun.flows.report.registry import AnyView
 Route = TypeVar("Route", bound=Callable[..., Any])
 Json = dict[str, Any]
 
-AUTHENTICATION_PROBLEMS = ("unauthenticated", "too-many-requests", "issuer-unavailable", "unknown-parameter")
+AUTHENTICATION_PROBLEMS = (
+    "unauthenticated",
+    "forbidden",
+    "too-many-requests",
+    "issuer-unavailable",
+    "unknown-parameter",
+)
 """The problem codes of every route that needs a token."""
 EVENT_PROBLEMS = (*AUTHENTICATION_PROBLEMS, "not-found", "bad-parameter", "store-unavailable")
 RANGE_PROBLEMS = ("bad-date", "no-offset", "unknown-zone", "empty-range", "range-too-long")
-EVENT_VIEW_PROBLEMS = (*EVENT_PROBLEMS, *RANGE_PROBLEMS, "forbidden")
-"""`forbidden` is for `refresh=true` through a share link."""
+EVENT_VIEW_PROBLEMS = (*EVENT_PROBLEMS, *RANGE_PROBLEMS)
 MERCHANT_VIEW_PROBLEMS = (*EVENT_PROBLEMS, *RANGE_PROBLEMS)
 FILE_PROBLEMS = ("unknown-table", "format-not-installed")
 """The problem codes of a view that is requested as a file."""

@@ -109,6 +109,8 @@ class FastPath:
         if session is None:
             return None
         principal = session.principal
+        if not principal.may_read:
+            return None
         if dashboard.kind == "users":
             return (dashboard, principal, tags) if principal.may_see_merchant(dashboard.id_) else None
         return (dashboard, principal, tags) if self._authorizer.is_authorized(principal, dashboard.id_) else None

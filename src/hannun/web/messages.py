@@ -42,7 +42,6 @@ _REQUEST_BODY = RequestBody(
     response_schemas.MessagesTaken,
     problems=(
         *AUTHENTICATION_PROBLEMS,
-        "forbidden",
         "not-json",
         "body-too-large",
         "too-many-messages",

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from hannun.domain import response_schemas
-from hannun.errors import BadRequest, Unauthenticated
+from hannun.errors import BadRequest, Forbidden, Unauthenticated
 from hannun.web.auth import COOKIE, Session, token_in
 from hannun.web.bodies import read_struct
 from hannun.web.callers import Served, guard_cookies, reject_unknown_parameters
@@ -29,7 +29,7 @@ class SignIn(msgspec.Struct):
 @answers_with(
     None,
     204,
-    problems=(*AUTHENTICATION_PROBLEMS, "forbidden", "bad-sign-in", "body-too-large", "unsupported-media-type"),
+    problems=(*AUTHENTICATION_PROBLEMS, "bad-sign-in", "body-too-large", "unsupported-media-type"),
     headers=("Set-Cookie",),
     security=(ANONYMOUS,),
     request_body=RequestBody({"application/json": SignIn}),
@@ -44,6 +44,7 @@ async def sign_in(request: Request, services: Served) -> Response:
     if not token:
         raise Unauthenticated("this sign-in code is unknown, or the service was restarted since it was created")
     session = await services.verifier.verify(token.strip())
+    _require_role(session)
     response = Response(status_code=204)
     response.set_cookie(
         COOKIE,
@@ -84,5 +85,11 @@ async def _session(request: Request, services: Services) -> Session:
     except Unauthenticated:
         services.anonymous_limit.take(address_of(request))
         raise
+    _require_role(session)
     reject_unknown_parameters(request)
     return session
+
+
+def _require_role(session: Session) -> None:
+    if not session.principal.roles:
+        raise Forbidden("the token has no role that is known here")

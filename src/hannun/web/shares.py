@@ -70,10 +70,6 @@ _LINK_PROBLEMS = ("unknown-parameter", "bad-parameter", "not-found", "too-many-r
 """The problem codes of opening a link, which needs no token."""
 
 
-_COOKIE_PROBLEMS = ("forbidden", "unsupported-media-type")
-"""The problem codes of a body that is sent with a cookie."""
-
-
 _NEW_LINK_LINKS = {
     "revoke": ("revoke_share", {"eventId": "$request.path.eventId", "shareId": "$response.body#/shareId"}),
     "list": ("shares_of_event", {"eventId": "$request.path.eventId"}),
@@ -91,7 +87,7 @@ _NEW_LINK_LINKS = {
         "bad-date",
         "body-too-large",
         "too-many-shares",
-        *_COOKIE_PROBLEMS,
+        "unsupported-media-type",
     ),
     request_body=RequestBody({"application/json": WantedLink}),
     links=_NEW_LINK_LINKS,
@@ -119,7 +115,7 @@ async def shares_of_event(services: Served, sharer: Sharer, event_id: EventId) -
 
 
 @router.delete("/shares/{share_id}", status_code=204)
-@answers_with(None, 204, problems=(*EVENT_PROBLEMS, "forbidden"), headers=())
+@answers_with(None, 204, problems=EVENT_PROBLEMS, headers=())
 async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, share_id: ShareId) -> Response:
     """Revoke a link. It stops working within 2 s everywhere."""
     await services.share_links.revoke(event_id, share_id)
@@ -130,7 +126,7 @@ async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, shar
 @answers_with(
     None,
     204,
-    problems=(*_LINK_PROBLEMS, "bad-body", "body-too-large", *_COOKIE_PROBLEMS),
+    problems=(*_LINK_PROBLEMS, "bad-body", "body-too-large", "forbidden", "unsupported-media-type"),
     headers=("Cache-Control", "Set-Cookie"),
     security=(ANONYMOUS,),
     request_body=RequestBody({"application/json": LinkSecret}),

@@ -23,4 +23,5 @@ def issue_token(settings: Settings, user_id: str, roles: Collection[str], lasts_
         lasts_s,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
+        role_claim=settings.role_claim,
     )
