@@ -530,7 +530,7 @@ def test_the_command_writes_the_bytes_of_the_api_and_never_a_partial_file(
 @pytest.mark.parametrize(
     ("words", "address"),
     [
-        (("channels", SPRING, "--channels", "naver,우리TV"), f"{ONE}/channels?channels=naver,우리TV"),
+        (("channels", SPRING, "--channels", "naver,우리동네TV"), f"{ONE}/channels?channels=naver,우리동네TV"),
         (("all-channels", OWNER, "--channels", "NAVER"), f"{MINE}/channels?channels=NAVER"),
         (("all-dashboard", OWNER, "--status", "ARCHIVED"), f"{MINE}?status=ARCHIVED"),
         (

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from oracle import KNOWN, Oracle, Within, between, buckets_by_walking, number, percent, same
-from served import Site
+from served import OTHER_MERCHANT, Site
 from world import OWNER, SPRING, World
 
 from hannun.domain.batch import ReceivedMessage
@@ -396,8 +396,8 @@ def test_one_several_or_all_channels_are_answered_and_add_up(site: Site) -> None
         ("NAVER", ["NaverBlog"], 3),
         ("naver blog,우리동네TV", ["NaverBlog", "WooriTV"], 4),
         ("WooriTV", ["WooriTV"], 1),
-        ("never heard of", [], 0),
-        ("never heard of,NAVER", ["NaverBlog"], 3),
+        ("Instagram", [], 0),
+        ("Instagram,NAVER", ["NaverBlog"], 3),
     ):
         for _ in range(2):  # live, and from the cache where it is cached
             answer = site.owner.get(f"{ANALYTICS}/channels", params={"channels": named})
@@ -456,6 +456,31 @@ def test_a_merchants_events_are_filtered_by_status_channel_and_title(site: Site)
         assert site.owner.get(f"{MINE}/roi", params=params).json()["totalParticipants"] == participants
     (naver,) = site.owner.get(f"{MINE}/channels", params={"channels": "NAVER"}).json()["channels"]
     assert naver["metrics"]["participants"] == 4  # here the parameter selects channels, not events
+
+
+def test_an_unknown_channel_is_refused_and_named(site: Site) -> None:
+    world = site.world
+    world.count(
+        world.created(),
+        world.distributed(channelName="Poster", channelType="SNS"),
+        world.registered("p1", channel="Flyer"),
+        world.created("another", owner=OTHER_MERCHANT),
+        world.registered("p2", "another", channel="Secret Club"),
+    )
+    for path in (f"{ANALYTICS}/channels", f"{MINE}/channels", MINE, f"{MINE}/timeline", f"{MINE}/roi"):
+        for known in ("naver", "poster", "FLYER", "네이버블로그,Poster"):
+            answer = site.owner.get(path, params={"channels": known})
+            assert answer.status_code == 200, (path, known, answer.text)
+        for unknown in ("Secret Club", "NAVERR", "---", "x" * 90, "a\x00b"):
+            for named in (unknown, f"NAVER,{unknown}"):
+                answer = site.owner.get(path, params={"channels": named}, headers={"Accept-Language": "en"})
+                assert answer.status_code == 400, (path, named, answer.text)
+                if "\0" not in unknown:
+                    assert (answer.json()["code"], answer.json()["field"]) == ("unknown-channel", "channels")
+                    assert repr(unknown) in answer.json()["detail"]
+        korean = site.owner.get(path, params={"channels": "NAVERR"}, headers={"Accept-Language": "ko"})
+        assert "'NAVERR': 없는 채널입니다" in korean.json()["detail"]
+        assert site.owner.get(path, params={"channels": "NAVERR", "format": "csv"}).status_code == 400
 
 
 def test_a_timeline_holds_only_the_requested_metrics(site: Site) -> None:

@@ -67,6 +67,15 @@ def _channel(row: Sequence[Any]) -> ChannelFigures:
     )
 
 
+async def known_channel_keys(
+    conn: AsyncConnection, keys: Sequence[str], event_id: str | None, user_id: str | None
+) -> set[str]:
+    """Those of these keys that a channel of the event, or of any event of the merchant, has."""
+    parameters = {"keys": list(keys), "event_id": event_id, "user_id": user_id}
+    rows: Any = await (await conn.execute(SQL["known_channel_keys"], parameters)).fetchall()
+    return {key for (key,) in rows}
+
+
 async def period(
     conn: AsyncConnection, event_nos: Sequence[int], range_: Range, preceding: Range | None
 ) -> PeriodComparison:

@@ -256,7 +256,7 @@ async def event_dashboard(respond: Respond, event_id: EventId, range_: Requested
 
 
 @router.get("/events/{event_id}/analytics/channels")
-@answers_with_view(registry.EVENT_CHANNELS, "too-many")
+@answers_with_view(registry.EVENT_CHANNELS, "too-many", "unknown-channel")
 async def event_channels(
     respond: Respond, event_id: EventId, range_: RequestedRange, order: ChannelOrder, channels: ChannelNames = None
 ) -> Response:
@@ -287,7 +287,7 @@ async def event_roi(
 
 
 @router.get("/users/{user_id}/analytics")
-@answers_with_view(registry.MERCHANT_DASHBOARD, "too-many", "bad-cursor", links=_NEXT_LINKS)
+@answers_with_view(registry.MERCHANT_DASHBOARD, "too-many", "unknown-channel", "bad-cursor", links=_NEXT_LINKS)
 async def user_dashboard(
     respond: Respond,
     merchant: MerchantWithChannels,
@@ -307,7 +307,7 @@ async def user_dashboard(
 
 
 @router.get("/users/{user_id}/analytics/channels")
-@answers_with_view(registry.MERCHANT_CHANNELS, "too-many")
+@answers_with_view(registry.MERCHANT_CHANNELS, "too-many", "unknown-channel")
 async def user_channels(
     respond: Respond, merchant: Merchant, range_: RequestedRange, order: ChannelOrder, channels: ChannelNames = None
 ) -> Response:
@@ -316,7 +316,7 @@ async def user_channels(
 
 
 @router.get("/users/{user_id}/analytics/timeline")
-@answers_with_view(registry.MERCHANT_TIMELINE, "too-many", "too-many-points", "unknown-metric")
+@answers_with_view(registry.MERCHANT_TIMELINE, "too-many", "too-many-points", "unknown-metric", "unknown-channel")
 async def user_timeline(
     respond: Respond,
     merchant: MerchantWithChannels,
@@ -329,7 +329,7 @@ async def user_timeline(
 
 
 @router.get("/users/{user_id}/analytics/roi")
-@answers_with_view(registry.MERCHANT_ROI, "too-many")
+@answers_with_view(registry.MERCHANT_ROI, "too-many", "unknown-channel")
 async def user_roi(
     respond: Respond, merchant: MerchantWithChannels, range_: RequestedRange, projection: IncludeProjection = False
 ) -> Response:

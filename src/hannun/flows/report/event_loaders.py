@@ -35,6 +35,7 @@ async def load_channels(
     event = await reports.event(snapshot.conn, question.subject.event_id)
     if event is None:
         return None
+    await snapshot.check_channels(question.channels, event_id=event.event_id)
     comparison = await snapshot.comparison([event.event_no], question.range)
     selected = snapshot.select(question.channels, (each.name for each in event.channels), comparison)
     return Loaded(EventChannelsFigures(event, comparison, selected), event.version, event.user_id)

@@ -29,7 +29,12 @@ _HOUR = timedelta(hours=1)
 
 
 async def load_merchant(snapshot: Snapshot, merchant: MerchantSubject) -> MerchantFigures:
-    """The events that the filter of `merchant` leaves, together."""
+    """The events that the filter of `merchant` leaves, together.
+
+    Raises:
+        BadRequest: the filter names an unknown channel.
+    """
+    await snapshot.check_channels(merchant.channels, user_id=merchant.user_id)
     return await reports.merchant(
         snapshot.conn,
         merchant.user_id,
@@ -95,6 +100,7 @@ async def load_channels(
     merchant = await load_merchant(snapshot, question.subject)
     channels = await reports.merchant_channels(snapshot.conn, merchant.event_nos)
     comparison = await snapshot.comparison(merchant.event_nos, question.range)
+    await snapshot.check_channels(question.channels, user_id=question.subject.user_id)
     selected = snapshot.select(question.channels, (each.name for each in channels), comparison)
     figures = MerchantChannelsFigures(merchant, channels, comparison, selected)
     return Loaded(figures, merchant.version, question.subject.user_id)

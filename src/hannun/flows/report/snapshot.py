@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from hannun.domain.channels import ChannelTable
 from hannun.domain.figures import PeriodComparison
 from hannun.domain.ranges import Range
+from hannun.errors import BadRequest
 from hannun.store import reports
 from hannun.store.database import AsyncConnection
 
@@ -28,6 +29,27 @@ class Snapshot:
         """What happened within a range, and in the preceding one; None for all time."""
         return await reports.period(self.conn, event_nos, range_, preceding) if range_.is_bounded else None
 
+    async def check_channels(
+        self, names: Iterable[str], *, event_id: str | None = None, user_id: str | None = None
+    ) -> None:
+        """Check that each name means a channel of the table, of the event, or of any event of the merchant. Channels
+        that only other merchants name are unknown: the answer must not tell that they exist.
+
+        Raises:
+            BadRequest: a name means none.
+        """
+        own = {}
+        for name in names:
+            channel = self.channel_table.named(name)
+            if channel is None or not _is_storable(channel.key):
+                raise _unknown_channel(name)
+            if channel.type is None:
+                own[channel.key] = name
+        known = await reports.known_channel_keys(self.conn, list(own), event_id, user_id) if own else set()
+        for key, name in own.items():
+            if key not in known:
+                raise _unknown_channel(name)
+
     def channel_keys(self, names: Iterable[str]) -> list[str]:
         """The keys of the channels that these names mean, in any spelling; unusable names have none."""
         return [channel.key for channel in map(self.channel_table.named, names) if channel is not None]
@@ -41,6 +63,20 @@ class Snapshot:
         keys = frozenset(self.channel_keys(names))
         of_period = () if comparison is None else (name for name, _ in comparison.period.channels)
         return frozenset(name for name in (*channels, *of_period) if keys.intersection(self.channel_keys([name])))
+
+
+def _is_storable(text: str) -> bool:
+    """Whether PostgreSQL can hold the text: it has neither NUL nor a lone surrogate."""
+    return not any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in text)
+
+
+def _unknown_channel(name: str) -> BadRequest:
+    return BadRequest(
+        "no channel is named {name!r}: use the name of a channel of these events",
+        code="unknown-channel",
+        field="channels",
+        name=name[:100],
+    )
 
 
 @dataclass(frozen=True, slots=True)

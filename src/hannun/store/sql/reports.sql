@@ -93,6 +93,17 @@ SELECT p.id, p.plan_at, p.event_id, p.event_title, p.status,
           FROM hours h WHERE h.event_no = p.event_no)
   FROM page p ORDER BY p.plan_at DESC, p.id DESC;
 
+-- known_channel_keys --
+-- Those of these keys that a channel has which an event, or any event of a merchant, names.
+SELECT n.key FROM hannun.channels n
+ WHERE n.key = ANY(%(keys)s::text[]) AND EXISTS (
+       SELECT FROM hannun.events e
+        WHERE (e.event_id = %(event_id)s OR e.user_id = %(user_id)s)
+          AND (EXISTS (SELECT FROM public.channel_stats c WHERE c.event_id = e.event_id AND c.channel_name = n.name)
+               OR EXISTS (SELECT FROM hannun.distributions d WHERE d.event_no = e.event_no AND d.channel_no = n.channel_no)
+               OR EXISTS (SELECT FROM hannun.untyped_participants u
+                           WHERE u.event_no = e.event_no AND u.channel_no = n.channel_no)));
+
 -- user_totals --
 -- The events of a merchant that a filter leaves, together. The version is that of all events, filtered or not: it must not
 -- fall when an event leaves the filter. It is the sum of the events' versions, which rises with every commit. Their maximum
