@@ -13,7 +13,7 @@ from hannun import cli
 from hannun.domain.quarantine import QuarantineLimits
 from hannun.embedded import KafkaServer
 from hannun.errors import KafkaUnavailable
-from hannun.flows.kafka_ingestion import IngestionWorker, run_workers
+from hannun.flows.kafka_ingestion import IngestionWorker, run_workers, worker
 from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
 
@@ -82,15 +82,36 @@ def test_when_one_worker_is_fenced_all_workers_and_the_process_end(
         for name in ("one", "two")
     ]
 
+    stop = threading.Event()
+
     def fence_one() -> None:
         started = "SELECT count(*) AS partitions FROM hannun.positions"
-        world.wait_for("both workers to read", lambda: world.rows(started)[0].partitions == 2)
-        members.wait_for_partitions(members.join("one"))
+        try:
+            world.wait_for("both workers to read", lambda: world.rows(started)[0].partitions == 2, deadline_s=60)
+            members.wait_for_partitions(members.join("one"))
+        except BaseException:
+            stop.set()  # else the workers, and this test, would run for ever
+            raise
 
-    monkeypatch.setattr(cli, "app", lambda: run_workers(workers, threading.Event(), count_max=10, wait_s=0.05))
+    monkeypatch.setattr(cli, "app", lambda: run_workers(workers, stop, count_max=10, wait_s=0.05))
     with ThreadPoolExecutor(1) as rival:
         fencing = rival.submit(fence_one)
         with pytest.raises(SystemExit) as ended:
             cli.main()
         fencing.result()
     assert ended.value.code == 75
+
+
+def test_workers_end_when_the_wait_for_them_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Ctrl-C, for example: leaving without a stop would wait for workers that run for ever."""
+
+    class Endless:
+        def run(self, stop: threading.Event, *, count_max: int, wait_s: float) -> None:
+            assert stop.wait(30), "nobody told it to stop"
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_workers([Endless()], threading.Event(), count_max=1, wait_s=0.0)  # type: ignore[list-item]

@@ -122,7 +122,9 @@ def run_workers(workers: Sequence[IngestionWorker], stop: threading.Event, *, co
     """
     with ThreadPoolExecutor(len(workers), thread_name_prefix="worker") as threads:
         running = [threads.submit(worker.run, stop, count_max=count_max, wait_s=wait_s) for worker in workers]
-        wait(running, return_when=FIRST_EXCEPTION)
-        stop.set()
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            stop.set()  # also where the wait itself is interrupted: leaving this block waits for the workers
     for worker in running:
         worker.result()
