@@ -30,6 +30,15 @@ def same(name: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFC", name).casefold() if c not in " _-")
 
 
+def without_unsaid(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields that say something: null and an empty text say nothing."""
+    return {
+        name: [without_unsaid(each) for each in value] if isinstance(value, list) else value
+        for name, value in fields.items()
+        if value is not None and value != ""
+    }
+
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DECIDING = {
     "event-created": "createdAt",
@@ -95,7 +104,7 @@ class Oracle:
             received_at: in microseconds since 1970; None for now.
         """
         try:
-            message = json.loads(raw)
+            message = without_unsaid(json.loads(raw))
         except ValueError:
             self.rejections.append("not-json")
             return

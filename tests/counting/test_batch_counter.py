@@ -420,7 +420,9 @@ def test_a_second_counter_continues_where_the_first_has_stopped(world: World) ->
 EVENTS = ("one", "two")
 OWNERS = st.sampled_from(["owner-a"] * 6 + ["owner-b"])
 PEOPLE = st.sampled_from(["p1", "p2", "P1", "p3", "5b0c2f64-ab00-4000-8000-000000000001", "홍길동"])
-CHANNELS = st.sampled_from([None, "NAVER", "네이버블로그", "Kakao Channel", "ringo-biz", "Radio", "RA_DIO", "poster"])
+CHANNELS = st.sampled_from(
+    [None, "", "NAVER", "네이버블로그", "Kakao Channel", "ringo-biz", "Radio", "RA_DIO", "poster"]
+)
 AMOUNTS = st.sampled_from([0, 1, "2.5", 10.005, "1e2", "0.015", 99999, "7.125"])
 _FIRST = datetime(2026, 10, 31, 23, 58, tzinfo=UTC)
 INSTANTS = st.builds(  # few, so that they collide; over the end of a month and a day; in several zones
@@ -449,9 +451,9 @@ def _delivery() -> st.SearchStrategy[dict[str, Any]]:
     return st.builds(
         _without_none,
         channel=st.sampled_from(["NAVER", "Radio", "RA_DIO", "poster", "kakao"]),
-        channelType=st.sampled_from(["TV", "SNS", "CALL", "VOICE", "TV", None]),
+        channelType=st.sampled_from(["TV", "SNS", "CALL", "VOICE", "TV", None, ""]),
         status=st.sampled_from(["SUCCESS", "FAILED"]),
-        distributionCost=st.none() | AMOUNTS,
+        distributionCost=st.sampled_from([None, ""]) | AMOUNTS,
         expectedViews=st.none() | st.integers(0, 9),
     )
 
@@ -464,12 +466,12 @@ def _message() -> st.SearchStrategy[tuple[str, str, dict[str, Any]]]:
             userId=OWNERS,
             createdAt=INSTANTS,
             eventTitle=st.sampled_from(["봄", "spring"]),
-            totalInvestment=st.none() | AMOUNTS,
+            totalInvestment=st.sampled_from([None, ""]) | AMOUNTS,
             expectedRevenue=st.none() | AMOUNTS,
             targetRoi=st.none() | AMOUNTS,
-            baselineRevenue=st.none() | AMOUNTS,
-            status=st.sampled_from([None, "ACTIVE", "ENDED"]),
-            endDate=st.sampled_from([None, "2026-12-31T00:00:00Z", "9999-12-31"]),
+            baselineRevenue=st.sampled_from([None, ""]) | AMOUNTS,
+            status=st.sampled_from([None, "", "ACTIVE", "ENDED"]),
+            endDate=st.sampled_from([None, "", "2026-12-31T00:00:00Z", "9999-12-31"]),
         ),
         "participant-registered": st.builds(
             _without_none,
@@ -494,7 +496,7 @@ def _message() -> st.SearchStrategy[tuple[str, str, dict[str, Any]]]:
             saleId=st.sampled_from(["s1", "s2", "s3"]),
             amount=AMOUNTS,
             soldAt=INSTANTS,
-            refund=st.sampled_from([None, False, True]),
+            refund=st.sampled_from([None, "", False, True]),
             channel=CHANNELS,
         ),
     }

@@ -107,6 +107,13 @@ def test_an_instant_with_a_zone_and_no_offset_is_not_kept() -> None:
     assert found.fields["leftOut"] == ["createdAt"]
 
 
+def test_an_empty_text_in_an_optional_field_does_not_prevent_a_retry() -> None:
+    for kind, field in EVERY_FIELD:
+        if field not in REQUIRED[kind]:
+            found = decoded(kind, **{field: "", REQUIRED[kind][-1]: ...})
+            assert field not in found.fields and "leftOut" not in found.fields, (kind, field)
+
+
 def test_fields_that_are_not_kept_are_named_so_that_the_message_is_not_rebuilt_without_them() -> None:
     found = decoded(Kind.SALES_RECORDED, refund="true")
     assert found.fields["leftOut"] == ["refund"]

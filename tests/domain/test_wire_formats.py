@@ -229,7 +229,45 @@ def test_a_text_has_at_least_one_character_and_at_most_as_many_as_its_column() -
             longest, too_long = "가" * LENGTHS_MAX[field], "가" * (LENGTHS_MAX[field] + 1)
             assert reason(kind, **{field: longest, "channelType": "SNS"}) is None, (kind, field)
             assert reason(kind, **{field: too_long, "channelType": "SNS"}) is Reason.OUT_OF_BOUNDS, (kind, field)
-            assert reason(kind, **{field: ""}) is Reason.OUT_OF_BOUNDS, (kind, field)
+            if field in STRICT_TEXTS:
+                assert reason(kind, **{field: ""}) is Reason.OUT_OF_BOUNDS, (kind, field)
+
+
+STRICT_TEXTS = {"eventId", "participantId", "saleId"}
+
+
+def test_an_empty_text_in_an_optional_field_is_the_same_as_null() -> None:
+    for kind, field in EVERY_FIELD:
+        if (kind, field) not in EVERY_REQUIRED:
+            found = decoded(kind, **{field: ""})
+            assert not isinstance(found, Rejected), (kind, field, found)
+            assert found == decoded(kind, **{field: None}), (kind, field)
+
+
+def test_an_empty_text_in_a_required_field_is_refused() -> None:
+    for kind, field in EVERY_REQUIRED:
+        assert reason(kind, **{field: ""}) in (Reason.MISSING_FIELD, Reason.OUT_OF_BOUNDS, Reason.WRONG_TYPE), (
+            kind,
+            field,
+        )
+
+
+def test_the_first_alias_that_is_not_empty_counts() -> None:
+    assert decoded(Kind.EVENT_CREATED, eventTitle="", title="b", userId="", storeId="s").title == "b"
+    assert decoded(Kind.EVENT_CREATED, eventTitle="", title="b", userId="", storeId="s").user_id == "s"
+    assert reason(Kind.EVENT_CREATED, eventTitle="", title="") is Reason.MISSING_FIELD
+    for kind in (Kind.PARTICIPANT_REGISTERED, Kind.SALES_RECORDED):
+        assert decoded(kind, channelName="", channel="", entryPath="KAKAO").channel.name == "KakaoChannel"
+        assert decoded(kind, channelName="", channel="", entryPath="").channel is None
+    listed = [{"channelName": "", "channel": "KAKAO", "channelType": "", "status": "SUCCESS", "distributionCost": ""}]
+    (delivery,) = decoded(Kind.DISTRIBUTION_COMPLETED, channels="", distributedChannels=listed).deliveries
+    assert (delivery.channel.name, delivery.channel_type, delivery.cost) == ("KakaoChannel", "SNS", 0)
+
+
+def test_a_text_that_is_not_empty_is_of_a_wrong_type_where_no_text_belongs() -> None:
+    assert reason(Kind.SALES_RECORDED, refund="true") is Reason.WRONG_TYPE
+    for field in sorted(LISTS):
+        assert reason(Kind.DISTRIBUTION_COMPLETED, **{field: "NAVER"}) is Reason.WRONG_TYPE, field
 
 
 def reason_for(field: str, value: Any) -> Reason | None:
@@ -502,6 +540,7 @@ EDGES_OF_BULK_DECODING: list[list[bytes]] = [
     [raw_of(REGISTERED, registeredAt="2014-12-31T23:59:59Z"), raw_of(REGISTERED)],
     [raw_of(REGISTERED, participantId=UUID + "\n" + UUID), raw_of(REGISTERED)],
     [raw_of(REGISTERED, note="x" * SIZE_MAX_BYTES), raw_of(REGISTERED)],
+    [raw_of(REGISTERED, channelName="", entryPath="NAVER"), raw_of(REGISTERED, channelName="", messageId="")],
     [MARK + raw_of(REGISTERED), raw_of(REGISTERED)],
     [raw_of(REGISTERED), MARK + raw_of(REGISTERED)],
     [raw_of(REGISTERED, note="가"), raw_of(REGISTERED, note=None)[:-1] + b',"x":"\xff"}'],

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hannun.domain.facts import Kind, Reason, Rejected
-from hannun.domain.field_values import NUMBER, UUID, Instant, UnusableField, check_no_nul, redact_instant
+from hannun.domain.field_values import NOT_SAID, NUMBER, UUID, Instant, UnusableField, check_no_nul, redact_instant
 
 LEFT_OUT = "leftOut"
 """Among the kept fields: the names of the message's fields that were not kept."""
@@ -63,7 +63,8 @@ class Redactor:
         present = [
             (field.encode_name, field.type, value)
             for field in msgspec.structs.fields(wire)
-            if (value := values.get(field.encode_name)) is not None and bytes(value) != b"null"
+            if (value := values.get(field.encode_name)) is not None
+            and bytes(value) not in ((b"null",) if field.required else NOT_SAID)
         ]
         kept: dict[str, Any] = {}
         for name, type_, value in present:

@@ -25,6 +25,9 @@ ZERO = Decimal("0.00")
 Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """The wire type of an instant; `parse_instant` decodes it."""
 
+NOT_SAID = (b"", b"null", b'""')
+"""The JSON texts of an optional field that say nothing; the first is that of an absent field."""
+
 NUMBER = re.compile(rb'"?[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE]([+-]?)([0-9]+))?"?')
 UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII)
 
@@ -85,9 +88,9 @@ def check_no_nul(value: Any) -> None:
 
 
 def parse_decimal(field: str, raw: Raw, highest: Decimal) -> Decimal | None:
-    """A decimal from its JSON text, without a float in between; two places, rounded half even; None where absent."""
+    """A decimal from its JSON text, without a float in between; two places, rounded half even; None where not said."""
     text = bytes(raw)
-    if text in (b"", b"null"):
+    if text in NOT_SAID:
         return None
     number = NUMBER.fullmatch(text)
     if number is None or text.startswith(b'"') is not text.endswith(b'"'):
@@ -112,9 +115,9 @@ def parse_decimal(field: str, raw: Raw, highest: Decimal) -> Decimal | None:
 
 
 def parse_count(field: str, raw: Raw) -> int | None:
-    """A whole number from 0 to `COUNT_MAX` from its JSON text; None where absent."""
+    """A whole number from 0 to `COUNT_MAX` from its JSON text; None where not said."""
     text = bytes(raw)
-    if text in (b"", b"null"):
+    if text in NOT_SAID:
         return None
     if _INTEGER.fullmatch(text) is None:
         raise UnusableField(Reason.WRONG_TYPE, f"{field} is not a whole number")

@@ -70,8 +70,14 @@ AHEAD_US_MAX = 24 * 60 * MINUTE_US
 
 _ABSENT = Raw()
 _EventId = Annotated[str, Meta(min_length=1, max_length=36)]
-_MessageId = Annotated[str, Meta(min_length=1, max_length=64)]
-_ChannelName = Annotated[str, Meta(min_length=1, max_length=50)]
+# In an optional field absent, null and "" all mean "not said".
+_MessageId = Annotated[str, Meta(max_length=64)]
+_ChannelName = Annotated[str, Meta(max_length=50)]
+_Title = Annotated[str, Meta(max_length=255)]
+_UserId = Annotated[str, Meta(max_length=36)]
+_Status = Literal["ACTIVE", "ENDED", "ARCHIVED", ""]
+_ChannelType = Literal["TV", "SNS", "VOICE", "CALL", ""]
+_DeliveryState = Literal["SUCCESS", "FAILED", ""]
 _Money = Annotated[Raw, Meta(extra_json_schema={"type": ["number", "string"], "minimum": 0})]
 _Count = Annotated[Raw, Meta(extra_json_schema={"type": "integer", "minimum": 0, "maximum": COUNT_MAX})]
 
@@ -94,15 +100,15 @@ class _ParticipantWire(_Channelled, kw_only=True):
 
 class _CreatedWire(_Wire, kw_only=True):
     created_at: Instant
-    event_title: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    title: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    user_id: Annotated[str, Meta(min_length=1, max_length=36)] | None = None
-    store_id: Annotated[str, Meta(min_length=1, max_length=36)] | None = None
+    event_title: _Title | None = None
+    title: _Title | None = None
+    user_id: _UserId | None = None
+    store_id: _UserId | None = None
     total_investment: _Money = _ABSENT
     expected_revenue: _Money = _ABSENT
     target_roi: _Money = _ABSENT
     baseline_revenue: _Money = _ABSENT
-    status: Literal["ACTIVE", "ENDED", "ARCHIVED"] | None = None
+    status: _Status | None = None
     start_date: Instant | None = None
     end_date: Instant | None = None
 
@@ -111,21 +117,21 @@ class _DeliveryWire(Struct, rename="camel", gc=False):
     channel_name: _ChannelName | None = None
     channel: _ChannelName | None = None
     entry_path: _ChannelName | None = None
-    channel_type: Literal["TV", "SNS", "VOICE", "CALL"] | None = None
-    status: Literal["SUCCESS", "FAILED"] | None = None
+    channel_type: _ChannelType | None = None
+    status: _DeliveryState | None = None
     distribution_cost: _Money = _ABSENT
     expected_views: _Count = _ABSENT
 
 
 class _DistributionWire(_Wire, kw_only=True):
     completed_at: Instant
-    channels: list[_DeliveryWire] | None = None
-    distributed_channels: list[_DeliveryWire] | None = None
+    channels: list[_DeliveryWire] | Literal[""] | None = None
+    distributed_channels: list[_DeliveryWire] | Literal[""] | None = None
     channel_name: _ChannelName | None = None
     channel: _ChannelName | None = None
     entry_path: _ChannelName | None = None
-    channel_type: Literal["TV", "SNS", "VOICE", "CALL"] | None = None
-    status: Literal["SUCCESS", "FAILED"] | None = None
+    channel_type: _ChannelType | None = None
+    status: _DeliveryState | None = None
     distribution_cost: _Money = _ABSENT
     expected_views: _Count = _ABSENT
 
@@ -139,7 +145,7 @@ class _SaleWire(_Channelled, kw_only=True):
     sale_id: Annotated[str, Meta(min_length=1, max_length=64)]
     amount: _Money
     sold_at: Instant
-    refund: bool | None = None
+    refund: bool | Literal[""] | None = None
 
 
 WIRE_TYPES: dict[Kind, type[_Wire]] = {
@@ -277,11 +283,11 @@ class Decoder:
     # -- one conversion for each kind, in the order of the specification
 
     def _event_created(self, wire: _CreatedWire, received_at: int) -> EventCreated:
-        title = wire.event_title if wire.event_title is not None else wire.title
-        user_id = wire.user_id if wire.user_id is not None else wire.store_id
-        if title is None:
+        title = wire.event_title or wire.title
+        user_id = wire.user_id or wire.store_id
+        if not title:
             raise UnusableField(Reason.MISSING_FIELD, "eventTitle")
-        if user_id is None:
+        if not user_id:
             raise UnusableField(Reason.MISSING_FIELD, "userId")
         return EventCreated(
             event_id=wire.event_id,
@@ -293,8 +299,8 @@ class Decoder:
             target_roi=parse_decimal("targetRoi", wire.target_roi, PERCENT_MAX) or ZERO,
             baseline_revenue=parse_decimal("baselineRevenue", wire.baseline_revenue, MONEY_MAX),
             status=EventStatus(wire.status or "ACTIVE"),
-            starts_at=None if wire.start_date is None else self._instant("startDate", wire.start_date),
-            ends_at=None if wire.end_date is None else self._end("endDate", wire.end_date),
+            starts_at=None if not wire.start_date else self._instant("startDate", wire.start_date),
+            ends_at=None if not wire.end_date else self._end("endDate", wire.end_date),
         )
 
     def _participant_registered(self, wire: _ParticipantWire, received_at: int) -> ParticipantRegistered:
@@ -306,8 +312,8 @@ class Decoder:
         )
 
     def _distribution_completed(self, wire: _DistributionWire, received_at: int) -> DistributionCompleted:
-        listed = wire.channels if wire.channels is not None else wire.distributed_channels
-        deliveries = [wire] if listed is None else listed
+        listed = wire.channels if isinstance(wire.channels, list) else wire.distributed_channels
+        deliveries = listed if isinstance(listed, list) else [wire]
         if not deliveries:
             raise UnusableField(Reason.MISSING_FIELD, "channels is empty")
         return DistributionCompleted(
@@ -323,9 +329,9 @@ class Decoder:
         # The table's type of a known channel overrides the producer's.
         sent = ChannelType.VOICE if wire.channel_type == "CALL" else wire.channel_type
         channel_type = channel.type or sent
-        if channel_type is None:
+        if not channel_type:
             raise UnusableField(Reason.MISSING_FIELD, "channelType of an unknown channel")
-        if wire.status is None:
+        if not wire.status:
             raise UnusableField(Reason.MISSING_FIELD, "status")
         cost = parse_decimal("distributionCost", wire.distribution_cost, MONEY_MAX)
         expected_views = parse_count("expectedViews", wire.expected_views)
@@ -346,13 +352,9 @@ class Decoder:
     # -- fields
 
     def _channel_of(self, wire: _Channelled | _DeliveryWire | _DistributionWire) -> Channel | None:
-        name = wire.channel_name
-        if name is None:
-            name = wire.channel
-            if name is None:
-                name = wire.entry_path
-                if name is None:
-                    return None
+        name = wire.channel_name or wire.channel or wire.entry_path
+        if not name:
+            return None
         channel = self._channel_named(name)
         if channel is None:
             raise UnusableField(Reason.OUT_OF_BOUNDS, "a channel's name is blank or too long")
@@ -410,10 +412,16 @@ def _nesting(raw: bytes) -> int:
     return deepest
 
 
+_BESIDES_EMPTY_TEXTS = tuple(f" - at `$.{field}`" for field in ("refund", "channels", "distributedChannels"))
+"""The ends of errors of fields that are no texts, and are "not said" as an empty one."""
+
+
 def _reason_of(error: str) -> tuple[Reason, str]:
     """The reason and detail for the text of a msgspec.ValidationError. A test covers every wire field."""
     if error.startswith("Object missing required field") or "got `null` - at " in error:
         return Reason.MISSING_FIELD, error
+    if error.endswith(_BESIDES_EMPTY_TEXTS):
+        return Reason.WRONG_TYPE, "no text is allowed" + error[error.rfind(" - at ") :]
     if error.startswith("Invalid enum value"):  # without the value, which may be personal data
         return Reason.OUT_OF_BOUNDS, "not one of the allowed values" + error[error.rfind(" - at ") :]
     if " of length " in error or "out of range" in error:
