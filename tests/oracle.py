@@ -26,8 +26,9 @@ KNOWN = {
 
 
 def same(name: str) -> str:
-    """NFC, case-folded, without spaces, `_` and `-`."""
-    return "".join(c for c in unicodedata.normalize("NFC", name).casefold() if c not in " _-")
+    """NFC, case-folded, without spaces, `_`, `-`, zero-width and control characters."""
+    seen = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf"))
+    return "".join(c for c in unicodedata.normalize("NFC", seen).casefold() if c not in " _-")
 
 
 def without_unsaid(fields: dict[str, Any]) -> dict[str, Any]:
@@ -120,6 +121,9 @@ class Oracle:
             if at < datetime(2015, 1, 1, tzinfo=UTC):
                 self.rejections.append("too-early-or-too-far-ahead")
                 return
+            if "," in (channel_of(message) or ""):
+                self.rejections.append("out-of-bounds")
+                return
             minute = at.replace(second=0, microsecond=0)
             event.participants.setdefault(message["participantId"], (minute, channel_of(message)))
         elif kind == "distribution-completed":
@@ -127,6 +131,9 @@ class Oracle:
         elif kind == "event-status-changed":
             self._status(event, instant(message["changedAt"]), message["status"])
         else:
+            if "," in (channel_of(message) or ""):
+                self.rejections.append("out-of-bounds")
+                return
             amount = money(message["amount"])
             event.sales.setdefault(message["saleId"], -amount if message.get("refund") else amount)
             event.sold_at.setdefault(message["saleId"], instant(message["soldAt"]))

@@ -421,7 +421,19 @@ EVENTS = ("one", "two")
 OWNERS = st.sampled_from(["owner-a"] * 6 + ["owner-b"])
 PEOPLE = st.sampled_from(["p1", "p2", "P1", "p3", "5b0c2f64-ab00-4000-8000-000000000001", "홍길동"])
 CHANNELS = st.sampled_from(
-    [None, "", "NAVER", "네이버블로그", "Kakao Channel", "ringo-biz", "Radio", "RA_DIO", "poster"]
+    [
+        None,
+        "",
+        "NAVER",
+        "네이버블로그",
+        "Kakao Channel",
+        "ringo-biz",
+        "Radio",
+        "RA_DIO",
+        "ra\u200bdio",
+        "\ufeffpo\x01ster",
+        "a,b",
+    ]
 )
 AMOUNTS = st.sampled_from([0, 1, "2.5", 10.005, "1e2", "0.015", 99999, "7.125"])
 _FIRST = datetime(2026, 10, 31, 23, 58, tzinfo=UTC)

@@ -27,7 +27,41 @@ def test_names_are_compared_without_case_spaces_and_dashes(name: str) -> None:
         assert channel is not None and channel.name == "NaverBlog"
 
 
-@pytest.mark.parametrize("name", ["", " ", "-_-", "x" * 51])
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        "\u200b",
+        "\u200d",
+        "\u2060",
+        "\ufeff",
+        "\u00ad",
+        "\u202e",
+        "\x01",
+        "\x7f",
+        "\x9f",
+        "\u034f",
+        "\u3164",
+        "\ufe0f",
+        "\U000e0020",
+    ],
+)
+def test_a_character_that_is_not_seen_makes_no_second_channel(unseen: str) -> None:
+    for name in ("NAVER", "My Radio", "라디오", "e\u0301te"):
+        spellings = [unseen.join(name), unseen + name, name + unseen, f"  {unseen} {name}{unseen}{unseen}"]
+        for form in ("NFC", "NFD"):
+            expected = TABLE.named(unicodedata.normalize(form, name))
+            assert expected is not None
+            for spelling in spellings:
+                assert TABLE.named(unicodedata.normalize(form, spelling)) == expected, ascii(spelling)
+    assert TABLE.named(unseen) is None
+
+
+def test_a_line_break_in_a_name_is_shown_as_a_space() -> None:
+    channel = TABLE.named("My\tRadio\r\n1\n")
+    assert channel is not None and (channel.key, channel.name) == ("myradio1", "My Radio  1")
+
+
+@pytest.mark.parametrize("name", ["", " ", "-_-", "x" * 51, "a,b", ",", "NAVER,"])
 def test_a_blank_or_too_long_name_is_no_channel(name: str) -> None:
     assert TABLE.named(name) is None
 
@@ -52,6 +86,8 @@ def test_a_table_is_read_from_toml() -> None:
         ('[A]\ntype = "TV"\naliases = ["x"]\n[B]\ntype = "TV"\naliases = ["X"]', "a spelling of both A and B"),
         ('[A-b]\ntype = "TV"\n[ab]\ntype = "SNS"', "a spelling of both"),
         ('[A]\ntype = "PRINT"', "PRINT"),
+        ('["A,b"]\ntype = "TV"', "has a comma"),
+        ('[A]\ntype = "TV"\naliases = ["x,y"]', "has a comma"),
     ],
 )
 def test_a_table_with_contradictions_is_refused(table: str, error: str) -> None:

@@ -357,7 +357,7 @@ class Decoder:
             return None
         channel = self._channel_named(name)
         if channel is None:
-            raise UnusableField(Reason.OUT_OF_BOUNDS, "a channel's name is blank or too long")
+            raise UnusableField(Reason.OUT_OF_BOUNDS, "a channel's name is blank, too long, or has a comma")
         return channel
 
     def _deciding_instant(self, field: str, text: str, received_at: int) -> int:
