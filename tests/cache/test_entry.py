@@ -154,7 +154,7 @@ def test_only_the_plain_view_is_cached(world: World) -> None:
             ChannelsQuestion(event, channels=("NAVER", "WooriTV")),
             ChannelsQuestion(event, channels=("NAVER",), order=Order(SortBy.VIEWS)),
             ChannelsQuestion(event, Range(start=moment), ("NAVER",)),
-            ChannelsQuestion(event, channels=("never heard of",)),
+            ChannelsQuestion(event, channels=("WooriTV",)),  # a known channel that the event does not have
             ChannelsQuestion(MINE),
         ):
             assert (await serve.reports.answer(ME, channels))[1] == "live"
