@@ -98,7 +98,7 @@ def rounds(service: Service, topics: Topics, postgres: PostgresServer) -> Iterat
 
 
 def is_counting(request: Request) -> bool:
-    return request.application in ("hannun-ingest", "hannun-ingest-payer")
+    return request.application in ("hannun-ingest", "hannun-ingest-relay")
 
 
 def is_commit(request: Request) -> bool:

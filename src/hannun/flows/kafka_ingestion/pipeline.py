@@ -3,7 +3,7 @@
     this thread:   poll 1 ─ prepare 1 ─► poll 2 ─ prepare 2 ───────► poll 3 ...
     database thread:                     └─ write 1, invalidate ─┘   └─ write 2 ...
 
-Whoever needs to know how far the partitions are counted (a start, a revocation, the end) finishes the batch in flight
+A start, a revocation and the end need to know how far the partitions are counted, so they finish the batch in flight
 first. If that one fails, the batch behind it is dropped with it.
 """
 
