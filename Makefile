@@ -41,9 +41,9 @@ $(PAGE): tools/page/package-lock.json
 test: $(VENV)/.dev $(PAGE) ## all tests, on a real PostgreSQL, Valkey, Kafka and browser; prints the ten slowest
 	@$(BIN)/python -m pytest --durations=10 $(ARGS)
 
-# Left out: Kafka, the browser, and tests that start many servers or processes (embedded, system, contract).
-QUICK := tests/architecture tests/docs tests/domain tests/scheduler tests/store tests/counting tests/flows tests/cache tests/sandbox tests/web
-test-quick: $(VENV)/.dev ## the tests without Kafka and browser, for daily work
+# The layers below the interfaces, without Kafka. make test runs the others: cache, web, page, system, embedded, contract.
+QUICK := tests/architecture tests/docs tests/domain tests/scheduler tests/store tests/counting tests/flows
+test-quick: $(VENV)/.dev ## the layers below the interfaces, without Kafka and browser, for daily work
 	@$(BIN)/python -m pytest -m "not kafka and not browser and not faults" $(QUICK) $(ARGS)
 
 check: $(VENV)/.dev $(PAGE) ## lint, types, SQL, architecture: CI runs this and the tests
