@@ -234,10 +234,20 @@ class Site:
     # -- verbs
 
     def send(self, *messages: ReceivedMessage) -> Any:
-        """POST messages as a JSON array. Returns the response's JSON."""
+        """POST messages as a JSON array, and wait until the cache follows. Returns the response's JSON."""
         answer = self.service.post("/api/v1/messages", json=[as_json(message) for message in messages])
         assert answer.status_code == 200, answer.text
+        self.wait_until_invalidated()
         return answer.json()
+
+    def wait_until_invalidated(self) -> None:
+        """Wait until the invalidations of all counted batches are delivered.
+
+        The relay delivers those of one event at most once in 50 ms. A later delivery would delete what a test has just
+        cached.
+        """
+        pending = "SELECT FROM hannun.owed_invalidations LIMIT 1"
+        self.world.wait_for("the invalidations to be delivered", lambda: not self.world.rows(pending))
 
     def set_now(self, moment: str) -> None:
         """Set the clock that answers depend on."""

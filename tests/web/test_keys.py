@@ -22,6 +22,7 @@ def test_the_six_keys_have_their_documented_names_types_values_and_lifetimes(sit
     counted = as_json(site.world.registered("p1", channel="NAVER")) | {"messageId": MARKER.rpartition(":")[2]}
     site.send(site.world.created())
     assert site.service.post("/api/v1/messages", json=counted).json()["counted"] == 1
+    site.wait_until_invalidated()
     site.world.wait_for("the marker of the counted message", lambda: site.redis.exists(MARKER))
     paths = [ONE, f"{ONE}/channels?channels=네이버블로그", f"{ONE}/roi", f"{ONE}/timeline?granularity=hourly", MINE]
     for path in paths:
