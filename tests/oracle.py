@@ -369,7 +369,13 @@ class Oracle:
         }
 
     def points(
-        self, events: list[str], granularity: str, zone: ZoneInfo, start: datetime, end: datetime
+        self,
+        events: list[str],
+        granularity: str,
+        zone: ZoneInfo,
+        start: datetime,
+        end: datetime,
+        week_start: str = "monday",
     ) -> list[dict[str, Any]]:
         """Every bucket that contains a minute of [start, end), built minute by minute."""
         came = Counter(at for each in events for at, _ in self.events[each].participants.values())
@@ -379,7 +385,7 @@ class Oracle:
                 measured.setdefault(minute, Counter()).update(more)
         before = sum(count for at, count in came.items() if at < start)
         buckets: list[dict[str, Any]] = []
-        for bucket_start, minutes in buckets_by_walking(granularity, zone, start, end):
+        for bucket_start, minutes in buckets_by_walking(granularity, zone, start, end, week_start):
             within = [minute for minute in minutes if minute in came or minute in measured]
             counts = Counter[str]()
             for minute in within:
@@ -433,7 +439,7 @@ BACK = {"minute": 0, "hourly": 3, "daily": 50, "weekly": 9 * 24, "monthly": 33 *
 
 
 def buckets_by_walking(
-    granularity: str, zone: ZoneInfo, start: datetime, end: datetime
+    granularity: str, zone: ZoneInfo, start: datetime, end: datetime, week_start: str = "monday"
 ) -> Iterator[tuple[datetime, list[datetime]]]:
     """(start in the zone, minutes within the range) of each bucket. Reads the zone's clock at every single minute."""
 
@@ -445,7 +451,12 @@ def buckets_by_walking(
             return there.replace(minute=0, second=0, tzinfo=None), there.utcoffset()
         if granularity == "daily":
             return there.date()
-        return there.isocalendar()[:2] if granularity == "weekly" else (there.year, there.month)
+        if granularity == "weekly":
+            day = there.date()
+            while day.strftime("%A").lower() != week_start:
+                day -= timedelta(days=1)
+            return day
+        return there.year, there.month
 
     at = start - timedelta(hours=BACK[granularity])
     began, last, minutes = at, clock_at(at), list[datetime]()

@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hannun.cache import RedisAddress
+from hannun.domain.granularity import WeekStart
 from hannun.errors import OperatorError
 from hannun.store.database import PoolLimits
 from hannun.tokens import ROLES, RoleClaim
@@ -89,6 +90,7 @@ class Settings(BaseSettings):
     trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is used
     cors_origins: str = ""  # "" allows no other origin
     public_origins: str = ""  # this service's own, where a proxy changes the Host header; "" is that header's
+    week_start: WeekStart = WeekStart.MONDAY  # of weekly buckets, where a question names none
     exports_at_once: int = 8  # files that each process makes or sends at a time; 2 for one caller
     body_bytes_max: int = 1_000_000
     body_messages_max: int = 1_000

@@ -138,7 +138,10 @@ def test_every_view_in_every_format_has_the_figures_of_the_json(world: World, si
         parameters = {"/roi": "&includeProjection=true", "/timeline": TIMELINE_PARAMETERS if question else ""}
         address = f"{base}{view}?{question}{parameters.get(view, '')}"
         rows = entries(site, address, field)
-        figures = dict(flat(site.owner.get(address).json()))
+        figures = {
+            path: {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+            for path, value in flat(site.owner.get(address).json())
+        }
         assert rows and figures
 
         of_parquet = sheets.parquet(site.owner.get(f"{address}&format=parquet&table={table}").content).read()
@@ -166,7 +169,8 @@ def test_every_view_in_every_format_has_the_figures_of_the_json(world: World, si
             is_text = isinstance(figures[path], str | list)
             shown = " · ".join(map(str, figures[path])) if isinstance(figures[path], list) else figures[path]
             assert same_text(text if is_text else number, shown), path
-        in_book = {row[0]: row for row in book.rows("지표")[1:]}
+        in_english = Workbook(site.owner.get(f"{address}&format=xlsx").content)
+        in_book = {row[0]: row for row in in_english.rows("Figures")[1:]}
         of_table = sheets.parquet(site.owner.get(f"{address}&format=parquet&table=figures").content).read().to_pylist()
         for line in of_table:
             value = figures[line["figure"]]
@@ -542,6 +546,10 @@ def test_the_command_writes_the_bytes_of_the_api_and_never_a_partial_file(
             f"{MINE}/timeline?q=대축&granularity=daily",
         ),
         (
+            ("timeline", SPRING, "--granularity", "weekly", "--week-start", "sunday"),
+            f"{ONE}/timeline?granularity=weekly&weekStart=sunday",
+        ),
+        (
             ("all-roi", OWNER, "--channels", "WooriTV", "--status", "ACTIVE"),
             f"{MINE}/roi?channels=WooriTV&status=ACTIVE",
         ),
@@ -563,6 +571,8 @@ def test_a_filter_that_a_view_does_not_have_is_refused(world: World) -> None:
         (("roi", SPRING, "--status", "ACTIVE"), "roi has no --status"),
         (("timeline", SPRING, "--text", "봄"), "timeline has no --text"),
         (("all-roi", OWNER, "--granularity", "daily"), "all-roi has no --granularity"),
+        (("roi", SPRING, "--week-start", "sunday"), "roi has no --week-start"),
+        (("timeline", SPRING, "--week-start", "friday"), "--week-start friday is not known"),
         (("all-roi", OWNER, "--status", "OVER"), "--status OVER is not known"),
         (("all-roi", OWNER, "--text", ""), "--text has 0 characters"),
         (("roi", SPRING, "--lang", "de"), "--lang de is not known"),

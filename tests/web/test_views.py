@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ from world import OWNER, SPRING, World
 
 from hannun.domain.batch import ReceivedMessage
 from hannun.domain.buckets import buckets_in
-from hannun.domain.granularity import Granularity
+from hannun.domain.granularity import Granularity, WeekStart
 
 OTHER = "5b0c2f64-0000-4000-8000-000000000002"
 THIRD = "5b0c2f64-0000-4000-8000-000000000003"
@@ -133,6 +133,15 @@ def ranges(
         else:
             bounds = {"startDate": start.astimezone(zone).isoformat(), "endDate": end.isoformat()}
             yield {"tz": zone_name, **bounds}, start, end, zone
+    for zone_name, ahead in (("Asia/Seoul", 3), ("America/New_York", 2)):  # weeks that are not over
+        zone = ZoneInfo(zone_name)
+        days = [NOW.astimezone(zone).date() + timedelta(days=each) for each in (ahead - 7, ahead)]
+        bounds = {"startDate": str(days[0]), "endDate": str(days[1])}
+        start, end = (first_minute_of(str(day), zone) for day in days)
+        yield {"tz": zone_name, **bounds}, start, end, zone
+    hours = NOW - timedelta(hours=30), NOW + timedelta(hours=5)
+    bounds = {"startDate": hours[0].isoformat(), "endDate": hours[1].isoformat()}
+    yield {"tz": "UTC", **bounds}, *hours, ZoneInfo("UTC")
     yield {}, None, None, ZoneInfo("Asia/Seoul")
 
 
@@ -145,15 +154,19 @@ def first_minute_of(day: str, zone: ZoneInfo) -> datetime:
 
 
 def preceding_range(start: datetime | None, end: datetime | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
-    """The preceding range: as many calendar days where both ends start a day, else as many minutes."""
+    """The preceding range: as many calendar days where both ends start a day, else as many minutes. Of a range that is
+    not over, as much of it as has elapsed. No clocks changed near NOW, so that is a number of minutes."""
     if start is None:
         return None
-    end = end or NOW.replace(second=0) + timedelta(minutes=1)
+    over = NOW.replace(second=0) + timedelta(minutes=1)
+    end = end or over
+    elapsed = min(end, over) - start
     dates = [at.astimezone(zone).date().isoformat() for at in (start, end)]
     if [first_minute_of(day, zone) for day in dates] == [start, end]:
         days = datetime.fromisoformat(dates[1]) - datetime.fromisoformat(dates[0])
-        return first_minute_of((datetime.fromisoformat(dates[0]) - days).date().isoformat(), zone), start
-    return start - (end - start), start
+        first = first_minute_of((datetime.fromisoformat(dates[0]) - days).date().isoformat(), zone)
+        return first, start if over >= end else first + elapsed
+    return start - (end - start), start - (end - start) + elapsed
 
 
 def oracle_name(channel: dict[str, Any]) -> tuple[str, str]:
@@ -163,16 +176,18 @@ def oracle_name(channel: dict[str, Any]) -> tuple[str, str]:
 
 
 def assert_summary(
-    found: dict[str, Any], oracle: Oracle, events: list[str], within: Within, before: tuple[datetime, datetime] | None
+    answer: dict[str, Any], oracle: Oracle, events: list[str], within: Within, before: tuple[datetime, datetime] | None
 ) -> None:
+    found = answer["summary"]
     expected = oracle.summary(events, within)
     assert {name: found[name] for name in expected} == expected
     if before is None:
         assert (found["previous"], found["delta"]) == (None, None)
         return
-    base = oracle.summary(events, between(*before))
+    base, asked_from = oracle.summary(events, between(*before)), datetime.fromisoformat(answer["period"]["startDate"])
     previous = found["previous"]
     assert [datetime.fromisoformat(previous["period"][end]) for end in ("startDate", "endDate")] == list(before)
+    assert previous["partial"] == (datetime.fromisoformat(previous["period"]["endDate"]) < asked_from)
     for name in ("totalParticipants", "totalViews", "totalConversions"):
         assert previous[name] == base[name]
         change = None
@@ -214,7 +229,7 @@ def test_every_figure_of_every_view_agrees_with_an_oracle(site: Site, seed: int)
         for event in random_.sample(EVENTS, 2):
             path = f"/api/v1/events/{event}/analytics"
             answer = site.owner.get(path, params=params).json()
-            assert_summary(answer["summary"], oracle, [event], within, before)
+            assert_summary(answer, oracle, [event], within, before)
             assert_channels(answer["channelPerformance"], oracle, [event], within)
             assert_adds_up(answer["summary"], answer["channelPerformance"])
             assert answer["roi"] == oracle.roi([event])
@@ -235,7 +250,7 @@ def test_every_figure_of_every_view_agrees_with_an_oracle(site: Site, seed: int)
             assert money["projection"] is None
         together = site.owner.get(MINE, params=params).json()
         assert together["totalEvents"] == 3
-        assert_summary(together["summary"], oracle, visible, within, before)
+        assert_summary(together, oracle, visible, within, before)
         assert together["roi"] == oracle.roi(visible, target=False)
         assert {event["eventId"]: event["totalParticipants"] for event in together["events"]} == {
             event: oracle.summary([event], within)["totalParticipants"] for event in visible
@@ -250,7 +265,7 @@ def test_every_figure_of_every_view_agrees_with_an_oracle(site: Site, seed: int)
         assert_adds_up(money, money["channels"])
         archived = site.owner.get(MINE, params=params | {"status": "ARCHIVED"}).json()
         assert [event["eventId"] for event in archived["events"]] == [THIRD]
-        assert_summary(archived["summary"], oracle, [THIRD], within, before)
+        assert_summary(archived, oracle, [THIRD], within, before)
 
 
 def roll_up_partly(world: World, random_: random.Random, minutes: list[datetime]) -> None:
@@ -285,10 +300,13 @@ def test_every_bucket_of_every_timeline_agrees_with_an_oracle(site: Site, seed: 
             if granularity == "minute" and (last - first) > timedelta(days=5):
                 continue
             roll_up_partly(site.world, random_, minutes)
-            answer = site.owner.get(path, params=params | {"granularity": granularity}).json()
+            first_day = random_.choice(["monday", "sunday"])
+            asked = params | {"granularity": granularity, "weekStart": first_day}
+            answer = site.owner.get(path, params=asked).json()
+            assert answer["weekStart"] == (first_day if granularity == "weekly" else None)
             points = answer["dataPoints"]
             complete = [point.pop("complete") for point in points]
-            expected = recorder.oracle.points(events, granularity, zone, first, last)
+            expected = recorder.oracle.points(events, granularity, zone, first, last, first_day)
             assert points == expected, (params, granularity)
             starts = [datetime.fromisoformat(point["timestamp"]) for point in points]
             for number_, (begins, is_complete) in enumerate(zip(starts, complete, strict=True)):
@@ -332,6 +350,7 @@ def test_buckets_start_by_local_time_in_every_zone(seed: int) -> None:
     random_ = random.Random(seed)
     spans_h = {"minute": 3, "hourly": 40, "daily": 120, "weekly": 24 * 20, "monthly": 24 * 50}
     for _ in range(30):
+        week_start = random_.choice(list(WeekStart))
         name, granularity = random_.choice(ZONES), random_.choice(list(spans_h))
         zone = ZoneInfo(name)
         near = datetime(1973, 1, 1, tzinfo=UTC) + timedelta(days=random_.randrange(24_000))
@@ -343,13 +362,16 @@ def test_buckets_start_by_local_time_in_every_zone(seed: int) -> None:
                 near += timedelta(days=1)
         start = near - timedelta(minutes=random_.randrange(60 * spans_h[granularity]))
         end = near + timedelta(minutes=random_.randrange(1, 60 * spans_h[granularity]))
-        found = buckets_in(int(start.timestamp()), int(end.timestamp()), Granularity(granularity), name)
-        expected = [begins for begins, _ in buckets_by_walking(granularity, zone, start, end)]
+        bounds = int(start.timestamp()), int(end.timestamp())
+        found = buckets_in(*bounds, Granularity(granularity), name, week_start)
+        expected = [begins for begins, _ in buckets_by_walking(granularity, zone, start, end, week_start)]
         assert found.labels() == [begins.isoformat() for begins in expected], (name, granularity, start, end)
         assert found.hours() == [begins.hour for begins in expected]
         assert found.weekdays() == [begins.isoweekday() for begins in expected]
         assert all((begins - found.starts[0]) % found.step_s == 0 for begins in [*found.starts, found.end])
-        following = [begins for begins, _ in buckets_by_walking(granularity, zone, end, end + timedelta(days=33))]
+        following = [
+            begins for begins, _ in buckets_by_walking(granularity, zone, end, end + timedelta(days=33), week_start)
+        ]
         nexts = [int(at.timestamp()) for at in following if at >= end]
         if nexts:
             assert found.end == nexts[0]
@@ -542,10 +564,50 @@ def test_a_range_is_compared_with_the_preceding_range(site: Site) -> None:
         "totalParticipants": 2,
         "totalViews": 0,
         "totalConversions": 0,
+        "partial": False,
     }
     assert summary["delta"] == {"totalParticipants": 0, "totalViews": None, "totalConversions": None}
     week = site.owner.get(ANALYTICS, params={"startDate": "2026-11-18", "endDate": "2026-11-25"}).json()["summary"]
     assert (week["totalParticipants"], week["delta"]["totalParticipants"]) == (5, None)  # the page shows "new"
+
+
+def test_a_range_that_is_not_over_is_compared_with_as_much_of_the_one_before_and_says_so(site: Site) -> None:
+    three_events(site.world)
+    days = {"startDate": "2026-11-21", "endDate": "2026-11-22"}
+    for now, participants, ends in (
+        ("2026-11-21T09:59:59+09:00", 0, "2026-11-20T10:00:00+09:00"),
+        ("2026-11-21T10:00:00+09:00", 1, "2026-11-20T10:01:00+09:00"),
+        ("2026-11-21T23:58:59+09:00", 1, "2026-11-20T23:59:00+09:00"),
+        ("2026-11-21T23:59:00+09:00", 2, "2026-11-21T00:00:00+09:00"),
+    ):
+        site.set_now(now)
+        for path in (ANALYTICS, MINE):
+            previous = site.owner.get(path, params=days).json()["summary"]["previous"]
+            expected = participants + (path == MINE and participants > 0)
+            assert (previous["totalParticipants"], previous["period"]["endDate"]) == (expected, ends)
+            assert previous["partial"] == (ends[:10] == "2026-11-20")
+
+
+def test_weeks_begin_on_the_day_that_the_question_or_the_setting_names(site_with: Callable[..., Site]) -> None:
+    monday, sunday = "2026-11-16T00:00:00+09:00", "2026-11-15T00:00:00+09:00"
+
+    def first_week(site: Site, path: str, **params: str) -> tuple[str, str]:
+        answer = site.owner.get(f"{path}/timeline", params={"granularity": "weekly", **params}).json()
+        return answer["weekStart"], answer["dataPoints"][0]["timestamp"]
+
+    for default in ("monday", "sunday"):
+        site = site_with(week_start=default)
+        if default == "monday":
+            three_events(site.world)
+        site.set_now(NOW.isoformat())
+        for path in (ANALYTICS, MINE):
+            for _ in range(2):  # live, and from the cache: no other week start may be cached under its key
+                assert first_week(site, path) == (default, monday if default == "monday" else sunday)
+                assert first_week(site, path, weekStart="sunday") == ("sunday", sunday)
+                assert first_week(site, path, weekStart="monday") == ("monday", monday)
+        daily = f"{ANALYTICS}/timeline?granularity=daily"
+        assert site.owner.get(f"{daily}&weekStart=sunday").content == site.owner.get(daily).content
+        assert site.owner.get(f"{daily}&weekStart=friday").json()["code"] == "bad-parameter"
 
 
 def test_every_figure_has_provenance_with_kind_time_and_unit(site: Site) -> None:

@@ -15,6 +15,7 @@ from hannun.cli.terminal import Progress, err
 from hannun.errors import OperatorError
 
 if TYPE_CHECKING:
+    from hannun.domain.granularity import WeekStart
     from hannun.domain.questions import Filters, Question
     from hannun.flows.export import ExportRequest
     from hannun.flows.report.registry import AnyView
@@ -30,6 +31,9 @@ def export(
     end: Annotated[str | None, typer.Option(help="likewise; the range ends before it")] = None,
     tz: Annotated[str, typer.Option(help="an IANA zone")] = "Asia/Seoul",
     granularity: Annotated[str | None, typer.Option(help="the length of a bucket of a timeline")] = None,
+    week_start: Annotated[
+        str | None, typer.Option(help="monday or sunday, for weekly buckets; by default HANNUN_WEEK_START")
+    ] = None,
     channels: Annotated[
         str | None, typer.Option(help="comma-separated: the channels to show; for all-... events on one of them")
     ] = None,
@@ -48,8 +52,8 @@ def export(
 
     settings = settings_.read()
     exported = VIEWS_BY_NAME[_one_of(VIEWS_BY_NAME, "VIEW", view)]
-    given = {"granularity": granularity, "channels": channels, "status": status, "text": text}
-    filters = _filters(exported, given)
+    given = {"granularity": granularity, "week_start": week_start, "channels": channels, "status": status, "text": text}
+    filters = _filters(exported, given, settings.week_start)
     request = ExportRequest(
         exported.tables,
         Format(_one_of(list(Format), "--format", form)),
@@ -69,30 +73,33 @@ def export(
         err.print(name, markup=False, highlight=False)
 
 
-_API_NAMES = {"text": "q"}
+_API_NAMES = {"text": "q", "week_start": "weekStart"}
 """The parameters of the API that have another name than the option."""
 
 
-def _filters(view: "AnyView", given: Mapping[str, str | None]) -> "Filters":
-    """The filters of the options by their names, without the channels.
+def _filters(view: "AnyView", given: Mapping[str, str | None], week_start: "WeekStart") -> "Filters":
+    """The filters of the options by their names, without the channels. `week_start` is the default.
 
     Raises:
         OperatorError: the view has no such filter, or the filter has no such value.
     """
     from hannun.domain.facts import EventStatus
-    from hannun.domain.granularity import Granularity
+    from hannun.domain.granularity import Granularity, WeekStart
     from hannun.domain.questions import TEXT_LENGTH_MAX, Filters
     from hannun.flows.report.registry import VIEWS
 
     for name, value in given.items():
         if value is not None and name not in view.filters:
             views = ", ".join(each.name for each in VIEWS if name in each.filters)
-            raise OperatorError(f"{view.name} has no --{name}", hint=f"these have it: {views}")
+            option = name.replace("_", "-")
+            raise OperatorError(f"{view.name} has no --{option}", hint=f"these have it: {views}")
     granularity, status, text = given["granularity"], given["status"], given["text"]
     if text is not None and not 1 <= len(text) <= TEXT_LENGTH_MAX:
         raise OperatorError(f"--text has {len(text)} characters", hint=f"1 to {TEXT_LENGTH_MAX}")
+    week_start = WeekStart(_one_of(WeekStart, "--week-start", given["week_start"] or week_start))
     return Filters(
         granularity=None if granularity is None else Granularity(_one_of(Granularity, "--granularity", granularity)),
+        week_start=week_start,
         status=None if status is None else EventStatus(_one_of(EventStatus, "--status", status)),
         text=text,
     )

@@ -1,4 +1,4 @@
-"""The buckets of a timeline in any zone: minutes, hours, days, ISO weeks and months of local time.
+"""The buckets of a timeline in any zone: minutes, hours, days, weeks and months of local time.
 
     the zone's changes of offset ─► spans of one offset ─► the full minutes, hours, midnights in each span
 
@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from hannun.domain.granularity import Granularity
+from hannun.domain.granularity import Granularity, WeekStart
 from hannun.domain.ranges import RANGE_DAYS_MAX
 from hannun.errors import BadRequest
 
@@ -33,6 +33,8 @@ _LENGTH_MAX_S = {
 }
 _CLOCK_UNITS_S = {Granularity.MINUTE: 60, Granularity.HOURLY: 3_600}
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
+_EPOCH_DAY_OF_WEEK = {WeekStart.MONDAY: 3, WeekStart.SUNDAY: 4}
+"""The days from a week's first day to that Thursday."""
 _PROBE_S = DAY // 4  # since 1970 no zone has changed its offset and back within six hours
 _TIMES = [f"T{minute // 60:02}:{minute % 60:02}:00" for minute in range(1_440)]
 _EPOCH = datetime(1970, 1, 1)  # without a zone on purpose, as in PostgreSQL
@@ -88,7 +90,9 @@ class Buckets:
         return [((start + offset) // DAY + _EPOCH_WEEKDAY) % 7 + 1 for start, offset in pairs]
 
 
-def buckets_in(start: int, end: int, granularity: Granularity, tz: str) -> Buckets:
+def buckets_in(
+    start: int, end: int, granularity: Granularity, tz: str, week_start: WeekStart = WeekStart.MONDAY
+) -> Buckets:
     """The buckets that overlap [start, end); none where the range is empty.
 
     Raises:
@@ -105,7 +109,7 @@ def buckets_in(start: int, end: int, granularity: Granularity, tz: str) -> Bucke
         raise _too_many_points()
     starts: list[int] = []
     offsets: list[int] = []
-    for at, offset in _bucket_starts(start - _LENGTH_MAX_S[granularity] - DAY, end, granularity, tz):
+    for at, offset in _bucket_starts(start - _LENGTH_MAX_S[granularity] - DAY, end, granularity, tz, week_start):
         if at <= start:  # the range starts in the last bucket that starts before it
             starts, offsets = [at], [offset]
         else:
@@ -115,7 +119,8 @@ def buckets_in(start: int, end: int, granularity: Granularity, tz: str) -> Bucke
                 raise _too_many_points()
     if end <= start:
         return Buckets([], [], start)
-    last_end = next(at for at, _ in _bucket_starts(end - 1, end + _LENGTH_MAX_S[granularity] + DAY, granularity, tz))
+    later = _bucket_starts(end - 1, end + _LENGTH_MAX_S[granularity] + DAY, granularity, tz, week_start)
+    last_end = next(at for at, _ in later)
     return Buckets(starts, offsets, last_end)
 
 
@@ -151,11 +156,13 @@ def from_epoch_s(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 
-def _bucket_starts(start: int, end: int, granularity: Granularity, tz: str) -> Iterator[tuple[int, int]]:
+def _bucket_starts(
+    start: int, end: int, granularity: Granularity, tz: str, week_start: WeekStart
+) -> Iterator[tuple[int, int]]:
     """Every bucket start after `start` and before `end`, with the zone's offset there."""
     if granularity in _CLOCK_UNITS_S:
         return _clock_starts(start, end, _CLOCK_UNITS_S[granularity], tz)
-    return _date_starts(start, end, granularity, tz)
+    return _date_starts(start, end, _Dates(granularity, _EPOCH_DAY_OF_WEEK[week_start]), tz)
 
 
 def _clock_starts(start: int, end: int, unit: int, tz: str) -> Iterator[tuple[int, int]]:
@@ -169,9 +176,9 @@ def _clock_starts(start: int, end: int, unit: int, tz: str) -> Iterator[tuple[in
                 yield at, offset
 
 
-def _date_starts(start: int, end: int, granularity: Granularity, tz: str) -> Iterator[tuple[int, int]]:
+def _date_starts(start: int, end: int, dates: "_Dates", tz: str) -> Iterator[tuple[int, int]]:
     """The first instant of each new day, week or month of the local date."""
-    ordinal = _ORDINALS[granularity]
+    ordinal = dates.ordinal
     latest: int | None = None
     for first, last, offset in _constant_offset_spans(start, end, tz):
         day = (first + offset) // DAY
@@ -181,7 +188,7 @@ def _date_starts(start: int, end: int, granularity: Granularity, tz: str) -> Ite
             latest = ordinal(day)
             yield first, offset
         while True:
-            day = _next_day(day, granularity)
+            day = dates.next_day(day)
             at = day * DAY - offset
             if at >= last:
                 break
@@ -190,26 +197,30 @@ def _date_starts(start: int, end: int, granularity: Granularity, tz: str) -> Ite
                 yield at, offset
 
 
-def _next_day(day: int, granularity: Granularity) -> int:
-    """The first day of the next day, week or month, in days since 1970."""
-    if granularity is Granularity.DAILY:
-        return day + 1
-    if granularity is Granularity.WEEKLY:
-        return day + 7 - (day + _EPOCH_WEEKDAY) % 7
-    first = date.fromordinal(_EPOCH_ORDINAL + day)
-    return date(first.year + first.month // 12, first.month % 12 + 1, 1).toordinal() - _EPOCH_ORDINAL
+@dataclass(frozen=True, slots=True)
+class _Dates:
+    """Days, weeks or months of local dates. Dates are days since 1970; `epoch_day_of_week` says where weeks begin."""
 
+    granularity: Granularity
+    epoch_day_of_week: int
 
-def _month(day: int) -> int:
-    local = date.fromordinal(_EPOCH_ORDINAL + day)
-    return local.year * 12 + local.month
+    def ordinal(self, day: int) -> int:
+        """The number of the day, week or month that holds a date. It rises with each new one."""
+        if self.granularity is Granularity.DAILY:
+            return day
+        if self.granularity is Granularity.WEEKLY:
+            return (day + self.epoch_day_of_week) // 7
+        local = date.fromordinal(_EPOCH_ORDINAL + day)
+        return local.year * 12 + local.month
 
-
-_ORDINALS = {
-    Granularity.DAILY: lambda day: day,
-    Granularity.WEEKLY: lambda day: (day + _EPOCH_WEEKDAY) // 7,
-    Granularity.MONTHLY: _month,
-}
+    def next_day(self, day: int) -> int:
+        """The first date of the next day, week or month."""
+        if self.granularity is Granularity.DAILY:
+            return day + 1
+        if self.granularity is Granularity.WEEKLY:
+            return day + 7 - (day + self.epoch_day_of_week) % 7
+        first = date.fromordinal(_EPOCH_ORDINAL + day)
+        return date(first.year + first.month // 12, first.month % 12 + 1, 1).toordinal() - _EPOCH_ORDINAL
 
 
 def _constant_offset_spans(start: int, end: int, tz: str) -> Iterator[tuple[int, int, int]]:

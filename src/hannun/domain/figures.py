@@ -11,7 +11,7 @@ from decimal import Decimal
 from hannun.domain.buckets import Buckets
 from hannun.domain.granularity import Granularity
 from hannun.domain.metrics import ChannelCounts, Money, sum_counts
-from hannun.domain.ranges import Range
+from hannun.domain.ranges import Preceding
 from hannun.domain.response_schemas import Projection
 
 VOICE = "VOICE"
@@ -183,11 +183,11 @@ class TimelineFigures:
 
 @dataclass(frozen=True, slots=True)
 class EventDashboardFigures:
-    """An event; under a range also what happened within it, and within `preceding`, the equal range before it."""
+    """An event; under a range also what happened within it, and within `preceding`, the range before it."""
 
     event: EventFigures
     comparison: PeriodComparison | None
-    preceding: Range | None
+    preceding: Preceding | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ class MerchantDashboardFigures:
 
     merchant: MerchantFigures
     comparison: PeriodComparison | None
-    preceding: Range | None
+    preceding: Preceding | None
     page: Sequence[ListedEvent]
     next_cursor: str | None
 

@@ -1,4 +1,4 @@
-"""The bucket sizes of a timeline."""
+"""The bucket sizes of a timeline, and where its weeks begin."""
 
 from enum import StrEnum
 
@@ -9,3 +9,10 @@ class Granularity(StrEnum):
     DAILY = "daily"
     WEEKLY = "weekly"
     MONTHLY = "monthly"
+
+
+class WeekStart(StrEnum):
+    """The first day of a week."""
+
+    MONDAY = "monday"
+    SUNDAY = "sunday"

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from hannun.domain.facts import EventStatus
-from hannun.domain.granularity import Granularity
+from hannun.domain.granularity import Granularity, WeekStart
 from hannun.domain.ranges import ALL_TIME, Range
 from hannun.errors import BadRequest
 
@@ -107,6 +107,7 @@ class Filters:
 
     channels: tuple[str, ...] = ()
     granularity: Granularity | None = None
+    week_start: WeekStart = WeekStart.MONDAY
     status: EventStatus | None = None
     text: str | None = None
 
@@ -155,10 +156,13 @@ class TimelineQuestion(Generic[SubjectT_co]):
     range: Range = ALL_TIME
     granularity: Granularity | None = None
     metrics: frozenset[Metric] = field(default=frozenset(Metric))
+    week_start: WeekStart = WeekStart.MONDAY
 
     @property
     def is_default(self) -> bool:
-        return self.range.is_default and self.subject.is_default and len(self.metrics) == len(Metric)
+        # weeks from another day are never cached: all services share a cache key, and each may have its own setting
+        weeks = self.granularity is Granularity.WEEKLY and self.week_start is not WeekStart.MONDAY
+        return not weeks and self.range.is_default and self.subject.is_default and len(self.metrics) == len(Metric)
 
 
 @dataclass(frozen=True, slots=True)

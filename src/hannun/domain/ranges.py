@@ -44,27 +44,53 @@ class Range:
 
     def end_or_now(self, now: datetime) -> datetime:
         """The end of the range; of an open range the end of the current minute."""
-        return self.end if self.end is not None else now.replace(second=0, microsecond=0) + _MINUTE
+        return self.end if self.end is not None else _end_of_minute(now)
 
-    def preceding(self, now: datetime) -> "Range | None":
+    def elapsed_until(self, now: datetime) -> datetime:
+        """Where the part of the range that has elapsed ends: at the end of the current minute, or of the range."""
+        return min(self.end_or_now(now), _end_of_minute(now))
+
+    def preceding(self, now: datetime) -> "Preceding | None":
         """The range of equal length that ends where this one starts. None where this one has no start or lies in the
         future, and where the range before would start before 1970, the first instant that messages can have.
 
         A range of whole days is preceded by as many days of the zone's calendar: the week before a week with a clock
-        change is 7 days, not 168 hours.
+        change is 7 days, not 168 hours. Of a range that is not over, only the part before that has elapsed likewise is
+        comparable: on Wednesday at 15:00 it ends on the Wednesday before at 15:00, by the zone's clock.
         """
         if self.start is None:
             return None
-        end = self.end_or_now(now)
-        if end <= self.start or end - self.start > self.start - _FIRST:
+        end, elapsed_until = self.end_or_now(now), self.elapsed_until(now)
+        if elapsed_until <= self.start or end - self.start > self.start - _FIRST:
             return None
         zone = ZoneInfo(self.tz)
-        starts, ends = (moment.replace(tzinfo=UTC).astimezone(zone) for moment in (self.start, end))
+        starts, ends, elapsed = (at.replace(tzinfo=UTC).astimezone(zone) for at in (self.start, end, elapsed_until))
+        whole_days = _begins_a_day(starts) and _begins_a_day(ends)
         days = ends.date() - starts.date()
         start = self.start - (end - self.start)
-        if _begins_a_day(starts) and _begins_a_day(ends):
+        if whole_days:
             start = _utc(datetime.combine(starts.date() - days, time(), zone))
-        return Range(start, self.start, self.tz) if _FIRST <= start < self.start else None
+        if not _FIRST <= start < self.start:
+            return None
+        if elapsed_until == end:
+            return Preceding(Range(start, self.start, self.tz))
+        by_clock = _utc(datetime.combine(elapsed.date() - days, elapsed.time(), zone))
+        if not whole_days or by_clock <= start:  # clocks set back over midnight show the time of the day before again
+            by_clock = start + (elapsed_until - self.start)
+        return Preceding(Range(start, min(by_clock, self.start), self.tz), partial=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Preceding:
+    """The range before a range, to compare with. `partial`: the range is not over, so this is only as much of the one
+    before as has elapsed of it."""
+
+    range: Range
+    partial: bool = False
+
+
+def _end_of_minute(now: datetime) -> datetime:
+    return now.replace(second=0, microsecond=0) + _MINUTE
 
 
 def _begins_a_day(moment: datetime) -> bool:

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from hannun.domain.channels import ChannelType
 from hannun.domain.facts import EventStatus, Reason
-from hannun.domain.granularity import Granularity
+from hannun.domain.granularity import Granularity, WeekStart
 from hannun.domain.trend import Trend
 
 Number = float | int
@@ -66,12 +66,14 @@ class SocialInteractions(ApiStruct):
 
 
 class Previous(ApiStruct):
-    """The same counts in the preceding period of equal length."""
+    """The same counts in the preceding period of equal length. `partial`: the period of the answer is not over, so
+    these are of only as much of the preceding one as has elapsed of it."""
 
     period: Period
     total_participants: People
     total_views: Count
     total_conversions: Count
+    partial: bool = False
 
 
 class Delta(ApiStruct):
@@ -273,7 +275,8 @@ class TimelineTotals(ApiStruct):
 
 
 class Timeline(ApiStruct):
-    """A timeline. The trend is that of participants over complete buckets."""
+    """A timeline. The trend is that of participants over complete buckets. `weekStart` is the first day of weekly
+    buckets, and null for other ones."""
 
     granularity: Annotated[str, _one_of(Granularity)]
     tz: str
@@ -283,13 +286,14 @@ class Timeline(ApiStruct):
     totals: TimelineTotals
     provenance: dict[str, Provenance]
     last_updated_at: Instant | None
+    week_start: Annotated[str, _one_of(WeekStart)] | None = None
 
 
-class EventTimeline(Timeline):
+class EventTimeline(Timeline, kw_only=True):
     event_id: str
 
 
-class UserTimeline(Timeline):
+class UserTimeline(Timeline, kw_only=True):
     user_id: str
     total_events: People
 

@@ -176,13 +176,15 @@ def _figure_rows(answer: ViewAnswer, language: Language) -> Iterator[Row]:
         figure = term(path)
         origin = _provenance_of(answer, path)
         number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-        text = _text(value, figure.unit)
+        text = _text(value, figure.unit, language)
         unit = figure.unit.value if figure.unit.is_number else None
         kind, as_of = (None, None) if origin is None else (origin.kind, origin.as_of)
         yield path, figure.name(language), number, text, unit, kind, as_of
 
 
-def _text(value: object, unit: Unit) -> str | None:
+def _text(value: object, unit: Unit, language: Language) -> str | None:
+    if isinstance(value, bool):
+        return word("yes" if value else "no", language)
     if isinstance(value, str):
         return Instant(value) if unit is Unit.INSTANT else value
     return " · ".join(map(str, value)) if isinstance(value, list) else None

@@ -75,6 +75,7 @@ TERMS: dict[str, Term] = {
     "endDate": Term(_I, "끝", "End"),
     "tz": Term(_T, "시간대", "Time zone"),
     "granularity": Term(_T, "집계 단위", "Granularity"),
+    "weekStart": Term(_T, "한 주의 첫날", "First day of the week"),
     "lastUpdatedAt": Term(_I, "마지막 변경", "Last change"),
     # channels
     "channelName": Term(_T, "채널", "Channel"),
@@ -178,6 +179,13 @@ TERMS: dict[str, Term] = {
     "previous.period.startDate": Term(_I, "이전 기간 시작", "Period before: start"),
     "previous.period.endDate": Term(_I, "이전 기간 끝", "Period before: end"),
     "previous.period.tz": Term(_T, "이전 기간 시간대", "Period before: time zone"),
+    "previous.partial": Term(
+        Unit.YES_NO,
+        "이전 기간 일부만 비교",
+        "Period before: only a part",
+        "조회 기간이 끝나지 않아, 이전 기간도 같은 시점까지만 셈",
+        "the period is not over, so of the one before only as much as has elapsed is counted",
+    ),
     "previous.totalParticipants": Term(_C, "이전 기간 참여자", "Participants in the period before"),
     "previous.totalViews": Term(_C, "이전 기간 조회수", "Views in the period before"),
     "previous.totalConversions": Term(_C, "이전 기간 전환수", "Conversions in the period before"),
@@ -305,6 +313,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "meaning": ("뜻", "Meaning"),
     "kinds": ("값의 종류", "What figures are"),
     "kind": ("종류", "Kind"),
+    "yes": ("예", "yes"),
+    "no": ("아니요", "no"),
     "rows": ("행 수", "Rows"),
 }
 

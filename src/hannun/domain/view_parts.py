@@ -16,7 +16,7 @@ from hannun.domain.figures import (
 )
 from hannun.domain.metrics import ChannelCounts, Money, cost_per, json_number, percent_change
 from hannun.domain.questions import Order, SortBy
-from hannun.domain.ranges import DEFAULT_TZ, Range
+from hannun.domain.ranges import DEFAULT_TZ, Preceding, Range
 from hannun.domain.response_schemas import (
     Channel,
     ChannelCost,
@@ -44,14 +44,14 @@ def period(range_: Range) -> Period:
     return Period(format_instant(range_.start, range_.tz), format_instant(range_.end, range_.tz), range_.tz)
 
 
-def summary(all_time: Totals, comparison: PeriodComparison | None, preceding: Range | None) -> Summary:
-    """Counts and rates together. Under a range they are those of the range, next to the equal one before it."""
+def summary(all_time: Totals, comparison: PeriodComparison | None, preceding: Preceding | None) -> Summary:
+    """Counts and rates together. Under a range they are those of the range, next to those of the one before it."""
     within = all_time if comparison is None else comparison.period.totals
     counts = within.counts
     previous = delta = None
     if comparison is not None and comparison.before is not None and preceding is not None:
         base = comparison.before.totals.counts
-        previous = Previous(period(preceding), base.participants, base.views, base.conversions)
+        previous = Previous(period(preceding.range), base.participants, base.views, base.conversions, preceding.partial)
         delta = Delta(
             json_number(percent_change(counts.participants, base.participants)),
             json_number(percent_change(counts.views, base.views)),

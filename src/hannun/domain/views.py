@@ -291,6 +291,7 @@ def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures)
         ),
         provenance=timeline_provenance(question.metrics, as_of, channels_measured=head.measured),
         last_updated_at=as_of,
+        week_start=question.week_start if figures.granularity is Granularity.WEEKLY else None,
     )
 
 

@@ -142,6 +142,7 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
             secure_cookies=settings.secure_cookies,
             cors_origins=settings.origins,
             own_origins=settings.own_origins,
+            week_start=settings.week_start,
             health_report=health.report,
         )
 

@@ -21,7 +21,7 @@ from hannun.domain.figures import (
     sum_totals,
 )
 from hannun.domain.metrics import ChannelCounts, Money
-from hannun.domain.ranges import Range
+from hannun.domain.ranges import Preceding, Range
 from hannun.store.database import AsyncConnection
 from hannun.store.queries import load
 
@@ -77,12 +77,12 @@ async def known_channel_keys(
 
 
 async def period(
-    conn: AsyncConnection, event_nos: Sequence[int], range_: Range, preceding: Range | None
+    conn: AsyncConnection, event_nos: Sequence[int], range_: Range, preceding: Preceding | None
 ) -> PeriodComparison:
     """What happened within a range in events together, and within the preceding range, if there is one."""
     starts, until = range_.start or _EVER, range_.end or _NEVER
-    since = starts if preceding is None or preceding.start is None else preceding.start
-    bounds = {"starts": starts, "since": since, "until": until}
+    before = (starts, starts) if preceding is None else (preceding.range.start or starts, preceding.range.end or starts)
+    bounds = {"starts": starts, "since": before[0], "before_until": before[1], "until": until}
     rows: Any = await (
         await conn.execute(
             SQL["period"],

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
 from hannun.domain.facts import EventStatus
-from hannun.domain.granularity import Granularity
+from hannun.domain.granularity import Granularity, WeekStart
 from hannun.domain.questions import (
     NAMES_MAX,
     PAGE_DEFAULT,
@@ -152,6 +152,19 @@ ChannelNames = Annotated[
 Granularities = Annotated[
     Granularity | None, Query(description="the length of a bucket; by default hourly up to 7 days, else daily")
 ]
+
+
+async def week_start_of(
+    services: Served,
+    week_start: Annotated[
+        WeekStart | None,
+        Query(alias="weekStart", description="the first day of weekly buckets; by default a setting of the service"),
+    ] = None,
+) -> WeekStart:
+    return week_start or services.week_start
+
+
+RequestedWeekStart = Annotated[WeekStart, Depends(week_start_of)]
 _METRIC = f"({'|'.join(Metric)})"
 MetricNames = Annotated[
     str | None,
@@ -270,11 +283,14 @@ async def event_timeline(
     respond: Respond,
     event_id: EventId,
     range_: RequestedRange,
+    week_start: RequestedWeekStart,
     granularity: Granularities = None,
     metrics: MetricNames = None,
 ) -> Response:
     """An event's participants, views, engagement and conversions over time, and the trend."""
-    return await respond(TimelineQuestion(EventSubject(event_id), range_, granularity, parse_metrics(metrics)))
+    return await respond(
+        TimelineQuestion(EventSubject(event_id), range_, granularity, parse_metrics(metrics), week_start)
+    )
 
 
 @router.get("/events/{event_id}/analytics/roi")
@@ -321,11 +337,12 @@ async def user_timeline(
     respond: Respond,
     merchant: MerchantWithChannels,
     range_: RequestedRange,
+    week_start: RequestedWeekStart,
     granularity: Granularities = None,
     metrics: MetricNames = None,
 ) -> Response:
     """The timeline of a merchant's events together."""
-    return await respond(TimelineQuestion(merchant, range_, granularity, parse_metrics(metrics)))
+    return await respond(TimelineQuestion(merchant, range_, granularity, parse_metrics(metrics), week_start))
 
 
 @router.get("/users/{user_id}/analytics/roi")

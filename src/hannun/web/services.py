@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from anyio import CapacityLimiter
 from starlette.requests import Request
 
+from hannun.domain.granularity import WeekStart
 from hannun.flows.authorization import Authorizer
 from hannun.flows.export import Exports
 from hannun.flows.http_ingestion import HttpIngestion
@@ -29,6 +30,7 @@ class Services:
         sign_in_limit: by address; sign-ins, successful or not.
         anonymous_limit: by address; requests without a valid token or share link.
         own_origins: the origins under which browsers see this service, where a proxy hides its address from it.
+        week_start: the first day of weekly buckets, where a question names none.
         health_report: the process's health; blocks for up to a second.
     """
 
@@ -51,6 +53,7 @@ class Services:
     secure_cookies: bool
     cors_origins: Sequence[str]
     own_origins: Sequence[str]
+    week_start: WeekStart
     health_report: Callable[[], Mapping[str, object]]
 
 

@@ -15,7 +15,7 @@ from hannun.domain.granularity import Granularity
 from hannun.domain.projection import DailyHistory, days_used, no_projection, projection
 from hannun.domain.questions import ChannelsQuestion, EventDashboardQuestion, EventSubject, RoiQuestion
 from hannun.domain.response_schemas import Projection, format_instant
-from hannun.flows.report.snapshot import Loaded, Snapshot, end_of_open_range
+from hannun.flows.report.snapshot import Loaded, Snapshot, end_of_comparison
 from hannun.store import reports
 
 
@@ -26,7 +26,7 @@ async def load_dashboard(snapshot: Snapshot, question: EventDashboardQuestion) -
     preceding = question.range.preceding(snapshot.now)
     comparison = await snapshot.comparison([event.event_no], question.range, preceding)
     figures = EventDashboardFigures(event, comparison, preceding)
-    return Loaded(figures, event.version, event.user_id, end_of_open_range(question.range, snapshot.now))
+    return Loaded(figures, event.version, event.user_id, end_of_comparison(question.range, snapshot.now))
 
 
 async def load_channels(

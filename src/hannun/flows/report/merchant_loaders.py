@@ -22,7 +22,7 @@ from hannun.domain.questions import (
     decode_cursor,
     encode_cursor,
 )
-from hannun.flows.report.snapshot import Loaded, Snapshot, end_of_open_range
+from hannun.flows.report.snapshot import Loaded, Snapshot, end_of_comparison
 from hannun.store import reports
 
 _HOUR = timedelta(hours=1)
@@ -90,7 +90,7 @@ async def _load_page(
     page = events[: question.limit]
     next_cursor = encode_cursor(page[-1].created_at, page[-1].row_id) if len(events) > question.limit else None
     figures = MerchantDashboardFigures(merchant, comparison, range_.preceding(now), page, next_cursor)
-    valid_until = end_of_open_range(range_, now) or hour + _HOUR  # each hour moves the events' sparklines
+    valid_until = end_of_comparison(range_, now) or hour + _HOUR  # each hour moves the events' sparklines
     return Loaded(figures, merchant.version, question.subject.user_id, valid_until)
 
 

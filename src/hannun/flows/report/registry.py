@@ -31,6 +31,7 @@ from hannun.flows.report.snapshot import Loaded, Snapshot
 
 Q = TypeVar("Q")
 F = TypeVar("F")
+S = TypeVar("S", bound=Subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,10 @@ def _merchant(user_id: str, filters: Filters) -> MerchantSubject:
     return MerchantSubject(user_id, filters.status, filters.text, filters.channels)
 
 
+def _timeline(subject: S, range_: Range, filters: Filters) -> TimelineQuestion[S]:
+    return TimelineQuestion(subject, range_, filters.granularity, week_start=filters.week_start)
+
+
 EVENT_DASHBOARD = View(
     subject=EventSubject,
     question=EventDashboardQuestion,
@@ -99,8 +104,8 @@ EVENT_CHANNELS = View(
 EVENT_TIMELINE = View(
     subject=EventSubject,
     question=TimelineQuestion[EventSubject],
-    new_question=lambda id_, range_, filters: TimelineQuestion(EventSubject(id_), range_, filters.granularity),
-    filters=frozenset({"granularity"}),
+    new_question=lambda id_, range_, filters: _timeline(EventSubject(id_), range_, filters),
+    filters=frozenset({"granularity", "week_start"}),
     load=timeline_loaders.load_event_timeline,
     build=views.event_timeline,
     cache_key=lambda question: (
@@ -149,8 +154,8 @@ MERCHANT_CHANNELS = View(
 MERCHANT_TIMELINE = View(
     subject=MerchantSubject,
     question=TimelineQuestion[MerchantSubject],
-    new_question=lambda id_, range_, filters: TimelineQuestion(_merchant(id_, filters), range_, filters.granularity),
-    filters=frozenset({"granularity", "channels", "status", "text"}),
+    new_question=lambda id_, range_, filters: _timeline(_merchant(id_, filters), range_, filters),
+    filters=frozenset({"granularity", "week_start", "channels", "status", "text"}),
     load=timeline_loaders.load_merchant_timeline,
     build=views.merchant_timeline,
     cache_key=lambda _: None,

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from hannun.domain.channels import ChannelTable
 from hannun.domain.figures import PeriodComparison
-from hannun.domain.ranges import Range
+from hannun.domain.ranges import Preceding, Range
 from hannun.errors import BadRequest
 from hannun.store import reports
 from hannun.store.database import AsyncConnection
@@ -24,7 +24,7 @@ class Snapshot:
     channel_table: ChannelTable
 
     async def comparison(
-        self, event_nos: list[int], range_: Range, preceding: Range | None = None
+        self, event_nos: list[int], range_: Range, preceding: Preceding | None = None
     ) -> PeriodComparison | None:
         """What happened within a range, and in the preceding one; None for all time."""
         return await reports.period(self.conn, event_nos, range_, preceding) if range_.is_bounded else None
@@ -94,6 +94,8 @@ class Loaded(Generic[Figures_co]):
     valid_until: datetime | None = None
 
 
-def end_of_open_range(range_: Range, now: datetime) -> datetime | None:
-    """When a comparison with the preceding range stops being true: an open range ends a minute later each minute."""
-    return range_.end_or_now(now) if range_.start is not None and range_.end is None else None
+def end_of_comparison(range_: Range, now: datetime) -> datetime | None:
+    """When a comparison with the preceding range stops being true: of a range that is not over, a minute more has
+    elapsed each minute. None for never."""
+    elapsed_until = range_.elapsed_until(now)
+    return None if range_.start is None or elapsed_until == range_.end else elapsed_until

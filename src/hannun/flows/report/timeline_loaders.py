@@ -46,7 +46,7 @@ async def _load_timeline(
     start = range_.start or head.first or this_minute
     end = range_.end or max(range_.end_or_now(now), (head.last or this_minute) + _MINUTE)
     granularity = question.granularity or default_granularity(start, end if range_.end else now)
-    buckets = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, range_.tz)
+    buckets = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, range_.tz, question.week_start)
     counted = await reports.timeline(snapshot.conn, head.event_nos, buckets, start, end, head.last)
     figures = TimelineViewFigures(head, granularity, buckets, counted, now=to_epoch_s(now))
     return Loaded(figures, head.version, head.owner, _valid_until(buckets, range_, now))

@@ -19,13 +19,14 @@ SELECT e.event_no, s.event_id, s.event_title, s.status, s.user_id, e.unattribute
  WHERE s.event_id = %(event_id)s;
 
 -- period --
--- What happened within [since, until), by channel, and by whether it was at `starts` or later. Participants come from the
--- ledger, measured counts from the recorded increments. A channel without a known type has no name here: its participants
+-- What happened within [starts, until), and within [since, before_until), which lies before it, by channel. Participants
+-- come from the ledger, measured counts from the recorded increments. A channel without a known type has no name here: its participants
 -- are unattributed. The ledger stores minutes since 1970.
 WITH participated AS (
     SELECT event_no, channel_no, minute >= %(starts_minute)s AS within, count(*) AS participants
       FROM hannun.arrivals
      WHERE event_no = ANY(%(event_nos)s::int[]) AND minute >= %(since_minute)s AND minute < %(until_minute)s
+       AND (minute >= %(starts_minute)s OR minute < %(before_until_minute)s)
      GROUP BY 1, 2, 3
 ), measured AS (
     SELECT event_no, channel_no, minute >= %(starts)s AS within, sum(impressions) AS impressions, sum(views) AS views,
@@ -33,6 +34,7 @@ WITH participated AS (
            sum(shares) AS shares, sum(total_calls) AS total_calls, sum(completed_calls) AS completed_calls
       FROM hannun.increments
      WHERE event_no = ANY(%(event_nos)s::int[]) AND minute >= %(since)s AND minute < %(until)s
+       AND (minute >= %(starts)s OR minute < %(before_until)s)
      GROUP BY 1, 2, 3
 ), typed AS (
     SELECT happened.*, n.name, coalesce(n.channel_type, d.channel_type) AS type

@@ -20,7 +20,7 @@
  * @property {Figure} totalConversions
  * @property {Figure} clickThroughRate
  * @property {Figure} conversionRate
- * @property {{ totalParticipants?: Figure } | null} [previous]
+ * @property {{ totalParticipants?: Figure, partial?: boolean } | null} [previous] `partial`: only the part that has elapsed of the period itself
  * @property {{ totalParticipants?: Figure } | null} [delta] in percent
  *
  * @typedef {object} Channel

@@ -43,10 +43,11 @@ function Delta({ summary }) {
   const t = texts.value.event;
   if (!summary.previous) return null;
   const delta = summary.delta?.totalParticipants;
-  if (delta === null || delta === undefined) return html`<p class="note">${t.deltaNew}</p>`;
-  if (delta === 0) return html`<p class="note">${t.deltaSame}</p>`;
+  const upTo = summary.previous.partial ? ` ${t.deltaPartial}` : "";
+  if (delta === null || delta === undefined) return html`<p class="note">${t.deltaNew}${upTo}</p>`;
+  if (delta === 0) return html`<p class="note">${t.deltaSame}${upTo}</p>`;
   return html`<p class="note ${delta > 0 ? "gain" : "loss"}">
-    <span aria-hidden="true">${delta > 0 ? "▲" : "▼"}</span> ${t.delta(formatSignedPercent(delta))}
+    <span aria-hidden="true">${delta > 0 ? "▲" : "▼"}</span> ${t.delta(formatSignedPercent(delta))}${upTo}
   </p>`;
 }
 
