@@ -5,7 +5,6 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-quick check contract format bench faults lock clean
@@ -15,20 +14,19 @@ help: ## list the targets
 
 env: $(VENV)/.dev ## create .venv from the lock files, with everything for tests, checks and benches
 
-$(VENV)/.run: requirements/run.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "hannun needs Python 3.11 or newer; looked for '$(PYTHON)'. Name another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
-	@test -x $(BIN)/python || { echo "making $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
-	@echo "installing the locked requirements (about a minute, once) ..."
-	@$(PIP) install --quiet --no-deps --require-hashes -r requirements/run.txt
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+# PYTHON is resolved here, so that the error names it before anything is made.
+INSTALL = command -v $(PYTHON) >/dev/null || { echo "hannun needs Python 3.11 or newer; looked for '$(PYTHON)'. Name another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }; \
+	$(PYTHON) tools/environment.py $(VENV)
+
+$(VENV)/.run: requirements/run.txt requirements/uv.txt pyproject.toml
+	@$(INSTALL) requirements/run.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
-	@echo "installing what tests and checks need ..."
-	@$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.txt
+	@$(INSTALL) requirements/dev.txt
 	@touch $@
 
-demo: $(VENV)/.run ## the whole platform, simulated, on this machine; prints the address of the page (KAFKA=1: over a real Kafka)
+demo: $(VENV)/.run ## the whole platform, simulated, on this machine; PORT=8080, HOME_DIR=.hannun, KAFKA=1 for a real Kafka
 	@$(BIN)/hannun up --demo $(if $(KAFKA),--kafka) $(if $(HOME_DIR),--home $(HOME_DIR)) $(if $(PORT),--port $(PORT))
 
 # npm packages check the types and the accessibility of the page. Without npm these checks are skipped, with a message.
@@ -74,6 +72,8 @@ lock: ## lock the newest versions that fit pyproject.toml and requirements/*.in 
 	   --no-header --no-annotate pyproject.toml requirements/build.in -o requirements/run.txt
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded --extra parquet \
 	   --no-header --no-annotate -c requirements/run.txt pyproject.toml requirements/build.in requirements/dev.in -o requirements/dev.txt
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
+	   --no-header --no-annotate requirements/uv.in -o requirements/uv.txt
 
 clean: ## remove the environment and the data of the demo
 	@rm -rf $(VENV) .hannun
