@@ -50,7 +50,7 @@ def test_every_request_gets_the_answer_that_is_shown(world: World) -> None:
         for command, shown in SHOWN:
             if "/shares" in command:
                 continue  # it needs an expiry in the future; tests/contract sends it
-            asked = command.replace("$EVENT", event).replace("$USER", user)
+            asked = command.replace("$EVENT", event).replace("$MERCHANT", user)
             address = next(word for word in shlex.split(asked) if word.startswith("localhost"))
             client = site.service if "$SERVICE_TOKEN" in command else site.signed_in(user)
             path = address.removeprefix("localhost:8080")

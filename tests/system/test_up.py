@@ -109,6 +109,14 @@ class Up:
         process = Process(["reconcile"], environment, log)
         assert process.wait() == 0, process.log
 
+    def run(self, *arguments: str) -> str:
+        """Run a command with `--home` and no setting; returns what it printed."""
+        environment = {name: self.environment[name] for name in ("PATH", "PYTHONPATH") if name in self.environment}
+        log = self._log.with_name(f"{arguments[0]}.log")
+        process = Process(arguments, environment, log)
+        assert process.wait() == 0, process.log
+        return process.log
+
     def pid_of(self, verb: str) -> int:
         """The id of the child process with this command or program; 0 where there is none."""
         assert self.process is not None
@@ -172,6 +180,25 @@ def test_endpoints_json_works_sigterm_ends_it_and_the_data_stays(up: Up) -> None
     up.assert_no_drift()
 
 
+def test_commands_find_the_servers_by_its_home(up: Up) -> None:
+    up.start()
+    event = Event()
+    up.post(event, event.first_batch())
+    home = ["--home", str(up.home)]
+    assert "drift: 0" in up.run("reconcile", *home)
+    assert event.id in up.run("export", "dashboard", event.id, "--out", "-", *home)
+    token = up.run("token", "admin", "--role", "ADMIN", *home).strip()
+    path = f"{up.endpoints['api']}/api/v1/events/{event.id}/analytics"
+    assert up.http.get(path, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    up.run("partitions", *home)
+    up.run("positions", *home, "list")
+    up.run("dead-letters", *home, "list")
+    assert up.process is not None
+    assert f"reconcile --home {os.path.relpath(up.home, chr(47))}" in up.process.log, (
+        "as typed in the folder where it runs"
+    )
+
+
 @pytest.mark.faults
 def test_it_goes_on_after_a_kill_of_any_of_its_processes_and_of_all(up: Up) -> None:
     up.start()
@@ -213,7 +240,7 @@ def test_it_goes_on_after_a_kill_of_any_of_its_processes_and_of_all(up: Up) -> N
     up.assert_no_drift()
 
 
-def test_a_port_that_is_taken_is_refused(up: Up) -> None:
+def test_a_port_that_is_taken_is_refused_before_a_server_starts(up: Up) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -223,7 +250,15 @@ def test_a_port_that_is_taken_is_refused(up: Up) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in process.log
     assert "Hint: another --port" in process.log
     assert "Traceback" not in process.log
+    assert "starting" not in process.log
     assert not (up.home / "endpoints.json").exists()
+
+
+def test_a_port_that_cannot_be_is_refused(up: Up) -> None:
+    process = up.process = up.launch("--port", "70000")
+    assert process.wait() == 2
+    assert "65535" in process.log
+    assert not up.home.exists()
 
 
 def test_the_figures_of_the_demo_grow(up: Up) -> None:

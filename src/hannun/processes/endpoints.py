@@ -5,9 +5,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hannun.embedded import ValkeyServer
 from hannun.embedded.private_files import write_private_file
+from hannun.errors import OperatorError
+from hannun.processes.embedded_servers import JWT_SECRET, OWNER, load_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,47 @@ def endpoints_path(home: Path) -> Path:
 def write_endpoints(home: Path, endpoints: Endpoints) -> None:
     """Write the file under another name and rename it, readable by its owner alone: it holds secrets."""
     write_private_file(endpoints_path(home), json.dumps(asdict(endpoints), indent=2) + "\n")
+
+
+def read_endpoints(home: Path) -> Endpoints:
+    """The addresses of the `hannun up` that runs on this home.
+
+    Raises:
+        OperatorError: none runs there, or its file cannot be read.
+    """
+    path = endpoints_path(home)
+    try:
+        return Endpoints(**json.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise OperatorError(
+            f"no `hannun up` runs on {home}: there is no {path.name}", hint="--home names the folder that it was given"
+        ) from error
+    except (OSError, TypeError, ValueError) as error:
+        raise OperatorError(f"cannot read {path}: {error}", hint="`hannun up` writes it anew when it starts") from error
+
+
+def command_environment(home: Path) -> dict[str, str]:
+    """The settings of a command that works on the servers of the `hannun up` that runs on this home.
+
+    Raises:
+        OperatorError: none runs there.
+    """
+    endpoints = read_endpoints(home)
+    known = load_secrets(home)
+    redis = urlsplit(endpoints.redis_url)
+    database = urlsplit(endpoints.database_url)
+    owner = database._replace(netloc=f"{OWNER}:{known[OWNER]}@{database.hostname}:{database.port}")
+    return {
+        "DATABASE_URL": endpoints.database_url,
+        "HANNUN_OWNER_DATABASE_URL": owner.geturl(),
+        "REDIS_HOST": redis.hostname or "",
+        "REDIS_PORT": str(redis.port),
+        "REDIS_PASSWORD": redis.password or "",
+        "REDIS_DATABASE": "0",
+        "KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka_bootstrap or "",
+        "HANNUN_JWT_SECRET": known[JWT_SECRET],
+        "HANNUN_API": endpoints.api,
+    }
 
 
 def child_environment(
