@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     share_requests_a_minute: int = 3_000  # for each share link: all of its users together
     sign_ins_a_minute: int = 60  # for each client address; 0 is no limit
     stranger_requests_a_minute: int = 300  # without a valid token, for each client address; 0 is no limit
+    page_requests_a_minute: int = 3_000  # pages, files, probes, unknown paths, for each client address; 0 is no limit
+    live_streams_max: int = 2_000  # open at the same time in each process
+    live_streams_per_caller_max: int = 20  # of each subject or share link
     trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is used
     cors_origins: str = ""  # "" allows no other origin
     public_origins: str = ""  # this service's own, where a proxy changes the Host header; "" is that header's

@@ -18,7 +18,7 @@ writes). `local` holds answers in the process as well, and `version_floors` what
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from typing import Final
 
@@ -254,12 +254,14 @@ class AnswerCache:
         """
         self._floors.record_read(key, floor, answer.version)
 
-    async def wait_for_fill(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
-        """Wait until the holder of the lease has filled; None as soon as the lease is gone without a fill."""
+    async def wait_for_fill(
+        self, key: str, accepts: Callable[[EncodedAnswer], bool] = lambda _: True
+    ) -> EncodedAnswer | None:
+        """Wait until the holder of the lease has filled; None as soon as the lease is gone without an accepted fill."""
         deadline = time.monotonic() + LEASE_MS / 1000
         while time.monotonic() < deadline:
             answer, leased = await asyncio.shield(self._next_poll(key))
-            if answer is not None and answer.version >= version_min:
+            if answer is not None and accepts(answer):
                 return answer
             if not leased:
                 return None

@@ -92,6 +92,17 @@ class Exports:
         """The number of exports that are written or read."""
         return self._open.total()
 
+    def check(self, caller: object, request: ExportRequest) -> None:
+        """Whether an export could start now: before its answer is computed.
+
+        Raises:
+            BadRequest: such a file does not exist, see `ExportRequest.check`.
+            Busy: too many exports run.
+        """
+        request.check()
+        if self.open >= self._concurrent_max or self._open[caller] >= CONCURRENT_MAX_PER_CALLER:
+            raise Busy("too many exports at the same time", retry_after_s=2)
+
     async def start(
         self,
         caller: object,
@@ -106,13 +117,10 @@ class Exports:
             pages: the answer; of a view in pages all of them, from one snapshot.
 
         Raises:
-            BadRequest: such a file does not exist, see `ExportRequest.check`.
-            Busy: too many exports run.
+            BadRequest, Busy: as `check` raises them.
             NotFound, StoreUnavailable: as `pages` raises them.
         """
-        request.check()
-        if self.open >= self._concurrent_max or self._open[caller] >= CONCURRENT_MAX_PER_CALLER:
-            raise Busy("too many exports at the same time", retry_after_s=2)
+        self.check(caller, request)
         export = Export(request, pages, self._folder, on_progress)
         self._open[caller] += 1
         task = asyncio.create_task(export.write())

@@ -1,5 +1,6 @@
 """Health checks: the same ones at the start of a process (which fails early, with a hint) and in its health report."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -78,6 +79,7 @@ class Health:
         self._postgres = _Dependency(self._check_postgres)
         self._redis = _Dependency(self._check_redis)
         self._stopped_partitions: list[str] = []
+        self._report_running: asyncio.Task[Mapping[str, object]] | None = None
         self.database_unavailable = False
 
     def check_postgres(self) -> str:
@@ -98,6 +100,13 @@ class Health:
         else:
             status = "ready" if all(part == "ready" for part in parts.values()) else "degraded"
         return {"status": status, "parts": parts}
+
+    async def shared_report(self) -> Mapping[str, object]:
+        """The report for an event loop. Calls that come during one share it, so that any number of probes takes one
+        thread."""
+        if self._report_running is None or self._report_running.done():
+            self._report_running = asyncio.create_task(asyncio.to_thread(self.report))
+        return await asyncio.shield(self._report_running)
 
     def _check_postgres(self) -> str:
         try:

@@ -129,6 +129,14 @@ class ShareLinks:
             raise NotFound("no such event")
         return grant
 
+    def known_share_id(self, event_id: str, secret: str) -> str | None:
+        """The id of the link that this secret opened when it was last looked up; it may be revoked since. No I/O."""
+        _, task = self._grants.get((event_id, _hash(secret)), (0.0, None))
+        if task is None or not task.done() or _failed(task):
+            return None
+        grant = task.result()
+        return None if grant is None else grant.share_id
+
     async def _cached_grant(self, event_id: str, secret_hash: bytes) -> ShareGrant | None:
         key = (event_id, secret_hash)
         queried_at, task = self._grants.get(key, (0.0, None))

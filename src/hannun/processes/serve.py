@@ -32,7 +32,7 @@ from hannun.settings import Settings
 from hannun.store.database import ReadPool
 from hannun.web.auth import Verifier
 from hannun.web.jwks import TokenKeys
-from hannun.web.limits import RateLimit
+from hannun.web.limits import RateLimit, StreamLimit
 from hannun.web.services import Services
 
 
@@ -98,7 +98,21 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
         )
         relay = stack.enter_context(writing.relaying(cache))
         cached_answers = CachedReader(cache, lambda: health.database_unavailable)
-        reports = Reports(reader, cached_answers, lambda: datetime.now(UTC), channel_table(settings))
+        limits = {
+            "requests": RateLimit(settings.requests_a_minute),
+            "refreshes": RateLimit(settings.refreshes_a_minute),
+            "shares": RateLimit(settings.share_requests_a_minute),
+            "sign-ins": RateLimit(settings.sign_ins_a_minute),
+            "strangers": RateLimit(settings.stranger_requests_a_minute),
+            "pages": RateLimit(settings.page_requests_a_minute),
+        }
+        reports = Reports(
+            reader,
+            cached_answers,
+            lambda: datetime.now(UTC),
+            channel_table(settings),
+            may_rebuild=lambda principal: limits["refreshes"].try_take(_rebuild_subject(principal)),
+        )
         counters = [writing.counter("http", relay) for _ in range(settings.counting_threads)]
         ingestion = HttpIngestion(
             counters,
@@ -106,13 +120,6 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
             wait_s_max=settings.pool_wait_s,
             now=lambda: time.time_ns() // 1_000,
         )
-        limits = {
-            "requests": RateLimit(settings.requests_a_minute),
-            "refreshes": RateLimit(settings.refreshes_a_minute),
-            "shares": RateLimit(settings.share_requests_a_minute),
-            "sign-ins": RateLimit(settings.sign_ins_a_minute),
-            "strangers": RateLimit(settings.stranger_requests_a_minute),
-        }
         limit_usage = PubSubChannel(settings.redis, keys.LIMIT_USAGE)
         stack.push_async_callback(reader.close)
         stack.push_async_callback(cache.close)
@@ -137,14 +144,21 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
             share_limit=limits["shares"],
             sign_in_limit=limits["sign-ins"],
             anonymous_limit=limits["strangers"],
+            page_limit=limits["pages"],
+            stream_limit=StreamLimit(settings.live_streams_per_caller_max, settings.live_streams_max),
             body_bytes_max=settings.body_bytes_max,
             sign_in_codes=_sign_in_codes(settings),
             secure_cookies=settings.secure_cookies,
             cors_origins=settings.origins,
             own_origins=settings.own_origins,
             week_start=settings.week_start,
-            health_report=health.report,
+            health_report=health.shared_report,
         )
+
+
+def _rebuild_subject(principal: Principal) -> str:
+    """Whose refreshes a rebuild takes: the user's, or those of all links to an event, never those of its owner."""
+    return principal.user_id if principal.only_event is None else f"links to {principal.only_event}"
 
 
 async def _etag(reports: Reports, topic: Topic) -> str | None:

@@ -1,6 +1,7 @@
 """The FastAPI application: routes, error handlers, security headers. Its services are open before it is built."""
 
-from functools import partial
+import re
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from hannun.telemetry import log, metrics
 from hannun.web import api, messages, operations, pages, sessions, shares, watch
 from hannun.web.openapi import document_of
 from hannun.web.problems import bad_parameter, problem_of, problem_of_status
+from hannun.web.request_limits import take_from_pages
 from hannun.web.security import SECURITY_HEADERS
 from hannun.web.services import Services
 
+API = "/api/v1/"
 STATIC = Path(str(resources.files("hannun.web").joinpath("static")))
 
 
@@ -35,6 +38,7 @@ def application(services: Services) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the address of a redirect would be taken from the Host header
     )
     app.state.services = services
     app.include_router(api.router)
@@ -63,6 +67,7 @@ def application(services: Services) -> FastAPI:
             ],
             max_age=600,
         )
+    app.add_middleware(_PageLimit)
     app.add_middleware(_ResponseHeaders)
     app.openapi = partial(_document, app)  # type: ignore[method-assign]  # FastAPI documents this way to replace it
     return app
@@ -70,10 +75,15 @@ def application(services: Services) -> FastAPI:
 
 def _allowed_methods(app: FastAPI, path: str) -> str:
     """The methods of a path in the OpenAPI document. Starlette's Allow header has those of the first route only."""
-    for documented_path, methods in app.openapi()["paths"].items():
-        if compile_path(documented_path)[0].match(path):
-            return ", ".join(sorted(method.upper() for method in methods))
-    return ""
+    return next((methods for pattern, methods in _documented_methods(app) if pattern.match(path)), "")
+
+
+@cache
+def _documented_methods(app: FastAPI) -> list[tuple[re.Pattern[str], str]]:
+    return [
+        (compile_path(path)[0], ", ".join(sorted(method.upper() for method in methods)))
+        for path, methods in app.openapi()["paths"].items()
+    ]
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -91,6 +101,11 @@ def _handle_errors(app: FastAPI) -> None:
 
     async def on_http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if not _has_page_limit(request.scope):  # no route of the API was reached, and so no other limit
+            try:
+                take_from_pages(request, app.state.services)
+            except errors.Busy as busy:
+                return problem_of(busy, request)
         headers = dict(error.headers or {})
         if error.status_code == 405 and "Allow" in headers:
             headers["Allow"] = _allowed_methods(app, request.url.path) or headers["Allow"]
@@ -103,6 +118,28 @@ def _handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(errors.HannunError, on_hannun_error)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_validation_error)
+
+
+def _has_page_limit(scope: Scope) -> bool:
+    """Whether a request takes from the limit of pages before it is routed: every request but those to the API."""
+    return scope["method"] == "OPTIONS" or not scope["path"].startswith(API)
+
+
+class _PageLimit:
+    """Middleware that limits requests outside the API by address. Routes of the API take from limits of their own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _has_page_limit(scope):
+            request = Request(scope)
+            try:
+                take_from_pages(request, request.app.state.services)
+            except errors.Busy as error:
+                await problem_of(error, request)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class _ResponseHeaders:

@@ -1,4 +1,4 @@
-"""The caller of a request: authentication, rate limit, and authorization for the event in the path.
+"""The caller of a request: rate limit, authentication, and authorization for the event in the path.
 
 All three happen before a route reads any data, for every route that has an `event_id` in its path and depends on
 `caller_of`. So another merchant's event and an event that does not exist are indistinguishable: by status, by ETag and
@@ -9,22 +9,20 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from hannun.domain.authorization import Principal
 from hannun.errors import BadRequest, Forbidden, HannunError, IssuerUnavailable, NotFound, Unauthenticated
 from hannun.web.auth import COOKIE, bearer_token_in, token_in
-from hannun.web.limits import address_of
-from hannun.web.services import Services, services_of
+from hannun.web.request_limits import Served, give_back_to_address, take_from_address, take_from_subject
+from hannun.web.services import Services
 
 EVENT_ID_MAX = 36
 SHARE_COOKIE = "hannun_share"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-Served = Annotated[Services, Depends(services_of)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +30,7 @@ class Caller:
     """The caller of a request.
 
     Args:
+        subject: whose limits the request counts against: the user's id, or the share link's.
         expires_at: when the token or share link expires at the latest, in seconds since 1970.
         from_cookie: whether the credentials came in a cookie.
         is_still_valid: whether the token or share link is valid now. A token's key may leave the issuer's set, and a
@@ -39,6 +38,7 @@ class Caller:
     """
 
     principal: Principal
+    subject: str
     expires_at: float
     from_cookie: bool
     is_still_valid: Callable[[], Awaitable[bool]]
@@ -69,7 +69,7 @@ async def caller_of(request: Request, services: Served) -> Caller:
         reject_unknown_parameters(request)
         return caller
     except (Unauthenticated, Forbidden, NotFound):
-        if event_id is None or share_secret_in(request) is None or request.method != "GET":
+        if event_id is None or not _may_use_share_link(request):
             raise
     caller = await authenticate_by_share_link(request, services, event_id)
     reject_unknown_parameters(request)
@@ -80,12 +80,17 @@ async def authenticate(request: Request, services: Services) -> Caller:
     """The caller by their token, within the rate limit. Raises Unauthenticated and Busy."""
     try:
         token, from_cookie = token_in(request.headers, request.cookies)
-        session = await services.verifier.verify(token)
     except Unauthenticated:
-        if share_secret_in(request) is None:
-            services.anonymous_limit.take(address_of(request))
+        if not _may_use_share_link(request):  # else its limit decides, or its secret takes from the address
+            take_from_address(request, services)
         raise
-    services.request_limit.take(session.principal.user_id)
+    session = services.verifier.cached_session(token)
+    if session is None:
+        take_from_address(request, services)
+        session = await services.verifier.verify(token)
+        give_back_to_address(request, services)
+    subject = session.principal.user_id
+    take_from_subject(request, services, subject)
 
     async def is_still_valid() -> bool:
         try:
@@ -94,7 +99,7 @@ async def authenticate(request: Request, services: Services) -> Caller:
             return False
         return True
 
-    return Caller(session.principal, session.expires_at, from_cookie, is_still_valid)
+    return Caller(session.principal, subject, session.expires_at, from_cookie, is_still_valid)
 
 
 async def authenticate_by_share_link(request: Request, services: Services, event_id: str) -> Caller:
@@ -102,14 +107,19 @@ async def authenticate_by_share_link(request: Request, services: Services, event
 
     Raises:
         NotFound: the secret grants nothing of this event, or no longer does.
+        Busy: the limit of the link is reached, or that of an address that sends wrong secrets.
     """
     secret = share_secret_in(request) or ""
-    try:
-        grant = await services.share_links.resolve(event_id, secret)
-    except NotFound:
-        services.anonymous_limit.take(address_of(request))
-        raise
-    services.share_limit.take(grant.share_id)
+    known_id = services.share_links.known_share_id(event_id, secret)
+    if known_id is None:
+        take_from_address(request, services)
+    else:
+        give_back_to_address(request, services)
+        services.share_limit.take(known_id)
+    grant = await services.share_links.resolve(event_id, secret)
+    if known_id is None:
+        give_back_to_address(request, services)
+        services.share_limit.take(grant.share_id)
 
     async def is_still_valid() -> bool:
         try:
@@ -118,7 +128,8 @@ async def authenticate_by_share_link(request: Request, services: Services, event
             return False
         return True
 
-    return Caller(grant.principal, grant.expires_at.replace(tzinfo=UTC).timestamp(), True, is_still_valid)
+    expires_at = grant.expires_at.replace(tzinfo=UTC).timestamp()
+    return Caller(grant.principal, grant.share_id, expires_at, True, is_still_valid)
 
 
 def reject_unknown_parameters(request: Request) -> None:
@@ -202,6 +213,11 @@ def _is_same_origin(request: Request, services: Services) -> bool:
 def share_secret_in(request: Request) -> str | None:
     """The share link's secret in the request's cookie; None where the request has an Authorization header."""
     return None if "authorization" in request.headers else request.cookies.get(SHARE_COOKIE)
+
+
+def _may_use_share_link(request: Request) -> bool:
+    """Whether the request may be answered by the secret of a share link: one that reads something of an event."""
+    return request.method == "GET" and "event_id" in request.path_params and share_secret_in(request) is not None
 
 
 def event_id_in(request: Request) -> str | None:

@@ -69,6 +69,15 @@ async def requested_file(
 RequestedFile = Annotated[FileRequest | None, Depends(requested_file)]
 
 
+def check_export(services: Services, principal: Principal, file: FileRequest, view: AnyView) -> None:
+    """Whether the file can be made now: before its answer is computed. Raises as `Exports.check`."""
+    services.exports.check(_caller_of(principal), ExportRequest(view.tables, file.format, file.language, file.table))
+
+
+def _caller_of(principal: Principal) -> object:
+    return principal.user_id, principal.only_event
+
+
 async def answer_as_file(
     request: Request,
     services: Services,
@@ -119,7 +128,7 @@ async def _file(
 ) -> Response:
     filters = tuple((name, value) for name, value in request.query_params.multi_items() if name not in _NOT_FILTERS)
     export_request = ExportRequest(view.tables, file.format, file.language, file.table, about_rows + filters)
-    export = await services.exports.start((principal.user_id, principal.only_event), export_request, pages)
+    export = await services.exports.start(_caller_of(principal), export_request, pages)
     try:
         suffix = file.format.value
         name = tables.file_name(view.tables, title, export.answer, suffix, file.language)

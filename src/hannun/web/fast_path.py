@@ -1,7 +1,7 @@
 """The fast path: answers the two dashboards, which are most of all requests, before the framework is reached.
 
-    GET .../analytics ─► token verified before? ─► access granted before? ─► cached? ─► bytes, or 304
-    without parameters             └──────────────────────┴─────────────────────┴─ else ─► the application
+    GET .../analytics ─► token verified before? ─► access granted before? ─► limit ─► cached? ─► bytes, or 304
+    without parameters             └──────────────────────┴────────────────────┴─────────┴─ else ─► the application
 
 It answers exactly as the application's route would, byte for byte, or not at all. Every other case goes to the route,
 which decides by itself: a first visit, an event of another merchant, a miss, a reached limit, a share link, another
@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
-from hannun.errors import Busy
 from hannun.flows.report.registry import dashboard_key
 from hannun.telemetry import metrics
 from hannun.web.api import VARY
@@ -25,6 +24,7 @@ from hannun.web.auth import COOKIE
 from hannun.web.callers import EVENT_ID_MAX, SHARE_COOKIE
 from hannun.web.direct_write import DirectWriteTransport, header_bytes
 from hannun.web.etags import matches, version_in
+from hannun.web.request_limits import record_subject_taken
 from hannun.web.security import SECURITY_HEADERS
 from hannun.web.services import Services
 
@@ -68,8 +68,9 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = self._recognize(scope)
-        if request is not None:
+        if request is not None and self._limit.try_take(request[1].user_id):
             (kind, _, key), principal, tags = request
+            record_subject_taken(scope, principal.user_id)  # where the route answers, it takes no second time
             answer = self._cached.local(key)
             if answer is not None and tags in (None, answer.etag):
                 unchanged = tags is not None
@@ -78,7 +79,7 @@ class FastPath:
                 if answer is None or answer.version < version_min:
                     answer = await self._cached.from_redis(key, version_min)
                 unchanged = answer is not None and matches(tags, answer.etag)
-            if answer is not None and principal.may_see(answer.owner) and self._within_limit(principal):
+            if answer is not None and principal.may_see(answer.owner):
                 self._request_counters[unchanged][kind].inc()
                 if not self._write(send, answer, unchanged):
                     await _send(send, answer, unchanged)
@@ -114,13 +115,6 @@ class FastPath:
         if dashboard.kind == "users":
             return (dashboard, principal, tags) if principal.may_see_merchant(dashboard.id_) else None
         return (dashboard, principal, tags) if self._authorizer.is_authorized(principal, dashboard.id_) else None
-
-    def _within_limit(self, principal: Principal) -> bool:
-        try:
-            self._limit.take(principal.user_id)
-        except Busy:
-            return False
-        return True
 
     def _write(self, send: Send, answer: EncodedAnswer, unchanged: bool) -> bool:
         # only `etag_of` makes ETags; a forged one in Redis could inject headers

@@ -1,13 +1,14 @@
-"""Rate limits: one token bucket per caller.
+"""Limits: one token bucket for the requests of each caller, and the number of a caller's open streams.
 
 Each process decides by itself, so a limit works without Redis and costs no I/O. While Redis is available the processes
-share their usage (`flows/limit_sharing`).
+share the usage of their buckets (`flows/limit_sharing`). `web/request_limits.py` says which limit a request takes from.
 """
 
 import ipaddress
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 from starlette.requests import Request
@@ -15,6 +16,8 @@ from starlette.requests import Request
 from hannun.errors import Busy
 
 SUBJECTS_MAX = 50_000
+STREAM_RETRY_S = 5.0
+"""When a caller with too many open streams may try again. It is a guess: nobody knows when a page is closed."""
 
 
 class RateLimit:
@@ -59,6 +62,21 @@ class RateLimit:
         if len(self._buckets) > SUBJECTS_MAX:
             self._buckets.popitem(last=False)
 
+    def try_take(self, subject: str) -> bool:
+        """Take one token. Returns False where the bucket is empty."""
+        try:
+            self.take(subject)
+        except Busy:
+            return False
+        return True
+
+    def give_back(self, subject: str) -> None:
+        """Return one token that `take` took: the request turned out to count against another subject."""
+        bucket = self._buckets.get(subject)
+        if bucket is not None:
+            tokens, at, unshared = bucket
+            self._buckets[subject] = (min(float(self._per_minute), tokens + 1), at, max(0, unshared - 1))
+
     def drain_unshared_usage(self, subjects_max: int) -> dict[str, int]:
         """The usage in this process since it was last drained, by subject, for the other processes.
 
@@ -88,6 +106,31 @@ class RateLimit:
         now = self._clock()
         tokens, at, _ = self._buckets.get(subject, (self._per_minute, now, 0))
         return min(self._per_minute, tokens + (now - at) * self._per_minute / 60)
+
+
+class StreamLimit:
+    """At most `per_subject` open streams of each subject, and at most `total` in this process."""
+
+    def __init__(self, per_subject: int, total: int) -> None:
+        self._per_subject = per_subject
+        self._total = total
+        self._open: Counter[str] = Counter()
+
+    @contextmanager
+    def reserve(self, subject: str) -> Iterator[None]:
+        """Count one stream until the end of the block.
+
+        Raises:
+            Busy: the subject, or all subjects together, have as many streams open as they may.
+        """
+        if self._open[subject] >= self._per_subject or self._open.total() >= self._total:
+            raise Busy("too many live streams are open at the same time", retry_after_s=STREAM_RETRY_S)
+        self._open[subject] += 1
+        try:
+            yield
+        finally:
+            self._open[subject] -= 1
+            self._open += Counter()  # drops the entries of 0
 
 
 def address_of(request: Request) -> str:

@@ -11,8 +11,9 @@ from hannun.domain.authorization import Principal
 from hannun.errors import Busy
 from hannun.web.api import sending_principal
 from hannun.web.bodies import read_body
-from hannun.web.callers import Served, guard_cookies
+from hannun.web.callers import guard_cookies
 from hannun.web.contract import AUTHENTICATION_PROBLEMS, BEARER, RequestBody, answers_with
+from hannun.web.request_limits import Served
 
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(guard_cookies)])
 WAITING_MAX = 64

@@ -2,11 +2,10 @@
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from hannun.telemetry import REGISTRY
-from hannun.web.callers import Served
+from hannun.web.request_limits import Served
 
 router = APIRouter(include_in_schema=False)
 
@@ -20,7 +19,7 @@ async def live() -> Response:
 @router.get("/health/ready")
 async def ready(services: Served) -> Response:
     """Readiness: ready, degraded with reasons, or unavailable (503)."""
-    report = await run_in_threadpool(services.health_report)
+    report = await services.health_report()
     return JSONResponse(report, 503 if report["status"] == "unavailable" else 200)
 
 

@@ -1,6 +1,6 @@
 """What the HTTP routes use. A process opens it and gives it to the application."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from anyio import CapacityLimiter
@@ -15,7 +15,7 @@ from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import CachedReader
 from hannun.flows.share_links import ShareLinks
 from hannun.web.auth import Verifier
-from hannun.web.limits import RateLimit
+from hannun.web.limits import RateLimit, StreamLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,16 @@ class Services:
     Args:
         ingestion_threads: the threads on which message batches are counted; only these threads wait for the database.
         request_limit: by user; every request with a valid token takes from it.
-        refresh_limit: by user; requests with `refresh=true`.
+        refresh_limit: by user; requests with `refresh=true`, and answers that are computed anew because `If-None-Match`
+            names a newer version than the cached one.
         share_limit: by share link.
         sign_in_limit: by address; sign-ins, successful or not.
         anonymous_limit: by address; requests without a valid token or share link.
+        page_limit: by address; pages, files and probes, and paths that do not exist.
+        stream_limit: by user and share link; open live streams.
         own_origins: the origins under which browsers see this service, where a proxy hides its address from it.
         week_start: the first day of weekly buckets, where a question names none.
-        health_report: the process's health; blocks for up to a second.
+        health_report: the process's health; takes up to a second.
     """
 
     authorizer: Authorizer
@@ -48,13 +51,15 @@ class Services:
     share_limit: RateLimit
     sign_in_limit: RateLimit
     anonymous_limit: RateLimit
+    page_limit: RateLimit
+    stream_limit: StreamLimit
     body_bytes_max: int
     sign_in_codes: Mapping[str, str]
     secure_cookies: bool
     cors_origins: Sequence[str]
     own_origins: Sequence[str]
     week_start: WeekStart
-    health_report: Callable[[], Mapping[str, object]]
+    health_report: Callable[[], Awaitable[Mapping[str, object]]]
 
 
 async def services_of(request: Request) -> Services:

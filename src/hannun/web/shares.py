@@ -22,7 +22,6 @@ from hannun.web.bodies import read_struct
 from hannun.web.callers import (
     SHARE_COOKIE,
     Caller,
-    Served,
     authenticate_by_share_link,
     event_id_in,
     guard_cookies,
@@ -30,7 +29,7 @@ from hannun.web.callers import (
     share_secret_in,
 )
 from hannun.web.contract import ANONYMOUS, EVENT_PROBLEMS, RequestBody, answers_with
-from hannun.web.limits import address_of
+from hannun.web.request_limits import Served, limit_anonymous, limit_sign_ins
 
 router = APIRouter(prefix="/api/v1/events/{event_id}", dependencies=[Depends(guard_cookies)])
 
@@ -122,7 +121,7 @@ async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, shar
     return Response(status_code=204)
 
 
-@router.post("/session", status_code=204)
+@router.post("/session", status_code=204, dependencies=[Depends(limit_sign_ins)])
 @answers_with(
     None,
     204,
@@ -134,7 +133,6 @@ async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, shar
 async def open_share(request: Request, services: Served, event_id: EventId) -> Response:
     """Exchange a link's secret for a cookie, which the browser sends to this event's paths only."""
     reject_unknown_parameters(request)
-    services.sign_in_limit.take(address_of(request))
     body = await read_struct(request, LinkSecret, invalid=_bad_body('{"share": "..."}'))
     grant = await services.share_links.resolve(event_id_in(request) or event_id, body.share)
     response = Response(status_code=204, headers={"Cache-Control": "no-store"})
@@ -151,7 +149,7 @@ async def open_share(request: Request, services: Served, event_id: EventId) -> R
     return response
 
 
-@router.get("/session")
+@router.get("/session", dependencies=[Depends(limit_anonymous)])
 @answers_with(response_schemas.LinkSession, problems=_LINK_PROBLEMS, security=(ANONYMOUS,))
 async def opened_share(request: Request, services: Served, event_id: EventId) -> Response:
     """When this browser's access to the event by a link expires; null where it has none."""
@@ -165,11 +163,11 @@ async def opened_share(request: Request, services: Served, event_id: EventId) ->
     return _json_response(response_schemas.LinkSession(_instant(datetime.fromtimestamp(caller.expires_at, UTC))))
 
 
-@router.delete("/session", status_code=204)
+@router.delete("/session", status_code=204, dependencies=[Depends(limit_anonymous)])
 @answers_with(
     None,
     204,
-    problems=("unknown-parameter", "bad-parameter", "forbidden"),
+    problems=("unknown-parameter", "bad-parameter", "forbidden", "too-many-requests"),
     headers=("Set-Cookie",),
     security=(ANONYMOUS,),
 )

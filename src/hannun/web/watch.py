@@ -1,17 +1,27 @@
 """The routes of the event streams that notify pages of changes."""
 
-from fastapi import APIRouter, Response
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Depends, Response
 
 from hannun.errors import NotFound
 from hannun.flows.live_updates import Topic
 from hannun.flows.report.registry import dashboard_question
 from hannun.web.api import Calling, EventId, UserId
-from hannun.web.callers import Caller, Served
+from hannun.web.callers import Caller
 from hannun.web.contract import AUTHENTICATION_PROBLEMS, EVENT_PROBLEMS, answers_with
 from hannun.web.event_stream import HEARTBEAT_S, SHARE_LINK_CHECK_S, EventStream
+from hannun.web.request_limits import Served
 from hannun.web.services import Services
 
-router = APIRouter(prefix="/api/v1")
+
+async def reserve_stream(services: Served, caller: Calling) -> AsyncIterator[None]:
+    """Count the stream until it ends. FastAPI leaves the block after the response, whatever becomes of it."""
+    with services.stream_limit.reserve(caller.subject):
+        yield
+
+
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(reserve_stream)])
 
 
 @router.get("/events/{event_id}/live")

@@ -25,7 +25,7 @@ from hannun.domain.questions import (
     TimelineQuestion,
 )
 from hannun.errors import NotFound
-from hannun.flows.report.cached_reader import AnswerReader, Compute, Source
+from hannun.flows.report.cached_reader import AnswerReader, Compute, SeenVersion, Source
 from hannun.flows.report.event_loaders import load_channel
 from hannun.flows.report.registry import AnyView, view_of
 from hannun.flows.report.snapshot import Loaded, Snapshot
@@ -44,6 +44,7 @@ class Reports:
         reader: the path through the cache, or past it.
         now: the clock, UTC, with a zone.
         channel_table: which channel a name means.
+        may_rebuild: whether a cached answer may be computed anew because the principal says they have a newer one.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Reports:
         reader: AnswerReader,
         now: Callable[[], datetime],
         channel_table: channels.ChannelTable,
+        may_rebuild: Callable[[Principal], bool] = lambda _: True,
     ) -> None:
         self._database = database
         self._reader = reader
         self._now = now
         self._channel_table = channel_table
+        self._may_rebuild = may_rebuild
         self._running: set[asyncio.Task[Any]] = set()
 
     async def answer(
@@ -117,9 +120,8 @@ class Reports:
         source: Source = "cache"
         answer = None if key is None or refresh else self._reader.local(key, principal.seen)
         if answer is None:
-            answer, source = await self._run_to_end(
-                self._reader.read(key, compute, refresh=refresh, version_min=principal.seen)
-            )
+            seen = SeenVersion(principal.seen, lambda: self._may_rebuild(principal))
+            answer, source = await self._run_to_end(self._reader.read(key, compute, refresh=refresh, seen=seen))
         if answer is None or not principal.may_see(answer.owner):
             raise NotFound("no such event")
         return answer, source

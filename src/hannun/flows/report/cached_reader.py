@@ -19,17 +19,40 @@ Compute = Callable[[], Awaitable[EncodedAnswer | None]]
 """Computes an answer from PostgreSQL; None where its subject does not exist."""
 
 
-class AnswerReader(Protocol):
-    """Reads an answer by its cache key, and computes it where it is not cached.
+class SeenVersion:
+    """The version that the caller says they have: no older answer is returned from a cache.
 
-    Answers older than `version_min`, the version that the caller has already, are never returned from a cache.
+    The caller may say anything, so computing an answer only for that reason has a limit. Where it is reached, what the
+    caller says is ignored.
+
+    Args:
+        may_rebuild: whether the limit allows one more; called once at most.
     """
+
+    __slots__ = ("_may_rebuild", "_rebuilds", "version")
+
+    def __init__(self, version: int = 0, may_rebuild: Callable[[], bool] = lambda: True) -> None:
+        self.version = version
+        self._may_rebuild = may_rebuild
+        self._rebuilds: bool | None = None
+
+    def accepts(self, cached: EncodedAnswer) -> bool:
+        """Whether this cached answer is returned."""
+        if cached.version >= self.version:
+            return True
+        if self._rebuilds is None:
+            self._rebuilds = self._may_rebuild()
+        return not self._rebuilds
+
+
+class AnswerReader(Protocol):
+    """Reads an answer by its cache key, and computes it where it is not cached."""
 
     def local(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
         """The entry of this process; None where there is none that may be used."""
 
     async def read(
-        self, key: str | None, compute: Compute, *, refresh: bool, version_min: int
+        self, key: str | None, compute: Compute, *, refresh: bool, seen: SeenVersion
     ) -> tuple[EncodedAnswer | None, Source]:
         """The answer, from Redis or computed; without a key, or with `refresh`, always computed.
 
@@ -44,7 +67,7 @@ class DirectReader:
         return None
 
     async def read(
-        self, key: str | None, compute: Compute, *, refresh: bool, version_min: int
+        self, key: str | None, compute: Compute, *, refresh: bool, seen: SeenVersion
     ) -> tuple[EncodedAnswer | None, Source]:
         return await compute(), "live"
 
@@ -73,34 +96,34 @@ class CachedReader:
         return None if answer is None else self._marked(answer)
 
     async def read(
-        self, key: str | None, compute: Compute, *, refresh: bool, version_min: int
+        self, key: str | None, compute: Compute, *, refresh: bool, seen: SeenVersion
     ) -> tuple[EncodedAnswer | None, Source]:
         if key is None:
             return await compute(), "live"
         with self._cache.local_fill_guard(key) as guard:
-            answer, source = await self._read(key, compute, refresh, version_min)
+            answer, source = await self._read(key, compute, refresh, seen)
             if answer is not None:
                 self._cache.store_local(guard, key, answer)
         return (answer if answer is None or source == "live" else self._marked(answer)), source
 
     async def _read(
-        self, key: str, compute: Compute, refresh: bool, version_min: int
+        self, key: str, compute: Compute, refresh: bool, seen: SeenVersion
     ) -> tuple[EncodedAnswer | None, Source]:
         if not refresh:
-            cached = await self._cache.get(key, version_min)
-            if cached is not None:
+            cached = await self._cache.get(key)
+            if cached is not None and seen.accepts(cached):
                 return cached, "cache"
             if not self._cache.available:
                 return await self._compute_without_filling(key, compute), "live"
         lease = await self._cache.acquire_lease(key, by_force=refresh)
         if lease is not None and not refresh:
             # Another reader may have filled and released its lease between our GET and our lease.
-            filled_meanwhile = await self._cache.get(key, version_min)
-            if filled_meanwhile is not None:
+            filled_meanwhile = await self._cache.get(key)
+            if filled_meanwhile is not None and seen.accepts(filled_meanwhile):
                 await self._cache.release(lease)
                 return filled_meanwhile, "cache"
         if lease is None and self._cache.available:
-            waited_for = await self._cache.wait_for_fill(key, version_min)
+            waited_for = await self._cache.wait_for_fill(key, seen.accepts)
             if waited_for is not None:
                 return waited_for, "cache"
         if lease is None:
