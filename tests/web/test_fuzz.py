@@ -27,7 +27,7 @@ from hannun.domain.questions import encode_cursor
 
 EXAMPLES = 1_200
 EXAMPLES_LONG = 30 * EXAMPLES
-LIMITS = ("requests", "refreshes", "share_requests", "sign_ins", "stranger_requests")
+LIMITS = ("requests", "refreshes", "share_requests", "sign_ins", "stranger_requests", "page_requests")
 DECODERS = [
     "bearer token",
     "cookies",
