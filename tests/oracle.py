@@ -7,7 +7,7 @@ on purpose. Where it and the service differ, one of them misreads `spec/3-messag
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -70,6 +70,21 @@ def money(amount: Any) -> Decimal:
     return Decimal(str(amount)).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
 
 
+def said(fields: dict[str, Any], name: str) -> Decimal | None:
+    """An amount of a message that was stripped of what it does not say; None where it says none."""
+    return money(fields[name]) if name in fields else None
+
+
+def total(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum of the amounts that were said; None where none was."""
+    given = [amount for amount in amounts if amount is not None]
+    return sum(given, Decimal("0.00")) if given else None
+
+
+def gain(earned: Decimal | None, invested: Decimal | None) -> Decimal | None:
+    return None if earned is None or invested is None else percent(earned - invested, invested)
+
+
 def percent(part: Decimal, whole: Decimal) -> Decimal | None:
     if whole == 0:
         return None
@@ -85,7 +100,7 @@ class Event:
     status: tuple[datetime, str] | None = None
     participants: dict[str, tuple[datetime, str | None]] = field(default_factory=dict)
     states: dict[str, tuple[datetime, dict[str, Any]]] = field(default_factory=dict)
-    successes: dict[str, tuple[datetime, Decimal]] = field(default_factory=dict)
+    successes: dict[str, tuple[datetime, Decimal | None]] = field(default_factory=dict)
     sales: dict[str, Decimal] = field(default_factory=dict)
     sold_at: dict[str, datetime] = field(default_factory=dict)
     increments: list[tuple[datetime, str, dict[str, int]]] = field(default_factory=list)
@@ -148,10 +163,10 @@ class Oracle:
             return
         event.owner = message["userId"]
         at = instant(message["createdAt"])
-        if event.plan is not None and at <= event.plan[0]:
-            return
-        event.plan = (at, message)
-        self._status(event, at, message.get("status") or "ACTIVE")
+        if event.plan is None or at > event.plan[0]:
+            event.plan = (at, message)
+        if "status" in message:
+            self._status(event, at, message["status"])
 
     def _status(self, event: Event, at: datetime, status: str) -> None:
         if event.status is None or at > event.status[0]:
@@ -170,7 +185,7 @@ class Oracle:
                 event.states[channel] = (at, each)
             success = each["status"] == "SUCCESS"
             if success and (channel not in event.successes or at > event.successes[channel][0]):
-                event.successes[channel] = (at, money(each.get("distributionCost", 0)))
+                event.successes[channel] = (at, said(each, "distributionCost"))
 
     # -- what must be in the tables
 
@@ -198,8 +213,8 @@ class Oracle:
         counts = self.timeline(event_id)
         return {minute: sum(n for at, n in counts.items() if at < minute + timedelta(minutes=1)) for minute in counts}
 
-    def channels(self, event_id: str) -> dict[str, tuple[str, int, Decimal]]:
-        """Type, participants and cost by channel."""
+    def channels(self, event_id: str) -> dict[str, tuple[str, int, Decimal | None]]:
+        """Type, participants and cost by channel. A channel that only failed costs nothing."""
         event = self.events[event_id]
         named = {channel for _, channel in event.participants.values() if self._type(event, channel)} | set(
             event.states
@@ -208,7 +223,7 @@ class Oracle:
             channel: (
                 self._type(event, channel) or "",
                 sum(by == channel for _, by in event.participants.values()),
-                event.successes.get(channel, (None, Decimal("0.00")))[1],
+                event.successes.get(channel, (None, Decimal("0.00") if channel in event.states else None))[1],
             )
             for channel in named
             if channel is not None
@@ -221,12 +236,12 @@ class Oracle:
     def stats(self, event_id: str) -> dict[str, Any] | None:
         """The row of event_stats; None while the event was not created."""
         event = self.events[event_id]
-        if event.plan is None or event.status is None:
+        if event.plan is None:
             return None
         created = event.plan[1]
-        planned, expected = money(created.get("totalInvestment", 0)), money(created.get("expectedRevenue", 0))
-        invested = planned + sum((cost for _, cost in event.successes.values()), Decimal(0))
-        estimated = percent(expected - invested, invested)
+        planned, expected = said(created, "totalInvestment"), said(created, "expectedRevenue")
+        invested = total([planned, *(cost for _, cost in event.successes.values())])
+        estimated = gain(expected, invested)
         baseline, (count, recorded) = created.get("baselineRevenue"), self.sales(event_id)
         growth = None
         if baseline is not None and count:
@@ -235,12 +250,12 @@ class Oracle:
         return {
             "event_title": created.get("eventTitle") or created["title"],
             "user_id": event.owner,
-            "status": event.status[1],
+            "status": event.status[1] if event.status else "ACTIVE",
             "total_participants": len(event.participants),
             "total_views": 0,
-            "total_investment": planned,
-            "expected_revenue": expected,
-            "target_roi": money(created.get("targetRoi", 0)),
+            "total_investment": planned or 0,
+            "expected_revenue": expected or 0,
+            "target_roi": said(created, "targetRoi") or 0,
             "estimated_roi": min(max(estimated or Decimal(0), Decimal(0)), highest),
             "sales_growth_rate": min(max(growth or Decimal(0), -highest), highest),
         }
@@ -289,7 +304,7 @@ class Oracle:
         """The flat entry of a channel in a dashboard, over events together."""
         counts = self.channel_counts(events, within)[name, type_]
         ever = self.channel_counts(events, always)[name, type_]
-        cost = sum((self.channels(each)[name][2] for each in self._with(events, name, type_)), Decimal(0))
+        cost = total(self.channels(each)[name][2] for each in self._with(events, name, type_))
         by = ("completed_calls", "total_calls") if type_ == "VOICE" else ("conversions", "clicks")
         return {
             "channelName": name,
@@ -322,45 +337,56 @@ class Oracle:
         return "planned" if "SUCCESS" in statuses else "failed" if statuses else "unknown"
 
     def roi(self, events: list[str], *, target: bool = True) -> dict[str, Any]:
-        """Money of events together. Each event counts with its recorded revenue, or else with its expected one."""
-        planned = costs = expected = revenue = assumed = Decimal(0)
-        grown = base = recorded = None
+        """Money of events together. Each event counts with its recorded revenue, or else with its expected one.
+
+        Sums are of what was said; None where nothing was.
+        """
+        planned, costs, expected, revenue, assumed, recorded = (list[Decimal | None]() for _ in range(6))
+        grown, base = list[Decimal](), list[Decimal]()
         for event_id in events:
             event = self.events[event_id]
             assert event.plan is not None
             created = event.plan[1]
-            mine, sold = money(created.get("expectedRevenue", 0)), self.sales(event_id)
-            planned += money(created.get("totalInvestment", 0))
-            costs += sum((cost for _, cost in event.successes.values()), Decimal(0))
-            expected += mine
+            mine, sold = said(created, "expectedRevenue"), self.sales(event_id)
+            planned.append(said(created, "totalInvestment"))
+            costs += [cost for _, _, cost in self.channels(event_id).values()]
+            expected.append(mine)
             if sold[0]:
-                recorded = (recorded or 0) + sold[1]
-                revenue += sold[1]
-                if created.get("baselineRevenue") is not None:
-                    grown, base = (grown or 0) + sold[1], (base or 0) + money(created["baselineRevenue"])
+                recorded.append(sold[1])
+                revenue.append(sold[1])
+                if "baselineRevenue" in created:
+                    grown.append(sold[1])
+                    base.append(money(created["baselineRevenue"]))
             else:
-                revenue += mine
-                assumed += mine
-        invested = planned + costs
+                revenue.append(mine)
+                assumed.append(mine)
+        invested, earned = total([*planned, *costs]), total(revenue)
         counts = Counter[str]()
         for more in self.channel_counts(events, always).values():
             counts.update(more)
         came = self.summary(events, always)["totalParticipants"]
         plan = self.events[events[0]].plan if len(events) == 1 else None
         needed = None
-        if revenue > 0 and came:
-            needed = -(-(Fraction(invested) * came / Fraction(revenue)) // 1) * 1
+        if invested is not None and earned and earned > 0 and came:
+            needed = -(-(Fraction(invested) * came / Fraction(earned)) // 1) * 1
+        growth = percent(sum(grown) - sum(base), Decimal(sum(base))) if grown else None
         return {
-            "currentRoi": number(percent(revenue - invested, invested)),
-            "targetRoi": number(money(plan[1].get("targetRoi", 0))) if plan and target else None,
-            "estimatedRoi": number(percent(expected - invested, invested)),
-            "salesGrowthRate": None if grown is None or base is None else number(percent(grown - base, base)),
-            "investment": {"total": number(invested), "planned": number(planned), "channels": number(costs)},
+            "currentRoi": number(gain(earned, invested)),
+            "targetRoi": number(said(plan[1], "targetRoi")) if plan and target else None,
+            "estimatedRoi": number(gain(total(expected), invested)),
+            "salesGrowthRate": number(growth),
+            "investment": {
+                "total": number(invested),
+                "planned": number(total(planned)),
+                "channels": number(total(costs)),
+            },
             "revenue": {
-                "total": number(revenue),
-                "recorded": number(recorded),
-                "expected": number(expected),
-                "assumedShare": number(percent(assumed, revenue)) if revenue > 0 else None,
+                "total": number(earned),
+                "recorded": number(total(recorded)),
+                "expected": number(total(expected)),
+                "assumedShare": number(percent(total(assumed) or Decimal(0), earned))
+                if earned and earned > 0
+                else None,
             },
             "costPerParticipant": each(invested, came),
             "costPerView": each(invested, counts["views"]),
@@ -420,8 +446,8 @@ def rate(part: int, whole: int) -> float | int | None:
     return number(percent(Decimal(part), Decimal(whole)))
 
 
-def each(cost: Decimal, count: int) -> float | int | None:
-    return None if count == 0 else number(Decimal(round(Fraction(cost) / count * 100)) / 100)
+def each(cost: Decimal | None, count: int) -> float | int | None:
+    return None if cost is None or count == 0 else number(Decimal(round(Fraction(cost) / count * 100)) / 100)
 
 
 def number(figure: Decimal | None) -> float | int | None:

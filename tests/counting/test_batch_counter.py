@@ -169,7 +169,18 @@ def test_the_newest_status_wins_in_every_order(world: World, at_once: bool) -> N
         world.count(*batch)
     assert world.event_stats().status == "ARCHIVED"
     world.count(world.created(at="2026-11-10T00:00:00Z"))
+    assert world.event_stats().status == "ARCHIVED", "a message that says no status changes none"
+    world.count(world.created(at="2026-11-11T00:00:00Z", status="ACTIVE"))
     assert world.event_stats().status == "ACTIVE"
+    assert world.drift() == []
+
+
+def test_a_figure_that_the_newest_plan_does_not_say_is_unknown_and_zero_in_the_contract(world: World) -> None:
+    world.count(world.created(totalInvestment=100, expectedRevenue=300, targetRoi=5))
+    world.count(world.created(at="2026-11-02T00:00:00Z", totalInvestment=0, expectedRevenue="", targetRoi=None))
+    plan, published = world.event_row(), world.event_stats()
+    assert (plan.total_investment, plan.expected_revenue, plan.target_roi) == (0, None, None)
+    assert (published.total_investment, published.expected_revenue, published.target_roi) == (0, 0, 0)
     assert world.drift() == []
 
 
@@ -185,6 +196,15 @@ def test_a_channel_costs_what_its_newest_success_cost(world: World) -> None:
     naver = world.channel_stats()["NaverBlog"]
     assert (naver.distribution_cost, naver.channel_type) == (100, "SNS")
     assert world.event_stats().estimated_roi == Decimal("50.00")
+    assert world.drift() == []
+
+
+def test_a_cost_that_no_message_has_said_is_unknown_and_zero_in_the_contract(world: World) -> None:
+    world.count(world.created(totalInvestment=100, expectedRevenue=300))
+    world.count(world.distributed(channel="NAVER"))
+    assert [row.cost for row in world.rows("SELECT cost FROM hannun.distributions")] == [None]
+    assert world.channel_stats()["NaverBlog"].distribution_cost == 0
+    assert world.event_stats().estimated_roi == Decimal("200.00")
     assert world.drift() == []
 
 
@@ -546,7 +566,10 @@ def assert_equals_oracle(world: World, oracle: Oracle) -> None:
             name if name in KNOWN else same(name): (row.channel_type, row.participants, row.distribution_cost)
             for name, row in world.channel_stats(event).items()
         }
-        assert channels == oracle.channels(event)
+        # The column holds 0 for a cost that no message has said.
+        assert channels == {
+            name: (type_, count, cost or 0) for name, (type_, count, cost) in oracle.channels(event).items()
+        }
         timeline = world.timeline(event)
         assert {row.timestamp.replace(tzinfo=UTC): row.participants for row in timeline} == oracle.timeline(event)
         cumulative = {row.timestamp.replace(tzinfo=UTC): row.cumulative_participants for row in timeline}

@@ -1,8 +1,10 @@
 """What a batch changes: the first member of a set counts, the newest value of a register wins."""
 
+import itertools
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,20 +28,23 @@ RADIO = Channel("radio", "Radio", None)
 quick = settings(derandomize=True, deadline=None, max_examples=60, database=None)
 
 
-def created(at: int, title: str = "title", owner: str = "owner", status: str = "ACTIVE", invested: int = 0) -> Any:
-    zero = Decimal("0.00")
-    return EventCreated("e", at, title, owner, Decimal(invested), zero, zero, None, EventStatus(status), None, None)
+def created(
+    at: int, title: str = "title", owner: str = "owner", status: str | None = None, invested: int | None = None
+) -> Any:
+    money = None if invested is None else Decimal(invested)
+    said = None if status is None else EventStatus(status)
+    return EventCreated("e", at, title, owner, money, money, money, None, said, None, None)
 
 
 def changed(at: int, status: str) -> EventStatusChanged:
     return EventStatusChanged("e", at, EventStatus(status))
 
 
-def delivery(state: str, cost: int = 0, channel: Channel = NAVER, views: int | None = None) -> Delivery:
-    return Delivery(channel, ChannelType.SNS, DeliveryState(state), Decimal(cost), views)
+def delivery(state: str, cost: int | None = 0, channel: Channel = NAVER, views: int | None = None) -> Delivery:
+    return Delivery(channel, ChannelType.SNS, DeliveryState(state), None if cost is None else Decimal(cost), views)
 
 
-def distributed(at: int, state: str, cost: int = 0, channel: Channel = NAVER, views: int | None = None) -> Any:
+def distributed(at: int, state: str, cost: int | None = 0, channel: Channel = NAVER, views: int | None = None) -> Any:
     return DistributionCompleted("e", at, (delivery(state, cost, channel, views),))
 
 
@@ -77,12 +82,38 @@ def test_an_older_message_does_not_change_the_owner_either() -> None:
 
 
 def test_the_newer_of_creation_and_status_change_sets_the_status() -> None:
-    assert settled(created(1), changed(2, "ENDED")).registers.status == "ENDED"
-    assert settled(changed(2, "ENDED"), created(1)).registers.status == "ENDED"
-    assert settled(changed(1, "ENDED"), created(2)).registers.status == "ACTIVE"
-    assert settled(created(2), changed(1, "ENDED")).registers.status == "ACTIVE"
+    active_1, active_2 = created(1, status="ACTIVE"), created(2, status="ACTIVE")
+    assert settled(active_1, changed(2, "ENDED")).registers.status == "ENDED"
+    assert settled(changed(2, "ENDED"), active_1).registers.status == "ENDED"
+    assert settled(changed(1, "ENDED"), active_2).registers.status == "ACTIVE"
+    assert settled(active_2, changed(1, "ENDED")).registers.status == "ACTIVE"
     assert settled(created(2, status="ARCHIVED"), changed(2, "ENDED")).registers.status == "ARCHIVED"
-    assert settled(changed(2, "ENDED"), created(2)).registers.status == "ENDED"
+    assert settled(changed(2, "ENDED"), active_2).registers.status == "ENDED"
+
+
+@pytest.mark.parametrize("first_said", [changed(1, "ENDED"), created(1, status="ENDED")])
+def test_a_creation_that_says_no_status_changes_none(first_said: Any) -> None:
+    for facts in itertools.permutations([first_said, created(2), created(3, "newest")]):
+        found = settled(*facts).registers
+        assert (found.plan.title, found.status, found.status_at) == ("newest", "ENDED", 1)
+
+
+def test_an_event_of_which_no_status_was_said_is_active() -> None:
+    found = settled(created(1)).registers
+    assert (found.status, found.status_at) == ("ACTIVE", None)
+
+
+def test_an_older_creation_that_says_a_status_changes_it_after_a_newer_one_that_says_none() -> None:
+    found = settled(created(2, "newer"), created(1, "older", status="ENDED"), created(2, status="ARCHIVED"))
+    assert (found.registers.plan.title, found.registers.status) == ("newer", "ARCHIVED")
+    assert found.changed == {0, 1, 2}
+
+
+def test_a_figure_that_the_newest_plan_does_not_say_is_not_set() -> None:
+    for facts in itertools.permutations([created(1, invested=100), created(2)]):
+        plan = settled(*facts).registers.plan
+        assert (plan.total_investment, plan.expected_revenue, plan.target_roi) == (None, None, None)
+    assert settled(created(1), created(2, invested=0)).registers.plan.total_investment == 0
 
 
 def test_a_creation_older_than_the_status_still_sets_a_missing_plan() -> None:
@@ -106,6 +137,12 @@ def test_a_later_failure_changes_the_state_and_keeps_the_cost() -> None:
 def test_a_channel_that_only_failed_costs_nothing() -> None:
     now = naver(distributed(1, "FAILED", 100), distributed(2, "FAILED", 200))
     assert (now.state, now.cost, now.succeeded_at) == ("FAILED", 0, None)
+
+
+def test_a_cost_that_the_newest_success_does_not_say_is_unknown() -> None:
+    for facts in itertools.permutations([distributed(1, "SUCCESS", 100), distributed(2, "SUCCESS", None)]):
+        assert naver(*facts).cost is None
+    assert naver(distributed(1, "SUCCESS", None), distributed(2, "SUCCESS", 0)).cost == 0
 
 
 def test_an_older_success_that_arrives_after_a_newer_failure_still_sets_the_cost() -> None:
@@ -148,9 +185,9 @@ _statuses, _states = st.sampled_from(["ACTIVE", "ENDED", "ARCHIVED"]), st.sample
 
 
 def _fact(at: int) -> st.SearchStrategy[Any]:
-    numbers = st.integers(0, 9)
+    numbers = st.none() | st.integers(0, 9)
     return st.one_of(
-        st.builds(created, st.just(at), st.text("ab", min_size=1), status=_statuses, invested=numbers),
+        st.builds(created, st.just(at), st.text("ab", min_size=1), status=st.none() | _statuses, invested=numbers),
         st.builds(changed, st.just(at), _statuses),
         st.builds(distributed, st.just(at), _states, numbers, st.sampled_from([NAVER, RADIO]), numbers),
         st.builds(

@@ -17,7 +17,7 @@ def money(planned: Any = 0, costs: Any = 0, expected: Any = 0, recorded: Any = N
     def known(value: Any) -> Decimal | None:
         return None if value is None else Decimal(value)
 
-    return Money(Decimal(planned), Decimal(costs), Decimal(expected), known(recorded), known(baseline))
+    return Money(known(planned), known(costs), known(expected), known(recorded), known(baseline))
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,23 @@ def test_a_whole_figure_is_an_integer_in_json() -> None:
     assert found == [5, 5.25, -0.01, None]
     assert [type(figure) for figure in found[:2]] == [int, float]
     assert json_number(Decimal("9999999999999.99")) == 9999999999999.99
+
+
+def test_what_no_message_has_said_is_not_zero() -> None:
+    nothing = money(planned=None, costs=None, expected=None)
+    assert (nothing.investment, nothing.revenue, nothing.assumed_share) == (None, None, None)
+    assert (nothing.current_roi, nothing.estimated_roi, nothing.break_even_participants(5)) == (None, None, None)
+    assert cost_per(nothing.investment, 5) is None
+    free = money(planned=0, costs=None, expected=0)
+    assert (free.investment, free.revenue, free.current_roi) == (0, 0, None)
+
+
+def test_an_investment_is_the_sum_of_what_was_said() -> None:
+    assert money(planned=None, costs=40, expected=60).investment == 40
+    assert money(planned=None, costs=40, expected=60).current_roi == Decimal("50.00")
+    assert money(planned=40, costs=None).investment == 40
+    sold = money(planned=40, expected=None, recorded=60)
+    assert (sold.revenue, sold.current_roi, sold.estimated_roi) == (60, Decimal("50.00"), None)
 
 
 def test_the_roi_of_several_events_adds_up_the_revenue_of_each() -> None:

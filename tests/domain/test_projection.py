@@ -15,9 +15,9 @@ def history(participants: list[int], left: float, *, sales: list[int] | None = N
     return DailyHistory(participants, sold, left, before, before + today, sum(sold, Decimal(0)))
 
 
-def money(recorded: int | None, invested: int = 100) -> Money:
-    zero = Decimal(0)
-    return Money(Decimal(invested), zero, Decimal(500), None if recorded is None else Decimal(recorded), None)
+def money(recorded: int | None, invested: int | None = 100) -> Money:
+    planned, sold = (None if amount is None else Decimal(amount) for amount in (invested, recorded))
+    return Money(planned, None, Decimal(500), sold, None)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,8 @@ def test_a_projected_loss_is_negative_and_without_investment_null() -> None:
     projected = projection(history([1] * 7, 1, sales=[1] * 7), money(7, invested=0), None)
     assert (projected.roi, projected.reasons) == (None, {"roi": "nothing-invested"})
     assert projected.revenue is not None
+    projected = projection(history([1] * 7, 1, sales=[1] * 7), money(7, invested=None), None)
+    assert (projected.roi, projected.reasons) == (None, {"roi": "nothing-invested"})
 
 
 def test_a_missing_projection_has_a_reason() -> None:

@@ -56,9 +56,9 @@ def test_an_event_created_message_needs_no_plan() -> None:
     optional = set(wire_fields(Kind.EVENT_CREATED)) - set(REQUIRED[Kind.EVENT_CREATED])
     for absent in (..., None):
         fact = decoded(Kind.EVENT_CREATED, **dict.fromkeys(optional, absent))
-        assert (fact.total_investment, fact.expected_revenue, fact.target_roi) == (0, 0, 0)
+        assert (fact.total_investment, fact.expected_revenue, fact.target_roi) == (None, None, None)
         assert (fact.baseline_revenue, fact.starts_at, fact.ends_at) == (None, None, None)
-        assert fact.status is EventStatus.ACTIVE
+        assert fact.status is None
 
 
 def test_a_participant_counts_in_the_minute_of_registration() -> None:
@@ -84,7 +84,7 @@ def test_a_distribution_states_many_channels_in_a_list() -> None:
         fact = decoded(Kind.DISTRIBUTION_COMPLETED, channelName=..., status=..., **{field: listed})
         radio, genie = fact.deliveries
         found = (radio.channel.name, radio.channel_type, radio.state, radio.cost, radio.expected_views)
-        assert found == ("Radio", "VOICE", "FAILED", 0, None), field
+        assert found == ("Radio", "VOICE", "FAILED", None, None), field
         assert (genie.channel.name, genie.cost) == ("GenieTV", Decimal("7.50")), field
         assert genie.channel_type == "TV", f"{field}: the table's type of a known channel overrides the producer's"
 
@@ -261,7 +261,7 @@ def test_the_first_alias_that_is_not_empty_counts() -> None:
         assert decoded(kind, channelName="", channel="", entryPath="").channel is None
     listed = [{"channelName": "", "channel": "KAKAO", "channelType": "", "status": "SUCCESS", "distributionCost": ""}]
     (delivery,) = decoded(Kind.DISTRIBUTION_COMPLETED, channels="", distributedChannels=listed).deliveries
-    assert (delivery.channel.name, delivery.channel_type, delivery.cost) == ("KakaoChannel", "SNS", 0)
+    assert (delivery.channel.name, delivery.channel_type, delivery.cost) == ("KakaoChannel", "SNS", None)
 
 
 def test_a_text_that_is_not_empty_is_of_a_wrong_type_where_no_text_belongs() -> None:

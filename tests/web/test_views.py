@@ -64,9 +64,9 @@ def history(recorder: Recorder, random_: random.Random) -> None:
     for number_, event in enumerate(EVENTS):
         plan = {
             "eventTitle": ["봄맞이 100% 행사", "여름_할인", "Autumn SALE", "겨울"][number_],
-            "totalInvestment": random_.choice([0, 10_000, "99999.99"]),
-            "expectedRevenue": random_.choice([0, 25_000, "1000.50"]),
-            "targetRoi": random_.choice([0, 30]),
+            "totalInvestment": random_.choice([None, 0, 10_000, "99999.99"]),
+            "expectedRevenue": random_.choice([None, 0, 25_000, "1000.50"]),
+            "targetRoi": random_.choice([None, 0, 30]),
             "baselineRevenue": random_.choice([None, 0, 5_000]),
         }
         recorder(world.created(event, **{name: value for name, value in plan.items() if value is not None}))
@@ -90,7 +90,7 @@ def history(recorder: Recorder, random_: random.Random) -> None:
                     channelName=name,
                     channelType={"WooriTV": "TV", "RingoBiz": "VOICE"}.get(name, "SNS"),
                     status=random_.choice(["SUCCESS", "SUCCESS", "FAILED"]),
-                    distributionCost=random_.choice([0, 3_000, "777.77"]),
+                    distributionCost=random_.choice([None, 0, 3_000, "777.77"]),
                     expectedViews=random_.randint(0, 900),
                 )
             )
@@ -640,6 +640,33 @@ def test_every_figure_has_provenance_with_kind_time_and_unit(site: Site) -> None
         for origin in site.owner.get(path).json()["provenance"].values():
             assert origin["kind"] in {"measured", "planned", "estimated", "stale", "unknown"}
             assert origin["unit"]
+
+
+def test_what_no_message_has_said_is_null_and_unknown(site: Site) -> None:
+    world = site.world
+    world.count(
+        world.created(totalInvestment=0, expectedRevenue=0, targetRoi=0),
+        world.created(OTHER, at="2026-11-02T09:00:00+09:00"),
+        world.distributed(OTHER, channelName="NAVER"),
+        world.distributed(OTHER, channelName="Radio", channelType="TV", status="FAILED", distributionCost=7),
+        world.registered("p", OTHER, channel="WooriTV"),
+    )
+    said, unsaid = (site.owner.get(f"/api/v1/events/{event}/analytics").json() for event in (SPRING, OTHER))
+    assert (said["roi"]["investment"], said["roi"]["targetRoi"]) == ({"total": 0, "planned": 0, "channels": None}, 0)
+    assert said["roi"]["revenue"] == {"total": 0, "recorded": None, "expected": 0, "assumedShare": None}
+    roi, kinds = unsaid["roi"], {path: origin["kind"] for path, origin in unsaid["provenance"].items()}
+    # A channel that only failed costs nothing, and that is known.
+    assert roi["investment"] == {"total": 0, "planned": None, "channels": 0}
+    assert roi["revenue"] == {"total": None, "recorded": None, "expected": None, "assumedShare": None}
+    for name in ("currentRoi", "targetRoi", "estimatedRoi", "salesGrowthRate", "breakEvenParticipants"):
+        assert (roi[name], kinds[f"roi.{name}"]) == (None, "unknown"), name
+    for name in ("investment.planned", "revenue.total", "revenue.recorded", "revenue.expected"):
+        assert kinds[f"roi.{name}"] == "unknown", name
+    costs = {each["channelName"]: each["distributionCost"] for each in unsaid["channelPerformance"]}
+    assert costs == {"NaverBlog": None, "Radio": 0, "WooriTV": None}
+    together = site.owner.get(MINE).json()
+    assert [event["targetRoi"] for event in together["events"]] == [None, 0]
+    assert together["roi"]["revenue"]["total"] == 0, "a sum is of what was said"
 
 
 def test_every_view_has_the_same_etag_live_and_cached(site: Site) -> None:

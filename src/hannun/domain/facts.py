@@ -52,17 +52,17 @@ class DeliveryState(StrEnum):
 
 
 class EventCreated(NamedTuple):
-    """An event and its plan. A newer `created_at` replaces the plan; counts stay."""
+    """An event and its plan. A newer `created_at` replaces the plan as a whole; counts stay. None means "not said"."""
 
     event_id: str
     created_at: int
     title: str
     user_id: str
-    total_investment: Decimal
-    expected_revenue: Decimal
-    target_roi: Decimal
+    total_investment: Decimal | None
+    expected_revenue: Decimal | None
+    target_roi: Decimal | None
     baseline_revenue: Decimal | None
-    status: EventStatus
+    status: EventStatus | None
     starts_at: int | None
     ends_at: int | None
 
@@ -77,12 +77,15 @@ class ParticipantRegistered(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """The outcome of a distribution on one channel. `expected_views` is a plan, never a measurement."""
+    """The outcome of a distribution on one channel. `expected_views` is a plan, never a measurement.
+
+    `cost` is None where the message does not say it.
+    """
 
     channel: Channel
     channel_type: ChannelType
     state: DeliveryState
-    cost: Decimal
+    cost: Decimal | None
     expected_views: int | None
 
 

@@ -22,14 +22,14 @@ NO_COUNTS = ChannelCounts()
 class ChannelFigures:
     """One channel of an event, or of all events of a merchant that run on it.
 
-    `delivery` is the state of its newest distribution, None without one.
+    `delivery` is the state of its newest distribution, None without one. `cost` is None where no message has said it.
     """
 
     name: str
     type: str
     counts: ChannelCounts
     average_duration_s: int | None
-    cost: Decimal
+    cost: Decimal | None
     delivery: str | None
     expected_views: int | None
     changed_at_us: int
@@ -100,7 +100,7 @@ class EventFigures:
     unattributed: int
     version: int
     money: Money
-    target_roi: Decimal
+    target_roi: Decimal | None
     starts_at: datetime | None
     ends_at: datetime | None
     channels: tuple[ChannelFigures, ...]
@@ -126,7 +126,7 @@ class ListedEvent:
     status: str
     participants: int
     views: int
-    target_roi: Decimal
+    target_roi: Decimal | None
     version: int
     money: Money
     starts_at: datetime | None

@@ -108,14 +108,18 @@ def group_by_event(facts: Iterable[Fact | Rejected]) -> FactsByEvent:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The newest `event-created` message of an event. Times are microseconds since 1970 UTC."""
+    """The newest `event-created` message of an event, without its status, which is a register of its own.
+
+    Times are microseconds since 1970 UTC. A figure is None where that message does not say it, whatever an older one
+    said.
+    """
 
     created_at: int
     title: str
     user_id: str
-    total_investment: Decimal
-    expected_revenue: Decimal
-    target_roi: Decimal
+    total_investment: Decimal | None
+    expected_revenue: Decimal | None
+    target_roi: Decimal | None
     baseline_revenue: Decimal | None
     starts_at: int | None
     ends_at: int | None
@@ -126,20 +130,25 @@ class Distribution:
     """The distribution of an event on one channel.
 
     It holds two registers. `state`, `expected_views` and the type come from the newest message. `cost` comes from the
-    newest SUCCESS, since a later failure does not give the money back; it is 0 before the first SUCCESS.
+    newest SUCCESS, since a later failure does not give the money back. It is 0 before the first SUCCESS, and None where
+    the newest SUCCESS does not say it.
     """
 
     channel_type: ChannelType
     state: DeliveryState
     completed_at: int
     expected_views: int | None
-    cost: Decimal
+    cost: Decimal | None
     succeeded_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Registers:
-    """The last-writer-wins registers of an event. `plan` is None until its `event-created` message arrives."""
+    """The last-writer-wins registers of an event.
+
+    `plan` is None until its `event-created` message arrives. `status_at` is None until a message says a status; until
+    then the event is ACTIVE.
+    """
 
     plan: Plan | None = None
     status: EventStatus = EventStatus.ACTIVE
@@ -169,9 +178,9 @@ def settle(before: Registers, facts: Iterable[tuple[int, RegisterFact]]) -> Sett
             if current.plan is not None and current.plan.user_id != fact.user_id:
                 settled.rejected.append((index, _owner_changed(fact)))
                 continue
-            after = _with_plan(current, fact)
+            after = _with_event_created(current, fact)
         elif type(fact) is EventStatusChanged:
-            after = _with_status(current, fact)
+            after = _with_status(current, fact.status, fact.changed_at)
         else:
             assert isinstance(fact, DistributionCompleted)
             after = _with_distributions(current, fact)
@@ -179,6 +188,15 @@ def settle(before: Registers, facts: Iterable[tuple[int, RegisterFact]]) -> Sett
             settled.registers = after
             settled.changed.add(index)
     return settled
+
+
+def _with_event_created(current: Registers, fact: EventCreated) -> Registers:
+    """The registers after an `event-created` message: its plan, and its status where it says one.
+
+    Each of the two is decided by itself, since an older message may say a status that a newer one does not.
+    """
+    after = _with_plan(current, fact)
+    return after if fact.status is None else _with_status(after, fact.status, fact.created_at)
 
 
 def _with_plan(current: Registers, fact: EventCreated) -> Registers:
@@ -195,15 +213,13 @@ def _with_plan(current: Registers, fact: EventCreated) -> Registers:
         fact.starts_at,
         fact.ends_at,
     )
-    if current.status_at is not None and fact.created_at <= current.status_at:
-        return replace(current, plan=plan)
-    return replace(current, plan=plan, status=fact.status, status_at=fact.created_at)
+    return replace(current, plan=plan)
 
 
-def _with_status(current: Registers, fact: EventStatusChanged) -> Registers:
-    if current.status_at is not None and fact.changed_at <= current.status_at:
+def _with_status(current: Registers, status: EventStatus, said_at: int) -> Registers:
+    if current.status_at is not None and said_at <= current.status_at:
         return current
-    return replace(current, status=fact.status, status_at=fact.changed_at)
+    return replace(current, status=status, status_at=said_at)
 
 
 def _with_distributions(current: Registers, fact: DistributionCompleted) -> Registers:

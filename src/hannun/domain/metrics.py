@@ -1,7 +1,8 @@
 """The metrics of the API with their exact definitions. The page shows them too (`web/static/translations.js`).
 
 Rates and ROI are percent with two decimals, rounded half even; money is won with two. Division by 0 gives None, never 0
-and never NaN: without a base there is no rate.
+and never NaN: without a base there is no rate. What no message has said is None too, and so is what is computed from
+it.
 """
 
 from collections.abc import Iterable
@@ -64,50 +65,47 @@ def sum_counts(counts: Iterable[ChannelCounts]) -> ChannelCounts:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """Money of one event, or of several together, in won.
+    """Money of one event, or of several together, in won. A figure that no message has said is None.
 
     recorded: None while no sale is recorded.
-    baseline: None while no plan gives one.
 
-    Of several events each has its own revenue:
+    Of several events each figure is the sum of what was said. Each event has its own revenue:
 
     assumed: the expected revenue of the events without recorded sales.
     grown: the recorded sales of the events with a baseline.
     """
 
-    planned: Decimal
-    channel_costs: Decimal
-    expected: Decimal
+    planned: Decimal | None
+    channel_costs: Decimal | None
+    expected: Decimal | None
     recorded: Decimal | None
     baseline: Decimal | None
     assumed: Decimal | None = None
     grown: Decimal | None = None
 
     @property
-    def investment(self) -> Decimal:
-        return self.planned + self.channel_costs
+    def investment(self) -> Decimal | None:
+        return sum_of_said((self.planned, self.channel_costs))
 
     @property
-    def revenue(self) -> Decimal:
+    def revenue(self) -> Decimal | None:
         """Recorded sales where there are any, else the expected revenue; decided for each event by itself."""
-        if self.recorded is None:
-            return self.expected
-        return self.recorded + (self.assumed or 0)
+        return self.expected if self.recorded is None else sum_of_said((self.recorded, self.assumed))
 
     @property
     def assumed_share(self) -> Decimal | None:
         """The share of the revenue that is expected and not recorded, in percent; None without revenue."""
-        if self.revenue <= 0:
+        if self.revenue is None:
             return None
-        return percent(self.expected if self.recorded is None else (self.assumed or 0), self.revenue)
+        return percent((self.expected if self.recorded is None else self.assumed) or 0, self.revenue)
 
     @property
     def current_roi(self) -> Decimal | None:
-        return percent(self.revenue - self.investment, self.investment)
+        return return_on_investment(self.revenue, self.investment)
 
     @property
     def estimated_roi(self) -> Decimal | None:
-        return percent(self.expected - self.investment, self.investment)
+        return return_on_investment(self.expected, self.investment)
 
     @property
     def sales_growth_rate(self) -> Decimal | None:
@@ -118,10 +116,24 @@ class Money:
 
     def break_even_participants(self, participants: int) -> int | None:
         """How many participants it takes, at the revenue that each brings now, to earn the investment."""
-        if self.revenue <= 0 or participants == 0:
+        investment, revenue = self.investment, self.revenue
+        if investment is None or revenue is None or revenue <= 0 or participants == 0:
             return None
-        needed = Fraction(self.investment) * participants / Fraction(self.revenue)
+        needed = Fraction(investment) * participants / Fraction(revenue)
         return -(-needed.numerator // needed.denominator)
+
+
+def sum_of_said(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum of the amounts that were said; None where none was."""
+    said = [amount for amount in amounts if amount is not None]
+    return sum(said, Decimal("0.00")) if said else None
+
+
+def return_on_investment(revenue: Decimal | None, investment: Decimal | None) -> Decimal | None:
+    """The return on an investment in percent; None where one of the two is not known, or nothing is invested."""
+    if revenue is None or investment is None:
+        return None
+    return percent(revenue - investment, investment)
 
 
 def percent(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
@@ -131,9 +143,9 @@ def percent(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
     return _rounded(Fraction(part) * 100 / Fraction(whole))
 
 
-def cost_per(cost: Decimal, count: int) -> Decimal | None:
-    """Won for each; None for a count of 0."""
-    return None if count == 0 else _rounded(Fraction(cost) / count)
+def cost_per(cost: Decimal | None, count: int) -> Decimal | None:
+    """Won for each; None for a count of 0, and for a cost that is not known."""
+    return None if cost is None or count == 0 else _rounded(Fraction(cost) / count)
 
 
 def percent_change(now: int, before: int) -> Decimal | None:

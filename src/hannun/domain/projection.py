@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from statistics import fmean, stdev
 
-from hannun.domain.metrics import Money, json_number, percent
+from hannun.domain.metrics import Money, json_number, return_on_investment
 from hannun.domain.response_schemas import Interval, Projection
 
 METHOD = "mean-of-last-weeks"
@@ -56,8 +56,8 @@ def projection(history: DailyHistory, money: Money, projected_to: str | None) ->
         more = [_won(each) for each in _sum([float(amount) for amount in history.sales], history.days_left)]
         at_end = [history.recorded_before + each for each in more]
         revenue = Interval(*map(_number, at_end))
-        rois = [percent(each - money.investment, money.investment) for each in at_end]
-        if money.investment > 0:
+        if money.investment:
+            rois = [return_on_investment(each, money.investment) for each in at_end]
             roi = Interval(*(_number(each) for each in rois if each is not None))
         else:
             reasons["roi"] = "nothing-invested"

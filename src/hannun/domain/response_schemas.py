@@ -119,31 +119,34 @@ class ChannelPerformance(ApiStruct):
     engagement_rate: Percent | None
     participation_rate: Percent | None
     conversion_rate: Percent | None
-    distribution_cost: Won
+    distribution_cost: Won | None
     cost_per_participant: Won | None
     cost_per_view: Won | None
     cost_per_conversion: Won | None
 
 
 class Investment(ApiStruct):
-    """In won: the planned investment and the costs of distribution on the channels."""
+    """In won: the planned investment and the costs of distribution on the channels, each the sum of what messages have
+    said; null where none has said it. `total` is null where both are."""
 
-    total: Won
-    planned: Won
-    channels: Won
+    total: Won | None
+    planned: Won | None
+    channels: Won | None
 
 
 class Revenue(ApiStruct):
-    """In won. `total` is the recorded revenue, else the expected one; `assumedShare` is how much of it is expected."""
+    """In won. `total` is the recorded revenue, else the expected one; `assumedShare` is how much of it is expected.
+    null where nothing is recorded, and where no message has said what is expected."""
 
-    total: Won
+    total: Won | None
     recorded: Won | None
-    expected: Won
+    expected: Won | None
     assumed_share: Percent | None
 
 
 class Roi(ApiStruct):
-    """Return on investment. Percent and won; a loss is negative; null without an investment."""
+    """Return on investment. Percent and won; a loss is negative. null without an investment, and where what it is
+    computed from is not known. A target that is not set is null."""
 
     current_roi: Percent | None
     target_roi: Percent | None
@@ -204,13 +207,14 @@ class ChannelMetrics(ApiStruct):
 
 
 class ChannelRates(ApiStruct):
-    """The rates (percent) and costs (won) of a channel; null without a base to divide by."""
+    """The rates (percent) and costs (won) of a channel; null without a base to divide by. `distributionCost` is null
+    where no message has said it."""
 
     click_through_rate: Percent | None
     engagement_rate: Percent | None
     participation_rate: Percent | None
     conversion_rate: Percent | None
-    distribution_cost: Won
+    distribution_cost: Won | None
     cost_per_participant: Won | None
     cost_per_view: Won | None
     cost_per_conversion: Won | None
@@ -331,7 +335,7 @@ class ChannelCost(ApiStruct):
     channel_name: str
     channel_type: Type
     participants: People
-    distribution_cost: Won
+    distribution_cost: Won | None
     cost_per_participant: Won | None
     cost_per_view: Won | None
     cost_per_conversion: Won | None
@@ -380,7 +384,7 @@ class UserEvent(ApiStruct):
     total_participants: People
     total_views: Count
     current_roi: Percent | None
-    target_roi: Percent
+    target_roi: Percent | None
     sparkline: list[People]
     last_updated_at: Instant | None
 

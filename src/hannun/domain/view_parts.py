@@ -25,7 +25,6 @@ from hannun.domain.response_schemas import (
     ChannelRates,
     Delta,
     Investment,
-    Number,
     Period,
     Previous,
     Revenue,
@@ -80,11 +79,13 @@ def roi(money: Money, counts: ChannelCounts, target_roi: Decimal | None) -> Roi:
         target_roi=json_number(target_roi),
         estimated_roi=json_number(money.estimated_roi),
         sales_growth_rate=json_number(money.sales_growth_rate),
-        investment=Investment(_number(money.investment), _number(money.planned), _number(money.channel_costs)),
+        investment=Investment(
+            json_number(money.investment), json_number(money.planned), json_number(money.channel_costs)
+        ),
         revenue=Revenue(
-            _number(money.revenue),
+            json_number(money.revenue),
             json_number(money.recorded),
-            _number(money.expected),
+            json_number(money.expected),
             json_number(money.assumed_share),
         ),
         cost_per_participant=json_number(cost_per(money.investment, counts.participants)),
@@ -104,7 +105,7 @@ def event_in_list(event: ListedEvent) -> UserEvent:
         total_participants=event.participants,
         total_views=event.views,
         current_roi=json_number(event.money.current_roi),
-        target_roi=_number(event.target_roi),
+        target_roi=json_number(event.target_roi),
         sparkline=list(event.last_hours),
         last_updated_at=instant_of_version(event.version),
     )
@@ -140,7 +141,7 @@ def channel(figures: ChannelFigures, comparison: PeriodComparison | None = None)
             engagement_rate=json_number(within.engagement_rate),
             participation_rate=json_number(within.participation_rate),
             conversion_rate=json_number(_conversion_rate(figures.type, within)),
-            distribution_cost=_number(figures.cost),
+            distribution_cost=json_number(figures.cost),
             cost_per_participant=json_number(cost_per(figures.cost, figures.counts.participants)),
             cost_per_view=json_number(cost_per(figures.cost, figures.counts.views)),
             cost_per_conversion=json_number(cost_per(figures.cost, figures.counts.conversions)),
@@ -197,7 +198,7 @@ def with_channels_of_period(
     new = [] if comparison is None else sorted(set(comparison.period.channels) - known)
     return [
         *channels,
-        *(ChannelFigures(name, type_, NO_COUNTS, None, Decimal(0), None, None, 0) for name, type_ in new),
+        *(ChannelFigures(name, type_, NO_COUNTS, None, None, None, None, 0) for name, type_ in new),
     ]
 
 
@@ -222,15 +223,9 @@ def _conversion_rate(type_: str, counts: ChannelCounts) -> Decimal | None:
     return counts.call_completion_rate if type_ == VOICE else counts.conversion_rate
 
 
-# -- structs and numbers -------------------------------------------------------------------------------------------
+# -- structs -------------------------------------------------------------------------------------------------------
 
 
 def fields_of(struct: msgspec.Struct) -> dict[str, Any]:
     """The fields of a struct by name, to build a struct that has them and more."""
     return {name: getattr(struct, name) for name in struct.__struct_fields__}
-
-
-def _number(figure: Decimal) -> Number:
-    shown = json_number(figure)
-    assert shown is not None
-    return shown

@@ -52,6 +52,7 @@ from hannun.domain.response_schemas import (
     EventChannels,
     EventRoi,
     EventTimeline,
+    Number,
     Timeline,
     TimelineTotals,
     User,
@@ -83,6 +84,7 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
     event, comparison = figures.event, figures.comparison
     as_of, channels = instant_of_version(event.version), with_channels_of_period(event.channels, comparison)
     states = {each.state for each in channels}
+    performance = [channel_performance(each, comparison) for each in channels]
     return Dashboard(
         event_id=event.event_id,
         event_title=event.title,
@@ -92,11 +94,11 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
         period=period(question.range),
         money_period=ALL_TIME_PERIOD,
         summary=summary(event.totals, comparison, figures.preceding),
-        channel_performance=[channel_performance(each, comparison) for each in channels],
+        channel_performance=performance,
         roi=roi(event.money, event.totals.counts, event.target_roi),
         provenance=summary_provenance(states, as_of)
-        | channels_provenance("channelPerformance", states, as_of)
-        | roi_provenance("roi.", event.money, states, as_of),
+        | channels_provenance("channelPerformance", states, [each.distribution_cost for each in performance], as_of)
+        | roi_provenance("roi.", event.money, event.target_roi, states, as_of),
         last_updated_at=as_of,
     )
 
@@ -113,7 +115,7 @@ def event_channels(question: ChannelsQuestion[EventSubject], figures: EventChann
         total_participants=participants,
         unattributed_participants=unattributed,
         channels=shown,
-        provenance=channels_provenance("channels", {each.state for each in event.channels}, as_of),
+        provenance=channels_provenance("channels", {each.state for each in event.channels}, _costs_of(shown), as_of),
         last_updated_at=as_of,
     )
 
@@ -127,7 +129,7 @@ def event_channels_of_one(event_id: str, only: Channel) -> EventChannels:
         total_participants=only.metrics.participants,
         unattributed_participants=0,
         channels=[only],
-        provenance=channels_provenance("channels", {only.state}, only.last_updated_at),
+        provenance=channels_provenance("channels", {only.state}, _costs_of([only]), only.last_updated_at),
         last_updated_at=only.last_updated_at,
     )
 
@@ -147,7 +149,7 @@ def event_roi(question: RoiQuestion[EventSubject], figures: EventRoiFigures) -> 
         unattributed_participants=within.unattributed,
         channels=[channel_cost(each, comparison) for each in channels],
         projection=figures.projection,
-        provenance=roi_provenance("", event.money, {each.state for each in channels}, as_of)
+        provenance=roi_provenance("", event.money, event.target_roi, {each.state for each in channels}, as_of)
         | projection_provenance(figures.projection, as_of),
         last_updated_at=as_of,
     )
@@ -172,7 +174,7 @@ def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDas
         events=[event_in_list(each) for each in figures.page],
         next_cursor=figures.next_cursor,
         provenance=summary_provenance((), as_of)
-        | roi_provenance("roi.", merchant.money, (), as_of)
+        | roi_provenance("roi.", merchant.money, None, (), as_of)
         | {"events.totalParticipants": measured(as_of, "count")},
         last_updated_at=as_of,
     )
@@ -191,7 +193,7 @@ def merchant_channels(question: ChannelsQuestion[MerchantSubject], figures: Merc
         total_participants=participants,
         unattributed_participants=unattributed,
         channels=shown,
-        provenance=channels_provenance("channels", {each.state for each in figures.channels}, as_of),
+        provenance=channels_provenance("channels", {each.state for each in figures.channels}, _costs_of(shown), as_of),
         last_updated_at=as_of,
     )
 
@@ -214,7 +216,7 @@ def merchant_roi(question: RoiQuestion[MerchantSubject], figures: MerchantRoiFig
         unattributed_participants=within.unattributed,
         channels=[channel_cost(each, comparison) for each in channels],
         projection=figures.projection,
-        provenance=roi_provenance("", merchant.money, {each.state for each in figures.channels}, as_of)
+        provenance=roi_provenance("", merchant.money, None, {each.state for each in figures.channels}, as_of)
         | projection_provenance(figures.projection, as_of),
         last_updated_at=as_of,
     )
@@ -251,6 +253,10 @@ def _shown_channels(
     shown = sort_channels([channel(each, comparison) for each in figures], order)
     counts = [(each.channel_type, ChannelCounts(participants=each.metrics.participants)) for each in shown]
     return shown, sum_totals(counts, unattributed).counts.participants, unattributed
+
+
+def _costs_of(channels: Iterable[Channel]) -> list[Number | None]:
+    return [each.performance.distribution_cost for each in channels]
 
 
 # -- timeline ------------------------------------------------------------------------------------------------------

@@ -44,7 +44,6 @@ from hannun.domain.field_values import (
     COUNT_MAX,
     MONEY_MAX,
     PERCENT_MAX,
-    ZERO,
     Instant,
     UnusableField,
     check_no_nul,
@@ -294,11 +293,11 @@ class Decoder:
             created_at=self._deciding_instant("createdAt", wire.created_at, received_at),
             title=title,
             user_id=user_id,
-            total_investment=parse_decimal("totalInvestment", wire.total_investment, MONEY_MAX) or ZERO,
-            expected_revenue=parse_decimal("expectedRevenue", wire.expected_revenue, MONEY_MAX) or ZERO,
-            target_roi=parse_decimal("targetRoi", wire.target_roi, PERCENT_MAX) or ZERO,
+            total_investment=parse_decimal("totalInvestment", wire.total_investment, MONEY_MAX),
+            expected_revenue=parse_decimal("expectedRevenue", wire.expected_revenue, MONEY_MAX),
+            target_roi=parse_decimal("targetRoi", wire.target_roi, PERCENT_MAX),
             baseline_revenue=parse_decimal("baselineRevenue", wire.baseline_revenue, MONEY_MAX),
-            status=EventStatus(wire.status or "ACTIVE"),
+            status=EventStatus(wire.status) if wire.status else None,
             starts_at=None if not wire.start_date else self._instant("startDate", wire.start_date),
             ends_at=None if not wire.end_date else self._end("endDate", wire.end_date),
         )
@@ -335,7 +334,7 @@ class Decoder:
             raise UnusableField(Reason.MISSING_FIELD, "status")
         cost = parse_decimal("distributionCost", wire.distribution_cost, MONEY_MAX)
         expected_views = parse_count("expectedViews", wire.expected_views)
-        return Delivery(channel, ChannelType(channel_type), DeliveryState(wire.status), cost or ZERO, expected_views)
+        return Delivery(channel, ChannelType(channel_type), DeliveryState(wire.status), cost, expected_views)
 
     def _event_status_changed(self, wire: _StatusWire, received_at: int) -> EventStatusChanged:
         changed_at = self._deciding_instant("changedAt", wire.changed_at, received_at)

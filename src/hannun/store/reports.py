@@ -20,7 +20,7 @@ from hannun.domain.figures import (
     TimelineHead,
     sum_totals,
 )
-from hannun.domain.metrics import ChannelCounts, Money
+from hannun.domain.metrics import ChannelCounts, Money, sum_of_said
 from hannun.domain.ranges import Preceding, Range
 from hannun.store.database import AsyncConnection
 from hannun.store.queries import load
@@ -43,7 +43,7 @@ async def event(conn: AsyncConnection, event_id: str) -> EventFigures | None:
     no, event_id, title, status, user_id, unattributed, version, *money, starts_at, ends_at, found = row
     planned, expected, target, baseline, recorded = money
     channels = tuple(_channel(channel) for channel in found or ())
-    costs = sum((channel.cost for channel in channels), Decimal("0.00"))
+    costs = sum_of_said(channel.cost for channel in channels)
     return EventFigures(
         no,
         event_id,
@@ -62,9 +62,8 @@ async def event(conn: AsyncConnection, event_id: str) -> EventFigures | None:
 
 def _channel(row: Sequence[Any]) -> ChannelFigures:
     name, type_, *counts, duration, cost, delivery, expected_views, changed = row
-    return ChannelFigures(
-        name, type_, ChannelCounts(*counts), duration, Decimal(cost), delivery, expected_views, changed
-    )
+    said = None if cost is None else Decimal(cost)
+    return ChannelFigures(name, type_, ChannelCounts(*counts), duration, said, delivery, expected_views, changed)
 
 
 async def known_channel_keys(
@@ -125,15 +124,13 @@ async def merchant(
             },
         )
     ).fetchone()
-    nos, ids, version, changed, unattributed, planned, expected, recorded, assumed, grown, baseline, types = row
-    by_type = [(type_, ChannelCounts(*counts), Decimal(cost)) for type_, *counts, cost in types or ()]
-    costs = sum((cost for _, _, cost in by_type), Decimal("0.00"))
+    nos, ids, version, changed, unattributed, planned, costs, expected, recorded, assumed, grown, baseline, types = row
     return MerchantFigures(
         nos,
         ids,
         int(version),
         changed,
-        sum_totals([(type_, counts) for type_, counts, _ in by_type], unattributed),
+        sum_totals([(type_, ChannelCounts(*counts)) for type_, *counts in types or ()], unattributed),
         Money(planned, costs, expected, recorded, baseline, assumed if recorded is not None else None, grown),
     )
 

@@ -152,9 +152,9 @@ CREATE TABLE hannun.events (
     plan_at               timestamp,
     user_id               varchar(36),
     title                 varchar(255),
-    total_investment      decimal(15, 2) NOT NULL DEFAULT 0,
-    expected_revenue      decimal(15, 2) NOT NULL DEFAULT 0,
-    target_roi            decimal(10, 2) NOT NULL DEFAULT 0,
+    total_investment      decimal(15, 2),
+    expected_revenue      decimal(15, 2),
+    target_roi            decimal(10, 2),
     baseline_revenue      decimal(15, 2),
     starts_at             timestamp,
     ends_at               timestamp
@@ -199,7 +199,8 @@ CREATE TABLE hannun.untyped_participants (
     PRIMARY KEY (event_no, channel_no)
 );
 
--- The distribution of each event and channel: the newest state, and the cost of the newest success.
+-- The distribution of each event and channel: the newest state, and the cost of the newest success. The cost is NULL where
+-- that success does not say it, and 0 before the first success.
 CREATE TABLE hannun.distributions (
     event_no       integer        NOT NULL,
     channel_no     integer        NOT NULL,
@@ -207,7 +208,7 @@ CREATE TABLE hannun.distributions (
     state          varchar(20)    NOT NULL CHECK (state IN ('SUCCESS', 'FAILED')),
     completed_at   timestamp      NOT NULL,
     expected_views integer        CHECK (expected_views >= 0),
-    cost           decimal(15, 2) NOT NULL CHECK (cost >= 0),
+    cost           decimal(15, 2) CHECK (cost >= 0),
     succeeded_at   timestamp,
     PRIMARY KEY (event_no, channel_no)
 );
@@ -351,7 +352,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0010');
+INSERT INTO hannun.schema_version VALUES ('0011');
 
 -- -- views for other teams and for the operator ------------------------------------------------------------------
 

@@ -111,23 +111,24 @@ UPDATE public.event_stats SET
 
 -- publish_events --
 -- The rows of events whose plan, status, sales or costs changed, computed from their sources. An event without an
--- event-created message has no row. A percentage is limited to the range of its column; the API shows the full value.
+-- event-created message has no row. A percentage is limited to the range of its column; the API shows the full value. A
+-- figure of the plan that no message has said is 0 here, and null in the API.
 INSERT INTO public.event_stats AS s
        (event_id, event_title, user_id, total_participants, total_views, estimated_roi, target_roi, sales_growth_rate,
         total_investment, expected_revenue, status)
 SELECT e.event_id, e.title, e.user_id, e.participants, c.views,
        hannun.fitted(hannun.percent(e.expected_revenue - invested.total, invested.total), 0),
-       e.target_roi,
+       coalesce(e.target_roi, 0),
        CASE WHEN e.sales > 0
             THEN hannun.fitted(hannun.percent(e.recorded_revenue - e.baseline_revenue, e.baseline_revenue),
                                -99999999.99)
             ELSE 0 END,
-       e.total_investment, e.expected_revenue, e.status
+       coalesce(e.total_investment, 0), coalesce(e.expected_revenue, 0), e.status
   FROM hannun.events e
   LEFT JOIN LATERAL (SELECT least(coalesce(sum(views), 0), 2147483647) AS views,
                             coalesce(sum(distribution_cost), 0) AS cost
                        FROM public.channel_stats WHERE channel_stats.event_id = e.event_id) c ON true
- CROSS JOIN LATERAL (SELECT e.total_investment + c.cost AS total) invested
+ CROSS JOIN LATERAL (SELECT coalesce(e.total_investment, 0) + c.cost AS total) invested
  WHERE e.event_no = ANY(%(event_nos)s::int[]) AND e.user_id IS NOT NULL
     ON CONFLICT (event_id) DO UPDATE SET
        event_title = excluded.event_title, total_participants = excluded.total_participants,

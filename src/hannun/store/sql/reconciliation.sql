@@ -50,7 +50,8 @@ WITH channel AS (
         SELECT event_no, views FROM hannun.increments
          UNION ALL SELECT event_no, amount FROM hannun.corrections WHERE metric = 'views') v GROUP BY event_no
 ), expected AS (
-    SELECT e.*, least(coalesce(seen.views, 0), 2147483647) AS views, e.total_investment + coalesce(channel.cost, 0) AS invested
+    SELECT e.*, least(coalesce(seen.views, 0), 2147483647) AS views,
+           coalesce(e.total_investment, 0) + coalesce(channel.cost, 0) AS invested
       FROM hannun.events e LEFT JOIN channel USING (event_no) LEFT JOIN seen USING (event_no)
      WHERE e.user_id IS NOT NULL
 )
@@ -65,13 +66,13 @@ SELECT coalesce(s.event_id, e.event_id), figure.name, figure.found, figure.expec
        ('total_views', s.total_views::text, e.views::text),
        ('estimated_roi', s.estimated_roi::text,
         hannun.fitted(hannun.percent(e.expected_revenue - e.invested, e.invested), 0)::decimal(10, 2)::text),
-       ('target_roi', s.target_roi::text, e.target_roi::text),
+       ('target_roi', s.target_roi::text, coalesce(e.target_roi, 0.00)::text),
        ('sales_growth_rate', s.sales_growth_rate::text,
         (CASE WHEN e.sales > 0 THEN hannun.fitted(hannun.percent(e.recorded_revenue - e.baseline_revenue,
                                                                  e.baseline_revenue), -99999999.99)
               ELSE 0 END)::decimal(10, 2)::text),
-       ('total_investment', s.total_investment::text, e.total_investment::text),
-       ('expected_revenue', s.expected_revenue::text, e.expected_revenue::text),
+       ('total_investment', s.total_investment::text, coalesce(e.total_investment, 0.00)::text),
+       ('expected_revenue', s.expected_revenue::text, coalesce(e.expected_revenue, 0.00)::text),
        ('status', s.status, e.status)) AS figure (name, found, expected)
  WHERE figure.found IS DISTINCT FROM figure.expected ORDER BY 1, 2;
 

@@ -14,8 +14,8 @@ SELECT d.event_no, c.key, d.channel_type, d.state, d.completed_at, d.expected_vi
 -- Write the plans and statuses, after this batch.
 UPDATE hannun.events SET
        plan_at = changed.plan_at, title = changed.title, user_id = changed.user_id,
-       total_investment = coalesce(changed.total_investment, 0), expected_revenue = coalesce(changed.expected_revenue, 0),
-       target_roi = coalesce(changed.target_roi, 0), baseline_revenue = changed.baseline_revenue,
+       total_investment = changed.total_investment, expected_revenue = changed.expected_revenue,
+       target_roi = changed.target_roi, baseline_revenue = changed.baseline_revenue,
        starts_at = changed.starts_at, ends_at = changed.ends_at, status = changed.status, status_at = changed.status_at
   FROM unnest(%(event_nos)s::int[], %(plan_ats)s::timestamp[], %(titles)s::text[], %(user_ids)s::text[],
               %(total_investments)s::numeric[], %(expected_revenues)s::numeric[], %(target_rois)s::numeric[],
@@ -37,9 +37,9 @@ SELECT * FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[], %(channel_typ
        expected_views = excluded.expected_views, cost = excluded.cost, succeeded_at = excluded.succeeded_at;
 
 -- publish_distributions --
--- Write type and cost of the channels whose distribution changed to channel_stats.
+-- Write type and cost of the channels whose distribution changed to channel_stats, where a cost that no message has said is 0.
 INSERT INTO public.channel_stats AS s (event_id, channel_name, channel_type, distribution_cost)
-SELECT e.event_id, c.name, d.channel_type, d.cost
+SELECT e.event_id, c.name, d.channel_type, coalesce(d.cost, 0)
   FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[]) AS changed (event_no, channel_no)
   JOIN hannun.distributions d USING (event_no, channel_no)
   JOIN hannun.channels c USING (channel_no)

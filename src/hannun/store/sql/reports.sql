@@ -8,7 +8,7 @@ SELECT e.event_no, s.event_id, s.event_title, s.status, s.user_id, e.unattribute
        (SELECT jsonb_agg(jsonb_build_array(
                    c.channel_name, c.channel_type, c.participants, c.impressions, c.views, c.clicks, c.conversions,
                    c.likes, c.comments, c.shares, c.total_calls, c.completed_calls, c.average_duration,
-                   c.distribution_cost::text, d.state, d.expected_views,
+                   d.cost::text, d.state, d.expected_views,
                    (extract(epoch FROM c.updated_at) * 1000000)::bigint)
                ORDER BY c.participants DESC, c.channel_name)
           FROM public.channel_stats c
@@ -53,7 +53,7 @@ SELECT within, CASE WHEN type IS NOT NULL THEN name END, type, coalesce(sum(part
 -- A page of a merchant's events, newest `createdAt` first (`plan_at`, that of the newest event-created message), with the participants of the last 24 clock hours. Under a range an event's
 -- participants and views are those of the range.
 WITH page AS MATERIALIZED (
-    SELECT s.id, s.event_id, s.event_title, s.status, s.total_participants, s.total_views, s.target_roi,
+    SELECT s.id, s.event_id, s.event_title, s.status, s.total_participants, s.total_views, e.target_roi,
            e.plan_at, e.event_no, e.version, e.total_investment, e.expected_revenue, e.baseline_revenue,
            CASE WHEN e.sales > 0 THEN e.recorded_revenue END AS recorded, e.starts_at, e.ends_at,
            date_bin('15 minutes', e.cumulative_owed_from, '2000-01-01') AS watermark
@@ -90,7 +90,7 @@ SELECT p.id, p.plan_at, p.event_id, p.event_title, p.status,
             ELSE p.total_views END,
        p.target_roi, p.version, p.total_investment, p.expected_revenue, p.baseline_revenue, p.recorded, p.starts_at,
        p.ends_at,
-       coalesce((SELECT sum(distribution_cost) FROM public.channel_stats c WHERE c.event_id = p.event_id), 0),
+       (SELECT sum(cost) FROM hannun.distributions d WHERE d.event_no = p.event_no),
        (SELECT jsonb_object_agg((extract(epoch FROM %(hour)s::timestamp - hour) / 3600)::int, participants)
           FROM hours h WHERE h.event_no = p.event_no)
   FROM page p ORDER BY p.plan_at DESC, p.id DESC;
@@ -124,18 +124,21 @@ WITH mine AS MATERIALIZED (
 SELECT coalesce((SELECT array_agg(event_no) FROM counted), '{}'),
        coalesce((SELECT array_agg(event_id::text) FROM counted), '{}'),
        (SELECT coalesce(sum(version), 0) FROM mine), (SELECT coalesce(max(version), 0) FROM mine),
-       coalesce(sum(e.unattributed), 0)::bigint, coalesce(sum(e.total_investment), 0), coalesce(sum(e.expected_revenue), 0),
+       coalesce(sum(e.unattributed), 0)::bigint, sum(e.total_investment),
+       (SELECT sum(d.cost) FROM counted CROSS JOIN LATERAL (
+               SELECT cost FROM hannun.distributions WHERE event_no = counted.event_no OFFSET 0) d),
+       sum(e.expected_revenue),
        sum(e.recorded_revenue) FILTER (WHERE e.sales > 0),
-       coalesce(sum(e.expected_revenue) FILTER (WHERE e.sales = 0), 0),
+       sum(e.expected_revenue) FILTER (WHERE e.sales = 0),
        sum(e.recorded_revenue) FILTER (WHERE e.sales > 0 AND e.baseline_revenue IS NOT NULL),
        sum(e.baseline_revenue) FILTER (WHERE e.sales > 0 AND e.baseline_revenue IS NOT NULL),
        (SELECT jsonb_agg(jsonb_build_array(type, participants, impressions, views, clicks, conversions, likes, comments,
-                                           shares, total_calls, completed_calls, cost::text))
+                                           shares, total_calls, completed_calls))
           FROM (SELECT c.channel_type AS type, sum(c.participants) AS participants,
                        sum(c.impressions) AS impressions, sum(c.views) AS views,
                        sum(c.clicks) AS clicks, sum(c.conversions) AS conversions, sum(c.likes) AS likes,
                        sum(c.comments) AS comments, sum(c.shares) AS shares, sum(c.total_calls) AS total_calls,
-                       sum(c.completed_calls) AS completed_calls, sum(c.distribution_cost) AS cost
+                       sum(c.completed_calls) AS completed_calls
                   -- OFFSET 0 makes PostgreSQL read event by event: the planner overestimates the rows of an event
                   FROM counted CROSS JOIN LATERAL (SELECT * FROM public.channel_stats s
                                                     WHERE s.event_id = counted.event_id OFFSET 0) c
@@ -146,7 +149,7 @@ SELECT coalesce((SELECT array_agg(event_no) FROM counted), '{}'),
 -- The channels of events together, by name and type. The state is the best one: with any SUCCESS it is SUCCESS.
 SELECT c.channel_name, c.channel_type, sum(c.participants)::bigint, sum(c.impressions)::bigint, sum(c.views)::bigint,
        sum(c.clicks)::bigint, sum(c.conversions)::bigint, sum(c.likes)::bigint, sum(c.comments)::bigint,
-       sum(c.shares)::bigint, sum(c.total_calls)::bigint, sum(c.completed_calls)::bigint, sum(c.distribution_cost),
+       sum(c.shares)::bigint, sum(c.total_calls)::bigint, sum(c.completed_calls)::bigint, sum(d.cost),
        max(d.state), sum(d.expected_views)::bigint, max((extract(epoch FROM c.updated_at) * 1000000)::bigint)
   FROM hannun.events e
  CROSS JOIN LATERAL (SELECT * FROM public.channel_stats s WHERE s.event_id = e.event_id OFFSET 0) c

@@ -64,7 +64,7 @@ export function Channels({ dashboard }) {
             <${Cell} name=${t.views}><${Figure} figure=${measuredOrNull(summary.totalViews, provenance, "summary.totalViews")} format=${formatCount} /><//>
             <${Cell} name=${t.clickThroughRate}><${Figure} figure=${summary.clickThroughRate} format=${formatPercent} /><//>
             <${Cell} name=${t.conversionRate}><${Figure} figure=${summary.conversionRate} format=${formatPercent} /><//>
-            <${Cell} name=${t.cost}><${MoneyFigure} figure=${roi.investment?.channels} /><//>
+            <${Cell} name=${t.cost}><${MoneyFigure} figure=${roi.investment?.channels} missingReason=${texts.value.missingReason.channelCost} /><//>
             <td role="cell" class="blank"></td>
           </tr>
         </tfoot>
@@ -95,7 +95,7 @@ function ChannelRow({ channel, total }) {
       <${Cell} name=${t.views}><${Views} channel=${channel} /><//>
       <${Cell} name=${t.clickThroughRate}><${Figure} figure=${channel.clickThroughRate} format=${formatPercent} /><//>
       <${Cell} name=${t.conversionRate}><${Figure} figure=${channel.conversionRate} format=${formatPercent} /><//>
-      <${Cell} name=${t.cost}><${MoneyFigure} figure=${channel.distributionCost} /><//>
+      <${Cell} name=${t.cost}><${MoneyFigure} figure=${channel.distributionCost} missingReason=${texts.value.missingReason.channelCost} /><//>
       <${Cell} name=${t.costPerParticipant}><${MoneyFigure} figure=${channel.costPerParticipant} /><//>
     </tr>
   `;
@@ -117,5 +117,8 @@ function Views({ channel: { views, measuredAt, expectedViews } }) {
 const Figure = ({ figure, format }) =>
   figure === null || figure === undefined ? texts.value.none : html`<${AnimatedNumber} value=${figure} format=${format} />`;
 
-/** @param {{ figure: import("../api-types.js").Figure }} props */
-const MoneyFigure = ({ figure }) => (figure === null || figure === undefined ? texts.value.none : html`<${Money} value=${figure} />`);
+/** @param {{ figure: import("../api-types.js").Figure, missingReason?: string }} props */
+const MoneyFigure = ({ figure, missingReason }) =>
+  figure === null || figure === undefined
+    ? html`<span title=${missingReason}><span aria-hidden=${missingReason ? "true" : "false"}>${texts.value.none}</span>${missingReason && html`<span class="sr-only">${missingReason}</span>`}</span>`
+    : html`<${Money} value=${figure} />`;

@@ -59,7 +59,8 @@ export function RoiTile({ dashboard: { roi, provenance } }) {
   return html`
     <${Tile} class="roi-tile" badgeInHead name=${t.tile.roi} definition=${t.definitions.roi} provenance=${provenanceOf(roi.currentRoi, provenance, "roi.currentRoi")}>
       ${current === null || current === undefined
-        ? html`<${Value} figure=${null} missingReason=${t.missingReason.roi} />`
+        ? html`<${Value} figure=${null} missingReason=${moneyMissingReason(roi) ?? t.missingReason.roi} />
+            ${isMissing(roi.targetRoi) && html`<p class="note">${t.event.noTarget}</p>`}`
         : html`
             <p class="value ${current < 0 ? "loss" : current > 0 ? "gain" : ""}"><${AnimatedNumber} value=${current} format=${formatRoi} /></p>
             <${RoiBar} roi=${current} target=${roi.targetRoi} expected=${expected} />
@@ -69,6 +70,16 @@ export function RoiTile({ dashboard: { roi, provenance } }) {
           `}
     <//>
   `;
+}
+
+/** @param {import("../api-types.js").Figure} figure */
+const isMissing = (figure) => figure === null || figure === undefined;
+
+/** Which amount an ROI lacks: nobody has set it. Null where both are known. @param {Partial<Dashboard["roi"]>} roi @returns {string | null} */
+export function moneyMissingReason({ investment, revenue }) {
+  const t = texts.value.missingReason;
+  if (isMissing(investment?.total)) return t.investment;
+  return isMissing(revenue?.total) ? t.revenue : null;
 }
 
 /** Revenue for each 100 invested. Near 100 it has a decimal, so that a small loss does not read as none. @param {number} roi */
@@ -89,7 +100,7 @@ export function MoneyTile({ dashboard: { roi, provenance } }) {
   const larger = Math.max(investment.total ?? 0, revenue.total ?? 0);
   const revenueName = { recorded: t.tile.revenue, expected: t.tile.revenueExpected, mixed: t.tile.revenueMixed }[kind];
   const revenueNote = { recorded: t.event.revenueRecorded, expected: t.event.revenueExpected, mixed: t.event.revenueMixed }[kind];
-  const full = [investment.total, revenue.total].every((part) => part !== null && part !== undefined)
+  const full = moneyMissingReason(roi) === null
     ? `${t.tile.investment} ${formatMoney(investment.total ?? 0)} · ${revenueName} ${formatMoney(revenue.total ?? 0)}`
     : undefined;
   return html`
@@ -142,14 +153,14 @@ export function SmallTiles({ dashboard: { summary, roi, provenance } }) {
         provenance=${provenanceOf(roi.costPerParticipant, provenance, "roi.costPerParticipant")}
         full=${roi.costPerParticipant ? formatMoney(roi.costPerParticipant) : undefined}
       >
-        <${Value} figure=${roi.costPerParticipant} missingReason=${t.missingReason.costPerParticipant} note=${t.event.perParticipant}>
+        <${Value} figure=${roi.costPerParticipant} missingReason=${participants ? t.missingReason.investment : t.missingReason.costPerParticipant} note=${t.event.perParticipant}>
           <${Money} value=${roi.costPerParticipant} />
         <//>
       <//>
       <${Tile} name=${t.tile.breakEven} definition=${t.definitions.breakEven} provenance=${provenanceOf(roi.breakEvenParticipants, provenance, "roi.breakEvenParticipants")}>
         <${Value}
           figure=${breakEven}
-          missingReason=${participants ? t.missingReason.breakEvenNoRevenue : t.missingReason.costPerParticipant}
+          missingReason=${participants ? (moneyMissingReason(roi) ?? t.missingReason.breakEvenNoRevenue) : t.missingReason.costPerParticipant}
           note=${remaining > 0 ? t.event.breakEvenRemaining(formatCount(remaining)) : t.event.breakEvenReached}
         >
           <${AnimatedNumber} value=${breakEven} format=${formatCount} /><${Unit} unit=${t.participantsUnit} />

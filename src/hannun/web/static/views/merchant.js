@@ -8,6 +8,7 @@ import { useLiveQuery } from "../live-query.js";
 import { hrefFor, lang, session, texts, timeZone } from "../state.js";
 import { RoiBar, Sparkline } from "../components/bars.js";
 import { EventStatus } from "../components/badge.js";
+import { moneyMissingReason } from "../components/event-tiles.js";
 import { Export } from "../components/export.js";
 import { LiveRegion } from "../components/live-region.js";
 import { LiveStatus } from "../components/live-status.js";
@@ -88,7 +89,7 @@ export function MerchantView({ userId }) {
         <//>
         ${roi &&
         html`<${Tile} name=${t.tile.roi} definition=${t.definitions.roi} full=${roi.investment?.total ? `${t.tile.investment} ${formatMoney(roi.investment.total)}` : undefined}>
-          <${Value} figure=${roi.currentRoi} missingReason=${t.missingReason.roi}>
+          <${Value} figure=${roi.currentRoi} missingReason=${moneyMissingReason(roi) ?? t.missingReason.roi}>
             <span class=${(roi.currentRoi ?? 0) < 0 ? "loss" : "gain"}><${AnimatedNumber} value=${roi.currentRoi} format=${formatRoi} /></span>
           <//>
         <//>`}
@@ -128,7 +129,7 @@ function EventCard({ event }) {
         </span>
         <span class="event-roi">
           ${current === null || current === undefined
-            ? html`<span class="note">ROI ${t.none} · ${t.missingReason.roi}</span>`
+            ? html`<span class="note">ROI ${t.none} · ${t.missingReason.roiInList}</span>`
             : html`
                 <span class="event-roi-line">
                   <span>ROI <strong class=${current < 0 ? "loss" : "gain"}>${formatRoi(current)}</strong></span>
