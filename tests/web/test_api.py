@@ -511,7 +511,7 @@ def test_an_unknown_path_or_method_is_a_problem(site: Site) -> None:
 def test_an_unexpected_error_reveals_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     spring(site.world)
     logged: list[dict[str, Any]] = []
-    monkeypatch.setattr("hannun.web.app.log", SimpleNamespace(error=lambda _, **fields: logged.append(fields)))
+    monkeypatch.setattr("hannun.web.middleware.log", SimpleNamespace(error=lambda _, **fields: logged.append(fields)))
     site.world.rows("ALTER TABLE hannun.events RENAME COLUMN unattributed TO a_secret")
     answer = site.owner.get(ANALYTICS)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")

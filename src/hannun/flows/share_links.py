@@ -103,9 +103,16 @@ class ShareLinks:
         return Share(new.share_id, label, now, principal.user_id, expires_at, None), secret
 
     async def list_of_event(self, event_id: str) -> list[Share]:
-        """The links of an event: the active ones first, then the newest of the others."""
+        """The links of an event: the active ones first, then the newest of the others.
+
+        Raises:
+            NotFound: there is no such event.
+        """
         async with self._reader.connection() as conn:
-            return await shares.list_of_event(conn, event_id, self._utc_now(), limit=ACTIVE_MAX + INACTIVE_KEPT_MAX)
+            listed = await shares.list_of_event(conn, event_id, self._utc_now(), limit=ACTIVE_MAX + INACTIVE_KEPT_MAX)
+        if listed is None:
+            raise NotFound("no such event")
+        return listed
 
     async def revoke(self, event_id: str, share_id: str) -> None:
         """Revoke a link. Revoking it again is not an error.

@@ -58,11 +58,11 @@ def revoke(conn: Connection, event_id: str, share_id: str, now: datetime) -> boo
     return conn.execute(SQL["revoke"], {"event_id": event_id, "share_id": share_id, "now": now}).rowcount == 1
 
 
-async def list_of_event(conn: AsyncConnection, event_id: str, now: datetime, *, limit: int) -> list[Share]:
-    """An event's links: the active ones first, then the newest of the others."""
+async def list_of_event(conn: AsyncConnection, event_id: str, now: datetime, *, limit: int) -> list[Share] | None:
+    """An event's links: the active ones first, then the newest of the others; None where there is no such event."""
     parameters = {"event_id": event_id, "now": now, "limit": limit}
     rows: list[Any] = await (await conn.execute(SQL["list_of_event"], parameters)).fetchall()
-    return [Share(*row) for row in rows]
+    return [Share(*row) for row in rows if row[0] is not None] if rows else None
 
 
 async def find_grant(conn: AsyncConnection, event_id: str, secret_hash: bytes, now: datetime) -> ShareGrant | None:

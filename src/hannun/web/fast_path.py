@@ -81,14 +81,14 @@ class FastPath:
                 unchanged = answer is not None and matches(tags, answer.etag)
             if answer is not None and principal.may_see(answer.owner):
                 self._request_counters[unchanged][kind].inc()
-                if not self._write(send, answer, unchanged):
+                if not self._write(send, answer, unchanged, with_body=scope["method"] == "GET"):
                     await _send(send, answer, unchanged)
                 return
         await self._app(scope, receive, send)
 
     def _recognize(self, scope: Scope) -> tuple[_Dashboard, Principal, str | None] | None:
         """(dashboard, caller, If-None-Match) of a request that the fast path may answer; None for any other request."""
-        if scope["type"] != "http" or scope["method"] != "GET" or scope["query_string"]:
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD") or scope["query_string"]:
             return None
         path: str = scope["path"]
         dashboard = _dashboard_in(path) if len(path) <= _LENGTH_MAX else None
@@ -116,7 +116,7 @@ class FastPath:
             return (dashboard, principal, tags) if principal.may_see_merchant(dashboard.id_) else None
         return (dashboard, principal, tags) if self._authorizer.is_authorized(principal, dashboard.id_) else None
 
-    def _write(self, send: Send, answer: EncodedAnswer, unchanged: bool) -> bool:
+    def _write(self, send: Send, answer: EncodedAnswer, unchanged: bool, *, with_body: bool) -> bool:
         # only `etag_of` makes ETags; a forged one in Redis could inject headers
         if answer.stale or not answer.etag.isprintable():
             return False
@@ -125,7 +125,7 @@ class FastPath:
             return self._transport.try_write(send, 304, b"etag: %b\r\n%b" % (etag, _COMMON_BYTES), b"")
         body = answer.body
         head = b"etag: %b\r\n%bcontent-length: %d\r\n%b" % (etag, _COMMON_BYTES, len(body), _JSON_BYTES)
-        return self._transport.try_write(send, 200, head, body)
+        return self._transport.try_write(send, 200, head, body if with_body else b"")
 
 
 async def _send(send: Send, answer: EncodedAnswer, unchanged: bool) -> None:

@@ -22,10 +22,12 @@ DELETE FROM hannun.shares
 SELECT true FROM hannun.events WHERE event_id = %(event_id)s AND user_id IS NOT NULL;
 
 -- list_of_event --
--- An event's links: the active ones first, then the others, each newest first, up to the limit.
-SELECT share_id, label, created_at, created_by, expires_at, revoked_at FROM hannun.shares
- WHERE event_id = %(event_id)s
- ORDER BY (revoked_at IS NULL AND expires_at > %(now)s) DESC, created_at DESC, share_id LIMIT %(limit)s;
+-- An event's links: the active ones first, then the others, each newest first, up to the limit. One row of nulls where the
+-- event has none, and no row where it does not exist.
+SELECT s.share_id, s.label, s.created_at, s.created_by, s.expires_at, s.revoked_at
+  FROM hannun.events e LEFT JOIN hannun.shares s ON s.event_id = e.event_id
+ WHERE e.event_id = %(event_id)s AND e.user_id IS NOT NULL
+ ORDER BY (s.revoked_at IS NULL AND s.expires_at > %(now)s) DESC, s.created_at DESC, s.share_id LIMIT %(limit)s;
 
 -- revoke --
 -- Ends a link now. A link that was revoked before keeps its first instant of revocation.

@@ -1,0 +1,127 @@
+"""Middleware of the application: what holds for every request, whichever route takes it. Plain ASGI.
+
+HEAD as GET ─► response headers, count ─► limit of pages ─► whole path ─► (other origins) ─► routes
+"""
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hannun.errors import Busy
+from hannun.telemetry import log, metrics
+from hannun.web.problems import problem_of
+from hannun.web.request_limits import take_from_pages
+from hannun.web.security import SECURITY_HEADERS
+from hannun.web.unknown_paths import response_to_unknown_path
+
+API = "/api/v1/"
+
+
+class HeadAsGet:
+    """Answers HEAD as GET; the server sends no body then. Live streams have no HEAD, because they never end."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD" and not is_live_stream(scope["path"]):
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
+
+
+def is_live_stream(path: str) -> bool:
+    """Whether the path is that of a live stream."""
+    return path.startswith(API) and path.endswith("/live")
+
+
+class ResponseHeaders:
+    """Adds the security headers to every response, and counts requests.
+
+    The response to an unexpected error has the headers too.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:
+            log.error("request failed", path=request.url.path, error=type(error).__name__, exc_info=error)
+            if status:  # the response has begun: the server closes the connection
+                raise
+            await problem_of(error, request)(scope, receive, send_with_headers)
+        finally:
+            metrics.requests.labels(route_of(request), str(status)).inc()
+
+
+def route_of(request: Request) -> str:
+    """The route's pattern, not the path: a label must not contain ids."""
+    route = request.scope.get("route")
+    return str(getattr(route, "path", "other"))
+
+
+class PageLimit:
+    """Limits requests outside the API by address. Routes of the API take from limits of their own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _has_page_limit(scope):
+            refused = _refuse_above_page_limit(Request(scope))
+            if refused is not None:
+                await refused(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _has_page_limit(scope: Scope) -> bool:
+    """Whether a request takes from the limit of pages before it is routed."""
+    return scope["method"] == "OPTIONS" or not scope["path"].startswith(API)
+
+
+def refuse_without_limit(request: Request) -> Response | None:
+    """The refusal of a request to the API that no route takes, and so no limit, where its address sends too many."""
+    return None if _has_page_limit(request.scope) else _refuse_above_page_limit(request)
+
+
+def _refuse_above_page_limit(request: Request) -> Response | None:
+    try:
+        take_from_pages(request, request.app.state.services)
+    except Busy as busy:
+        return problem_of(busy, request)
+    return None
+
+
+class WholePath:
+    """Refuses a path that ends with a line break or a slash, which no path of this service does.
+
+    Patterns of routes end with `$`, which matches before a line break, too. Files are found with a slash behind them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].endswith(("\n", "/")) and scope["path"] != "/":
+            request = Request(scope)
+            await (refuse_without_limit(request) or response_to_unknown_path(request))(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
