@@ -68,6 +68,7 @@ ROUTES: dict[str, dict[str, str]] = {
         EVENT,
     ),
     "GET /api/v1/events/{event_id}/shares": SHARED_EVENT,
+    "GET /api/v1/events": TOKEN,
     "POST /api/v1/messages": TOKEN,
     "POST /api/v1/session": SIGN_IN,
     "DELETE /api/v1/session": NO_TOKEN,

@@ -6,7 +6,7 @@ In every answer the parts add up: channels + unattributed = total = last point o
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -404,6 +404,26 @@ class User(ApiStruct):
     last_updated_at: Instant | None
 
 
+class EventOfList(ApiStruct):
+    """An event in the list of all merchants' events. `createdAt` is that of its newest event-created message."""
+
+    event_id: str
+    event_title: str
+    user_id: str
+    status: Status
+    created_at: Instant
+    start_date: Instant | None
+    end_date: Instant | None
+    total_participants: People
+
+
+class EventList(ApiStruct):
+    """A page of the events of all merchants, newest first; `nextCursor` is null on the last page."""
+
+    events: list[EventOfList]
+    next_cursor: str | None
+
+
 class Link(ApiStruct):
     """A share link, which opens an event to others, read-only, until `expiresAt`. Its secret is not stored."""
 
@@ -469,6 +489,10 @@ def etag_of(version: int, body: bytes) -> str:
     return f'"{version:x}-{hashlib.blake2b(body, digest_size=6).hexdigest()}"'
 
 
+@overload
+def format_instant(moment: datetime, tz: str = ...) -> str: ...
+@overload
+def format_instant(moment: datetime | None, tz: str = ...) -> str | None: ...
 def format_instant(moment: datetime | None, tz: str = "Asia/Seoul") -> str | None:
     """An instant in UTC without a zone, as ISO 8601 with the offset of `tz`."""
     return None if moment is None else moment.replace(tzinfo=UTC).astimezone(ZoneInfo(tz)).isoformat()

@@ -16,6 +16,7 @@ from hannun.domain.authorization import Principal
 from hannun.errors import OperatorError
 from hannun.flows import health_checks
 from hannun.flows.authorization import Authorizer
+from hannun.flows.event_list import EventList
 from hannun.flows.export import Exports
 from hannun.flows.http_ingestion import HttpIngestion
 from hannun.flows.limit_sharing import LimitSharing
@@ -133,6 +134,7 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
             authorizer=Authorizer(reader, cache),
             reports=reports,
             cached_answers=cached_answers,
+            event_list=EventList(reader),
             exports=Exports(settings.exports_at_once),
             ingestion=ingestion,
             ingestion_threads=CapacityLimiter(settings.counting_threads),

@@ -190,19 +190,31 @@ MetricNames = Annotated[
 ]
 
 
+TitleText = Annotated[
+    str | None,
+    Query(
+        alias="q",
+        min_length=1,
+        max_length=TEXT_LENGTH_MAX,
+        pattern=_NO_NUL,
+        description="a text that occurs in the title",
+    ),
+]
+Cursor = Annotated[
+    str | None,
+    Query(
+        max_length=200,
+        description="the start of the page: `nextCursor` of the previous page, unchanged",
+        json_schema_extra={"format": "cursor"},
+    ),
+]
+PageLimit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="the most events on a page")]
+
+
 async def merchant_of(
     user_id: UserId,
     status: Annotated[EventStatus | None, Query(description="by default all but ARCHIVED")] = None,
-    text: Annotated[
-        str | None,
-        Query(
-            alias="q",
-            min_length=1,
-            max_length=TEXT_LENGTH_MAX,
-            pattern=_NO_NUL,
-            description="a text that occurs in the title",
-        ),
-    ] = None,
+    text: TitleText = None,
 ) -> MerchantSubject:
     """A merchant's events, or those that the filters leave."""
     return MerchantSubject(user_id, status, text)
@@ -324,15 +336,8 @@ async def user_dashboard(
     respond: Respond,
     merchant: MerchantWithChannels,
     range_: RequestedRange,
-    cursor: Annotated[
-        str | None,
-        Query(
-            max_length=200,
-            description="the start of the page: `nextCursor` of the previous page, unchanged",
-            json_schema_extra={"format": "cursor"},
-        ),
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=PAGE_MAX, description="the most events on a page")] = PAGE_DEFAULT,
+    cursor: Cursor = None,
+    limit: PageLimit = PAGE_DEFAULT,
 ) -> Response:
     """A merchant's events together, and a page of them, newest first."""
     return await respond(MerchantDashboardQuestion(merchant, range_, cursor, limit))

@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from hannun import errors
 from hannun.telemetry import log
-from hannun.web import api, messages, operations, pages, sessions, shares, watch
+from hannun.web import api, events, messages, operations, pages, sessions, shares, watch
 from hannun.web.middleware import (
     HeadAsGet,
     PageLimit,
@@ -47,6 +47,7 @@ def application(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.include_router(api.router)
+    app.include_router(events.router)
     app.include_router(messages.router)
     app.include_router(watch.router)
     app.include_router(shares.router)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from hannun.domain.granularity import WeekStart
 from hannun.flows.authorization import Authorizer
+from hannun.flows.event_list import EventList
 from hannun.flows.export import Exports
 from hannun.flows.http_ingestion import HttpIngestion
 from hannun.flows.live_updates import LiveUpdates
@@ -40,6 +41,7 @@ class Services:
     authorizer: Authorizer
     reports: Reports
     cached_answers: CachedReader
+    event_list: EventList
     exports: Exports
     ingestion: HttpIngestion
     ingestion_threads: CapacityLimiter

@@ -1,0 +1,53 @@
+"""Lists the events of all merchants, page by page, for administrators. Reads PostgreSQL; nothing is cached."""
+
+from dataclasses import dataclass
+
+from hannun.domain.authorization import Principal
+from hannun.domain.facts import EventStatus
+from hannun.domain.questions import PAGE_DEFAULT, decode_cursor, encode_cursor
+from hannun.errors import Forbidden
+from hannun.store import event_list
+from hannun.store.database import ReadPool
+from hannun.store.event_list import EventRow
+
+
+@dataclass(frozen=True, slots=True)
+class EventListQuestion:
+    """Which events to list: of one merchant, with this status, with this text in the title. None does not filter."""
+
+    user_id: str | None = None
+    status: EventStatus | None = None
+    text: str | None = None
+    cursor: str | None = None
+    limit: int = PAGE_DEFAULT
+
+
+class EventList:
+    """The list of all merchants' events."""
+
+    def __init__(self, reader: ReadPool) -> None:
+        self._reader = reader
+
+    async def page(self, principal: Principal, question: EventListQuestion) -> tuple[list[EventRow], str | None]:
+        """A page of events, and the cursor of the next page; None where there is no next page.
+
+        Raises:
+            Forbidden: the principal is no ADMIN.
+            BadRequest: the cursor is not one of ours.
+            StoreUnavailable: PostgreSQL is unavailable.
+        """
+        if not principal.sees_all:
+            raise Forbidden("the list of all events needs the role ADMIN")
+        before = None if question.cursor is None else decode_cursor(question.cursor)
+        async with self._reader.connection() as conn:
+            events = await event_list.page(
+                conn,
+                user_id=question.user_id,
+                status=question.status,
+                text=question.text,
+                before=before,
+                limit=question.limit + 1,
+            )
+        shown = events[: question.limit]
+        last = shown[-1] if len(events) > question.limit else None
+        return shown, None if last is None else encode_cursor(last.created_at, last.row_id)
