@@ -6,6 +6,7 @@ HannunError
 │   ├── KafkaUnavailable  no Kafka broker answers
 │   ├── IssuerUnavailable the token issuer's keys cannot be read; `retry_after_s` as below
 │   └── Busy              one of the service's limits is reached; `retry_after_s` says when to try again
+│       └── TooManyConnections
 ├── RowRefused            PostgreSQL rejects a row of the batch: find the row and set it aside
 ├── PartitionUnusable     too many messages of a partition are unusable: stop it until an operator decides
 ├── StaleBatch            a position has moved since the batch began, or has another owner: drop the batch
@@ -66,6 +67,10 @@ class Busy(LocalizedError, Transient):
     def __init__(self, template: str, *, retry_after_s: float, **values: object) -> None:
         super().__init__(template, **values)
         self.retry_after_s = retry_after_s
+
+
+class TooManyConnections(Busy):
+    """As many HTTP connections are open as there may be: in all, or of the caller's address."""
 
 
 class RowRefused(HannunError):

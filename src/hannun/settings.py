@@ -98,6 +98,13 @@ class Settings(BaseSettings):
     body_bytes_max: int = 1_000_000
     body_messages_max: int = 1_000
     counting_threads: int = 4  # POSTs counted at the same time, each on its own connection
+    connections_max: int = Field(10_000, gt=0)  # of HTTP, in all; fewer where the process may open fewer files
+    address_connections_max: int = Field(256, ge=0)  # for each client address; 0 is no limit
+    request_head_bytes_max: int = Field(32_768, ge=8_192)  # a request line with headers; a token has up to 8,192
+    request_head_s: float = Field(10.0, gt=0)
+    request_body_s: float = Field(60.0, gt=0)
+    keep_alive_s: float = Field(65.0, gt=0)  # more than the 60 s after which many proxies close an idle connection
+    unread_answer_s: float = Field(30.0, gt=0)  # how long a client may take no byte of its answer
     sign_in_codes: SecretStr = SecretStr("")  # JSON {code: token}: the sign-in link of `hannun up`
     secure_cookies: bool = False  # set it to true behind TLS
 

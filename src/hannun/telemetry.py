@@ -41,6 +41,12 @@ class Metrics:
     requests = Counter(
         "hannun_requests_total", "HTTP requests by route and status", ["route", "status"], registry=REGISTRY
     )
+    http_refusals = Counter(
+        "hannun_http_refusals_total",
+        "Connections that the HTTP server refused or ended, by reason",
+        ["reason"],
+        registry=REGISTRY,
+    )
     watchers = Gauge("hannun_watchers", "Open event streams of pages that wait for changes", registry=REGISTRY)
     token_keys_read = Gauge(
         "hannun_token_keys_read_timestamp_seconds",

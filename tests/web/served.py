@@ -18,16 +18,18 @@ from typing import Any, Self, TypeVar
 import httpx2
 import redis
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from world import OWNER, World
 
 from hannun.domain.batch import ReceivedMessage
-from hannun.processes.http_server import behind_fast_path
+from hannun.processes.http_server import behind_fast_path, connection_limits, server_config
 from hannun.processes.serve import open_serving
 from hannun.settings import Settings
 from hannun.tokens import sign_token
 from hannun.web.app import application
+from hannun.web.connections import ConnectionLimits, ConnectionTable
 from hannun.web.services import Services
 
 SECRET = secrets.token_urlsafe(48)
@@ -49,23 +51,12 @@ class HttpServer:
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(100)
         self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         self.reusable = True
         self._applications: dict[tuple[str, ...], FastAPI] = {}
         self._app: ASGIApp | None = None
-        config = uvicorn.Config(
-            self._handle,
-            interface="asgi3",
-            loop="none",
-            http="httptools",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=1,
-        )
-        self._server = uvicorn.Server(config)
+        self._table = ConnectionTable(ConnectionLimits())
+        self._server = uvicorn.Server(server_config(self._handle, self._table))
         self.state = self._server.server_state
         serving = self._server.serve(sockets=[self.listener])
         self._thread = threading.Thread(target=self.loop.run_until_complete, args=[serving], daemon=True)
@@ -75,14 +66,15 @@ class HttpServer:
         assert self._app is not None, "a request arrived when no site was open"
         await self._app(scope, receive, send)
 
-    def open_site(self, services: Services, trusted_proxies: str) -> None:
+    def open_site(self, services: Services, settings: Settings) -> None:
         """Answer requests with these services from here on."""
         origins = tuple(services.cors_origins)
         app = self._applications.get(origins)
         if app is None:
             app = self._applications[origins] = application(services)
         app.state.services = services
-        self._app = behind_fast_path(app, services, trusted_proxies)
+        self._app = behind_fast_path(app, services, settings.trusted_proxies)
+        self._table.set_limits(connection_limits(settings))
 
     async def close_site(self) -> None:
         """End all connections, as uvicorn does when it shuts down: requests in progress have one second."""
@@ -170,7 +162,7 @@ class Site:
         async with AsyncExitStack() as stack:
             try:
                 services = await stack.enter_async_context(open_serving(self._settings))
-                self._http.open_site(services, self._settings.trusted_proxies)
+                self._http.open_site(services, self._settings)
             except BaseException as error:
                 ready.set_exception(error)
                 return

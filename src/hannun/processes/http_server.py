@@ -1,8 +1,11 @@
 """The process `serve`: the HTTP server, until a signal stops it."""
 
 import asyncio
+import resource
 import socket
+import sys
 from contextlib import suppress
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -14,11 +17,15 @@ from hannun.processes.serve import open_serving
 from hannun.settings import Settings
 from hannun.telemetry import log, metrics
 from hannun.web.app import application
+from hannun.web.bounded_protocol import BoundedHttpProtocol
+from hannun.web.connections import REFUSED_MAX, ConnectionLimits, ConnectionTable
 from hannun.web.fast_path import FastPath
 from hannun.web.services import Services
 
 DRAIN_S_MAX = 3
 """How long requests in progress may take after SIGTERM. Event streams of pages end at once."""
+OTHER_FILES_MAX = REFUSED_MAX + 256
+"""Open files that are no connections of callers: those that are being refused, PostgreSQL, Redis, files of exports."""
 
 
 def run(settings: Settings, fd: int | None) -> None:
@@ -42,22 +49,59 @@ def behind_fast_path(app: ASGIApp, services: Services, trusted_proxies: str) -> 
     return FastPath(app, services)
 
 
+def server_config(app: ASGIApp, table: ConnectionTable, *, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Config:
+    """The configuration of the HTTP server: uvicorn with our bounds on connections and requests."""
+    return uvicorn.Config(
+        app,
+        interface="asgi3",
+        host=host,
+        port=port,
+        loop="none",
+        http=partial(BoundedHttpProtocol, table),  # type: ignore[arg-type]  # uvicorn only calls it
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=DRAIN_S_MAX,
+    )
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """The limits that the settings and the operating system set."""
+    return ConnectionLimits(
+        count_max=min(settings.connections_max, _connections_allowed()),
+        address_count_max=settings.address_connections_max,
+        trusted_proxies=settings.trusted_proxies,
+        head_bytes_max=settings.request_head_bytes_max,
+        head_s=settings.request_head_s,
+        body_s=settings.request_body_s,
+        idle_s=settings.keep_alive_s,
+        unread_s=settings.unread_answer_s,
+    )
+
+
+def _connections_allowed() -> int:
+    """How many connections the limit of open files allows, after it is raised as far as this process may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return sys.maxsize if soft == resource.RLIM_INFINITY else max(soft - OTHER_FILES_MAX, 1)
+
+
 async def _run(settings: Settings, fd: int | None) -> None:
     async with open_serving(settings) as services:
         freeze_garbage_collector()
-        config = uvicorn.Config(
-            served(services, settings.trusted_proxies),
-            host=settings.host,
-            port=settings.port,
-            loop="none",
-            http="httptools",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=DRAIN_S_MAX,
-        )
+        limits = connection_limits(settings)
+        if limits.count_max < settings.connections_max:
+            log.warning(
+                "fewer connections than HANNUN_CONNECTIONS_MAX: the limit of open files", count=limits.count_max
+            )
+        app = served(services, settings.trusted_proxies)
+        config = server_config(app, ConnectionTable(limits), host=settings.host, port=settings.port)
         listener = None if fd is None else socket.socket(fileno=fd)
         server = uvicorn.Server(config)
         live = asyncio.create_task(services.live_updates.run())

@@ -39,6 +39,13 @@ KOREAN: dict[str, str] = {
     "the body must be sent as application/json": "본문은 application/json 형식으로 보내야 합니다",
     "more than {count_max} requests a minute": "1분에 {count_max}건까지 요청할 수 있습니다",
     "too many live streams are open at the same time": "동시에 열 수 있는 실시간 연결 수를 넘었습니다",
+    # -- connections
+    "this is not a request of HTTP/1.1": "HTTP/1.1 요청이 아닙니다",
+    "the request line and headers are too long": "요청 줄과 헤더가 너무 깁니다",
+    "the request line and headers did not arrive in time": "요청 줄과 헤더가 제시간에 도착하지 않았습니다",
+    "the body did not arrive in time": "본문이 제시간에 도착하지 않았습니다",
+    "too many connections are open": "열린 연결이 너무 많습니다",
+    "too many connections of your address are open": "이 주소에서 열린 연결이 너무 많습니다",
     # -- files
     "the view has no table {table}: use one of {tables}": "이 화면에는 {table} 표가 없습니다. 있는 표: {tables}",
     "a workbook holds all tables: leave out table, or ask for csv": (

@@ -134,11 +134,15 @@ class StreamLimit:
 
 
 def address_of(request: Request) -> str:
-    """The client's address as the subject of a rate limit.
+    """The client's address as the subject of a rate limit."""
+    return network_of(request.client.host if request.client else "")
 
-    An IPv6 address counts by its /64, since one caller has a whole /64.
+
+def network_of(host: str) -> str:
+    """The network of a client that counts as one: its address, or the /64 of an IPv6 address.
+
+    One caller has a whole /64.
     """
-    host = request.client.host if request.client else ""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -4,7 +4,7 @@ HEAD as GET ─► response headers, count ─► limit of pages ─► whole pa
 """
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +16,8 @@ from hannun.web.security import SECURITY_HEADERS
 from hannun.web.unknown_paths import response_to_unknown_path
 
 API = "/api/v1/"
+CLIENT_LEFT_STATUS = 499
+"""In the metrics, the status of a request whose client has left before its body was complete."""
 
 
 class HeadAsGet:
@@ -62,6 +64,8 @@ class ResponseHeaders:
 
         try:
             await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            status = CLIENT_LEFT_STATUS
         except Exception as error:
             log.error("request failed", path=request.url.path, error=type(error).__name__, exc_info=error)
             if status:  # the response has begun: the server closes the connection

@@ -18,6 +18,9 @@ CODES: dict[str, ProblemKind] = {
     "not-found": ProblemKind(404, "찾을 수 없습니다", "There is nothing here that you may see"),
     "no-such-path": ProblemKind(404, "없는 주소입니다", "There is no such path"),
     "method-not-allowed": ProblemKind(405, "허용되지 않는 방식입니다", "This path does not take that method"),
+    "malformed-request": ProblemKind(400, "올바른 HTTP 요청이 아닙니다", "This is not a valid HTTP request"),
+    "head-too-large": ProblemKind(431, "요청 헤더가 너무 큽니다", "The request line and headers are too large"),
+    "request-too-slow": ProblemKind(408, "요청이 제시간에 도착하지 않았습니다", "The request did not arrive in time"),
     "unknown-parameter": ProblemKind(400, "없는 매개변수입니다", "There is no such parameter"),
     "bad-parameter": ProblemKind(400, "매개변수가 올바르지 않습니다", "A parameter is invalid"),
     "bad-date": ProblemKind(400, "날짜가 올바르지 않습니다", "A date is invalid"),
@@ -42,6 +45,7 @@ CODES: dict[str, ProblemKind] = {
     "too-many-messages": ProblemKind(413, "메시지가 너무 많습니다", "These are too many messages at once"),
     "too-many-shares": ProblemKind(409, "공유 링크가 너무 많습니다", "There are too many links"),
     "too-many-requests": ProblemKind(429, "요청이 너무 많습니다", "Too many requests"),
+    "too-many-connections": ProblemKind(503, "연결이 너무 많습니다", "Too many connections are open"),
     "store-unavailable": ProblemKind(
         503, "잠시 후 다시 시도해 주세요", "The database is unavailable; try again in a moment"
     ),

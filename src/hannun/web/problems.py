@@ -18,6 +18,7 @@ _CODE_OF: dict[type[BaseException], str] = {
     errors.Forbidden: "forbidden",
     errors.NotFound: "not-found",
     errors.Busy: "too-many-requests",
+    errors.TooManyConnections: "too-many-connections",
     errors.StoreUnavailable: "store-unavailable",
     errors.IssuerUnavailable: "issuer-unavailable",
 }
