@@ -631,6 +631,16 @@ def test_every_figure_has_provenance_with_kind_time_and_unit(site: Site) -> None
         for part in parts:
             here = {name: value for name, value in answer[part].items() if name not in ("previous", "delta")}
             assert figures(here, f"{part}.") <= set(answer["provenance"])
+    a_day = {"startDate": "2026-11-21", "endDate": "2026-11-22"}
+    for path in (ANALYTICS, MINE):
+        answer = site.owner.get(path, params=a_day).json()
+        compared = {name: answer["summary"][name] for name in ("previous", "delta")}
+        shown = {path for path in figures(compared, "summary.") if "period" not in path}
+        assert shown and shown <= set(answer["provenance"])
+    timeline = site.owner.get(f"{ANALYTICS}/timeline").json()
+    assert figures(timeline["totals"], "totals.") <= set(timeline["provenance"])
+    mine = site.owner.get(MINE).json()
+    assert figures(mine["events"][0], "events.") - {"events.startDate", "events.endDate"} <= set(mine["provenance"])
     money = site.owner.get(f"{ANALYTICS}/roi").json()
     shown = {
         name: money[name] for name in ("currentRoi", "targetRoi", "investment", "revenue", "breakEvenParticipants")

@@ -157,6 +157,10 @@ class TimelineHead:
 
     `measured`: whether a channel has ever been measured. `version` and `changed_at_us` as in `MerchantFigures`; of one
     event both are the event's version.
+
+    begins: the earliest start of a plan, None where no plan states one.
+    ended: the end of the events: the planned one, or the moment at which the status has changed. None while one goes
+        on without a planned end.
     """
 
     owner: str
@@ -167,6 +171,8 @@ class TimelineHead:
     first: datetime | None
     last: datetime | None
     measured: bool
+    begins: datetime | None
+    ended: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

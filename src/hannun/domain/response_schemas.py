@@ -279,8 +279,8 @@ class TimelineTotals(ApiStruct):
 
 
 class Timeline(ApiStruct):
-    """A timeline. The trend is that of participants over complete buckets. `weekStart` is the first day of weekly
-    buckets, and null for other ones."""
+    """A timeline. The trend is that of participants over the complete buckets during which the event ran. `weekStart`
+    is the first day of weekly buckets, and null for other ones."""
 
     granularity: Annotated[str, _one_of(Granularity)]
     tz: str
@@ -374,7 +374,10 @@ class UserRoi(Roi):
 
 
 class UserEvent(ApiStruct):
-    """An event in its merchant's list. `sparkline` has its participants in the last 24 clock hours, oldest first."""
+    """An event in its merchant's list. `sparkline` has its participants in the last 24 clock hours, oldest first.
+
+    Where `recordedRevenue` is null, no sale is recorded: `currentRoi` is then that of the expected revenue.
+    """
 
     event_id: str
     event_title: str
@@ -387,6 +390,8 @@ class UserEvent(ApiStruct):
     target_roi: Percent | None
     sparkline: list[People]
     last_updated_at: Instant | None
+    recorded_revenue: Won | None = None
+    current_roi_kind: Kind = "unknown"
 
 
 class User(ApiStruct):

@@ -154,6 +154,13 @@ TERMS: dict[str, Term] = {
         "(매출 − 투자금) ÷ 투자금. 손실은 음수, 투자금이 없으면 빈칸",
         "(revenue - investment) / investment; a loss is negative, nothing invested is empty",
     ),
+    "currentRoiKind": Term(
+        _T,
+        "현재 ROI의 종류",
+        "Kind of the current ROI",
+        "기록된 매출이 없으면 예상 매출로 계산한 추정값(estimated)",
+        "estimated where no sale is recorded: it is then that of the expected revenue",
+    ),
     "targetRoi": Term(_P, "목표 ROI", "Target ROI"),
     "estimatedRoi": Term(
         _P, "예상 ROI", "Estimated ROI", "예상 매출로 계산한 ROI", "the ROI that the expected revenue would give"
@@ -170,6 +177,9 @@ TERMS: dict[str, Term] = {
         _W, "매출", "Revenue", "기록된 매출, 없으면 예상 매출", "recorded sales, else what is expected"
     ),
     "revenue.recorded": Term(_W, "기록된 매출", "Recorded revenue"),
+    "recordedRevenue": Term(
+        _W, "기록된 매출", "Recorded revenue", "기록된 판매가 없으면 빈칸", "empty while no sale is recorded"
+    ),
     "revenue.expected": Term(_W, "예상 매출", "Expected revenue"),
     "revenue.assumedShare": Term(
         _P, "예상 매출의 비중", "Assumed share", "매출 가운데 예상인 몫", "how much of the revenue is expected"

@@ -15,6 +15,7 @@ from hannun.domain.figures import (
     Totals,
 )
 from hannun.domain.metrics import ChannelCounts, Money, cost_per, json_number, percent_change
+from hannun.domain.provenance import current_roi_kind
 from hannun.domain.questions import Order, SortBy
 from hannun.domain.ranges import DEFAULT_TZ, Preceding, Range
 from hannun.domain.response_schemas import (
@@ -108,6 +109,8 @@ def event_in_list(event: ListedEvent) -> UserEvent:
         target_roi=json_number(event.target_roi),
         sparkline=list(event.last_hours),
         last_updated_at=instant_of_version(event.version),
+        recorded_revenue=json_number(event.money.recorded),
+        current_roi_kind=current_roi_kind(event.money),
     )
 
 

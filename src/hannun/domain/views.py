@@ -19,6 +19,7 @@ from hannun.domain.figures import (
     MerchantDashboardFigures,
     MerchantRoiFigures,
     PeriodComparison,
+    TimelineHead,
     TimelineViewFigures,
     sum_totals,
 )
@@ -26,7 +27,7 @@ from hannun.domain.granularity import Granularity
 from hannun.domain.metrics import ChannelCounts
 from hannun.domain.provenance import (
     channels_provenance,
-    measured,
+    events_provenance,
     projection_provenance,
     roi_provenance,
     summary_provenance,
@@ -85,6 +86,7 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
     as_of, channels = instant_of_version(event.version), with_channels_of_period(event.channels, comparison)
     states = {each.state for each in channels}
     performance = [channel_performance(each, comparison) for each in channels]
+    counted = summary(event.totals, comparison, figures.preceding)
     return Dashboard(
         event_id=event.event_id,
         event_title=event.title,
@@ -93,10 +95,10 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
         end_date=format_instant(event.ends_at),
         period=period(question.range),
         money_period=ALL_TIME_PERIOD,
-        summary=summary(event.totals, comparison, figures.preceding),
+        summary=counted,
         channel_performance=performance,
         roi=roi(event.money, event.totals.counts, event.target_roi),
-        provenance=summary_provenance(states, as_of)
+        provenance=summary_provenance(states, as_of, compared=counted.previous is not None)
         | channels_provenance("channelPerformance", states, [each.distribution_cost for each in performance], as_of)
         | roi_provenance("roi.", event.money, event.target_roi, states, as_of),
         last_updated_at=as_of,
@@ -164,18 +166,19 @@ def event_timeline(question: TimelineQuestion[EventSubject], figures: TimelineVi
 
 def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDashboardFigures) -> User:
     merchant, as_of = figures.merchant, instant_of_version(figures.merchant.changed_at_us)
+    counted = summary(merchant.totals, figures.comparison, figures.preceding)
     return User(
         user_id=question.subject.user_id,
         total_events=len(merchant.event_nos),
         period=period(question.range),
         money_period=ALL_TIME_PERIOD,
-        summary=summary(merchant.totals, figures.comparison, figures.preceding),
+        summary=counted,
         roi=roi(merchant.money, merchant.totals.counts, target_roi=None),
         events=[event_in_list(each) for each in figures.page],
         next_cursor=figures.next_cursor,
-        provenance=summary_provenance((), as_of)
+        provenance=summary_provenance((), as_of, compared=counted.previous is not None)
         | roi_provenance("roi.", merchant.money, None, (), as_of)
-        | {"events.totalParticipants": measured(as_of, "count")},
+        | events_provenance(figures.page, as_of),
         last_updated_at=as_of,
     )
 
@@ -287,7 +290,7 @@ def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures)
         tz=range_.tz,
         period=period(range_),
         data_points=_points(buckets.labels(), complete, columns, question.metrics),
-        trend=_trend(buckets, participants, complete, figures.granularity),
+        trend=_trend(buckets, participants, _buckets_of_trend(buckets, complete, head), figures.granularity),
         totals=TimelineTotals(
             **{
                 metric.value: total
@@ -309,6 +312,21 @@ def _complete_buckets(buckets: Buckets, range_: Range, now: int) -> list[bool]:
     return [first <= index < last for index in range(len(buckets.starts))]
 
 
+def _buckets_of_trend(buckets: Buckets, complete: list[bool], head: TimelineHead) -> list[bool]:
+    """For each bucket whether the trend includes it: those complete ones during which the events ran.
+
+    Events run from the planned start, or from their first participant if that is earlier, until they have ended and
+    nobody came any more. The time before and after has no participants and would make a trend of its own.
+    """
+    known = [to_epoch_s(at) for at in (head.begins, head.first) if at is not None]
+    begins = min(known, default=0)
+    ended = None if head.ended is None else max(to_epoch_s(at) for at in (head.ended, head.last or head.ended))
+    edges = [*buckets.starts, buckets.end]
+    first = bisect_left(buckets.starts, begins)
+    last = len(buckets.starts) if ended is None else bisect_right(edges, ended) - 1
+    return [is_complete and first <= index < last for index, is_complete in enumerate(complete)]
+
+
 def _points(
     labels: list[str], complete: list[bool], columns: dict[Metric, Sequence[int]], metrics: Iterable[Metric]
 ) -> list[DataPoint]:
@@ -326,16 +344,16 @@ _POINT_FIELDS = {metric: metric.value for metric in Metric} | {
 }
 
 
-def _trend(buckets: Buckets, participants: Sequence[int], complete: list[bool], granularity: Granularity) -> Trend:
-    """The trend of complete buckets. Peak hours need buckets of at most an hour, peak weekdays of at most a day."""
+def _trend(buckets: Buckets, participants: Sequence[int], included: list[bool], granularity: Granularity) -> Trend:
+    """The trend of some buckets. Peak hours need buckets of at most an hour, peak weekdays of at most a day."""
 
-    def of_complete(values: Sequence[int]) -> list[int]:
-        return [value for value, is_complete in zip(values, complete, strict=True) if is_complete]
+    def of_included(values: Sequence[int]) -> list[int]:
+        return [value for value, is_included in zip(values, included, strict=True) if is_included]
 
     hourly = granularity in (Granularity.MINUTE, Granularity.HOURLY)
     daily = hourly or granularity is Granularity.DAILY
     return trend(
-        of_complete(participants),
-        of_complete(buckets.hours()) if hourly else [],
-        of_complete(buckets.weekdays()) if daily else [],
+        of_included(participants),
+        of_included(buckets.hours()) if hourly else [],
+        of_included(buckets.weekdays()) if daily else [],
     )

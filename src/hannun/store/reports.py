@@ -209,8 +209,8 @@ async def timeline_head(conn: AsyncConnection, event_id: str) -> TimelineHead | 
     row: Any = await (await conn.execute(SQL["timeline_head"], {"event_id": event_id}, prepare=True)).fetchone()
     if row is None:
         return None
-    user_id, version, participants, event_no, first, last, measured = row
-    return TimelineHead(user_id, version, version, participants, [event_no], first, last, measured)
+    user_id, version, participants, event_no, *extent = row
+    return TimelineHead(user_id, version, version, participants, [event_no], *extent)
 
 
 async def merchant_timeline_head(conn: AsyncConnection, user_id: str, figures: MerchantFigures) -> TimelineHead:

@@ -167,14 +167,19 @@ SELECT e.user_id, e.version, e.participants, e.event_no,
          ORDER BY event_id, timestamp LIMIT 1),
        (SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
          ORDER BY event_id DESC, timestamp DESC LIMIT 1),
-       EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = e.event_no)
+       EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = e.event_no),
+       e.starts_at, least(e.ends_at, CASE WHEN e.status <> 'ACTIVE' THEN e.status_at END)
   FROM hannun.events e WHERE e.event_id = %(event_id)s AND e.user_id IS NOT NULL;
 
 -- timeline_ends --
--- The first and last minute in which anything happened in these events, and whether a channel was ever measured.
+-- The first and last minute in which anything happened in these events, and whether a channel was ever measured; the
+-- earliest planned start, and the last end if all have one.
 SELECT min(ends.first), max(ends.last),
-       EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = ANY(%(event_nos)s::int[]))
+       EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = ANY(%(event_nos)s::int[])),
+       min(e.starts_at), CASE WHEN bool_and(ended.at IS NOT NULL) THEN max(ended.at) END
   FROM unnest(%(event_ids)s::text[]) AS chosen (event_id)
+  JOIN hannun.events e USING (event_id)
+ CROSS JOIN LATERAL (SELECT least(e.ends_at, CASE WHEN e.status <> 'ACTIVE' THEN e.status_at END)) AS ended (at)
  CROSS JOIN LATERAL (
        SELECT (SELECT timestamp FROM public.timeline_data t WHERE t.event_id >= chosen.event_id AND t.event_id <= chosen.event_id
                 ORDER BY t.event_id, timestamp LIMIT 1),
