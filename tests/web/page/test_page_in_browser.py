@@ -1,114 +1,19 @@
 """Tests of the page in a real Chromium against the real service."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, ConsoleMessage, Download, Page, Route, expect, sync_playwright
-from served import OTHER_MERCHANT, Site, open_site, token_for
-from world import OWNER, SPRING, World
+from browsing import ANALYTICS, CODE, EVENT, Browser, digits, signed_in, tile
+from playwright.sync_api import Download, Page, Route, expect
+from served import OTHER_MERCHANT, Site
+from world import OWNER
 
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[3]
 AXE = ROOT / "tools/page/node_modules/axe-core/axe.min.js"
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-EVENT = f"/events/{SPRING}"
-ANALYTICS = f"/api/v1{EVENT}/analytics"
-CODE = "a-one-time-code"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Chromium]:
-    """One Chromium for the module, with a new profile folder."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield started
-        started.close()
-
-
-class Browser:
-    """Creates pages in separate browser contexts, and records their console errors and warnings."""
-
-    def __init__(self, chromium: Chromium) -> None:
-        self._chromium = chromium
-        self._contexts: list[BrowserContext] = []
-        self.console: list[str] = []
-
-    def new_page(self, width: int = 1280, height: int = 900, **options: Any) -> Page:
-        context = self._chromium.new_context(
-            viewport={"width": width, "height": height},
-            locale="ko-KR",
-            reduced_motion="reduce",
-            **options,
-        )
-        self._contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        expect.set_options(timeout=20_000)
-        page.on("console", self._record)
-        page.on("pageerror", lambda error: self.console.append(f"error: {error}"))
-        return page
-
-    def _record(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.console.append(f"{message.type}: {message.text}")
-
-    def unexpected_messages(self, *expected: int) -> list[str]:
-        """The recorded console messages, except those about responses with an expected status."""
-        return [text for text in self.console if not any(f"status of {status} " in text for status in expected)]
-
-    def close(self) -> None:
-        for context in self._contexts:
-            context.close()
-
-
-@pytest.fixture
-def browser(chromium: Chromium) -> Iterator[Browser]:
-    browser = Browser(chromium)
-    yield browser
-    browser.close()
-
-
-@pytest.fixture
-def site(world: World) -> Iterator[Site]:
-    """The service with an event of seven participants, another merchant's event and a one-time sign-in code."""
-    codes = f'{{"{CODE}": "{token_for(OWNER)}"}}'
-    with open_site(world, sign_in_codes=codes) as site:
-        world.count(
-            world.created(totalInvestment=100_000, expectedRevenue=250_000, targetRoi=30),
-            world.distributed(channelName="NAVER", distributionCost=3_000, expectedViews=18_600),
-            world.distributed(channelName="WooriTV", distributionCost=7_000),
-            *(world.registered(f"n{i}", channel="NAVER") for i in range(4)),
-            *(world.registered(f"w{i}", channel="WooriTV", at="2026-11-21T18:00:00+09:00") for i in range(2)),
-            world.registered("x"),
-            world.sold(60_000),
-            world.created("another-merchants", owner=OTHER_MERCHANT, eventTitle="남의 이벤트"),
-        )
-        yield site
-
-
-def signed_in(site: Site, page: Page, path: str = "/") -> Page:
-    """Open a path with a session of the event's owner."""
-    page.context.add_cookies([{"name": "hannun_session", "value": site.token(OWNER), "url": site.address}])
-    page.goto(site.address + path)
-    return page
-
-
-def digits(text: str | None) -> int:
-    """The digits of a text as a number."""
-    return int(re.sub(r"\D", "", text or ""))
-
-
-def tile(page: Page, name: str) -> Any:
-    """The tile with this name."""
-    return page.get_by_role("region", name=name, exact=True)
 
 
 def test_a_one_time_code_signs_in_and_is_removed_from_the_url(site: Site, browser: Browser) -> None:

@@ -75,15 +75,19 @@
  * @property {string} eventTitle
  * @property {string} status
  * @property {Figure} totalParticipants
+ * @property {string | null} [startDate]
+ * @property {string | null} [endDate]
  * @property {Figure} currentRoi
  * @property {Figure} targetRoi
+ * @property {Figure} recordedRevenue null if no sale is recorded: `currentRoi` is then that of the expected revenue
  * @property {number[] | null} [sparkline] participants of each of the last 24 hours, oldest first
  *
  * @typedef {object} MerchantAnalytics
  * @property {string} userId
  * @property {number} totalEvents
  * @property {Summary} summary
- * @property {Partial<Roi> | null} [roi]
+ * @property {Roi | null} [roi]
+ * @property {Provenance} [provenance]
  * @property {EventSummary[]} events
  * @property {string | null} nextCursor
  * @property {string | null} [lastUpdatedAt]

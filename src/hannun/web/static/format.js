@@ -88,6 +88,12 @@ export const formatMonthDay = (instant) => (formatInstant(instant, { month: "num
 /** @param {string | number} instant */
 export const formatDateWithYear = (instant) => formatInstant(instant, { year: "numeric", month: "short", day: "numeric" });
 
+/** @param {string | number} instant */
+export const formatYear = (instant) => formatInstant(instant, { year: "numeric" });
+
+/** @param {string | number} instant */
+export const formatDateWithTime = (instant) => `${formatDateWithYear(instant)} ${formatTime(instant)}`;
+
 /** A recent instant: only the time if it was today, else date and time. @param {string} instant @param {number} nowMs */
 export const formatRecentTime = (instant, nowMs) =>
   formatDate(instant) === formatDate(nowMs) ? formatTime(instant) : `${formatDate(instant)} ${formatTime(instant)}`;

@@ -1,6 +1,7 @@
 /** Badges for the kind of a figure and for states. Each has its own icon and text, so that none depends on colour alone. */
+import { phaseOf } from "../event-phase.js";
 import { html } from "../html.js";
-import { texts } from "../state.js";
+import { now, texts } from "../state.js";
 
 /** Icons of the kinds of figures and of the channel states, in a view box of 10 by 10. */
 const ICONS = {
@@ -25,7 +26,8 @@ export const StateBadge = ({ state }) => html`
   <span class="badge kind-${state}"><${Icon} name=${state} />${texts.value.channels.states[state] ?? texts.value.channels.states.unknown}</span>
 `;
 
-/** @param {{ status: string }} props */
-export const EventStatus = ({ status }) => html`
-  <span class="status status-${status.toLowerCase()}">${texts.value.status[status] ?? status}</span>
-`;
+/** @param {{ event: import("../event-phase.js").EventDates }} props */
+export function EventStatus({ event }) {
+  const phase = phaseOf(event, now.value);
+  return html`<span class="status status-${phase}">${texts.value.phase[phase]}</span>`;
+}

@@ -1,49 +1,59 @@
 /**
- * Small charts: ROI against its target, a horizontal bar for a share, and a sparkline of 24 hours. All stand next to text
+ * Small charts: ROI against break-even and target, a horizontal bar for a share, a sparkline of 24 hours. All stand next to text
  * with the same figures, so that they are hidden from assistive technology.
  *
  * A hatched bar, here and in the timeline chart, is not final: expected revenue, or an incomplete bucket.
  */
+import { formatSignedPercent } from "../format.js";
 import { html } from "../html.js";
 import { texts } from "../state.js";
 
 /** A share as a CSS percentage, limited to 0 to 100 %. @param {number} part */
 const cssPercent = (part) => `${(Math.min(1, Math.max(0, part)) * 100).toFixed(2)}%`;
 
-/** As a share of the bar's width: if they are closer, the break-even label is omitted. */
-const LABEL_DISTANCE_MIN = 0.2;
+/**
+ * The scale of all ROI bars, in percent, so that bars on different cards can be compared: from nothing came back to three
+ * times the investment. What is beyond is cut, and marked.
+ */
+const ROI_SCALE = { low: -100, high: 200 };
 
-/** @param {{ roi: number, target: number | null | undefined, expected: boolean }} props */
+/** @param {number} roi */
+const roiPosition = (roi) => (roi - ROI_SCALE.low) / (ROI_SCALE.high - ROI_SCALE.low);
+
+/**
+ * The ROI as the money that came back: the bar starts at the left with nothing, and passes the marks of what is reached.
+ * @param {{ roi: number, target: number | null | undefined, expected: boolean }} props
+ */
 export function RoiBar({ roi, target, expected }) {
-  const low = Math.min(roi, 0, target ?? 0);
-  const high = Math.max(roi, 0, target ?? 0);
-  const span = high - low || 1;
-  // A margin of 3 % at both ends keeps the marks off the edges.
-  const positionOf = (/** @type {number} */ value) => 0.03 + (0.94 * (value - low)) / span;
-  const from = Math.min(positionOf(0), positionOf(roi));
-  const zeroAt = positionOf(0);
-  const targetAt = target === null || target === undefined ? null : positionOf(target);
-  const zeroLabelled = targetAt === null || Math.abs(targetAt - zeroAt) >= LABEL_DISTANCE_MIN;
+  const t = texts.value.tile;
+  const colour = expected ? "expected hatched" : roi < 0 ? "loss" : "gain";
+  // A mark at the end of the scale would stand for any target beyond it, and a bar that is cut there would seem to reach it.
+  const hasTarget = target !== null && target !== undefined && target <= ROI_SCALE.high;
   return html`
     <div class="roi-bar" aria-hidden="true">
+      ${hasTarget && html`<div class="roi-labels above"><${RoiLabel} at=${target} text=${t.target} /></div>`}
       <div class="roi-track">
-        <span
-          class="roi-fill ${roi < 0 ? "loss" : "gain"} ${expected ? "hatched" : ""}"
-          style=${{ left: cssPercent(from), width: cssPercent(Math.abs(positionOf(roi) - zeroAt)) }}
-        ></span>
-        <span class="roi-mark zero" style=${{ left: cssPercent(zeroAt) }}></span>
-        ${targetAt !== null && html`<span class="roi-mark target" style=${{ left: cssPercent(targetAt) }}></span>`}
+        <span class="roi-fill ${colour}" style=${{ width: cssPercent(roiPosition(roi)) }}></span>
+        ${roi > ROI_SCALE.high && html`<span class="roi-beyond ${colour}">›</span>`}
+        <span class="roi-mark zero" style=${{ left: cssPercent(roiPosition(0)) }}></span>
+        ${hasTarget && html`<span class="roi-mark target" style=${{ left: cssPercent(roiPosition(target)) }}></span>`}
       </div>
       <div class="roi-labels">
-        ${zeroLabelled && html`<span class=${labelSide(zeroAt)} style=${{ left: cssPercent(zeroAt) }}>${texts.value.tile.breakEvenMark}</span>`}
-        ${targetAt !== null && html`<span class=${labelSide(targetAt)} style=${{ left: cssPercent(targetAt) }}>${texts.value.tile.target}</span>`}
+        <${RoiLabel} at=${ROI_SCALE.low} text=${formatSignedPercent(ROI_SCALE.low)} />
+        <${RoiLabel} at=${0} text=${t.breakEvenMark} />
+        <${RoiLabel} at=${ROI_SCALE.high} text=${formatSignedPercent(ROI_SCALE.high)} />
       </div>
     </div>
   `;
 }
 
-/** The CSS class that keeps a label near an end inside the bar. @param {number} position */
-const labelSide = (position) => (position < 0.12 ? "right-of-mark" : position > 0.88 ? "left-of-mark" : "");
+/** @param {{ at: number, text: string }} props */
+function RoiLabel({ at, text }) {
+  const position = roiPosition(at);
+  // Near an end of the bar a label stays inside it.
+  const side = position < 0.1 ? "at-start" : position > 0.9 ? "at-end" : "";
+  return html`<span class=${side} style=${{ left: cssPercent(position) }}>${text}</span>`;
+}
 
 /** @param {{ part: number, whole: number, variant: string }} props */
 export const Bar = ({ part, whole, variant }) => html`
@@ -53,14 +63,14 @@ export const Bar = ({ part, whole, variant }) => html`
 const SPARK_W = 120;
 const SPARK_H = 36;
 
-/** @param {{ points: number[] }} props */
-export function Sparkline({ points }) {
-  const high = Math.max(...points, 1);
+/** @param {{ points: number[], high: number }} props `high` is the largest value of all sparklines that are shown together */
+export function Sparkline({ points, high }) {
   const step = SPARK_W / points.length;
   return html`
     <svg class="spark" viewBox="0 0 ${SPARK_W} ${SPARK_H}" preserveAspectRatio="none" aria-hidden="true">
       ${points.map((value, index) => {
-        const height = Math.max(1.5, (value / high) * SPARK_H);
+        // A few among many are still more than none.
+        const height = value > 0 ? Math.max(4, (value / high) * SPARK_H) : 1.5;
         const last = index === points.length - 1;
         return html`<rect
           class=${last ? "last" : ""}

@@ -22,8 +22,9 @@ export const VIEWS = /** @type {const} */ (["2h", "48h", "30d", "all"]);
  * @param {View} props.view the requested view
  * @param {View} props.shownView the view of `timeline`, which is shown until the answer for `view` arrives
  * @param {boolean} props.failed whether the last load of the timeline failed
+ * @param {boolean} props.isOver whether the event has ended, so that it has no trend any more
  */
-export function Chart({ timeline, view, shownView, failed }) {
+export function Chart({ timeline, view, shownView, failed, isOver }) {
   const t = texts.value.chart;
   const cursorIndex = useMemo(() => signal(/** @type {number | null} */ (null)), []);
   const tableOpen = route.value.query.get("table") === "1";
@@ -47,7 +48,7 @@ export function Chart({ timeline, view, shownView, failed }) {
         </nav>
       </div>
       ${failed && html`<p class="note" role="status">${t.failed}</p>`}
-      ${timeline && html`<${Readout} timeline=${timeline} view=${shownView} cursorIndex=${cursorIndex} />`}
+      ${timeline && html`<${Readout} timeline=${timeline} view=${shownView} cursorIndex=${cursorIndex} isOver=${isOver} />`}
       <div class="plot-container">${points.length > 0 && html`<${Plot} timeline=${timeline} cursorIndex=${cursorIndex} />`}</div>
       <div class="chart-foot">
         <ul class="legend" aria-hidden="true">
@@ -65,26 +66,26 @@ export function Chart({ timeline, view, shownView, failed }) {
   `;
 }
 
-/** The figures of the bucket under the pointer, else a summary of the chart. @param {{ timeline: Timeline, view: View, cursorIndex: CursorIndex }} props */
-function Readout({ timeline, view, cursorIndex }) {
+/** The figures of the bucket under the pointer, else a summary of the chart. @param {{ timeline: Timeline, view: View, cursorIndex: CursorIndex, isOver: boolean }} props */
+function Readout({ timeline, view, cursorIndex, isOver }) {
   const t = texts.value.chart;
   const point = cursorIndex.value === null ? undefined : timeline.dataPoints[cursorIndex.value];
   if (point) {
     const text = t.point(formatBucket(point.timestamp, timeline.granularity), formatCount(point.participants), formatCount(point.cumulativeParticipants));
     return html`<p class="readout at-cursor">${text}${point.complete ? "" : ` · ${t.incompleteFull}`}</p>`;
   }
-  return html`<p class="readout">${summarySentence(timeline, view)}</p>`;
+  return html`<p class="readout">${summarySentence(timeline, view, isOver)}</p>`;
 }
 
-/** @param {Timeline} timeline @param {View} view */
-function summarySentence(timeline, view) {
+/** @param {Timeline} timeline @param {View} view @param {boolean} isOver */
+function summarySentence(timeline, view, isOver) {
   const t = texts.value.chart;
   const points = timeline.dataPoints;
   const total = points.reduce((all, point) => all + point.participants, 0);
   if (total === 0) return t.summaryEmpty(t.span[view]);
   const peak = points.reduce((best, point) => (point.participants > best.participants ? point : best));
   const when = formatBucket(peak.timestamp, timeline.granularity);
-  const trend = timeline.trend && t.trend[timeline.trend.direction];
+  const trend = !isOver && timeline.trend && t.trend[timeline.trend.direction];
   return [t.summary(t.span[view], formatCount(total), when, formatCount(peak.participants)), trend].filter(Boolean).join(" ");
 }
 

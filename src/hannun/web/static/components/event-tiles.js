@@ -1,20 +1,15 @@
 /** The tiles of an event: participants, ROI, money, and the smaller ones. */
 import { html } from "../html.js";
-import { formatCount, formatMoney, formatMoneyShort, formatPercent, formatRoi, formatSignedPercent } from "../format.js";
-import { texts } from "../state.js";
+import { isOver } from "../event-phase.js";
+import { formatCount, formatMoney, formatMoneyShort, formatPercent, formatSignedPercent } from "../format.js";
+import { now, texts } from "../state.js";
+import { KindBadge } from "./badge.js";
 import { Bar, RoiBar } from "./bars.js";
 import { AnimatedNumber, Money } from "./number.js";
+import { isMissing, missingRoiReason, moneyMissingReason, revenueBasis, RoiText, targetText } from "./roi.js";
 import { measuredOrNull, provenanceOf, Tile, Value } from "./tile.js";
 
 /** @typedef {import("../api-types.js").Dashboard} Dashboard */
-
-/** Whether revenue is expected rather than recorded. @param {Dashboard["roi"]} roi @returns {"recorded" | "mixed" | "expected"} */
-export function revenueKind({ revenue }) {
-  const recorded = revenue.recorded ?? 0;
-  if (revenue.assumedShare === null || revenue.assumedShare === undefined) return recorded > 0 ? "recorded" : "expected";
-  if (revenue.assumedShare <= 0) return "recorded";
-  return recorded > 0 ? "mixed" : "expected";
-}
 
 /** @param {{ dashboard: Dashboard }} props */
 export function ParticipantsTile({ dashboard: { summary, provenance } }) {
@@ -52,34 +47,35 @@ function Delta({ summary }) {
 }
 
 /** @param {{ dashboard: Dashboard }} props */
-export function RoiTile({ dashboard: { roi, provenance } }) {
+export function RoiTile({ dashboard }) {
   const t = texts.value;
+  const { roi, provenance } = dashboard;
   const current = roi.currentRoi;
-  const expected = revenueKind(roi) !== "recorded";
+  const basis = revenueBasis(roi.revenue, provenance);
   return html`
-    <${Tile} class="roi-tile" badgeInHead name=${t.tile.roi} definition=${t.definitions.roi} provenance=${provenanceOf(roi.currentRoi, provenance, "roi.currentRoi")}>
-      ${current === null || current === undefined
-        ? html`<${Value} figure=${null} missingReason=${moneyMissingReason(roi) ?? t.missingReason.roi} />
+    <${Tile} class="roi-tile" badgeInHead name=${t.tile.roi} definition=${t.definitions.roi} provenance=${provenanceOf(current, provenance, "roi.currentRoi")}>
+      ${isMissing(current)
+        ? html`<${Value} figure=${null} missingReason=${missingRoiReason(roi)} />
             ${isMissing(roi.targetRoi) && html`<p class="note">${t.event.noTarget}</p>`}`
         : html`
-            <p class="value ${current < 0 ? "loss" : current > 0 ? "gain" : ""}"><${AnimatedNumber} value=${current} format=${formatRoi} /></p>
-            <${RoiBar} roi=${current} target=${roi.targetRoi} expected=${expected} />
-            <p class="note">${targetNote(current, roi.targetRoi)}</p>
-            ${current >= -100 &&
-            html`<p class="note">${(expected ? t.event.perHundredExpected : t.event.perHundred)(perHundred(current))}</p>`}
+            <p class="value"><${RoiText} roi=${current} basis=${basis} /></p>
+            <${RoiBar} roi=${current} target=${roi.targetRoi} expected=${basis !== "recorded"} />
+            ${roiNotes(dashboard, current, basis).map((note) => html`<p class="note">${note}</p>`)}
           `}
     <//>
   `;
 }
 
-/** @param {import("../api-types.js").Figure} figure */
-const isMissing = (figure) => figure === null || figure === undefined;
-
-/** Which amount an ROI lacks: nobody has set it. Null where both are known. @param {Partial<Dashboard["roi"]>} roi @returns {string | null} */
-export function moneyMissingReason({ investment, revenue }) {
-  const t = texts.value.missingReason;
-  if (isMissing(investment?.total)) return t.investment;
-  return isMissing(revenue?.total) ? t.revenue : null;
+/** What an ROI means: a recorded one against the target and for each 100 won, an expected one only as expected. @param {Dashboard} dashboard @param {number} current @param {import("./roi.js").RevenueBasis} basis */
+function roiNotes(dashboard, current, basis) {
+  const t = texts.value.event;
+  const target = dashboard.roi.targetRoi;
+  if (basis === "expected") {
+    return [targetText(target), isOver(dashboard, now.value) ? t.noSalesRecorded : t.roiExpectedNote];
+  }
+  const notes = [targetNote(current, target)];
+  if (current >= -100) notes.push(t.perHundred(perHundred(current)));
+  return notes;
 }
 
 /** Revenue for each 100 invested. Near 100 it has a decimal, so that a small loss does not read as none. @param {number} roi */
@@ -88,7 +84,7 @@ const perHundred = (roi) => (Math.abs(roi) < 10 ? formatCount(100 + roi, 1) : fo
 /** @param {number} current @param {import("../api-types.js").Figure} target */
 function targetNote(current, target) {
   const t = texts.value.event;
-  if (target === null || target === undefined) return t.noTarget;
+  if (isMissing(target)) return t.noTarget;
   return current >= target ? t.targetMet(formatPercent(target)) : t.targetRemaining(formatPercent(target), formatCount(target - current, 2));
 }
 
@@ -96,36 +92,62 @@ function targetNote(current, target) {
 export function MoneyTile({ dashboard: { roi, provenance } }) {
   const t = texts.value;
   const { investment, revenue } = roi;
-  const kind = revenueKind(roi);
+  const basis = revenueBasis(revenue, provenance);
   const larger = Math.max(investment.total ?? 0, revenue.total ?? 0);
-  const revenueName = { recorded: t.tile.revenue, expected: t.tile.revenueExpected, mixed: t.tile.revenueMixed }[kind];
-  const revenueNote = { recorded: t.event.revenueRecorded, expected: t.event.revenueExpected, mixed: t.event.revenueMixed }[kind];
-  const full = moneyMissingReason(roi) === null
-    ? `${t.tile.investment} ${formatMoney(investment.total ?? 0)} · ${revenueName} ${formatMoney(revenue.total ?? 0)}`
-    : undefined;
+  const revenueName = { recorded: t.tile.revenue, expected: t.tile.revenueExpected, mixed: t.tile.revenueMixed }[basis];
+  const revenueNote = { recorded: t.event.revenueRecorded, expected: t.event.revenueExpected, mixed: t.event.revenueMixed }[basis];
+  const full = [
+    [t.tile.investment, investment.total],
+    [revenueName, revenue.total],
+  ].flatMap(([name, amount]) => (typeof amount === "number" ? [`${name} ${formatMoney(amount)}`] : []));
   return html`
-    <${Tile} class="money-tile" badgeInHead name=${t.tile.money} definition=${t.definitions.money} provenance=${provenanceOf(roi.revenue.total, provenance, "roi.revenue.total")} full=${full}>
+    <${Tile} class="money-tile" name=${t.tile.money} definition=${t.definitions.money} full=${full.join(" · ") || undefined}>
       <dl class="money-lines">
-        <div>
-          <dt>${t.tile.investment}</dt>
-          <dd><${Value} figure=${investment.total} missingReason=${t.missingReason.investment}><${Money} value=${investment.total} /><//></dd>
-          <dd class="bar-line"><${Bar} part=${investment.total ?? 0} whole=${larger} variant="neutral" /></dd>
-          ${(investment.planned ?? null) !== null &&
-          (investment.channels ?? null) !== null &&
-          html`<dd class="note">
-            ${t.event.investmentParts(formatMoneyShort(investment.planned ?? 0), formatMoneyShort(investment.channels ?? 0))}
-          </dd>`}
-        </div>
-        <div>
-          <dt>${revenueName}</dt>
-          <dd><${Value} figure=${revenue.total} missingReason=${t.missingReason.revenue}><${Money} value=${revenue.total} /><//></dd>
-          <dd class="bar-line"><${Bar} part=${revenue.total ?? 0} whole=${larger} variant=${kind === "recorded" ? "accent" : "accent hatched"} /></dd>
-          ${(revenue.total ?? null) !== null && html`<dd class="note">${revenueNote}</dd>`}
-        </div>
+        <${MoneyLine}
+          name=${t.tile.investment}
+          amount=${investment.total}
+          larger=${larger}
+          variant="neutral"
+          provenance=${provenanceOf(investment.total, provenance, "roi.investment.total")}
+          missingReason=${t.missingReason.investment}
+          note=${t.event.investmentParts(moneyOrNone(investment.planned), moneyOrNone(investment.channels))}
+        />
+        <${MoneyLine}
+          name=${revenueName}
+          amount=${revenue.total}
+          larger=${larger}
+          variant=${basis === "recorded" ? "accent" : "accent hatched"}
+          provenance=${provenanceOf(revenue.total, provenance, "roi.revenue.total")}
+          missingReason=${t.missingReason.revenue}
+          note=${revenueNote}
+        />
       </dl>
     <//>
   `;
 }
+
+/** @param {import("../api-types.js").Figure} amount */
+const moneyOrNone = (amount) => (isMissing(amount) ? texts.value.none : formatMoneyShort(amount));
+
+/**
+ * An amount with its kind and a bar; `larger` is the amount of the longest bar.
+ * @param {object} props
+ * @param {string} props.name
+ * @param {import("../api-types.js").Figure} props.amount
+ * @param {number} props.larger
+ * @param {string} props.variant
+ * @param {{ kind: import("../api-types.js").FigureKind } | null} props.provenance
+ * @param {string} props.missingReason
+ * @param {string} props.note
+ */
+const MoneyLine = ({ name, amount, larger, variant, provenance, missingReason, note }) => html`
+  <div>
+    <dt>${name} ${provenance && html`<${KindBadge} kind=${provenance.kind} />`}</dt>
+    <dd><${Value} figure=${amount} missingReason=${missingReason}><${Money} value=${amount} /><//></dd>
+    <dd class="bar-line"><${Bar} part=${amount ?? 0} whole=${larger} variant=${variant} /></dd>
+    ${!isMissing(amount) && html`<dd class="note">${note}</dd>`}
+  </div>
+`;
 
 /** @param {{ dashboard: Dashboard }} props */
 export function SmallTiles({ dashboard: { summary, roi, provenance } }) {
@@ -134,7 +156,6 @@ export function SmallTiles({ dashboard: { summary, roi, provenance } }) {
   const views = measuredOrNull(summary.totalViews, provenance, "summary.totalViews");
   const viewsMissing = views === null;
   const breakEven = roi.breakEvenParticipants;
-  const remaining = (breakEven ?? 0) - participants;
   return html`
     <div class="small-tiles">
       <${Tile} name=${t.tile.views} definition=${t.definitions.views} provenance=${provenanceOf(views, provenance, "summary.totalViews")}>
@@ -160,12 +181,26 @@ export function SmallTiles({ dashboard: { summary, roi, provenance } }) {
       <${Tile} name=${t.tile.breakEven} definition=${t.definitions.breakEven} provenance=${provenanceOf(roi.breakEvenParticipants, provenance, "roi.breakEvenParticipants")}>
         <${Value}
           figure=${breakEven}
-          missingReason=${participants ? (moneyMissingReason(roi) ?? t.missingReason.breakEvenNoRevenue) : t.missingReason.costPerParticipant}
-          note=${remaining > 0 ? t.event.breakEvenRemaining(formatCount(remaining)) : t.event.breakEvenReached}
+          missingReason=${breakEvenMissingReason(roi, participants)}
+          note=${breakEvenNote(breakEven ?? 0, participants, revenueBasis(roi.revenue, provenance))}
         >
           <${AnimatedNumber} value=${breakEven} format=${formatCount} /><${Unit} unit=${t.participantsUnit} />
         <//>
       <//>
     </div>
   `;
+}
+
+/** @param {Dashboard["roi"]} roi @param {number} participants */
+function breakEvenMissingReason(roi, participants) {
+  const t = texts.value.missingReason;
+  if (!participants) return t.costPerParticipant;
+  return moneyMissingReason(roi) ?? t.breakEvenNoRevenue;
+}
+
+/** How far the break-even is away. With expected revenue nothing is reached yet. @param {number} breakEven @param {number} participants @param {import("./roi.js").RevenueBasis} basis */
+function breakEvenNote(breakEven, participants, basis) {
+  const t = texts.value.event;
+  if (basis !== "recorded") return t.breakEvenExpected;
+  return breakEven > participants ? t.breakEvenRemaining(formatCount(breakEven - participants)) : t.breakEvenReached;
 }

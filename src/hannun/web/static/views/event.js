@@ -3,17 +3,19 @@ import { batch, signal } from "../vendor/signals.js";
 import { useEffect, useMemo, useRef } from "../vendor/preact-hooks.js";
 import { html } from "../html.js";
 import { cachedBody, getJson } from "../api.js";
-import { formatCount, formatDateWithYear, formatMoneyShort } from "../format.js";
+import { datesText, isOver, phaseOf } from "../event-phase.js";
+import { formatCount, formatDateWithTime, formatDateWithYear, formatMoneyShort } from "../format.js";
 import { useLiveQuery } from "../live-query.js";
 import { hrefFor, lang, now, route, session, shareAccess, texts, timeZone } from "../state.js";
 import { EventStatus } from "../components/badge.js";
 import { Channels } from "../components/channels.js";
 import { Chart, VIEWS } from "../components/chart.js";
-import { MoneyTile, ParticipantsTile, revenueKind, RoiTile, SmallTiles } from "../components/event-tiles.js";
+import { MoneyTile, ParticipantsTile, RoiTile, SmallTiles } from "../components/event-tiles.js";
 import { Export } from "../components/export.js";
 import { LiveRegion } from "../components/live-region.js";
 import { LiveStatus } from "../components/live-status.js";
 import { ProblemView, ShareLinkInvalid } from "../components/problem.js";
+import { isMissing, revenueBasis } from "../components/roi.js";
 import { Skeleton } from "../components/skeleton.js";
 
 /** @typedef {import("../api-types.js").Dashboard} Dashboard */
@@ -70,7 +72,7 @@ export function EventView({ eventId }) {
         ? html`<p class="note">${t.event.viaShareLink(formatDateWithYear(share.expiresAt))}</p>`
         : html`<a class="back" href=${hrefFor("/")}><span aria-hidden="true">‹</span> ${t.back}</a>`}
       <h1 tabindex="-1">${shown.eventTitle}</h1>
-      <p class="period"><${EventStatus} status=${shown.status} /> ${periodText(shown)}</p>
+      <p class="period"><${EventStatus} event=${shown} /> ${datesText(shown, now.value)}</p>
       <p class="headline">${headlineText(shown)}</p>
       <${LiveStatus} liveQuery=${liveQuery} asOf=${shown.lastUpdatedAt} />
       <${Export} parts=${exportParts(base, timelineState.value)} />
@@ -79,7 +81,7 @@ export function EventView({ eventId }) {
     <div class="grid">
       <${ParticipantsTile} dashboard=${shown} />
       <${RoiTile} dashboard=${shown} />
-      <${Chart} timeline=${timelineState.value?.timeline ?? null} view=${view} shownView=${timelineState.value?.view ?? view} failed=${timelineState.value?.failed ?? false} />
+      <${Chart} timeline=${timelineState.value?.timeline ?? null} view=${view} shownView=${timelineState.value?.view ?? view} failed=${timelineState.value?.failed ?? false} isOver=${isOver(shown, now.value)} />
       <${MoneyTile} dashboard=${shown} />
       <${SmallTiles} dashboard=${shown} />
       <${Channels} dashboard=${shown} />
@@ -129,32 +131,38 @@ function timelineUrl(base, view) {
   return `${base}/analytics/timeline?${query}`;
 }
 
-/** The requested range, else the event's own dates. @param {Dashboard} dashboard */
-function periodText({ period, status, startDate, endDate }) {
-  const start = period?.startDate ?? startDate;
-  const end = period?.endDate ?? endDate;
-  if (!start && !end) return null;
-  const open = !end || (status === "ACTIVE" && Date.parse(end) >= now.value - MINUTE_MS);
-  return `${start ? formatDateWithYear(start) : ""} – ${open ? texts.value.untilNow : formatDateWithYear(/** @type {string} */ (end))}`;
+/** A summary of the event in one or two sentences. @param {Dashboard} dashboard */
+function headlineText(dashboard) {
+  return [participantsSentence(dashboard), moneySentence(dashboard)].filter(Boolean).join(" ");
 }
 
-/** A summary of the event in one or two sentences. @param {Dashboard} dashboard */
-function headlineText({ status, summary, roi }) {
+/** @param {Dashboard} dashboard */
+function participantsSentence(dashboard) {
   const t = texts.value.event;
-  const participants = summary.totalParticipants;
-  const ended = status !== "ACTIVE";
-  const sentences = [];
-  if (participants) sentences.push((ended ? t.headlineEnded : t.headlineActive)(formatCount(participants)));
-  else sentences.push(ended ? t.headlineEndedEmpty : t.headlineActiveEmpty);
+  const phase = phaseOf(dashboard, now.value);
+  const participants = dashboard.summary.totalParticipants;
+  if (phase === "upcoming" && dashboard.startDate) {
+    const starts = t.headlineUpcoming(formatDateWithTime(dashboard.startDate));
+    return participants ? `${starts} ${t.headlineActive(formatCount(participants))}` : starts;
+  }
+  const over = isOver(dashboard, now.value);
+  if (participants) return (over ? t.headlineEnded : t.headlineActive)(formatCount(participants));
+  return over ? t.headlineEndedEmpty : t.headlineActiveEmpty;
+}
+
+/** What was earned. Expected revenue is only mentioned while the event runs, because afterwards none is to come. @param {Dashboard} dashboard */
+function moneySentence(dashboard) {
+  const t = texts.value.event;
+  const { roi, summary, provenance } = dashboard;
   const invested = roi.investment.total;
   const earned = roi.revenue.total;
-  if (participants && invested && earned !== null && earned !== undefined) {
-    const profit = earned - invested;
-    const expected = revenueKind(roi) !== "recorded";
-    const size = formatMoneyShort(Math.abs(Math.round(profit)));
-    if (profit === 0) sentences.push(t.headlineBreakEven);
-    else if (profit > 0) sentences.push(expected ? t.headlineGainExpected(size) : t.headlineGain(size));
-    else sentences.push(expected ? t.headlineLossExpected(size) : t.headlineLoss(size));
-  }
-  return sentences.join(" ");
+  if (!summary.totalParticipants || !invested || isMissing(earned)) return null;
+  const expected = revenueBasis(roi.revenue, provenance) !== "recorded";
+  if (expected && isOver(dashboard, now.value)) return t.headlineNoSales;
+  if (expected && phaseOf(dashboard, now.value) === "upcoming") return null;
+  const profit = earned - invested;
+  const size = formatMoneyShort(Math.abs(Math.round(profit)));
+  if (profit === 0) return expected ? t.headlineBreakEvenExpected : t.headlineBreakEven;
+  if (profit > 0) return (expected ? t.headlineGainExpected : t.headlineGain)(size);
+  return (expected ? t.headlineLossExpected : t.headlineLoss)(size);
 }

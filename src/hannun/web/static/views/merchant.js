@@ -3,19 +3,20 @@ import { signal } from "../vendor/signals.js";
 import { useEffect, useMemo } from "../vendor/preact-hooks.js";
 import { html } from "../html.js";
 import { cachedBody, getJson } from "../api.js";
-import { formatCount, formatMoney, formatPercent, formatRoi } from "../format.js";
+import { datesText } from "../event-phase.js";
+import { formatCount, formatMoney } from "../format.js";
 import { useLiveQuery } from "../live-query.js";
-import { hrefFor, lang, session, texts, timeZone } from "../state.js";
+import { hrefFor, lang, now, session, texts, timeZone } from "../state.js";
 import { RoiBar, Sparkline } from "../components/bars.js";
 import { EventStatus } from "../components/badge.js";
-import { moneyMissingReason } from "../components/event-tiles.js";
 import { Export } from "../components/export.js";
 import { LiveRegion } from "../components/live-region.js";
 import { LiveStatus } from "../components/live-status.js";
 import { AnimatedNumber } from "../components/number.js";
 import { ProblemView } from "../components/problem.js";
+import { isMissing, missingRoiReason, revenueBasis, RoiText, targetText } from "../components/roi.js";
 import { Skeleton } from "../components/skeleton.js";
-import { Tile, Value } from "../components/tile.js";
+import { provenanceOf, Tile, Value } from "../components/tile.js";
 
 /** @typedef {import("../api-types.js").MerchantAnalytics} MerchantAnalytics */
 
@@ -61,6 +62,8 @@ export function MerchantView({ userId }) {
   const { summary, roi, totalEvents } = first;
   // Events may move between pages while the pages are loaded. Each event is shown once, at its first position.
   const events = [...new Map(pages.value.flatMap((page) => page.events.map((event) => [event.eventId, event]))).values()];
+  // One scale for the sparklines of all cards.
+  const busiestHour = Math.max(1, ...events.flatMap((event) => event.sparkline ?? []));
   const nextCursor = pages.value[pages.value.length - 1]?.nextCursor;
   // If views and reach are both 0, no channel has reported yet as far as the totals show. A missing figure must not show as 0.
   const views = summary.totalViews || summary.totalReach ? summary.totalViews : null;
@@ -87,34 +90,47 @@ export function MerchantView({ userId }) {
         <${Tile} name=${t.tile.views} definition=${t.definitions.views}>
           <${Value} figure=${views} missingReason=${t.missingReason.views}><${AnimatedNumber} value=${views} format=${formatCount} /><//>
         <//>
-        ${roi &&
-        html`<${Tile} name=${t.tile.roi} definition=${t.definitions.roi} full=${roi.investment?.total ? `${t.tile.investment} ${formatMoney(roi.investment.total)}` : undefined}>
-          <${Value} figure=${roi.currentRoi} missingReason=${moneyMissingReason(roi) ?? t.missingReason.roi}>
-            <span class=${(roi.currentRoi ?? 0) < 0 ? "loss" : "gain"}><${AnimatedNumber} value=${roi.currentRoi} format=${formatRoi} /></span>
-          <//>
-        <//>`}
+        ${roi && html`<${RoiTotalTile} roi=${roi} provenance=${first.provenance} />`}
       </div>
       <ul class="events">
-        ${events.map((event) => html`<${EventCard} key=${event.eventId} event=${event} />`)}
+        ${events.map((event) => html`<${EventCard} key=${event.eventId} event=${event} busiestHour=${busiestHour} />`)}
       </ul>
       ${nextCursor && html`<p class="more"><button type="button" class="button" onClick=${loadMore}>${t.more}</button></p>`}
     `}
   `;
 }
 
-/** @param {{ event: import("../api-types.js").EventSummary }} props */
-function EventCard({ event }) {
+/** The ROI of all events together. @param {{ roi: import("../api-types.js").Roi, provenance: import("../api-types.js").Provenance | undefined }} props */
+function RoiTotalTile({ roi, provenance }) {
+  const t = texts.value;
+  const basis = revenueBasis(roi.revenue, provenance);
+  const note = { recorded: null, mixed: t.event.revenueMixed, expected: t.event.revenueExpected }[basis];
+  return html`
+    <${Tile}
+      name=${t.tile.roi}
+      definition=${t.definitions.roi}
+      provenance=${provenanceOf(roi.currentRoi, provenance, "roi.currentRoi")}
+      full=${roi.investment.total ? `${t.tile.investment} ${formatMoney(roi.investment.total)}` : undefined}
+    >
+      <${Value} figure=${roi.currentRoi} missingReason=${missingRoiReason(roi)} note=${note}><${RoiText} roi=${roi.currentRoi} basis=${basis} /><//>
+    <//>
+  `;
+}
+
+/** @param {{ event: import("../api-types.js").EventSummary, busiestHour: number }} props */
+function EventCard({ event, busiestHour }) {
   const t = texts.value;
   const hourly = event.sparkline ?? [];
   const lastDay = hourly.reduce((sum, value) => sum + value, 0);
-  const current = event.currentRoi;
+  const dates = datesText(event, now.value);
   return html`
     <li>
       <a class="card event-card" href=${hrefFor(`/events/${encodeURIComponent(event.eventId)}`)}>
         <span class="event-head">
           <span class="event-title">${event.eventTitle}</span>
-          <${EventStatus} status=${event.status} />
+          <${EventStatus} event=${event} />
         </span>
+        ${dates && html`<span class="note">${dates}</span>`}
         <span class="event-body">
           <span class="event-participants">
             <span class="sr-only">${t.tile.participants}</span>
@@ -125,20 +141,25 @@ function EventCard({ event }) {
             </span>
             ${hourly.length > 0 && html`<span class="note">${lastDay ? t.eventList.lastDay(formatCount(lastDay)) : t.eventList.noneLastDay}</span>`}
           </span>
-          ${hourly.length > 0 && html`<${Sparkline} points=${hourly} />`}
+          ${hourly.length > 0 && html`<${Sparkline} points=${hourly} high=${busiestHour} />`}
         </span>
-        <span class="event-roi">
-          ${current === null || current === undefined
-            ? html`<span class="note">ROI ${t.none} · ${t.missingReason.roiInList}</span>`
-            : html`
-                <span class="event-roi-line">
-                  <span>ROI <strong class=${current < 0 ? "loss" : "gain"}>${formatRoi(current)}</strong></span>
-                  ${(event.targetRoi ?? null) !== null && html`<span class="note">${t.tile.target} ${formatPercent(event.targetRoi ?? 0)}</span>`}
-                </span>
-                <${RoiBar} roi=${current} target=${event.targetRoi} expected=${false} />
-              `}
-        </span>
+        <span class="event-roi"><${CardRoi} event=${event} /></span>
       </a>
     </li>
+  `;
+}
+
+/** @param {{ event: import("../api-types.js").EventSummary }} props */
+function CardRoi({ event }) {
+  const t = texts.value;
+  const current = event.currentRoi;
+  const basis = isMissing(event.recordedRevenue) ? "expected" : "recorded";
+  if (isMissing(current)) return html`<span class="note">ROI ${t.none} · ${t.missingReason.roiInList}</span>`;
+  return html`
+    <span class="event-roi-line">
+      <span>ROI <strong><${RoiText} roi=${current} basis=${basis} /></strong></span>
+      ${!isMissing(event.targetRoi) && html`<span class="note"><span class="roi-key" aria-hidden="true"></span>${targetText(event.targetRoi)}</span>`}
+    </span>
+    <${RoiBar} roi=${current} target=${event.targetRoi} expected=${basis === "expected"} />
   `;
 }

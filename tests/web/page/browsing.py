@@ -1,0 +1,66 @@
+"""A browser for the tests of the page, and what they share."""
+
+import re
+from typing import Any
+
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
+from served import Site
+from world import OWNER, SPRING
+
+EVENT = f"/events/{SPRING}"
+ANALYTICS = f"/api/v1{EVENT}/analytics"
+CODE = "a-one-time-code"
+
+
+class Browser:
+    """Creates pages in separate browser contexts, and records their console errors and warnings."""
+
+    def __init__(self, chromium: Chromium) -> None:
+        self._chromium = chromium
+        self._contexts: list[BrowserContext] = []
+        self.console: list[str] = []
+
+    def new_page(self, width: int = 1280, height: int = 900, **options: Any) -> Page:
+        context = self._chromium.new_context(
+            viewport={"width": width, "height": height},
+            locale="ko-KR",
+            reduced_motion="reduce",
+            **options,
+        )
+        self._contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        expect.set_options(timeout=20_000)
+        page.on("console", self._record)
+        page.on("pageerror", lambda error: self.console.append(f"error: {error}"))
+        return page
+
+    def _record(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.console.append(f"{message.type}: {message.text}")
+
+    def unexpected_messages(self, *expected: int) -> list[str]:
+        """The recorded console messages, except those about responses with an expected status."""
+        return [text for text in self.console if not any(f"status of {status} " in text for status in expected)]
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
+def signed_in(site: Site, page: Page, path: str = "/") -> Page:
+    """Open a path with a session of the event's owner."""
+    page.context.add_cookies([{"name": "hannun_session", "value": site.token(OWNER), "url": site.address}])
+    page.goto(site.address + path)
+    return page
+
+
+def digits(text: str | None) -> int:
+    """The digits of a text as a number."""
+    return int(re.sub(r"\D", "", text or ""))
+
+
+def tile(page: Page, name: str) -> Any:
+    """The tile with this name."""
+    return page.get_by_role("region", name=name, exact=True)

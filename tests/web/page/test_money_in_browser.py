@@ -1,0 +1,169 @@
+"""What the page says of money: expected revenue is not money made, and what is not known is not 0."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from browsing import EVENT, Browser, signed_in, tile
+from playwright.sync_api import Page, expect
+from served import Site, open_site
+from world import OWNER, SPRING, World
+
+pytestmark = pytest.mark.browser
+
+REACHED = re.compile("달성|이익|gain|reached", re.IGNORECASE)
+PLAN = {"totalInvestment": 100_000, "expectedRevenue": 200_000, "targetRoi": 30}
+
+
+@pytest.fixture
+def site(world: World) -> Any:
+    """A site without events."""
+    with open_site(world) as site:
+        yield site
+
+
+def horizontal(page: Page, css: str) -> list[tuple[float, float]]:
+    """Where the elements begin and end, from left to right within their ROI bars: 0 to 1."""
+    found: list[tuple[float, float]] = page.locator(css).evaluate_all(
+        """elements => elements.map((element) => {
+            const [bar, own] = [element.closest(".roi-track"), element].map((each) => each.getBoundingClientRect());
+            return [(own.left - bar.left) / bar.width, (own.right - bar.left) / bar.width];
+        })"""
+    )
+    return found
+
+
+def colour_class(page: Page, text: str) -> str | None:
+    """The class of the element that shows an ROI; it gives a gain and a loss their colours."""
+    return page.locator("span:has(> .num)", has_text=text).first.get_attribute("class")
+
+
+@pytest.mark.parametrize(("lang", "expected"), [("ko", "예상 +100%"), ("en", "+100% expected")])
+def test_an_event_that_nobody_joined_has_earned_nothing(site: Site, browser: Browser, lang: str, expected: str) -> None:
+    site.world.count(site.world.created(**PLAN))
+    page = signed_in(site, browser.new_page(), f"/?lang={lang}")
+    card = page.locator(".event-card")
+    expect(card).to_contain_text(f"ROI {expected}")
+    totals = page.locator(".summary-tiles")
+    expect(totals).to_contain_text(expected)
+    expect(page.locator("main")).not_to_contain_text(REACHED)
+    assert colour_class(page, expected) == ""
+    page.goto(f"{site.address}{EVENT}?lang={lang}")
+    roi = page.locator(".roi-tile")
+    expect(roi.locator(".value")).to_have_text(expected)
+    expect(page.locator("main .grid > :not(.channels)").first).to_be_visible()
+    for part in (".headline", ".roi-tile", ".money-tile", ".small-tiles"):
+        expect(page.locator(part)).not_to_contain_text(REACHED)
+    assert colour_class(page, expected) == ""
+    assert browser.unexpected_messages() == []
+
+
+def test_expected_revenue_is_not_shown_as_reached_although_people_came(site: Site, browser: Browser) -> None:
+    site.world.count(site.world.created(**PLAN), *(site.world.registered(f"p{i}") for i in range(9)))
+    page = signed_in(site, browser.new_page(), EVENT)
+    expect(page.locator(".headline")).to_contain_text("예상대로라면")
+    expect(page.locator(".roi-tile")).not_to_contain_text(REACHED)
+    # 9 of 5 participants, if the expected revenue came
+    expect(tile(page, "손익분기 참여자")).to_contain_text("예상 매출로 계산했어요")
+    expect(tile(page, "손익분기 참여자")).not_to_contain_text("이미 넘었어요")
+
+
+def test_an_ended_event_without_sales_does_not_say_what_it_earns(site: Site, browser: Browser) -> None:
+    world = site.world
+    world.count(world.created(**PLAN), world.registered("p"), world.status_changed("ENDED", "2026-11-22T00:00:00Z"))
+    page = signed_in(site, browser.new_page(), EVENT)
+    expect(page.locator(".headline")).to_have_text(
+        "모두 1명이 참여했어요. 기록된 매출이 없어 얼마를 벌었는지는 알 수 없어요."
+    )
+    expect(page.locator(".roi-tile")).to_contain_text("기록된 매출이 없어 목표와 비교할 수 없어요")
+
+
+def test_a_sale_and_its_full_refund_is_a_recorded_revenue_of_0(site: Site, browser: Browser) -> None:
+    world = site.world
+    world.count(world.created(**PLAN), world.registered("p"), world.sold(5_000), world.sold(5_000, refund=True))
+    listed = site.owner.get(f"/api/v1/users/{OWNER}/analytics").json()["events"][0]
+    assert (listed["recordedRevenue"], listed["currentRoi"], listed["currentRoiKind"]) == (0, -100, "planned")
+    page = signed_in(site, browser.new_page(), EVENT)
+    expect(page.locator(".roi-tile .value")).to_have_text("100% 손실")
+    expect(page.locator(".money-tile")).to_contain_text("기록된 매출")
+    expect(page.locator(".money-lines")).not_to_contain_text("예상")
+    page.get_by_role("link", name="이벤트 목록").click()
+    expect(page.locator(".event-card")).to_contain_text("ROI 100% 손실")
+    expect(page.locator(".summary-tiles")).to_contain_text("100% 손실")
+    assert colour_class(page, "100% 손실") == "loss"
+
+
+def test_totals_of_recorded_and_expected_revenue_say_so(site: Site, browser: Browser) -> None:
+    world = site.world
+    world.count(
+        world.created(SPRING, totalInvestment=100_000, expectedRevenue=900_000),
+        world.created("sells", totalInvestment=100_000, expectedRevenue=900_000),
+        world.sold(150_000, event="sells"),
+    )
+    answer = site.owner.get(f"/api/v1/users/{OWNER}/analytics").json()
+    kinds = {event["eventId"]: event["currentRoiKind"] for event in answer["events"]}
+    assert kinds == {SPRING: "estimated", "sells": "planned"}
+    assert answer["provenance"]["roi.currentRoi"]["kind"] == answer["provenance"]["events.currentRoi"]["kind"]
+    page = signed_in(site, browser.new_page())
+    expect(page.locator(".summary-tiles")).to_contain_text("+425%")
+    expect(page.locator(".summary-tiles")).to_contain_text("매출 일부는 예상이에요")
+    expect(page.get_by_text("50% 이익")).to_be_visible()
+    assert colour_class(page, "50% 이익") == "gain"
+    assert colour_class(page, "+425%") == ""
+
+
+def test_each_amount_says_whether_it_is_planned_or_recorded(site: Site, browser: Browser) -> None:
+    world = site.world
+    world.count(
+        world.created(**PLAN), world.distributed(channelName="NAVER", distributionCost=3_000), world.sold(150_000)
+    )
+    page = signed_in(site, browser.new_page(), EVENT)
+    lines = page.locator(".money-lines > div")
+    expect(lines.nth(0)).to_contain_text("계획값")
+    expect(lines.nth(1)).to_contain_text("측정값")
+    expect(page.locator(".roi-tile .badge").first).to_have_text("계획값")  # made of the planned investment
+
+
+def test_the_bar_of_an_event_passes_the_marks_that_it_has_reached_and_all_bars_have_one_scale(
+    site: Site, browser: Browser
+) -> None:
+    world = site.world
+    sold = {"loses": 60_000, "almost": 99_000, "earns": 131_000, "most": 900_000}
+    for event, amount in sold.items():
+        plan = PLAN | {"targetRoi": 300 if event == "most" else 30}
+        world.count(world.created(event, eventTitle=event, **plan), world.sold(amount, event=event))
+    page = signed_in(site, browser.new_page())
+    expect(page.locator(".roi-track")).to_have_count(len(sold))
+    titles = page.locator(".event-title").all_text_contents()
+    fills = dict(zip(titles, horizontal(page, ".roi-fill"), strict=True))
+    zeros = horizontal(page, ".roi-mark.zero")
+    targets = horizontal(page, ".roi-mark.target")
+    assert len(targets) == 3  # none for a target beyond the scale
+    assert {round(at, 2) for at, _ in zeros} == {round(zeros[0][0], 2)}
+    assert {round(at, 2) for at, _ in targets} == {round(targets[0][0], 2)}
+    break_even, target = (sum(marks[0]) / 2 for marks in (zeros, targets))
+    assert fills["loses"][1] < fills["almost"][1] < break_even < target < fills["earns"][1]
+    assert fills["most"][1] == pytest.approx(1, abs=0.01)
+    expect(page.locator(".roi-beyond")).to_have_count(1)
+    page.goto(f"{site.address}/events/almost")
+    expect(page.locator(".roi-tile .roi-fill")).to_be_visible()
+    assert horizontal(page, ".roi-tile .roi-fill")[0] == pytest.approx(fills["almost"], abs=0.01)
+
+
+def test_the_sparklines_of_a_list_have_one_scale(site: Site, browser: Browser) -> None:
+    world = site.world
+    now = datetime.now(UTC).isoformat()
+    site.send(
+        world.created("busy", eventTitle="busy"),
+        world.created("quiet", eventTitle="quiet"),
+        *(world.registered(f"p{i}", "busy", at=now) for i in range(40)),
+        world.registered("p", "quiet", at=now),
+    )
+    page = signed_in(site, browser.new_page())
+    expect(page.locator(".spark")).to_have_count(2)
+    heights = {
+        card.locator(".event-title").text_content(): float(card.locator("rect.last").get_attribute("height") or 0)
+        for card in page.locator(".event-card").all()
+    }
+    assert heights["busy"] > 4 * heights["quiet"] > 0
