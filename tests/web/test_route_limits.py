@@ -56,6 +56,7 @@ ROUTES: dict[str, dict[str, str]] = {
     ),
     **dict.fromkeys(
         (
+            "GET /api/v1/events",
             "GET /api/v1/users/{user_id}/analytics",
             "GET /api/v1/users/{user_id}/analytics/channels",
             "GET /api/v1/users/{user_id}/analytics/timeline",

@@ -18,7 +18,7 @@ from hannun.telemetry import log
 from hannun.web import api, events, messages, operations, pages, sessions, shares, watch
 from hannun.web.middleware import (
     HeadAsGet,
-    PageLimit,
+    PageRequestLimit,
     ResponseHeaders,
     WholePath,
     is_live_stream,
@@ -74,7 +74,7 @@ def application(services: Services) -> FastAPI:
             max_age=600,
         )
     app.add_middleware(WholePath)
-    app.add_middleware(PageLimit)
+    app.add_middleware(PageRequestLimit)
     app.add_middleware(ResponseHeaders)
     app.add_middleware(HeadAsGet)
     app.openapi = partial(_document, app)  # type: ignore[method-assign]  # FastAPI documents this way to replace it

@@ -81,7 +81,7 @@ def route_of(request: Request) -> str:
     return str(getattr(route, "path", "other"))
 
 
-class PageLimit:
+class PageRequestLimit:
     """Limits requests outside the API by address. Routes of the API take from limits of their own."""
 
     def __init__(self, app: ASGIApp) -> None:
