@@ -15,6 +15,7 @@ import pytest
 
 from hannun.sandbox.load_messages import derive_load_event_ids, load_events, load_registrations
 from hannun.sandbox.platform import Message, Platform
+from hannun.sandbox.simulation import DEMO_PACE, DEMO_POPULARITY, DEMO_SEED
 
 FOUNDED = datetime(2026, 5, 13, 3, 20, tzinfo=UTC)  # a Wednesday, noon in Seoul
 SEOUL = timezone(timedelta(hours=9))
@@ -130,21 +131,52 @@ def test_messages_vary_in_spelling_and_contain_personal_data_to_drop(history: li
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_history_has_about_twenty_thousand_messages(seed: int) -> None:
-    assert 14_000 < sum(1 for _ in Platform(seed, FOUNDED).history(FOUNDED)) < 28_000
+def test_the_history_has_some_ten_thousand_messages(seed: int) -> None:
+    assert 20_000 < sum(1 for _ in Platform(seed, FOUNDED).history(FOUNDED)) < 50_000
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("hour", [0, 7, 14, 21])
-def test_twelve_events_cover_every_state_at_any_hour(seed: int, hour: int) -> None:
+def test_twenty_events_cover_every_state_at_any_hour(seed: int, hour: int) -> None:
     now = FOUNDED.replace(hour=hour)
     events = Platform(seed, now).events
-    assert len(events) == 12
+    assert len(events) == 20
     assert len({event.merchant.id for event in events}) == 4
     assert all(3 <= len(event.channels) <= 6 for event in events)
-    assert [event.starts_at > now for event in events].count(True) == 1
-    assert [event.ends_at is not None and event.ends_at < now for event in events].count(True) == 1
+    assert [event.starts_at > now for event in events].count(True) == 2
+    assert [event.ends_at is not None and event.ends_at < now for event in events].count(True) == 2
     assert all(DAY <= now - event.starts_at <= 30 * DAY for event in events if event.starts_at <= now)
+
+
+@pytest.mark.parametrize("hour", [0, 7, 14, 21])
+def test_the_merchant_of_the_demo_has_an_event_in_every_state(hour: int) -> None:
+    now = FOUNDED.replace(hour=hour)
+    events = Platform(DEMO_SEED, now).events[::4]
+    assert len({event.merchant.id for event in events}) == 1
+    assert any(event.starts_at > now for event in events), "planned"
+    assert any(event.ends_at is not None and event.ends_at < now for event in events), "ended"
+    running = [event for event in events if event.is_running(now)]
+    assert {event.ends_at is None for event in running} == {True, False}
+    assert any(channel.available_from is None for event in running for channel in event.channels), "a failed channel"
+    worst = max(running, key=lambda event: event.total_investment / event.expected_revenue)
+    assert worst.total_investment > 0.5 * worst.expected_revenue, "one that costs more than it brings"
+
+
+@pytest.mark.parametrize("hour", [3, 10])
+def test_an_hour_of_the_demo_is_about_as_large_as_a_busy_hour_before(hour: int) -> None:
+    now = FOUNDED.replace(hour=hour)
+    platform = Platform(DEMO_SEED, now, DEMO_POPULARITY)
+    shown = platform.events[0].id
+
+    def registrations(messages: Iterable[Message]) -> list[Message]:
+        return [m for m in messages if m.topic == "participant-registered" and m.key == shown]
+
+    by_hour = Counter(
+        time_of_fact(m).replace(minute=0, second=0, microsecond=0)
+        for m in registrations(platform.history(now, since=now - 3 * DAY))
+    )
+    live = registrations(platform.live(now, now + 60 * 60 * S, DEMO_PACE))
+    assert 180 < len(live) < 1.5 * max(by_hour.values())
 
 
 def test_all_six_channels_have_participants(history: list[Message], live: list[Message]) -> None:

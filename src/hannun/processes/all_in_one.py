@@ -29,13 +29,11 @@ from hannun.processes.embedded_servers import JWT_SECRET, load_secrets, migrate_
 from hannun.processes.endpoints import Endpoints, child_environment, endpoints_path, write_endpoints
 from hannun.processes.supervisor import Supervisor
 from hannun.sandbox.platform import Platform
-from hannun.sandbox.simulation import DEMO_SEED
+from hannun.sandbox.simulation import DEMO_PACE, DEMO_SEED
 from hannun.tokens import sign_token
 
 DEFAULT_PORT = 8080
 TOKEN_LASTS_S = 365 * 86_400.0
-DEMO_PACE = "0.4"
-"""Slow enough that the last hour does not dwarf the rest of the chart; numbers still move every second."""
 READY_S_MAX = 60.0
 CHECK_EVERY_S = 0.2
 
@@ -89,7 +87,7 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         write_endpoints(options.home, endpoints)
         if options.demo:
             over_kafka = ["--kafka"] if options.kafka else []
-            children.start("simulate", "simulate", "--home", str(options.home), "--pace", DEMO_PACE, *over_kafka)
+            children.start("simulate", "simulate", "--home", str(options.home), "--pace", str(DEMO_PACE), *over_kafka)
         progress(f"ready: {endpoints.api}/#code={code}")
         for line in _instructions(options):
             progress(f"  {line}")

@@ -102,41 +102,88 @@ class Event:
 class _Shop:
     name: str
     average_order_value: int
-    event_titles: tuple[str, str, str]
+    event_titles: tuple[str, str, str, str, str]
 
 
 _SHOPS = (
     _Shop(
-        "연남동 커피볶는집", 9_500, ("아메리카노 1+1 해피아워", "신메뉴 흑임자라떼 시음회", "단골 스탬프 두 배 주간")
+        "연남동 커피볶는집",
+        9_500,
+        (
+            "아메리카노 1+1 해피아워",
+            "단골 스탬프 두 배 주간",
+            "신메뉴 흑임자라떼 시음회",
+            "겨울 원두 사전 예약",
+            "디저트 무제한 목요일",
+        ),
     ),
-    _Shop("망원동 새벽빵집", 14_000, ("갓 구운 소금빵 무료 증정", "첫 방문 고객 식빵 반값", "개업 3주년 케이크 추첨")),
-    _Shop("성수 머릿결연구소", 42_000, ("첫 방문 커트 30% 할인", "두피 케어 무료 체험단", "친구와 함께 펌 1+1")),
-    _Shop("해방촌 느린책방", 18_500, ("작가와의 만남: 동네를 쓰다", "한 달에 한 권 독서모임 모집", "중고책 교환 장터")),
+    _Shop(
+        "망원동 새벽빵집",
+        14_000,
+        (
+            "갓 구운 소금빵 무료 증정",
+            "첫 방문 고객 식빵 반값",
+            "개업 3주년 케이크 추첨",
+            "새벽 배송 첫 주문 할인",
+            "빵 굽는 토요일 교실",
+        ),
+    ),
+    _Shop(
+        "성수 머릿결연구소",
+        42_000,
+        (
+            "첫 방문 커트 30% 할인",
+            "두피 케어 무료 체험단",
+            "친구와 함께 펌 1+1",
+            "수험생 염색 반값",
+            "단골 클리닉 적립 두 배",
+        ),
+    ),
+    _Shop(
+        "해방촌 느린책방",
+        18_500,
+        (
+            "작가와의 만남: 동네를 쓰다",
+            "한 달에 한 권 독서모임 모집",
+            "중고책 교환 장터",
+            "심야 책방 열두 시까지",
+            "그림책 낭독회",
+        ),
+    ),
 )
-_EVENT_COUNT = len(_SHOPS) * 3
+_EVENT_COUNT = len(_SHOPS) * 5
 
-# The numbers of the events with a special state, so that every demo shows every state, whatever the seed.
+# The numbers of the events with a special state, so that every demo shows every state, whatever the seed. Numbers that
+# 4 divides are the first shop's, whose page the demo opens: it has one event in each state.
 _ON_ALL_CHANNELS = 0
 _REPLANNED = 1
 _ANNOUNCED_LATE = 2
-_CHANNEL_NEVER_AVAILABLE = 3
+_CHANNEL_NEVER_AVAILABLE = (3, 16)
 _CHANNEL_ADDED_LATER = 4
-_NOT_YET_STARTED = 7
-_ENDED = 10
+_ENDED_DAYS_AGO = {8: 4, 10: 9}
+_NOT_YET_STARTED = (7, 12)
+_COSTS_MORE_THAN_IT_BRINGS = (14, 16)
 
 
 def create_merchants(seed: int) -> tuple[Merchant, ...]:
     return tuple(Merchant(derive_id(seed, "merchant", n), shop.name) for n, shop in enumerate(_SHOPS))
 
 
-def create_events(seed: int, founded_at: datetime) -> tuple[Event, ...]:
-    """All events of the simulation. At `founded_at` ten of them are running, one starts later and one has ended."""
+def create_events(seed: int, founded_at: datetime, popularity: float = 1.0) -> tuple[Event, ...]:
+    """All events of the simulation. At `founded_at` sixteen of them are running, two start later and two have ended.
+
+    Args:
+        popularity: a factor of the number of participants, and of the money, of every event.
+    """
     rng = random.Random(f"{seed}/events")
     # 2 to 29 calendar days are between 1 and 30 times 24 hours, whatever the hour of `founded_at`.
     ages_d = rng.sample(range(3, 29), _EVENT_COUNT - 1)
     ages_d.insert(_ON_ALL_CHANNELS, 2)
-    ages_d[_NOT_YET_STARTED], ages_d[_ENDED] = -2, 29
-    return tuple(_create_event(seed, rng, founded_at, n, age_d) for n, age_d in enumerate(ages_d))
+    for number in _NOT_YET_STARTED:
+        ages_d[number] = -2
+    for number in _ENDED_DAYS_AGO:
+        ages_d[number] = 29
+    return tuple(_create_event(seed, rng, founded_at, n, age_d, popularity) for n, age_d in enumerate(ages_d))
 
 
 def derive_id(seed: int, *path: object) -> str:
@@ -144,16 +191,22 @@ def derive_id(seed: int, *path: object) -> str:
     return str(uuid5(_NAMESPACE, "/".join(map(str, (seed, *path)))))
 
 
-def _create_event(seed: int, rng: random.Random, founded_at: datetime, number: int, age_d: int) -> Event:
+def _create_event(
+    seed: int, rng: random.Random, founded_at: datetime, number: int, age_d: int, popularity: float
+) -> Event:
     # Consecutive events belong to different shops, which spreads the special states above over the merchants.
     shop_number, title_number = number % len(_SHOPS), number // len(_SHOPS)
     shop = _SHOPS[shop_number]
     starts_at = _opening_time(founded_at, age_d) + timedelta(hours=rng.randrange(3), minutes=rng.choice((0, 0, 30)))
-    expected_participants = rng.uniform(900, 2_600)
+    # The event that the demo shows first draws the most, so that something happens on its page every few seconds.
+    expected_participants = popularity * rng.uniform(*(3_000, 4_500) if number == _ON_ALL_CHANNELS else (900, 2_600))
     revenue = expected_participants * 0.25 * shop.average_order_value
     created_at = starts_at - timedelta(days=rng.randrange(3, 6), seconds=rng.randrange(20_000))
-    # Events with an even number are regular events of the shop, without an end.
-    ends_at = starts_at + timedelta(days=rng.randrange(35, 90)) if number % 2 else None
+    # Every third event is a regular one of the shop, without an end: a demo that goes on for months has running events.
+    ends_at = None if number % 3 == 1 else starts_at + timedelta(days=rng.randrange(35, 90))
+    if number in _ENDED_DAYS_AGO:
+        ends_at = founded_at - timedelta(days=_ENDED_DAYS_AGO[number])
+    investment_part = rng.uniform(0.9, 1.2) if number in _COSTS_MORE_THAN_IT_BRINGS else rng.uniform(0.12, 0.4)
     return Event(
         number=number,
         id=derive_id(seed, "event", number),
@@ -161,13 +214,13 @@ def _create_event(seed: int, rng: random.Random, founded_at: datetime, number: i
         title=shop.event_titles[title_number],
         expected_participants=expected_participants,
         average_order_value=shop.average_order_value,
-        total_investment=_round_to_ten_thousand(revenue * rng.uniform(0.5, 1.1)),
+        total_investment=_round_to_ten_thousand(revenue * investment_part),
         expected_revenue=_round_to_ten_thousand(revenue * rng.uniform(0.9, 1.6)),
         target_roi=rng.choice((30, 50, 80, 120)),
         baseline_revenue=_round_to_ten_thousand(revenue * rng.uniform(0.4, 0.7)) if rng.random() < 0.8 else None,
         created_at=created_at,
         starts_at=starts_at,
-        ends_at=founded_at - timedelta(days=4) if number == _ENDED else ends_at,
+        ends_at=ends_at,
         replanned_at=starts_at + timedelta(hours=27) if number == _REPLANNED else None,
         # One event is announced so late that its first participants arrive before its event-created.
         announced_at=(
@@ -188,7 +241,7 @@ def _create_channels(rng: random.Random, event_number: int, starts_at: datetime)
         first_attempt_fails = rng.random() < 0.12 or (event_number, index) == (_ON_ALL_CHANNELS, 1)
         available_from: datetime | None = retried_at if first_attempt_fails else first_distributed_at
         is_last = index == len(names) - 1
-        if is_last and event_number == _CHANNEL_NEVER_AVAILABLE:
+        if is_last and event_number in _CHANNEL_NEVER_AVAILABLE:
             available_from = None
         if is_last and event_number == _CHANNEL_ADDED_LATER:
             first_distributed_at = available_from = starts_at + timedelta(hours=26)

@@ -70,14 +70,15 @@ class Platform:
     Args:
         seed: determines merchants, events and participants; ids depend on nothing else.
         founded_at: determines all times. Store it with the data: with the same value the events stay the same over
-            runs. At this time one of the twelve events has not started yet and one has ended.
+            runs. At this time two of the twenty events have not started yet and two have ended.
+        popularity: a factor of the number of participants of every event; 1 is a small shop's.
     """
 
-    def __init__(self, seed: int, founded_at: datetime) -> None:
+    def __init__(self, seed: int, founded_at: datetime, popularity: float = 1.0) -> None:
         self.seed = seed
         self.founded_at = founded_at.astimezone(UTC)
         self.merchants: tuple[Merchant, ...] = create_merchants(seed)
-        self.events: tuple[Event, ...] = create_events(seed, self.founded_at)
+        self.events: tuple[Event, ...] = create_events(seed, self.founded_at, popularity)
         self._milestones = [milestone for event in self.events for milestone in _milestones(seed, event)]
         # The send loop reads half a second at a time, so it reads the same day and minute many times.
         self._cached_day = lru_cache(maxsize=2)(self._base_traffic_of_day)

@@ -14,6 +14,12 @@ from hannun.sandbox.senders import HttpSender, KafkaSender, Sender
 
 DEMO_SEED = 20_261_123
 """The seed of the demo's merchants and events."""
+DEMO_POPULARITY = 6.0
+DEMO_PACE = 0.05
+"""With this popularity and pace an hour of live messages is about as large as a busy hour of the weeks before.
+
+The event that the demo shows first gets a participant every ten seconds, and no bar of its chart dwarfs the others.
+"""
 
 
 def run_simulation(
@@ -40,7 +46,7 @@ def run_simulation(
     sender: Sender = KafkaSender(bootstrap) if bootstrap else HttpSender(api, token, wait=stop.wait)
     try:
         send_until_stopped(
-            Platform(DEMO_SEED, state.founded_at),
+            Platform(DEMO_SEED, state.founded_at, DEMO_POPULARITY),
             sender,
             stop=stop,
             clock=lambda: datetime.now(UTC),
