@@ -80,8 +80,10 @@ class RowRefused(HannunError):
 class PartitionUnusable(HannunError):
     """Too many messages of a partition are unusable. Nothing of the batch was written."""
 
-    def __init__(self, message: str, *, topic: str, partition: int) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, *, last: str, topic: str, partition: int) -> None:
+        """`reason` fits a line of the operator's list; `last` is what is wrong with the last unusable message."""
+        super().__init__(f"{topic}[{partition}]: {reason}; the last of them: {last}")
+        self.reason = reason
         self.topic = topic
         self.partition = partition
 

@@ -68,7 +68,8 @@ class Metrics:
     )
     stopped = Gauge(
         "hannun_stopped_partitions",
-        "Partitions of a topic that wait for an operator; no series while PostgreSQL is away",
+        "Partitions of a topic that wait for an operator, all of them where the topic does not exist; no series while "
+        "PostgreSQL is away",
         ["topic"],
         registry=REGISTRY,
     )

@@ -2,9 +2,19 @@
 
 import pytest
 
-from hannun.domain.positions import KnownPosition, PartitionLog, ResumeAt, StartFrom, WaitForOperator, resume_or_stop
+from hannun.domain.positions import (
+    KnownPosition,
+    PartitionLog,
+    ResumeAt,
+    StartFrom,
+    TopicAtBroker,
+    WaitForOperator,
+    resume_or_stop,
+    topic_stop,
+)
 
 LOG = PartitionLog("this-topic", low=10, high=30)
+PARTITION = ("sales", 3)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +47,7 @@ def test_records_that_the_log_holds_from_the_position_on_are_not_counted(
 )
 @pytest.mark.parametrize("start_from", ["", "earliest", "latest"])
 def test_a_position_within_the_log_is_resumed(known: KnownPosition, resumes: ResumeAt, start_from: StartFrom) -> None:
-    assert resume_or_stop("sales[3]", LOG, known, start_from, added=False) == resumes
+    assert resume_or_stop(PARTITION, LOG, known, start_from, added=False) == resumes
 
 
 @pytest.mark.parametrize(
@@ -47,7 +57,7 @@ def test_a_position_within_the_log_is_resumed(known: KnownPosition, resumes: Res
 def test_a_partition_without_a_position_starts_at_the_setting_and_an_added_one_at_its_start(
     start_from: StartFrom, added: bool, offset: int
 ) -> None:
-    assert resume_or_stop("sales[3]", LOG, None, start_from, added=added) == ResumeAt(offset)
+    assert resume_or_stop(PARTITION, LOG, None, start_from, added=added) == ResumeAt(offset)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +77,29 @@ def test_a_partition_without_a_position_starts_at_the_setting_and_an_added_one_a
 def test_any_other_finding_waits_for_an_operator_and_names_the_command_that_decides(
     known: KnownPosition | None, truncated: bool, finding: str, until_decided: bool
 ) -> None:
-    stop = resume_or_stop("sales[3]", PartitionLog("this-topic", 10, 30, truncated), known, "", added=False)
+    stop = resume_or_stop(PARTITION, PartitionLog("this-topic", 10, 30, truncated), known, "", added=False)
     assert isinstance(stop, WaitForOperator)
-    assert stop.reason.startswith("sales[3]")
     assert finding in stop.reason
-    assert "hannun positions set" in stop.hint
+    assert stop.hint.startswith("hannun positions set sales ")
     assert stop.until_decided == until_decided
+
+
+@pytest.mark.parametrize(
+    ("found", "counted", "finding"),
+    [
+        pytest.param(TopicAtBroker(None), [0, 1], "it was deleted", id="deleted"),
+        pytest.param(TopicAtBroker(None), [], "has no topic of this name", id="never existed"),
+        pytest.param(TopicAtBroker(None, refused="Topic authorization failed"), [0], "authorization", id="refused"),
+        pytest.param(TopicAtBroker("id", 2), [0, 1, 2, 3], "with 2 partitions: 2 that were counted", id="fewer"),
+    ],
+)
+def test_a_topic_that_cannot_be_read_waits_as_a_whole(found: TopicAtBroker, counted: list[int], finding: str) -> None:
+    stop = topic_stop("sales", found, counted)
+    assert stop is not None
+    assert finding in stop.reason
+    assert "hannun positions forget sales" in stop.hint or found.refused
+
+
+@pytest.mark.parametrize("counted", [[], [0], [0, 1]])
+def test_a_topic_that_has_all_counted_partitions_leaves_the_decision_to_each(counted: list[int]) -> None:
+    assert topic_stop("sales", TopicAtBroker("id", 2), counted) is None

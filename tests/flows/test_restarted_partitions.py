@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from world import World
 
 from hannun.domain.batch import OffsetRange, ReceivedMessage
-from hannun.domain.positions import KnownPosition, PartitionLog
+from hannun.domain.positions import KnownPosition, PartitionLog, TopicAtBroker
 from hannun.domain.quarantine import QuarantineLimits
 from hannun.flows.kafka_ingestion import IngestionWorker, assignments
 from hannun.kafka.broker import Broker
@@ -42,10 +42,14 @@ class FakeKafka:
     ) -> dict[Partition, PartitionLog]:
         return {partition: PartitionLog(TOPIC_ID, 0, len(self._records)) for partition in partitions}
 
-    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+    def describe_topics(self, topics: Collection[str]) -> dict[str, TopicAtBroker]:
         return {}
 
     # -- the consumer
+
+    @property
+    def topics(self) -> set[str]:
+        return {PARTITION[0]}
 
     @property
     def reading(self) -> set[Partition]:

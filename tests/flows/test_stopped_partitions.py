@@ -11,17 +11,16 @@ from structlog.testing import capture_logs
 from world import World, gauges
 
 from hannun.domain.batch import OffsetRange
-from hannun.domain.positions import KnownPosition, PartitionLog, StartFrom
+from hannun.domain.positions import KnownPosition, PartitionLog, StartFrom, TopicAtBroker
 from hannun.domain.quarantine import QuarantineLimits
 from hannun.errors import OperatorError, StaleBatch
 from hannun.flows.health_checks import Health
 from hannun.flows.kafka_ingestion import IngestionWorker, assignments
 from hannun.flows.maintenance import update_gauges
-from hannun.flows.position_decisions import To, decide, deleted, forget, plan
+from hannun.flows.position_decisions import Forgettable, To, decide, forget, list_positions, plan, plan_forget
 from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
 from hannun.kafka.records import ConsumedBatch, Partition
-from hannun.store import positions
 from hannun.store.batches import advance
 from hannun.store.database import connect
 
@@ -34,6 +33,7 @@ class Kafka:
 
     def __init__(self, log: PartitionLog) -> None:
         self.log: PartitionLog | None = log
+        self.partition_count = 1
         self.at: dict[Partition, int] = {}
         self.after_the_logs: Callable[[], None] = lambda: None
         self.assigned_idle: set[Partition] = {PLACE}
@@ -62,10 +62,15 @@ class Kafka:
     def offsets_at(self, partitions: Collection[Partition], moment: datetime) -> Mapping[Partition, int]:
         return self.at
 
-    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
-        return {}
+    def describe_topics(self, topics: Collection[str]) -> dict[str, TopicAtBroker]:
+        found = TopicAtBroker(None) if self.log is None else TopicAtBroker(self.log.topic_id, self.partition_count)
+        return dict.fromkeys(topics, found)
 
     # -- the consumer
+
+    @property
+    def topics(self) -> set[str]:
+        return {TOPIC}
 
     @property
     def reading(self) -> set[Partition]:
@@ -162,7 +167,7 @@ def test_the_log_health_and_the_gauge_report_a_stopped_partition_until_an_operat
     logs = kafka.is_read(world, is_told, is_told, lambda: decides(world, kafka, "earliest"))
     told = [entry for entry in logs if entry["event"] == "partition stopped"]
     assert len(told) == 1, "once, however often it is looked at"
-    assert "hannun positions set" in told[0]["hint"]
+    assert told[0]["hint"].startswith(f"hannun positions set {TOPIC} ")
 
     assert kafka.begun is not None
     assert kafka.begun[1] == log.low
@@ -252,22 +257,41 @@ def test_an_offset_that_the_log_does_not_hold_is_refused(world: World, offset: i
         plan(conn, cast(Broker, Kafka(LOG)), TOPIC, None, offset)
 
 
-def test_a_partition_that_kafka_no_longer_has_can_be_forgotten_and_its_position_is_kept(world: World) -> None:
-    stands(world, 1_000)
-    kafka = Kafka(PartitionLog("a-topic", 0, 900))
-    kafka.is_read(world)
+def to_forget(world: World, kafka: Kafka, number: int | None = None) -> Forgettable:
     with connect(world.url, application="test") as conn:
-        with pytest.raises(OperatorError, match="still has") as refused:
-            deleted(conn, cast(Broker, kafka), TOPIC, None)
-        assert "positions set" in refused.value.hint
-        kafka.log = None  # the topic is deleted
-        with pytest.raises(OperatorError) as refused:
-            plan(conn, cast(Broker, kafka), TOPIC, None, "earliest")
-        assert "positions forget" in refused.value.hint
-        forget(conn, "an operator", deleted(conn, cast(Broker, kafka), TOPIC, None))
-        assert positions.stopped_partitions(conn) == []
-        with pytest.raises(OperatorError, match="no partition of"):
-            deleted(conn, cast(Broker, kafka), TOPIC, None)
+        return plan_forget(conn, cast(Broker, kafka), TOPIC, number, [])
+
+
+def waits(world: World) -> bool:
+    """Whether anything waits for an operator. The list, the gauge and the health report agree."""
+    with connect(world.url, application="test") as conn:
+        listed = list_positions(conn).wait
+    update_gauges(world.database)
+    assert (sum(gauges("hannun_stopped_partitions").values()) > 0) == listed
+    assert (Health(world.database, world.invalidator).report()["status"] == "degraded") == listed
+    return listed
+
+
+def test_a_deleted_topic_is_reported_until_an_operator_forgets_it_and_its_position_is_kept(world: World) -> None:
+    stands(world, 1_000)
+    kafka = Kafka(PartitionLog("a-topic", 0, 1_000))
+    with pytest.raises(OperatorError, match="Kafka still has") as refused:
+        to_forget(world, kafka)
+    assert f"hannun positions set {TOPIC} --to earliest" in refused.value.hint
+    kafka.log = None  # the topic is deleted
+    logs = kafka.is_read(world, lambda: None, lambda: None)
+    (told,) = [entry for entry in logs if entry["event"] == "topic stopped"]
+    assert "it was deleted" in told["why"]
+    assert waits(world)
+    with connect(world.url, application="test") as conn, pytest.raises(OperatorError) as refused:
+        plan(conn, cast(Broker, kafka), TOPIC, None, "earliest")
+    assert f"hannun positions forget {TOPIC}" in refused.value.hint
+
+    with connect(world.url, application="test") as conn:
+        forget(conn, "an operator", to_forget(world, kafka))
+    assert not waits(world)
+    kafka.is_read(world, lambda: None)
+    assert not waits(world), "nobody waits for what was forgotten, however often it is looked at"
     (record,) = world.rows("SELECT * FROM hannun.position_decisions")
     assert (record.decided_by, record.was_at, record.goes_on_at, record.how) == (
         "an operator",
@@ -275,7 +299,45 @@ def test_a_partition_that_kafka_no_longer_has_can_be_forgotten_and_its_position_
         None,
         "forget",
     )
-    kafka.log = PartitionLog("another-topic", 0, 5_000)  # and made once more
-    logs = kafka.is_read(world, start_from="latest")
+
+    kafka.log = PartitionLog("another-topic", 0, 5_000)  # and created once more
+    logs = kafka.is_read(world, lambda: None, start_from="latest")
     assert any("recreated" in entry.get("why", "") for entry in logs)
     assert kafka.begun is None
+    assert waits(world)
+    decides(world, kafka, "earliest")
+    assert not waits(world)
+
+
+def test_a_topic_that_is_back_is_read_on_without_a_decision(world: World) -> None:
+    """For example, because we were connected to another cluster meanwhile."""
+    stands(world, 10)
+    kafka = Kafka(PartitionLog("a-topic", 0, 30))
+    back, kafka.log = kafka.log, None
+    kafka.is_read(world, lambda: None)
+    assert waits(world)
+    kafka.log = back
+    logs = kafka.is_read(world, lambda: None)
+    assert kafka.begun is not None and kafka.begun[1] == 10
+    assert not waits(world)
+    assert [entry["event"] for entry in logs if "stopped" in entry["event"]] == []
+
+
+def test_partitions_that_a_recreated_topic_no_longer_has_wait_until_an_operator_forgets_them(world: World) -> None:
+    stands(world, 10)
+    world.rows("INSERT INTO hannun.positions SELECT topic, 1, topic_id, next_offset FROM hannun.positions")
+    kafka = Kafka(PartitionLog("another-topic", 0, 30))
+    kafka.is_read(world, lambda: decides(world, kafka, "earliest"), lambda: None)
+    assert kafka.begun is not None
+    assert waits(world), "what was not counted of partition 1 is lost, and nobody has decided so"
+    with connect(world.url, application="test") as conn:
+        forget(conn, "an operator", to_forget(world, kafka))
+    kafka.is_read(world, lambda: None)
+    assert not waits(world)
+
+
+def test_what_is_not_known_cannot_be_forgotten(world: World) -> None:
+    kafka = Kafka(PartitionLog("a-topic", 0, 0))
+    kafka.log = None
+    with pytest.raises(OperatorError, match=f"nothing is known of {TOPIC}"):
+        to_forget(world, kafka)

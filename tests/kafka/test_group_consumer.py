@@ -93,7 +93,7 @@ class Log:
             if polled.unreadable:
                 (found,) = polled.unreadable
                 assert (found.offset, found.epoch) == (spans[-1].end if spans else found.offset, self._epoch)
-                assert f"cannot read {self.name}[0] from offset {found.offset}: " in found.reason
+                assert f"cannot be read from offset {found.offset}: " in found.reason
                 assert self.consumer.assigned_idle == {self.partition}
                 return [*spans, OffsetRange(self.name, 0, found.offset, found.offset, found.epoch)]
         raise AssertionError(f"no poll reported an unreadable partition: {spans}")
@@ -246,6 +246,18 @@ def test_every_error_of_a_partition_stops_that_partition_and_no_other(code: int)
     ]
     assert [at[:4] for at in polled.unreadable] == [(*ONE, 7, 1)]
     assert (consumer.assigned_idle, consumer.reading) == ({ONE}, {OTHER})
+
+
+def test_a_partition_that_no_longer_exists_is_released_and_left_to_the_check_of_the_topics() -> None:
+    """Its records are neither broken nor refused, so no such reason may be reported."""
+    consumer = GroupConsumer("nowhere", "a group", {"a topic": "sales-recorded"}, {})
+    gone = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    consumer._consumer = FakeClient(FakeMessage(ONE, 5), FakeMessage(ONE, 6, gone), FakeMessage(ONE, 7, gone))  # type: ignore[assignment]
+    consumer._idle.add(ONE)
+    consumer.start_reading(ONE, "topic-id", 5, 1)
+    polled = consumer.poll_batch(100, 0)
+    assert polled.ranges == [OffsetRange(*ONE, 5, 6, 1)]
+    assert (polled.unreadable, consumer.assigned_idle) == ((), {ONE})
 
 
 def test_undelivered_offsets_in_the_poll_of_the_message_before_them_have_no_epoch() -> None:

@@ -168,7 +168,7 @@ def test_a_partition_that_no_longer_exists_stays_stopped_until_an_operator_forge
     decided = service.run("positions", "set", "gone", "--to", "earliest", **kafka_settings)
     assert (decided.status, "positions forget" in decided.err) == (2, True), decided.err
     forgot = service.run("positions", "forget", "gone", **kafka_settings)
-    assert (forgot.status, forgot.out) == (0, "gone[3] never read; no longer waits\n"), forgot.err
+    assert (forgot.status, "gone[3] never read; no longer waited for" in forgot.out) == (0, True), forgot.err
     assert service.run("positions", "list").status == 0
     kept = "SELECT topic, partition, goes_on_at, how FROM hannun.position_decisions"
     assert service.rows(kept) == [("gone", 3, None, "forget")]

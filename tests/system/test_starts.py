@@ -141,22 +141,11 @@ def test_without_kafka_ingest_does_not_start(service: Service, closed_port: str)
 
 @pytest.mark.kafka
 @pytest.mark.xdist_group("kafka")
-def test_without_one_of_its_topics_ingest_does_not_start(service: Service, topics: Topics) -> None:
-    assert_refused(
-        service,
-        "ingest",
-        says="has no topic nowhere",
-        **topics.environment() | {"HANNUN_TOPIC_SALES_RECORDED": "nowhere"},
-    )
-
-
-@pytest.mark.kafka
-@pytest.mark.xdist_group("kafka")
 def test_without_start_from_a_new_partition_waits_for_the_operator(service: Service, topics: Topics) -> None:
     """Each such partition waits and is logged. Partitions that have a position go on."""
     process = service.start("ingest", **topics.environment() | {"HANNUN_START_FROM": ""})
     process.wait_for_log("was never read, and no setting says where to start")
-    process.wait_for_log("set HANNUN_START_FROM=earliest")
+    process.wait_for_log("HANNUN_START_FROM")
     assert "Traceback" not in process.log
     assert service.rows("SELECT count(*) FROM hannun.positions") == [(0,)]
 

@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(dead_letters.app, name="dead-letters", callback=home_of_group)
 app.add_typer(positions.app, name="positions", callback=home_of_group)
-app.add_typer(replay.app, name="replay", callback=home_of_group)
+app.add_typer(replay.app, name="replay")
 
 
 def main() -> NoReturn:

@@ -2,15 +2,16 @@
 
 import json
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from hannun import settings as settings_
-from hannun.cli.terminal import operator, out
+from hannun.cli.terminal import operator, out, print_folded
 from hannun.errors import OperatorError
+
+if TYPE_CHECKING:
+    from hannun.flows.position_decisions import Position, StoppedTopic
 
 app = typer.Typer(help="How far each partition of Kafka is counted.", no_args_is_help=True)
 APPLICATION = "hannun-positions"
@@ -20,28 +21,60 @@ APPLICATION = "hannun-positions"
 def list_positions(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:
-    """List how far each partition is counted, and which partitions wait for you. Status 1 where one does."""
+    """List how far each partition is counted, and what waits for you. Status 1 where something does."""
     from hannun.flows import position_decisions
     from hannun.processes.commands.database import open_connection
 
     with open_connection(settings_.read(), APPLICATION) as conn:
         found = position_decisions.list_positions(conn)
-    if as_json:
-        for at in found:
-            fields = {"topic": at.topic, "partition": at.partition, "topicId": at.topic_id}
-            fields |= {"nextOffset": at.next_offset, "epoch": at.epoch, "owner": at.owner}
-            print(
-                json.dumps(fields | {"movedAt": at.moved_at and f"{at.moved_at.isoformat()}Z", "stopped": at.stopped})
-            )
-    else:
-        table = Table("topic", "partition", "next offset", "epoch", "owner", "moved", "waits because", box=None)
-        for at in found:
-            moved = at.moved_at and f"{at.moved_at:%m-%d %H:%M:%S}Z"
-            cells = (at.topic, at.partition, at.next_offset, at.epoch, at.owner, moved, at.stopped)
-            table.add_row(*("-" if cell is None else escape(str(cell)) for cell in cells))
-        out.print(table)
-    if any(at.stopped for at in found):
+    for topic in found.topics:
+        print(json.dumps(_topic_as_json(topic))) if as_json else _print_topic(topic)
+    for at in found.partitions:
+        print(json.dumps(_partition_as_json(at))) if as_json else _print_partition(at)
+    if found.wait:
         raise typer.Exit(1)
+
+
+def _print_topic(topic: "StoppedTopic") -> None:
+    """Why a topic is not read at all, and what to do; or who has given it up."""
+    if topic.forgotten_at is not None:
+        when = _utc(topic.forgotten_at)
+        print_folded(f"{topic.topic}: given up by {topic.forgotten_by}, {when}: {topic.reason}")
+        return
+    print_folded(f"{topic.topic}: no partition is read, since {_utc(topic.stopped_at)}")
+    print_folded(topic.reason, indent="  ")
+    print_folded(topic.hint, indent="  ")
+
+
+def _print_partition(at: "Position") -> None:
+    """How far a partition is counted, and by whom; or why it waits, and what to do."""
+    counted = "never read" if at.next_offset is None else f"at {at.next_offset}"
+    since = "" if at.moved_at is None else f", {_utc(at.moved_at)}, epoch {at.epoch}"
+    place = f"{at.topic}[{at.partition}] {counted}{since}"
+    if at.stopped is None:
+        print_folded(f"{place}, {at.owner or 'read by nobody'}")
+        return
+    print_folded(f"{place}: stopped")
+    print_folded(at.stopped, indent="  ")
+    print_folded(at.hint or "", indent="  ")
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment:%m-%d %H:%M:%S}Z"
+
+
+def _partition_as_json(at: "Position") -> dict[str, Any]:
+    fields = {"topic": at.topic, "partition": at.partition, "topicId": at.topic_id, "nextOffset": at.next_offset}
+    fields |= {"epoch": at.epoch, "owner": at.owner, "movedAt": at.moved_at and f"{at.moved_at.isoformat()}Z"}
+    return fields | {"stopped": at.stopped, "hint": at.hint}
+
+
+def _topic_as_json(topic: "StoppedTopic") -> dict[str, Any]:
+    fields = {"topic": topic.topic, "partition": None, "stoppedAt": f"{topic.stopped_at.isoformat()}Z"}
+    if topic.forgotten_at is None:
+        return fields | {"stopped": topic.reason, "hint": topic.hint}
+    forgotten = {"forgottenAt": f"{topic.forgotten_at.isoformat()}Z", "forgottenBy": topic.forgotten_by}
+    return fields | {"stopped": None, "hint": None} | forgotten
 
 
 @app.command("set")
@@ -49,7 +82,9 @@ def set_position(
     topic: Annotated[str, typer.Argument(help="the topic")],
     to: Annotated[str, typer.Option(help="earliest, latest, an offset, or an instant with an offset")],
     partition: Annotated[int | None, typer.Option(help="one partition; without it all of the topic")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would change, and change nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="show what would change, and change nothing")
+    ] = False,
 ) -> None:
     """Decide where reading resumes, on record. Reading again is harmless; what is skipped is never counted."""
     from hannun.flows.position_decisions import decide, plan
@@ -77,23 +112,27 @@ def set_position(
 def forget_partitions(
     topic: Annotated[str, typer.Argument(help="the topic")],
     partition: Annotated[int | None, typer.Option(help="one partition; without it all of the topic")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would change, and change nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="show what would change, and change nothing")
+    ] = False,
 ) -> None:
-    """Stop waiting for partitions that Kafka no longer has, on record. What is not counted of them is lost."""
-    from hannun.flows.position_decisions import deleted, forget
+    """Give up a topic, or partitions, that Kafka no longer has, on record. What is not counted of them is lost."""
+    from hannun.flows.position_decisions import forget, plan_forget
     from hannun.processes.commands.database import open_connection
     from hannun.processes.commands.kafka import open_broker
 
     settings = settings_.read()
     broker = open_broker(settings)
     with open_connection(settings, APPLICATION) as conn:
-        found = deleted(conn, broker, topic, partition)
+        forgotten = plan_forget(conn, broker, topic, partition, settings.topics)
         if not dry_run:
-            forget(conn, operator(), found)
-    for at in found:
+            forget(conn, operator(), forgotten)
+    would = "would no longer be waited for" if dry_run else "no longer waited for"
+    if forgotten.stop is not None:
+        print_folded(f"{topic} {would}: {forgotten.stop.reason}")
+    for at in forgotten.partitions:
         was = "never read" if at.next_offset is None else f"was at {at.next_offset}"
-        would = "would no longer wait" if dry_run else "no longer waits"
-        out.print(f"{at.topic}[{at.partition}] {was}; {would}", highlight=False, markup=False)
+        print_folded(f"{at.topic}[{at.partition}] {was}; {would}")
 
 
 def parse_log_point(text: str, option: str) -> Literal["earliest", "latest"] | int | datetime:

@@ -12,7 +12,7 @@ import typer
 from hannun import settings as settings_
 from hannun import telemetry
 from hannun.cli.positions import parse_log_point
-from hannun.cli.terminal import Progress, operator, out
+from hannun.cli.terminal import HomeOption, Progress, operator, out
 from hannun.domain.replay import Difference
 from hannun.domain.replay import Progress as ReplayProgress
 from hannun.errors import OperatorError, Transient
@@ -46,6 +46,7 @@ def replay(
         Into.SHADOW
     ),
     topic: Annotated[list[str] | None, typer.Option(help="only this topic; only into live")] = None,
+    home: HomeOption = None,
 ) -> None:
     """Count again what Kafka holds, up to its end now. After an interruption run the same command again."""
     if context.invoked_subcommand is not None:

@@ -3,6 +3,7 @@
 import getpass
 import os
 import socket
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,25 @@ HomeOption = Annotated[
 
 def home_of_group(home: HomeOption = None) -> None:
     """`--home` before the command of a group: `hannun positions --home .hannun list`."""
+
+
+def print_folded(text: str, *, indent: str = "", console: Console = out) -> None:
+    """Print a paragraph, folded between words at the width of the terminal; further lines are indented by 2 more.
+
+    Nothing is cut: a word that is longer than a line has a line of its own. Where there is no terminal (and no
+    COLUMNS), it is one line, for programs that read it.
+    """
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else len(indent + text)
+    lines = textwrap.wrap(
+        text,
+        max(width, 1),
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
 
 
 class Progress(Generic[T]):

@@ -10,6 +10,7 @@ only where a setting decides, or where the new finding proves that nothing was m
 decision.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,6 +69,9 @@ class ResumeAt:
 class WaitForOperator:
     """Only an operator may decide where to resume: what was found, and what to do.
 
+    Both are shown below the name and the position of the partition (or the topic), in a terminal of 80 columns: each
+    fits a line. `hint` is a command that can be pasted, where one decides.
+
     `until_decided`: the wait does not end by itself, whatever the log looks like later.
     """
 
@@ -76,41 +80,51 @@ class WaitForOperator:
     until_decided: bool
 
 
+def set_command(partition: Partition, to: str) -> str:
+    """The command that decides where one partition resumes."""
+    topic, number = partition
+    return f"hannun positions set {topic} --partition {number} --to {to}"
+
+
+def skip_preview_command(partition: Partition) -> str:
+    """The command that shows what resuming at the end of the log would skip. It changes nothing."""
+    return f"{set_command(partition, 'latest')} -n"
+
+
 def resume_or_stop(
-    name: str, log: PartitionLog, known: KnownPosition | None, start_from: StartFrom, *, added: bool
+    partition: Partition, log: PartitionLog, known: KnownPosition | None, start_from: StartFrom, *, added: bool
 ) -> ResumeAt | WaitForOperator:
     """Where to resume reading a partition, or why it must wait.
 
     Args:
-        name: the partition in messages to the operator.
         start_from: where a topic starts that was never read.
         added: whether other partitions of this very topic were read before. Then this one was added to the topic, and
             all its records are newer than our start.
     """
+    topic, _ = partition
+    all_of_it = f"hannun positions set {topic} --to earliest"
     if known is None:
         if added or start_from == "earliest":
             return ResumeAt(log.low)
         if start_from == "latest":
             return ResumeAt(log.high)
         return WaitForOperator(
-            f"{name} was never read, and no setting says where to start",
-            "set HANNUN_START_FROM=earliest to count all records of it, or decide: hannun positions set",
+            "was never read, and no setting says where to start (HANNUN_START_FROM)",
+            all_of_it,
             until_decided=False,  # the setting is a decision too, and no record was counted that it could contradict
         )
     if known.topic_id != log.topic_id:
         return WaitForOperator(
-            f"{name} was counted up to offset {known.next_offset} of a topic {known.topic_id}; the topic of this name "
-            f"is now {log.topic_id}: it was deleted and recreated",
-            "hannun positions set --to earliest counts all records of the new topic; repeats change nothing",
+            "its topic was deleted and recreated: its position is one of the old topic",
+            all_of_it,  # repeats change nothing
             # No two topics share an identity. If the old one is back, we were connected to another cluster meanwhile,
             # and its position is as true as before; everything else is checked again.
             until_decided=False,
         )
     if known.next_offset < log.low:
         return WaitForOperator(
-            f"{name} is counted up to offset {known.next_offset}, and the broker has nothing before {log.low}: "
-            f"{log.low - known.next_offset} offsets were removed before they were counted",
-            "hannun positions set --to earliest resumes with the oldest record left; a longer retention prevents this",
+            f"{log.low - known.next_offset:,} offsets were removed before they were counted; it begins at {log.low}",
+            set_command(partition, "earliest"),
             # The start of a log moves back only where an old replica became leader, and then its end was truncated as
             # well: what would end this wait is worse than what began it.
             until_decided=True,
@@ -118,11 +132,44 @@ def resume_or_stop(
     if known.next_offset > log.high or log.truncated:
         found = f"ends at {log.high}" if known.next_offset > log.high else "has other records before that offset now"
         return WaitForOperator(
-            f"{name} is counted up to offset {known.next_offset}, and its log {found}: it was truncated (an unclean "
-            "leader election, or a disk that lost its newest writes)",
-            "hannun positions set --to earliest counts all records that it holds; repeats change nothing",
+            f"its log {found}: it was truncated",
+            set_command(partition, "earliest"),
             # Producers go on writing, and soon the log reaches our offset again: the records between the truncation and
             # that offset are new and were never counted.
             until_decided=True,
         )
     return ResumeAt(known.next_offset, known.leader_epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicAtBroker:
+    """A topic as the brokers report it.
+
+    `topic_id` is None where they have no such topic, or refuse to describe it; `refused` is then what they answer.
+    """
+
+    topic_id: str | None
+    partitions: int = 0
+    refused: str = ""
+
+
+def topic_stop(topic: str, found: TopicAtBroker, counted: Collection[int]) -> WaitForOperator | None:
+    """Why a topic as a whole waits for an operator; None where its partitions decide each for itself.
+
+    Args:
+        counted: the numbers of the partitions that have a position.
+    """
+    gone = sum(number >= found.partitions for number in counted)
+    give_up = f"hannun positions forget {topic}"
+    if found.refused:
+        reason, hint = f"Kafka refuses this topic: {found.refused}", "grant this client READ and DESCRIBE on the topic"
+    elif found.topic_id is None and counted:
+        reason, hint = "Kafka no longer has this topic: it was deleted", f"create it again, or: {give_up}"
+    elif found.topic_id is None:
+        reason, hint = "Kafka has no topic of this name (HANNUN_TOPIC_...)", f"create it, or: {give_up}"
+    elif gone:
+        reason = f"was recreated with {found.partitions} partitions: {gone} that were counted are gone"
+        hint = give_up
+    else:
+        return None
+    return WaitForOperator(reason, hint, until_decided=False)

@@ -53,10 +53,10 @@ class RejectionTally:
     def violation(self, limits: QuarantineLimits) -> str | None:
         """Describe the limit that is exceeded; None if none is."""
         if self.in_a_row > limits.in_a_row_max:
-            return f"{self.in_a_row:,} messages in a row cannot be used ({self.reason})"
+            return f"{self.in_a_row:,} messages in a row cannot be used"
         if self.messages >= limits.window / 2 and self.rejected > self.messages * limits.share_max:
             share = 100 * self.rejected / self.messages
-            return f"{share:.0f} % of the last {self.messages:,.0f} messages cannot be used ({self.reason})"
+            return f"{share:.0f} % of the last {self.messages:,.0f} messages cannot be used"
         return None
 
 
@@ -85,7 +85,7 @@ class Quarantine:
             violation = tally.violation(self.limits)
             if violation is not None:
                 topic, number = partition
-                raise PartitionUnusable(f"{topic}[{number}]: {violation}", topic=topic, partition=number)
+                raise PartitionUnusable(violation, last=tally.reason, topic=topic, partition=number)
             tallies[partition] = tally
         return replace(self, tallies=tallies)
 

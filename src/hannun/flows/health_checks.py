@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from hannun.cache import Invalidator
 from hannun.errors import HannunError, OperatorError
 from hannun.store.database import Connection, Database
-from hannun.store.positions import stopped_partitions
+from hannun.store.positions import stopped_partitions, stopped_topics
 from hannun.store.version import check_version
 
 
@@ -25,6 +25,12 @@ def check_database(conn: Connection) -> None:
             f"the database user {user} may not write",
             hint=f"GRANT analytics_readwrite TO {user}; or use that role's URL",
         )
+
+
+def _waiting_for_an_operator(conn: Connection) -> list[str]:
+    """What of Kafka is not read until an operator decides: topics as a whole, with the reason, and partitions."""
+    topics = [f"{at.topic} ({at.reason})" for at in stopped_topics(conn) if at.waits]
+    return topics + [f"{at.topic}[{at.partition}]" for at in stopped_partitions(conn)]
 
 
 CHECK_WAIT_S = 0.5
@@ -78,7 +84,7 @@ class Health:
         self._invalidator = invalidator
         self._postgres = _Dependency(self._check_postgres)
         self._redis = _Dependency(self._check_redis)
-        self._stopped_partitions: list[str] = []
+        self._waiting: list[str] = []
         self._report_running: asyncio.Task[Mapping[str, object]] | None = None
         self.database_unavailable = False
 
@@ -91,8 +97,8 @@ class Health:
     def report(self) -> Mapping[str, object]:
         """The state of every part, and the status that follows from them. Takes at most two waits, whatever hangs."""
         parts = {"postgresql": self.check_postgres()}
-        if self._stopped_partitions and not self.database_unavailable:
-            names = ", ".join(self._stopped_partitions)
+        if self._waiting and not self.database_unavailable:
+            names = ", ".join(self._waiting)
             parts["kafka"] = f"degraded: {names} wait for an operator (hannun positions list)"
         parts["redis"] = self._redis.state(CHECK_WAIT_S) or f"degraded: no answer within {CHECK_WAIT_S} s"
         if self.database_unavailable:
@@ -111,7 +117,7 @@ class Health:
     def _check_postgres(self) -> str:
         try:
             with self._database.transaction() as conn:
-                self._stopped_partitions = [f"{at.topic}[{at.partition}]" for at in stopped_partitions(conn)]
+                self._waiting = _waiting_for_an_operator(conn)
         except HannunError as error:
             return f"unavailable: {error}"
         return "ready"

@@ -27,7 +27,7 @@ def log_uncreated_events(database: Database) -> int:
 
 
 def update_gauges(database: Database) -> None:
-    """Set the gauges of stopped partitions, which wait for an operator, and of pending invalidations.
+    """Set the gauges of partitions that wait for an operator, alone or with their topic, and of pending invalidations.
 
     Raises:
         StoreUnavailable: PostgreSQL is away; the gauges then show no value, or not a number.

@@ -1,22 +1,30 @@
 """Operators' decisions about where reading resumes: planned, shown to the operator, then recorded.
 
 plan ──► decisions ──► decide ──► recorded; the partition's consumer starts there within seconds
-deleted ──► partitions that no longer exist ──► forget
+plan_forget ──► the topic, or partitions, that no longer exist ──► forget
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from hannun.domain.positions import KnownPosition, PartitionLog, ResumeAt
+from hannun.domain.positions import (
+    KnownPosition,
+    PartitionLog,
+    ResumeAt,
+    TopicAtBroker,
+    WaitForOperator,
+    topic_stop,
+)
 from hannun.errors import OperatorError
 from hannun.kafka.broker import Broker
 from hannun.kafka.records import Partition
 from hannun.store import positions
 from hannun.store.database import Connection
-from hannun.store.positions import Position
+from hannun.store.positions import Position as Position
+from hannun.store.positions import StoppedTopic as StoppedTopic
 
 To = Literal["earliest", "latest"] | int | datetime
 """The log's first offset, its end, an offset, or the first record with this timestamp or a later one."""
@@ -39,9 +47,21 @@ class Decision:
         return max(0, self.resume_at - max(self.log.low, self.counted_to))
 
 
-def list_positions(conn: Connection) -> list[Position]:
+class Positions(NamedTuple):
+    """What an operator sees: every position, with why its partition waits, and the topics that are not read at all."""
+
+    partitions: list[Position]
+    topics: list[StoppedTopic]
+
+    @property
+    def wait(self) -> bool:
+        """Whether anything waits for an operator."""
+        return any(at.stopped for at in self.partitions) or any(topic.waits for topic in self.topics)
+
+
+def list_positions(conn: Connection) -> Positions:
     """Every position, with why its partition waits where it does."""
-    return list(positions.list_positions(conn))
+    return Positions(positions.list_positions(conn), positions.stopped_topics(conn))
 
 
 def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: To) -> list[Decision]:
@@ -51,19 +71,38 @@ def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: T
         OperatorError: the partition does not exist, or its log does not hold that offset.
         KafkaUnavailable: no broker answers.
     """
-    wanted = [place for place in broker.partitions([topic]) if number is None or place[1] == number]
+    existing = broker.partitions([topic])
+    wanted = [place for place in existing if number is None or place[1] == number]
+    if not wanted:
+        raise _nothing_to_set(topic, number, len(existing), known=_known(conn, topic, number))
     known = positions.known_positions(conn, wanted)
     logs = broker.partition_logs(wanted, known)
-    if not logs:
-        raise OperatorError(
-            f"Kafka has no {topic}{'' if number is None else f'[{number}]'}",
-            hint="`hannun positions list` lists the partitions; `hannun positions forget` forgets a deleted one",
-        )
     at = broker.offsets_at(logs, to) if isinstance(to, datetime) else {}
     return [
         Decision(*place, log, _was_at(known.get(place)), _offset(place, log, to, at), log.counted_to(known.get(place)))
         for place, log in sorted(logs.items(), key=itemgetter(0))
     ]
+
+
+def _known(conn: Connection, topic: str, number: int | None) -> list[Position]:
+    """The positions and stops that we have of a topic, or of one partition of it."""
+    return [
+        at for at in positions.list_positions(conn) if at.topic == topic and (number is None or at.partition == number)
+    ]
+
+
+def _nothing_to_set(topic: str, number: int | None, existing: int, *, known: Collection[Position]) -> OperatorError:
+    place = topic if number is None else f"{topic}[{number}]"
+    if known:
+        one = "" if number is None or not existing else f" --partition {number}"
+        return OperatorError(
+            f"Kafka no longer has {place}", hint=f"to give it up: hannun positions forget {topic}{one}"
+        )
+    if existing:
+        return OperatorError(
+            f"there is no {place}", hint=f"{topic} has partitions 0 to {existing - 1}; leave out --partition for all"
+        )
+    return OperatorError(f"Kafka has no topic {topic}", hint="to see the topics: hannun positions list")
 
 
 def _was_at(known: KnownPosition | None) -> int | None:
@@ -94,35 +133,53 @@ def decide(conn: Connection, by: str, decisions: list[Decision], how: str) -> No
     conn.commit()
 
 
-def deleted(conn: Connection, broker: Broker, topic: str, number: int | None) -> list[Position]:
-    """The stopped partitions of a topic, or the one of this number, that Kafka no longer has.
+class Forgettable(NamedTuple):
+    """What Kafka no longer has: partitions, and why the topic as a whole is stopped where all of it is given up."""
+
+    topic: str
+    stop: WaitForOperator | None
+    partitions: list[Position]
+
+
+def plan_forget(
+    conn: Connection, broker: Broker, topic: str, number: int | None, configured: Collection[str]
+) -> Forgettable:
+    """The partitions of a topic, or the one of this number, that we know and Kafka no longer has.
+
+    Args:
+        configured: the topics of the settings; one of these may be given up although it never existed.
 
     Raises:
-        OperatorError: there is none.
+        OperatorError: there is nothing to forget, and why.
         KafkaUnavailable: no broker answers.
     """
-    existing = set(broker.partitions([topic]))
-    stopped = [
-        at
-        for at in positions.list_positions(conn)
-        if at.topic == topic and number in (None, at.partition) and at.stopped is not None
-    ]
-    found = [at for at in stopped if (at.topic, at.partition) not in existing]
+    found = broker.describe_topics([topic]).get(topic)
+    known = _known(conn, topic, number)
     place = topic if number is None else f"{topic}[{number}]"
-    if not stopped:
+    if found is None or found.refused:
         raise OperatorError(
-            f"no partition of {place} is stopped", hint="`hannun positions list` lists the stopped ones"
+            f"cannot tell whether Kafka still has {topic}: {'no answer' if found is None else found.refused}",
+            hint="grant this client DESCRIBE on the topic",
         )
-    if not found:
+    gone = [at for at in known if at.partition >= found.partitions]
+    never_existed = number is None and found.topic_id is None and topic in configured
+    if gone or never_existed:
+        return Forgettable(topic, None if number is not None else _stop(conn, topic, found), gone)
+    if known:
         raise OperatorError(
-            f"Kafka still has all stopped partitions of {place}",
-            hint="`hannun positions set` decides where they resume",
+            f"Kafka still has {place}", hint=f"to decide where it resumes: hannun positions set {topic} --to earliest"
         )
-    return found
+    raise OperatorError(f"nothing is known of {place}", hint="to see what is known: hannun positions list")
 
 
-def forget(conn: Connection, by: str, partitions: list[Position]) -> None:
-    """Forget the positions of deleted partitions, with a record, in one transaction."""
-    for position in partitions:
-        positions.forget_stopped_partition(conn, by, position)
+def _stop(conn: Connection, topic: str, found: TopicAtBroker) -> WaitForOperator | None:
+    return topic_stop(topic, found, positions.counted_partitions(conn, [topic]).get(topic, ()))
+
+
+def forget(conn: Connection, by: str, forgotten: Forgettable) -> None:
+    """Give up what no longer exists, with a record, in one transaction."""
+    for position in forgotten.partitions:
+        positions.forget_partition(conn, by, position)
+    if forgotten.stop is not None:
+        positions.forget_topic(conn, by, forgotten.topic, forgotten.stop)
     conn.commit()

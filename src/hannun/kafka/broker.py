@@ -20,7 +20,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription  # type: ignore[attr-defined]
 
 from hannun.domain.batch import RecordId
-from hannun.domain.positions import KnownPosition, PartitionLog
+from hannun.domain.positions import KnownPosition, PartitionLog, TopicAtBroker
 from hannun.errors import KafkaUnavailable, OperatorError
 from hannun.kafka.records import CALL_TIMEOUT_S, Partition, client_logger, error_text, topic_partition
 from hannun.telemetry import log
@@ -37,6 +37,8 @@ _TRUNCATION_CHECK_OPTIONS: dict[str, object] = {
 
 _POSITION_GONE_CODES = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 
+_REFUSED = KafkaError.TOPIC_AUTHORIZATION_FAILED
+
 _TRUNCATION_TEXT = KafkaError(KafkaError._LOG_TRUNCATION).str()
 """Part of the text of an `_AUTO_OFFSET_RESET` error after a truncation: that error has one code for every reason."""
 
@@ -50,25 +52,19 @@ class Broker:
         self._missing_lock = threading.Lock()
         self._missing: set[Partition] = set()  # partitions whose absence is logged already
 
-    def check(self, topics: Collection[str]) -> None:
-        """Check that a broker answers and that these topics exist.
+    def check(self) -> None:
+        """Check that a broker answers.
 
         Raises:
-            OperatorError: no broker answers, or a topic is missing.
+            OperatorError: none does.
         """
         try:
-            found = self._admin.list_topics(timeout=CALL_TIMEOUT_S).topics
+            self._admin.list_topics(timeout=CALL_TIMEOUT_S)
         except KafkaException as error:
             raise OperatorError(
                 f"no Kafka broker answers at {self._bootstrap}: {error_text(error)}",
                 hint="is it running, and is KAFKA_BOOTSTRAP_SERVERS right? `hannun up --kafka` starts an embedded one",
             ) from error
-        missing = sorted(set(topics) - set(found))
-        if missing:
-            raise OperatorError(
-                f"Kafka at {self._bootstrap} has no topic {', '.join(missing)}",
-                hint="create it, or set HANNUN_TOPIC_... to the name of the right one",
-            )
 
     def partitions(self, topics: Collection[str]) -> list[Partition]:
         """Every partition of these topics; a topic that does not exist has none.
@@ -86,18 +82,22 @@ class Broker:
             (topic, number) for topic in sorted(topics) if topic in found for number in sorted(found[topic].partitions)
         ]
 
-    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
-        """The topic ids, by name; a topic that does not exist is omitted.
+    def describe_topics(self, topics: Collection[str]) -> dict[str, TopicAtBroker]:
+        """These topics as the brokers report them; a topic is omitted while its description fails otherwise.
 
         Raises:
             KafkaUnavailable: no broker answers.
         """
         described, failed = self._describe(topics)
-        if failed:
-            raise KafkaUnavailable(
-                f"cannot describe topic {min(failed)}: {failed[min(failed)]}. Check that a broker answers"
-            )
-        return {topic: str(found.topic_id) for topic, found in described.items()}
+        refused = {topic: error for topic, error in failed.items() if error.code() == _REFUSED}
+        if failed and not described and not refused:
+            first = min(failed)
+            raise KafkaUnavailable(f"cannot describe topic {first}: {failed[first].str()}. Check that a broker answers")
+        found = {topic: TopicAtBroker(None) for topic in topics if topic not in failed}
+        found |= {topic: TopicAtBroker(None, refused=error.str()) for topic, error in refused.items()}
+        return found | {
+            topic: TopicAtBroker(str(one.topic_id), len(one.partitions)) for topic, one in described.items()
+        }
 
     def partition_logs(
         self,
@@ -121,7 +121,7 @@ class Broker:
         """
         wanted = sorted(partitions)
         topics, failed_topics = self._describe({topic for topic, _ in wanted})
-        failed = {place: failed_topics[place[0]] for place in wanted if place[0] in failed_topics}
+        failed = {place: failed_topics[place[0]].str() for place in wanted if place[0] in failed_topics}
         there = {(topic, at.id): at for topic, found in topics.items() for at in found.partitions}
         # For a partition without a leader the client waits until there is one, and delays all other answers with it.
         failed |= {place: "it has no leader" for place in wanted if place in there and not _has_leader(there[place])}
@@ -182,13 +182,13 @@ class Broker:
             raise _unavailable(failed)
         return found
 
-    def _describe(self, topics: Collection[str]) -> tuple[dict[str, TopicDescription], dict[str, str]]:
+    def _describe(self, topics: Collection[str]) -> tuple[dict[str, TopicDescription], dict[str, KafkaError]]:
         """The descriptions of topics, and the errors of topics that could not be described.
 
         A topic that does not exist is in neither.
         """
         described: dict[str, TopicDescription] = {}
-        failed: dict[str, str] = {}
+        failed: dict[str, KafkaError] = {}
         if not topics:
             return described, failed
         requested = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=CALL_TIMEOUT_S)
@@ -197,7 +197,7 @@ class Broker:
                 described[topic] = future.result()
             except KafkaException as error:
                 if not _does_not_exist(error):
-                    failed[topic] = error_text(error)
+                    failed[topic] = error.args[0]
         return described, failed
 
     def _truncated(self, known: Mapping[Partition, KnownPosition]) -> tuple[set[Partition], set[Partition]]:

@@ -53,6 +53,13 @@ from hannun.kafka.records import (
 )
 from hannun.telemetry import log
 
+_PARTITION_GONE_CODES = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+)
+
 
 @dataclass(slots=True)
 class _Reading:
@@ -112,6 +119,11 @@ class GroupConsumer:
             self._consumer = None
 
     @property
+    def topics(self) -> frozenset[str]:
+        """The topics to which this consumer subscribes, whether they exist or not."""
+        return frozenset(self._kinds)
+
+    @property
     def assigned_idle(self) -> frozenset[Partition]:
         """Partitions that the group has assigned to this consumer and that are not being read."""
         return frozenset(self._idle)
@@ -164,7 +176,7 @@ class GroupConsumer:
             received = self._client.consume(num_messages=count_max, timeout=wait_s)
         messages: list[ReceivedMessage] = []
         starts: dict[Partition, int] = {}
-        unreadable: dict[Partition, UnreadablePartition] = {}
+        unreadable: dict[Partition, UnreadablePartition | None] = {}
         for message in received:
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
@@ -185,7 +197,7 @@ class GroupConsumer:
                 reading.last = None  # the client does not report the leader epoch of undelivered offsets
         spans = [self._span(partition, start) for partition, start in starts.items()]
         self.release(unreadable)
-        return ConsumedBatch(messages, spans, tuple(unreadable.values()))
+        return ConsumedBatch(messages, spans, tuple(filter(None, unreadable.values())))
 
     def commit_offsets_for_lag_tools(self, spans: Sequence[OffsetRange]) -> None:
         """Commit Kafka's own offsets, for its lag tools. Hannun itself never reads them."""
@@ -195,10 +207,16 @@ class GroupConsumer:
         except KafkaException as error:
             log.debug("offsets for lag tools not committed", error=error_text(error))
 
-    def recreated(self, topic_ids: Mapping[str, str]) -> list[Partition]:
-        """Partitions being read whose topic was recreated since reading started: its topic id differs."""
+    def recreated(self, topic_ids: Mapping[str, str | None]) -> list[Partition]:
+        """Partitions being read whose topic was deleted or recreated since reading started: its topic id differs.
+
+        Args:
+            topic_ids: None for a topic that does not exist. Partitions of other topics are left out.
+        """
         return [
-            partition for partition, reading in self._reading.items() if topic_ids.get(partition[0]) != reading.topic_id
+            partition
+            for partition, reading in self._reading.items()
+            if topic_ids.get(partition[0], reading.topic_id) != reading.topic_id
         ]
 
     # -- the rebalance callbacks: they only record the assignment; the flow starts the reading
@@ -236,16 +254,22 @@ class GroupConsumer:
         return OffsetRange(*partition, start, reading.next_offset, reading.epoch, leader_epoch)
 
     def _add_unreadable(
-        self, partition: Partition | None, error: KafkaError, unreadable: dict[Partition, UnreadablePartition]
+        self, partition: Partition | None, error: KafkaError, unreadable: dict[Partition, UnreadablePartition | None]
     ) -> None:
-        """Record the first error of a partition that is being read."""
+        """Record the first error of a partition that is being read; None where the partition no longer exists."""
         reading = None if partition is None else self._reading.get(partition)
         if partition is None or reading is None or partition in unreadable:
             return
         topic, number = partition
-        reason = f"cannot read {topic}[{number}] from offset {reading.next_offset}: {error.str()}"
-        log.warning("partition released: unreadable", reason=reason)
-        unreadable[partition] = UnreadablePartition(topic, number, reading.next_offset, reading.epoch, reason)
+        reason = f"cannot be read from offset {reading.next_offset}: {error.str()}"
+        log.warning("partition released: unreadable", topic=topic, partition=number, reason=reason)
+        if error.code() in _PARTITION_GONE_CODES:  # the check of the topics reports it
+            unreadable[partition] = None
+            return
+        refused = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+        unreadable[partition] = UnreadablePartition(
+            topic, number, reading.next_offset, reading.epoch, reason, refused=refused
+        )
 
     @property
     def _client(self) -> Consumer:

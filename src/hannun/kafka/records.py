@@ -34,13 +34,17 @@ FETCH_OPTIONS: dict[str, object] = {
 
 
 class UnreadablePartition(NamedTuple):
-    """A partition that the client cannot read from this offset on. It was read under this epoch and is now released."""
+    """A partition that the client cannot read from this offset on. It was read under this epoch and is now released.
+
+    `refused`: the broker does not let this client read it.
+    """
 
     topic: str
     partition: int
     offset: int
     epoch: int
     reason: str
+    refused: bool = False
 
 
 class ConsumedBatch(NamedTuple):

@@ -79,7 +79,7 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         page_token = _page_token(known[JWT_SECRET], demo=options.demo)
         environment = child_environment(endpoints, servers.valkey, known[JWT_SECRET], {code: page_token})
         children = stack.enter_context(Supervisor(options.home, environment, progress).running())
-        children.start("serve", "serve", "--fd", str(listener.fileno()), fd=listener.fileno())
+        children.start("serve", "serve", "--fd", str(listener.fileno()), fd=listener.fileno(), needed=True)
         children.start("schedule", "schedule")
         if options.kafka:
             children.start("ingest", "ingest")

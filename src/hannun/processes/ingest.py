@@ -55,7 +55,7 @@ async def open_ingesting(settings: Settings) -> AsyncIterator[Sequence[Ingestion
     async with AsyncExitStack() as stack:
         writing = stack.enter_context(open_writing(settings, "hannun-ingest"))
         broker = Broker(bootstrap)
-        broker.check(settings.topics)
+        broker.check()
         consumers = [
             GroupConsumer(bootstrap, settings.kafka_group, topics, _protocol(settings))
             for topics in _topics_by_worker(settings)

@@ -14,7 +14,8 @@ from hannun.errors import OperatorError
 
 RESTART_AFTER_S = 0.2
 FAILURES_MAX, FAILURES_WITHIN_S = 6, 60.0
-"""A child that ends more often than this is not started again."""
+"""A child that ends more often than this is started again after `PAUSE_S` only; one that is needed, not at all."""
+PAUSE_S = 30.0
 STOP_S_MAX = 10.0
 """How long the children have after SIGTERM. Those that still run are killed."""
 
@@ -26,8 +27,10 @@ class _Child:
     name: str
     arguments: Sequence[str]
     fd: int | None
+    needed: bool
     process: "subprocess.Popen[bytes]"
     started_at_s: list[float] = field(default_factory=list)
+    restart_at_s: float | None = None
 
 
 class Supervisor:
@@ -53,32 +56,48 @@ class Supervisor:
         finally:
             self._stop()
 
-    def start(self, name: str, *arguments: str, fd: int | None = None) -> None:
-        """Start `hannun ARGUMENTS`; the child inherits the file descriptor `fd`."""
+    def start(self, name: str, *arguments: str, fd: int | None = None, needed: bool = False) -> None:
+        """Start `hannun ARGUMENTS`; the child inherits the file descriptor `fd`.
+
+        Args:
+            needed: the service is of no use without it.
+        """
         process = self._spawn(name, arguments, fd)
-        self._children.append(_Child(name, arguments, fd, process, [time.monotonic()]))
+        self._children.append(_Child(name, arguments, fd, needed, process, [time.monotonic()]))
 
     def restart_ended(self) -> None:
-        """Start the children again that have ended.
+        """Start the children again that have ended; one that ends again and again after a pause.
 
         Raises:
-            OperatorError: a child ended `FAILURES_MAX` times within `FAILURES_WITHIN_S` seconds.
+            OperatorError: a child that is needed ended `FAILURES_MAX` times within `FAILURES_WITHIN_S` seconds.
         """
         for child in self._children:
             status = child.process.poll()
-            if status is None:
-                continue
-            recent = [at_s for at_s in child.started_at_s if at_s > time.monotonic() - FAILURES_WITHIN_S]
-            if len(recent) >= FAILURES_MAX:
-                raise OperatorError(
-                    f"{child.name} has ended {len(recent)} times within {FAILURES_WITHIN_S:.0f} s, "
-                    f"last with status {status}: {self._last_line(child)}",
-                    hint=f"look into {self.logs}/{child.name}.log",
-                )
-            self._progress(f"{child.name} ended with status {status}; starting it again")
-            time.sleep(RESTART_AFTER_S)
+            if status is not None:
+                self._restart(child, status)
+
+    def _restart(self, child: _Child, status: int) -> None:
+        if child.restart_at_s is None:
+            child.restart_at_s = time.monotonic() + self._pause_s(child, status)
+        elif time.monotonic() >= child.restart_at_s:
+            child.restart_at_s = None
             child.process = self._spawn(child.name, child.arguments, child.fd)
             child.started_at_s.append(time.monotonic())
+
+    def _pause_s(self, child: _Child, status: int) -> float:
+        """How long a child that has ended is not started again; reports that it has ended."""
+        recent = [at_s for at_s in child.started_at_s if at_s > time.monotonic() - FAILURES_WITHIN_S]
+        if len(recent) < FAILURES_MAX:
+            self._progress(f"{child.name} ended with status {status}; starting it again")
+            return RESTART_AFTER_S
+        found = (
+            f"{child.name} has ended {len(recent)} times within {FAILURES_WITHIN_S:.0f} s, "
+            f"last with status {status}: {self._last_line(child)}"
+        )
+        if child.needed:
+            raise OperatorError(found, hint=f"look into {self.logs}/{child.name}.log")
+        self._progress(f"{found}; starting it again in {PAUSE_S:.0f} s")
+        return PAUSE_S
 
     def _spawn(self, name: str, arguments: Sequence[str], fd: int | None) -> "subprocess.Popen[bytes]":
         with (self.logs / f"{name}.log").open("ab") as log:

@@ -39,6 +39,8 @@ def carry_over(live: Connection, shadow: Connection, by: str) -> None:
             shadow.execute(SQL["copy_share"], share)
         for stopped in _rows(live, "stopped_partitions"):
             shadow.execute(SQL["copy_stopped_partition"], stopped)
+        for topic in _rows(live, "forgotten_topics"):
+            shadow.execute(SQL["copy_forgotten_topic"], topic)
         replayed_to = {(row["topic"], row["partition"]): row["next_offset"] for row in _rows(shadow, "positions")}
         for position in _rows(live, "positions"):
             shadow.execute(SQL["raise_epoch"], position)

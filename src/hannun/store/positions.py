@@ -4,6 +4,7 @@ only.
 `domain.positions` decides where reading resumes; this module claims partitions and records decisions.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -91,7 +92,7 @@ def _start(
     if known is not None and not owns(conn, topic, number, epoch):
         return None
     added = conn.execute(SQL["added"], parameters).fetchone() if known is None else None
-    decision = resume_or_stop(f"{topic}[{number}]", log, known, start_from, added=bool(added and added[0]))
+    decision = resume_or_stop((topic, number), log, known, start_from, added=bool(added and added[0]))
     if isinstance(decision, WaitForOperator):
         stop(conn, owner, topic, number, decision)
         return decision
@@ -133,7 +134,7 @@ def clear_stopped(conn: Connection) -> None:
 class Position:
     """A partition in the operator's list. Fields are None where it was never read. Times are UTC.
 
-    `stopped` is why it waits for an operator; None where it does not.
+    `stopped` is why it waits for an operator, and `hint` what to do; None where it does not.
     """
 
     topic: str
@@ -144,6 +145,7 @@ class Position:
     owner: str | None
     moved_at: datetime | None
     stopped: str | None
+    hint: str | None
 
 
 def list_positions(conn: Connection) -> list[Position]:
@@ -166,8 +168,63 @@ def stopped_partitions(conn: Connection) -> list[StoppedPartition]:
     return [StoppedPartition(*row) for row in conn.execute(SQL["stopped_partitions"])]
 
 
+@dataclass(frozen=True, slots=True)
+class StoppedTopic:
+    """A topic that is not read as a whole, why, and what to do. Times are UTC.
+
+    It no longer waits for an operator where one has forgotten it.
+    """
+
+    topic: str
+    reason: str
+    hint: str
+    stopped_at: datetime
+    forgotten_by: str | None
+    forgotten_at: datetime | None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for an operator."""
+        return self.forgotten_at is None
+
+
+def stopped_topics(conn: Connection) -> list[StoppedTopic]:
+    """Topics that do not exist or may not be read, also those that an operator has forgotten."""
+    return [StoppedTopic(*row) for row in conn.execute(SQL["stopped_topics"])]
+
+
+def counted_partitions(conn: Connection, topics: Collection[str]) -> dict[str, list[int]]:
+    """The numbers of the partitions that have a position, by topic."""
+    numbers: defaultdict[str, list[int]] = defaultdict(list)
+    for topic, number in conn.execute(SQL["counted_partitions"], {"topics": sorted(topics)}):
+        numbers[topic].append(number)
+    return numbers
+
+
+def record_topic_stops(conn: Connection, owner: str, stops: Mapping[str, WaitForOperator | None]) -> None:
+    """Record which of these topics wait for an operator as a whole, and which no longer do."""
+    for topic, stop in sorted(stops.items()):  # in one order, so that two processes do not deadlock
+        if stop is not None:
+            conn.execute(SQL["stop_topic"], {"topic": topic, "why": stop.reason, "hint": stop.hint, "owner": owner})
+        else:
+            conn.execute(SQL["remove_topic_stop"], {"topic": topic})
+
+
+def remove_passing_stops(conn: Connection, topics: Collection[str]) -> None:
+    """Remove the stops of partitions of topics that do not exist, except those that only an operator may end."""
+    conn.execute(SQL["remove_passing_stops"], {"topics": sorted(topics)})
+
+
+def forget_topic(conn: Connection, by: str, topic: str, stop: WaitForOperator) -> None:
+    """Record that an operator gives up a topic: while this is why it is stopped, nobody waits for it."""
+    conn.execute(SQL["forget_topic"], {"topic": topic, "why": stop.reason, "hint": stop.hint, "by": by})
+
+
 def count_stopped_by_topic(conn: Connection) -> dict[str, int]:
-    """How many partitions of each topic wait for an operator; 0 for other topics that were ever read."""
+    """How many partitions of each topic wait for an operator; 0 for other topics that were ever read.
+
+    Where a topic as a whole waits, all of its known partitions do, and it counts as 1 where none is known.
+    """
     return dict(conn.execute(SQL["count_stopped_by_topic"]).fetchall())
 
 
@@ -196,8 +253,8 @@ def resume_by_decision(
     return was_at
 
 
-def forget_stopped_partition(conn: Connection, by: str, position: Position) -> None:
-    """Remove the stop of a partition that Kafka no longer has, and record the decision.
+def forget_partition(conn: Connection, by: str, position: Position) -> None:
+    """Remove the stop of a partition that Kafka no longer has, where it has one, and record the decision.
 
     The position is kept: if a topic of this name is created later, the partition stops as one of a recreated topic.
     """

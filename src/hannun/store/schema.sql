@@ -279,6 +279,19 @@ CREATE TABLE hannun.stopped_partitions (
     PRIMARY KEY (topic, partition)
 );
 
+-- Topics that no consumer reads as a whole: Kafka does not have them, or refuses them, or has fewer partitions than were
+-- counted. The process that finds the reason writes the row, and deletes it when the topic is back. An operator may forget the
+-- topic: then nobody waits for it while this is the reason.
+CREATE TABLE hannun.stopped_topics (
+    topic        text      PRIMARY KEY,
+    why          text      NOT NULL,
+    hint         text      NOT NULL,
+    found_by     text      NOT NULL,
+    stopped_at   timestamp NOT NULL DEFAULT now(),
+    forgotten_by text,
+    forgotten_at timestamp
+);
+
 -- The decisions of operators: at which offset reading resumed, and so which offsets were skipped or read again. `goes_on_at` is
 -- NULL where the operator gave up a partition that Kafka no longer has; `topic_id` is NULL where it was never read.
 CREATE TABLE hannun.position_decisions (
@@ -352,7 +365,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0011');
+INSERT INTO hannun.schema_version VALUES ('0012');
 
 -- -- views for other teams and for the operator ------------------------------------------------------------------
 

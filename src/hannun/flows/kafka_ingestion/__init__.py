@@ -5,7 +5,8 @@
                in flight     partitions,       PostgreSQL
                              from where
 
-Calls go from left to right only. `progress` is the one value that other threads read.
+Calls go from left to right only. `topics` checks that the topics exist. `progress` is the one value that other threads
+read.
 """
 
 from hannun.flows.kafka_ingestion.worker import IngestionWorker as IngestionWorker

@@ -12,11 +12,19 @@ import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 
-from hannun.domain.positions import KnownPosition, Partition, PartitionLog, StartFrom, WaitForOperator
+from hannun.domain.positions import (
+    KnownPosition,
+    Partition,
+    PartitionLog,
+    StartFrom,
+    WaitForOperator,
+    skip_preview_command,
+)
 from hannun.domain.quarantine import Quarantine, QuarantineLimits
 from hannun.errors import KafkaUnavailable, PartitionUnusable, StoreUnavailable
 from hannun.flows.kafka_ingestion.database_thread import DatabaseThread
 from hannun.flows.kafka_ingestion.progress import IngestionProgress
+from hannun.flows.kafka_ingestion.topics import TopicChecks
 from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
 from hannun.kafka.records import ConsumedBatch, UnreadablePartition
@@ -54,6 +62,7 @@ class PartitionAssignments:
         self._progress = progress
         self._owner = owner
         self._start_from = start_from
+        self._topics = TopicChecks(consumer.topics, broker, database_thread, owner=owner)
         self._stopped: dict[Partition, str] = {}
         self._quarantine = Quarantine(limits)
         self._next_check_at = 0.0
@@ -147,22 +156,16 @@ class PartitionAssignments:
         partition = (unusable.topic, unusable.partition)
         (epoch,) = [covered.epoch for covered in batch.ranges if covered[:2] == partition]
         self._quarantine = self._quarantine.without(partition)
-        hint = (
-            "look at the topic's producer; hannun positions set --to an offset resumes there, "
-            "HANNUN_DEAD_LETTERS_IN_A_ROW_MAX allows more"
-        )
-        self._stop(partition, epoch, WaitForOperator(str(unusable), hint, until_decided=True))
+        stop = WaitForOperator(unusable.reason, skip_preview_command(partition), until_decided=True)
+        self._stop(partition, epoch, stop, found=str(unusable))
 
     def stop_unreadable(self, unreadable: UnreadablePartition) -> None:
         """Stop a partition that the client cannot read until the next check: another leader may have it intact."""
-        hint = (
-            f"it is tried again every {CHECK_S:.0f} s; where no broker has the records intact, "
-            "hannun positions set --to an offset behind them resumes there"
-        )
         partition = (unreadable.topic, unreadable.partition)
+        hint = "grant this client READ on the topic" if unreadable.refused else skip_preview_command(partition)
         self._stop(partition, unreadable.epoch, WaitForOperator(unreadable.reason, hint, until_decided=False))
 
-    def _stop(self, partition: Partition, epoch: int, stopped: WaitForOperator) -> None:
+    def _stop(self, partition: Partition, epoch: int, stopped: WaitForOperator, **found: str) -> None:
         def stop_if_owned(conn: Connection) -> bool:
             owned = positions.owns(conn, *partition, epoch)
             if owned:
@@ -171,7 +174,7 @@ class PartitionAssignments:
 
         if not self._database_thread.run(stop_if_owned):
             return  # it has another owner by now, or an operator has just decided
-        _log_stopped(partition, stopped)
+        _log_stopped(partition, stopped, **found)
         self._stopped[partition] = stopped.reason
 
     # -- checks
@@ -181,7 +184,7 @@ class PartitionAssignments:
         return time.monotonic() >= self._next_check_at
 
     def check(self) -> None:
-        """Start stopped partitions that may resume; release partitions whose topic was recreated.
+        """Start stopped partitions that may resume; release partitions whose topic was deleted or recreated.
 
         Where partitions are stopped, no batch may be in flight.
 
@@ -190,12 +193,9 @@ class PartitionAssignments:
         """
         self._next_check_at = time.monotonic() + CHECK_S
         self.start(self.stopped)
-        try:
-            topic_ids = self._broker.topic_ids({topic for topic, _ in self._consumer.reading})
-        except KafkaUnavailable as error:
-            log.warning("no broker reports the topics; retrying", error=str(error))
-        else:
-            self._consumer.release(self._consumer.recreated(topic_ids))
+        topics = self._topics.check()
+        topic_ids = {topic: found.topic_id for topic, found in topics.items() if not found.refused}
+        self._consumer.release(self._consumer.recreated(topic_ids))
         self._begin_rewind_check()
 
     def after_poll(self) -> None:
@@ -234,6 +234,6 @@ class PartitionAssignments:
             self._consumer.release(rewound)
 
 
-def _log_stopped(partition: Partition, stopped: WaitForOperator) -> None:
+def _log_stopped(partition: Partition, stopped: WaitForOperator, **found: str) -> None:
     topic, number = partition
-    log.error("partition stopped", topic=topic, partition=number, why=stopped.reason, hint=stopped.hint)
+    log.error("partition stopped", topic=topic, partition=number, why=stopped.reason, hint=stopped.hint, **found)

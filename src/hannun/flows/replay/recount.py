@@ -85,10 +85,21 @@ class Recount:
     def logs(self, topics: Collection[str]) -> dict[Partition, PartitionLog]:
         """The logs of all partitions of these topics. A log ends where a transaction is still open.
 
+        Nothing is read of a topic that does not exist; the log says so.
+
         Raises:
+            OperatorError: none of the topics exists.
             KafkaUnavailable: no broker answers.
         """
-        return self._broker.partition_logs(self._broker.partitions(topics), committed=True)
+        partitions = self._broker.partitions(topics)
+        missing = sorted(set(topics) - {topic for topic, _ in partitions})
+        if not partitions:
+            raise OperatorError(
+                f"Kafka has no topic {', '.join(missing)}", hint="is KAFKA_BOOTSTRAP_SERVERS the right cluster?"
+            )
+        for topic in missing:
+            log.warning("Kafka has no such topic; nothing of it is read", topic=topic)
+        return self._broker.partition_logs(partitions, committed=True)
 
     def start_offsets(self, logs: Mapping[Partition, PartitionLog], start: StartAt) -> dict[Partition, int]:
         """Where `start` lies in each log; at its end where it lies behind.

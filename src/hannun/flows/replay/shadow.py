@@ -105,7 +105,8 @@ class ShadowReplay:
         for partition, begun in positions.start_claimed(conn, self.recount.by, claims, logs, "").items():
             if isinstance(begun, WaitForOperator):
                 raise OperatorError(
-                    f"the replay cannot continue: {begun.reason}", hint="`hannun replay drop`, and begin it again"
+                    "the replay cannot continue at {}[{}]: {}".format(*partition, begun.reason),
+                    hint="`hannun replay drop`, and begin it again",
                 )
             end = shadow_end(logs[partition], known_position(live_positions.get(partition)))
             ranges[partition] = ReplayRange(logs[partition].topic_id, begun.next_offset, end, begun.epoch)

@@ -1,17 +1,15 @@
 """The broker, for commands."""
 
-from collections.abc import Collection
-
 from hannun.kafka.broker import Broker
 from hannun.settings import Settings
 
 
-def open_broker(settings: Settings, topics: Collection[str] = ()) -> Broker:
-    """A broker that answers and has these topics.
+def open_broker(settings: Settings) -> Broker:
+    """A broker that answers.
 
     Raises:
-        OperatorError: it does not, or has not.
+        OperatorError: it does not.
     """
     broker = Broker(settings.needed("kafka_bootstrap_servers"))
-    broker.check(topics)
+    broker.check()
     return broker

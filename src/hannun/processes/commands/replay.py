@@ -83,7 +83,7 @@ def shadow_of(settings: Settings) -> Shadow:
 
 def _recount(settings: Settings, progress: Callable[[Progress], None], stop: threading.Event, by: str) -> Recount:
     return Recount(
-        open_broker(settings, settings.topics),
+        open_broker(settings),
         partial(LogReader, settings.needed("kafka_bootstrap_servers"), settings.topics),
         progress,
         stop,

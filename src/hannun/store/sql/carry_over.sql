@@ -70,6 +70,17 @@ INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by, st
 VALUES (%(topic)s, %(partition)s, %(why)s, %(hint)s, %(found_by)s, %(stopped_at)s, true)
     ON CONFLICT (topic, partition) DO NOTHING;
 
+-- forgotten_topics --
+-- Topics that an operator has forgotten.
+SELECT topic, why, hint, found_by, stopped_at, forgotten_by, forgotten_at FROM hannun.stopped_topics
+ WHERE forgotten_at IS NOT NULL;
+
+-- copy_forgotten_topic --
+-- Copy a topic that an operator has forgotten.
+INSERT INTO hannun.stopped_topics (topic, why, hint, found_by, stopped_at, forgotten_by, forgotten_at)
+VALUES (%(topic)s, %(why)s, %(hint)s, %(found_by)s, %(stopped_at)s, %(forgotten_by)s, %(forgotten_at)s)
+    ON CONFLICT (topic) DO NOTHING;
+
 -- events --
 -- Every event: owner, version, when it was first seen, and when its row in event_stats was created.
 SELECT e.event_id, e.user_id, e.version, e.first_seen_at, s.created_at

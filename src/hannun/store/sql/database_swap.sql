@@ -14,5 +14,6 @@ SELECT usename, count(*) FROM pg_catalog.pg_stat_activity
 
 -- lock_out_writers --
 -- Block all writers; readers go on. Tables are locked in the order in which a batch locks them.
-LOCK TABLE hannun.positions, hannun.events, hannun.dead_letters, hannun.position_decisions, hannun.shares
+LOCK TABLE hannun.positions, hannun.events, hannun.dead_letters, hannun.position_decisions, hannun.shares,
+           hannun.stopped_topics
   IN EXCLUSIVE MODE;

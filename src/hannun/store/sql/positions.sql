@@ -47,11 +47,45 @@ DELETE FROM hannun.stopped_partitions;
 -- Partitions that wait for an operator.
 SELECT topic, partition, why, hint, stopped_at FROM hannun.stopped_partitions ORDER BY topic, partition;
 
+-- counted_partitions --
+-- The partitions of topics that have a position.
+SELECT topic, partition FROM hannun.positions WHERE topic = ANY(%(topics)s::text[]);
+
+-- stop_topic --
+-- A topic as a whole waits for an operator. What an operator has forgotten is reported again for another reason only.
+INSERT INTO hannun.stopped_topics AS s (topic, why, hint, found_by)
+VALUES (%(topic)s, %(why)s, %(hint)s, %(owner)s)
+    ON CONFLICT (topic) DO UPDATE SET why = excluded.why, hint = excluded.hint, found_by = excluded.found_by,
+       stopped_at = excluded.stopped_at, forgotten_by = NULL, forgotten_at = NULL
+ WHERE s.why <> excluded.why;
+
+-- remove_topic_stop --
+-- A topic no longer waits as a whole.
+DELETE FROM hannun.stopped_topics WHERE topic = %(topic)s;
+
+-- remove_passing_stops --
+-- Partitions of topics that do not exist wait for nothing of their own, except what only an operator may decide.
+DELETE FROM hannun.stopped_partitions WHERE topic = ANY(%(topics)s::text[]) AND NOT until_decided;
+
+-- forget_topic --
+-- An operator gives up a topic that does not exist.
+INSERT INTO hannun.stopped_topics AS s (topic, why, hint, found_by, forgotten_by, forgotten_at)
+VALUES (%(topic)s, %(why)s, %(hint)s, %(by)s, %(by)s, clock_timestamp())
+    ON CONFLICT (topic) DO UPDATE SET why = excluded.why, hint = excluded.hint, forgotten_by = excluded.forgotten_by,
+       forgotten_at = excluded.forgotten_at;
+
+-- stopped_topics --
+-- Topics that wait for an operator as a whole, and those that one has forgotten.
+SELECT topic, why, hint, stopped_at, forgotten_by, forgotten_at FROM hannun.stopped_topics ORDER BY topic;
+
 -- count_stopped_by_topic --
--- How many partitions of each topic that was ever read wait for an operator.
-SELECT topic, count(s.topic)
-  FROM hannun.positions p FULL JOIN hannun.stopped_partitions s USING (topic, partition)
- GROUP BY topic;
+-- How many partitions of each topic that was ever read wait for an operator: all that are known, and at least 1, where the
+-- topic as a whole does.
+SELECT topic, CASE WHEN t.topic IS NULL THEN count(p.stopped) ELSE count(*) END
+  FROM (SELECT topic, s.topic AS stopped
+          FROM hannun.positions FULL JOIN hannun.stopped_partitions s USING (topic, partition)) p
+  FULL JOIN (SELECT topic FROM hannun.stopped_topics WHERE forgotten_at IS NULL) t USING (topic)
+ GROUP BY topic, t.topic;
 
 -- known_positions --
 -- The positions of the partitions of topics.
@@ -60,7 +94,7 @@ SELECT topic, partition, topic_id, next_offset, leader_epoch FROM hannun.positio
 -- list_positions --
 -- How far each partition is counted, and which wait for an operator.
 SELECT coalesce(p.topic, s.topic), coalesce(p.partition, s.partition), p.topic_id, p.next_offset, p.epoch, p.owner,
-       p.updated_at, s.why
+       p.updated_at, s.why, s.hint
   FROM hannun.positions p FULL JOIN hannun.stopped_partitions s
     ON s.topic = p.topic AND s.partition = p.partition
  ORDER BY 1, 2;

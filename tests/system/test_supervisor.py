@@ -1,0 +1,51 @@
+"""The supervisor of `hannun up`: what a child that always fails does to the others."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fork_server import base_environment
+from polling import wait_for
+
+from hannun.errors import OperatorError
+from hannun.processes import supervisor
+from hannun.processes.supervisor import Supervisor
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def children(tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    monkeypatch.setattr(supervisor, "FAILURES_MAX", 1)
+    with Supervisor(tmp_path, base_environment(), lines.append).running() as children:
+        yield children
+
+
+def test_a_child_that_always_fails_does_not_end_the_others(children: Supervisor, lines: list[str]) -> None:
+    children.start("ingest", "no-such-command")
+
+    def reported() -> bool:
+        children.restart_ended()
+        return bool(lines)
+
+    wait_for("its end to be reported", reported)
+    children.restart_ended()
+    (line,) = lines
+    assert line.startswith("ingest has ended 1 times within 60 s, last with status 2: ")
+    assert line.endswith("starting it again in 30 s")
+
+
+def test_a_child_that_is_needed_and_always_fails_ends_all(children: Supervisor) -> None:
+    children.start("serve", "no-such-command", needed=True)
+
+    def ended() -> OperatorError | None:
+        try:
+            children.restart_ended()
+        except OperatorError as error:
+            return error
+        return None
+
+    assert "serve.log" in wait_for("its end to be reported", ended).hint
