@@ -1,14 +1,17 @@
-"""Every test that docs/faults.md names exists, and has the mark that it says."""
+"""Every test that docs/faults.md and docs/threat-model.md name exists, and has the mark that they say."""
 
 import re
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 
 
-def test_every_named_test_exists_and_is_marked_faults_where_it_says_so() -> None:
-    text = (ROOT / "docs" / "faults.md").read_text("utf-8")
+@pytest.mark.parametrize("page", ["faults.md", "threat-model.md"])
+def test_every_named_test_exists_and_is_marked_faults_where_it_says_so(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text("utf-8")
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`( \(f\))?", text)
     assert len(named) > 20
     for file, name, long in named:
