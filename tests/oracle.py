@@ -5,6 +5,7 @@ on purpose. Where it and the service differ, one of them misreads `spec/3-messag
 """
 
 import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,11 @@ def without_unsaid(fields: dict[str, Any]) -> dict[str, Any]:
         for name, value in fields.items()
         if value is not None and value != ""
     }
+
+
+def id_of(text: str) -> str:
+    """A UUID in lower case; any other id as it is."""
+    return text.lower() if len(text) == 36 and re.fullmatch("[0-9a-f]+(-[0-9a-f]+){4}", text.lower()) else text
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -124,7 +130,11 @@ class Oracle:
         except ValueError:
             self.rejections.append("not-json")
             return
-        event = self.events.setdefault(message["eventId"], Event())
+        ids = [message["eventId"], message.get("userId", "-")]
+        if any("/" in each or each in (".", "..") for each in ids):
+            self.rejections.append("out-of-bounds")
+            return
+        event = self.events.setdefault(id_of(message["eventId"]), Event())
         received = datetime.now(UTC) if received_at is None else EPOCH + timedelta(microseconds=received_at)
         if instant(message[DECIDING[kind]]) > received + timedelta(hours=24):
             self.rejections.append("too-early-or-too-far-ahead")
@@ -140,7 +150,7 @@ class Oracle:
                 self.rejections.append("out-of-bounds")
                 return
             minute = at.replace(second=0, microsecond=0)
-            event.participants.setdefault(message["participantId"], (minute, channel_of(message)))
+            event.participants.setdefault(id_of(message["participantId"]), (minute, channel_of(message)))
         elif kind == "distribution-completed":
             self._distributed(event, message)
         elif kind == "event-status-changed":
@@ -150,18 +160,20 @@ class Oracle:
                 self.rejections.append("out-of-bounds")
                 return
             amount = money(message["amount"])
-            event.sales.setdefault(message["saleId"], -amount if message.get("refund") else amount)
-            event.sold_at.setdefault(message["saleId"], instant(message["soldAt"]))
+            sale = id_of(message["saleId"])
+            event.sales.setdefault(sale, -amount if message.get("refund") else amount)
+            event.sold_at.setdefault(sale, instant(message["soldAt"]))
 
     def add_measurement(self, event_id: str, channel: str, minute: datetime, **counts: int) -> None:
         """Take what a channel has measured since its previous measurement."""
         self.events[event_id].increments.append((minute, channel, counts))
 
     def _created(self, event: Event, message: dict[str, Any]) -> None:
-        if event.owner not in (None, message["userId"]):
+        owner = id_of(message["userId"])
+        if event.owner not in (None, owner):
             self.rejections.append("owner-changed")
             return
-        event.owner = message["userId"]
+        event.owner = owner
         at = instant(message["createdAt"])
         if event.plan is None or at > event.plan[0]:
             event.plan = (at, message)

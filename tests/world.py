@@ -178,6 +178,7 @@ class World:
 
     def record_measurement(self, event: str, channel: str, minute: str, counts: dict[str, int]) -> None:
         """Write the increments that a channel reported, and every aggregate that follows from them."""
+        self.rows("SELECT hannun.make_timeline_month(%s::date)", minute)
         names, values = list(counts), list(counts.values())
         self.rows(
             f"INSERT INTO hannun.increments (event_no, channel_no, minute, {', '.join(names)}) "

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 from world import DATABASE_OWNER as OWNER
-from world import PASSWORD, World
+from world import OWNER as OWNER_ID
+from world import PASSWORD, SPRING, World
 
 from hannun.domain.channels import load_table
 from hannun.embedded import PostgresServer
@@ -136,6 +137,31 @@ def test_a_database_of_any_earlier_version_becomes_the_same_as_a_new_one(
 def test_migrations_are_numbered_without_gap() -> None:
     numbers = [number_of(file) for file in migration_files()]
     assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
+def test_ids_that_were_stored_in_capitals_are_found_in_lower_case(world: World) -> None:
+    """What a version before has stored: an event in capitals, and another one in two spellings."""
+    merchant, sale, twin = OWNER_ID.upper(), str(uuid.uuid4()).upper(), str(uuid.uuid4())
+    world.count(
+        world.created(), world.registered("p"), world.distributed(channel="NAVER"), world.sold(5, sale.lower()),
+        world.created(twin), world.created("another"), world.created("Opaque"),
+    )  # fmt: skip
+    for table in ("hannun.events", "public.event_stats", "public.channel_stats", "public.timeline_data"):
+        for was, now in ((SPRING, SPRING.upper()), ("another", twin.upper())):
+            world.rows(f"UPDATE {table} SET event_id = %s WHERE event_id = %s", now, was)
+    for table in ("hannun.events", "public.event_stats"):
+        world.rows(f"UPDATE {table} SET user_id = %s", merchant)
+    world.rows("UPDATE hannun.sales SET sale_id = %s", sale)
+    (migration,) = [file for file in migration_files() if file.name.endswith("canonical_ids.sql")]
+    world.rows(migration.read_text("utf-8"))
+    assert {row.event_id for row in world.rows("SELECT event_id FROM public.event_stats")} == {
+        SPRING, twin, twin.upper(), "Opaque",
+    }  # fmt: skip
+    assert {row.user_id for row in world.rows("SELECT user_id FROM public.event_stats")} == {OWNER_ID}
+    assert world.drift() == []
+    world.restart()
+    again = [world.registered("p"), world.sold(5, sale), world.created(owner=merchant)]
+    assert [outcome.result for outcome in world.count(*again)] == ["repeated"] * 3
 
 
 def test_a_process_that_does_not_migrate_does_not_import_alembic() -> None:

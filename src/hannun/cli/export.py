@@ -45,6 +45,7 @@ def export(
     """Write the answer of a view to a file, with the figures of the API. A file is complete, or it does not exist."""
     import asyncio
 
+    from hannun.domain.ids import canonical_id
     from hannun.domain.questions import parse_list
     from hannun.domain.ranges import parse_range
     from hannun.files import Format
@@ -63,7 +64,7 @@ def export(
         tuple((_API_NAMES.get(name, name), value) for name, value in given.items() if value is not None),
     )
     filters = replace(filters, channels=parse_list("channels", channels))
-    question = exported.new_question(id_, parse_range(start, end, tz), filters)
+    question = exported.new_question(canonical_id(id_), parse_range(start, end, tz), filters)
     with Progress[str](lambda rows: err.print(f"  {rows}", markup=False)) as progress:
 
         def show_progress(done: int, total: int) -> None:

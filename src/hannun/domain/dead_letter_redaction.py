@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hannun.domain.facts import Kind, Reason, Rejected
-from hannun.domain.field_values import NOT_SAID, NUMBER, UUID, Instant, UnusableField, check_no_nul, redact_instant
+from hannun.domain.field_values import NOT_SAID, NUMBER, Instant, UnusableField, check_no_nul, redact_instant
+from hannun.domain.ids import UUID, canonical_id
 
 LEFT_OUT = "leftOut"
 """Among the kept fields: the names of the message's fields that were not kept."""
@@ -50,7 +51,7 @@ class Redactor:
             UNKNOWN_KIND if wire is None else kind,  # an unknown type may be any text
             reason,
             detail[:_DETAIL_LENGTH_MAX],
-            event_id if isinstance(event_id, str) else None,
+            canonical_id(event_id) if isinstance(event_id, str) else None,
             fields,
         )
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Raw, Struct
 
 from hannun.domain.facts import INSTANT_BEFORE_US, INSTANT_FROM_US, MINUTE_US, Reason
+from hannun.domain.ids import NOT_ADDRESSABLE, UUID, addressable_id
 
 COUNT_MAX = 2**31 - 1
 MONEY_MAX = Decimal("9999999999999.99")  # DECIMAL(15,2)
@@ -29,7 +30,6 @@ NOT_SAID = (b"", b"null", b'""')
 """The JSON texts of an optional field that say nothing; the first is that of an absent field."""
 
 NUMBER = re.compile(rb'"?[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE]([+-]?)([0-9]+))?"?')
-UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", re.ASCII)
 
 ZONE_NAME = re.compile(r"[A-Za-z0-9._+/:-]{1,64}", re.ASCII)
 """The name of a zone in brackets. It is not looked up: the offset before it decides."""
@@ -82,6 +82,14 @@ def check_no_nul(value: Any) -> None:
     elif isinstance(value, Struct):
         for name in value.__struct_fields__:
             check_no_nul(getattr(value, name))
+
+
+def parse_addressable_id(field: str, text: str) -> str:
+    """The canonical form of an event's or a merchant's id."""
+    id_ = addressable_id(text)
+    if id_ is None:
+        raise UnusableField(Reason.OUT_OF_BOUNDS, f"{field} {NOT_ADDRESSABLE}")
+    return id_
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------

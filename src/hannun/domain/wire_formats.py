@@ -50,12 +50,14 @@ from hannun.domain.field_values import (
     ledger_participant,
     ledger_participants,
     means_no_end,
+    parse_addressable_id,
     parse_count,
     parse_decimal,
     parse_instant,
     parse_usual_minutes,
     without_byte_order_mark,
 )
+from hannun.domain.ids import canonical_id
 
 SIZE_MAX_BYTES = 64 * 1024
 NESTING_MAX = 100
@@ -217,6 +219,7 @@ class Decoder:
             wire = self._wires[kind](raw)  # type: ignore[index]
             if b"\\u0000" in raw:
                 check_no_nul(wire)
+            wire.event_id = parse_addressable_id("eventId", wire.event_id)
             return convert(wire, received_at)  # type: ignore[no-any-return]
         except UnusableField as unusable:
             return self.reject(kind, raw, unusable.reason, unusable.detail)
@@ -270,13 +273,14 @@ class Decoder:
                 REGISTERED_FROM_US,
                 min(map(_RECEIVED_AT, batch)) + AHEAD_US_MAX,
             )
+            event_ids = _event_ids([wire.event_id for wire in wires])
             channels = [self._channel_of(wire) for wire in wires]
         except (msgspec.DecodeError, ValueError):  # UnicodeDecodeError and UnusableField are ValueErrors
             return None
         if len(wires) != count or minutes is None:
             return None
         participants = ledger_participants([wire.participant_id for wire in wires], self._rules.participant_key)
-        fields = zip([wire.event_id for wire in wires], participants, minutes, channels, strict=True)
+        fields = zip(event_ids, participants, minutes, channels, strict=True)
         return list(map(_NEW, repeat(ParticipantRegistered), fields))
 
     # -- one conversion for each kind, in the order of the specification
@@ -288,6 +292,7 @@ class Decoder:
             raise UnusableField(Reason.MISSING_FIELD, "eventTitle")
         if not user_id:
             raise UnusableField(Reason.MISSING_FIELD, "userId")
+        user_id = parse_addressable_id("userId", user_id)
         return EventCreated(
             event_id=wire.event_id,
             created_at=self._deciding_instant("createdAt", wire.created_at, received_at),
@@ -307,7 +312,10 @@ class Decoder:
         if registered_at < REGISTERED_FROM_US:
             raise UnusableField(Reason.OUT_OF_TIME, "registeredAt is before 2015-01-01")
         return ParticipantRegistered(
-            wire.event_id, self.participant_of(wire.participant_id), registered_at // MINUTE_US, self._channel_of(wire)
+            wire.event_id,
+            self.participant_of(wire.participant_id),
+            registered_at // MINUTE_US,
+            self._channel_of(wire),
         )
 
     def _distribution_completed(self, wire: _DistributionWire, received_at: int) -> DistributionCompleted:
@@ -346,7 +354,7 @@ class Decoder:
             raise UnusableField(Reason.MISSING_FIELD, "amount")
         sold_at = self._deciding_instant("soldAt", wire.sold_at, received_at)
         signed = -amount if wire.refund else amount
-        return SalesRecorded(wire.event_id, wire.sale_id, signed, sold_at, self._channel_of(wire))
+        return SalesRecorded(wire.event_id, canonical_id(wire.sale_id), signed, sold_at, self._channel_of(wire))
 
     # -- fields
 
@@ -371,6 +379,12 @@ class Decoder:
 
     def _instant(self, field: str, text: str) -> int:
         return parse_instant(field, text, self._rules.naive_times_are)
+
+
+def _event_ids(texts: list[str]) -> list[str]:
+    """The canonical event ids. Many messages are about few events, so each distinct text is parsed once."""
+    canonical = {text: parse_addressable_id("eventId", text) for text in set(texts)}
+    return [canonical[text] for text in texts]
 
 
 _CHUNK_COUNT_MAX = 500  # registrations: few enough for the processor's cache, and that one unusual message costs little

@@ -365,7 +365,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0012');
+INSERT INTO hannun.schema_version VALUES ('0013');
 
 -- -- views for other teams and for the operator ------------------------------------------------------------------
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
 from hannun.domain.facts import EventStatus
 from hannun.domain.granularity import Granularity, WeekStart
+from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
 from hannun.domain.questions import (
     NAMES_MAX,
     PAGE_DEFAULT,
@@ -38,7 +39,6 @@ from hannun.flows.report import registry
 from hannun.flows.report.cached_reader import Source
 from hannun.flows.report.registry import view_of
 from hannun.web.callers import (
-    EVENT_ID_MAX,
     Caller,
     authenticate,
     caller_of,
@@ -58,9 +58,15 @@ _AHEAD_US_MAX = 86_400_000_000
 VARY = "Authorization, Cookie, Accept-Encoding"
 _NO_NUL = "^[^\\x00]*$"  # PostgreSQL accepts no NUL in a text
 EventId = Annotated[
-    str, Path(min_length=1, max_length=EVENT_ID_MAX, pattern=_NO_NUL, description="the event's id, normally a UUID")
+    str,
+    Path(min_length=1, max_length=ID_LENGTH_MAX, pattern=_NO_NUL, description="the event's id, normally a UUID"),
+    AfterValidator(canonical_id),
 ]
-UserId = Annotated[str, Path(min_length=1, max_length=36, pattern=_NO_NUL, description="the merchant's id")]
+UserId = Annotated[
+    str,
+    Path(min_length=1, max_length=ID_LENGTH_MAX, pattern=_NO_NUL, description="the merchant's id"),
+    AfterValidator(canonical_id),
+]
 
 
 def _true_or_false(text: object) -> object:

@@ -17,6 +17,7 @@ from typing import Any
 import jwt
 
 from hannun.domain.authorization import Principal
+from hannun.domain.ids import canonical_id
 from hannun.errors import OperatorError, Unauthenticated
 from hannun.tokens import ROLES_CLAIM, RoleClaim
 from hannun.web.jwks import PUBLIC_KEY_ALGORITHMS, TokenKeys, VerificationKey
@@ -161,7 +162,7 @@ class Verifier:
         audience = claims.get("aud")
         if audience is not None and not isinstance(audience, str) and not _is_text_list(audience):
             raise Unauthenticated("the token is invalid: it is for another audience (aud)")
-        return Session(Principal(subject, roles), min(float(expires_at), _EXPIRY_MAX_S), key_fingerprint)
+        return Session(Principal(canonical_id(subject), roles), min(float(expires_at), _EXPIRY_MAX_S), key_fingerprint)
 
     def _claims(self, token: str, key: str | VerificationKey, algorithm: str) -> dict[str, Any]:
         return jwt.decode(

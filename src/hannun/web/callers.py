@@ -15,12 +15,12 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from hannun.domain.authorization import Principal
+from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
 from hannun.errors import BadRequest, Forbidden, HannunError, IssuerUnavailable, NotFound, Unauthenticated
 from hannun.web.auth import COOKIE, bearer_token_in, token_in
 from hannun.web.request_limits import Served, give_back_to_address, take_from_address, take_from_subject
 from hannun.web.services import Services
 
-EVENT_ID_MAX = 36
 SHARE_COOKIE = "hannun_share"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -221,17 +221,19 @@ def _may_use_share_link(request: Request) -> bool:
 
 
 def event_id_in(request: Request) -> str | None:
-    """The event id in the path; None where the path has none.
+    """The event id in the path, in its canonical form; None where the path has none.
 
     Raises:
         BadRequest: no event can have that id.
     """
     event_id: str | None = request.path_params.get("event_id")
-    if event_id is not None and ("\0" in event_id or not 0 < len(event_id) <= EVENT_ID_MAX):
+    if event_id is None:
+        return None
+    if "\0" in event_id or not 0 < len(event_id) <= ID_LENGTH_MAX:
         raise BadRequest(
             "{field}: 1 to {length_max} characters, and none of them NUL",
             code="bad-parameter",
             field="eventId",
-            length_max=EVENT_ID_MAX,
+            length_max=ID_LENGTH_MAX,
         )
-    return event_id
+    return canonical_id(event_id)

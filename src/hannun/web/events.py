@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from hannun.domain import response_schemas
 from hannun.domain.facts import EventStatus
+from hannun.domain.ids import canonical_id
 from hannun.domain.questions import PAGE_DEFAULT
 from hannun.domain.response_schemas import format_instant
 from hannun.flows.event_list import EventListQuestion
@@ -42,6 +43,7 @@ async def all_events(
     limit: PageLimit = PAGE_DEFAULT,
 ) -> Response:
     """The events of all merchants, newest first (role ADMIN)."""
+    user_id = None if user_id is None else canonical_id(user_id)
     question = EventListQuestion(user_id, status, text, cursor, limit)
     events, next_cursor = await services.event_list.page(caller.principal, question)
     body = response_schemas.EventList([_listed(event) for event in events], next_cursor)

@@ -17,11 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
+from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
 from hannun.flows.report.registry import dashboard_key
 from hannun.telemetry import metrics
 from hannun.web.api import VARY
 from hannun.web.auth import COOKIE
-from hannun.web.callers import EVENT_ID_MAX, SHARE_COOKIE
+from hannun.web.callers import SHARE_COOKIE
 from hannun.web.direct_write import DirectWriteTransport, header_bytes
 from hannun.web.etags import matches, version_in
 from hannun.web.request_limits import record_subject_taken
@@ -31,7 +32,7 @@ from hannun.web.services import Services
 _PREFIX, _SUFFIX = "/api/v1/", "/analytics"
 _ROUTES = {"events": "/api/v1/events/{event_id}/analytics", "users": "/api/v1/users/{user_id}/analytics"}
 _TOPICS = {"events": "event", "users": "user"}
-_LENGTH_MAX = len(_PREFIX) + len("events/") + EVENT_ID_MAX + len(_SUFFIX)
+_LENGTH_MAX = len(_PREFIX) + len("events/") + ID_LENGTH_MAX + len(_SUFFIX)
 _COMMON_HEADERS = [
     (b"cache-control", b"private, no-cache"),
     (b"vary", VARY.encode()),
@@ -143,8 +144,11 @@ def _dashboard_in(path: str) -> _Dashboard | None:
     """The dashboard that a path names; None for any other path."""
     if not (path.startswith(_PREFIX) and path.endswith(_SUFFIX)):
         return None
-    kind, _, id_ = path[len(_PREFIX) : -len(_SUFFIX)].partition("/")
-    return _Dashboard(kind, id_, dashboard_key((_TOPICS[kind], id_))) if kind in _TOPICS and "/" not in id_ else None
+    kind, _, given = path[len(_PREFIX) : -len(_SUFFIX)].partition("/")
+    if kind not in _TOPICS or "/" in given:
+        return None
+    id_ = canonical_id(given)
+    return _Dashboard(kind, id_, dashboard_key((_TOPICS[kind], id_)))
 
 
 def _bearer(authorization: bytes) -> str | None:

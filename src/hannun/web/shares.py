@@ -23,7 +23,6 @@ from hannun.web.callers import (
     SHARE_COOKIE,
     Caller,
     authenticate_by_share_link,
-    event_id_in,
     guard_cookies,
     reject_unknown_parameters,
     share_secret_in,
@@ -134,7 +133,7 @@ async def open_share(request: Request, services: Served, event_id: EventId) -> R
     """Exchange a link's secret for a cookie, which the browser sends to this event's paths only."""
     reject_unknown_parameters(request)
     body = await read_struct(request, LinkSecret, invalid=_bad_body('{"share": "..."}'))
-    grant = await services.share_links.resolve(event_id_in(request) or event_id, body.share)
+    grant = await services.share_links.resolve(event_id, body.share)
     response = Response(status_code=204, headers={"Cache-Control": "no-store"})
     left = grant.expires_at.replace(tzinfo=UTC) - datetime.now(UTC)
     response.set_cookie(
@@ -144,7 +143,7 @@ async def open_share(request: Request, services: Served, event_id: EventId) -> R
         httponly=True,
         samesite="strict",
         secure=services.secure_cookies,
-        path=_cookie_path(event_id),
+        path=_cookie_path(request),
     )
     return response
 
@@ -175,7 +174,7 @@ async def close_share(request: Request, event_id: EventId) -> Response:
     """Delete the cookie."""
     reject_unknown_parameters(request)
     response = Response(status_code=204)
-    response.delete_cookie(SHARE_COOKIE, path=_cookie_path(event_id))
+    response.delete_cookie(SHARE_COOKIE, path=_cookie_path(request))
     return response
 
 
@@ -216,5 +215,6 @@ def encode_path_segment(event_id: str) -> str:
     return quote(event_id, safe="!*'()")
 
 
-def _cookie_path(event_id: str) -> str:
-    return f"/api/v1/events/{encode_path_segment(event_id)}"
+def _cookie_path(request: Request) -> str:
+    """The path of this event's addresses, with the id as the browser spells it: browsers compare paths byte by byte."""
+    return f"/api/v1/events/{encode_path_segment(request.path_params['event_id'])}"
