@@ -4,7 +4,7 @@
  * Answers are cached by URL and revalidated with If-None-Match. A 304 returns the same object as before, so that signals,
  * which compare by identity, do not trigger a new rendering.
  */
-import { lang, session } from "./state.js";
+import { lang, loseSession, session } from "./state.js";
 
 const TIMEOUT_MS = 10_000;
 /** Time limit for an export, from the request to the last byte: as long as the service keeps the file. */
@@ -161,7 +161,7 @@ async function send(url, init, timeoutMs = TIMEOUT_MS) {
   const retryAfterS = Number(response.headers.get("Retry-After"));
   if (response.status === 401 && session.peek()) {
     clearCache();
-    session.value = null;
+    loseSession();
   }
   throw new Problem(response.status, body, retryAfterS > 0 ? retryAfterS : null);
 }

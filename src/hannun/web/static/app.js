@@ -5,12 +5,16 @@ import { html } from "./html.js";
 import { signal } from "./vendor/signals.js";
 import { fetchSession, fetchShareExpiry, Problem, redeemShareLink, signIn, signOut } from "./api.js";
 import {
+  beginSession,
   codeRejected,
+  endSession,
   hrefFor,
   hrefWith,
   lang,
+  loseSession,
   navigate,
   replaceRoute,
+  returnAddress,
   route,
   session,
   shareAccess,
@@ -118,7 +122,7 @@ async function handleSignOut() {
     // so the user stays signed in.
     if (!(error instanceof Problem) || error.transient) return;
   }
-  session.value = null;
+  endSession();
 }
 
 /** The one-time code from the URL, until it is redeemed. @type {string | null} */
@@ -148,16 +152,19 @@ async function isRejected(exchange) {
 /** Redeem the secrets of the URL, then fetch the session. Retries after 5 s if that fails. */
 async function startSession() {
   sessionProblem.value = null;
-  const eventId = eventIdIn(location.pathname);
   try {
     if (oneTimeCode) codeRejected.value = await isRejected(signIn({ code: oneTimeCode }));
+    // The address of a code is the start page: go on to where an ended session was.
+    if (oneTimeCode && !codeRejected.value && location.pathname === "/") replaceRoute(returnAddress() ?? location.pathname + location.search);
     oneTimeCode = null;
+    const eventId = eventIdIn(location.pathname);
     if (shareSecret && eventId) shareLinkRejected.value = await isRejected(redeemShareLink(eventId, shareSecret));
     shareSecret = null;
     const currentSession = await fetchSession();
     const expiresAt = currentSession === null && eventId ? await fetchShareExpiry(eventId) : null;
     shareAccess.value = expiresAt ? { eventId, expiresAt } : null;
-    session.value = currentSession;
+    if (currentSession) beginSession(currentSession);
+    else loseSession();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     sessionProblem.value = error;

@@ -20,6 +20,45 @@ export const route = signal(currentRoute());
 /** The signed-in user; undefined until the service has answered, null if nobody is signed in. */
 export const session = signal(/** @type {import("./api-types.js").Session | null | undefined} */ (undefined));
 
+/** Whether a session has ended without the user signing out: it expired, or was ended elsewhere. */
+export const sessionEnded = signal(false);
+
+const SIGNED_IN_KEY = "hannun.signed-in";
+const RETURN_KEY = "hannun.return-to";
+
+/** Access the browser's storage; null where the browser forbids it. @param {() => string | null | void} access */
+function fromStorage(access) {
+  try {
+    return access() ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** Show the views of a user. Remembered without a name, because a script cannot see whether the cookie has expired. @param {import("./api-types.js").Session} user */
+export function beginSession(user) {
+  sessionEnded.value = false;
+  session.value = user;
+  fromStorage(() => localStorage.setItem(SIGNED_IN_KEY, "1"));
+  fromStorage(() => sessionStorage.removeItem(RETURN_KEY));
+}
+
+/** Show the sign-in form after the user has signed out. */
+export function endSession() {
+  fromStorage(() => localStorage.removeItem(SIGNED_IN_KEY));
+  session.value = null;
+}
+
+/** Show the sign-in form because nobody is signed in; it says so if somebody was. */
+export function loseSession() {
+  sessionEnded.value = Boolean(session.peek()) || fromStorage(() => localStorage.getItem(SIGNED_IN_KEY)) !== null;
+  if (sessionEnded.value) fromStorage(() => sessionStorage.setItem(RETURN_KEY, location.pathname + location.search));
+  session.value = null;
+}
+
+/** Where the user was when the session ended, in this tab. */
+export const returnAddress = () => fromStorage(() => sessionStorage.getItem(RETURN_KEY));
+
 /** Whether the service rejected the one-time code in the URL. */
 export const codeRejected = signal(false);
 

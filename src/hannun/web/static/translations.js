@@ -25,6 +25,7 @@ const ko = {
     tokenRejected: "토큰이 맞지 않거나 기간이 지났어요. 새 토큰을 받아 다시 넣어 주세요.",
     codeRejected: "이 주소의 일회용 코드는 이미 쓰였거나 기간이 지났어요. 주소를 새로 받거나 토큰으로 로그인해 주세요.",
     tokenMissing: "토큰을 넣어 주세요.",
+    sessionEnded: "로그인이 끝났어요. 기간이 지났거나 다른 곳에서 로그아웃했어요. 다시 로그인하면 보던 화면으로 돌아가요.",
   },
   merchantPicker: {
     title: "어느 판매자를 볼까요?",
@@ -163,7 +164,7 @@ const ko = {
     cost: "비용",
     costPerParticipant: "참여자당",
     unattributed: "채널 미확인",
-    unattributedHint: "어느 채널로 왔는지 메시지에 없던 참여자",
+    unattributedHint: "채널이 없거나, 종류를 아직 모르는 채널로 온 참여자",
     total: "전체",
     /** @param {string} channels @param {string} rest @param {string} total */
     sum: (channels, rest, total) => `채널 ${channels} + 미확인 ${rest} = 전체 ${total}명`,
@@ -197,6 +198,8 @@ const ko = {
     /** @param {string} when @param {string} n @param {string} sum */
     point: (when, n, sum) => `${when} · ${n}명 · 누적 ${sum}명`,
     failed: "흐름을 불러오지 못했어요. 곧 다시 해 볼게요.",
+    /** @param {string} view */ loadingView: (view) => `흐름을 불러오고 있어요: ${view}`,
+    /** @param {string} view */ failedView: (view) => `${view}의 흐름을 불러오지 못했어요. 서버에 닿으면 저절로 보여 드릴게요.`,
   },
 
   live: {
@@ -276,6 +279,7 @@ const en = {
     tokenRejected: "This token is not valid or has expired. Ask for a new one and paste it here.",
     codeRejected: "The one-time code in this address was used already or has expired. Ask for a new address, or sign in with a token.",
     tokenMissing: "Please paste a token.",
+    sessionEnded: "Your session has ended: it expired, or was ended elsewhere. Sign in again to come back to where you were.",
   },
   merchantPicker: {
     title: "Which merchant?",
@@ -407,7 +411,7 @@ const en = {
     cost: "Cost",
     costPerParticipant: "Per person",
     unattributed: "Channel unknown",
-    unattributedHint: "Participants whose message named no channel",
+    unattributedHint: "Without a channel, or by one whose type is not known yet",
     total: "Total",
     sum: (channels, rest, total) => `${channels} by channel + ${rest} unknown = ${total}`,
     empty: "No channel connected yet.",
@@ -438,6 +442,8 @@ const en = {
     incompleteNote: "The hatched bar is still filling.",
     point: (when, n, sum) => `${when} · ${n} joined · ${sum} so far`,
     failed: "The chart could not be loaded. It will be tried again shortly.",
+    loadingView: (view) => `Loading the chart: ${view}`,
+    failedView: (view) => `The chart of ${view} could not be loaded. It appears by itself once the server can be reached.`,
   },
 
   live: {

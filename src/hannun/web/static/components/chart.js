@@ -20,20 +20,21 @@ export const VIEWS = /** @type {const} */ (["2h", "48h", "30d", "all"]);
  * @param {object} props
  * @param {Timeline | null} props.timeline
  * @param {View} props.view the requested view
- * @param {View} props.shownView the view of `timeline`, which is shown until the answer for `view` arrives
+ * @param {boolean} props.current whether `timeline` is that of the requested view; if not, its answer has not arrived
  * @param {boolean} props.failed whether the last load of the timeline failed
  * @param {boolean} props.isOver whether the event has ended, so that it has no trend any more
  */
-export function Chart({ timeline, view, shownView, failed, isOver }) {
+export function Chart({ timeline, view, current, failed, isOver }) {
   const t = texts.value.chart;
   const cursorIndex = useMemo(() => signal(/** @type {number | null} */ (null)), []);
   const tableOpen = route.value.query.get("table") === "1";
   const granularity = /** @type {keyof typeof t.bars} */ (timeline?.granularity ?? "hourly");
-  const points = timeline?.dataPoints ?? [];
+  // The chart of another range must not stand under the name of this one.
+  const points = !current && failed ? [] : (timeline?.dataPoints ?? []);
   const last = points[points.length - 1];
   const hasIncomplete = points.some((point) => !point.complete);
   return html`
-    <section class="card chart" aria-labelledby="chart-title" aria-busy=${view !== shownView}>
+    <section class="card chart" aria-labelledby="chart-title" aria-busy=${!current && !failed}>
       <div class="section-head">
         <h2 id="chart-title">${t.title}</h2>
         <nav class="segments" aria-label=${t.view}>
@@ -47,20 +48,22 @@ export function Chart({ timeline, view, shownView, failed, isOver }) {
           )}
         </nav>
       </div>
-      ${failed && html`<p class="note" role="status">${t.failed}</p>`}
-      ${timeline && html`<${Readout} timeline=${timeline} view=${shownView} cursorIndex=${cursorIndex} isOver=${isOver} />`}
+      ${failed && html`<p class="note" role="status">${current ? t.failed : t.failedView(t.views[view])}</p>`}
+      ${current
+        ? timeline && html`<${Readout} timeline=${timeline} view=${view} cursorIndex=${cursorIndex} isOver=${isOver} />`
+        : !failed && html`<p class="readout">${t.loadingView(t.views[view])}</p>`}
       <div class="plot-container">${points.length > 0 && html`<${Plot} timeline=${timeline} cursorIndex=${cursorIndex} />`}</div>
-      <div class="chart-foot">
+      ${points.length > 0 &&
+      html`<div class="chart-foot">
         <ul class="legend" aria-hidden="true">
           <li><span class="legend-key bars"></span>${t.bars[granularity] ?? t.participants}</li>
           ${hasIncomplete && html`<li><span class="legend-key hatched"></span>${t.incomplete}</li>`}
           <li><span class="legend-key line"></span>${t.cumulative} ${last && html`<${AnimatedNumber} value=${last.cumulativeParticipants} format=${formatCount} />`}</li>
         </ul>
-        ${points.length > 0 &&
-        html`<a class="button quiet small" role="button" aria-expanded=${tableOpen} href=${hrefWith("table", tableOpen ? null : "1")} data-replace>
+        <a class="button quiet small" role="button" aria-expanded=${tableOpen} href=${hrefWith("table", tableOpen ? null : "1")} data-replace>
           ${tableOpen ? t.hideTable : t.showTable}
-        </a>`}
-      </div>
+        </a>
+      </div>`}
       ${tableOpen && points.length > 0 && html`<${Table} timeline=${timeline} />`}
     </section>
   `;

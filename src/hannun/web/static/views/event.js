@@ -20,7 +20,8 @@ import { Skeleton } from "../components/skeleton.js";
 
 /** @typedef {import("../api-types.js").Dashboard} Dashboard */
 /** @typedef {import("../components/chart.js").View} View */
-/** The shown timeline, its view and its URL. @typedef {{ view: View, timeline: import("../api-types.js").Timeline | null, url: string | null, failed: boolean }} TimelineState */
+/** The shown timeline with its chart and URL; `failed` is whether the last load failed. @typedef {{ chart: RequestedChart, timeline: import("../api-types.js").Timeline, url: string }} ShownTimeline */
+/** What decides which timeline the chart shows. @typedef {{ view: View, tz: string }} RequestedChart */
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -30,21 +31,23 @@ const DAY_MS = 24 * HOUR_MS;
 export function EventView({ eventId }) {
   const base = `/api/v1/events/${encodeURIComponent(eventId)}`;
   const dashboard = useMemo(() => signal(/** @type {Dashboard | null} */ (cachedBody(`${base}/analytics`) ?? null)), [base]);
-  const timelineState = useMemo(() => signal(/** @type {TimelineState | null} */ (null)), [base]);
+  const shownTimeline = useMemo(() => signal(/** @type {ShownTimeline | null} */ (null)), [base]);
+  const timelineFailed = useMemo(() => signal(false), [base]);
 
-  const view = requestedView();
+  const requested = requestedChart();
   // The live query calls this long after this rendering, so that it reads the view from the current route.
   const load = async () => {
-    const loadedView = requestedView();
-    const url = timelineUrl(base, loadedView);
+    const chart = requestedChart();
+    const url = timelineUrl(base, chart);
     const [figures, timeline] = await Promise.allSettled([getJson(`${base}/analytics`), getJson(url)]);
-    if (figures.status === "rejected") throw figures.reason;
     // Update both in one rendering, so that chart and tiles show the same moment.
     batch(() => {
-      dashboard.value = figures.value;
-      if (timeline.status === "fulfilled") timelineState.value = { view: loadedView, timeline: timeline.value, url, failed: false };
-      else timelineState.value = { view: loadedView, timeline: null, url: null, ...timelineState.value, failed: true };
+      const loaded = figures.status === "fulfilled" && timeline.status === "fulfilled";
+      if (figures.status === "fulfilled") dashboard.value = figures.value;
+      if (loaded) shownTimeline.value = { chart, timeline: timeline.value, url };
+      timelineFailed.value = !loaded;
     });
+    if (figures.status === "rejected") throw figures.reason;
   };
   const liveQuery = useLiveQuery(`${base}/live`, load);
 
@@ -52,7 +55,7 @@ export function EventView({ eventId }) {
   useEffect(() => {
     if (!initial.current) liveQuery.refresh();
     initial.current = false;
-  }, [view, timeZone.value, lang.value]);
+  }, [requested.view, requested.tz, lang.value]);
 
   const shown = dashboard.value;
   const problem = liveQuery.problem.value;
@@ -66,6 +69,7 @@ export function EventView({ eventId }) {
   if (!shown) return html`<${Skeleton} tiles=${6} />`;
 
   const t = texts.value;
+  const chartShown = shownTimeline.value;
   return html`
     <div class="page-head">
       ${share
@@ -75,13 +79,19 @@ export function EventView({ eventId }) {
       <p class="period"><${EventStatus} event=${shown} /> ${datesText(shown, now.value)}</p>
       <p class="headline">${headlineText(shown)}</p>
       <${LiveStatus} liveQuery=${liveQuery} asOf=${shown.lastUpdatedAt} />
-      <${Export} parts=${exportParts(base, timelineState.value)} />
+      <${Export} parts=${exportParts(base, shownTimeline.value)} />
       <${LiveRegion} text=${headlineText(shown)} />
     </div>
     <div class="grid">
       <${ParticipantsTile} dashboard=${shown} />
       <${RoiTile} dashboard=${shown} />
-      <${Chart} timeline=${timelineState.value?.timeline ?? null} view=${view} shownView=${timelineState.value?.view ?? view} failed=${timelineState.value?.failed ?? false} isOver=${isOver(shown, now.value)} />
+      <${Chart}
+        timeline=${chartShown?.timeline ?? null}
+        view=${requested.view}
+        current=${!chartShown || isSameChart(chartShown.chart, requested)}
+        failed=${timelineFailed.value}
+        isOver=${isOver(shown, now.value)}
+      />
       <${MoneyTile} dashboard=${shown} />
       <${SmallTiles} dashboard=${shown} />
       <${Channels} dashboard=${shown} />
@@ -89,35 +99,38 @@ export function EventView({ eventId }) {
   `;
 }
 
-/** The view in the URL; 48 hours by default. @returns {View} */
-function requestedView() {
+/** The view in the URL, 48 hours by default, and the time zone of its buckets. @returns {RequestedChart} */
+function requestedChart() {
   const requested = route.value.query.get("view");
-  return VIEWS.find((name) => name === requested) ?? "48h";
+  return { view: VIEWS.find((name) => name === requested) ?? "48h", tz: timeZone.value };
 }
+
+/** @param {RequestedChart} one @param {RequestedChart} other */
+const isSameChart = (one, other) => one.view === other.view && one.tz === other.tz;
 
 /**
  * The data that can be exported. The timeline is exported with exactly the range that the chart shows.
  * @param {string} base
- * @param {TimelineState | null} state
+ * @param {ShownTimeline | null} shown
  */
-function exportParts(base, state) {
+function exportParts(base, shown) {
   const t = texts.value;
   const tz = `?${new URLSearchParams({ tz: timeZone.value })}`;
   const parts = [
     { name: t.exportMenu.summary, contents: t.exportMenu.summaryContents, url: `${base}/analytics${tz}` },
     { name: t.exportMenu.channels, url: `${base}/analytics/channels${tz}` },
   ];
-  const granularity = /** @type {keyof typeof t.chart.bars | undefined} */ (state?.timeline?.granularity);
-  if (!state?.url || !granularity) return parts;
-  return [...parts, { name: t.exportMenu.timeline, contents: `${t.chart.views[state.view]}, ${t.chart.bars[granularity]}`, url: state.url }];
+  const granularity = /** @type {keyof typeof t.chart.bars | undefined} */ (shown?.timeline.granularity);
+  if (!shown || !granularity) return parts;
+  return [...parts, { name: t.exportMenu.timeline, contents: `${t.chart.views[shown.chart.view]}, ${t.chart.bars[granularity]}`, url: shown.url }];
 }
 
-/** @param {string} base @param {View} view */
-function timelineUrl(base, view) {
+/** @param {string} base @param {RequestedChart} chart */
+function timelineUrl(base, { view, tz }) {
   const nowMs = Date.now();
   const from = (/** @type {number} */ spanMs, /** @type {number} */ bucketMs) =>
     new Date(Math.floor((nowMs - spanMs + bucketMs) / bucketMs) * bucketMs).toISOString().replace(".000Z", "Z");
-  const query = new URLSearchParams({ granularity: "daily", tz: timeZone.peek() });
+  const query = new URLSearchParams({ granularity: "daily", tz });
   if (view === "2h") {
     query.set("granularity", "minute");
     query.set("startDate", from(2 * HOUR_MS, MINUTE_MS));
@@ -126,7 +139,7 @@ function timelineUrl(base, view) {
     query.set("startDate", from(2 * DAY_MS, HOUR_MS));
   } else if (view === "30d") {
     // A date without time: the service takes midnight in the time zone. The locale "sv" formats dates as ISO 8601.
-    query.set("startDate", new Intl.DateTimeFormat("sv", { timeZone: timeZone.peek() }).format(nowMs - 29 * DAY_MS));
+    query.set("startDate", new Intl.DateTimeFormat("sv", { timeZone: tz }).format(nowMs - 29 * DAY_MS));
   }
   return `${base}/analytics/timeline?${query}`;
 }

@@ -3,7 +3,7 @@ import { useSignal } from "../vendor/signals.js";
 import { useEffect } from "../vendor/preact-hooks.js";
 import { html } from "../html.js";
 import { fetchSession, Problem, signIn } from "../api.js";
-import { codeRejected, lang, session, texts } from "../state.js";
+import { beginSession, codeRejected, lang, loseSession, sessionEnded, texts } from "../state.js";
 import { Logo } from "../components/logo.js";
 
 /** @typedef {"tokenMissing" | "tokenRejected" | "network" | "rateLimited" | "unavailable"} Failure */
@@ -28,7 +28,9 @@ export function SignInView() {
     try {
       await signIn({ token });
       codeRejected.value = false;
-      session.value = await fetchSession();
+      const session = await fetchSession();
+      if (session) beginSession(session);
+      else loseSession();
     } catch (error) {
       failure.value = failureOf(error);
       field.focus();
@@ -47,6 +49,7 @@ export function SignInView() {
     <section class="sign-in">
       <${Logo} />
       <h1 tabindex="-1">${t.title}</h1>
+      ${sessionEnded.value && html`<p class="form-notice" role="alert">${t.sessionEnded}</p>`}
       ${codeRejected.value && html`<p class="form-error" role="alert">${t.codeRejected}</p>`}
       <p>${t.lead}</p>
       <form onSubmit=${submit} novalidate>
