@@ -21,7 +21,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -187,6 +187,25 @@ class Crash:
         if self.fault.startswith("kill"):
             assert self.pid is not None, "a crash that kills needs a process"
             os.kill(self.pid, signal.SIGKILL)
+
+
+@dataclass(eq=False)
+class CrashBetween(Crash):
+    """A crash between two points of a process: before the first request of the second, whichever of them comes first.
+
+    `points` are regular expressions for the requests, by label; `order` are the labels in the order of their arrival.
+    """
+
+    points: Mapping[str, str] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+
+    def is_due(self, request: Request) -> bool:
+        label = next((label for label, pattern in self.points.items() if re.search(pattern, request.text)), None)
+        if label is None or label in self.order or self.happened.is_set() or not self.matches(request):
+            return False
+        self.order.append(label)
+        self.trace.append(request.text)
+        return len(self.order) == self.nth
 
 
 class Proxy:
@@ -412,6 +431,12 @@ def _reset(end: socket.socket) -> None:
 def no_crash(*, matches: Callable[[Request], bool] = lambda request: True) -> Crash:
     """A crash that never happens. Its trace lists the requests of a round without a fault."""
     return Crash("cut before", sys.maxsize, matches)
+
+
+def kill_between(points: Mapping[str, str], *, matches: Callable[[Request], bool]) -> CrashBetween:
+    """A process is killed exactly between these two points."""
+    assert len(points) == 2
+    return CrashBetween("kill before", 2, matches, points=points)
 
 
 def every_crash(

@@ -37,6 +37,7 @@ from polling import wait_for
 DEADLINE_S = 30.0
 LOG_TAIL_LINES = 40
 PASSWORD = "secret-of-a-test"
+VARIANTS = str(Path(__file__).parents[1] / "variants.py")
 SECRET = "a-secret-of-the-system-tests-that-is-long-enough"
 CONNECTION_LOST = (httpx2.NetworkError, httpx2.RemoteProtocolError)
 """What a client's request raises when the service dies meanwhile."""
@@ -92,6 +93,7 @@ class Process:
         *,
         inherit: Sequence[int] = (),
         forked: bool = False,
+        variant: str | None = None,
         user: int | None = None,
     ) -> None:
         """Start it.
@@ -99,17 +101,18 @@ class Process:
         Args:
             inherit: file descriptors that it has under the same numbers.
             forked: from the fork server, which saves Python's imports; else as `python -m hannun`.
+            variant: a change of the code, of `variants.py`, with which it runs.
             user: the id of the user that runs it.
         """
         self.log_file = log_file
         self._process: ForkedProcess | subprocess.Popen[bytes]
         with log_file.open("ab") as log:
-            if forked:
+            if forked and variant is None:
                 file = log.fileno()
                 self._process = fork_hannun(arguments, environment, stdout=file, stderr=file, inherit=inherit)
                 return
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hannun", *arguments],
+                [sys.executable, *(["-m", "hannun"] if variant is None else [VARIANTS, variant]), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -207,11 +210,14 @@ class Service:
             process.kill()
         return CompletedCommand(status, out.read_text(), err.read_text())
 
-    def start(self, *arguments: str, inherit: Sequence[int] = (), **environment: str | None) -> Process:
+    def start(
+        self, *arguments: str, inherit: Sequence[int] = (), variant: str | None = None, **environment: str | None
+    ) -> Process:
         """Start a process, and do not wait for it."""
         log_file = self._new_file(arguments[0], "log")
-        self._processes.append(Process(arguments, self._with(environment), log_file, inherit=inherit, forked=True))
-        return self._processes[-1]
+        process = Process(arguments, self._with(environment), log_file, inherit=inherit, forked=True, variant=variant)
+        self._processes.append(process)
+        return process
 
     def launch_serve(self, **environment: str | None) -> Process:
         """Start `serve` on this service's address, and do not wait for it."""
@@ -224,9 +230,9 @@ class Service:
         process.wait_for_log("serve runs")
         return process
 
-    def start_ingest(self, **environment: str | None) -> Process:
+    def start_ingest(self, *, variant: str | None = None, **environment: str | None) -> Process:
         """Start `ingest`, and wait until it has joined its group."""
-        process = self.start("ingest", **environment)
+        process = self.start("ingest", variant=variant, **environment)
         process.wait_for_log("ingest runs")
         return process
 

@@ -5,12 +5,12 @@ fault happens, one snapshot of the database holds exactly the messages before th
 counted once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import psycopg
 import pytest
 from accounts import account
-from faults import Crash, Fault, PostgresRequests, Proxy, Request, every_crash, no_crash
+from faults import Crash, Fault, PostgresRequests, Proxy, Request, every_crash, kill_between, no_crash
 from outside import (
     Event,
     Process,
@@ -61,32 +61,34 @@ class Rounds:
             )
         if crash.happened.is_set() and crash.fault.startswith("kill"):
             self.ingest.wait()
-            self._assert_counts_match_positions((known, new), crash)
+            assert_counts_match_positions(service, topics, (known, new), crash)
             self.ingest = self._start_ingest()
         wait_for(f"all to be counted, {crash.description}", lambda: topics.are_counted(service))
-        self._assert_counts_match_positions((known, new), crash)
+        assert_counts_match_positions(service, topics, (known, new), crash)
         wait_for(
             f"the invalidations to be delivered, {crash.description}", lambda: service.pending_invalidations() == 0
         )
-
-    def _assert_counts_match_positions(self, events: tuple[Event, ...], crash: Crash) -> None:
-        with psycopg.connect(self._service.environment["DATABASE_URL"]) as conn:
-            conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            with conn.transaction():
-                found = positions(conn)
-                counted = {event.id: figures_in(conn, event.id) for event in events}
-                dead_letters = dict(
-                    conn.execute("SELECT event_id, count(*) FROM hannun.dead_letters GROUP BY event_id").fetchall()
-                )
-        for event in events:
-            event.expected_messages = self._topics.messages_before(found, event.id)
-            assert counted[event.id] == event.expected_figures, crash.description
-            assert dead_letters.get(event.id, 0) == event.expected_dead_letters, crash.description
 
     def _start_ingest(self) -> Process:
         return self._service.start_ingest(
             **self._topics.environment(), HANNUN_BATCH_WAIT_S="0.1", **self._through_proxy
         )
+
+
+def assert_counts_match_positions(service: Service, topics: Topics, events: Sequence[Event], crash: Crash) -> None:
+    """One snapshot of the database holds exactly the messages before the positions."""
+    with psycopg.connect(service.environment["DATABASE_URL"]) as conn:
+        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with conn.transaction():
+            found = positions(conn)
+            counted = {event.id: figures_in(conn, event.id) for event in events}
+            dead_letters = dict(
+                conn.execute("SELECT event_id, count(*) FROM hannun.dead_letters GROUP BY event_id").fetchall()
+            )
+    for event in events:
+        event.expected_messages = topics.messages_before(found, event.id)
+        assert counted[event.id] == event.expected_figures, crash.description
+        assert dead_letters.get(event.id, 0) == event.expected_dead_letters, crash.description
 
 
 @pytest.fixture
@@ -151,6 +153,76 @@ def test_a_postgresql_connection_cut_at_any_request_loses_and_doubles_nothing(ro
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
 def test_ingest_killed_at_any_request_of_a_batch_loses_and_doubles_nothing(rounds: Rounds, fault: Fault) -> None:
     crash_at_each_request(rounds.run, fault, more_than=30)
+
+
+class Gap:
+    """Kills an `ingest` exactly between its positions and its counts, at whichever it writes second."""
+
+    POINTS = {  # noqa: RUF012  # never changed
+        "positions": r"UPDATE hannun\.positions SET next_offset",
+        "counts": r"(COPY|INSERT INTO) hannun\.participants|UPDATE (hannun\.events|public\.event_stats)",
+    }
+
+    def __init__(self, service: Service, topics: Topics, proxy: Proxy) -> None:
+        self._service = service
+        self._topics = topics
+        self._proxy = proxy
+        proxy.hold("owed_at <")
+
+    def kill(self, variant: str | None) -> tuple[Event, Crash, str]:
+        """Kill an `ingest`, or a variant of it, in a batch of registrations. Returns the order in which it writes."""
+        service, topics = self._service, self._topics
+        url = with_port(service.environment["DATABASE_URL"], self._proxy.port)
+        ingest = service.start_ingest(variant=variant, **topics.environment(), DATABASE_URL=url)
+        event = Event()
+        event.expect([event.created(), event.registered("Instagram")])
+        topics.send(event.expected_messages)
+        wait_for("the positions", lambda: topics.are_counted(service))
+        wait_for("the counts", lambda: service.figures(event.id) == event.expected_figures)
+        crash = kill_between(self.POINTS, matches=lambda request: request.application == "hannun-ingest")
+        with self._proxy.inject(crash, ingest.pid):
+            topics.send([event.registered("Instagram") for _ in range(3)])
+            wait_for("the crash", crash.happened.is_set)
+        ingest.wait()
+        return event, crash, ", ".join(crash.order)
+
+    def assert_consistent(self, event: Event, crash: Crash) -> None:
+        """Nothing is lost or doubled by the crash, neither at once nor after the next start."""
+        service, topics = self._service, self._topics
+        assert_counts_match_positions(service, topics, [event], crash)
+        service.start_ingest(**topics.environment())
+        wait_for("all to be counted", lambda: topics.are_counted(service))
+        assert_counts_match_positions(service, topics, [event], crash)
+        service.assert_no_drift()
+        account(service, topics)
+
+
+@pytest.fixture
+def gap(service: Service, topics: Topics, postgres: PostgresServer) -> Iterator[Gap]:
+    with Proxy(postgres.port, PostgresRequests) as proxy:
+        yield Gap(service, topics, proxy)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("variant", "order"), [(None, "positions, counts"), ("positions-last", "counts, positions")])
+def test_ingest_killed_between_positions_and_counts_loses_and_doubles_nothing(
+    gap: Gap, variant: str | None, order: str
+) -> None:
+    event, crash, found = gap.kill(variant)
+    assert found == order
+    gap.assert_consistent(event, crash)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("mistake", "order"),
+    [("positions-committed-before", "positions, counts"), ("positions-committed-after", "counts, positions")],
+)
+def test_a_kill_between_positions_and_counts_finds_two_transactions(gap: Gap, mistake: str, order: str) -> None:
+    event, crash, found = gap.kill(mistake)
+    assert found == order
+    with pytest.raises(AssertionError, match="kill before request 2"):
+        gap.assert_consistent(event, crash)
 
 
 class Pair:
