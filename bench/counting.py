@@ -340,6 +340,7 @@ def _upserts(by_event: FactsByEvent, keys: SurrogateKeys) -> dict[str, dict[str,
     channels = sorted((event_no, keys.channels[key].no, key) for event_no, key in by_channel)
     return {
         "add_timeline_participants": {
+            "event_nos": [keys.events[event_id] for event_id, _ in minutes],
             "event_ids": [event_id for event_id, _ in minutes],
             "minutes": [minute for _, minute in minutes],
             "participants": [by_minute[minute] for minute in minutes],

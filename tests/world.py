@@ -203,6 +203,12 @@ class World:
             counts.get("conversions", 0),
         )
         self.rows(
+            "INSERT INTO hannun.timeline_months (event_no, month) SELECT event_no, date_trunc('month', %s::timestamp) "
+            "FROM hannun.events WHERE event_id = %s ON CONFLICT DO NOTHING",
+            minute,
+            event,
+        )
+        self.rows(
             "UPDATE hannun.events SET cumulative_owed_from = least(cumulative_owed_from, %s) WHERE event_id = %s",
             minute,
             event,

@@ -108,7 +108,7 @@ BREAKING = {
     "accepts only minute, hourly now": lambda d: _schema(d, "Granularity").update(enum=["minute", "hourly"]),
     "dataPoints was removed": lambda d: _schema(d, "EventTimeline")["properties"].pop("dataPoints"),
     "dataPoints may be missing now": lambda d: _schema(d, "EventTimeline")["required"].remove("dataPoints"),
-    "participants: integer became string": lambda d: _schema(d, "DataPoint")["properties"]["participants"].update(
+    "participants: integer became string": lambda d: _schema(d, "ChannelMetrics")["properties"]["participants"].update(
         type="string"
     ),
     "averageDuration: may be number now": lambda d: _schema(d, "ChannelMetrics")["properties"]["averageDuration"][

@@ -149,7 +149,7 @@ def test_the_pending_roll_up_is_written_first(world: World) -> None:
     steps: list[str] = []
     with connect(world.url, application="test") as conn:
         assert list(reconcile(conn, steps.append)) == []
-    assert "cumulative" in steps[0] and len(steps) == 7
+    assert "cumulative" in steps[0] and len(steps) == 8
     assert [row.cumulative_participants for row in world.timeline()] == [1, 2]
     assert world.event_row().cumulative_owed_from == NOTHING_PENDING
 
@@ -280,6 +280,9 @@ ROWS = {
         "row",
     ),
     "INSERT INTO hannun.timeline_quarters VALUES (999, '2026-11-20 22:00', 0, 0, 0, 0)": ("timeline_quarters", "row"),
+    "INSERT INTO hannun.timeline_months VALUES (999, '2026-11-01', 0)": ("timeline_months", "row"),
+    "DELETE FROM hannun.timeline_months WHERE month = '2026-11-01'": ("timeline_months", "row"),
+    "UPDATE hannun.timeline_months SET participants = participants + 1": ("timeline_months", "participants"),
     "DELETE FROM hannun.untyped_participants": ("untyped_participants", "participants"),
     f"DELETE FROM hannun.events WHERE {OURS}": ("event_totals", "participants"),
     "INSERT INTO public.event_stats (event_id, event_title, user_id) VALUES ('x', 't', 'u')": ("event_stats", "row"),
@@ -302,6 +305,7 @@ LEDGERS = {
     "DELETE FROM hannun.participants WHERE ctid = (SELECT min(ctid) FROM hannun.participants)": {
         ("event_totals", "participants"),
         ("timeline_data", "participants"),
+        ("timeline_months", "participants"),
     },
     "INSERT INTO hannun.participants SELECT gen_random_uuid(), event_no, minute, channel_no, came "
     "FROM hannun.participants LIMIT 1": {("event_totals", "participants"), ("timeline_data", "participants")},

@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from hannun.domain.buckets import Buckets
+from hannun.domain.detached_months import DetachedSpan
 from hannun.domain.granularity import Granularity
 from hannun.domain.metrics import ChannelCounts, Money, sum_counts
 from hannun.domain.ranges import Preceding
@@ -82,10 +83,14 @@ class PeriodFigures:
 
 @dataclass(frozen=True, slots=True)
 class PeriodComparison:
-    """What happened within a range, and within the preceding one; `before` is None where there is none."""
+    """What happened within a range, and within the preceding one; `before` is None where there is none.
+
+    `detached`: the months of the range whose minutes are not kept. These figures do not need them.
+    """
 
     period: PeriodFigures
     before: PeriodFigures | None
+    detached: Sequence[DetachedSpan] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,8 @@ class EventFigures:
 
 @dataclass(frozen=True, slots=True)
 class ListedEvent:
-    """An event in its merchant's list. `last_hours` are its participants in the last 24 clock hours, oldest first.
+    """An event in its merchant's list. `last_hours` are its participants in the last 24 clock hours, oldest first; None
+    in a month whose minutes are not kept.
 
     created_at: `createdAt` of its newest event-created message, the sort key of the list. Events with the same one are
         sorted by `row_id`.
@@ -131,7 +137,7 @@ class ListedEvent:
     money: Money
     starts_at: datetime | None
     ends_at: datetime | None
-    last_hours: tuple[int, ...]
+    last_hours: tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +183,19 @@ class TimelineHead:
 
 @dataclass(frozen=True, slots=True)
 class TimelineFigures:
-    """The buckets that are not empty: (index, participants, views, engagement, conversions). `after` counts the
-    participants after the range."""
+    """The buckets that are not empty: (index, participants, views, engagement, conversions).
+
+    before: the participants before the first bucket.
+    unknown: the months from the first bucket on whose minutes are not kept; of the month of the first bucket the rest.
+    detached: the months of the question's range whose minutes are not kept.
+    whole: what happened in that range, where `detached` is not empty; else it is the sum of the buckets.
+    """
 
     filled: list[tuple[int, int, int, int, int]]
-    after: int
+    before: int
+    unknown: Sequence[DetachedSpan] = ()
+    detached: Sequence[DetachedSpan] = ()
+    whole: ChannelCounts | None = None
 
 
 # -- the input of each view function in `domain.views` -------------------------------------------------------------
@@ -249,11 +263,12 @@ class MerchantRoiFigures:
 class TimelineViewFigures:
     """A timeline in its buckets. `granularity` is the one that the question names, or its default.
 
-    `now` is seconds since 1970, UTC.
+    `end` is where the last bucket ends in the range; it and `now` are seconds since 1970, UTC.
     """
 
     head: TimelineHead
     granularity: Granularity
     buckets: Buckets
     counted: TimelineFigures
+    end: int
     now: int

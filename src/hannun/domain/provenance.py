@@ -6,15 +6,17 @@ it. `as_of` is an instant as text, None where it is unknown.
 The kind of a figure is the weakest kind of what it is made of.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 
+from hannun.domain.detached_months import DetachedSpan
 from hannun.domain.figures import ListedEvent
 from hannun.domain.metrics import Money
 from hannun.domain.questions import Metric
 from hannun.domain.response_schemas import Number, Projection, Provenance
 
 ByPath = dict[str, Provenance]
+NOT_KEPT = "not-kept"
 
 KINDS = ("measured", "stale", "planned", "estimated", "unknown")
 """The kinds of figures, from the strongest to the weakest."""
@@ -168,17 +170,33 @@ def projection_provenance(projection: Projection | None, as_of: str | None) -> B
     }
 
 
-def timeline_provenance(metrics: Iterable[Metric], as_of: str | None, *, channels_measured: bool) -> ByPath:
-    """Of a timeline with these metrics. `channels_measured`: whether a channel has ever been measured."""
+def not_kept_provenance(detached: Sequence[DetachedSpan]) -> ByPath:
+    """Of the part of a period whose minutes are not kept: everything by minute is unknown there."""
+    return {"period.notKept": Provenance("unknown", None, "count", NOT_KEPT)} if detached else {}
+
+
+def timeline_provenance(
+    metrics: Iterable[Metric], as_of: str | None, *, channels_measured: bool, not_kept: Collection[Metric] = ()
+) -> ByPath:
+    """Of a timeline with these metrics.
+
+    Args:
+        channels_measured: whether a channel has ever been measured.
+        not_kept: the metrics of which a point is unknown, because its minutes are not kept.
+    """
     counted_here = (Metric.PARTICIPANTS, Metric.CUMULATIVE_PARTICIPANTS)
     named = [metric for metric in Metric if metric in set(metrics)]
     by_metric = {
         metric: Provenance("measured" if metric in counted_here or channels_measured else "unknown", as_of, "count")
         for metric in named
     }
+    unknown = Provenance("unknown", as_of, "count", NOT_KEPT)
     slope = Provenance("estimated", as_of, "people a bucket, for each bucket")
     return {
-        **{f"dataPoints.{metric.value}": origin for metric, origin in by_metric.items()},
+        **{
+            f"dataPoints.{metric.value}": unknown if metric in not_kept else origin
+            for metric, origin in by_metric.items()
+        },
         **{
             f"totals.{metric.value}": origin
             for metric, origin in by_metric.items()

@@ -41,9 +41,21 @@ State = Annotated[str, _one_of(("measured", "stale", "planned", "failed", "unkno
 Kind = Annotated[str, _one_of(("measured", "planned", "estimated", "stale", "unknown"))]
 Unit = Annotated[str, _one_of(("count", "percent", "KRW", "people a bucket, for each bucket"))]
 Type = Annotated[str, _one_of(ChannelType)]
+UnknownBecause = Annotated[str, _one_of(("not-kept",))]
 Why = Annotated[
     str,
-    _one_of(("no-end", "over", "nobody-came", "too-early", "nothing-recorded", "nothing-invested", "several-events")),
+    _one_of(
+        (
+            "no-end",
+            "over",
+            "nobody-came",
+            "not-kept",
+            "too-early",
+            "nothing-recorded",
+            "nothing-invested",
+            "several-events",
+        )
+    ),
 ]
 
 
@@ -52,11 +64,16 @@ class ApiStruct(msgspec.Struct, rename="camel"):
 
 
 class Period(ApiStruct):
-    """The period of an answer, half open; without bounds it is all time. Instants have the zone's offset."""
+    """The period of an answer, half open; without bounds it is all time. Instants have the zone's offset.
+
+    `notKept`, where it is present, are the parts of the period whose minutes are not kept any more, as ISO 8601
+    intervals: points of a timeline there are null. Figures of the whole period count them, from the ledger.
+    """
 
     start_date: Instant | None
     end_date: Instant | None
     tz: str
+    not_kept: list[str] | UnsetType = UNSET
 
 
 class SocialInteractions(ApiStruct):
@@ -162,11 +179,15 @@ class Roi(ApiStruct):
 
 class Provenance(ApiStruct):
     """The kind of a figure: measured, planned, estimated, stale or unknown; as of when it holds; and its unit: count,
-    percent, KRW (won), or people a bucket."""
+    percent, KRW (won), or people a bucket.
+
+    `reason`, where it is present, says why a figure is unknown: its minutes are not kept any more.
+    """
 
     kind: Kind
     as_of: Instant | None
     unit: Unit
+    reason: UnknownBecause | UnsetType = UNSET
 
 
 class Dashboard(ApiStruct):
@@ -258,15 +279,20 @@ class UserChannels(Channels):
 
 class DataPoint(ApiStruct):
     """A bucket. `timestamp` is its start; `complete` means that it lies wholly in the past and in the period. Metrics
-    that the question does not name are left out."""
+    that the question does not name are left out.
+
+    A figure is null where it needs minutes that are not kept any more (`period.notKept`); `reason` then says so. The
+    cumulative total is known again from the end of such a month on.
+    """
 
     timestamp: Instant
     complete: bool
-    participants: People | UnsetType = UNSET
-    views: Count | UnsetType = UNSET
-    engagement: Count | UnsetType = UNSET
-    conversions: Count | UnsetType = UNSET
-    cumulative_participants: People | UnsetType = UNSET
+    participants: People | UnsetType | None = UNSET
+    views: Count | UnsetType | None = UNSET
+    engagement: Count | UnsetType | None = UNSET
+    conversions: Count | UnsetType | None = UNSET
+    cumulative_participants: People | UnsetType | None = UNSET
+    reason: UnknownBecause | UnsetType = UNSET
 
 
 class TimelineTotals(ApiStruct):
@@ -279,8 +305,8 @@ class TimelineTotals(ApiStruct):
 
 
 class Timeline(ApiStruct):
-    """A timeline. The trend is that of participants over the complete buckets during which the event ran. `weekStart`
-    is the first day of weekly buckets, and null for other ones."""
+    """A timeline. The trend is that of participants over the complete buckets during which the event ran, after those
+    that are not kept. `weekStart` is the first day of weekly buckets, and null for other ones."""
 
     granularity: Annotated[str, _one_of(Granularity)]
     tz: str
@@ -374,7 +400,8 @@ class UserRoi(Roi):
 
 
 class UserEvent(ApiStruct):
-    """An event in its merchant's list. `sparkline` has its participants in the last 24 clock hours, oldest first.
+    """An event in its merchant's list. `sparkline` has its participants in the last 24 clock hours, oldest first; null
+    for an hour whose minutes are not kept.
 
     Where `recordedRevenue` is null, no sale is recorded: `currentRoi` is then that of the expected revenue.
     """
@@ -388,7 +415,7 @@ class UserEvent(ApiStruct):
     total_views: Count
     current_roi: Percent | None
     target_roi: Percent | None
-    sparkline: list[People]
+    sparkline: list[People | None]
     last_updated_at: Instant | None
     recorded_revenue: Won | None = None
     current_roi_kind: Kind = "unknown"

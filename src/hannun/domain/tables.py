@@ -107,8 +107,15 @@ def tables_of(view: ViewTables, answer: ViewAnswer, language: Language) -> list[
 
 def rows_of(view: ViewTables, answer: ViewAnswer) -> Iterator[Row]:
     """The rows of an answer's list. For the further pages of a table that `tables_of` has begun."""
-    read = attrgetter(*(path for _, path in _columns(view, answer)))
-    return map(read, getattr(answer, view.list_field))
+    columns = _columns(view, answer)
+    read = attrgetter(*(path for _, path in columns))
+    rows: Iterator[Row] = map(read, getattr(answer, view.list_field))
+    return map(_with_empty_reason, rows) if any(column.key == "reason" for column, _ in columns) else rows
+
+
+def _with_empty_reason(row: Sequence[Any]) -> Row:
+    """The row with an empty cell where its entry has no reason: only that field may be left out by some entries."""
+    return [None if cell is UNSET else cell for cell in row]
 
 
 def count_of(view: ViewTables, answer: ViewAnswer) -> int:
@@ -129,14 +136,17 @@ def _list_table(name: str, view: ViewTables, answer: ViewAnswer) -> Table:
 def _columns(view: ViewTables, answer: ViewAnswer) -> list[tuple[Column, str]]:
     """The columns of the list, each with the attribute path of its figure.
 
-    Fields that an entry may leave out (the metrics of a timeline) have a column only if the answer has them.
+    Fields that an entry may leave out (the metrics of a timeline, the reason of a missing figure) have a column only if
+    the answer has them.
     """
     field, entry = _list_of(view.schema, view.list_field)
     optional = {each.encode_name for each in msgspec.structs.fields(entry) if each.default is UNSET}
     return [
         (Column(key, term(key)), path)
         for key, path in _leaves(entry)
-        if key not in optional or f"{field}.{key}" in answer.provenance
+        if key not in optional
+        or f"{field}.{key}" in answer.provenance
+        or (key == "reason" and answer.period.not_kept is not UNSET)
     ]
 
 
@@ -245,6 +255,8 @@ def about(
             encoded = next(each.encode_name for each in msgspec.structs.fields(view.schema) if each.name == field)
             rows.append((term(encoded).name(language), str(getattr(answer, field))))
     rows += [(w("period"), _period_text(answer.period, language)), (w("tz"), zone_of(answer))]
+    if answer.period.not_kept is not UNSET:
+        rows.append((w("notKept"), " · ".join(answer.period.not_kept), w("notKeptNote")))
     rows += filters
     if hasattr(answer, "money_period"):
         rows.append((w("moneyPeriod"), _period_text(answer.money_period, language), w("moneyNote")))
@@ -255,7 +267,9 @@ def about(
     for figure in dict.fromkeys([*columns, *(term(path) for path, _ in _figures(answer)), TERMS["kind"]]):
         rows.append((figure.name(language), figure.unit.value, figure.meaning(language) or None))
     rows += [(), (w("kinds"), w("kind"), term("asOf").name(language), w("unit"))]
-    rows += [(path, origin.kind, origin.as_of, origin.unit) for path, origin in answer.provenance.items()]
+    for path, origin in answer.provenance.items():
+        because = [] if origin.reason is UNSET else [w(origin.reason)]
+        rows.append((path, origin.kind, origin.as_of, origin.unit, *because))
     return rows
 
 

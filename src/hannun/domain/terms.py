@@ -213,6 +213,20 @@ TERMS: dict[str, Term] = {
         "구간 전체가 과거이고 조회 기간 안에 있음",
         "the bucket lies wholly in the past and in the range",
     ),
+    "reason": Term(
+        _T,
+        "빈칸인 이유",
+        "Why it is empty",
+        "not-kept 이 구간의 분 단위 기록은 보관 기간이 지나 남아 있지 않음 (0이 아님)",
+        "not-kept: the minutes of this bucket are not kept any more (which is not 0)",
+    ),
+    "period.notKept": Term(
+        _T,
+        "보관되지 않은 기간",
+        "Period that is not kept",
+        "이 기간의 분 단위 기록은 남아 있지 않습니다. 전체 합계에는 들어 있습니다.",
+        "minutes of this period are not kept any more; totals count them",
+    ),
     "trend.direction": Term(
         _T, "추세", "Trend", "up 증가, down 감소, flat 비슷, early 판단하기 이름", "up, down, flat, or too early to say"
     ),
@@ -306,6 +320,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "now": ("현재", "now"),
     "period": ("기간", "Period"),
     "moneyPeriod": ("금액의 기간", "Period of money"),
+    "notKept": ("보관되지 않은 기간", "Not kept"),
+    "notKeptNote": (
+        "이 기간의 분 단위 기록은 남아 있지 않아 빈칸입니다(0이 아님). 전체 합계에는 들어 있습니다.",
+        "Minutes of this period are not kept any more: cells are empty, which is not 0. Totals count them.",
+    ),
+    "not-kept": ("보관되지 않음", "not kept"),
     "moneyNote": (
         "비용, 매출, ROI는 조회 기간과 관계없이 이 기간의 값입니다.",
         "Costs, revenue and ROI are of this period, whatever was asked for.",

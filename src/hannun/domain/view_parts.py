@@ -5,7 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
+from hannun.domain.detached_months import DetachedSpan, intervals
 from hannun.domain.figures import (
     NO_COUNTS,
     VOICE,
@@ -40,8 +42,19 @@ from hannun.domain.response_schemas import (
 ALL_TIME_PERIOD = Period(None, None, DEFAULT_TZ)
 
 
-def period(range_: Range) -> Period:
-    return Period(format_instant(range_.start, range_.tz), format_instant(range_.end, range_.tz), range_.tz)
+def period(range_: Range, detached: Sequence[DetachedSpan] = ()) -> Period:
+    """The period of an answer; `detached` are the months whose minutes are not kept."""
+    return Period(
+        format_instant(range_.start, range_.tz),
+        format_instant(range_.end, range_.tz),
+        range_.tz,
+        intervals(detached, range_) or UNSET,
+    )
+
+
+def detached_of(comparison: PeriodComparison | None) -> Sequence[DetachedSpan]:
+    """The months of a range whose minutes are not kept."""
+    return () if comparison is None else comparison.detached
 
 
 def summary(all_time: Totals, comparison: PeriodComparison | None, preceding: Preceding | None) -> Summary:

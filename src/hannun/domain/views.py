@@ -6,10 +6,11 @@ always those of the whole event; the answer states that period as `moneyPeriod`.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 
 from hannun.domain.buckets import Buckets, to_epoch_s
+from hannun.domain.detached_months import cumulative, unknown_buckets
 from hannun.domain.figures import (
     ChannelFigures,
     EventChannelsFigures,
@@ -26,8 +27,10 @@ from hannun.domain.figures import (
 from hannun.domain.granularity import Granularity
 from hannun.domain.metrics import ChannelCounts
 from hannun.domain.provenance import (
+    NOT_KEPT,
     channels_provenance,
     events_provenance,
+    not_kept_provenance,
     projection_provenance,
     roi_provenance,
     summary_provenance,
@@ -69,6 +72,7 @@ from hannun.domain.view_parts import (
     channel,
     channel_cost,
     channel_performance,
+    detached_of,
     event_in_list,
     fields_of,
     period,
@@ -93,14 +97,15 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
         status=event.status,
         start_date=format_instant(event.starts_at),
         end_date=format_instant(event.ends_at),
-        period=period(question.range),
+        period=period(question.range, detached_of(comparison)),
         money_period=ALL_TIME_PERIOD,
         summary=counted,
         channel_performance=performance,
         roi=roi(event.money, event.totals.counts, event.target_roi),
         provenance=summary_provenance(states, as_of, compared=counted.previous is not None)
         | channels_provenance("channelPerformance", states, [each.distribution_cost for each in performance], as_of)
-        | roi_provenance("roi.", event.money, event.target_roi, states, as_of),
+        | roi_provenance("roi.", event.money, event.target_roi, states, as_of)
+        | not_kept_provenance(detached_of(comparison)),
         last_updated_at=as_of,
     )
 
@@ -112,12 +117,13 @@ def event_channels(question: ChannelsQuestion[EventSubject], figures: EventChann
     )
     return EventChannels(
         event_id=event.event_id,
-        period=period(question.range),
+        period=period(question.range, detached_of(figures.comparison)),
         money_period=ALL_TIME_PERIOD,
         total_participants=participants,
         unattributed_participants=unattributed,
         channels=shown,
-        provenance=channels_provenance("channels", {each.state for each in event.channels}, _costs_of(shown), as_of),
+        provenance=channels_provenance("channels", {each.state for each in event.channels}, _costs_of(shown), as_of)
+        | not_kept_provenance(detached_of(figures.comparison)),
         last_updated_at=as_of,
     )
 
@@ -145,14 +151,15 @@ def event_roi(question: RoiQuestion[EventSubject], figures: EventRoiFigures) -> 
         event_id=event.event_id,
         event_title=event.title,
         status=event.status,
-        period=period(question.range),
+        period=period(question.range, detached_of(comparison)),
         money_period=ALL_TIME_PERIOD,
         total_participants=within.counts.participants,
         unattributed_participants=within.unattributed,
         channels=[channel_cost(each, comparison) for each in channels],
         projection=figures.projection,
         provenance=roi_provenance("", event.money, event.target_roi, {each.state for each in channels}, as_of)
-        | projection_provenance(figures.projection, as_of),
+        | projection_provenance(figures.projection, as_of)
+        | not_kept_provenance(detached_of(comparison)),
         last_updated_at=as_of,
     )
 
@@ -170,7 +177,7 @@ def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDas
     return User(
         user_id=question.subject.user_id,
         total_events=len(merchant.event_nos),
-        period=period(question.range),
+        period=period(question.range, detached_of(figures.comparison)),
         money_period=ALL_TIME_PERIOD,
         summary=counted,
         roi=roi(merchant.money, merchant.totals.counts, target_roi=None),
@@ -178,7 +185,8 @@ def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDas
         next_cursor=figures.next_cursor,
         provenance=summary_provenance((), as_of, compared=counted.previous is not None)
         | roi_provenance("roi.", merchant.money, None, (), as_of)
-        | events_provenance(figures.page, as_of),
+        | events_provenance(figures.page, as_of)
+        | not_kept_provenance(detached_of(figures.comparison)),
         last_updated_at=as_of,
     )
 
@@ -191,12 +199,13 @@ def merchant_channels(question: ChannelsQuestion[MerchantSubject], figures: Merc
     return UserChannels(
         user_id=question.subject.user_id,
         total_events=len(merchant.event_nos),
-        period=period(question.range),
+        period=period(question.range, detached_of(figures.comparison)),
         money_period=ALL_TIME_PERIOD,
         total_participants=participants,
         unattributed_participants=unattributed,
         channels=shown,
-        provenance=channels_provenance("channels", {each.state for each in figures.channels}, _costs_of(shown), as_of),
+        provenance=channels_provenance("channels", {each.state for each in figures.channels}, _costs_of(shown), as_of)
+        | not_kept_provenance(detached_of(figures.comparison)),
         last_updated_at=as_of,
     )
 
@@ -213,14 +222,15 @@ def merchant_roi(question: RoiQuestion[MerchantSubject], figures: MerchantRoiFig
         **fields_of(roi(merchant.money, merchant.totals.counts, target_roi=None)),
         user_id=question.subject.user_id,
         total_events=len(merchant.event_nos),
-        period=period(question.range),
+        period=period(question.range, detached_of(comparison)),
         money_period=ALL_TIME_PERIOD,
         total_participants=within.counts.participants,
         unattributed_participants=within.unattributed,
         channels=[channel_cost(each, comparison) for each in channels],
         projection=figures.projection,
         provenance=roi_provenance("", merchant.money, None, {each.state for each in figures.channels}, as_of)
-        | projection_provenance(figures.projection, as_of),
+        | projection_provenance(figures.projection, as_of)
+        | not_kept_provenance(detached_of(comparison)),
         last_updated_at=as_of,
     )
 
@@ -267,41 +277,64 @@ def _costs_of(channels: Iterable[Channel]) -> list[Number | None]:
 
 def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures) -> Timeline:
     """The fields that both timelines share: a point for every bucket, empty ones too."""
-    buckets, head, range_ = figures.buckets, figures.head, question.range
+    buckets, head, range_, counted = figures.buckets, figures.head, question.range, figures.counted
     count = len(buckets.starts)
-    participants, views, engagement, conversions = [0] * count, [0] * count, [0] * count, [0] * count
-    for index, *counts in figures.counted.filled:
-        participants[index], views[index], engagement[index], conversions[index] = counts
-    totals = [sum(column) for column in (participants, views, engagement, conversions)]
-    # The event's total minus those in and after the range. The total also holds participants of detached months.
-    before_range = head.participants - figures.counted.after - totals[0]
-    cumulative = list(accumulate(participants, initial=before_range))[1:]
-    complete = _complete_buckets(buckets, range_, figures.now)
-    columns: dict[Metric, Sequence[int]] = {
-        Metric.PARTICIPANTS: participants,
-        Metric.VIEWS: views,
-        Metric.ENGAGEMENT: engagement,
-        Metric.CONVERSIONS: conversions,
-        Metric.CUMULATIVE_PARTICIPANTS: cumulative,
+    kept: dict[Metric, list[int]] = {metric: [0] * count for metric in _BY_MINUTE}
+    for index, *counts in counted.filled:
+        for column, figure in zip(kept.values(), counts, strict=True):
+            column[index] = figure
+    unknown = unknown_buckets(buckets, figures.end, counted.unknown)
+    participants = kept[Metric.PARTICIPANTS]
+    columns: dict[Metric, Sequence[int | None]] = {
+        metric: _without_unknown(column, unknown) if counted.unknown else column for metric, column in kept.items()
     }
+    columns[Metric.CUMULATIVE_PARTICIPANTS] = cumulative(
+        buckets, figures.end, participants, counted.before, counted.unknown
+    )
+    not_kept = [metric for metric, column in columns.items() if None in column] if counted.unknown else []
+    complete = _complete_buckets(buckets, range_, figures.now)
+    of_trend = _after_unknown(_buckets_of_trend(buckets, complete, head), unknown)
     as_of = instant_of_version(head.changed_at_us)
     return Timeline(
         granularity=figures.granularity,
         tz=range_.tz,
-        period=period(range_),
-        data_points=_points(buckets.labels(), complete, columns, question.metrics),
-        trend=_trend(buckets, participants, _buckets_of_trend(buckets, complete, head), figures.granularity),
-        totals=TimelineTotals(
-            **{
-                metric.value: total
-                for metric, total in zip(columns, totals, strict=False)
-                if metric in question.metrics
-            }
-        ),
-        provenance=timeline_provenance(question.metrics, as_of, channels_measured=head.measured),
+        period=period(range_, counted.detached),
+        data_points=_points(buckets.labels(), complete, columns, question.metrics, unknown),
+        trend=_trend(buckets, participants, of_trend, figures.granularity),
+        totals=_totals(question.metrics, kept, counted.whole),
+        provenance=timeline_provenance(
+            question.metrics,
+            as_of,
+            channels_measured=head.measured,
+            not_kept=not_kept,
+        )
+        | not_kept_provenance(counted.detached),
         last_updated_at=as_of,
         week_start=question.week_start if figures.granularity is Granularity.WEEKLY else None,
     )
+
+
+_BY_MINUTE = (Metric.PARTICIPANTS, Metric.VIEWS, Metric.ENGAGEMENT, Metric.CONVERSIONS)
+
+
+def _totals(
+    metrics: Iterable[Metric], kept: Mapping[Metric, Sequence[int]], whole: ChannelCounts | None
+) -> TimelineTotals:
+    """The sums over the range: of its buckets, or `whole`, where minutes of it are not kept."""
+    sums = {
+        metric.value: sum(column) if whole is None else getattr(whole, metric.value) for metric, column in kept.items()
+    }
+    return TimelineTotals(**{name: total for name, total in sums.items() if name in set(metrics)})
+
+
+def _without_unknown(figures: Sequence[int], unknown: Sequence[bool]) -> list[int | None]:
+    return [None if is_unknown else figure for figure, is_unknown in zip(figures, unknown, strict=True)]
+
+
+def _after_unknown(complete: list[bool], unknown: list[bool]) -> list[bool]:
+    """The complete buckets after the last one that is unknown: a trend is one of adjacent buckets."""
+    last = max((index for index, is_unknown in enumerate(unknown) if is_unknown), default=-1)
+    return [is_complete and index > last for index, is_complete in enumerate(complete)]
 
 
 def _complete_buckets(buckets: Buckets, range_: Range, now: int) -> list[bool]:
@@ -328,15 +361,22 @@ def _buckets_of_trend(buckets: Buckets, complete: list[bool], head: TimelineHead
 
 
 def _points(
-    labels: list[str], complete: list[bool], columns: dict[Metric, Sequence[int]], metrics: Iterable[Metric]
+    labels: list[str],
+    complete: list[bool],
+    columns: Mapping[Metric, Sequence[int | None]],
+    metrics: Iterable[Metric],
+    unknown: Sequence[bool],
 ) -> list[DataPoint]:
     if len(set(metrics)) == len(columns):
-        return list(map(DataPoint, labels, complete, *columns.values()))
-    fields = {metric: _POINT_FIELDS[metric] for metric in columns if metric in set(metrics)}
-    return [
-        DataPoint(label, is_complete, **{field: columns[metric][index] for metric, field in fields.items()})
-        for index, (label, is_complete) in enumerate(zip(labels, complete, strict=True))
-    ]
+        points = list(map(DataPoint, labels, complete, *columns.values()))
+    else:
+        fields = {metric: _POINT_FIELDS[metric] for metric in columns if metric in set(metrics)}
+        rows = zip(labels, complete, *(columns[metric] for metric in fields), strict=True)
+        names = ("timestamp", "complete", *fields.values())
+        points = [DataPoint(**dict(zip(names, row, strict=True))) for row in rows]
+    for point in compress(points, unknown):
+        point.reason = NOT_KEPT
+    return points
 
 
 _POINT_FIELDS = {metric: metric.value for metric in Metric} | {

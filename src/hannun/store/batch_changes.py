@@ -213,6 +213,7 @@ class BatchChanges:
                 self._conn.execute(
                     SQL["add_timeline_participants"],
                     {
+                        "event_nos": int_array([self._no_of[event_id] for event_id, _ in ordered]),
                         "event_ids": text_array([event_id for event_id, _ in ordered]),
                         "minutes": int_array([minute for _, minute in ordered]),
                         "participants": int_array([counts[bucket] for bucket in ordered]),

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from hannun.domain.buckets import Buckets, rollup_bounds
+from hannun.domain.detached_months import DetachedSpan, overlapping
 from hannun.domain.figures import (
     ChannelFigures,
     EventFigures,
@@ -16,7 +17,6 @@ from hannun.domain.figures import (
     MerchantFigures,
     PeriodComparison,
     PeriodFigures,
-    TimelineFigures,
     TimelineHead,
     sum_totals,
 )
@@ -30,6 +30,8 @@ SQL = load("reports")
 _EPOCH = datetime(1970, 1, 1)  # without a zone on purpose: the columns are UTC
 _EVER, _NEVER = _EPOCH, datetime(9999, 1, 1)
 _MINUTE = timedelta(minutes=1)
+_A_MONTH = timedelta(days=31)
+"""From the start of a month, this leads into the next one."""
 
 
 # -- one event -----------------------------------------------------------------------------------------------------
@@ -98,7 +100,8 @@ async def period(
             sum(row[2] for row in counted if row[0] is None),
         )
 
-    return PeriodComparison(figures(within=True), None if preceding is None else figures(within=False))
+    detached = overlapping(await detached_months(conn, event_nos), range_)
+    return PeriodComparison(figures(within=True), None if preceding is None else figures(within=False), detached)
 
 
 def _minute(moment: datetime) -> int:
@@ -165,13 +168,16 @@ async def merchant_page(
             },
         )
     ).fetchall()
-    return [_listed_event(row) for row in rows]
+    return [_listed_event(row, hour) for row in rows]
 
 
-def _listed_event(row: Any) -> ListedEvent:
+def _listed_event(row: Any, hour: datetime) -> ListedEvent:
     row_id, created_at, event_id, title, status, participants, views, target, version, *rest = row
-    planned, expected, baseline, recorded, starts_at, ends_at, cost, hours = rest
-    last = tuple(int((hours or {}).get(str(ago), 0)) for ago in range(23, -1, -1))
+    planned, expected, baseline, recorded, starts_at, ends_at, cost, hours, detached = rest
+    last = tuple(
+        None if _month(hour - timedelta(hours=ago)) in (detached or ()) else int((hours or {}).get(str(ago), 0))
+        for ago in range(23, -1, -1)
+    )
     money = Money(planned, cost, expected, recorded, baseline)
     return ListedEvent(
         row_id,
@@ -222,40 +228,58 @@ async def merchant_timeline_head(conn: AsyncConnection, user_id: str, figures: M
 
 
 async def timeline(
-    conn: AsyncConnection,
-    event_nos: Sequence[int],
-    buckets: Buckets,
-    start: datetime,
-    end: datetime,
-    newest: datetime | None = None,
-) -> TimelineFigures:
-    """What happened in events together, by bucket, within [start, end), UTC without a zone.
+    conn: AsyncConnection, event_nos: Sequence[int], buckets: Buckets, start: datetime, end: datetime
+) -> list[tuple[int, int, int, int, int]]:
+    """What happened in events together within [start, end), UTC without a zone, in attached months: the buckets that
+    are not empty, as (index, participants, views, engagement, conversions)."""
+    if not buckets.starts:
+        return []
+    rollup_from, rollup_to = rollup_bounds(start, end) if buckets.is_rollup_aligned else (start, start)
+    parameters = {
+        "event_nos": _numbers(event_nos),
+        "from": start,
+        "to": end,
+        "rollup_from": rollup_from,
+        "rollup_to": rollup_to,
+        "first": _EPOCH + timedelta(seconds=buckets.starts[0]),
+        "step_s": buckets.step_s,
+        "starts": _numbers(buckets.starts),
+    }
+    rows: Any = await (await conn.execute(SQL["timeline_filled"], parameters)).fetchall()
+    return list(rows)
 
-    `newest`, where it is known, is the last minute in which anything happened: it can save a query.
-    """
-    filled: Any = []
-    if buckets.starts:
-        rollup_from, rollup_to = rollup_bounds(start, end) if buckets.is_rollup_aligned else (start, start)
-        parameters = {
-            "event_nos": _numbers(event_nos),
-            "from": start,
-            "to": end,
-            "rollup_from": rollup_from,
-            "rollup_to": rollup_to,
-            "first": _EPOCH + timedelta(seconds=buckets.starts[0]),
-            "step_s": buckets.step_s,
-            "starts": _numbers(buckets.starts),
-        }
-        filled = await (await conn.execute(SQL["timeline_filled"], parameters)).fetchall()
-    nothing_after = newest is not None and newest < end
-    return TimelineFigures(filled, 0 if nothing_after else await participants_from(conn, event_nos, end))
+
+async def detached_months(conn: AsyncConnection, event_nos: Sequence[int]) -> list[DetachedSpan]:
+    """The detached months in which something happened in these events, oldest first."""
+    rows: Any = await (await conn.execute(SQL["detached_months"], {"event_nos": _numbers(event_nos)})).fetchall()
+    return [DetachedSpan(month, _month(month + _A_MONTH), participants) for month, participants in rows]
 
 
 async def participants_from(conn: AsyncConnection, event_nos: Sequence[int], end: datetime) -> int:
-    """The participants of events together from a minute on."""
+    """The participants of events together from a minute on, in attached months."""
     parameters = {"event_nos": _numbers(event_nos), "to": end, "rollup_from": rollup_bounds(end, _NEVER)[0]}
     row: Any = await (await conn.execute(SQL["timeline_after"], parameters)).fetchone()
     return int(row[0])
+
+
+async def participants_before(conn: AsyncConnection, event_nos: Sequence[int], end: datetime) -> tuple[int, int]:
+    """The participants of events together before a minute, whatever months are attached: those of earlier months, and
+    those of its own month."""
+    month = _month(end)
+    bounds = {"month": month, "to": end}
+    parameters = {
+        "event_nos": _numbers(event_nos),
+        "rollup_to": rollup_bounds(month, end)[1],
+        **bounds,
+        **{f"{name}_minute": _minute(at) for name, at in bounds.items()},
+    }
+    row: Any = await (await conn.execute(SQL["timeline_before"], parameters)).fetchone()
+    return row[0], row[1]
+
+
+def _month(moment: datetime) -> datetime:
+    """The start of its month."""
+    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 async def sales(conn: AsyncConnection, event_no: int, starts: Sequence[int]) -> list[Decimal]:

@@ -178,6 +178,23 @@ CREATE TABLE hannun.timeline_quarters (
     -- An index-only scan needs pages that were vacuumed since they were written.
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
 
+-- Participants of each event by month (UTC), whatever months of the timeline are attached: one row for each month in which
+-- anything happened. A writer of a minute of the timeline adds to its month in the same transaction. So the participants before
+-- a minute are those of earlier months, and those of its own month before it.
+CREATE TABLE hannun.timeline_months (
+    event_no     integer NOT NULL,
+    month        date    NOT NULL,
+    participants integer NOT NULL DEFAULT 0 CHECK (participants >= 0),
+    PRIMARY KEY (event_no, month)
+    -- Free space for the next version of a row on the same page (HOT updates): rows of this month change with every batch.
+) WITH (fillfactor = 60);
+
+-- The months that were attached when the answers over them were last invalidated. A difference from the catalog means that
+-- answers of the events with something in that month are outdated.
+CREATE TABLE hannun.attached_months (
+    month date NOT NULL PRIMARY KEY
+);
+
 -- The ledger of participants: each once. Rows are small on purpose, 24 bytes of data: `came` is minute and channel number in
 -- one integer (store/packed_arrivals.py). A row that does not fit has NULL there, and uses `minute` and `channel_no`, which are
 -- NULL in all other rows and then take no space. Read it through the view hannun.arrivals.
@@ -365,7 +382,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0013');
+INSERT INTO hannun.schema_version VALUES ('0014');
 
 -- -- views for other teams and for the operator ------------------------------------------------------------------
 
@@ -419,13 +436,16 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
 $$;
 
 -- Create the partition of a month where it is missing; returns whether it did. The table is created and then attached, which
--- locks only against other changes of partitions: readers and writers go on.
+-- locks only against other changes of partitions: readers and writers go on. The table of a detached month is attached again;
+-- where it was dropped, it is made from the ledgers.
 CREATE FUNCTION hannun.make_timeline_month(month date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    starts date := date_trunc('month', month)::date;
-    name   text := 'timeline_data_' || to_char(starts, 'YYYY_MM');
-    again  boolean;
+    starts  timestamp := date_trunc('month', month::timestamp);
+    ends    timestamp := starts + interval '1 month';
+    name    text      := 'timeline_data_' || to_char(starts, 'YYYY_MM');
+    dropped boolean   := false;
+    again   boolean;
 BEGIN
     IF EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('public.' || name) AND NOT inhdetachpending) THEN
         RETURN false;
@@ -445,15 +465,35 @@ BEGIN
     -- The table of a detached month still exists, and is re-attached: a message needs it.
     again := EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = name);
     IF NOT again THEN
+        dropped := EXISTS (SELECT FROM hannun.timeline_months m WHERE m.month = starts);
         EXECUTE format('CREATE TABLE public.%I (LIKE public.timeline_data INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
     END IF;
+    IF dropped THEN
+        -- Nobody counts for this month meanwhile: its minutes cannot be written before it is attached.
+        EXECUTE format(
+            'INSERT INTO public.%I (event_id, timestamp, participants, views, engagement, conversions)'
+            ' SELECT e.event_id, h.at, sum(h.participants), sum(h.views), sum(h.engagement), sum(h.conversions)'
+            '   FROM (SELECT a.event_no, to_timestamp(a.minute * 60.0) AT TIME ZONE ''UTC'' AS at, count(*) AS participants,'
+            '                0::bigint AS views, 0::bigint AS engagement, 0::bigint AS conversions'
+            '           FROM hannun.timeline_months m JOIN hannun.arrivals a USING (event_no)'
+            '          WHERE m.month = $1 AND a.minute >= extract(epoch FROM $1) / 60'
+            '            AND a.minute < extract(epoch FROM $2) / 60 GROUP BY 1, 2'
+            '          UNION ALL'
+            '         SELECT i.event_no, i.minute, 0, sum(i.views), sum(i.likes + i.comments + i.shares + i.clicks),'
+            '                sum(i.conversions) FROM hannun.increments i WHERE i.minute >= $1 AND i.minute < $2 GROUP BY 1, 2) h'
+            '   JOIN hannun.events e USING (event_no) GROUP BY 1, 2', name) USING starts, ends;
+    END IF;
     EXECUTE format('ALTER TABLE public.timeline_data ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
-                   name, starts, (starts + interval '1 month')::date);
-    IF again THEN
+                   name, starts, ends);
+    IF again OR dropped THEN
         -- The roll-up was written without this month's minutes. Events are locked in the order in which every writer locks.
         EXECUTE format('UPDATE hannun.events e SET cumulative_owed_from = least(e.cumulative_owed_from, %L)'
                        ' WHERE e.event_no IN (SELECT h.event_no FROM hannun.events h'
                        ' WHERE h.event_id IN (SELECT event_id FROM public.%I) ORDER BY h.event_no FOR UPDATE)', starts, name);
+        -- So answers that say that the month is not kept are invalidated.
+        DELETE FROM hannun.attached_months a WHERE a.month = starts;
+    ELSE
+        INSERT INTO hannun.attached_months VALUES (starts) ON CONFLICT DO NOTHING;
     END IF;
     RETURN true;
 END $$;

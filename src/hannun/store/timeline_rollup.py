@@ -70,5 +70,6 @@ def roll_up_event(conn: Connection, event_no: int, minutes: int = STEP_MINUTES) 
     # A crash of the server may lose this commit: it then loses the moved watermark too, and the step is repeated.
     conn.execute("SET LOCAL synchronous_commit = off")
     conn.execute(SQL["lock_event"], {"event_no": event_no})
+    conn.execute(SQL["recount_months"], {"event_no": event_no})
     row = conn.execute(SQL["roll_up_event"], {"event_no": event_no, "minutes": minutes}).fetchone()
     return RollUpStep(event_no, *row) if row else RollUpStep(event_no, 0, more=False)

@@ -72,27 +72,28 @@ async def _load_projection(snapshot: Snapshot, event: EventFigures, tz: str) -> 
     if event_end is None:
         return no_projection("no-end", None)
     first = await reports.first_minute(conn, event.event_id)
+    detached = await reports.detached_months(conn, [event.event_no])
     if first is None:
-        return no_projection("nobody-came", projected_to)
-    days = _complete_days(first, now, tz)
+        return no_projection("not-kept" if detached else "nobody-came", projected_to)
+    days = _complete_days(max([first, *(span.end for span in detached)]), now, tz)
     used = days_used(len(days) - 1)
     if used == 0:
         return no_projection("too-early", projected_to)
     days = days[-used - 1 :]
     # offsets are only for labels, which these buckets do not need
     last_days = Buckets(days[:-1], [0] * used, days[-1])
-    counted = await reports.timeline(conn, [event.event_no], last_days, from_epoch_s(days[0]), from_epoch_s(days[-1]))
+    start, end = from_epoch_s(days[0]), from_epoch_s(days[-1])
+    counted = await reports.timeline(conn, [event.event_no], last_days, start, end)
     sales = await reports.sales(conn, event.event_no, days)
     participants = [0] * used
-    for day, count, *_ in counted.filled:
+    for day, count, *_ in counted:
         participants[day] = count
-    total = event.totals.counts.participants
     history = DailyHistory(
         participants,
         sales[:-1],
         days_left=(to_epoch_s(event_end) - days[-1]) / DAY,
-        participants_before=total - counted.after,
-        participants_now=total,
+        participants_before=sum(await reports.participants_before(conn, [event.event_no], end)),
+        participants_now=event.totals.counts.participants,
         recorded_before=(event.money.recorded or 0) - sales[-1],
     )
     return projection(history, event.money, projected_to)

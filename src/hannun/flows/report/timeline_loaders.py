@@ -4,7 +4,8 @@ from bisect import bisect_right
 from datetime import datetime, timedelta
 
 from hannun.domain.buckets import Buckets, buckets_in, default_granularity, from_epoch_s, to_epoch_s
-from hannun.domain.figures import TimelineHead, TimelineViewFigures
+from hannun.domain.detached_months import from_start, overlapping
+from hannun.domain.figures import TimelineFigures, TimelineHead, TimelineViewFigures
 from hannun.domain.granularity import Granularity
 from hannun.domain.questions import EventSubject, MerchantSubject, Subject, TimelineQuestion
 from hannun.domain.ranges import Range
@@ -47,9 +48,29 @@ async def _load_timeline(
     end = range_.end or max(range_.end_or_now(now), (head.last or this_minute) + _MINUTE)
     granularity = question.granularity or default_granularity(start, end if range_.end else now)
     buckets = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, range_.tz, question.week_start)
-    counted = await reports.timeline(snapshot.conn, head.event_nos, buckets, start, end, head.last)
-    figures = TimelineViewFigures(head, granularity, buckets, counted, now=to_epoch_s(now))
+    counted = await _count(snapshot, head, range_, buckets, start, end)
+    figures = TimelineViewFigures(head, granularity, buckets, counted, end=to_epoch_s(end), now=to_epoch_s(now))
     return Loaded(figures, head.version, head.owner, _valid_until(buckets, range_, now))
+
+
+async def _count(
+    snapshot: Snapshot, head: TimelineHead, range_: Range, buckets: Buckets, start: datetime, end: datetime
+) -> TimelineFigures:
+    """What happened in the buckets, which cover [start, end) of `range_`, and before them."""
+    conn, event_nos = snapshot.conn, head.event_nos
+    detached = await reports.detached_months(conn, event_nos)
+    filled = await reports.timeline(conn, event_nos, buckets, start, end)
+    if any(span.end > start for span in detached):
+        earlier, before_in_month = await reports.participants_before(conn, event_nos, start)
+        before, later = earlier + before_in_month, from_start(detached, start, before_in_month)
+    else:  # the usual case, which costs no query where the range ends with the newest minute
+        nothing_after = head.last is not None and head.last < end
+        after = 0 if nothing_after else await reports.participants_from(conn, event_nos, end)
+        before, later = head.participants - after - sum(participants for _, participants, *_ in filled), []
+    if not overlapping(detached, range_):
+        return TimelineFigures(filled, before)
+    comparison = await reports.period(conn, event_nos, range_, None)
+    return TimelineFigures(filled, before, later, comparison.detached, comparison.period.totals.counts)
 
 
 def _valid_until(buckets: Buckets, range_: Range, now: datetime) -> datetime | None:

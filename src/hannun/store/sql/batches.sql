@@ -38,11 +38,18 @@ SELECT event_no, participant, came, minute, channel_no
 RETURNING event_no, participant;
 
 -- add_timeline_participants --
--- Participants by minute.
+-- Participants by minute, and by month.
+WITH counted AS MATERIALIZED (
+    SELECT event_no, event_id, to_timestamp(minute * 60.0) AT TIME ZONE 'UTC' AS timestamp, participants
+      FROM unnest(%(event_nos)s::int[], %(event_ids)s::text[], %(minutes)s::int[], %(participants)s::int[])
+           AS counted (event_no, event_id, minute, participants)
+), by_month AS (
+    INSERT INTO hannun.timeline_months AS m (event_no, month, participants)
+    SELECT event_no, date_trunc('month', timestamp), sum(participants) FROM counted GROUP BY 1, 2
+        ON CONFLICT (event_no, month) DO UPDATE SET participants = m.participants + excluded.participants
+)
 INSERT INTO public.timeline_data AS t (event_id, timestamp, participants)
-SELECT event_id, to_timestamp(minute * 60.0) AT TIME ZONE 'UTC', participants
-  FROM unnest(%(event_ids)s::text[], %(minutes)s::int[], %(participants)s::int[])
-       AS counted (event_id, minute, participants)
+SELECT event_id, timestamp, participants FROM counted
     ON CONFLICT (event_id, timestamp) DO UPDATE SET
        participants = t.participants + excluded.participants, updated_at = clock_timestamp();
 

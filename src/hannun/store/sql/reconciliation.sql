@@ -168,11 +168,30 @@ SELECT r.event_id || ' at ' || to_char(r.timestamp, 'YYYY-MM-DD"T"HH24:MI"Z"'), 
         CASE WHEN e.cumulative_owed_from <= r.timestamp THEN r.cumulative_participants ELSE x_cumulative END::text)
        ) AS figure (name, found, expected)
  WHERE figure.found IS DISTINCT FROM figure.expected
-   -- Rows of a detached month are not in the timeline, and need not be. Rows of a month without any table are drift.
-   AND (there OR NOT EXISTS (SELECT FROM pg_class
-                              WHERE relnamespace = 'public'::regnamespace AND NOT relispartition
-                                AND relname = 'timeline_data_' || to_char(r.timestamp, 'YYYY_MM')))
+   -- Rows of a month that is not attached are not in the timeline, and need not be: hannun.timeline_months has their sum.
+   AND (there OR EXISTS (SELECT FROM hannun.timeline_spans('1970-01-01', '9999-01-01') s
+                          WHERE r.timestamp >= s.begins AND r.timestamp < s.ends))
  ORDER BY 1, 2;
+
+-- timeline_months --
+-- hannun.timeline_months: participants by month, from the ledger; and a row for each month in which a channel measured anything.
+WITH expected AS (
+    SELECT event_no, date_trunc('month', to_timestamp(minute * 60.0) AT TIME ZONE 'UTC')::date AS month,
+           sum(participants) AS participants
+      FROM (SELECT event_no, minute, count(*) AS participants FROM hannun.arrivals GROUP BY event_no, minute
+             UNION ALL
+            SELECT DISTINCT event_no, (extract(epoch FROM minute) / 60)::int, 0 FROM hannun.increments) AS happened
+     GROUP BY 1, 2
+)
+SELECT coalesce(e.event_id, 'event number ' || event_no) || ' in ' || to_char(month, 'YYYY-MM'),
+       figure.name, figure.found, figure.expected
+  FROM hannun.timeline_months m
+  FULL JOIN expected x USING (event_no, month)
+  LEFT JOIN hannun.events e USING (event_no)
+ CROSS JOIN LATERAL (VALUES
+       ('row', (m.participants IS NOT NULL)::text, (x.participants IS NOT NULL)::text),
+       ('participants', m.participants::text, x.participants::text)) AS figure (name, found, expected)
+ WHERE figure.found IS DISTINCT FROM figure.expected ORDER BY 1, 2;
 
 -- timeline_quarters --
 -- hannun.timeline_quarters (the 15-minute roll-up): its rows and figures, from the minutes of the timeline, below the event's

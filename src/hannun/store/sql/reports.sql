@@ -92,7 +92,11 @@ SELECT p.id, p.plan_at, p.event_id, p.event_title, p.status,
        p.ends_at,
        (SELECT sum(cost) FROM hannun.distributions d WHERE d.event_no = p.event_no),
        (SELECT jsonb_object_agg((extract(epoch FROM %(hour)s::timestamp - hour) / 3600)::int, participants)
-          FROM hours h WHERE h.event_no = p.event_no)
+          FROM hours h WHERE h.event_no = p.event_no),
+       (SELECT array_agg(m.month::timestamp) FROM hannun.timeline_months m
+         WHERE m.event_no = p.event_no AND m.month >= date_trunc('month', %(hour)s::timestamp - interval '23 hours')
+           AND m.month <= %(hour)s::timestamp
+           AND NOT EXISTS (SELECT FROM spans WHERE spans.begins < m.month + interval '1 month' AND spans.ends > m.month))
   FROM page p ORDER BY p.plan_at DESC, p.id DESC;
 
 -- known_channel_keys --
@@ -220,7 +224,7 @@ SELECT width_bucket(at, ARRAY(SELECT to_timestamp(starts) AT TIME ZONE 'UTC' FRO
   FROM happened AS happened (at, participants, views, engagement, conversions) GROUP BY 1;
 
 -- timeline_after --
--- The participants from a minute on: from minutes up to the first bucket of the roll-up, from the roll-up to its watermark
+-- The participants from a minute on, in attached months: from minutes up to the first bucket of the roll-up, from the roll-up to its watermark
 -- and while its month is attached, from minutes after that.
 WITH chosen AS MATERIALIZED (
     SELECT event_no, event_id, date_bin('15 minutes', cumulative_owed_from, '2000-01-01') AS watermark
@@ -240,6 +244,46 @@ SELECT coalesce(sum(participants), 0)::bigint FROM (
            SELECT participants FROM public.timeline_data t
             WHERE t.event_id = chosen.event_id AND t.timestamp >= %(rollup_from)s AND t.timestamp >= chosen.watermark OFFSET 0) t
 ) AS participated;
+
+-- timeline_before --
+-- The participants before a minute: those of earlier months, and those in its month before it. The latter come from the 15-minute
+-- roll-up up to its watermark, and from minutes after that. Where that month is not attached and these events have something in
+-- it, they come from the ledger; the two conditions for that are evaluated once, before the ledger is read.
+WITH chosen AS MATERIALIZED (
+    SELECT event_no, event_id, date_bin('15 minutes', cumulative_owed_from, '2000-01-01') AS watermark
+      FROM hannun.events WHERE event_no = ANY(%(event_nos)s::int[])
+)
+SELECT (SELECT coalesce(sum(participants), 0)::bigint FROM hannun.timeline_months
+         WHERE event_no = ANY(%(event_nos)s::int[]) AND month < %(month)s),
+       (SELECT coalesce(sum(participants), 0)::bigint FROM (
+            SELECT q.participants FROM hannun.timeline_spans(%(month)s, %(rollup_to)s) s CROSS JOIN chosen CROSS JOIN LATERAL (
+                   SELECT participants FROM hannun.timeline_quarters q
+                    WHERE q.event_no = chosen.event_no AND q.quarter >= s.begins
+                      AND q.quarter < least(s.ends, chosen.watermark) OFFSET 0) q
+             UNION ALL
+            SELECT t.participants FROM chosen CROSS JOIN LATERAL (
+                   SELECT participants FROM public.timeline_data t
+                    WHERE t.event_id = chosen.event_id AND t.timestamp >= %(month)s AND t.timestamp < %(to)s
+                      AND t.timestamp >= least(chosen.watermark, %(rollup_to)s) OFFSET 0) t
+             UNION ALL
+            SELECT count(*) FROM hannun.arrivals
+             WHERE event_no = ANY(%(event_nos)s::int[])
+               AND minute >= %(month_minute)s AND minute < %(to_minute)s
+               AND EXISTS (SELECT FROM hannun.timeline_months
+                            WHERE event_no = ANY(%(event_nos)s::int[]) AND month = %(month)s)
+               AND NOT EXISTS (SELECT FROM hannun.timeline_spans(%(month)s, %(month)s + interval '1 month'))
+        ) AS participated);
+
+-- detached_months --
+-- The months in which something happened in these events and which are not attached to the timeline, with the participants in
+-- each.
+WITH spans AS MATERIALIZED (
+    SELECT * FROM hannun.timeline_spans('1970-01-01', '9999-01-01')
+)
+SELECT month::timestamp, sum(participants)::bigint FROM hannun.timeline_months m
+ WHERE event_no = ANY(%(event_nos)s::int[])
+   AND NOT EXISTS (SELECT FROM spans s WHERE m.month >= s.begins AND m.month < s.ends)
+ GROUP BY month ORDER BY month;
 
 -- sales_by_bucket --
 -- The sales in each bucket from the first one on, by index from 0; the last bucket holds all later ones.

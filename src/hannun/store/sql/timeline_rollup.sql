@@ -6,6 +6,7 @@
 -- Whether this role and this session may write the roll-up.
 SELECT has_table_privilege('hannun.events', 'UPDATE') AND has_table_privilege('public.timeline_data', 'UPDATE')
    AND has_table_privilege('hannun.timeline_quarters', 'INSERT, UPDATE, DELETE')
+   AND has_table_privilege('hannun.timeline_months', 'INSERT, UPDATE')
    AND current_setting('transaction_read_only') = 'off';
 
 -- pending_events --
@@ -16,6 +17,19 @@ SELECT event_no FROM hannun.events WHERE cumulative_owed_from < '9999-01-01' AND
 -- lock_event --
 -- Lock an event until the end of the transaction: no batch counts for it meanwhile.
 SELECT event_no FROM hannun.events WHERE event_no = %(event_no)s FOR UPDATE;
+
+-- recount_months --
+-- Count an event's participants by month from the ledger, where their sum is not the event's total: a counter of a version
+-- that does not know hannun.timeline_months has counted for it. The condition is evaluated once, before the ledger is read.
+INSERT INTO hannun.timeline_months AS m (event_no, month, participants)
+SELECT %(event_no)s, date_trunc('month', to_timestamp(minute * 60.0) AT TIME ZONE 'UTC'), sum(participants)
+  FROM (SELECT minute, count(*) AS participants FROM hannun.arrivals
+         WHERE event_no = %(event_no)s
+           AND (SELECT e.participants FROM hannun.events e WHERE e.event_no = %(event_no)s)
+               <> (SELECT coalesce(sum(participants), 0) FROM hannun.timeline_months WHERE event_no = %(event_no)s)
+         GROUP BY minute) AS arrived
+ GROUP BY 2
+    ON CONFLICT (event_no, month) DO UPDATE SET participants = excluded.participants;
 
 -- roll_up_event --
 -- Rewrite the cumulative column and the 15-minute roll-up of one event, from its watermark on, over about `minutes` minutes
@@ -34,25 +48,33 @@ WITH pending AS (
                       WHERE (t.event_id, t.timestamp) >= (pending.event_id, pending.since)
                         AND t.event_id <= pending.event_id AND t.timestamp >= pending.since
                       ORDER BY t.event_id, t.timestamp OFFSET %(minutes)s + 15 LIMIT 1), '9999-01-01') AS until,
-           -- The cumulative figure of the last minute before, where no detached month lies between; else all participants
-           -- less those from the watermark on.
+           -- The participants before the step: the cumulative figure of the last minute before it in the same month, else
+           -- those of earlier months.
            coalesce((SELECT t.cumulative_participants
                        FROM (SELECT quarter FROM hannun.timeline_quarters q
                               WHERE q.event_no = pending.event_no AND q.quarter < pending.since
+                                AND q.quarter >= date_trunc('month', pending.since)
                               ORDER BY quarter DESC LIMIT 1) q
-                       JOIN hannun.timeline_spans('1970-01-01', '9999-01-01') s
-                         ON q.quarter >= s.begins AND pending.since < s.ends
                        JOIN public.timeline_data t
                          ON t.event_id = pending.event_id AND t.timestamp >= q.quarter
                         AND t.timestamp < q.quarter + interval '15 minutes'
                       ORDER BY t.timestamp DESC LIMIT 1),
-                    pending.participants - (SELECT coalesce(sum(t.participants), 0) FROM public.timeline_data t
-                                             WHERE t.event_id = pending.event_id AND t.timestamp >= pending.since)) AS before
+                    (SELECT sum(m.participants) FROM hannun.timeline_months m
+                      WHERE m.event_no = pending.event_no AND m.month < date_trunc('month', pending.since)),
+                    0) AS before
       FROM pending
+), months AS MATERIALIZED (
+    -- The participants before each month. A month may be missing in the timeline, so it is not the sum of earlier minutes.
+    SELECT m.month, CASE WHEN m.month = date_trunc('month', step.since) THEN step.before
+                         ELSE sum(m.participants) OVER (ORDER BY m.month) - m.participants END AS before
+      FROM step JOIN hannun.timeline_months m USING (event_no)
 ), minutes AS MATERIALIZED (
     SELECT t.event_id, t.timestamp, t.participants, t.views, t.engagement, t.conversions, t.cumulative_participants,
-           step.before + sum(t.participants) OVER (ORDER BY t.timestamp) AS cumulative
-      FROM step JOIN public.timeline_data t ON t.event_id = step.event_id
+           coalesce(months.before, 0) + sum(t.participants) OVER (PARTITION BY date_trunc('month', t.timestamp)
+                                                                      ORDER BY t.timestamp) AS cumulative
+      FROM step
+      JOIN public.timeline_data t ON t.event_id = step.event_id
+      LEFT JOIN months ON months.month = date_trunc('month', t.timestamp)
      WHERE t.timestamp >= step.since AND t.timestamp < step.until
 ), repaired AS (
     UPDATE public.timeline_data t SET cumulative_participants = minutes.cumulative, updated_at = clock_timestamp()

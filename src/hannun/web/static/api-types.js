@@ -11,6 +11,7 @@
  * @property {string | null} [startDate]
  * @property {string | null} [endDate]
  * @property {string} [tz]
+ * @property {string[]} [notKept] the parts whose minutes are not kept, as ISO 8601 intervals
  *
  * @typedef {object} Summary
  * @property {Figure} totalParticipants
@@ -61,13 +62,15 @@
  *
  * @typedef {object} TimelinePoint
  * @property {string} timestamp the bucket's start, with the zone's offset
- * @property {number} participants
- * @property {number} cumulativeParticipants
+ * @property {number | null} participants null where its minutes are not kept
+ * @property {number | null} cumulativeParticipants
  * @property {boolean} complete
  *
  * @typedef {object} Timeline
  * @property {string} granularity
  * @property {TimelinePoint[]} dataPoints
+ * @property {Period} [period] requested by the caller
+ * @property {{ participants?: number }} [totals] over the whole period, also where its minutes are not kept
  * @property {{ direction: "up" | "down" | "flat" | "early" } | null} [trend]
  *
  * @typedef {object} EventSummary
@@ -80,7 +83,7 @@
  * @property {Figure} currentRoi
  * @property {Figure} targetRoi
  * @property {Figure} recordedRevenue null if no sale is recorded: `currentRoi` is then that of the expected revenue
- * @property {number[] | null} [sparkline] participants of each of the last 24 hours, oldest first
+ * @property {(number | null)[] | null} [sparkline] participants of each of the last 24 hours, oldest first; null if not kept
  *
  * @typedef {object} MerchantAnalytics
  * @property {string} userId

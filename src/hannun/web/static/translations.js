@@ -43,6 +43,7 @@ const ko = {
     headline: (events, people) => `이벤트 ${events}개에 모두 ${people}명이 참여했어요.`,
     empty: "아직 이벤트가 없어요. 플랫폼에서 이벤트를 열면 여기에 바로 나타나요.",
     /** @param {string} n */ lastDay: (n) => `24시간 동안 +${n}명`,
+    lastDayNotKept: "24시간 기록 일부가 보관되지 않음",
     noneLastDay: "24시간 동안 새 참여 없음",
   },
 
@@ -193,6 +194,9 @@ const ko = {
     /** @param {string} span @param {string} n @param {string} when @param {string} most */
     summary: (span, n, when, most) => `${span} ${n}명이 참여했어요. 가장 붐빈 때는 ${when}, ${most}명이었어요.`,
     /** @param {string} span */ summaryEmpty: (span) => `${span} 새 참여가 없었어요.`,
+    /** @param {string} span @param {string} n */ summaryTotal: (span, n) => `${span} ${n}명이 참여했어요.`,
+    notKept: "보관되지 않음",
+    notKeptNote: "일부 기간은 보관 기간이 지나 시간별 기록이 없어요. 합계에는 들어 있어요.",
     trend: { up: "늘어나는 흐름이에요.", down: "줄어드는 흐름이에요.", flat: "고른 흐름이에요.", early: "흐름을 말하기에는 아직 일러요." },
     incompleteNote: "빗금 막대는 아직 채워지는 중이에요.",
     /** @param {string} when @param {string} n @param {string} sum */
@@ -296,6 +300,7 @@ const en = {
     headline: (events, people) => `${people} people have joined ${events} events.`,
     empty: "No events yet. They appear here as soon as one opens on the platform.",
     lastDay: (n) => `+${n} in 24 hours`,
+    lastDayNotKept: "part of 24 hours is not kept",
     noneLastDay: "Nobody new in 24 hours",
   },
 
@@ -438,6 +443,9 @@ const en = {
     span: { "2h": "In the last 2 hours", "48h": "In the last 48 hours", "30d": "In the last 30 days", all: "Since the beginning" },
     summary: (span, n, when, most) => `${span}, ${n} people joined. The busiest time was ${when}, with ${most}.`,
     summaryEmpty: (span) => `${span}, nobody joined.`,
+    summaryTotal: (span, n) => `${span}, ${n} people joined.`,
+    notKept: "not kept",
+    notKeptNote: "Part of this period is not kept by time any more. The total counts it.",
     trend: { up: "The trend is up.", down: "The trend is down.", flat: "The trend is steady.", early: "It is too early for a trend." },
     incompleteNote: "The hatched bar is still filling.",
     point: (when, n, sum) => `${when} · ${n} joined · ${sum} so far`,

@@ -63,12 +63,16 @@ export const Bar = ({ part, whole, variant }) => html`
 const SPARK_W = 120;
 const SPARK_H = 36;
 
-/** @param {{ points: number[], high: number }} props `high` is the largest value of all sparklines that are shown together */
+/**
+ * @param {{ points: (number | null)[], high: number }} props `high` is the largest value of all sparklines that are shown together;
+ * a point is null where it is not kept
+ */
 export function Sparkline({ points, high }) {
   const step = SPARK_W / points.length;
   return html`
     <svg class="spark" viewBox="0 0 ${SPARK_W} ${SPARK_H}" preserveAspectRatio="none" aria-hidden="true">
       ${points.map((value, index) => {
+        if (value === null) return null;
         // A few among many are still more than none.
         const height = value > 0 ? Math.max(4, (value / high) * SPARK_H) : 1.5;
         const last = index === points.length - 1;

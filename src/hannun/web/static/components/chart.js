@@ -58,7 +58,7 @@ export function Chart({ timeline, view, current, failed, isOver }) {
         <ul class="legend" aria-hidden="true">
           <li><span class="legend-key bars"></span>${t.bars[granularity] ?? t.participants}</li>
           ${hasIncomplete && html`<li><span class="legend-key hatched"></span>${t.incomplete}</li>`}
-          <li><span class="legend-key line"></span>${t.cumulative} ${last && html`<${AnimatedNumber} value=${last.cumulativeParticipants} format=${formatCount} />`}</li>
+          <li><span class="legend-key line"></span>${t.cumulative} ${last && last.cumulativeParticipants !== null && html`<${AnimatedNumber} value=${last.cumulativeParticipants} format=${formatCount} />`}</li>
         </ul>
         <a class="button quiet small" role="button" aria-expanded=${tableOpen} href=${hrefWith("table", tableOpen ? null : "1")} data-replace>
           ${tableOpen ? t.hideTable : t.showTable}
@@ -74,7 +74,9 @@ function Readout({ timeline, view, cursorIndex, isOver }) {
   const t = texts.value.chart;
   const point = cursorIndex.value === null ? undefined : timeline.dataPoints[cursorIndex.value];
   if (point) {
-    const text = t.point(formatBucket(point.timestamp, timeline.granularity), formatCount(point.participants), formatCount(point.cumulativeParticipants));
+    const when = formatBucket(point.timestamp, timeline.granularity);
+    if (point.participants === null) return html`<p class="readout at-cursor">${when} · ${t.notKept}</p>`;
+    const text = t.point(when, formatCount(point.participants), countOrNotKept(point.cumulativeParticipants));
     return html`<p class="readout at-cursor">${text}${point.complete ? "" : ` · ${t.incompleteFull}`}</p>`;
   }
   return html`<p class="readout">${summarySentence(timeline, view, isOver)}</p>`;
@@ -84,13 +86,19 @@ function Readout({ timeline, view, cursorIndex, isOver }) {
 function summarySentence(timeline, view, isOver) {
   const t = texts.value.chart;
   const points = timeline.dataPoints;
-  const total = points.reduce((all, point) => all + point.participants, 0);
+  const notKept = timeline.period?.notKept && t.notKeptNote;
+  const total = timeline.totals?.participants ?? points.reduce((all, point) => all + (point.participants ?? 0), 0);
   if (total === 0) return t.summaryEmpty(t.span[view]);
-  const peak = points.reduce((best, point) => (point.participants > best.participants ? point : best));
+  const peak = points.reduce((best, point) => ((point.participants ?? 0) > (best.participants ?? 0) ? point : best));
+  const most = peak.participants ?? 0;
+  if (most === 0) return [t.summaryTotal(t.span[view], formatCount(total)), notKept].filter(Boolean).join(" ");
   const when = formatBucket(peak.timestamp, timeline.granularity);
   const trend = !isOver && timeline.trend && t.trend[timeline.trend.direction];
-  return [t.summary(t.span[view], formatCount(total), when, formatCount(peak.participants)), trend].filter(Boolean).join(" ");
+  return [t.summary(t.span[view], formatCount(total), when, formatCount(most)), trend, notKept].filter(Boolean).join(" ");
 }
+
+/** A figure of a bucket, or that its minutes are not kept, which is not 0. @param {number | null} value */
+const countOrNotKept = (value) => (value === null ? texts.value.chart.notKept : formatCount(value));
 
 /** @param {{ timeline: Timeline }} props */
 function Table({ timeline }) {
@@ -114,8 +122,8 @@ function Table({ timeline }) {
               <th scope="row">
                 ${formatBucket(point.timestamp, timeline.granularity)}${!point.complete && html` <small>${t.incomplete}</small>`}
               </th>
-              <td class="figure">${formatCount(point.participants)}</td>
-              <td class="figure">${formatCount(point.cumulativeParticipants)}</td>
+              <td class="figure">${countOrNotKept(point.participants)}</td>
+              <td class="figure">${countOrNotKept(point.cumulativeParticipants)}</td>
             </tr>`,
           )}
         </tbody>

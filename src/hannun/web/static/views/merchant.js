@@ -63,7 +63,7 @@ export function MerchantView({ userId }) {
   // Events may move between pages while the pages are loaded. Each event is shown once, at its first position.
   const events = [...new Map(pages.value.flatMap((page) => page.events.map((event) => [event.eventId, event]))).values()];
   // One scale for the sparklines of all cards.
-  const busiestHour = Math.max(1, ...events.flatMap((event) => event.sparkline ?? []));
+  const busiestHour = Math.max(1, ...events.flatMap((event) => (event.sparkline ?? []).map((value) => value ?? 0)));
   const nextCursor = pages.value[pages.value.length - 1]?.nextCursor;
   // If views and reach are both 0, no channel has reported yet as far as the totals show. A missing figure must not show as 0.
   const views = summary.totalViews || summary.totalReach ? summary.totalViews : null;
@@ -121,7 +121,7 @@ function RoiTotalTile({ roi, provenance }) {
 function EventCard({ event, busiestHour }) {
   const t = texts.value;
   const hourly = event.sparkline ?? [];
-  const lastDay = hourly.reduce((sum, value) => sum + value, 0);
+  const lastDay = hourly.includes(null) ? null : hourly.reduce((/** @type {number} */ sum, value) => sum + (value ?? 0), 0);
   const dates = datesText(event, now.value);
   return html`
     <li>
@@ -139,7 +139,7 @@ function EventCard({ event, busiestHour }) {
                 ? t.none
                 : html`<${AnimatedNumber} value=${event.totalParticipants} format=${formatCount} /><span class="unit">${t.participantsUnit("")}</span>`}
             </span>
-            ${hourly.length > 0 && html`<span class="note">${lastDay ? t.eventList.lastDay(formatCount(lastDay)) : t.eventList.noneLastDay}</span>`}
+            ${hourly.length > 0 && html`<span class="note">${lastDay === null ? t.eventList.lastDayNotKept : lastDay ? t.eventList.lastDay(formatCount(lastDay)) : t.eventList.noneLastDay}</span>`}
           </span>
           ${hourly.length > 0 && html`<${Sparkline} points=${hourly} high=${busiestHour} />`}
         </span>
