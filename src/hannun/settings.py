@@ -105,7 +105,6 @@ class Settings(BaseSettings):
     request_body_s: float = Field(60.0, gt=0)
     keep_alive_s: float = Field(65.0, gt=0)  # more than the 60 s after which many proxies close an idle connection
     unread_answer_s: float = Field(30.0, gt=0)  # how long a client may take no byte of its answer
-    sign_in_codes: SecretStr = SecretStr("")  # JSON {code: token}: the sign-in link of `hannun up`
     secure_cookies: bool = False  # set it to true behind TLS
 
     # timed jobs, metrics, logs

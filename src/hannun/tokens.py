@@ -4,6 +4,7 @@ In production the platform's user service issues the tokens; `web/auth.py` verif
 """
 
 import re
+import secrets
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +12,22 @@ from typing import Any
 
 import jwt
 
+from hannun.errors import OperatorError
+
+SESSION_LASTS_S = 12 * 3_600.0
+"""How long a session lasts that begins with a one-time code."""
 ROLES = frozenset({"MERCHANT", "ADMIN", "SERVICE"})
 """The roles that a token may carry."""
+
+
+def check_roles(roles: Collection[str]) -> None:
+    """
+    Raises:
+        OperatorError: there is no such role.
+    """
+    unknown = sorted(set(roles) - ROLES)
+    if unknown:
+        raise OperatorError(f"no role is named {', '.join(unknown)}", hint=f"one of {', '.join(sorted(ROLES))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +109,7 @@ def sign_token(
     """A JWT for `user_id`, signed with HS256, that expires in `lasts_s` seconds; "" leaves a claim out."""
     now = time.time()
     claims = {"sub": user_id, **role_claim.encode(roles), "iat": int(now), "exp": int(now + lasts_s)}
+    claims["jti"] = secrets.token_hex(8)  # so that no two tokens are the same, and each session ends by itself
     claims |= {"iss": issuer} if issuer else {}
     claims |= {"aud": audience} if audience else {}
     return jwt.encode(claims, secret, algorithm="HS256")

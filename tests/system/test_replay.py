@@ -204,7 +204,9 @@ def test_compare_finds_a_wrong_figure_and_swap_corrects_it(replayed: ReplayWorld
         "INSERT INTO hannun.shares VALUES ('link', %s, 'u', 'hash', '', now(), 'u', now() + interval '1 day', now())",
         event.id,
     )
+    replayed.execute("INSERT INTO hannun.ended_sessions VALUES ('hash', now(), now() + interval '1 day')")
     links = replayed.execute("SELECT * FROM hannun.shares")
+    ended = replayed.execute("SELECT * FROM hannun.ended_sessions")
     assert "swapped" in replayed.run("swap")
     replayed.assert_as_expected(event, other)
     wait_for("the invalidations to be delivered", lambda: service.pending_invalidations() == 0)
@@ -212,6 +214,7 @@ def test_compare_finds_a_wrong_figure_and_swap_corrects_it(replayed: ReplayWorld
     assert service.dashboard(event.id) == event.expected_figures
     assert replayed.execute("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2") == letters
     assert replayed.execute("SELECT * FROM hannun.shares") == links
+    assert replayed.execute("SELECT * FROM hannun.ended_sessions") == ended != []
     replayed.send_and_count(event, more=True)
     replayed.assert_as_expected(event, other)
     assert "is dropped" in replayed.run("drop", "--before")

@@ -71,6 +71,20 @@ class Up:
             self.process.kill()
         self.http.close()
 
+    # -- the page's session
+
+    def sign_in(self, code: str) -> str:
+        """The cookie that a code is exchanged for; empty where it is refused."""
+        answer = client().post(f"{self.endpoints['api']}/api/v1/session", json={"code": code})
+        assert answer.status_code in (204, 401), answer.text
+        return answer.headers.get("set-cookie", "").partition(";")[0]
+
+    def user_of(self, cookie: str) -> str:
+        """The user of a session; empty where it has ended."""
+        answer = client().get(f"{self.endpoints['api']}/api/v1/session", headers={"Cookie": cookie})
+        assert answer.status_code in (200, 401), answer.text
+        return str(answer.json().get("userId", ""))
+
     # -- what it answers
 
     @property
@@ -171,9 +185,16 @@ def test_endpoints_json_works_sigterm_ends_it_and_the_data_stays(up: Up) -> None
         ).fetchone()
         assert tables is not None and tables[0] == tables[1] > 5, "it may read every table"
     assert up.process is not None and "ready: " + endpoints["api"] in up.process.log
+    code = up.process.log.partition("/#code=")[2].split()[0]
+    session = up.sign_in(code)
+    assert up.sign_in(code) == "", "it works once"
+    assert up.user_of(session) == "admin"
+    assert up.http.delete(f"{endpoints['api']}/api/v1/session", headers={"Cookie": session}).status_code == 204
+    assert up.user_of(session) == ""
     up.stop()
 
     up.start()
+    assert up.sign_in(code) == up.user_of(session) == "", "also after a restart"
     assert up.dashboard(event) == event.expected_figures
     up.post(event, event.later_batch())
     assert up.dashboard(event) == event.expected_figures
@@ -190,6 +211,13 @@ def test_commands_find_the_servers_by_its_home(up: Up) -> None:
     token = up.run("token", "admin", "--role", "ADMIN", *home).strip()
     path = f"{up.endpoints['api']}/api/v1/events/{event.id}/analytics"
     assert up.http.get(path, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    link = up.run("sign-in-code", *home).strip()
+    assert link.startswith(f"{up.endpoints['api']}/#code=")
+    code = link.partition("=")[2]
+    assert up.user_of(up.sign_in(code)) == "admin"
+    assert up.sign_in(code) == ""
+    other = up.run("sign-in-code", "--user", "u1", "--role", "MERCHANT", *home).strip().rpartition("=")[2]
+    assert up.user_of(up.sign_in(other)) == "u1"
     up.run("partitions", *home)
     up.run("positions", *home, "list")
     up.run("dead-letters", *home, "list")

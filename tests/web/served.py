@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx2
+import psycopg
 import redis
 import uvicorn
 import uvloop
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from world import OWNER, World
 
 from hannun.domain.batch import ReceivedMessage
+from hannun.flows.sessions import create_code
 from hannun.processes.http_server import behind_fast_path, connection_limits, server_config
 from hannun.processes.serve import open_serving
 from hannun.settings import Settings
@@ -222,6 +224,11 @@ class Site:
     def signed_in(self, user: str, *roles: str) -> httpx2.Client:
         """A client with a token of this user."""
         return self.with_token(self.token(user, *roles))
+
+    def sign_in_code(self, user: str) -> str:
+        """A new one-time code that signs this merchant in."""
+        with psycopg.connect(self.world.url) as conn:
+            return create_code(conn, user, ["MERCHANT"])
 
     # -- verbs
 

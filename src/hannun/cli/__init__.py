@@ -126,6 +126,29 @@ def token(
 
 
 @app.command()
+def sign_in_code(
+    user: Annotated[str | None, typer.Option(help="the userId; by default the one of `hannun up`")] = None,
+    role: Annotated[list[str] | None, typer.Option(help="MERCHANT or ADMIN; may be given more than once")] = None,
+    api: Annotated[str, typer.Option(envvar="HANNUN_API", help="the address of the page")] = "http://127.0.0.1:8080",
+    home: HomeOption = None,
+) -> None:
+    """Print a link that signs one browser in, once and within 10 minutes."""
+    from hannun.processes.commands.sign_in_codes import sign_in_link
+
+    roles = role or ["MERCHANT"]
+    if user is None:
+        if home is None:
+            raise OperatorError(
+                "a code is for a user, and none is named", hint="--home of a `hannun up`, or --user and --role"
+            )
+        from hannun.processes.endpoints import read_page_user
+
+        page_user = read_page_user(home)
+        user, roles = page_user.user_id, role or page_user.roles
+    print(sign_in_link(api, settings_.read().needed("database_url"), user, roles))
+
+
+@app.command()
 def reconcile(home: HomeOption = None) -> None:
     """Recompute every aggregate from the ledgers and print the drift: status 0 where there is none, else 1."""
     from hannun.flows.reconcile import reconcile as run

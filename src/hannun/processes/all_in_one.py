@@ -8,7 +8,6 @@ continues with the same data. The processes are those that an operator runs; onl
 """
 
 import os
-import secrets
 import shlex
 import shutil
 import socket
@@ -25,8 +24,17 @@ from pathlib import Path
 from hannun.domain.channels import ChannelTable
 from hannun.embedded import HomeLock
 from hannun.errors import OperatorError
+from hannun.flows.sessions import CODE_LASTS_S
+from hannun.processes.commands.sign_in_codes import sign_in_link
 from hannun.processes.embedded_servers import JWT_SECRET, load_secrets, migrate_database, start_servers
-from hannun.processes.endpoints import Endpoints, child_environment, endpoints_path, write_endpoints
+from hannun.processes.endpoints import (
+    Endpoints,
+    PageUser,
+    child_environment,
+    endpoints_path,
+    write_endpoints,
+    write_page_user,
+)
 from hannun.processes.supervisor import Supervisor
 from hannun.sandbox.platform import Platform
 from hannun.sandbox.simulation import DEMO_PACE, DEMO_SEED
@@ -75,9 +83,9 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
             kafka_bootstrap=None if servers.kafka is None else servers.kafka.bootstrap,
             admin_token=sign_token(known[JWT_SECRET], "admin", ["ADMIN", "SERVICE"], TOKEN_LASTS_S),
         )
-        code = secrets.token_urlsafe(16)
-        page_token = _page_token(known[JWT_SECRET], demo=options.demo)
-        environment = child_environment(endpoints, servers.valkey, known[JWT_SECRET], {code: page_token})
+        page_user = PageUser(_demo_merchant_id(), ["MERCHANT"]) if options.demo else PageUser("admin", ["ADMIN"])
+        write_page_user(options.home, page_user)
+        environment = child_environment(endpoints, servers.valkey, known[JWT_SECRET])
         children = stack.enter_context(Supervisor(options.home, environment, progress).running())
         children.start("serve", "serve", "--fd", str(listener.fileno()), fd=listener.fileno(), needed=True)
         children.start("schedule", "schedule")
@@ -88,7 +96,7 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         if options.demo:
             over_kafka = ["--kafka"] if options.kafka else []
             children.start("simulate", "simulate", "--home", str(options.home), "--pace", str(DEMO_PACE), *over_kafka)
-        progress(f"ready: {endpoints.api}/#code={code}")
+        progress(f"ready: {sign_in_link(endpoints.api, database_url, page_user.user_id, page_user.roles)}")
         for line in _instructions(options):
             progress(f"  {line}")
         while not stop.wait(CHECK_EVERY_S):
@@ -101,7 +109,8 @@ def _instructions(options: UpOptions) -> list[str]:
     """What somebody can do who sees this for the first time."""
     home = _short(options.home)
     return [
-        "Open the link in a browser: it signs you in.",
+        f"Open the link in a browser: it signs you in, once and within {CODE_LASTS_S / 60:.0f} minutes.",
+        f"Sign in again: {_program()} sign-in-code --home {home}",
         *(["The simulated weeks before today arrive within a minute; then it goes on live."] if options.demo else []),
         "Call the API: docs/api.md, or /docs of this address.",
         f"  The token is admin_token in {home}/endpoints.json.",
@@ -143,13 +152,6 @@ def _listening_socket(port: int | None) -> Iterator[socket.socket]:
         listener.listen(512)
         listener.set_inheritable(True)
         yield listener
-
-
-def _page_token(jwt_secret: str, *, demo: bool) -> str:
-    """The token that the printed link signs in with: an administrator's; in the demo a merchant's."""
-    if demo:
-        return sign_token(jwt_secret, _demo_merchant_id(), ["MERCHANT"], TOKEN_LASTS_S)
-    return sign_token(jwt_secret, "admin", ["ADMIN"], TOKEN_LASTS_S)
 
 
 def _demo_merchant_id() -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +10,8 @@ from hannun.embedded import ValkeyServer
 from hannun.embedded.private_files import write_private_file
 from hannun.errors import OperatorError
 from hannun.processes.embedded_servers import JWT_SECRET, OWNER, load_secrets
+
+_PAGE_USER = "page-user.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +76,35 @@ def command_environment(home: Path) -> dict[str, str]:
     }
 
 
-def child_environment(
-    endpoints: Endpoints, valkey: ValkeyServer, jwt_secret: str, sign_in_codes: Mapping[str, str]
-) -> dict[str, str]:
-    """The environment of the child processes: that of this process, and over it the settings of the embedded servers.
+@dataclass(frozen=True, slots=True)
+class PageUser:
+    """The user whom the link of a home's `hannun up` signs in."""
 
-    Args:
-        sign_in_codes: the token that each code signs in with.
+    user_id: str
+    roles: list[str]
+
+
+def write_page_user(home: Path, user: PageUser) -> None:
+    """Keep in the home whom new sign-in codes are for."""
+    write_private_file(home / _PAGE_USER, json.dumps(asdict(user)) + "\n")
+
+
+def read_page_user(home: Path) -> PageUser:
+    """The user whom the `hannun up` of this home signs in.
+
+    Raises:
+        OperatorError: none has run there.
     """
+    try:
+        return PageUser(**json.loads((home / _PAGE_USER).read_text()))
+    except (OSError, TypeError, ValueError) as error:
+        raise OperatorError(
+            f"cannot read {home / _PAGE_USER}: {error}", hint="`hannun up` writes it; or name the user with --user"
+        ) from error
+
+
+def child_environment(endpoints: Endpoints, valkey: ValkeyServer, jwt_secret: str) -> dict[str, str]:
+    """The environment of the child processes: that of this one, and over it the settings of the embedded servers."""
     return {
         **os.environ,
         "DATABASE_URL": endpoints.database_url,
@@ -97,7 +119,6 @@ def child_environment(
         "HANNUN_JWT_ROLES_CLAIM": "roles",  # and their roles in the default form
         "HANNUN_JWT_ROLE_PREFIX": "",
         "HANNUN_JWT_ROLE_MAPPING": "",
-        "HANNUN_SIGN_IN_CODES": json.dumps(sign_in_codes),
         "HANNUN_START_FROM": "earliest",
         "HANNUN_API": endpoints.api,
         "HANNUN_ADMIN_TOKEN": endpoints.admin_token,

@@ -1,8 +1,7 @@
 """Opens and closes everything behind the HTTP API: PostgreSQL, Redis, the flows and the background work."""
 
-import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Container
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -24,10 +23,12 @@ from hannun.flows.live_updates import LiveUpdates, Topic
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import CachedReader
 from hannun.flows.report.registry import dashboard_question
+from hannun.flows.sessions import EndedSessions, Sessions
 from hannun.flows.share_links import ShareLinks
 from hannun.processes import jobs
 from hannun.processes.background import run_in_task, run_jobs
 from hannun.processes.channels import channel_table
+from hannun.processes.commands.tokens import issue_token
 from hannun.processes.writing import open_writing
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
@@ -44,13 +45,14 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
     Raises:
         OperatorError: a setting is wrong, or PostgreSQL or Redis is not there or not as it must be.
     """
-    async with open_verifier(settings) as verifier, _open_services(settings, verifier) as services:
+    ended = EndedSessions()
+    async with open_verifier(settings, ended) as verifier, _open_services(settings, verifier, ended) as services:
         yield services
 
 
 @asynccontextmanager
-async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
-    """The verifier of tokens. Where the issuer publishes keys, a task reads them again and again.
+async def open_verifier(settings: Settings, ended: Container[bytes]) -> AsyncIterator[Verifier]:
+    """The verifier of tokens, other than those of ended sessions. A task reads the keys that the issuer publishes.
 
     An issuer that is away at the start is no error: its keys are read as soon as it is back.
 
@@ -58,7 +60,11 @@ async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
         OperatorError: a setting is wrong, and which.
     """
     verifier = partial(
-        Verifier, issuer=settings.jwt_issuer, audience=settings.jwt_audience, role_claim=settings.role_claim
+        Verifier,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        role_claim=settings.role_claim,
+        ended=ended,
     )
     if not (settings.jwt_jwks_url or settings.jwt_jwks_file):
         yield verifier(settings.needed("jwt_secret"))
@@ -81,7 +87,7 @@ async def open_verifier(settings: Settings) -> AsyncIterator[Verifier]:
 
 
 @asynccontextmanager
-async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterator[Services]:
+async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSessions) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         writing = stack.enter_context(open_writing(settings, "hannun-serve"))
         health = health_checks.Health(writing.database("-health"), writing.invalidator)
@@ -130,6 +136,9 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
         await stack.enter_async_context(
             run_in_task("share the limits", LimitSharing(limits, limit_usage.publish, limit_usage.subscribe).run())
         )
+        sessions = Sessions(reader, writing.database("-sessions"), ended)
+        await sessions.read_ended()  # before the first request
+        await stack.enter_async_context(run_in_task("read ended sessions", sessions.run()))
         yield Services(
             authorizer=Authorizer(reader, cache),
             reports=reports,
@@ -149,7 +158,8 @@ async def _open_services(settings: Settings, verifier: Verifier) -> AsyncIterato
             page_limit=limits["pages"],
             stream_limit=StreamLimit(settings.live_streams_per_caller_max, settings.live_streams_max),
             body_bytes_max=settings.body_bytes_max,
-            sign_in_codes=_sign_in_codes(settings),
+            sessions=sessions,
+            issue_token=partial(issue_token, settings),
             secure_cookies=settings.secure_cookies,
             cors_origins=settings.origins,
             own_origins=settings.own_origins,
@@ -168,9 +178,3 @@ async def _etag(reports: Reports, topic: Topic) -> str | None:
     everything = Principal("", frozenset({"ADMIN"}))
     answer, _ = await reports.answer(everything, dashboard_question(topic))
     return answer.etag
-
-
-def _sign_in_codes(settings: Settings) -> Mapping[str, str]:
-    text = settings.sign_in_codes.get_secret_value()
-    codes: dict[str, str] = json.loads(text) if text else {}
-    return codes

@@ -20,9 +20,9 @@ _NO_EVENTS: dict[str, list[Any]] = {
 def carry_over(live: Connection, shadow: Connection, by: str) -> None:
     """Copy what no log holds from the live database to the shadow, in one transaction of the shadow's.
 
-    That is: dead letters and their resolution, share links, decisions of operators, partitions that wait for one, and
-    the versions and ages of events. Position epochs are raised above every epoch in use, and every cached answer gets
-    an outbox entry. Running it again is harmless.
+    That is: dead letters and their resolution, share links, ended sessions, decisions of operators, partitions that
+    wait for one, and the versions and ages of events. Position epochs are raised above every epoch in use, and every
+    cached answer gets an outbox entry. Running it again is harmless.
 
     Args:
         by: the operator, for the record of the decision.
@@ -37,6 +37,8 @@ def carry_over(live: Connection, shadow: Connection, by: str) -> None:
             shadow.execute(SQL["copy_decision"], decision)
         for share in _rows(live, "shares"):
             shadow.execute(SQL["copy_share"], share)
+        for ended in _rows(live, "ended_sessions"):
+            shadow.execute(SQL["copy_ended_session"], ended)
         for stopped in _rows(live, "stopped_partitions"):
             shadow.execute(SQL["copy_stopped_partition"], stopped)
         for topic in _rows(live, "forgotten_topics"):

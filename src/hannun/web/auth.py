@@ -10,7 +10,7 @@ import math
 import time
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ import jwt
 from hannun.domain.authorization import Principal
 from hannun.domain.ids import canonical_id
 from hannun.errors import OperatorError, Unauthenticated
+from hannun.flows.sessions import hash_of
 from hannun.tokens import ROLES_CLAIM, RoleClaim
 from hannun.web.jwks import PUBLIC_KEY_ALGORITHMS, TokenKeys, VerificationKey
 
@@ -41,11 +42,13 @@ class Session:
 
     Args:
         expires_at: seconds since 1970.
+        token_hash: identifies the session, also after it has ended.
         key_fingerprint: the published key that verified it; None if the shared secret did.
     """
 
     principal: Principal
     expires_at: float
+    token_hash: bytes
     key_fingerprint: bytes | None = None
 
 
@@ -58,6 +61,7 @@ class Verifier:
         issuer: the required `iss`; "" accepts any issuer that has the key.
         audience: the required `aud`; "" accepts only tokens without an audience.
         role_claim: where a token names its roles, and how.
+        ended: the hashes of the tokens whose sessions have ended before they expire.
 
     Raises:
         OperatorError: the secret is too short, or is a public key.
@@ -71,6 +75,7 @@ class Verifier:
         issuer: str = "",
         audience: str = "",
         role_claim: RoleClaim = ROLES_CLAIM,
+        ended: Container[bytes] = frozenset(),
     ) -> None:
         if len(secret) < SECRET_LENGTH_MIN and (secret or keys is None):
             raise OperatorError(
@@ -87,12 +92,13 @@ class Verifier:
         self._issuer = issuer or None
         self._audience = audience or None
         self._role_claim = role_claim
+        self._ended = ended
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
     def cached_session(self, token: str) -> Session | None:
         """The session of a token that was verified before and is still valid. Without I/O."""
         session = self._sessions.get(token)
-        if session is None or session.expires_at + LEEWAY_S <= time.time():
+        if session is None or session.expires_at + LEEWAY_S <= time.time() or session.token_hash in self._ended:
             return None
         return session if session.key_fingerprint is None or self._key_is_trusted(session) else None
 
@@ -112,6 +118,8 @@ class Verifier:
             self._sessions[token] = session
             if len(self._sessions) > SESSIONS_CACHED_MAX:
                 self._sessions.popitem(last=False)
+        if session.token_hash in self._ended:
+            raise Unauthenticated("this session has ended: sign in with a new token")
         return session
 
     def _key_is_trusted(self, session: Session) -> bool:
@@ -128,12 +136,12 @@ class Verifier:
             if not isinstance(algorithm, str):
                 raise Unauthenticated("the token is invalid: it cannot be decoded")
             if algorithm == "HS256" and self._secret:
-                return self._session_of(self._claims(token, self._secret, algorithm), None)
+                return self._session_of(token, self._claims(token, self._secret, algorithm), None)
             if algorithm in PUBLIC_KEY_ALGORITHMS and self._keys is not None:
                 if not isinstance(kid, str):
                     raise Unauthenticated("the token is invalid: it names no key (kid)")
                 key = await self._keys.find(kid, algorithm)
-                return self._session_of(self._claims(token, key.key, key.algorithm), key.fingerprint)
+                return self._session_of(token, self._claims(token, key.key, key.algorithm), key.fingerprint)
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated("the token has expired") from error
         except jwt.InvalidTokenError as error:
@@ -142,7 +150,7 @@ class Verifier:
             raise Unauthenticated("the token is invalid: it cannot be decoded") from error
         raise Unauthenticated("the token is invalid: its signature algorithm is not accepted here")
 
-    def _session_of(self, claims: dict[str, Any], key_fingerprint: bytes | None) -> Session:
+    def _session_of(self, token: str, claims: dict[str, Any], key_fingerprint: bytes | None) -> Session:
         """The session of verified claims. The signature says who wrote them, not that their types are right.
 
         Raises:
@@ -162,7 +170,12 @@ class Verifier:
         audience = claims.get("aud")
         if audience is not None and not isinstance(audience, str) and not _is_text_list(audience):
             raise Unauthenticated("the token is invalid: it is for another audience (aud)")
-        return Session(Principal(canonical_id(subject), roles), min(float(expires_at), _EXPIRY_MAX_S), key_fingerprint)
+        return Session(
+            Principal(canonical_id(subject), roles),
+            min(float(expires_at), _EXPIRY_MAX_S),
+            hash_of(token),
+            key_fingerprint,
+        )
 
     def _claims(self, token: str, key: str | VerificationKey, algorithm: str) -> dict[str, Any]:
         return jwt.decode(

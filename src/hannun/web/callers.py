@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from hannun.domain.authorization import Principal
 from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
 from hannun.errors import BadRequest, Forbidden, HannunError, IssuerUnavailable, NotFound, Unauthenticated
-from hannun.web.auth import COOKIE, bearer_token_in, token_in
+from hannun.web.auth import COOKIE, Session, bearer_token_in, token_in
 from hannun.web.request_limits import Served, give_back_to_address, take_from_address, take_from_subject
 from hannun.web.services import Services
 
@@ -84,13 +84,7 @@ async def authenticate(request: Request, services: Services) -> Caller:
         if not _may_use_share_link(request):  # else its limit decides, or its secret takes from the address
             take_from_address(request, services)
         raise
-    session = services.verifier.cached_session(token)
-    if session is None:
-        take_from_address(request, services)
-        session = await services.verifier.verify(token)
-        give_back_to_address(request, services)
-    subject = session.principal.user_id
-    take_from_subject(request, services, subject)
+    session = await verify_within_limits(request, services, token)
 
     async def is_still_valid() -> bool:
         try:
@@ -99,7 +93,18 @@ async def authenticate(request: Request, services: Services) -> Caller:
             return False
         return True
 
-    return Caller(session.principal, subject, session.expires_at, from_cookie, is_still_valid)
+    return Caller(session.principal, session.principal.user_id, session.expires_at, from_cookie, is_still_valid)
+
+
+async def verify_within_limits(request: Request, services: Services, token: str) -> Session:
+    """The session of a token. Raises Unauthenticated, IssuerUnavailable and Busy."""
+    session = services.verifier.cached_session(token)
+    if session is None:
+        take_from_address(request, services)
+        session = await services.verifier.verify(token)
+        give_back_to_address(request, services)
+    take_from_subject(request, services, session.principal.user_id)
+    return session
 
 
 async def authenticate_by_share_link(request: Request, services: Services, event_id: str) -> Caller:

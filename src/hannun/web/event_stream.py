@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 from hannun.flows.live_updates import LiveUpdates, Topic
 
 HEARTBEAT_S = 15.0
-SHARE_LINK_CHECK_S = 1.0
-"""How often a stream checks that its share link, which may be revoked at any time, still grants access."""
+CHECK_INTERVAL_S = 1.0
+"""How often a stream checks its token or share link: a session may end, and a link be revoked, at any time."""
 
 
 class EventStream(Response):

@@ -21,9 +21,10 @@ KOREAN: dict[str, str] = {
         "토큰이 유효하지 않습니다. 발급자가 공개하지 않은 키입니다"
     ),
     "the token is invalid: its sub or roles claim is malformed": "토큰의 sub 또는 roles가 올바르지 않습니다",
-    "this sign-in code is unknown, or the service was restarted since it was created": (
-        "알 수 없는 로그인 코드이거나, 코드가 만들어진 뒤 서비스가 다시 시작되었습니다"
+    "this sign-in code is unknown, used or expired: `hannun sign-in-code` prints a new one": (
+        "알 수 없거나 이미 쓰였거나 만료된 로그인 코드입니다. `hannun sign-in-code`로 새 코드를 만들 수 있습니다"
     ),
+    "this session has ended: sign in with a new token": "로그아웃된 세션입니다. 새 토큰으로 로그인해 주세요",
     "a share link cannot rebuild an answer: leave out refresh": (
         "공유 링크로는 볼 수만 있고 다시 계산할 수 없습니다. refresh 없이 요청해 주세요"
     ),

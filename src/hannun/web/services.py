@@ -14,6 +14,7 @@ from hannun.flows.http_ingestion import HttpIngestion
 from hannun.flows.live_updates import LiveUpdates
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import CachedReader
+from hannun.flows.sessions import Sessions
 from hannun.flows.share_links import ShareLinks
 from hannun.web.auth import Verifier
 from hannun.web.limits import RateLimit, StreamLimit
@@ -33,6 +34,7 @@ class Services:
         anonymous_limit: by address; requests without a valid token or share link.
         page_limit: by address; pages, files and probes, and paths that do not exist.
         stream_limit: by user and share link; open live streams.
+        issue_token: a token for a userId with these roles, for so many seconds, signed with the shared secret.
         own_origins: the origins under which browsers see this service, where a proxy hides its address from it.
         week_start: the first day of weekly buckets, where a question names none.
         health_report: the process's health; takes up to a second.
@@ -56,7 +58,8 @@ class Services:
     page_limit: RateLimit
     stream_limit: StreamLimit
     body_bytes_max: int
-    sign_in_codes: Mapping[str, str]
+    sessions: Sessions
+    issue_token: Callable[[str, Sequence[str], float], str]
     secure_cookies: bool
     cors_origins: Sequence[str]
     own_origins: Sequence[str]

@@ -10,7 +10,7 @@ from hannun.flows.report.registry import dashboard_question
 from hannun.web.api import Calling, EventId, UserId
 from hannun.web.callers import Caller
 from hannun.web.contract import AUTHENTICATION_PROBLEMS, EVENT_PROBLEMS, answers_with
-from hannun.web.event_stream import HEARTBEAT_S, SHARE_LINK_CHECK_S, EventStream
+from hannun.web.event_stream import CHECK_INTERVAL_S, EventStream
 from hannun.web.request_limits import Served
 from hannun.web.services import Services
 
@@ -43,5 +43,4 @@ async def watch_user(services: Served, caller: Calling, user_id: UserId) -> Resp
 
 
 def _stream(services: Services, topic: Topic, caller: Caller) -> EventStream:
-    check_every_s = HEARTBEAT_S if caller.principal.only_event is None else SHARE_LINK_CHECK_S
-    return EventStream(services.live_updates, topic, caller.expires_in_s, caller.is_still_valid, check_every_s)
+    return EventStream(services.live_updates, topic, caller.expires_in_s, caller.is_still_valid, CHECK_INTERVAL_S)

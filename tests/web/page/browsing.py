@@ -10,7 +10,6 @@ from world import OWNER, SPRING
 
 EVENT = f"/events/{SPRING}"
 ANALYTICS = f"/api/v1{EVENT}/analytics"
-CODE = "a-one-time-code"
 
 
 class Browser:

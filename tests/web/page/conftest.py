@@ -4,11 +4,11 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from browsing import CODE, Browser
+from browsing import Browser
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import sync_playwright
-from served import OTHER_MERCHANT, Site, open_site, token_for
-from world import OWNER, World
+from served import OTHER_MERCHANT, Site, open_site
+from world import World
 
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -32,9 +32,8 @@ def browser(chromium: Chromium) -> Iterator[Browser]:
 
 @pytest.fixture
 def site(world: World) -> Iterator[Site]:
-    """The service with an event of seven participants, another merchant's event and a one-time sign-in code."""
-    codes = f'{{"{CODE}": "{token_for(OWNER)}"}}'
-    with open_site(world, sign_in_codes=codes) as site:
+    """The service with an event of seven participants, and another merchant's event."""
+    with open_site(world) as site:
         world.count(
             world.created(totalInvestment=100_000, expectedRevenue=250_000, targetRoi=30),
             world.distributed(channelName="NAVER", distributionCost=3_000, expectedViews=18_600),

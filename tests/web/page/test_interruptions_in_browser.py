@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browsing import CODE, EVENT, Browser, signed_in
+from browsing import EVENT, Browser, signed_in
 from playwright.sync_api import Page, Route, expect
 from served import Site
 from world import OWNER
@@ -58,7 +58,7 @@ def test_a_sign_in_code_leads_back_to_where_a_session_ended(site: Site, browser:
     expire_session(site, page)
     page.reload()
     expect(page.get_by_role("alert").first).to_contain_text(ENDED)
-    page.goto(f"{site.address}/#code={CODE}")
+    page.goto(f"{site.address}/#code={site.sign_in_code(OWNER)}")
     expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
     assert page.url == site.address + EVENT
     page.goto(site.address)  # it was led back once

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from browsing import ANALYTICS, CODE, EVENT, Browser, digits, signed_in, tile
+from browsing import ANALYTICS, EVENT, Browser, digits, signed_in, tile
 from playwright.sync_api import Download, Page, Route, expect
 from served import OTHER_MERCHANT, Site
 from world import OWNER
@@ -18,7 +18,7 @@ AXE = ROOT / "tools/page/node_modules/axe-core/axe.min.js"
 
 def test_a_one_time_code_signs_in_and_is_removed_from_the_url(site: Site, browser: Browser) -> None:
     page = browser.new_page()
-    page.goto(f"{site.address}/?lang=ko#code={CODE}")
+    page.goto(f"{site.address}/?lang=ko#code={site.sign_in_code(OWNER)}")
     expect(page.get_by_role("heading", level=1)).to_have_text("내 이벤트")
     assert page.url == f"{site.address}/?lang=ko"
     card = page.get_by_role("link", name="봄맞이")

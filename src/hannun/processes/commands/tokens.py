@@ -2,9 +2,8 @@
 
 from collections.abc import Collection
 
-from hannun.errors import OperatorError
 from hannun.settings import Settings
-from hannun.tokens import ROLES, sign_token
+from hannun.tokens import check_roles, sign_token
 
 
 def issue_token(settings: Settings, user_id: str, roles: Collection[str], lasts_s: float) -> str:
@@ -13,9 +12,7 @@ def issue_token(settings: Settings, user_id: str, roles: Collection[str], lasts_
     Raises:
         OperatorError: there is no such role, or no secret.
     """
-    unknown = sorted(set(roles) - ROLES)
-    if unknown:
-        raise OperatorError(f"no role is named {', '.join(unknown)}", hint=f"one of {', '.join(sorted(ROLES))}")
+    check_roles(roles)
     return sign_token(
         settings.needed("jwt_secret"),
         user_id,

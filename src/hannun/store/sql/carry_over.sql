@@ -49,6 +49,15 @@ VALUES (%(share_id)s, %(event_id)s, %(user_id)s, %(secret_hash)s, %(label)s, %(c
         %(expires_at)s, %(revoked_at)s)
     ON CONFLICT (share_id) DO UPDATE SET revoked_at = excluded.revoked_at;
 
+-- ended_sessions --
+-- The sessions that have ended before their token expires.
+SELECT token_hash, ended_at, expires_at FROM hannun.ended_sessions;
+
+-- copy_ended_session --
+-- Copy an ended session, so that it stays ended.
+INSERT INTO hannun.ended_sessions (token_hash, ended_at, expires_at)
+VALUES (%(token_hash)s, %(ended_at)s, %(expires_at)s) ON CONFLICT DO NOTHING;
+
 -- positions --
 -- The position of each partition, and its epoch.
 SELECT topic, partition, topic_id, next_offset, epoch FROM hannun.positions;
