@@ -28,11 +28,16 @@ NO_LIMIT = {"HANNUN_REQUESTS_A_MINUTE": "0"}
 
 @dataclass(slots=True)
 class Candidate:
-    """A server that is compared: its CPU time, requests, and rate in each turn. `etag` sends If-None-Match."""
+    """A server that is compared: its CPU time, requests, and rate in each turn.
+
+    etag: the client sends If-None-Match.
+    encoding: the encoding that the client accepts.
+    """
 
     name: str
     serve: ServeProcess
     etag: bool = False
+    encoding: str = ""
     cpu_s: float = 0.0
     requests: int = 0
     rates: list[float] = field(default_factory=list)
@@ -71,13 +76,14 @@ def run(servers: Servers, *, quick: bool) -> list[Figure]:
             Candidate("without local cache, limits, metrics", unmetered),
             Candidate("with local cache", default),
             Candidate("with local cache, 304", default, etag=True),
+            Candidate("with local cache, br", default, encoding="br"),
             *baselines,
         ]
         for turn in range(TURNS + 1):
             servers.log_progress(f"answers: turn {turn} of {TURNS}")
             for candidate in candidates:
                 _run_turn(candidate, token, path, count, warm_up=turn == 0)
-        plain, bare, cached, unchanged, hello, minimal, minimal_redis_py, typical = candidates
+        plain, bare, cached, unchanged, compressed, hello, minimal, minimal_redis_py, typical = candidates
         servers.log_progress("answers: at half of the measured rate")
         waits_s = _measure_waits_at_half_rate(cached, token, path, 1_000 if quick else 8_000)
     samples = f"{TURNS * count:,} requests each, in {TURNS} turns, {CLIENTS} connections"
@@ -93,6 +99,7 @@ def run(servers: Servers, *, quick: bool) -> list[Figure]:
         _ratio("with local cache / typical-fastapi", cached, typical, "at most 0.2", samples),
         _ratio("hello / with local cache", hello, cached, "0.7", samples),
         _ratio("304 / 200", unchanged, cached, "at most 1", samples),
+        _ratio("br / 200", compressed, cached, "at most 1.2", samples),
         Figure("answers", "p99 at half of the rate", percentile(waits_s, 99) * 1e3, "ms (target: 10)", samples),
     ]
 
@@ -129,7 +136,7 @@ def _run_turn(candidate: Candidate, token: str, path: str, count: int, *, warm_u
 
 
 def _send_requests(candidate: Candidate, token: str, path: str, count: int) -> None:
-    with _SocketClient(candidate.serve.port, token, path) as client:
+    with _SocketClient(candidate.serve.port, token, path, candidate.encoding) as client:
         etag = client.get() if candidate.etag else None
         for _ in range(count):
             client.get(etag)
@@ -138,8 +145,9 @@ def _send_requests(candidate: Candidate, token: str, path: str, count: int) -> N
 class _SocketClient:
     """A persistent connection that requests one path. It does little work itself, since clients share the cores."""
 
-    def __init__(self, port: int, token: str, path: str) -> None:
+    def __init__(self, port: int, token: str, path: str, encoding: str = "") -> None:
         self._request = f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n".encode()
+        self._request += f"Accept-Encoding: {encoding}\r\n".encode() if encoding else b""
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

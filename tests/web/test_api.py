@@ -228,7 +228,7 @@ def test_refresh_reads_the_database_and_replaces_the_cached_answer(site: Site) -
 def test_an_unchanged_answer_is_a_304(site: Site) -> None:
     spring(site.world)
     etag = site.owner.get(ANALYTICS).headers["etag"]
-    for known in (etag, f'"nothing", {etag}', f"W/{etag}", "*"):
+    for known in (etag, f'"nothing", {etag}', etag.removeprefix("W/"), "*"):
         answer = site.owner.get(ANALYTICS, headers={"If-None-Match": known})
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
     assert site.owner.get(ANALYTICS, headers={"If-None-Match": '"another"'}).status_code == 200

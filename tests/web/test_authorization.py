@@ -105,7 +105,7 @@ def test_a_correctly_guessed_etag_reveals_nothing(site: Site) -> None:
     count_events(site)
     path = f"/api/v1/events/{SPRING}/analytics"
     etag = site.owner.get(path).headers["etag"]
-    for guessed in (etag, f"W/{etag}", "*"):
+    for guessed in (etag, etag.removeprefix("W/"), "*"):
         for event in (SPRING, NONE):
             asked = site.other_merchant.get(f"/api/v1/events/{event}/analytics", headers={"If-None-Match": guessed})
             assert asked.status_code == 404

@@ -449,7 +449,7 @@ def many_events(world: World, count: int) -> None:
 def test_thousands_of_events_are_one_file_from_one_snapshot(world: World, site: Site) -> None:
     many_events(world, 1_500)
     with site.owner.stream("GET", f"{MINE}?format=csv") as answer:
-        parts = answer.iter_raw()
+        parts = answer.iter_bytes()
         body = next(parts)
         site.send(world.created(OTHER, eventTitle="나중"), world.registered("late", "e-1"))
         body += b"".join(parts)

@@ -77,7 +77,7 @@ def test_the_fast_path_sends_the_bytes_of_the_route(cached: Site, caller: str, p
     client = CALLERS[caller](cached)
     client.get(path)
     etag = client.get(path).headers["etag"]
-    for if_none_match in (None, etag, f'W/{etag}, "other"', "*", '"other"'):
+    for if_none_match in (None, etag, f'{etag.removeprefix("W/")}, "other"', "*", '"other"'):
         headers = {} if if_none_match is None else {"If-None-Match": if_none_match}
         fast, routed = client.get(path, headers=headers), client.get(path, params=THE_ROUTE, headers=headers)
         assert fast.status_code == routed.status_code == (200 if if_none_match in (None, '"other"') else 304)

@@ -516,9 +516,11 @@ def encode(answer: ApiStruct) -> bytes:
 
 
 def etag_of(version: int, body: bytes) -> str:
-    """A strong ETag: the version of the data and a hash of the bytes, because time alone changes some answers. The same
-    answer has the same ETag, live and cached."""
-    return f'"{version:x}-{hashlib.blake2b(body, digest_size=6).hexdigest()}"'
+    """The ETag of an answer: the version of the data and a hash of the bytes, because time alone changes some answers.
+
+    The same answer has the same ETag, live, cached, announced to a page, and in every encoding. So it is a weak one.
+    """
+    return f'W/"{version:x}-{hashlib.blake2b(body, digest_size=6).hexdigest()}"'
 
 
 @overload

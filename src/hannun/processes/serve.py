@@ -33,6 +33,7 @@ from hannun.processes.writing import open_writing
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
 from hannun.web.auth import Verifier
+from hannun.web.compression import PackedAnswers
 from hannun.web.jwks import TokenKeys
 from hannun.web.limits import RateLimit, StreamLimit
 from hannun.web.services import Services
@@ -97,11 +98,12 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
             )
         )
         reader = ReadPool(settings.needed("database_url"), settings.pool, application="hannun-serve-read")
+        packed_bytes_max = settings.copies_bytes_max // 4  # an answer takes about a fifth of its bytes when compressed
         cache = AnswerCache(
             settings.redis,
             lifetime_s=settings.answer_lifetime_s,
             timeout_s=settings.redis_read_wait_s,
-            local_bytes_max=settings.copies_bytes_max,
+            local_bytes_max=settings.copies_bytes_max - packed_bytes_max,
         )
         relay = stack.enter_context(writing.relaying(cache))
         cached_answers = CachedReader(cache, lambda: health.database_unavailable)
@@ -144,6 +146,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
             reports=reports,
             cached_answers=cached_answers,
             event_list=EventList(reader),
+            packed_answers=PackedAnswers(packed_bytes_max),
             exports=Exports(settings.exports_at_once),
             ingestion=ingestion,
             ingestion_threads=CapacityLimiter(settings.counting_threads),

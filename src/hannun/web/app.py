@@ -16,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 from hannun import errors
 from hannun.telemetry import log
 from hannun.web import api, events, messages, operations, pages, sessions, shares, watch
+from hannun.web.compression import Compression
 from hannun.web.middleware import (
     HeadAsGet,
     PageRequestLimit,
@@ -75,6 +76,7 @@ def application(services: Services) -> FastAPI:
         )
     app.add_middleware(WholePath)
     app.add_middleware(PageRequestLimit)
+    app.add_middleware(Compression)
     app.add_middleware(ResponseHeaders)
     app.add_middleware(HeadAsGet)
     app.openapi = partial(_document, app)  # type: ignore[method-assign]  # FastAPI documents this way to replace it

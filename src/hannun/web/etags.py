@@ -17,4 +17,4 @@ def matches(if_none_match: str | None, etag: str) -> bool:
     if if_none_match is None or if_none_match == etag:
         return if_none_match is not None
     tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or "*" in tags
+    return etag.removeprefix("W/") in tags or "*" in tags

@@ -23,6 +23,7 @@ from hannun.telemetry import metrics
 from hannun.web.api import VARY
 from hannun.web.auth import COOKIE
 from hannun.web.callers import SHARE_COOKIE
+from hannun.web.compression import BODY_BYTES_MIN, ENCODINGS, Encoding, accepted_encoding
 from hannun.web.direct_write import DirectWriteTransport, header_bytes
 from hannun.web.etags import matches, version_in
 from hannun.web.request_limits import record_subject_taken
@@ -40,8 +41,15 @@ _COMMON_HEADERS = [
     *((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()),
 ]
 _STALE_HEADER = (b"x-data-stale", b"true")
-_JSON_HEADER = (b"content-type", b"application/json")
-_COMMON_BYTES, _JSON_BYTES = header_bytes(_COMMON_HEADERS), header_bytes([_JSON_HEADER])
+_BODY_HEADERS: dict[Encoding | None, list[tuple[bytes, bytes]]] = {
+    None: [(b"content-type", b"application/json")],
+    **{
+        encoding: [(b"content-type", b"application/json"), (b"content-encoding", encoding.encode())]
+        for encoding in ENCODINGS
+    },
+}
+_COMMON_BYTES = header_bytes(_COMMON_HEADERS)
+_BODY_BYTES = {encoding: header_bytes(headers) for encoding, headers in _BODY_HEADERS.items()}
 
 
 class _Dashboard(NamedTuple):
@@ -60,6 +68,7 @@ class FastPath:
         self._verifier = services.verifier
         self._authorizer = services.authorizer
         self._cached = services.cached_answers
+        self._packed = services.packed_answers
         self._limit = services.request_limit
         self._transport = DirectWriteTransport()
         self._request_counters = [
@@ -70,7 +79,7 @@ class FastPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = self._recognize(scope)
         if request is not None and self._limit.try_take(request[1].user_id):
-            (kind, _, key), principal, tags = request
+            (kind, _, key), principal, tags, encoding = request
             record_subject_taken(scope, principal.user_id)  # where the route answers, it takes no second time
             answer = self._cached.local(key)
             if answer is not None and tags in (None, answer.etag):
@@ -82,25 +91,33 @@ class FastPath:
                 unchanged = answer is not None and matches(tags, answer.etag)
             if answer is not None and principal.may_see(answer.owner):
                 self._request_counters[unchanged][kind].inc()
-                if not self._write(send, answer, unchanged, with_body=scope["method"] == "GET"):
-                    await _send(send, answer, unchanged)
+                body: bytes | None = None if unchanged else answer.body
+                if body is not None and encoding is not None and len(body) > BODY_BYTES_MIN:
+                    packed = self._packed.get(key, encoding, answer.etag)
+                    body = packed or await self._packed.pack(key, encoding, answer.etag, body)
+                else:
+                    encoding = None
+                if not self._write(send, answer, body, encoding, with_body=scope["method"] == "GET"):
+                    await _send(send, answer, body, encoding)
                 return
         await self._app(scope, receive, send)
 
-    def _recognize(self, scope: Scope) -> tuple[_Dashboard, Principal, str | None] | None:
-        """(dashboard, caller, If-None-Match) of a request that the fast path may answer; None for any other request."""
+    def _recognize(self, scope: Scope) -> tuple[_Dashboard, Principal, str | None, Encoding | None] | None:
+        """(dashboard, caller, If-None-Match, encoding) of a request that the fast path may answer, else None."""
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD") or scope["query_string"]:
             return None
         path: str = scope["path"]
         dashboard = _dashboard_in(path) if len(path) <= _LENGTH_MAX else None
         if dashboard is None:
             return None
-        token = cookie = tags = None
+        token = cookie = tags = encodings = None
         for name, value in scope["headers"]:
             if name == b"authorization":
                 token = token or _bearer(value)
             elif name == b"if-none-match":
                 tags = value.decode("latin-1") if tags is None else tags
+            elif name == b"accept-encoding":
+                encodings = value if encodings is None else b"%b, %b" % (encodings, value)
             elif name == b"cookie":
                 cookie = cookie or value
             elif name == b"origin":
@@ -114,29 +131,34 @@ class FastPath:
         if not principal.may_read:
             return None
         if dashboard.kind == "users":
-            return (dashboard, principal, tags) if principal.may_see_merchant(dashboard.id_) else None
-        return (dashboard, principal, tags) if self._authorizer.is_authorized(principal, dashboard.id_) else None
+            may_see = principal.may_see_merchant(dashboard.id_)
+        else:
+            may_see = self._authorizer.is_authorized(principal, dashboard.id_)
+        encoding = None if encodings is None else accepted_encoding(encodings.decode("latin-1"))
+        return (dashboard, principal, tags, encoding) if may_see else None
 
-    def _write(self, send: Send, answer: EncodedAnswer, unchanged: bool, *, with_body: bool) -> bool:
+    def _write(
+        self, send: Send, answer: EncodedAnswer, body: bytes | None, encoding: Encoding | None, *, with_body: bool
+    ) -> bool:
+        """Write the answer with this body, or 304 where that is None; False where that must be left to the server."""
         # only `etag_of` makes ETags; a forged one in Redis could inject headers
         if answer.stale or not answer.etag.isprintable():
             return False
         etag = answer.etag.encode()
-        if unchanged:
+        if body is None:
             return self._transport.try_write(send, 304, b"etag: %b\r\n%b" % (etag, _COMMON_BYTES), b"")
-        body = answer.body
-        head = b"etag: %b\r\n%bcontent-length: %d\r\n%b" % (etag, _COMMON_BYTES, len(body), _JSON_BYTES)
+        head = b"etag: %b\r\n%bcontent-length: %d\r\n%b" % (etag, _COMMON_BYTES, len(body), _BODY_BYTES[encoding])
         return self._transport.try_write(send, 200, head, body if with_body else b"")
 
 
-async def _send(send: Send, answer: EncodedAnswer, unchanged: bool) -> None:
+async def _send(send: Send, answer: EncodedAnswer, body: bytes | None, encoding: Encoding | None) -> None:
     headers = [(b"etag", answer.etag.encode()), *_COMMON_HEADERS]
     if answer.stale:
         headers.append(_STALE_HEADER)
-    if not unchanged:
-        headers += ((b"content-length", b"%d" % len(answer.body)), _JSON_HEADER)
-    await send({"type": "http.response.start", "status": 304 if unchanged else 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if unchanged else answer.body})
+    if body is not None:
+        headers += ((b"content-length", b"%d" % len(body)), *_BODY_HEADERS[encoding])
+    await send({"type": "http.response.start", "status": 304 if body is None else 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body or b""})
 
 
 @lru_cache(4_096)

@@ -1,6 +1,6 @@
 """Middleware of the application: what holds for every request, whichever route takes it. Plain ASGI.
 
-HEAD as GET ─► response headers, count ─► limit of pages ─► whole path ─► (other origins) ─► routes
+HEAD as GET ─► response headers, count ─► compression ─► limit of pages ─► whole path ─► (other origins) ─► routes
 """
 
 from starlette.datastructures import MutableHeaders

@@ -17,6 +17,7 @@ from hannun.flows.report.cached_reader import CachedReader
 from hannun.flows.sessions import Sessions
 from hannun.flows.share_links import ShareLinks
 from hannun.web.auth import Verifier
+from hannun.web.compression import PackedAnswers
 from hannun.web.limits import RateLimit, StreamLimit
 
 
@@ -44,6 +45,7 @@ class Services:
     reports: Reports
     cached_answers: CachedReader
     event_list: EventList
+    packed_answers: PackedAnswers
     exports: Exports
     ingestion: HttpIngestion
     ingestion_threads: CapacityLimiter
