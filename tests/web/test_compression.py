@@ -134,10 +134,16 @@ def test_every_long_answer_is_compressed_in_every_encoding(counted: Site) -> Non
     timeline = f"{EVENT}/timeline?granularity=hourly&startDate=2026-11-01&endDate=2026-11-22"
     paths = [
         *(EVENT, MERCHANT, f"{EVENT}/channels", f"{EVENT}/roi", timeline, f"{MERCHANT}/timeline?granularity=daily"),
-        *(f"{timeline}&format=csv", f"{EVENT}?format=csv&table=figures", "/", "/docs/", "/openapi.json", "/metrics"),
+        *(
+            f"{timeline}&format=csv",
+            f"{EVENT}?format=csv&table=figures",
+            "/",
+            "/static/app.js",
+            "/openapi.json",
+            "/metrics",
+        ),
         f"/api/v1/nowhere/{'x' * BODY_BYTES_MIN}",
     ]
-    paths.remove("/docs/")
     for path in paths:
         counted.owner.get(path)
         plain, body = raw(counted, path, "identity")
@@ -158,9 +164,7 @@ def test_every_long_answer_is_compressed_in_every_encoding(counted: Site) -> Non
             assert head.headers["content-encoding"] == encoding
             if path != "/metrics":
                 assert head.headers.get("content-length") == packed.headers.get("content-length")
-            if path.startswith("/api/v1/nowhere") or not path.startswith("/api"):
-                continue
-            for tag in [packed.headers["etag"]]:
+            for tag in [packed.headers["etag"]] if "etag" in plain.headers else []:
                 assert tag == plain.headers["etag"] and tag.startswith("W/")
                 for accepted in (encoding, "identity"):
                     unchanged, nothing = raw(counted, path, accepted, **{"If-None-Match": tag})

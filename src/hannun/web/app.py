@@ -2,8 +2,6 @@
 
 import re
 from functools import cache, partial
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -11,7 +9,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import compile_path
-from starlette.staticfiles import StaticFiles
 
 from hannun import errors
 from hannun.telemetry import log
@@ -29,9 +26,8 @@ from hannun.web.middleware import (
 from hannun.web.openapi import document_of
 from hannun.web.problems import bad_parameter, problem_of, problem_of_status
 from hannun.web.services import Services
+from hannun.web.static_files import static_files
 from hannun.web.unknown_paths import response_to_unknown_path
-
-STATIC = Path(str(resources.files("hannun.web").joinpath("static")))
 
 
 def application(services: Services) -> FastAPI:
@@ -55,7 +51,7 @@ def application(services: Services) -> FastAPI:
     app.include_router(sessions.router)
     app.include_router(pages.router)
     app.include_router(operations.router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", static_files(), name="static")
     _handle_errors(app)
     if services.cors_origins:
         # Without credentials: a front end of another origin sends a token, and no user's cookie can be used from there.

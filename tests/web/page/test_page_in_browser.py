@@ -1,6 +1,7 @@
 """Tests of the page in a real Chromium against the real service."""
 
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -361,3 +362,35 @@ def test_the_api_documentation_works_under_the_same_policy_and_calls_no_third_pa
     expect(operation).to_contain_text("granularity")
     assert [url for url in requested if not url.startswith((site.address, "data:"))] == []
     assert browser.console == []
+
+
+FIRST_VISIT_BYTES_MAX = 100_000
+
+
+def test_a_first_visit_loads_few_bytes_and_a_second_one_no_file_at_all(site: Site, browser: Browser) -> None:
+    page = browser.new_page()
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    paths: dict[str, str] = {}
+    received: Counter[str] = Counter()
+    network.on("Network.requestWillBeSent", lambda sent: paths.update({sent["requestId"]: sent["request"]["url"]}))
+    network.on(
+        "Network.dataReceived", lambda part: received.update({paths[part["requestId"]]: part["encodedDataLength"]})
+    )
+
+    def loaded() -> dict[str, int]:
+        """The bytes of the compressed body of each file of the page that came over the network."""
+        expect(page.locator(".plot canvas")).to_be_visible()
+        page.wait_for_load_state("load")
+        return {path: size for path, size in received.items() if "/api/" not in path and size > 0}
+
+    signed_in(site, page, EVENT)
+    first = loaded()
+    assert 10 < len(first) < 45
+    assert 20_000 < sum(first.values()) < FIRST_VISIT_BYTES_MAX, first
+    received.clear()
+    page.goto(site.address + EVENT)
+    second = loaded()
+    assert [path for path in second if "/static/" in path] == []
+    assert sum(second.values()) == 0  # the document is not sent again either: 304
+    assert browser.unexpected_messages() == []
