@@ -8,6 +8,8 @@ to Redis it is one command. The count therefore does not depend on how TCP cuts 
 has done everything and the client gets no reply, as with a COMMIT whose answer is lost. Requests that would disturb the
 count, such as those of a timed job in the same process, can be held back by their text.
 
+The proxy can also be silent or slow, and `frozen` stops a server with all its processes: nothing is refused or closed.
+
 `corrupt_batch` changes one byte on a broker's disk.
 """
 
@@ -26,6 +28,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
+
+from hannun.embedded.local_server import LocalServer
+from hannun.embedded.process import find_children
 
 Fault = Literal["kill before", "kill after", "cut before", "cut after"]
 DONE_S_MAX = 30.0
@@ -209,7 +214,7 @@ class CrashBetween(Crash):
 
 
 class Proxy:
-    """A TCP proxy before a server. It can inject a crash, cut or refuse connections, and hold requests back."""
+    """A TCP proxy before a server. It can inject a crash, cut or refuse connections, hold requests back, be silent."""
 
     def __init__(self, port: int, parser: Callable[[], RequestParser]) -> None:
         self._upstream = ("127.0.0.1", port)
@@ -221,6 +226,7 @@ class Proxy:
         self._crash: Crash | None = None
         self._hold_pattern: re.Pattern[str] | None = None
         self._is_holding = threading.Event()
+        self._flow = _Flow()
         self._accepting: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -274,6 +280,30 @@ class Proxy:
         assert self._is_holding.wait(deadline_s), f"no request to hold back arrived within {deadline_s} s"
 
     @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Accept connections and forward nothing in either direction, as a network that drops packets."""
+        self._flow.runs.clear()
+        try:
+            yield
+        finally:
+            self._flow.runs.set()
+
+    def forget_connections(self) -> None:
+        """Forward nothing more on the open connections, and close none of them. New connections work."""
+        with self._lock:
+            for connection in self._connections:
+                connection.forget()
+
+    @contextlib.contextmanager
+    def slow(self, byte_interval_s: float) -> Iterator[None]:
+        """Forward replies byte by byte."""
+        self._flow.byte_interval_s = byte_interval_s
+        try:
+            yield
+        finally:
+            self._flow.byte_interval_s = 0.0
+
+    @contextlib.contextmanager
     def inject(self, crash: Crash, pid: int | None = None) -> Iterator[Crash]:
         """Let the crash happen at its request while the block runs. Waits for one that has begun."""
         crash.pid = pid
@@ -299,7 +329,7 @@ class Proxy:
                 _reset(client)
                 continue
             server.settimeout(None)
-            connection = _Connection(client, server, self._parser(), self._due_crash, self._is_held)
+            connection = _Connection(client, server, self._parser(), self._due_crash, self._is_held, self._flow)
             with self._lock:
                 self._connections = {other for other in self._connections if not other.has_ended} | {connection}
             connection.start()
@@ -316,6 +346,15 @@ class Proxy:
             return True
 
 
+class _Flow:
+    """How a proxy forwards, for all its connections."""
+
+    def __init__(self) -> None:
+        self.runs = threading.Event()
+        self.runs.set()
+        self.byte_interval_s = 0.0
+
+
 class _Connection:
     """One connection through the proxy: one thread for each direction."""
 
@@ -326,7 +365,10 @@ class _Connection:
         parser: RequestParser,
         due_crash: Callable[[Request], Crash | None],
         is_held: Callable[[Request], bool],
+        flow: _Flow,
     ) -> None:
+        self._flow = flow
+        self._cut = threading.Event()
         self._client, self._server = client, server
         for end in (client, server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -345,7 +387,12 @@ class _Connection:
         self._to_client.start()
         self._to_server.start()
 
+    def forget(self) -> None:
+        self._flow = _Flow()
+        self._flow.runs.clear()
+
     def cut(self) -> None:
+        self._cut.set()
         for end in (self._client, self._server):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -362,7 +409,7 @@ class _Connection:
 
     def _forward_until_end_or_crash(self) -> None:
         with contextlib.suppress(OSError):
-            while data := self._client.recv(65_536):
+            while (data := self._client.recv(65_536)) and self._wait_for_flow():
                 requests = self._parser.feed(data)
                 if reply := self._parser.take_reply():
                     self._client.sendall(reply)
@@ -393,12 +440,30 @@ class _Connection:
 
     def _forward_replies(self) -> None:
         with contextlib.suppress(OSError):
-            while data := self._server.recv(65_536):
+            while (data := self._server.recv(65_536)) and self._wait_for_flow():
                 if not self._drops_replies:
-                    self._client.sendall(data)
+                    self._send_reply(data)
         if not self._drops_replies:
             with contextlib.suppress(OSError):
                 self._client.shutdown(socket.SHUT_RDWR)
+
+    def _send_reply(self, data: bytes) -> None:
+        if not self._flow.byte_interval_s:
+            self._client.sendall(data)
+            return
+        for at in range(len(data)):
+            self._client.sendall(data[at : at + 1])
+            if self._cut.wait(self._flow.byte_interval_s):
+                return
+
+    def _wait_for_flow(self) -> bool:
+        """Wait while the proxy is silent. Returns whether the connection is still there."""
+        while not self._flow.runs.wait(HOLD_POLL_S):
+            ended = select.poll()
+            ended.register(self._client, select.POLLRDHUP)
+            if self._cut.is_set() or ended.poll(0):
+                return False
+        return True
 
     def _close(self) -> None:
         self._client.close()
@@ -426,6 +491,24 @@ def _reset(end: socket.socket) -> None:
     with contextlib.suppress(OSError):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     end.close()
+
+
+@contextlib.contextmanager
+def frozen(server: LocalServer) -> Iterator[None]:
+    """Stop all processes of a server (SIGSTOP). Its kernel goes on: it accepts connections and acknowledges packets."""
+    assert server.pid is not None
+    stopped = [server.pid]
+    os.kill(server.pid, signal.SIGSTOP)  # the parent first, so that it starts no more children
+    for child in find_children(server.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGSTOP)
+            stopped.append(child)
+    try:
+        yield
+    finally:
+        for pid in reversed(stopped):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def no_crash(*, matches: Callable[[Request], bool] = lambda request: True) -> Crash:

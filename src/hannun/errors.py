@@ -2,7 +2,8 @@
 
 HannunError
 ├── Transient             try again later; loops do so by themselves
-│   ├── StoreUnavailable  PostgreSQL is unreachable or restarting
+│   ├── StoreUnavailable  PostgreSQL is unreachable, silent or restarting
+│   │   └── ConnectionLost the connection broke, and nothing was committed: a new connection may work at once
 │   ├── KafkaUnavailable  no Kafka broker answers
 │   ├── IssuerUnavailable the token issuer's keys cannot be read; `retry_after_s` as below
 │   └── Busy              one of the service's limits is reached; `retry_after_s` says when to try again
@@ -46,7 +47,14 @@ class Transient(HannunError):
 
 
 class StoreUnavailable(Transient):
-    """PostgreSQL is unreachable, is starting or stopping, or closed the connection."""
+    """PostgreSQL is unreachable or silent, is starting or stopping, or closed the connection.
+
+    Whether a commit took place may be unknown.
+    """
+
+
+class ConnectionLost(StoreUnavailable):
+    """The connection to PostgreSQL broke before anything was committed."""
 
 
 class KafkaUnavailable(Transient):

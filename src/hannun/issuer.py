@@ -10,7 +10,6 @@ import httpx2
 
 from hannun.errors import IssuerUnavailable, OperatorError
 
-READ_S_MAX = 5.0
 BYTES_MAX = 1_000_000
 RETRY_S = 5.0
 
@@ -48,18 +47,21 @@ def _is_loopback(host: str) -> bool:
 
 
 @asynccontextmanager
-async def key_set_over_http(url: str) -> AsyncIterator[ReadKeySet]:
+async def key_set_over_http(url: str, read_s_max: float) -> AsyncIterator[ReadKeySet]:
     """A function that reads the key set from a URL. Redirects are not followed: the setting alone decides the address.
+
+    Args:
+        read_s_max: how long a read may take, from the look-up of the name to the last byte.
 
     Raises:
         OperatorError: the URL is refused by `check_key_set_url`.
     """
     check_key_set_url(url)
-    async with httpx2.AsyncClient(timeout=READ_S_MAX, follow_redirects=False) as client:
+    async with httpx2.AsyncClient(timeout=read_s_max, follow_redirects=False) as client:
 
         async def read() -> bytes:
             try:
-                async with asyncio.timeout(READ_S_MAX), client.stream("GET", url) as response:
+                async with asyncio.timeout(read_s_max), client.stream("GET", url) as response:
                     if response.status_code != 200:
                         raise IssuerUnavailable(f"{url} answers {response.status_code}", retry_after_s=RETRY_S)
                     body = bytearray()
@@ -76,7 +78,7 @@ async def key_set_over_http(url: str) -> AsyncIterator[ReadKeySet]:
 
 
 @asynccontextmanager
-async def key_set_in_file(path: str) -> AsyncIterator[ReadKeySet]:
+async def key_set_in_file(path: str, read_s_max: float) -> AsyncIterator[ReadKeySet]:
     """A function that reads the key set from a file, which may be replaced at any time.
 
     Raises:
@@ -92,14 +94,16 @@ async def key_set_in_file(path: str) -> AsyncIterator[ReadKeySet]:
 
     async def read() -> bytes:
         try:
-            return await asyncio.to_thread(Path(path).read_bytes)
-        except OSError as error:
-            raise IssuerUnavailable(f"{path} cannot be read: {error.strerror}", retry_after_s=RETRY_S) from error
+            async with asyncio.timeout(read_s_max):  # it may lie on another machine
+                return await asyncio.to_thread(Path(path).read_bytes)
+        except OSError as error:  # TimeoutError is one
+            reason = error.strerror or "it takes too long"
+            raise IssuerUnavailable(f"{path} cannot be read: {reason}", retry_after_s=RETRY_S) from error
 
     yield read
 
 
-def open_key_set(url: str, path: str) -> AbstractAsyncContextManager[ReadKeySet]:
+def open_key_set(url: str, path: str, read_s_max: float) -> AbstractAsyncContextManager[ReadKeySet]:
     """The reader of the key set that the settings name: the URL, or the file.
 
     Raises:
@@ -107,4 +111,4 @@ def open_key_set(url: str, path: str) -> AbstractAsyncContextManager[ReadKeySet]
     """
     if url and path:
         raise OperatorError("HANNUN_JWT_JWKS_URL and HANNUN_JWT_JWKS_FILE are both set", hint="set one of them")
-    return key_set_over_http(url) if url else key_set_in_file(path)
+    return key_set_over_http(url, read_s_max) if url else key_set_in_file(path, read_s_max)

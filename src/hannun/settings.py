@@ -4,6 +4,7 @@
 """
 
 import re
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,6 +18,8 @@ from hannun.errors import OperatorError
 from hannun.store.database import PoolLimits
 from hannun.tokens import ROLES, RoleClaim
 
+LOCK_WAIT_SHARE = 0.75
+"""Of a request's deadline: a lock that is not free then is refused by PostgreSQL itself, which names the reason."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
 
@@ -44,6 +47,11 @@ class Settings(BaseSettings):
     pool_wait_s: float = 30.0
     pool_idle_s: float = 600.0
     pool_lifetime_s: float = 1_800.0
+
+    # deadlines
+    request_s: float = Field(4.0, ge=0.5)  # of all that a request waits for; an answer is promised within 5 s
+    statement_s: float = Field(30.0, ge=1.0)  # of a statement of a reader, as for a page of a file
+    silent_s: float = Field(5.0, ge=0.5)  # a PostgreSQL that answers no new connection within it is given up
 
     # counting
     topic_event_created: str = "event-created"
@@ -74,6 +82,7 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr = SecretStr("")  # of HS256; "" accepts only tokens signed by published keys
     jwt_jwks_url: str = ""  # the address of the issuer's public keys (JWKS), for RS256 and ES256
     jwt_jwks_file: str = ""  # the same key set in a file
+    jwt_jwks_read_s: float = 3.0  # for one read of the key set, which a request with an unknown key waits for
     jwt_jwks_refresh_s: float = 300.0  # between two reads: a key that was removed is accepted for this long
     jwt_jwks_good_s: float = 86_400.0  # how long the last key set is accepted while the issuer does not answer
     jwt_jwks_cooldown_s: float = 10.0  # between two reads that unknown key ids cause
@@ -130,8 +139,19 @@ class Settings(BaseSettings):
     @cached_property
     def pool(self) -> PoolLimits:
         return PoolLimits(
-            self.pool_size_max, self.pool_size_kept, self.pool_wait_s, self.pool_idle_s, self.pool_lifetime_s
+            self.pool_size_max,
+            self.pool_size_kept,
+            self.pool_wait_s,
+            self.pool_idle_s,
+            self.pool_lifetime_s,
+            answer_s=self.silent_s,
         )
+
+    @cached_property
+    def request_pool(self) -> PoolLimits:
+        """The limits of connections that answer requests: what no caller waits for any more ends soon."""
+        lock_wait_s = min(self.pool.lock_wait_s, self.request_s * LOCK_WAIT_SHARE)
+        return replace(self.pool, lock_wait_s=lock_wait_s, statement_s=self.statement_s)
 
     @cached_property
     def topics(self) -> dict[str, str]:

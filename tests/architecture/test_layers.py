@@ -17,7 +17,7 @@ LAYERS = [
     ["flows", "scheduler"],
     ["counting"],
     ["store", "kafka", "cache", "channels", "issuer", "tokens", "files"],
-    ["telemetry"],
+    ["telemetry", "deadlines"],
     ["domain"],
     ["errors"],
 ]
@@ -130,6 +130,23 @@ def test_only_the_store_imports_the_driver_of_postgresql() -> None:
         if not module.name.startswith(DRIVES_POSTGRESQL)
         for found in re.finditer(r"^(?:import|from) psycopg\w*", module.text, re.MULTILINE)
     ] == []
+
+
+def test_every_connection_of_the_service_has_deadlines() -> None:
+    """The drivers' own connections wait for ever, or for each part of an answer."""
+    own_classes = {"store.connections", "cache.bounded_socket"}
+    assert [
+        f"{module.name}: {found[0]}"
+        for module in MODULES
+        if module.package not in OUTSIDE and module.name not in own_classes
+        for found in re.finditer(r"psycopg\.(Async)?[cC]onnect(ion)?\(|psycopg\.connect|redis\.Redis\(", module.text)
+        if module.name != "processes.embedded_servers"  # its PostgreSQL is a child that it has just started
+    ] == []
+
+
+def test_every_wait_for_a_thread_of_a_limited_number_has_a_deadline() -> None:
+    """`deadlines.run_in_thread` has it; anyio's own function waits for ever."""
+    assert [module.name for module in MODULES if "limiter=" in module.text] == ["deadlines"]
 
 
 def test_only_the_command_line_and_the_processes_read_settings() -> None:

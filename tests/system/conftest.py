@@ -62,6 +62,13 @@ def a_service(
 
 
 @pytest.fixture
+def own_valkey(home: Path) -> Iterator[ValkeyServer]:
+    """A Valkey of this test's own, which it may kill."""
+    with ValkeyServer(home / "own-valkey") as server:
+        yield server
+
+
+@pytest.fixture
 def topics(kafka: KafkaServer) -> Topics:
     """This test's own five topics, of two partitions each."""
     topics = Topics(kafka.bootstrap)

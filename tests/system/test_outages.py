@@ -3,7 +3,8 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from outside import (
     Topics,
     cached_figures,
     redis_environment,
+    token,
     wait_for,
     with_port,
 )
@@ -66,13 +68,6 @@ def service_on_own_postgres(
     return start_service(
         DATABASE_URL=own_postgres.url(name, "analytics_readwrite", PASSWORD), **redis_environment(valkey.url)
     )
-
-
-@pytest.fixture
-def own_valkey(home: Path) -> Iterator[ValkeyServer]:
-    """A Valkey of this test's own, which it may kill."""
-    with ValkeyServer(home / "own-valkey") as server:
-        yield server
 
 
 class PostingClient(BackgroundLoop):
@@ -140,6 +135,56 @@ def test_the_first_request_after_a_restart_of_postgresql_is_answered_within_5_s(
     assert time.monotonic() - requested_at < SOON_S, (
         "a dead connection in the pool must not delay a request when the server is back"
     )
+
+
+@on_own_postgres
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_after_a_restart_of_postgresql_no_request_is_refused_once_readiness_says_ready(
+    service_on_own_postgres: Service, own_postgres: PostgresServer, mode: Literal["fast", "immediate"]
+) -> None:
+    """All connections of writers and readers were open before, and none is when the next requests come."""
+    service = service_on_own_postgres
+    processes = [service.start_serve(HANNUN_POOL_SIZE_KEPT="10"), service.start_schedule()]
+    event = Event()
+    service.post([event.created()])
+    requests = EveryKindOfRequest(service, event)
+    requests.send(8)
+    for _ in range(2):
+        own_postgres.restart(mode)
+        wait_for("health", lambda: service.health()["status"] == "ready")
+        requests.send(4)
+    assert all(process.is_running for process in processes)
+    assert not any("a job failed" in line for line in processes[0].log.splitlines() if "lost" in line)
+    service.assert_no_drift()
+
+
+class EveryKindOfRequest:
+    """Sends requests of every kind that needs PostgreSQL, several of each at the same time, which must all succeed."""
+
+    def __init__(self, service: Service, event: Event) -> None:
+        analytics = f"{service.api}/api/v1/events/{event.id}"
+        self._service = service
+        self._event = event
+        self._requests: list[tuple[str, str, Callable[[], object]]] = [
+            ("POST", f"{service.api}/api/v1/messages", lambda: [event.registered("Instagram")]),
+            ("GET", f"{analytics}/analytics?refresh=true", lambda: None),
+            ("GET", f"{analytics}/analytics/timeline?tz=UTC", lambda: None),
+            ("GET", f"{service.api}/api/v1/users/{event.owner}/analytics/channels", lambda: None),
+            ("POST", f"{analytics}/shares", lambda: {"until": "2027-10-01T00:00:00Z"}),
+            ("GET", f"{analytics}/shares", lambda: None),
+            ("GET", f"{service.api}/health/ready", lambda: None),
+        ]
+
+    def send(self, count: int) -> None:
+        """Send each request so many times. Of each, one caller was never seen before, whose ownership is looked up."""
+        with ThreadPoolExecutor(len(self._requests) * count) as threads:
+            sent = [threads.submit(self._send, *request) for request in self._requests * count]
+        assert not [refused for answer in sent if (refused := answer.result()) is not None]
+
+    def _send(self, method: str, address: str, body: Callable[[], object]) -> tuple[str, str, int] | None:
+        headers = {"Authorization": f"Bearer {token()}"}
+        answer = self._service.http.request(method, address, json=body(), headers=headers)
+        return None if answer.is_success else (method, address, answer.status_code)
 
 
 @on_own_postgres

@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -42,7 +43,10 @@ def pem_of(key: Key) -> bytes:
 
 
 class Issuer:
-    """Publishes a key set and counts its reads. It can hang (`may_answer`), or answer with `response` instead."""
+    """Publishes a key set and counts its reads.
+
+    It can hang (`may_answer`), answer with `response` instead, or send a byte now and then (`byte_interval_s`).
+    """
 
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = [published(RSA, "rsa-1"), published(EC, "ec-1")]
@@ -51,6 +55,8 @@ class Issuer:
         self.may_answer = threading.Event()
         self.may_answer.set()
         self.was_read = threading.Event()
+        self.byte_interval_s = 0.0
+        self._stopped = threading.Event()
 
     def __enter__(self) -> Self:
         issuer = self
@@ -66,7 +72,14 @@ class Issuer:
                 if status == 302:
                     self.send_header("Location", "/elsewhere")
                 self.end_headers()
-                self.wfile.write(body)
+                if not issuer.byte_interval_s:
+                    self.wfile.write(body)
+                    return
+                for at in range(len(body)):
+                    with suppress(OSError):  # the reader gave up
+                        self.wfile.write(body[at : at + 1])
+                    if issuer._stopped.wait(issuer.byte_interval_s):
+                        return
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -78,6 +91,7 @@ class Issuer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.may_answer.set()
+        self._stopped.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

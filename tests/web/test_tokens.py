@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -226,7 +227,7 @@ def test_while_the_issuer_is_unavailable_the_last_set_stays_trusted_for_a_day(
 
 
 def test_an_issuer_that_hangs_delays_no_token_with_a_known_key(open_with_issuer: OpenSite, issuer: Issuer) -> None:
-    site, clock = open_with_issuer()
+    site, clock = open_with_issuer(jwt_jwks_read_s=20.0, request_s=20.0)
     known = token_by(RSA, "rsa-1", OWNER)
     issuer.may_answer.clear()
     issuer.was_read.clear()
@@ -240,6 +241,26 @@ def test_an_issuer_that_hangs_delays_no_token_with_a_known_key(open_with_issuer:
     issuer.may_answer.set()
     waiting.join()
     assert statuses == [401]
+
+
+@pytest.mark.parametrize("fault", ["silent", "slow", "half open"])
+def test_an_issuer_that_does_not_answer_in_time_is_503(
+    site_with: Callable[..., Site], issuer: Issuer, fault: str
+) -> None:
+    with socket.socket() as half_open:
+        half_open.bind(("127.0.0.1", 0))
+        half_open.listen()  # the kernel accepts for it
+        address = f"http://127.0.0.1:{half_open.getsockname()[1]}/" if fault == "half open" else issuer.url
+        if fault == "silent":
+            issuer.may_answer.clear()
+        issuer.byte_interval_s = 0.05
+        site = site_with(jwt_jwks_url=address, jwt_jwks_read_s=0.3, jwt_jwks_cooldown_s=0.01)
+        began = time.monotonic()
+        answer = site.with_token(token_by(RSA, "rsa-1", OWNER)).get(MINE)
+        assert (answer.status_code, answer.json()["code"]) == (503, "issuer-unavailable")
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert time.monotonic() - began < 5
+        assert status(site, site.token(OWNER)) == 200
 
 
 def test_an_issuer_that_is_unavailable_at_the_start_is_read_later(

@@ -6,6 +6,8 @@ from typing import Any
 import redis
 import redis.asyncio
 
+from hannun.cache.bounded_socket import BoundedConnection, BoundedTlsConnection
+
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
@@ -35,8 +37,8 @@ class RedisAddress:
 
     @property
     def connection(self) -> type[redis.Connection]:
-        """The connection class for threads."""
-        return redis.SSLConnection if self.tls else redis.Connection
+        """The connection class for threads. Its commands end with the deadline (`hannun.deadlines`)."""
+        return BoundedTlsConnection if self.tls else BoundedConnection
 
     @property
     def asyncio_connection(self) -> type[redis.asyncio.Connection]:

@@ -18,9 +18,9 @@ writes). `local` holds answers in the process as well, and `version_floors` what
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -116,7 +116,7 @@ class AnswerCache:
     async def check(self) -> bool:
         """Whether Redis answers a ping now."""
         try:
-            await self._client.ping()
+            await self._within_timeout(self._client.ping())
             self.available = True
         except UNAVAILABLE:
             self.available = False
@@ -163,8 +163,8 @@ class AnswerCache:
             self._cooldown_until = now + TIMEOUT_COOLDOWN_S
         try:
             # Bytes in any case: `decode_responses` is off.
-            value: bytes | None = await (  # type: ignore[assignment]
-                self._get_pool.get(key) if self._get_pool.has_capacity else self._client.get(key)
+            value: bytes | None = await (
+                self._get_pool.get(key) if self._get_pool.has_capacity else self._within_timeout(self._client.get(key))
             )
         except UNAVAILABLE as error:
             self.available = _is_wrong_type(error)
@@ -187,7 +187,7 @@ class AnswerCache:
         if time.monotonic() < self._cooldown_until:
             return None
         try:
-            head: bytes = await self._client.getrange(key, 0, entry.HEAD_LAST)  # type: ignore[assignment]  # see `get`
+            head: bytes = await self._within_timeout(self._client.getrange(key, 0, entry.HEAD_LAST))
         except UNAVAILABLE as error:
             self.available = _is_wrong_type(error)
             if isinstance(error, TIMED_OUT):
@@ -205,7 +205,9 @@ class AnswerCache:
         # fills names the earlier run and is a miss.
         token, server = secrets.token_hex(8), self._server
         try:
-            acquired = await self._client.set(keys.lease(key), token, nx=not by_force, px=LEASE_MS)
+            acquired = await self._within_timeout(
+                self._client.set(keys.lease(key), token, nx=not by_force, px=LEASE_MS)
+            )
         except UNAVAILABLE:
             self.available = False
             return None
@@ -216,15 +218,17 @@ class AnswerCache:
         # 95 % to 105 % of the lifetime, so that answers that were filled together do not expire together.
         lifetime_ms = int(self._lifetime_s * 1000 * (0.95 + secrets.randbelow(100) / 1000))
         try:
-            filled = await self._run_fill_script(
-                keys=[lease.key, keys.lease(lease.key)],
-                args=[
-                    lease.token,
-                    entry.encode(lease.key, lease.server, answer),
-                    lifetime_ms,
-                    answer.version,
-                    lease.server,
-                ],
+            filled = await self._within_timeout(
+                self._run_fill_script(
+                    keys=[lease.key, keys.lease(lease.key)],
+                    args=[
+                        lease.token,
+                        entry.encode(lease.key, lease.server, answer),
+                        lifetime_ms,
+                        answer.version,
+                        lease.server,
+                    ],
+                )
             )
         except UNAVAILABLE:
             self.available = False
@@ -239,7 +243,7 @@ class AnswerCache:
     async def release(self, lease: Lease) -> None:
         """Give up a lease without a fill, so that the next reader need not wait for its expiry."""
         try:
-            await self._run_release_script(keys=[keys.lease(lease.key)], args=[lease.token])
+            await self._within_timeout(self._run_release_script(keys=[keys.lease(lease.key)], args=[lease.token]))
         except UNAVAILABLE:
             self.available = False
 
@@ -286,11 +290,17 @@ class AnswerCache:
         if answer is not None or not self.available:
             return answer, False
         try:
-            if await self._client.exists(keys.lease(key)):
+            if await self._within_timeout(self._client.exists(keys.lease(key))):
                 return None, True
         except UNAVAILABLE:
             return None, False
         return await self.get(key), False  # the holder may have filled between the two commands
+
+    async def _within_timeout(self, command: Awaitable[Any]) -> Any:
+        """The reply to a command. redis-py's time-out is for each step of it: waiting for a connection, each step of
+        connecting, sending, reading."""
+        async with asyncio.timeout(self._timeout_s):
+            return await command
 
     # -- announcements
 

@@ -8,6 +8,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from hannun import deadlines
 from hannun.cache import announcements, keys
 from hannun.cache.address import RedisAddress
 from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S
@@ -33,6 +34,7 @@ class Invalidator:
                 **address.options(),
             )
         )
+        self._timeout_s = address.timeout_s
         self._cooldown_until = 0.0
 
     def close(self) -> None:
@@ -46,7 +48,8 @@ class Invalidator:
         """
         where = self._client.connection_pool.connection_kwargs
         try:
-            self._client.ping()
+            with deadlines.within(self._timeout_s):
+                self._client.ping()
         except redis.AuthenticationError as error:
             raise OperatorError(
                 f"Redis at {where['host']}:{where['port']} refuses the login: {error}", hint="is REDIS_PASSWORD right?"
@@ -62,12 +65,14 @@ class Invalidator:
 
         Returns whether Redis has acknowledged all of it; if not, the invalidations are still pending. After a failure
         nothing is sent for a moment, unless `ignore_cooldown`: one batch after the other must not wait for a server
-        that hangs.
+        that hangs. Nor is anything sent where the deadline leaves less than the time-out of a command.
         """
         if not ignore_cooldown and time.monotonic() < self._cooldown_until:
             return False
+        if deadlines.remaining_s() < self._timeout_s:
+            return False
         try:
-            with self._client.pipeline(transaction=False) as pipe:
+            with deadlines.within(self._timeout_s), self._client.pipeline(transaction=False) as pipe:
                 # A command costs the client more than the keys in it, so the keys of several events share one DEL.
                 # An answer and its lease stay in the same command: no fill may slip in between.
                 for first in range(0, len(events), EVENTS_PER_COMMAND):

@@ -16,6 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from hannun import deadlines
 from hannun.cache import keys
 from hannun.cache.address import RedisAddress
 from hannun.telemetry import log
@@ -49,6 +50,7 @@ class ProcessedMarkers:
                 **address.options(),
             )
         )
+        self._timeout_s = address.timeout_s
         self._per_second_max = per_second_max
         self._lifetime_ms = int(lifetime_s * 1000)
         self._now = now
@@ -100,7 +102,7 @@ class ProcessedMarkers:
     def write(self, message_ids: list[str]) -> None:
         """Write markers now."""
         for first in range(0, len(message_ids), _MESSAGES_PER_PIPELINE):
-            with self._client.pipeline(transaction=False) as pipe:
+            with deadlines.within(self._timeout_s), self._client.pipeline(transaction=False) as pipe:
                 for id_ in message_ids[first : first + _MESSAGES_PER_PIPELINE]:
                     key = keys.processed(id_)
                     pipe.sadd(key, MEMBER)

@@ -34,7 +34,8 @@ class PubSubChannel:
     async def publish(self, message: bytes) -> None:
         """Publish to all current subscribers, this process included. While Redis is unavailable, to none."""
         with suppress(*UNAVAILABLE):
-            await self._client.publish(self._channel, message)
+            async with asyncio.timeout(self._timeout_s):
+                await self._client.publish(self._channel, message)
 
     async def subscribe(self) -> AsyncIterator[bytes]:
         """The messages of the channel, until the caller's task ends. While Redis is unavailable it keeps trying."""

@@ -24,7 +24,7 @@ from hannun.domain.fold import FactsByEvent, group_by_event
 from hannun.domain.partitions import months_of
 from hannun.domain.quarantine import Quarantine
 from hannun.domain.wire_formats import Decoder, message_id
-from hannun.errors import RowRefused, StoreUnavailable
+from hannun.errors import ConnectionLost, RowRefused, StoreUnavailable
 from hannun.store.batches import BatchWriter, advance, participant_key
 from hannun.store.database import Connection, Database
 from hannun.store.ledger_copy import LedgerText
@@ -134,6 +134,7 @@ class BatchCounter:
 
         Raises:
             StaleBatch: another consumer owns a position. Drop the batch.
+            ConnectionLost: the connection broke, and nothing was written. Count the batch again.
             StoreUnavailable: PostgreSQL is unavailable, or the answer to the commit was lost. Count the batch again.
             PartitionUnusable: a partition exceeds a limit of the quarantine. Nothing is written.
         """
@@ -171,7 +172,7 @@ class BatchCounter:
         """A transaction on the connection for which the caches hold."""
         with self._database.transaction() as conn:
             if self._database.generation != self._generation:
-                raise StoreUnavailable("the connection was renewed in the middle of a batch")
+                raise ConnectionLost("the connection was renewed in the middle of a batch")
             yield conn
 
     def _write(

@@ -73,5 +73,4 @@ class Authorizer:
         user_id, event_id = pair
         if await self._cache.owner(keys.dashboard(event_id)) == user_id:
             return True
-        async with self._reader.connection() as conn:
-            return await ownership.owns(conn, event_id, user_id)
+        return await self._reader.read(lambda conn: ownership.owns(conn, event_id, user_id))

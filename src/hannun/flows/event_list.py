@@ -39,8 +39,8 @@ class EventList:
         if not principal.sees_all:
             raise Forbidden("the list of all events needs the role ADMIN")
         before = None if question.cursor is None else decode_cursor(question.cursor)
-        async with self._reader.connection() as conn:
-            events = await event_list.page(
+        events = await self._reader.read(
+            lambda conn: event_list.page(
                 conn,
                 user_id=question.user_id,
                 status=question.status,
@@ -48,6 +48,7 @@ class EventList:
                 before=before,
                 limit=question.limit + 1,
             )
+        )
         shown = events[: question.limit]
         last = shown[-1] if len(events) > question.limit else None
         return shown, None if last is None else encode_cursor(last.created_at, last.row_id)

@@ -9,6 +9,7 @@ snapshot and removes the file when writing and reading have both ended, in whate
 """
 
 import asyncio
+import math
 import os
 import tempfile
 from collections import Counter
@@ -21,6 +22,7 @@ from typing import BinaryIO
 
 from anyio import to_thread
 
+from hannun import deadlines
 from hannun.domain import tables
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.tables import Row, Table, ViewAnswer, ViewTables
@@ -222,6 +224,7 @@ class Export:
             async with aclosing(self._pages):
                 try:
                     first = await anext(self._pages)
+                    deadlines.restart(math.inf)  # the deadline was that of the request, which now has its first answer
                     self._first.set_result(first)
                 except Exception as error:
                     self._first.set_exception(error)

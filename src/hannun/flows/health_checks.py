@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
+from hannun import deadlines
 from hannun.cache import Invalidator
 from hannun.errors import HannunError, OperatorError
 from hannun.store.database import Connection, Database
@@ -35,6 +36,8 @@ def _waiting_for_an_operator(conn: Connection) -> list[str]:
 
 CHECK_WAIT_S = 0.5
 """How long a health report waits for the check of one dependency. A probe has its own time-out, often 1 s."""
+CHECK_S_MAX = 5.0
+"""How long a check of PostgreSQL may take. While it runs, reports wait for its result, and find it unavailable."""
 
 
 class _Dependency:
@@ -116,8 +119,8 @@ class Health:
 
     def _check_postgres(self) -> str:
         try:
-            with self._database.transaction() as conn:
-                self._waiting = _waiting_for_an_operator(conn)
+            with deadlines.within(CHECK_S_MAX):
+                self._waiting = self._database.run(_waiting_for_an_operator)
         except HannunError as error:
             return f"unavailable: {error}"
         return "ready"

@@ -17,11 +17,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from hannun import deadlines
 from hannun.counting.batch_counter import BatchCounter
 from hannun.domain.batch import MessageOutcome, ReceivedMessage
 from hannun.domain.field_values import without_byte_order_mark
 from hannun.domain.response_schemas import MessageResult, MessagesTaken, encode
-from hannun.errors import BadRequest, Busy
+from hannun.errors import BadRequest, Busy, ConnectionLost
 
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW = msgspec.json.Decoder(msgspec.Raw)
@@ -87,14 +88,20 @@ class HttpIngestion:
             )
         received_at = self._now()
         batch = [ReceivedMessage(item.kind, item.raw, received_at) for item in items]
+        return _answer(items, self._count(batch) if batch else [])
+
+    def _count(self, batch: Sequence[ReceivedMessage]) -> list[MessageOutcome]:
+        """Count a batch, once more where the connection broke before anything of it was committed."""
         with self._free_counter() as counter:
-            outcomes = counter.count(batch).outcomes() if batch else []
-        return _answer(items, outcomes)
+            try:
+                return counter.count(batch).outcomes()
+            except ConnectionLost:
+                return counter.count(batch).outcomes()
 
     @contextmanager
     def _free_counter(self) -> Iterator[BatchCounter]:
         try:
-            counter = self._free.get(timeout=self._wait_s_max)
+            counter = self._free.get(timeout=min(self._wait_s_max, deadlines.remaining_s()))
         except queue.Empty:
             raise Busy("too many bodies wait to be counted: send it again later", retry_after_s=_RETRY_S) from None
         try:

@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 
+from hannun import deadlines
 from hannun.errors import Unauthenticated
 from hannun.store import sessions as store
 from hannun.store.database import Connection, Database, ReadPool
@@ -27,6 +28,8 @@ from hannun.telemetry import log
 CODE_LASTS_S = 600.0
 CODE_LENGTH_MAX = 100
 READ_INTERVAL_S = 0.5
+READ_S_MAX = 5.0
+"""How long a read may wait for PostgreSQL."""
 OVERLAP_S = 60.0
 """How much earlier each read begins than the one before it: a record becomes visible when its transaction commits."""
 DROP_EXPIRED_EVERY_S = 60.0
@@ -123,9 +126,10 @@ class Sessions:
         """
         begins = time.monotonic()
         back_s = None if self._read_at is None else begins - self._read_at + OVERLAP_S
-        async with self._reader.connection() as conn:
-            for token_hash, expires_at in await store.ended(conn, back_s):
-                self._ended.add(token_hash, expires_at)
+        with deadlines.within(READ_S_MAX):
+            ended = await self._reader.read(lambda conn: store.ended(conn, back_s))
+        for token_hash, expires_at in ended:
+            self._ended.add(token_hash, expires_at)
         self._read_at = begins
 
     def _log_once(self, error: Exception) -> None:
@@ -134,11 +138,7 @@ class Sessions:
             log.warning("ended sessions could not be read", error=str(error))
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._database.transaction() as conn:
-                return work(conn)
-
-        return await to_thread.run_sync(partial(run), limiter=self._write_slot)
+        return await deadlines.run_in_thread(partial(self._database.run, work), self._write_slot)
 
 
 def hash_of(secret: str) -> bytes:

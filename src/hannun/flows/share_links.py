@@ -19,8 +19,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 
+from hannun import deadlines
 from hannun.domain.authorization import Principal, ShareGrant
 from hannun.errors import BadRequest, NotFound
 from hannun.store import shares
@@ -108,8 +109,9 @@ class ShareLinks:
         Raises:
             NotFound: there is no such event.
         """
-        async with self._reader.connection() as conn:
-            listed = await shares.list_of_event(conn, event_id, self._utc_now(), limit=ACTIVE_MAX + INACTIVE_KEPT_MAX)
+        limit = ACTIVE_MAX + INACTIVE_KEPT_MAX
+        now = self._utc_now()
+        listed = await self._reader.read(lambda conn: shares.list_of_event(conn, event_id, now, limit=limit))
         if listed is None:
             raise NotFound("no such event")
         return listed
@@ -157,15 +159,10 @@ class ShareLinks:
         return await asyncio.shield(task)
 
     async def _query_grant(self, event_id: str, secret_hash: bytes) -> ShareGrant | None:
-        async with self._reader.connection() as conn:
-            return await shares.find_grant(conn, event_id, secret_hash, self._utc_now())
+        return await self._reader.read(lambda conn: shares.find_grant(conn, event_id, secret_hash, self._utc_now()))
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._database.transaction() as conn:
-                return work(conn)
-
-        return await to_thread.run_sync(partial(run), limiter=self._write_slot)
+        return await deadlines.run_in_thread(partial(self._database.run, work), self._write_slot)
 
     def _utc_now(self) -> datetime:
         return _to_naive_utc(self._now())

@@ -19,6 +19,9 @@ FAILED_STATUS = 70
 """The exit status of a process whose background work failed (EX_SOFTWARE)."""
 THREAD_STOP_S_MAX = 10.0
 TASK_STOP_S_MAX = 1.0
+TRANSACTIONS_STOP_S_MAX = 5.0
+"""How long a process that ends lets its transactions run, because PostgreSQL may be silent. It waits longer for threads
+and jobs."""
 
 
 @contextmanager

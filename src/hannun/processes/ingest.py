@@ -14,6 +14,7 @@ from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
 from hannun.processes import jobs
 from hannun.processes.background import (
+    TRANSACTIONS_STOP_S_MAX,
     freeze_garbage_collector,
     metrics_endpoint,
     run_jobs,
@@ -86,6 +87,7 @@ async def open_ingesting(settings: Settings) -> AsyncIterator[Sequence[Ingestion
             lambda database, _: consumer_lag.measure([worker.positions for worker in workers], database, broker),
         )
         await stack.enter_async_context(run_jobs(jobs.deliver_pending_invalidations(writing), measure_lag))
+        stack.callback(writing.end_transactions_after, TRANSACTIONS_STOP_S_MAX)
         yield workers
 
 

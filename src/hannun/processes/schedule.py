@@ -12,7 +12,7 @@ from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
 from hannun.flows.report.registry import dashboard_key, dashboard_question
 from hannun.processes import jobs
-from hannun.processes.background import metrics_endpoint, run_in_task, run_jobs
+from hannun.processes.background import TRANSACTIONS_STOP_S_MAX, metrics_endpoint, run_in_task, run_jobs
 from hannun.processes.channels import channel_table
 from hannun.processes.signals import stop_on_signal
 from hannun.processes.writing import open_writing
@@ -51,6 +51,7 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
         await stack.enter_async_context(
             run_jobs(jobs.deliver_pending_invalidations(writing), jobs.update_gauges(writing), *maintenance)
         )
+        stack.callback(writing.end_transactions_after, TRANSACTIONS_STOP_S_MAX)
         yield
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from anyio import CapacityLimiter
 
-from hannun import issuer
+from hannun import deadlines, issuer
 from hannun.cache import AnswerCache, keys
 from hannun.cache.pubsub import PubSubChannel
 from hannun.domain.authorization import Principal
@@ -26,7 +26,7 @@ from hannun.flows.report.registry import dashboard_question
 from hannun.flows.sessions import EndedSessions, Sessions
 from hannun.flows.share_links import ShareLinks
 from hannun.processes import jobs
-from hannun.processes.background import run_in_task, run_jobs
+from hannun.processes.background import TRANSACTIONS_STOP_S_MAX, run_in_task, run_jobs
 from hannun.processes.channels import channel_table
 from hannun.processes.commands.tokens import issue_token
 from hannun.processes.writing import open_writing
@@ -75,7 +75,7 @@ async def open_verifier(settings: Settings, ended: Container[bytes]) -> AsyncIte
             f"HANNUN_JWT_JWKS_GOOD_S is {settings.jwt_jwks_good_s:g}, so keys would expire before they are read again",
             hint=f"HANNUN_JWT_JWKS_REFRESH_S is {settings.jwt_jwks_refresh_s:g}: it must be the shorter one",
         )
-    async with issuer.open_key_set(settings.jwt_jwks_url, settings.jwt_jwks_file) as read:
+    async with issuer.open_key_set(settings.jwt_jwks_url, settings.jwt_jwks_file, settings.jwt_jwks_read_s) as read:
         keys = TokenKeys(
             read,
             refresh_s=settings.jwt_jwks_refresh_s,
@@ -90,14 +90,14 @@ async def open_verifier(settings: Settings, ended: Container[bytes]) -> AsyncIte
 @asynccontextmanager
 async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSessions) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
-        writing = stack.enter_context(open_writing(settings, "hannun-serve"))
+        writing = stack.enter_context(open_writing(settings, "hannun-serve", settings.request_pool))
         health = health_checks.Health(writing.database("-health"), writing.invalidator)
         await stack.enter_async_context(
             run_jobs(
                 jobs.deliver_pending_invalidations(writing), jobs.update_gauges(writing), jobs.probe_postgresql(health)
             )
         )
-        reader = ReadPool(settings.needed("database_url"), settings.pool, application="hannun-serve-read")
+        reader = ReadPool(settings.needed("database_url"), settings.request_pool, application="hannun-serve-read")
         packed_bytes_max = settings.copies_bytes_max // 4  # an answer takes about a fifth of its bytes when compressed
         cache = AnswerCache(
             settings.redis,
@@ -141,6 +141,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
         sessions = Sessions(reader, writing.database("-sessions"), ended)
         await sessions.read_ended()  # before the first request
         await stack.enter_async_context(run_in_task("read ended sessions", sessions.run()))
+        stack.callback(writing.end_transactions_after, TRANSACTIONS_STOP_S_MAX)
         yield Services(
             authorizer=Authorizer(reader, cache),
             reports=reports,
@@ -150,7 +151,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
             exports=Exports(settings.exports_at_once),
             ingestion=ingestion,
             ingestion_threads=CapacityLimiter(settings.counting_threads),
-            live_updates=LiveUpdates(cache.announcements, lambda topic: _etag(reports, topic)),
+            live_updates=LiveUpdates(cache.announcements, lambda topic: _etag(reports, topic, settings.request_s)),
             share_links=ShareLinks(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
             verifier=verifier,
             request_limit=limits["requests"],
@@ -168,6 +169,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
             own_origins=settings.own_origins,
             week_start=settings.week_start,
             health_report=health.shared_report,
+            request_s=settings.request_s,
         )
 
 
@@ -176,8 +178,9 @@ def _rebuild_subject(principal: Principal) -> str:
     return principal.user_id if principal.only_event is None else f"links to {principal.only_event}"
 
 
-async def _etag(reports: Reports, topic: Topic) -> str | None:
+async def _etag(reports: Reports, topic: Topic, wait_s: float) -> str | None:
     """The ETag of the dashboard that a page will request next. Reading it also fills the cache."""
     everything = Principal("", frozenset({"ADMIN"}))
-    answer, _ = await reports.answer(everything, dashboard_question(topic))
+    with deadlines.within(wait_s):
+        answer, _ = await reports.answer(everything, dashboard_question(topic))
     return answer.etag

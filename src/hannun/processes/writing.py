@@ -1,5 +1,6 @@
 """What a process opens in order to count: PostgreSQL, Redis, the decoder."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from hannun.processes.background import run_in_background
 from hannun.processes.channels import channel_table
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
-from hannun.store.database import Database, connect
+from hannun.store.database import Database, PoolLimits, connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Writing:
     decoder: Decoder
     marks: ProcessedMarkers
     apart_s: float
+    end_transactions_after: Callable[[float], None]
+    """Let transactions of this process, which ends, run on for so many seconds; then abort them and begin none."""
 
     def counter(self, source: str, delivery: Delivers) -> BatchCounter:
         """A counter on a connection of its own; `source` labels its metrics ("http" or "kafka")."""
@@ -52,8 +55,11 @@ class Writing:
 
 
 @contextmanager
-def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
+def open_writing(settings: Settings, application: str, limits: PoolLimits | None = None) -> Iterator[Writing]:
     """Open what counts, with PostgreSQL and Redis checked.
+
+    Args:
+        limits: of the connections to PostgreSQL; by default those of the settings.
 
     Raises:
         OperatorError: one of them is not there or not as it must be, with what to do.
@@ -62,10 +68,23 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
     with connect(url, application=application) as conn:
         health_checks.check_database(conn)
         key = participant_key(conn)
+    databases: list[Database] = []
+    closed = threading.Event()
+
+    def end_transactions_after(seconds: float) -> None:
+        def run() -> None:
+            if not closed.wait(seconds):
+                for database in databases:
+                    database.end()
+
+        threading.Thread(target=run, name="end transactions", daemon=True).start()
+
     with ExitStack() as stack:
+        stack.callback(closed.set)
 
         def database(suffix: str = "") -> Database:
-            opened = Database(url, settings.pool, application=application + suffix)
+            opened = Database(url, limits or settings.pool, application=application + suffix)
+            databases.append(opened)
             stack.callback(opened.close)
             return opened
 
@@ -80,4 +99,4 @@ def open_writing(settings: Settings, application: str) -> Iterator[Writing]:
         stack.callback(marks.close)
         stack.enter_context(run_in_background("mark messages", marks.run, marks.wake))
         decoder = Decoder(Rules(key, channel_table(settings), settings.naive_zone))
-        yield Writing(database, invalidator, decoder, marks, settings.invalidations_apart_s)
+        yield Writing(database, invalidator, decoder, marks, settings.invalidations_apart_s, end_transactions_after)

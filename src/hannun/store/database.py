@@ -8,18 +8,33 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from hannun.errors import OperatorError, RowRefused, StoreUnavailable
+from hannun import deadlines
+from hannun.errors import ConnectionLost, HannunError, OperatorError, RowRefused, StoreUnavailable
+from hannun.store import connections
+from hannun.store.connections import (
+    ANSWER_S,
+    CHECK_AFTER_IDLE_S,
+    CHECK_S_MAX,
+    READ_S_MAX,
+    Server,
+    SyncConnection,
+    is_lost,
+    one_line,
+)
 from hannun.telemetry import log
 
+T = TypeVar("T")
 Connection = psycopg.Connection[tuple[Any, ...]]
 AsyncConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -37,6 +52,9 @@ _UNAVAILABLE = (
     psycopg.errors.IdleInTransactionSessionTimeout,
 )
 
+CLOSE_S_MAX: Final = 1.0
+"""How long closing waits for a transaction in progress, and for the tasks of a pool."""
+
 ROW_ERRORS = (psycopg.DataError, psycopg.IntegrityError)
 """What psycopg raises for a row that PostgreSQL will never accept."""
 
@@ -49,7 +67,13 @@ def describe_row_error(error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """The contract's pool: how many connections, and how long each may live, in seconds."""
+    """The contract's pool: how many connections, and how long each may live, in seconds.
+
+    Args:
+        lock_wait_s: how long a statement waits for a lock.
+        statement_s: how long a statement may take; 0 is no limit for writers, and `READ_S_MAX` for readers.
+        answer_s: how long the server may take to answer a new connection before it counts as silent.
+    """
 
     size_max: int = 20
     size_min: int = 5
@@ -57,17 +81,23 @@ class PoolLimits:
     idle_s: float = 600.0
     lifetime_s: float = 1_800.0
     lock_wait_s: float = 10.0
+    statement_s: float = 0.0
+    answer_s: float = ANSWER_S
 
 
-def _connection_options(url: str, application: str, lock_wait_s: float = 0) -> dict[str, Any]:
+def _connection_options(url: str, application: str, lock_wait_s: float = 0, statement_s: float = 0) -> dict[str, Any]:
     """The options of every connection: UTC, and time-outs for a server that does not answer.
 
-    Long-running processes also give up on a lock that is not free within `lock_wait_s`. 0 means no limit: a command
-    waits as long as its operator does.
+    Long-running processes also give up on a lock that is not free within `lock_wait_s`, and those that answer requests
+    on a statement after `statement_s`: the server ends it then, too. 0 means no limit: a command waits as long as its
+    operator does.
     """
     given = conninfo_to_dict(url)
     # The operator's own options come after ours and override them; only the time zone comes last.
-    options = f"-c lock_timeout={round(lock_wait_s * 1000)} {given.get('options', '')} -c timezone=UTC"
+    ours = f"-c lock_timeout={round(lock_wait_s * 1000)}"
+    if statement_s:
+        ours += f" -c statement_timeout={round(statement_s * 1000)}"
+    options = f"{ours} {given.get('options', '')} -c timezone=UTC"
     return {
         "options": options,
         "application_name": given.get("application_name", application),
@@ -82,17 +112,20 @@ class Database:
 
     It is not a pool, because a writer (a batch counter, a timed job) writes for as long as it lives. A pool would wait
     for a server that is away, and notice late that it is back. This raises at once, and connects again with the next
-    transaction.
+    transaction. A connection that the server has closed meanwhile is replaced before a transaction begins on it.
     """
 
     def __init__(self, url: str, limits: PoolLimits, *, application: str) -> None:
-        self._url = url
-        self._options = _connection_options(url, application, limits.lock_wait_s)
+        options = _connection_options(url, application, limits.lock_wait_s, limits.statement_s)
+        self._server = Server(url, options, limits.answer_s)
         self._lifetime_s = limits.lifetime_s
         self._lock = threading.Lock()
-        self._conn: Connection | None = None
+        self._conn: SyncConnection | None = None
+        self._opening: Future[SyncConnection] | None = None
         self._renew_at = 0.0
+        self._used_at = 0.0
         self._generation = 0
+        self._aborted = self._ended = False
 
     def ensure_connected(self) -> int:
         """Connect where there is no connection. Returns the connection's generation, a number that grows with each one.
@@ -103,11 +136,11 @@ class Database:
         Raises:
             StoreUnavailable: PostgreSQL is away.
         """
-        with self._lock:
+        with self._exclusive():
             try:
                 self._connect()
             except _UNAVAILABLE as error:
-                raise StoreUnavailable(_one_line(error)) from error
+                raise StoreUnavailable(one_line(error)) from error
             return self._generation
 
     @property
@@ -116,15 +149,32 @@ class Database:
         return self._generation
 
     def close(self) -> None:
-        """Close the connection. Closing twice is fine; a later transaction opens a new connection."""
-        with self._lock:
+        """Close the connection. Closing twice is fine; a later transaction opens a new connection.
+
+        A transaction that another thread has not ended within `CLOSE_S_MAX` is aborted.
+        """
+        if not self._lock.acquire(timeout=CLOSE_S_MAX):
+            self.abort()
+            if not self._lock.acquire(timeout=CLOSE_S_MAX):
+                return  # the thread is busy with something else, and closes nothing any more
+        try:
             self._disconnect()
+        finally:
+            self._lock.release()
+
+    def end(self) -> None:
+        """Abort the transaction in progress, if there is one, and begin none from now on. For any thread."""
+        self._ended = True
+        self.abort()
 
     def abort(self) -> None:
         """Shut down the connection's socket, from any thread: a thread that waits on it gets StoreUnavailable."""
-        conn = self._conn
+        self._aborted = True
+        opening, conn = self._opening, self._conn
+        if opening is not None:
+            opening.cancel()
         if conn is not None:
-            with suppress(OSError, *_UNAVAILABLE), socket.socket(fileno=os.dup(conn.fileno())) as duplicate:
+            with suppress(*_UNAVAILABLE, OSError), socket.socket(fileno=os.dup(conn.fileno())) as duplicate:
                 duplicate.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
@@ -132,29 +182,93 @@ class Database:
         """A transaction: committed at the end of the block, rolled back when it raises.
 
         Raises:
+            ConnectionLost: the connection broke before the commit: nothing was written.
             StoreUnavailable: PostgreSQL is away, or ended the transaction for a temporary reason. Whether the commit
                 took place may be unknown: repeat the transaction, all our writing is idempotent.
             RowRefused: a row violates a constraint of its table, or does not fit a column. Nothing was written.
         """
-        with self._lock:
+        committing = False
+        with self._exclusive():
             try:
                 conn = self._connect()
                 with conn.transaction():
                     yield conn
+                    if conn.closed:  # and the block has gone on all the same: psycopg would skip the commit
+                        raise ConnectionLost("the connection broke within a transaction")
+                    committing = True
             except ROW_ERRORS as error:
                 raise RowRefused(describe_row_error(error)) from None  # psycopg's text holds the row's values
+            except ConnectionLost as error:
+                if self._aborted:
+                    raise StoreUnavailable("the transaction was aborted") from error
+                if committing:
+                    raise StoreUnavailable(f"the answer to a commit was lost: {error}") from error
+                raise
+            except StoreUnavailable:
+                raise
             except _UNAVAILABLE as error:
                 self._disconnect()
                 raise _store_unavailable(error) from error
+            finally:
+                self._used_at = time.monotonic()
 
-    def _connect(self) -> Connection:
-        if self._conn is not None and time.monotonic() > self._renew_at:
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """The result of work in a transaction, which is tried once more where its connection broke before the commit.
+
+        Raises as `transaction`.
+        """
+        try:
+            with self.transaction() as conn:
+                return work(conn)
+        except ConnectionLost:
+            with self.transaction() as conn:
+                return work(conn)
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """The right to use the connection.
+
+        Raises:
+            StoreUnavailable: another thread had it until the deadline.
+        """
+        if not self._lock.acquire(timeout=min(deadlines.remaining_s(), threading.TIMEOUT_MAX)):
+            raise StoreUnavailable("another transaction held the connection until the deadline")
+        self._aborted = False
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _connect(self) -> SyncConnection:
+        if self._conn is not None and not self._is_usable(self._conn):
             self._disconnect()
         if self._conn is None:
-            self._conn = psycopg.connect(self._url, **self._options)
+            self._conn = self._open()
             self._generation += 1
-            self._renew_at = time.monotonic() + self._lifetime_s
+            self._used_at = time.monotonic()
+            self._renew_at = self._used_at + self._lifetime_s
         return self._conn
+
+    def _is_usable(self, conn: SyncConnection) -> bool:
+        now = time.monotonic()
+        if now > self._renew_at or is_lost(conn):
+            return False
+        if now - self._used_at < CHECK_AFTER_IDLE_S:
+            return True
+        with suppress(StoreUnavailable, *_UNAVAILABLE), deadlines.within(CHECK_S_MAX):
+            conn.execute("SELECT 1")
+            conn.rollback()
+            return True
+        return False
+
+    def _open(self) -> SyncConnection:
+        self._opening = Future()
+        if self._ended or self._aborted:
+            raise StoreUnavailable("the transaction was aborted")
+        try:
+            return self._server.connect(self._opening)
+        finally:
+            self._opening = None
 
     def _disconnect(self) -> None:
         if self._conn is not None:
@@ -166,17 +280,17 @@ class ReadPool:
     """The reading side of `serve`: a pool of read-only connections, with one snapshot for each request."""
 
     def __init__(self, url: str, limits: PoolLimits, *, application: str) -> None:
-        self._limits = limits
-        self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
+        self._wait_s = limits.wait_s
+        self._pool: AsyncConnectionPool[connections.AsyncConnection] = AsyncConnectionPool(
             url,
-            kwargs=_connection_options(url, application, limits.lock_wait_s),
+            connection_class=connections.AsyncConnection,
+            kwargs=_connection_options(url, application, limits.lock_wait_s, limits.statement_s),
             min_size=limits.size_min,
             max_size=limits.size_max,
-            timeout=limits.wait_s,
             max_idle=limits.idle_s,
             max_lifetime=limits.lifetime_s,
-            reconnect_timeout=5.0,
-            configure=_read_only,
+            reconnect_timeout=2.0,
+            configure=partial(_read_only, limits.statement_s or READ_S_MAX),
             open=False,
             name=application,
         )
@@ -185,13 +299,26 @@ class ReadPool:
         await self._pool.open()
 
     async def close(self) -> None:
-        await self._pool.close()
+        await self._pool.close(timeout=CLOSE_S_MAX)
+
+    async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """The result of work on a connection, which is done once more where its connection broke.
+
+        Raises as `connection`.
+        """
+        try:
+            async with self.connection() as conn:
+                return await work(conn)
+        except ConnectionLost:
+            async with self.connection() as conn:
+                return await work(conn)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading. Each statement outside a transaction reads one snapshot; so does a transaction.
 
         Raises:
+            ConnectionLost: it broke.
             StoreUnavailable: PostgreSQL is away.
         """
         try:
@@ -199,27 +326,48 @@ class ReadPool:
             try:
                 yield conn
             finally:
+                conn.idle_since = time.monotonic()
                 await self._pool.putconn(conn)
+        except HannunError:
+            raise
         except _UNAVAILABLE as error:
             raise _store_unavailable(error) from error
 
-    async def _get_live_connection(self) -> AsyncConnection:
-        """Take a connection that answers from the pool.
+    async def _get_live_connection(self) -> connections.AsyncConnection:
+        """Take a connection from the pool that the server has not closed.
 
-        When one connection is dead, the others mostly are too, because PostgreSQL was restarted. So all are checked
-        before the next is taken: the pool's own check tries them one by one, and waits longer each time.
+        When one connection is dead, the others mostly are too, because PostgreSQL was restarted, or a firewall dropped
+        them all. So all are checked, or replaced, before the next is taken. The pool's own check tries them one by one,
+        and waits longer each time.
         """
-        conn = await self._pool.getconn()
-        try:
-            await AsyncConnectionPool.check_connection(conn)
-        except _UNAVAILABLE:
-            await self._pool.putconn(conn)
+        conn = await self._get_connection()
+        if is_lost(conn):
+            await self._discard(conn)
             await self._pool.check()
-            conn = await self._pool.getconn()
+            return await self._get_connection()
+        if time.monotonic() - conn.idle_since > CHECK_AFTER_IDLE_S and not await _answers(conn):
+            await self._discard(conn)
+            await self._pool.drain()
+            return await self._get_connection()
         return conn
 
+    async def _get_connection(self) -> connections.AsyncConnection:
+        return await self._pool.getconn(timeout=min(self._wait_s, deadlines.remaining_s()))
 
-async def _read_only(conn: AsyncConnection) -> None:
+    async def _discard(self, conn: connections.AsyncConnection) -> None:
+        await conn.close()  # otherwise the pool would lend it again
+        await self._pool.putconn(conn)
+
+
+async def _answers(conn: connections.AsyncConnection) -> bool:
+    with suppress(StoreUnavailable, *_UNAVAILABLE), deadlines.within(CHECK_S_MAX):
+        await AsyncConnectionPool.check_connection(conn)
+        return True
+    return False
+
+
+async def _read_only(read_s_max: float, conn: connections.AsyncConnection) -> None:
+    conn.read_s_max, conn.idle_since = read_s_max, time.monotonic()
     # A single statement reads one snapshot anyway. A request of several statements opens a transaction for one.
     await conn.set_autocommit(True)
     await conn.set_read_only(True)
@@ -243,25 +391,27 @@ def connect(url: str, *, application: str) -> Connection:
         OperatorError: PostgreSQL cannot be reached or refuses the connection, or the URL cannot be parsed.
     """
     try:
-        return psycopg.connect(url, **_connection_options(url, application))
-    except psycopg.OperationalError as error:
+        return Server(url, _connection_options(url, application)).connect()
+    except (StoreUnavailable, psycopg.OperationalError) as error:
         where = conninfo_to_dict(url)
         raise OperatorError(
             f"cannot connect to PostgreSQL at {where.get('host', 'localhost')}:{where.get('port', 5432)} "
-            f"as {where.get('user', '(no user)')}: {_one_line(error)}",
+            f"as {where.get('user', '(no user)')}: {one_line(error)}",
             hint="is it running, and is DATABASE_URL right (postgresql://user:password@host:port/analytics_db)? "
             "`hannun up` starts an embedded one",
         ) from error
     except psycopg.ProgrammingError as error:
         raise OperatorError(
-            f"cannot read DATABASE_URL: {_one_line(error)}",
+            f"cannot read DATABASE_URL: {one_line(error)}",
             hint="it looks like postgresql://user:password@host:port/analytics_db",
         ) from error
 
 
 def translate_error(error: Exception) -> StoreUnavailable | None:
     """Our error for an error of psycopg's that means that PostgreSQL is away; None for any other, which is a bug."""
-    return StoreUnavailable(_one_line(error)) if isinstance(error, _UNAVAILABLE) else None
+    if isinstance(error, StoreUnavailable):
+        return error
+    return StoreUnavailable(one_line(error)) if isinstance(error, _UNAVAILABLE) else None
 
 
 def _store_unavailable(error: Exception) -> StoreUnavailable:
@@ -269,10 +419,5 @@ def _store_unavailable(error: Exception) -> StoreUnavailable:
         # Batches hold their locks for a short time: this is somebody's open transaction, or a change of the schema.
         hint = "SELECT pid, application_name, xact_start, query FROM pg_stat_activity WHERE pid IN (SELECT unnest("
         hint += "pg_blocking_pids(pid)) FROM pg_stat_activity); then pg_terminate_backend(pid)"
-        log.warning("lock not available in time", error=_one_line(error), hint=hint)
-    return StoreUnavailable(_one_line(error))
-
-
-def _one_line(error: Exception) -> str:
-    """The text of psycopg's error, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+        log.warning("lock not available in time", error=one_line(error), hint=hint)
+    return StoreUnavailable(one_line(error))

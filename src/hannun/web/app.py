@@ -17,6 +17,7 @@ from hannun.web.compression import Compression
 from hannun.web.middleware import (
     HeadAsGet,
     PageRequestLimit,
+    RequestDeadline,
     ResponseHeaders,
     WholePath,
     is_live_stream,
@@ -70,6 +71,7 @@ def application(services: Services) -> FastAPI:
             ],
             max_age=600,
         )
+    app.add_middleware(RequestDeadline)
     app.add_middleware(WholePath)
     app.add_middleware(PageRequestLimit)
     app.add_middleware(Compression)

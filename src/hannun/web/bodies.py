@@ -5,8 +5,10 @@ from typing import TypeVar
 import msgspec
 from fastapi import Request
 
+from hannun import deadlines
 from hannun.domain.field_values import without_byte_order_mark
 from hannun.errors import BadRequest
+from hannun.web.services import services_of
 
 STRUCT_BYTES_MAX = 16_384
 
@@ -32,6 +34,8 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
         body += chunk
         if len(body) > bytes_max:
             raise too_large
+    services = await services_of(request)
+    deadlines.restart(services.request_s)  # the time until here was the client's
     return bytes(body)
 
 

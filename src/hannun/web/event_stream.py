@@ -5,16 +5,21 @@ sends would never notice that. A comment every 15 s keeps proxies from closing a
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from hannun import deadlines
 from hannun.flows.live_updates import LiveUpdates, Topic
 
 HEARTBEAT_S = 15.0
 CHECK_INTERVAL_S = 1.0
 """How often a stream checks its token or share link: a session may end, and a link be revoked, at any time."""
+
+CHECK_S_MAX = 4.0
+"""How long a check may wait for PostgreSQL; without its answer the stream ends, and the page connects again."""
 
 
 class EventStream(Response):
@@ -41,6 +46,7 @@ class EventStream(Response):
         self._check_every_s = check_every_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deadlines.restart(math.inf)  # that of the request ends with its answer, which lasts
         await send(
             {
                 "type": "http.response.start",
@@ -80,8 +86,9 @@ class EventStream(Response):
                         return True
                     receiving = asyncio.ensure_future(receive())
                     continue
-                if not await self._is_still_valid():
-                    return False
+                with deadlines.within(CHECK_S_MAX):
+                    if not await self._is_still_valid():
+                        return False
                 idle_s += self._check_every_s
                 if idle_s >= HEARTBEAT_S:
                     idle_s = 0.0

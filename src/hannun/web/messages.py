@@ -3,9 +3,9 @@
 from functools import partial
 from typing import Annotated, Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
 
+from hannun import deadlines
 from hannun.domain import response_schemas
 from hannun.domain.authorization import Principal
 from hannun.errors import Busy
@@ -67,7 +67,7 @@ async def send_messages(
         raise Busy("too many bodies wait to be counted: send it again later", retry_after_s=1.0)
     # In a thread, so that a client that disconnects cannot cancel half a batch. The threads are separate from the other
     # ones, so that requests that wait for the database do not block the page and the health check.
-    response = await to_thread.run_sync(
-        partial(services.ingestion.ingest, body, lines=lines), limiter=services.ingestion_threads
+    response = await deadlines.run_in_thread(
+        partial(services.ingestion.ingest, body, lines=lines), services.ingestion_threads
     )
     return Response(response, media_type="application/json", headers={"Cache-Control": "no-store"})

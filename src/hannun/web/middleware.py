@@ -1,6 +1,7 @@
 """Middleware of the application: what holds for every request, whichever route takes it. Plain ASGI.
 
-HEAD as GET ─► response headers, count ─► compression ─► limit of pages ─► whole path ─► (other origins) ─► routes
+HEAD as GET ─► response headers, count ─► compression ─► limit of pages ─► whole path ─► deadline ─► (other origins)
+─► routes
 """
 
 from starlette.datastructures import MutableHeaders
@@ -8,11 +9,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hannun import deadlines
 from hannun.errors import Busy
 from hannun.telemetry import log, metrics
 from hannun.web.problems import problem_of
 from hannun.web.request_limits import take_from_pages
 from hannun.web.security import SECURITY_HEADERS
+from hannun.web.services import Services
 from hannun.web.unknown_paths import response_to_unknown_path
 
 API = "/api/v1/"
@@ -73,6 +76,21 @@ class ResponseHeaders:
             await problem_of(error, request)(scope, receive, send_with_headers)
         finally:
             metrics.requests.labels(route_of(request), str(status)).inc()
+
+
+class RequestDeadline:
+    """Gives each request a deadline, by which all its waits on other systems end."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        services: Services = scope["app"].state.services
+        with deadlines.within(services.request_s):
+            await self._app(scope, receive, send)
 
 
 def route_of(request: Request) -> str:

@@ -39,6 +39,7 @@ class Services:
         own_origins: the origins under which browsers see this service, where a proxy hides its address from it.
         week_start: the first day of weekly buckets, where a question names none.
         health_report: the process's health; takes up to a second.
+        request_s: the seconds that a request may spend on waiting for other systems.
     """
 
     authorizer: Authorizer
@@ -67,6 +68,7 @@ class Services:
     own_origins: Sequence[str]
     week_start: WeekStart
     health_report: Callable[[], Awaitable[Mapping[str, object]]]
+    request_s: float
 
 
 async def services_of(request: Request) -> Services:

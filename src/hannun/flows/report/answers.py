@@ -1,8 +1,8 @@
 """Reports: the entry point for every question."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -30,7 +30,7 @@ from hannun.flows.report.event_loaders import load_channel
 from hannun.flows.report.registry import AnyView, view_of
 from hannun.flows.report.snapshot import Loaded, Snapshot
 from hannun.flows.report.timeline_loaders import load_default_granularity
-from hannun.store.database import ReadPool
+from hannun.store.database import AsyncConnection, ReadPool
 
 T = TypeVar("T")
 _channel_decoder = msgspec.json.Decoder(response_schemas.Channel)
@@ -139,8 +139,7 @@ class Reports:
             raise NotFound("no such channel")
 
         async def compute() -> EncodedAnswer | None:
-            async with self._connection() as snapshot:
-                loaded = await load_channel(snapshot, event.event_id, channel)
+            loaded = await self._read_snapshot(lambda snapshot: load_channel(snapshot, event.event_id, channel))
             return None if loaded is None else _encoded(view_parts.channel(loaded.figures), loaded)
 
         key = keys.channel(event.event_id, channel.name)
@@ -162,32 +161,35 @@ class Reports:
     # -- computing: load the figures, build the answer
 
     async def _compute(self, view: AnyView, question: Question) -> EncodedAnswer | None:
-        async with self._transaction() as snapshot:
-            loaded = await view.load(snapshot, question)
+        async def load(snapshot: Snapshot) -> Loaded[Any] | None:
+            async with snapshot.conn.transaction():
+                return await view.load(snapshot, question)
+
+        loaded = await self._read_snapshot(load)
         return None if loaded is None else _encoded(view.build(question, loaded.figures), loaded)
 
     async def _pages(self, view: AnyView, question: Question) -> AsyncGenerator[EncodedAnswer]:
         assert view.load_pages is not None
-        async with self._transaction() as snapshot, aclosing(view.load_pages(snapshot, question)) as pages:
+        async with (
+            self._database.connection() as conn,
+            conn.transaction(),
+            aclosing(view.load_pages(self._snapshot(conn), question)) as pages,
+        ):
             async for loaded in pages:
                 yield _encoded(view.build(question, loaded.figures), loaded)
 
     async def _default_granularity(self, event: EventSubject) -> Granularity:
-        async with self._connection() as snapshot:
-            return await load_default_granularity(snapshot, event)
+        return await self._read_snapshot(lambda snapshot: load_default_granularity(snapshot, event))
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Snapshot]:
-        """For one statement, which is a snapshot by itself."""
-        now = self._now().astimezone(UTC).replace(tzinfo=None)
-        async with self._database.connection() as conn:
-            yield Snapshot(conn, now, self._channel_table)
+    async def _read_snapshot(self, load: Callable[[Snapshot], Awaitable[T]]) -> T:
+        """What is loaded by one statement, which is a snapshot by itself, or in a transaction.
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Snapshot]:
-        """For several statements: the transaction is one snapshot."""
-        async with self._connection() as snapshot, snapshot.conn.transaction():
-            yield snapshot
+        It is loaded once more where the connection broke.
+        """
+        return await self._database.read(lambda conn: load(self._snapshot(conn)))
+
+    def _snapshot(self, conn: AsyncConnection) -> Snapshot:
+        return Snapshot(conn, self._now().astimezone(UTC).replace(tzinfo=None), self._channel_table)
 
 
 class _Titled(msgspec.Struct, rename="camel"):

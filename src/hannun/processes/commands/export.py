@@ -24,7 +24,7 @@ async def open_exporting(settings: Settings) -> AsyncIterator[tuple[Reports, Exp
     url = settings.needed("database_url")
     with connect(url, application="hannun-export") as conn:
         health_checks.check_database(conn)
-    reader = ReadPool(url, replace(settings.pool, size_max=1, size_min=1), application="hannun-export")
+    reader = ReadPool(url, replace(settings.request_pool, size_max=1, size_min=1), application="hannun-export")
     await reader.open()
     try:
         reports = Reports(reader, DirectReader(), lambda: datetime.now(UTC), channel_table(settings))
