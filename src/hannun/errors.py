@@ -3,7 +3,8 @@
 HannunError
 ├── Transient             try again later; loops do so by themselves
 │   ├── StoreUnavailable  PostgreSQL is unreachable, silent or restarting
-│   │   └── ConnectionLost the connection broke, and nothing was committed: a new connection may work at once
+│   │   ├── ConnectionLost the connection broke, and nothing was committed: a new connection may work at once
+│   │   └── OutdatedCaches keys or months that the counter has cached no longer hold: drop them and try once more
 │   ├── KafkaUnavailable  no Kafka broker answers
 │   ├── IssuerUnavailable the token issuer's keys cannot be read; `retry_after_s` as below
 │   └── Busy              one of the service's limits is reached; `retry_after_s` says when to try again
@@ -55,6 +56,10 @@ class StoreUnavailable(Transient):
 
 class ConnectionLost(StoreUnavailable):
     """The connection to PostgreSQL broke before anything was committed."""
+
+
+class OutdatedCaches(StoreUnavailable):
+    """Surrogate keys or months that the counter has cached are no longer those of the database. Nothing was written."""
 
 
 class KafkaUnavailable(Transient):

@@ -2,14 +2,21 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 import pytest
-from world import World
+from world import SPRING, World
 
-from hannun.flows.partitions import create_months_ahead, detach_old_months
+from hannun.errors import OperatorError
+from hannun.flows.partitions import (
+    attach_months,
+    create_months_ahead,
+    detach_old_months,
+    invalidate_changed_months,
+)
 from hannun.store.partitions import create_months, existing_months
 
 NOVEMBER, DECEMBER, JANUARY = date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1)
@@ -183,10 +190,104 @@ def test_detaching_a_month_is_no_drift(world: World) -> None:
 
 
 @pytest.mark.parametrize("restarted", [True, False])
-def test_a_message_for_a_detached_month_is_counted(world: World, restarted: bool) -> None:
+def test_a_message_for_a_detached_month_is_counted_at_once(world: World, restarted: bool) -> None:
+    """Also by a process that has cached that the month is attached: its caller gets no error."""
     world.count(world.created(), world.registered(at="2026-01-20T10:00:00Z"))
     detach(world, date(2026, 11, 23), keep=9)
     if restarted:
         world.restart()
-    world.count_with_retries(world.registered(at="2026-01-20T11:00:00Z"))
+    world.count(world.registered(at="2026-01-20T11:00:00Z"))
     assert world.event_stats().total_participants == 2
+
+
+def test_a_message_for_a_month_that_is_being_detached_is_counted_when_that_is_done(world: World) -> None:
+    world.count(world.created(), world.registered(at="2026-01-20T10:00:00Z"))
+    with ThreadPoolExecutor(2) as threads:
+        with psycopg.connect(world.readonly_url) as reader:
+            reader.execute("SELECT count(*) FROM public.timeline_data")
+            detaching = threads.submit(detach, world, date(2026, 11, 23), keep=9)
+            pending = "SELECT 1 FROM pg_inherits WHERE inhdetachpending"
+            world.wait_for("the detachment to wait for the reader", lambda: world.rows(pending))
+            counting = threads.submit(world.count, world.registered(at="2026-01-20T11:00:00Z"))
+            waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"
+            world.wait_for("the counter to wait for the detachment", lambda: world.rows(waits) or counting.done())
+        counting.result(timeout=20)
+        assert detaching.result(timeout=20) == [], "the message has attached the month again"
+    assert world.event_stats().total_participants == 2
+    assert world.drift() == []
+
+
+# -- attaching months again, and the answers over them ---------------------------------------------------------------
+
+
+def attach(world: World, *months: date, dry_run: bool = False) -> list[date]:
+    with psycopg.connect(world.owner_url, autocommit=True) as owner:
+        return list(attach_months(owner, months, dry_run=dry_run))
+
+
+JANUARY_2026, FEBRUARY_2026 = date(2026, 1, 1), date(2026, 2, 1)
+TWO_MONTHS = ("2026-01-20T10:00:00Z", "2026-01-20T10:07:00Z", "2026-02-20T10:00:00Z", "2026-11-20T10:00:00Z")
+
+
+def test_detached_and_dropped_months_are_attached_again_with_all_their_minutes(world: World) -> None:
+    world.count(world.created(), world.distributed(channel="NAVER"), *(world.registered(at=at) for at in TWO_MONTHS))
+    world.record_measurement(SPRING, "NaverBlog", "2026-02-20 10:01", {"views": 3, "likes": 2, "conversions": 1})
+    assert world.drift() == []
+    figures = "timestamp, participants, views, engagement, conversions, cumulative_participants"
+    minutes = f"SELECT {figures} FROM public.timeline_data ORDER BY 1"
+    before = [row.columns for row in world.rows(minutes)]
+    assert detach(world, date(2026, 11, 23), keep=6) == [JANUARY_2026, FEBRUARY_2026]
+    world.rows("DROP TABLE public.timeline_data_2026_02")
+    assert attach(world, FEBRUARY_2026, JANUARY_2026, NOVEMBER, dry_run=True) == [JANUARY_2026, FEBRUARY_2026]
+    assert len(world.rows(minutes)) == 1, "a dry run changes nothing"
+    assert attach(world, FEBRUARY_2026, JANUARY_2026, NOVEMBER) == [JANUARY_2026, FEBRUARY_2026]
+    assert world.drift() == []
+    assert [row.columns for row in world.rows(minutes)] == before
+
+
+def test_a_month_that_the_timeline_never_had_is_not_attached(world: World) -> None:
+    world.count(world.created(), world.registered(at="2026-01-20T10:00:00Z"))
+    detach(world, date(2026, 11, 23), keep=6)
+    with pytest.raises(OperatorError, match="cannot attach 2019-05"):
+        attach(world, JANUARY_2026, date(2019, 5, 1))
+    assert JANUARY_2026 not in months(world)
+
+
+@pytest.mark.parametrize("by", ["command", "hand"])
+def test_events_with_something_in_a_month_get_a_new_version_when_it_is_detached_or_attached(
+    world: World, by: str
+) -> None:
+    other = "5b0c2f64-0000-4000-8000-000000000002"
+    world.count(world.created(), world.created(other), world.registered(at="2026-01-20T10:00:00Z"))
+    world.count(world.registered(event=other, at="2026-11-20T10:00:00Z"), world.registered(at="2026-11-20T10:00:00Z"))
+
+    def invalidated() -> set[str]:
+        """The events that are invalidated now, each with a higher version than before."""
+        before = {row.event_id: row.version for row in world.rows("SELECT event_id, version FROM hannun.events")}
+        world.rows("DELETE FROM hannun.owed_invalidations")
+        invalidate_changed_months(world.database.transaction)
+        (entries,) = world.rows("SELECT coalesce(jsonb_agg(events), '[]') AS found FROM hannun.owed_invalidations")
+        raised = {
+            row.event_id
+            for row in world.rows("SELECT event_id, version FROM hannun.events")
+            if row.version > before[row.event_id]
+        }
+        assert {event for entry in entries.found for event in entry} == raised
+        return raised
+
+    assert invalidated() == set()
+    if by == "hand":
+        world.rows("ALTER TABLE public.timeline_data DETACH PARTITION public.timeline_data_2026_01")
+    else:
+        detach(world, date(2026, 11, 23), keep=6)
+    assert invalidated() == {SPRING}
+    assert invalidated() == set()
+    if by == "hand":
+        world.rows(
+            "ALTER TABLE public.timeline_data ATTACH PARTITION public.timeline_data_2026_01 "
+            "FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')"
+        )
+    else:
+        world.count(world.registered(event=other, at="2026-01-21T10:00:00Z"))
+    assert invalidated() == ({SPRING} if by == "hand" else {SPRING, other})
+    assert world.drift() == []

@@ -8,7 +8,6 @@ A command imports what it needs when it runs, so that none waits for the imports
 
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,7 +15,7 @@ import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli import dead_letters, positions, replay
+from hannun.cli import dead_letters, partitions, positions, replay
 from hannun.cli.export import export
 from hannun.cli.terminal import HomeOption, err, home_of_group, out
 from hannun.errors import HannunError, OperatorError, Transient
@@ -29,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(dead_letters.app, name="dead-letters", callback=home_of_group)
+app.add_typer(partitions.app, name="partitions")
 app.add_typer(positions.app, name="positions", callback=home_of_group)
 app.add_typer(replay.app, name="replay")
 
@@ -163,32 +163,6 @@ def reconcile(home: HomeOption = None) -> None:
     out.print(f"drift: {found}", highlight=False)
     if found:
         raise typer.Exit(1)
-
-
-@app.command()
-def partitions(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan only")] = False,
-    home: HomeOption = None,
-) -> None:
-    """Create the timeline's months ahead, and detach those that are older than HANNUN_MONTHS_KEPT."""
-    from hannun.flows.partitions import apply_partition_plan
-    from hannun.processes.commands.database import open_owner_connection
-
-    settings = settings_.read()
-    with open_owner_connection(settings, "hannun-partitions") as conn:
-        changes = apply_partition_plan(
-            conn,
-            datetime.now(UTC).date(),
-            ahead=settings.months_ahead,
-            keep=settings.months_kept,
-            dry_run=dry_run,
-        )
-    verb = "would be " if dry_run else ""
-    for what, months in (("made", changes.created), ("detached", changes.detached)):
-        for month in months:
-            out.print(f"timeline_data_{month:%Y_%m} {verb}{what}", highlight=False)
-    if not (changes.created or changes.detached):
-        out.print("every month is as it should be")
 
 
 @app.command()

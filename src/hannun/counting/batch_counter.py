@@ -24,7 +24,7 @@ from hannun.domain.fold import FactsByEvent, group_by_event
 from hannun.domain.partitions import months_of
 from hannun.domain.quarantine import Quarantine
 from hannun.domain.wire_formats import Decoder, message_id
-from hannun.errors import ConnectionLost, RowRefused, StoreUnavailable
+from hannun.errors import ConnectionLost, OutdatedCaches, RowRefused, StoreUnavailable
 from hannun.store.batches import BatchWriter, advance, participant_key
 from hannun.store.database import Connection, Database
 from hannun.store.ledger_copy import LedgerText
@@ -143,7 +143,7 @@ class BatchCounter:
             self._check_connection()
             if prepared.decoder is not self._decoder:  # this database hashes participant ids with another key
                 prepared = self.prepare(prepared.messages)
-            counted = self._write(prepared, ranges, quarantine)
+            counted = self._write_with_present_caches(prepared, ranges, quarantine)
         except StoreUnavailable:
             self._clear_caches()
             raise
@@ -174,6 +174,18 @@ class BatchCounter:
             if self._database.generation != self._generation:
                 raise ConnectionLost("the connection was renewed in the middle of a batch")
             yield conn
+
+    def _write_with_present_caches(
+        self, prepared: PreparedBatch, ranges: Sequence[OffsetRange], quarantine: Quarantine | None
+    ) -> CountedBatch:
+        """Write a batch. If a cached key or month no longer holds, drop the caches and write it once more: the caller
+        learns nothing of it."""
+        try:
+            return self._write(prepared, ranges, quarantine)
+        except OutdatedCaches as outdated:
+            log.info("the cached keys and months are outdated and are read again", why=str(outdated))
+            self._clear_caches()
+        return self._write(prepared, ranges, quarantine)
 
     def _write(
         self, prepared: PreparedBatch, ranges: Sequence[OffsetRange], quarantine: Quarantine | None

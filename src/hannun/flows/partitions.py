@@ -1,12 +1,20 @@
-"""Create and detach the monthly partitions of the timeline. `domain.partitions` decides which; this applies it."""
+"""Create, detach and attach the monthly partitions of the timeline. `domain.partitions` decides which must exist.
 
-from collections.abc import Sequence
+a month is attached or detached, by a command, a message or by hand
+    ─► the catalog differs from hannun.attached_months ─► events get a new version, an outbox entry invalidates answers
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from hannun.domain.partitions import month_after, plan
-from hannun.store import partitions
-from hannun.store.database import Connection, Database
+from hannun.errors import OperatorError
+from hannun.store import outbox, partitions
+from hannun.store.database import BeginTransaction, Connection, Database, transactions_on
+
+EVENTS_PER_ENTRY = 500
+"""The events of one outbox entry. Its transaction locks them, so no batch counts for them meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,10 @@ def apply_partition_plan(
         partitions.create_months(owner, missing)
     owner.commit()
     owner.autocommit = True  # PostgreSQL detaches CONCURRENTLY only outside a transaction
-    return PartitionChanges(missing, detach_old_months(owner, today, keep=keep, dry_run=dry_run))
+    detached = detach_old_months(owner, today, keep=keep, dry_run=dry_run)
+    if not dry_run:
+        invalidate_changed_months(transactions_on(owner))
+    return PartitionChanges(missing, detached)
 
 
 def create_months_ahead(database: Database, today: date, *, ahead: int) -> Sequence[date]:
@@ -61,8 +72,66 @@ def detach_old_months(owner: Connection, today: date, *, keep: int | None, dry_r
     if not dry_run:
         for month in interrupted:
             partitions.finalize_detach(owner, month)
-        for month in old:
-            partitions.detach_month(owner, month)
+        old = [month for month in old if partitions.detach_month(owner, month)]
         if keep is not None:
             partitions.delete_roll_up_of_detached_months(owner, month_after(today.replace(day=1), -keep))
     return [*interrupted, *old]
+
+
+def month_states(conn: Connection) -> dict[date, partitions.MonthState]:
+    """Every month that the timeline has or had, by its first day, oldest first."""
+    return partitions.month_states(conn)
+
+
+def attach_months(owner: Connection, months: Collection[date], *, dry_run: bool) -> Sequence[date]:
+    """Attach detached months again. The minutes of one whose table was dropped are made from the ledgers.
+
+    Args:
+        owner: an autocommit connection of the tables' owner.
+        dry_run: change nothing.
+
+    Returns:
+        First days of the months that were attached; with `dry_run`, would be. Others were attached already.
+
+    Raises:
+        OperatorError: the timeline never had one of the months; nothing is attached.
+    """
+    states = partitions.month_states(owner)
+    if unknown := sorted(set(months) - states.keys()):
+        raise OperatorError(
+            f"cannot attach {', '.join(f'{month:%Y-%m}' for month in unknown)}: the timeline never had that month",
+            hint="`hannun partitions list` lists the months",
+        )
+    wanted = [month for month in sorted(set(months)) if states[month] != "attached"]
+    if not dry_run:
+        for month in wanted:
+            with owner.transaction():
+                partitions.create_months(owner, [month])
+        invalidate_changed_months(transactions_on(owner))
+    return wanted
+
+
+def invalidate_changed_months(begin: BeginTransaction) -> int:
+    """Invalidate the answers over months that were attached or detached, by anybody. Returns how many months.
+
+    Every answer of an event with something in such a month gets a new version. Outbox entries invalidate the cached
+    ones. If this is interrupted, the next run begins again.
+    """
+    with begin() as conn:
+        changes = partitions.changed_months(conn)
+    for change in changes:
+        after: int | None = 0
+        while after is not None:
+            with begin() as conn:
+                after = _invalidate_page(conn, change, after)
+    return len(changes)
+
+
+def _invalidate_page(conn: Connection, change: partitions.MonthChange, after: int) -> int | None:
+    """Invalidate the answers of a page of events. Returns the last of them; None after the last page."""
+    events = partitions.raise_versions(conn, change, after, EVENTS_PER_ENTRY)
+    if events:
+        outbox.add(conn, list(events.values()))
+        return max(events)
+    partitions.record_change(conn, change)
+    return None

@@ -5,11 +5,9 @@ compared in one snapshot. So this may run beside a service that counts, and repo
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 
 from hannun.store import timeline_rollup
-from hannun.store.database import Connection, snapshot
+from hannun.store.database import Connection, snapshot, transactions_on
 from hannun.store.reconciliation import CHECKS, Drift, find_drift
 
 
@@ -23,7 +21,7 @@ def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Dri
     progress("writing the cumulative column and the 15-minute roll-up where they are pending")
     if timeline_rollup.can_roll_up(conn):
         conn.commit()
-        for _ in timeline_rollup.roll_up_pending(partial(_transaction, conn)):
+        for _ in timeline_rollup.roll_up_pending(transactions_on(conn)):
             pass
     else:
         progress("this role may not write: the pending roll-up stays pending, and is left out of the comparison")
@@ -31,9 +29,3 @@ def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Dri
         for check in CHECKS:
             progress(f"recomputing {check}")
             yield from find_drift(conn, check)
-
-
-@contextmanager
-def _transaction(conn: Connection) -> Iterator[Connection]:
-    with conn.transaction():
-        yield conn

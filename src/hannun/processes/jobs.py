@@ -75,6 +75,7 @@ def maintenance_jobs(settings: Settings, writing: Writing) -> list[Job]:
         ("roll-up-timelines", 20.0, lambda db, _: roll_up.run_once(db)),
         ("attribute-untyped-participants", 20.0, lambda db, _: maintenance.attribute_untyped_participants(db)),
         ("log-uncreated-events", 300.0, lambda db, _: maintenance.log_uncreated_events(db)),
+        ("invalidate-changed-months", 2.0, lambda db, _: partitions.invalidate_changed_months(db.transaction)),
         (
             "create-months-ahead",
             3_600.0,

@@ -11,7 +11,7 @@ import psycopg
 from hannun.domain.batch import BatchResult, ChangedEvent
 from hannun.domain.channels import ChannelType
 from hannun.domain.fold import Distribution, FactsByEvent, RegisterFact, Registers, settle
-from hannun.errors import StoreUnavailable
+from hannun.errors import OutdatedCaches
 from hannun.store import registers
 from hannun.store.database import Connection
 from hannun.store.ledger_copy import (
@@ -73,14 +73,13 @@ class BatchChanges:
         database.
 
         Raises:
-            StoreUnavailable: a surrogate key differs; the cached keys are dropped. Count the batch again.
+            OutdatedCaches: a surrogate key differs. Drop the caches, and count the batch again.
         """
         keys = list(self._by_event.channels)
         known = {"channel_keys": keys, "channel_nos": [self._channels[key].no for key in keys]}
         rows = self._conn.execute(SQL["lock_events"], {"event_nos": int_array(self._id_of), **known}).fetchall()
         if {no: event_id for no, event_id, *_ in rows} != self._id_of or any(row[3] != len(keys) for row in rows):
-            self._keys.clear()
-            raise StoreUnavailable(
+            raise OutdatedCaches(
                 "the surrogate keys of this database differ from the cached ones: it was restored or replaced"
             )
         self._owners = {no: owner for no, _, owner, _ in rows}
@@ -219,8 +218,11 @@ class BatchChanges:
                         "participants": int_array([counts[bucket] for bucket in ordered]),
                     },
                 )
-            except psycopg.errors.CheckViolation as error:  # its month was detached meanwhile
-                raise StoreUnavailable(f"a month of the timeline is detached: {error.diag.message_primary}") from error
+            except psycopg.errors.CheckViolation as error:
+                if error.diag.constraint_name is not None:
+                    raise
+                # No constraint of a column: the row has no partition, because its month was detached meanwhile.
+                raise OutdatedCaches(f"a month of the timeline is detached: {error.diag.message_primary}") from error
 
     def _attribute(self, by_channel: Mapping[tuple[int, str], int]) -> None:
         """Add participants to their channels; those of a channel without a type stay unattributed until it has one."""

@@ -64,7 +64,7 @@ class BatchWriter:
 
         Raises:
             StaleBatch: a position is no longer at the start of the batch, or has another owner. Roll back.
-            StoreUnavailable: a cached surrogate key is not one of this database; the cache is dropped. Write it again.
+            OutdatedCaches: a cached surrogate key, or a cached month, is not one of this database. Write it again.
         """
         advance(conn, ranges)
         written = BatchResult(rejected=list(by_event.rejected))

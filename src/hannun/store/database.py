@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -372,6 +372,21 @@ async def _read_only(read_s_max: float, conn: connections.AsyncConnection) -> No
     await conn.set_autocommit(True)
     await conn.set_read_only(True)
     await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+
+
+BeginTransaction = Callable[[], AbstractContextManager[Connection]]
+"""Begins a transaction and gives its connection."""
+
+
+def transactions_on(conn: Connection) -> BeginTransaction:
+    """Begins one transaction after the other on a connection that nobody else uses."""
+
+    @contextmanager
+    def begin() -> Iterator[Connection]:
+        with conn.transaction():
+            yield conn
+
+    return begin
 
 
 @contextmanager

@@ -2,14 +2,27 @@
 
 from collections.abc import Iterable
 from datetime import date
+from typing import Literal, NamedTuple
 
+import psycopg
 from psycopg import sql
 
+from hannun.domain.batch import ChangedEvent
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
 SQL = load("partitions")
 EVENTS_PER_TRANSACTION = 100
+
+MonthState = Literal["attached", "detached", "dropped"]
+"""Of a detached month the table is still there. Of a dropped one it is not: only the ledgers have its participants."""
+
+
+class MonthChange(NamedTuple):
+    """A month that was attached or detached, whose answers are not invalidated yet."""
+
+    month: date
+    attached: bool
 
 
 def create_months(conn: Connection, months: Iterable[date]) -> list[date]:
@@ -35,13 +48,21 @@ def detach_pending_months(conn: Connection) -> list[date]:
     return [month for (month,) in conn.execute(SQL["detach_pending_months"]).fetchall()]
 
 
-def detach_month(owner: Connection, month: date) -> None:
+def detach_month(owner: Connection, month: date) -> bool:
     """Detach a month's partition while readers and writers go on. Its table stays, under its name.
 
     Args:
         owner: an autocommit connection of the owner's: PostgreSQL detaches concurrently only outside a transaction.
+
+    Returns:
+        Whether it is detached. Not so where a message for the month has attached it again meanwhile.
     """
-    owner.execute(sql.SQL("ALTER TABLE public.timeline_data DETACH PARTITION {} CONCURRENTLY").format(_name(month)))
+    detach = sql.SQL("ALTER TABLE public.timeline_data DETACH PARTITION {} CONCURRENTLY").format(_name(month))
+    try:
+        owner.execute(detach)
+    except psycopg.errors.ObjectNotInPrerequisiteState:
+        return False
+    return True
 
 
 def finalize_detach(owner: Connection, month: date) -> None:
@@ -62,6 +83,30 @@ def delete_roll_up_of_detached_months(owner: Connection, month: date) -> int:
             page = {"after": after, "up_to": after + EVENTS_PER_TRANSACTION, "month": month}
             deleted += owner.execute(SQL["delete_roll_up_of_detached_months"], page).rowcount
     return deleted
+
+
+def month_states(conn: Connection) -> dict[date, MonthState]:
+    """Every month that the timeline has or had, by its first day, oldest first."""
+    return dict(conn.execute(SQL["month_states"]).fetchall())
+
+
+def changed_months(conn: Connection) -> list[MonthChange]:
+    """The months that were attached or detached, by anybody, since `record_change` was called for them."""
+    return [MonthChange(*row) for row in conn.execute(SQL["changed_months"]).fetchall()]
+
+
+def raise_versions(conn: Connection, change: MonthChange, after: int, limit: int) -> dict[int, ChangedEvent]:
+    """Raise the version of events with something in a month: the first `limit` with a number above `after`.
+
+    Returns the changes by the number of the event, to be added to the outbox in the same transaction.
+    """
+    rows = conn.execute(SQL["raise_versions_of_month"], {**change._asdict(), "after": after, "limit": limit})
+    return {no: ChangedEvent(event_id, user_id, version, ()) for no, event_id, user_id, version in rows.fetchall()}
+
+
+def record_change(conn: Connection, change: MonthChange) -> None:
+    """Record that the answers over a month are invalidated."""
+    conn.execute(SQL["record_attached" if change.attached else "record_detached"], {"month": change.month})
 
 
 def _name(month: date) -> sql.Identifier:

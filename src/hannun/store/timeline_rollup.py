@@ -4,11 +4,10 @@ A writer of `timeline_data` lowers its event's watermark, `events.cumulative_owe
 What is derived from that minute on is pending until a step of `roll_up_pending` has rewritten it.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from hannun.store.database import Connection
+from hannun.store.database import BeginTransaction, Connection
 from hannun.store.queries import load
 
 SQL = load("timeline_rollup")
@@ -25,10 +24,6 @@ class RollUpStep(NamedTuple):
     event_no: int
     repaired: int
     more: bool
-
-
-BeginTransaction = Callable[[], AbstractContextManager[Connection]]
-"""Begins a transaction and gives its connection."""
 
 
 def can_roll_up(conn: Connection) -> bool:
