@@ -101,6 +101,17 @@ WITHOUT_ROUTE: dict[str, dict[str, str]] = {
     "DELETE /": PAGE,
     "OPTIONS /api/v1/events/{event_id}/analytics": PAGE,
     "GET /docs%0A": PAGE,
+    # Refused before anything else: the event id or a parameter is malformed, or a page of another origin has sent it.
+    "GET /api/v1/events/%00/analytics": EVENT,
+    "GET /api/v1/events/%00/live": EVENT,
+    "GET /api/v1/events/%00/session": {"nobody": "anonymous_limit", "guessed link": "anonymous_limit"},
+    "DELETE /api/v1/events/%00/session": NO_TOKEN,
+    "POST /api/v1/events/%00/session": SIGN_IN,
+    "GET /api/v1/users/%00/analytics": TOKEN,
+    "GET /api/v1/users/{user_id}/analytics?limit=none": TOKEN,
+    "GET /api/v1/session?unknown=1": TOKEN,
+    "POST /api/v1/session?unknown=1": SIGN_IN,
+    "DELETE /api/v1/session?unknown=1": NO_TOKEN,
     "GET /api/v1/events/{event_id}/analytics%0A": PAGE,
     "HEAD /": PAGE,
     "HEAD /api/v1/nowhere": PAGE,
@@ -223,6 +234,15 @@ def test_every_route_takes_its_limit_before_it_costs_anything(limited: Site) -> 
             assert (refused.status_code, sent) == (429, []), (route, caller)
             assert refused.headers["retry-after"] == "60", (route, caller)
             assert route.startswith("HEAD") or refused.json()["code"] == "too-many-requests", (route, caller)
+
+
+def test_what_a_page_of_another_origin_sends_takes_from_the_address(limited: Site) -> None:
+    for method in ("POST", "DELETE"):
+        set_limits(limited, anonymous_limit=2)
+        for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Content-Type": "text/plain"}):
+            limited.anonymous.request(method, SESSION, headers=headers)
+        refused = limited.anonymous.request(method, SESSION, headers={"Sec-Fetch-Site": "cross-site"})
+        assert (refused.status_code, refused.json()["code"]) == (429, "too-many-requests"), method
 
 
 def test_a_refused_address_costs_nobody_else_anything(limited: Site) -> None:

@@ -59,19 +59,19 @@ async def caller_of(request: Request, services: Served) -> Caller:
         NotFound: there is no such event that this caller may see.
         Busy: the rate limit is reached.
     """
-    event_id = event_id_in(request)
     try:
         caller = await authenticate(request, services)
         if not caller.principal.may_read:
             raise Forbidden("this needs the role MERCHANT or ADMIN")
+        event_id = event_id_in(request)
         if event_id is not None:
             await services.authorizer.authorize(caller.principal, event_id)
         reject_unknown_parameters(request)
         return caller
     except (Unauthenticated, Forbidden, NotFound):
-        if event_id is None or not _may_use_share_link(request):
+        if not _may_use_share_link(request):
             raise
-    caller = await authenticate_by_share_link(request, services, event_id)
+    caller = await authenticate_by_share_link(request, services)
     reject_unknown_parameters(request)
     return caller
 
@@ -107,20 +107,22 @@ async def verify_within_limits(request: Request, services: Services, token: str)
     return session
 
 
-async def authenticate_by_share_link(request: Request, services: Services, event_id: str) -> Caller:
-    """The caller by the secret of a share link, within the link's own rate limit.
+async def authenticate_by_share_link(request: Request, services: Services) -> Caller:
+    """The caller by the secret of a share link to the event in the path, within the link's own rate limit.
 
     Raises:
+        BadRequest: no event can have the id in the path.
         NotFound: the secret grants nothing of this event, or no longer does.
         Busy: the limit of the link is reached, or that of an address that sends wrong secrets.
     """
     secret = share_secret_in(request) or ""
-    known_id = services.share_links.known_share_id(event_id, secret)
+    known_id = services.share_links.known_share_id(request.path_params["event_id"], secret)
     if known_id is None:
         take_from_address(request, services)
     else:
         give_back_to_address(request, services)
         services.share_limit.take(known_id)
+    event_id = event_id_in(request) or ""
     grant = await services.share_links.resolve(event_id, secret)
     if known_id is None:
         give_back_to_address(request, services)
@@ -183,19 +185,28 @@ async def guard_cookies(request: Request, services: Served) -> None:
     Raises:
         Forbidden: the page is of another origin.
         BadRequest: the body has a type that a page may send to any origin without asking (415).
+        Busy: the address has sent too many such requests.
     """
+    refusal = _refusal_by_cookie(request, services)
+    if refusal is not None:
+        take_from_address(request, services)
+        raise refusal
+
+
+def _refusal_by_cookie(request: Request, services: Services) -> Forbidden | BadRequest | None:
     if request.method in _SAFE_METHODS:
-        return
+        return None
     sets_cookies = request.url.path.endswith("/session")
     if bearer_token_in(request.headers) is not None and not sets_cookies:
-        return
+        return None
     if not _is_same_origin(request, services):
-        raise Forbidden("a page of another origin cannot do this with the cookies of this one")
+        return Forbidden("a page of another origin cannot do this with the cookies of this one")
     has_cookie = COOKIE in request.cookies or SHARE_COOKIE in request.cookies
     if request.method != "DELETE" and (sets_cookies or has_cookie):
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
-            raise BadRequest("the body must be sent as application/json", code="unsupported-media-type")
+            return BadRequest("the body must be sent as application/json", code="unsupported-media-type")
+    return None
 
 
 def _is_same_origin(request: Request, services: Services) -> bool:

@@ -156,7 +156,7 @@ async def opened_share(request: Request, services: Served, event_id: EventId) ->
     if share_secret_in(request) is None:
         return _json_response(response_schemas.LinkSession(None))
     try:
-        caller = await authenticate_by_share_link(request, services, event_id)
+        caller = await authenticate_by_share_link(request, services)
     except NotFound:
         return _json_response(response_schemas.LinkSession(None))
     return _json_response(response_schemas.LinkSession(_instant(datetime.fromtimestamp(caller.expires_at, UTC))))
