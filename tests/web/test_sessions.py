@@ -225,10 +225,14 @@ def test_ended_sessions_stay_ended_while_postgresql_is_unavailable(site: Site, m
     browser = signed_in(site)
     browser.delete(SESSION)
 
-    def away(_: Any) -> Any:
+    tried: list[None] = []
+
+    async def away(*_: Any) -> Any:
+        tried.append(None)
         raise StoreUnavailable("away")
 
-    monkeypatch.setattr(ReadPool, "connection", away)
+    monkeypatch.setattr(ReadPool, "read", away)
+    site.world.wait_for("a read of ended sessions", lambda: tried)
     assert browser.get(SESSION).status_code == 401
 
 
