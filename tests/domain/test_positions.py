@@ -6,9 +6,11 @@ from hannun.domain.positions import (
     KnownPosition,
     PartitionLog,
     ResumeAt,
+    SkippedRange,
     StartFrom,
     TopicAtBroker,
     WaitForOperator,
+    after_decision,
     resume_or_stop,
     topic_stop,
 )
@@ -103,3 +105,22 @@ def test_a_topic_that_cannot_be_read_waits_as_a_whole(found: TopicAtBroker, coun
 @pytest.mark.parametrize("counted", [[], [0], [0, 1]])
 def test_a_topic_that_has_all_counted_partitions_leaves_the_decision_to_each(counted: list[int]) -> None:
     assert topic_stop("sales", TopicAtBroker("id", 2), counted) is None
+
+
+@pytest.mark.parametrize(
+    ("decisions", "skipped"),
+    [
+        pytest.param([(10, 20)], {*range(10, 20)}, id="one"),
+        pytest.param([(10, 20), (25, 30)], {*range(10, 20), *range(25, 30)}, id="two"),
+        pytest.param([(10, 20), (None, 0)], set(), id="all are read again"),
+        pytest.param([(10, 20), (None, 15)], {*range(10, 15)}, id="some are read again"),
+        pytest.param([(10, 20), (None, 0), (12, 14)], {12, 13}, id="skipped in another way"),
+    ],
+)
+def test_offsets_stay_skipped_until_a_decision_lets_them_be_read(
+    decisions: list[tuple[int | None, int]], skipped: set[int]
+) -> None:
+    ranges: list[SkippedRange] = []
+    for decision in decisions:
+        ranges = after_decision(ranges, *decision)
+    assert {offset for one in ranges for offset in range(*one)} == skipped

@@ -129,7 +129,7 @@ def stands(world: World, offset: int, *, topic_id: str = "a-topic", leader_epoch
 
 def decides(world: World, kafka: Kafka, to: To) -> None:
     with connect(world.url, application="test") as conn:
-        decide(conn, "an operator", plan(conn, cast(Broker, kafka), TOPIC, None, to), f"--to {to}")
+        decide(conn, "an operator", plan(conn, cast(Broker, kafka), TOPIC, None, to).decisions, f"--to {to}")
 
 
 CAUSES = {
@@ -215,39 +215,51 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("at", "to", "goes_on_at", "skipped"),
+    ("at", "to", "goes_on_at", "skipped", "removed"),
     [
-        (None, "earliest", 10, 0),
-        (None, "latest", 30, 20),
-        (None, 15, 15, 5),
-        (20, "earliest", 10, 0),
-        (20, "latest", 30, 10),
-        (20, 20, 20, 0),
-        (20, 12, 12, 0),
-        (20, 30, 30, 10),
-        (20, NOON, 25, 5),
-        (4, "earliest", 10, 0),
-        (4, 12, 12, 2),
-        (40, "latest", 30, 20),  # truncated: nobody knows how much of what it holds was counted
+        (None, "earliest", 10, 0, 0),
+        (None, "latest", 30, 20, 0),
+        (None, 15, 15, 5, 0),
+        (20, "earliest", 10, 0, 0),
+        (20, "latest", 30, 10, 0),
+        (20, 20, 20, 0, 0),
+        (20, 12, 12, 0, 0),
+        (20, 30, 30, 10, 0),
+        (20, NOON, 25, 5, 0),
+        (4, "earliest", 10, 6, 6),
+        (4, 12, 12, 8, 6),
+        (40, "latest", 30, 20, 0),  # truncated: nobody knows how much of what it holds was counted
     ],
 )
-def test_a_plan_says_where_a_partition_resumes_and_how_many_records_it_skips(
-    world: World, at: int | None, to: To, goes_on_at: int, skipped: int
+def test_a_plan_says_where_a_partition_resumes_and_how_many_offsets_it_skips(
+    world: World, at: int | None, to: To, goes_on_at: int, skipped: int, removed: int
 ) -> None:
     if at is not None:
         stands(world, at)
     kafka = Kafka(LOG)
     kafka.at = {PLACE: 25}
     with connect(world.url, application="test") as conn:
-        (decision,) = plan(conn, cast(Broker, kafka), TOPIC, None, to)
-    assert (decision.was_at, decision.resume_at, decision.skipped) == (at, goes_on_at, skipped)
+        (decision,) = plan(conn, cast(Broker, kafka), TOPIC, None, to).decisions
+    assert (decision.was_at, decision.resume_at, decision.skipped, decision.removed) == (
+        at,
+        goes_on_at,
+        skipped,
+        removed,
+    )
+
+
+def test_of_a_recreated_topic_all_that_was_removed_is_skipped(world: World) -> None:
+    stands(world, 20, topic_id="the topic before")
+    with connect(world.url, application="test") as conn:
+        (decision,) = plan(conn, cast(Broker, Kafka(LOG)), TOPIC, None, "earliest").decisions
+    assert (decision.skipped, decision.removed) == (10, 10)
 
 
 def test_an_instant_after_the_last_record_resumes_at_the_end(world: World) -> None:
     kafka = Kafka(LOG)
     kafka.at = {PLACE: -1}
     with connect(world.url, application="test") as conn:
-        (decision,) = plan(conn, cast(Broker, kafka), TOPIC, None, NOON)
+        (decision,) = plan(conn, cast(Broker, kafka), TOPIC, None, NOON).decisions
     assert decision.resume_at == 30
 
 

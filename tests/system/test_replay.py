@@ -52,6 +52,28 @@ class ReplayWorld:
         for table in ("hannun.events", "public.event_stats", "public.channel_stats", "public.timeline_data"):
             self.execute(f"DELETE FROM {table} WHERE event_id = %s", event.id)
 
+    def stop_by_garbage(self, kind: str = "participant-registered", count: int = 20) -> tuple[str, int]:
+        """Send messages that cannot be used to one partition, until it is stopped. Returns the partition."""
+        for _ in range(count):
+            self.topics.send_raw(kind, b"not JSON at all", key="all in one partition")
+        stopped = "SELECT topic, partition FROM hannun.stopped_partitions WHERE until_decided"
+        ((topic, partition),) = wait_for("the partition to stop", lambda: self.execute(stopped))
+        self.topics.forget(lambda place, _: place == (topic, partition))
+        return str(topic), int(str(partition))
+
+    def decide(self, *arguments: str) -> str:
+        """Run a command by which an operator decides something."""
+        ran = self.service.run(*arguments)
+        assert ran.status == 0, ran.out + ran.err
+        return ran.out
+
+    def dead_letters(self) -> list[tuple[object, ...]]:
+        """All dead letters, with what operators have decided about them."""
+        return self.execute(
+            "SELECT dead_letter_no, reason, topic, partition, record_offset, encode(hash, 'hex'), created_at, "
+            "resolved_at, resolution, resolved_by FROM hannun.dead_letters ORDER BY dead_letter_no"
+        )
+
     def participants(self, event: Event) -> set[object]:
         """The counted participants of an event."""
         counted = "SELECT participant::text FROM hannun.participants JOIN hannun.events USING (event_no)"
@@ -177,6 +199,25 @@ def test_a_replay_into_live_does_not_read_past_a_stopped_partition(replayed: Rep
     assert replayed.execute(of_it) == before
 
 
+def test_a_replay_into_live_passes_over_what_an_operator_skipped_and_keeps_the_limits(replayed: ReplayWorld) -> None:
+    few = {"HANNUN_DEAD_LETTERS_IN_A_ROW_MAX": "5"}
+    replayed.service.start_ingest(**few)
+    topic, partition = replayed.stop_by_garbage()
+    before = replayed.dead_letters()
+    replayed.decide("positions", "set", topic, "--to", "latest")
+    event = Event()
+    replayed.send_and_count(event)
+    said = replayed.run("--into", "live", **few)
+    assert "20 offsets that operators have skipped" in said
+    assert [
+        letter for letter in replayed.dead_letters() if letter[2] is None or letter[2:4] == (topic, partition)
+    ] == before
+    said = replayed.run("--into", "live", "--include-skipped", "--topic", topic, status=1, **few)
+    assert f"{topic}[{partition}]: 6 messages in a row cannot be used" in said
+    assert [letter for letter in replayed.dead_letters() if letter[2:4] == (topic, partition)] == before
+    replayed.assert_as_expected(event)
+
+
 # -- into the shadow
 
 
@@ -197,7 +238,7 @@ def test_compare_finds_a_wrong_figure_and_swap_corrects_it(replayed: ReplayWorld
     wrong = service.get(path).json()["channelPerformance"]
     assert f"the shadow is {replayed.shadow}" in replayed.run("--from", "earliest")
     said = replayed.run("compare", status=1)
-    assert f"channel_stats: {event.id}: Instagram: live has" in said
+    assert f"channel_stats: {event.id}: Instagram: participants: live 14, log 7" in said
     assert "differences: 1, of which only the live ledgers know 0" in said
     letters = replayed.execute("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2")
     replayed.execute(
@@ -272,6 +313,50 @@ def test_a_swap_refuses_to_lose_messages_that_came_over_http(replayed: ReplayWor
     assert service.figures(posted.id) is None
     assert service.dead_letter_count(posted.id) == 1, "dead letters are kept, also those of HTTP"
     replayed.assert_as_expected(event)
+
+
+@pytest.mark.faults
+def test_what_operators_decided_survives_a_swap_and_one_that_failed_before(
+    replayed: ReplayWorld, postgres: PostgresServer
+) -> None:
+    service = replayed.service
+    replayed.execute("ALTER TABLE hannun.sales ADD CONSTRAINT not_now CHECK (amount <> 12000)")
+    service.start_ingest(HANNUN_DEAD_LETTERS_IN_A_ROW_MAX="5")
+    service.start_serve()
+    events = [Event(), Event()]  # each with a message that is unusable, and a sale that is refused for now
+    replayed.send_and_count(*events)
+    service.post_until_accepted([Event().unusable(), Event().unusable()])
+    topic, _ = replayed.stop_by_garbage("distribution-completed")
+    replayed.decide("positions", "set", topic, "--to", "latest")
+    replayed.execute("ALTER TABLE hannun.sales DROP CONSTRAINT not_now")
+    unusable, sales, posted = (
+        replayed.execute(f"SELECT dead_letter_no FROM hannun.dead_letters WHERE {which} ORDER BY 1")
+        for which in ("reason = 'missing-field' AND topic IS NOT NULL", "reason LIKE 'refused%%'", "topic IS NULL")
+    )
+    replayed.decide("dead-letters", "drop", str(unusable[0][0]), str(posted[0][0]))
+    replayed.decide("dead-letters", "retry", str(sales[0][0]))
+    before = replayed.dead_letters()
+
+    replayed.run("--from", "earliest")
+    said = replayed.run("compare", status=1)
+    assert "dead_letters: sales-recorded" in said and "reason: live refused-by-the-database, log counted" in said
+    assert "differences: 2" not in said
+    assert "carries over: 3 resolved dead letters, 1 decisions about positions" in said
+    with psycopg.connect(postgres.url(replayed.live)):
+        assert "cannot rename the databases while" in replayed.run("swap", status=2)
+    assert replayed.dead_letters() == before
+    replayed.decide("dead-letters", "drop", str(posted[1][0]))
+    before = replayed.dead_letters()
+    replayed.run("swap")
+    (counted,) = sales[1]
+    after = replayed.dead_letters()
+    assert [letter for letter in after if letter[0] != counted] == [letter for letter in before if letter[0] != counted]
+    assert [letter[-2] for letter in after if letter[0] == counted] == ["retried"], "the log's message is counted now"
+    replayed.assert_as_expected(*events)
+    decided = "SELECT topic, how FROM hannun.position_decisions WHERE how NOT LIKE 'replay%%'"
+    assert set(replayed.execute(decided)) == {(topic, "--to latest")}
+    replayed.send_and_count(events[0], more=True)
+    assert replayed.dead_letters()[: len(after)] == after
 
 
 @pytest.mark.faults

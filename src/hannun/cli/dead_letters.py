@@ -4,11 +4,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from hannun import settings as settings_
-from hannun.cli.terminal import operator, out
+from hannun.cli.terminal import operator, print_folded
+from hannun.domain.facts import Reason
 
 app = typer.Typer(help="Messages that could not be used.", no_args_is_help=True)
 APPLICATION = "hannun-dead-letters"
@@ -16,7 +15,7 @@ APPLICATION = "hannun-dead-letters"
 
 @app.command("list")
 def list_dead_letters(
-    reason: Annotated[str | None, typer.Option(help="only those of this reason")] = None,
+    reason: Annotated[Reason | None, typer.Option(help="only those of this reason")] = None,
     limit: Annotated[int, typer.Option(help="how many, newest first")] = 50,
     all_: Annotated[bool, typer.Option("--all", help="also those that are resolved")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
@@ -31,12 +30,18 @@ def list_dead_letters(
         for letter in found:
             print(json.dumps(letter.as_json(), ensure_ascii=False))
         return
-    table = Table("no", "when", "kind", "reason", "event", "where", box=None)
     for letter in found:
-        row = (str(letter.no), f"{letter.created_at:%m-%d %H:%M:%S}Z", letter.kind, letter.reason)
-        table.add_row(*map(escape, (*row, letter.event_id or "-", letter.where)))
-    out.print(table)
-    out.print(f"{len(found)} of {total}; `hannun dead-letters show NO` shows all fields of one", highlight=False)
+        print_folded(f"{letter.no}  {letter.created_at:%m-%d %H:%M:%S}Z  {letter.kind}: {letter.reason}")
+        event = "" if letter.event_id is None else f", event {letter.event_id}"
+        print_folded(f"{letter.where}{event}{f', {letter.resolution}' if letter.resolution else ''}", indent="    ")
+    if not found:
+        print_folded(_none(reason, "" if all_ else "open "))
+        return
+    print_folded(f"{len(found)} of {total}; to see all fields of one: hannun dead-letters show {found[0].no}")
+
+
+def _none(reason: Reason | None, which: str = "open ") -> str:
+    return f"there are no {which}dead letters{'' if reason is None else f' of the reason {reason}'}"
 
 
 @app.command("show")
@@ -53,7 +58,7 @@ def show_dead_letter(no: Annotated[int, typer.Argument(help="its number in the l
 @app.command("retry")
 def retry_dead_letters(
     nos: Annotated[list[int] | None, typer.Argument(help="their numbers in the list")] = None,
-    reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
+    reason: Annotated[Reason | None, typer.Option(help="all open ones of this reason")] = None,
 ) -> None:
     """Count messages that can be used by now: read from Kafka again, or made of their known fields."""
     from hannun.flows.dead_letter_retry import choose, retry
@@ -66,8 +71,8 @@ def retry_dead_letters(
             chosen, services.database, services.decoder, services.counter, services.read_record, operator()
         ):
             resolved += done.result != "dead-letter"
-            out.print(f"{done.letter.no} {done.letter.kind}: {done.result} {done.why}".rstrip(), markup=False)
-    out.print(f"{resolved} of {len(chosen)} resolved", highlight=False)
+            print_folded(f"{done.letter.no} {done.letter.kind}: {done.result} {done.why}".rstrip())
+    print_folded(f"{resolved} of {len(chosen)} resolved" if chosen else _none(reason))
     if resolved < len(chosen):
         raise typer.Exit(1)
 
@@ -75,7 +80,7 @@ def retry_dead_letters(
 @app.command("drop")
 def drop_dead_letters(
     nos: Annotated[list[int] | None, typer.Argument(help="their numbers in the list")] = None,
-    reason: Annotated[str | None, typer.Option(help="all open ones of this reason")] = None,
+    reason: Annotated[Reason | None, typer.Option(help="all open ones of this reason")] = None,
 ) -> None:
     """Close dead letters without counting them. They stay in their table, with your name."""
     from hannun.flows.dead_letter_retry import drop
@@ -83,4 +88,4 @@ def drop_dead_letters(
 
     with open_database(settings_.read(), APPLICATION) as database:
         dropped = drop(database, nos, reason, operator())
-    out.print(f"{dropped} dropped", highlight=False)
+    print_folded(f"{dropped} dropped" if dropped else _none(reason))

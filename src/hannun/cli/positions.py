@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import operator, out, print_folded
+from hannun.cli.terminal import operator, print_folded
 from hannun.errors import OperatorError
 
 if TYPE_CHECKING:
-    from hannun.flows.position_decisions import Position, StoppedTopic
+    from hannun.flows.position_decisions import Decision, Position, StoppedTopic
 
 app = typer.Typer(help="How far each partition of Kafka is counted.", no_args_is_help=True)
 APPLICATION = "hannun-positions"
@@ -94,18 +94,30 @@ def set_position(
     settings = settings_.read()
     broker = open_broker(settings)
     with open_connection(settings, APPLICATION) as conn:
-        decisions = plan(conn, broker, topic, partition, parse_log_point(to, "--to"))
+        planned = plan(conn, broker, topic, partition, parse_log_point(to, "--to"))
         if not dry_run:
-            decide(conn, operator(), decisions, f"--to {to}")
-    for made in decisions:
-        was = "never read" if made.was_at is None else f"was at {made.was_at}"
-        skipped = f", skipping {made.skipped}" if made.skipped else ""
-        would = "would go on" if dry_run else "goes on"
-        out.print(
-            f"{made.topic}[{made.partition}] {was}; {would} at {made.resume_at}{skipped}",
-            highlight=False,
-            markup=False,
-        )
+            decide(conn, operator(), planned.decisions, f"--to {to}")
+    for decision in planned.decisions:
+        _print_decision(decision, "would go on" if dry_run else "goes on")
+    for why in planned.refused:
+        print_folded(f"{why}: nothing is decided for it")
+    if dry_run:
+        print_folded("nothing has changed: without --dry-run (-n), the same command decides")
+    if planned.refused:
+        raise typer.Exit(1)
+
+
+def _print_decision(decision: "Decision", goes_on: str) -> None:
+    """From where to where a partition moves, and what is skipped."""
+    was = "never read" if decision.was_at is None else f"was at {decision.was_at}"
+    skipped = ""
+    if decision.skipped:
+        most = "at most " if decision.truncated else ""
+        skipped = f", skipping {most}{decision.skipped} offsets"
+    if decision.removed:
+        which = "all" if decision.removed == decision.skipped else f"{decision.removed}"
+        skipped += f", {which} of which the broker has removed"
+    print_folded(f"{decision.topic}[{decision.partition}] {was}; {goes_on} at {decision.resume_at}{skipped}")
 
 
 @app.command("forget")

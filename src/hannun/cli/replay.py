@@ -12,7 +12,7 @@ import typer
 from hannun import settings as settings_
 from hannun import telemetry
 from hannun.cli.positions import parse_log_point
-from hannun.cli.terminal import HomeOption, Progress, operator, out
+from hannun.cli.terminal import HomeOption, Progress, operator, out, print_folded
 from hannun.domain.replay import Difference
 from hannun.domain.replay import Progress as ReplayProgress
 from hannun.errors import OperatorError, Transient
@@ -46,6 +46,9 @@ def replay(
         Into.SHADOW
     ),
     topic: Annotated[list[str] | None, typer.Option(help="only this topic; only into live")] = None,
+    include_skipped: Annotated[
+        bool, typer.Option("--include-skipped", help="also what `hannun positions set` has skipped; only into live")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
     """Count again what Kafka holds, up to its end now. After an interruption run the same command again."""
@@ -61,7 +64,12 @@ def replay(
             f"{unknown[0]} is not a topic of the settings", hint=f"one of {', '.join(sorted(settings.topics))}"
         )
     if into is Into.LIVE:
-        result = _replay_into_live(settings, topics, start)
+        result = _replay_into_live(settings, topics, start, include_skipped=include_skipped)
+    elif include_skipped:
+        raise OperatorError(
+            "the live tables do not hold what was skipped, so a shadow that does could not be compared",
+            hint="leave --include-skipped out, or add --into live",
+        )
     elif topic:
         raise OperatorError(
             "a shadow of some topics only could not be compared", hint="leave --topic out, or replay --into live"
@@ -72,6 +80,11 @@ def replay(
     out.print(f"{result.messages:,} messages read into {into}: {outcomes}", highlight=False)
     if result.resolved:
         out.print(f"{result.resolved:,} dead letters could be used by now and are resolved", highlight=False)
+    if result.skipped:
+        read = "; --include-skipped reads them" if into is Into.LIVE else ""
+        print_folded(f"passed over {result.skipped:,} offsets that operators have skipped{read}")
+    for why in result.unusable:
+        print_folded(f"not read to its end: {why}")
     if not result.complete:
         again = "continues where this one stopped" if into is Into.SHADOW else "begins again; it does no harm"
         raise Transient(f"the replay was stopped before its end. Hint: the same command {again}")
@@ -80,10 +93,16 @@ def replay(
 
         name = shadow_of(settings).name
         out.print(f"the shadow is {name}; `hannun replay compare` shows what differs", highlight=False)
+    if result.unusable:
+        raise typer.Exit(1)
 
 
 def _replay_into_live(
-    settings: settings_.Settings, topics: list[str], start: Literal["earliest"] | int | datetime
+    settings: settings_.Settings,
+    topics: list[str],
+    start: Literal["earliest"] | int | datetime,
+    *,
+    include_skipped: bool,
 ) -> "ReplayResult":
     from hannun.processes.commands.replay import open_live_replay
 
@@ -92,7 +111,7 @@ def _replay_into_live(
         Progress(_log_progress) as progress,
         open_live_replay(settings, progress.update, stop, operator()) as replay,
     ):
-        return replay.run(topics, start)
+        return replay.run(topics, start, include_skipped=include_skipped)
 
 
 def _replay_into_shadow(
@@ -179,10 +198,13 @@ def _show(comparison: "ShadowComparison", limit: int) -> None:
         parts[difference.part].append(difference)
     for part, differences in parts.items():
         for difference in differences[:limit]:
-            out.print(str(difference), markup=False, highlight=False)
+            print_folded(str(difference))
         if len(differences) > limit:
             out.print(f"{part}: and {len(differences) - limit:,} more", highlight=False)
     found, lost = len(comparison.found), len(comparison.lost)
+    if comparison.carried_over:
+        kept = ", ".join(f"{count:,} {what}" for what, count in comparison.carried_over.items())
+        print_folded(f"a swap carries over: {kept}")
     out.print(f"differences: {found:,}, of which only the live ledgers know {lost:,}", highlight=False)
 
 

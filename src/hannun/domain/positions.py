@@ -10,9 +10,9 @@ only where a setting decides, or where the new finding proves that nothing was m
 decision.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 StartFrom = Literal["", "earliest", "latest"]
 Partition = tuple[str, int]
@@ -46,10 +46,24 @@ class PartitionLog:
         return known.topic_id == self.topic_id and self.low <= known.next_offset <= self.high
 
     def counted_to(self, known: KnownPosition | None) -> int:
-        """Up to which offset this very log is surely counted: 0 of a recreated topic or a truncated log."""
-        if known is None or known.topic_id != self.topic_id or known.next_offset > self.high or self.truncated:
+        """Up to which offset this very log is surely counted.
+
+        What the broker had removed before a topic was ever read was not to be counted. Of a recreated topic all was. Of
+        a truncated log we do not know how much of what it holds was counted.
+        """
+        if known is None:
+            return self.low
+        if known.topic_id != self.topic_id:
             return 0
+        if known.next_offset > self.high or self.truncated:
+            return self.low
         return known.next_offset
+
+    def is_truncated_below(self, known: KnownPosition | None) -> bool:
+        """Whether the log was truncated below the position."""
+        return (
+            known is not None and known.topic_id == self.topic_id and (known.next_offset > self.high or self.truncated)
+        )
 
     def not_counted(self, known: KnownPosition | None) -> int:
         """How many of its offsets are not counted; all that are left, where nothing of this topic is counted."""
@@ -173,3 +187,21 @@ def topic_stop(topic: str, found: TopicAtBroker, counted: Collection[int]) -> Wa
     else:
         return None
     return WaitForOperator(reason, hint, until_decided=False)
+
+
+class SkippedRange(NamedTuple):
+    """Offsets in [start, end) that a decision skipped."""
+
+    start: int
+    end: int
+
+
+def after_decision(skipped: Sequence[SkippedRange], skipped_from: int | None, resumed_at: int) -> list[SkippedRange]:
+    """The offsets of a log that are skipped after a decision: behind the place where reading resumed, none is.
+
+    Args:
+        skipped: those that decisions before it skipped.
+        skipped_from: the first offset that this one skipped; None where it skipped none.
+    """
+    still = [SkippedRange(one.start, min(one.end, resumed_at)) for one in skipped if one.start < resumed_at]
+    return still if skipped_from is None else [*still, SkippedRange(skipped_from, resumed_at)]

@@ -1,27 +1,38 @@
 """A replay: which range of each log is read again, its progress, and the differences between two databases."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hannun.domain.positions import KnownPosition, PartitionLog
+from hannun.domain.positions import KnownPosition, Partition, PartitionLog, SkippedRange
 
 
 class ReplayRange(NamedTuple):
     """The range of a partition to read: offsets in [start, end) of the topic with this id.
 
-    `epoch` is the position owner's epoch where the replay moves a position, else 0.
+    `epoch` is the position owner's epoch where the replay moves a position, else 0. The replay passes over `skipped`.
     """
 
     topic_id: str
     start: int
     end: int
     epoch: int = 0
+    skipped: Sequence[SkippedRange] = ()
 
     @property
     def offsets(self) -> int:
         """How many offsets the range has; not every offset holds a message."""
         return max(0, self.end - self.start)
+
+    def skips(self, offset: int) -> bool:
+        """Whether an operator has decided to skip this offset."""
+        return any(one.start <= offset < one.end for one in self.skipped)
+
+    @property
+    def offsets_skipped(self) -> int:
+        """How many offsets of the range the replay passes over."""
+        within = (min(one.end, self.end) - max(one.start, self.start) for one in self.skipped)
+        return sum(count for count in within if count > 0)
 
 
 def live_end(log: PartitionLog, known: KnownPosition | None, *, stopped: bool) -> int:
@@ -55,6 +66,18 @@ def shadow_start(requested: int, log: PartitionLog, known: KnownPosition | None)
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """What of the logs a shadow has read: for each partition and topic id, the range and what it passed over."""
+
+    ranges: Mapping[tuple[Partition, str], ReplayRange]
+
+    def holds(self, topic: str, number: int, topic_id: str, offset: int) -> bool:
+        """Whether the shadow has read this record."""
+        read = self.ranges.get(((topic, number), topic_id))
+        return read is not None and read.start <= offset < read.end and not read.skips(offset)
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The progress of a replay: offsets done and in total, messages counted, and seconds so far."""
 
@@ -84,6 +107,10 @@ def _hours_minutes_seconds(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
+RowValues = Mapping[str, object]
+"""The values of a row that is compared, by their columns."""
+
+
 class Difference(NamedTuple):
     """A row that differs between the two databases; None for the database that lacks it.
 
@@ -93,8 +120,8 @@ class Difference(NamedTuple):
     part: str
     where: str
     what: str
-    live: str | None
-    shadow: str | None
+    live: RowValues | None
+    shadow: RowValues | None
 
     @property
     def lost(self) -> bool:
@@ -102,15 +129,62 @@ class Difference(NamedTuple):
         return self.part in SOURCES and self.live is not None
 
     def __str__(self) -> str:
-        live, shadow = ("nothing" if side is None else side for side in (self.live, self.shadow))
-        return f"{self.part}: {self.where}: {self.what}: live has {live}, the log says {shadow}"
+        return f"{self.part}: {self.where}: {self.what}: {self._differing()}"
+
+    def _differing(self) -> str:
+        """The columns whose values differ; all of them where only one side has the row."""
+        if self.live is None or self.shadow is None:
+            side, row = ("the log", self.shadow) if self.live is None else ("live", self.live)
+            values = ", ".join(f"{name} {_shown(value)}" for name, value in (row or {}).items())
+            return f"only in {side}: {values}"
+        return "; ".join(
+            f"{name}: live {_shown(value)}, log {_shown(self.shadow.get(name))}"
+            for name, value in self.live.items()
+            if value != self.shadow.get(name)
+        )
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+class FoundDeadLetter(NamedTuple):
+    """A dead letter in one of two databases that are compared: why, and whether it is resolved."""
+
+    reason: str
+    resolved: bool
+
+
+RecordPlace = tuple[str, int, str, int]
+"""A topic, a partition, the topic id, and an offset."""
+
+
+def dead_letter_differences(
+    live: Mapping[RecordPlace, FoundDeadLetter], shadow: Mapping[RecordPlace, FoundDeadLetter], replayed: Replayed
+) -> Iterator[Difference]:
+    """The dead letters that a swap adds, counts or explains in another way.
+
+    Those that are resolved in the live database stay as they are, and so do those that the shadow has not read.
+    """
+    for place in sorted(live.keys() | shadow.keys()):
+        in_live, in_shadow = live.get(place), shadow.get(place)
+        if in_live is not None and (in_live.resolved or (in_shadow is None and not replayed.holds(*place))):
+            continue
+        says = "counted" if in_shadow is None else in_shadow.reason
+        had = None if in_live is None else in_live.reason
+        if had != says:
+            topic, number, _, offset = place
+            before = None if had is None else {"reason": had}
+            yield Difference("dead_letters", f"{topic}[{number}]@{offset}", "dead letter", before, {"reason": says})
 
 
 SOURCES = frozenset({"participants", "sales", "plans", "distributions", "measures", "relations"})
 """Parts that derive from no other part. All others derive from these: where only those differ, live is wrong."""
 
 
-def differences(part: str, where: str, live: Mapping[str, str], shadow: Mapping[str, str]) -> Iterator[Difference]:
+def differences(
+    part: str, where: str, live: Mapping[str, RowValues], shadow: Mapping[str, RowValues]
+) -> Iterator[Difference]:
     """The rows, by key, that differ between the two databases."""
     for what in sorted(live.keys() | shadow.keys()):
         if live.get(what) != shadow.get(what):

@@ -40,11 +40,23 @@ class Decision:
     was_at: int | None
     resume_at: int
     counted_to: int
+    truncated: bool
+    """Whether the log was truncated below the position: then nobody knows how much of it was counted."""
+
+    @property
+    def skipped_from(self) -> int | None:
+        """The first offset that would never be counted; None where all are counted, or will be."""
+        return self.counted_to if self.resume_at > self.counted_to else None
 
     @property
     def skipped(self) -> int:
-        """How many offsets would never be counted."""
-        return max(0, self.resume_at - max(self.log.low, self.counted_to))
+        """How many offsets would never be counted, also those that the broker has removed meanwhile."""
+        return max(0, self.resume_at - self.counted_to)
+
+    @property
+    def removed(self) -> int:
+        """How many of the skipped offsets the broker no longer has: no decision can count them."""
+        return min(self.skipped, max(0, self.log.low - self.counted_to))
 
 
 class Positions(NamedTuple):
@@ -64,11 +76,18 @@ def list_positions(conn: Connection) -> Positions:
     return Positions(positions.list_positions(conn), positions.stopped_topics(conn))
 
 
-def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: To) -> list[Decision]:
-    """What resuming there would mean, for one partition of a topic or for all of them.
+class Plan(NamedTuple):
+    """What can be decided, and why nothing can be for the other partitions: their logs do not hold the offset."""
+
+    decisions: list[Decision]
+    refused: list[str]
+
+
+def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: To) -> Plan:
+    """What resuming there would mean, for one partition of a topic or for each of them.
 
     Raises:
-        OperatorError: the partition does not exist, or its log does not hold that offset.
+        OperatorError: the partition does not exist, or no partition's log holds that offset.
         KafkaUnavailable: no broker answers.
     """
     existing = broker.partitions([topic])
@@ -78,10 +97,19 @@ def plan(conn: Connection, broker: Broker, topic: str, number: int | None, to: T
     known = positions.known_positions(conn, wanted)
     logs = broker.partition_logs(wanted, known)
     at = broker.offsets_at(logs, to) if isinstance(to, datetime) else {}
-    return [
-        Decision(*place, log, _was_at(known.get(place)), _offset(place, log, to, at), log.counted_to(known.get(place)))
+    decisions = [
+        _decision(place, log, known.get(place), offset)
         for place, log in sorted(logs.items(), key=itemgetter(0))
+        if (offset := _offset(place, log, to, at)) is not None
     ]
+    refused = [
+        f"{topic}[{number}] holds offsets {log.low} to {log.high}, not {to}"
+        for (topic, number), log in sorted(logs.items(), key=itemgetter(0))
+        if _offset((topic, number), log, to, at) is None
+    ]
+    if not decisions:
+        raise OperatorError("; ".join(refused), hint="give an offset within these, or earliest, or latest")
+    return Plan(decisions, refused)
 
 
 def _known(conn: Connection, topic: str, number: int | None) -> list[Position]:
@@ -105,11 +133,13 @@ def _nothing_to_set(topic: str, number: int | None, existing: int, *, known: Col
     return OperatorError(f"Kafka has no topic {topic}", hint="to see the topics: hannun positions list")
 
 
-def _was_at(known: KnownPosition | None) -> int | None:
-    return None if known is None else known.next_offset
+def _decision(place: Partition, log: PartitionLog, known: KnownPosition | None, offset: int) -> Decision:
+    was_at = None if known is None else known.next_offset
+    return Decision(*place, log, was_at, offset, log.counted_to(known), log.is_truncated_below(known))
 
 
-def _offset(place: Partition, log: PartitionLog, to: To, at: Mapping[Partition, int]) -> int:
+def _offset(place: Partition, log: PartitionLog, to: To, at: Mapping[Partition, int]) -> int | None:
+    """Where reading would resume; None where the log does not hold that offset."""
     if to == "earliest":
         return log.low
     if to == "latest":
@@ -117,19 +147,23 @@ def _offset(place: Partition, log: PartitionLog, to: To, at: Mapping[Partition, 
     if isinstance(to, datetime):
         return at[place] if at.get(place, -1) >= 0 else log.high
     assert isinstance(to, int)
-    if not log.low <= to <= log.high:
-        raise OperatorError(
-            f"{place[0]}[{place[1]}] holds offsets {log.low} to {log.high}, not {to}",
-            hint="give an offset within these, or earliest, or latest",
-        )
-    return to
+    return to if log.low <= to <= log.high else None
 
 
 def decide(conn: Connection, by: str, decisions: list[Decision], how: str) -> None:
     """Record decisions, in one transaction. The consumers of the partitions resume there within seconds."""
     for decision in decisions:
         resume = ResumeAt(decision.resume_at)
-        positions.resume_by_decision(conn, by, decision.topic, decision.partition, decision.log.topic_id, resume, how)
+        positions.resume_by_decision(
+            conn,
+            by,
+            decision.topic,
+            decision.partition,
+            decision.log.topic_id,
+            resume,
+            how,
+            skipped_from=decision.skipped_from,
+        )
     conn.commit()
 
 

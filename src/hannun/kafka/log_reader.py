@@ -4,7 +4,7 @@ ranges ──► assign each at its start ──poll_batch──► batches ─�
                                          └── an error of a partition raises KafkaUnavailable
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -97,7 +97,8 @@ class LogReader:
                 continue  # fetched before the partition was unassigned at the end of its range
             starts.setdefault(partition, at)
             if error is None and offset < range_.end:
-                messages.append(to_message(message, self._kinds[partition[0]], partition, offset, range_.topic_id))
+                if not (range_.skipped and range_.skips(offset)):
+                    messages.append(to_message(message, self._kinds[partition[0]], partition, offset, range_.topic_id))
                 offset += 1
             self._next[partition] = min(offset, range_.end)
         spans = [
@@ -108,8 +109,15 @@ class LogReader:
         self._unassign_finished(starts)
         return ConsumedBatch(messages, spans)
 
+    def stop(self, partition: Partition) -> None:
+        """Read no more of a partition."""
+        if partition in self._next:
+            self._unassign([partition])
+
     def _unassign_finished(self, moved: Iterable[Partition]) -> None:
-        finished = [partition for partition in moved if self._next[partition] >= self._ranges[partition].end]
+        self._unassign([partition for partition in moved if self._next[partition] >= self._ranges[partition].end])
+
+    def _unassign(self, finished: Sequence[Partition]) -> None:
         if finished and self._consumer is not None:
             with fatal_client_errors():
                 self._consumer.incremental_unassign([TopicPartition(*partition) for partition in finished])

@@ -57,6 +57,18 @@ class ConsumedBatch(NamedTuple):
     ranges: list[OffsetRange]
     unreadable: Sequence[UnreadablePartition] = ()
 
+    def without(self, partition: Partition) -> "ConsumedBatch":
+        """The batch without one partition."""
+        return ConsumedBatch(
+            [message for message in self.messages if message.record_id is None or not _is_of(message, partition)],
+            [covered for covered in self.ranges if covered[:2] != partition],
+        )
+
+
+def _is_of(message: ReceivedMessage, partition: Partition) -> bool:
+    record_id = message.record_id
+    return record_id is not None and (record_id.topic, record_id.partition) == partition
+
 
 def to_message(message: Message, kind: str, partition: Partition, offset: int, topic_id: str) -> ReceivedMessage:
     """Convert a record; its receipt time is the broker's timestamp, or now where the record has none."""

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from hannun.domain.facts import Kind
-from hannun.domain.quarantine import QuarantineLimits
 from hannun.flows import consumer_lag
 from hannun.flows.kafka_ingestion import IngestionWorker, run_workers
 from hannun.kafka.broker import Broker
@@ -21,7 +20,7 @@ from hannun.processes.background import (
     shorten_thread_switch_interval,
 )
 from hannun.processes.signals import stop_on_signal
-from hannun.processes.writing import open_writing
+from hannun.processes.writing import open_writing, quarantine_limits
 from hannun.settings import Settings
 from hannun.telemetry import log
 
@@ -76,7 +75,7 @@ async def open_ingesting(settings: Settings) -> AsyncIterator[Sequence[Ingestion
                 writing.counter("kafka", relay),
                 owner=f"{socket.gethostname()}/{os.getpid()}",
                 start_from=settings.start_from,
-                limits=QuarantineLimits(settings.dead_letters_in_a_row_max, settings.dead_letters_share_max),
+                limits=quarantine_limits(settings),
             )
             for consumer in consumers
         ]

@@ -9,6 +9,7 @@ from hannun.cache import AnswerCache, Invalidator
 from hannun.cache.processed_markers import ProcessedMarkers
 from hannun.counting.batch_counter import BatchCounter
 from hannun.counting.outbox_relay import Delivers, DirectDelivery, OutboxRelay
+from hannun.domain.quarantine import QuarantineLimits
 from hannun.domain.wire_formats import Decoder, Rules
 from hannun.flows import health_checks
 from hannun.processes.background import run_in_background
@@ -100,3 +101,8 @@ def open_writing(settings: Settings, application: str, limits: PoolLimits | None
         stack.enter_context(run_in_background("mark messages", marks.run, marks.wake))
         decoder = Decoder(Rules(key, channel_table(settings), settings.naive_zone))
         yield Writing(database, invalidator, decoder, marks, settings.invalidations_apart_s, end_transactions_after)
+
+
+def quarantine_limits(settings: Settings) -> QuarantineLimits:
+    """How many messages of a partition may be unusable before it is not read further."""
+    return QuarantineLimits(settings.dead_letters_in_a_row_max, settings.dead_letters_share_max)

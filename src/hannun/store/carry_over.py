@@ -1,11 +1,13 @@
 """Copy to the shadow what only the live database holds and no log can replay."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from hannun.domain.replay import Replayed
 from hannun.store import positions
 from hannun.store.database import Connection
 from hannun.store.queries import load
@@ -17,7 +19,7 @@ _NO_EVENTS: dict[str, list[Any]] = {
 }
 
 
-def carry_over(live: Connection, shadow: Connection, by: str) -> None:
+def carry_over(live: Connection, shadow: Connection, replayed: Replayed, by: str) -> None:
     """Copy what no log holds from the live database to the shadow, in one transaction of the shadow's.
 
     That is: dead letters and their resolution, share links, ended sessions, decisions of operators, partitions that
@@ -25,13 +27,11 @@ def carry_over(live: Connection, shadow: Connection, by: str) -> None:
     cached answer gets an outbox entry. Running it again is harmless.
 
     Args:
+        replayed: what of the logs the shadow has read.
         by: the operator, for the record of the decision.
     """
     with shadow.transaction():
-        for letter in _rows(live, "dead_letters"):
-            letter["fields"] = None if letter["fields"] is None else Jsonb(letter["fields"])
-            shadow.execute(SQL["copy_resolution"], letter)
-            shadow.execute(SQL["copy_dead_letter"], letter)
+        _carry_over_dead_letters(live, shadow, replayed, by)
         shadow.execute(SQL["delete_failed_swaps"])
         for decision in _rows(live, "decisions"):
             shadow.execute(SQL["copy_decision"], decision)
@@ -47,7 +47,7 @@ def carry_over(live: Connection, shadow: Connection, by: str) -> None:
         for position in _rows(live, "positions"):
             shadow.execute(SQL["raise_epoch"], position)
             partition = (position["topic"], position["partition"])
-            record = {"decided_by": by, "was_at": position["next_offset"], "how": "replay swap"}
+            record = {"decided_by": by, "was_at": position["next_offset"], "how": "replay swap", "skipped_from": None}
             goes_on_at = replayed_to.get(partition, position["next_offset"])
             shadow.execute(positions.SQL["record_decision"], position | record | {"goes_on_at": goes_on_at})
         events = _rows(live, "events")
@@ -55,6 +55,47 @@ def carry_over(live: Connection, shadow: Connection, by: str) -> None:
         shadow.execute(SQL["raise_versions"], columns)
         shadow.execute(SQL["copy_creation_times"], columns)
         shadow.execute(SQL["invalidate_everything"], columns)
+
+
+def _carry_over_dead_letters(live: Connection, shadow: Connection, replayed: Replayed, by: str) -> None:
+    """Make the shadow's dead letters those of the live database, and behind them those that only the shadow has.
+
+    A dead letter keeps its number and what an operator has decided about it. One that is open, and whose message the
+    shadow has counted, is resolved.
+    """
+    in_shadow = {_identity(letter): letter for letter in _rows(shadow, "dead_letters")}
+    in_live = {_identity(letter): letter for letter in _rows(live, "dead_letters")}
+    shadow.execute(SQL["delete_dead_letters"])
+    for identity, letter in in_live.items():
+        if letter["resolved_at"] is None and identity in in_shadow:
+            letter |= {name: in_shadow[identity][name] for name in _FOUND_BY_COUNTING}
+        elif letter["resolved_at"] is None and letter["topic"] is not None and replayed.holds(*identity):
+            letter |= {
+                "resolved_at": datetime.now(UTC).replace(tzinfo=None),
+                "resolution": "retried",
+                "resolved_by": by,
+            }
+        shadow.execute(SQL["copy_dead_letter"], _with_json(letter))
+    shadow.execute(
+        SQL["continue_numbers"], {"highest": max((letter["dead_letter_no"] for letter in in_live.values()), default=0)}
+    )
+    for identity in in_shadow.keys() - in_live.keys():
+        shadow.execute(SQL["add_dead_letter"], _with_json(in_shadow[identity]))
+
+
+_FOUND_BY_COUNTING = ("kind", "reason", "detail", "event_id", "fields")
+"""What the rules of this version say about a message; a version before may have said something else."""
+
+
+def _identity(letter: dict[str, Any]) -> tuple[Any, ...]:
+    """What identifies a dead letter: its record, or over HTTP the hash of its message."""
+    if letter["topic"] is None:
+        return (bytes(letter["hash"]),)
+    return letter["topic"], letter["partition"], letter["topic_id"], letter["record_offset"]
+
+
+def _with_json(letter: dict[str, Any]) -> dict[str, Any]:
+    return letter | {"fields": None if letter["fields"] is None else Jsonb(letter["fields"])}
 
 
 def _rows(conn: Connection, query: str) -> Sequence[dict[str, Any]]:

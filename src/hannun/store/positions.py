@@ -15,8 +15,10 @@ from hannun.domain.positions import (
     Partition,
     PartitionLog,
     ResumeAt,
+    SkippedRange,
     StartFrom,
     WaitForOperator,
+    after_decision,
     resume_or_stop,
 )
 from hannun.store.database import Connection
@@ -237,18 +239,30 @@ def known_positions(conn: Connection, partitions: Collection[Partition]) -> dict
 
 
 def resume_by_decision(
-    conn: Connection, by: str, topic: str, number: int, topic_id: str, resume: ResumeAt, how: str
+    conn: Connection,
+    by: str,
+    topic: str,
+    number: int,
+    topic_id: str,
+    resume: ResumeAt,
+    how: str,
+    *,
+    skipped_from: int | None = None,
 ) -> int | None:
     """Set a partition's position by an operator's decision, and record it. Returns the position before; None if there
     was none.
 
     The partition's owner loses its epoch, drops its batch, and resumes at the new position within seconds.
+
+    Args:
+        skipped_from: the first offset that is skipped; None where none is.
     """
     parameters = {"topic": topic, "partition": number, "topic_id": topic_id, "goes_on_at": resume.offset}
     row = conn.execute(SQL["lock_position"], parameters).fetchone()
     was_at = None if row is None else int(row[0])
     conn.execute(SQL["set_position"], parameters)
-    conn.execute(SQL["record_decision"], parameters | {"decided_by": by, "was_at": was_at, "how": how})
+    record = {"decided_by": by, "was_at": was_at, "how": how, "skipped_from": skipped_from}
+    conn.execute(SQL["record_decision"], parameters | record)
     conn.execute(SQL["remove_stop"], parameters)
     return was_at
 
@@ -261,4 +275,13 @@ def forget_partition(conn: Connection, by: str, position: Position) -> None:
     parameters = {"topic": position.topic, "partition": position.partition, "topic_id": position.topic_id}
     conn.execute(SQL["remove_stop"], parameters)
     record = {"decided_by": by, "was_at": position.next_offset, "goes_on_at": None, "how": "forget"}
-    conn.execute(SQL["record_decision"], parameters | record)
+    conn.execute(SQL["record_decision"], parameters | record | {"skipped_from": None})
+
+
+def skipped_ranges(conn: Connection) -> dict[tuple[Partition, str], list[SkippedRange]]:
+    """The offsets that operators skipped and that nobody has read since, by partition and topic id."""
+    skipped: defaultdict[tuple[Partition, str], list[SkippedRange]] = defaultdict(list)
+    for topic, number, topic_id, skipped_from, resumed_at in conn.execute(SQL["resumptions"]):
+        log_ = (topic, number), topic_id
+        skipped[log_] = after_decision(skipped[log_], skipped_from, resumed_at)
+    return skipped

@@ -310,7 +310,8 @@ CREATE TABLE hannun.stopped_topics (
 );
 
 -- The decisions of operators: at which offset reading resumed, and so which offsets were skipped or read again. `goes_on_at` is
--- NULL where the operator gave up a partition that Kafka no longer has; `topic_id` is NULL where it was never read.
+-- NULL where the operator gave up a partition that Kafka no longer has; `topic_id` is NULL where it was never read. Offsets from
+-- `skipped_from` up to `goes_on_at` are skipped, and a replay passes over them; NULL where none is.
 CREATE TABLE hannun.position_decisions (
     decision_no bigint    GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     decided_at  timestamp NOT NULL DEFAULT now(),
@@ -320,7 +321,8 @@ CREATE TABLE hannun.position_decisions (
     topic_id    text,
     was_at      bigint,
     goes_on_at  bigint,
-    how         text      NOT NULL
+    how         text      NOT NULL,
+    skipped_from bigint
 );
 
 -- Dead letters: messages that could not be used, each once. A message from Kafka is identified by its position, a message over
@@ -400,7 +402,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0015');
+INSERT INTO hannun.schema_version VALUES ('0016');
 
 -- -- views for other teams and for the operator ------------------------------------------------------------------
 

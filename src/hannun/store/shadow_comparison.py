@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+from hannun.domain.replay import FoundDeadLetter, RecordPlace, Replayed, ReplayRange, RowValues
+from hannun.store import positions
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
@@ -20,8 +22,8 @@ def digests(conn: Connection, part: str, event_ids: Collection[str] | None = Non
     return {event_id: (count, int(digest)) for event_id, count, digest in rows}
 
 
-def rows_of(conn: Connection, part: str, event_id: str) -> dict[str, str]:
-    """The rows of one event in a part, by their keys."""
+def rows_of(conn: Connection, part: str, event_id: str) -> dict[str, RowValues]:
+    """The rows of one event in a part, by their keys; each with its values by their columns."""
     query = SQL["rows"].replace("rows_of_part", f"({PARTS[part]})")
     return dict(conn.execute(query, {"event_id": event_id}).fetchall())
 
@@ -31,6 +33,30 @@ def versions(conn: Connection) -> dict[str, int]:
     return dict(conn.execute(SQL["versions"]).fetchall())
 
 
-def relations(conn: Connection) -> dict[str, str]:
+def relations(conn: Connection) -> dict[str, RowValues]:
     """Tables and privileges in the database, by name: a swap would lose those that are not Hannun's."""
-    return dict(conn.execute(SQL["relations"]).fetchall())
+    return {name: {"kind": kind} for name, kind in conn.execute(SQL["relations"])}
+
+
+def dead_letters(conn: Connection) -> dict[RecordPlace, FoundDeadLetter]:
+    """The dead letters of Kafka's records. Those of HTTP are in no log, and carried over as they are."""
+    rows = conn.execute(SQL["dead_letters"]).fetchall()
+    return {tuple(place): FoundDeadLetter(reason, resolved) for *place, reason, resolved in rows}
+
+
+def replayed(live: Connection, shadow: Connection) -> Replayed:
+    """What of the logs the shadow has read: all from its start to its position, but what operators have skipped."""
+    skipped = positions.skipped_ranges(live)
+    ranges = {}
+    for topic, number, topic_id, start, end in shadow.execute(SQL["replayed"]):
+        log_ = (topic, number), topic_id
+        ranges[log_] = ReplayRange(topic_id, start, end, skipped=skipped.get(log_, ()))
+    return Replayed(ranges)
+
+
+def decided(conn: Connection) -> dict[str, int]:
+    """How much operators have decided that a swap carries over, by what it is."""
+    row = conn.execute(SQL["decided"]).fetchone()
+    assert row is not None
+    names = ("resolved dead letters", "decisions about positions", "forgotten topics", "share links")
+    return {name: count for name, count in zip(names, row, strict=True) if count}

@@ -8,23 +8,31 @@ from dataclasses import dataclass
 
 from hannun.counting.batch_counter import BatchCounter
 from hannun.domain.batch import MessageOutcome, OutcomeKind, ReceivedMessage
+from hannun.domain.quarantine import Quarantine
 from hannun.domain.replay import ReplayRange, live_end
 from hannun.flows.replay.recount import Recount, ReplayResult, StartAt, known_position, positions_by_partition
-from hannun.store import dead_letters
+from hannun.store import dead_letters, positions
 from hannun.store.database import Database
 from hannun.telemetry import log
 
 
 @dataclass(frozen=True, slots=True)
 class LiveReplay:
-    """A replay into the live tables: `database` for what is read and resolved, `counter` for what is counted."""
+    """A replay into the live tables: `database` for what is read and resolved, `counter` for what is counted.
+
+    `quarantine` limits the unusable messages of each partition, as in `ingest`.
+    """
 
     recount: Recount
     database: Database
     counter: BatchCounter
+    quarantine: Quarantine
 
-    def run(self, topics: Collection[str], start: StartAt) -> ReplayResult:
+    def run(self, topics: Collection[str], start: StartAt, *, include_skipped: bool = False) -> ReplayResult:
         """Count again what lies between `start` and where the logs end now.
+
+        Args:
+            include_skipped: also what operators have decided to skip.
 
         Raises:
             OperatorError: a partition does not hold that offset.
@@ -33,6 +41,7 @@ class LiveReplay:
         logs = self.recount.logs(topics)
         with self.database.transaction() as conn:
             at = positions_by_partition(conn)
+            skipped = {} if include_skipped else positions.skipped_ranges(conn)
         starts = self.recount.start_offsets(logs, start)
         ranges = {}
         for partition, log_ in logs.items():
@@ -46,8 +55,11 @@ class LiveReplay:
                     reads_to=end,
                     log_ends_at=log_.high,
                 )
-            ranges[partition] = ReplayRange(log_.topic_id, starts[partition], end)
-        return self.recount.run(ranges, self.counter, self._resolve_counted, move_positions=False)
+            passed_over = skipped.get((partition, log_.topic_id), ())
+            ranges[partition] = ReplayRange(log_.topic_id, starts[partition], end, skipped=passed_over)
+        return self.recount.run(
+            ranges, self.counter, self._resolve_counted, move_positions=False, quarantine=self.quarantine
+        )
 
     def _resolve_counted(self, batch: Sequence[ReceivedMessage], outcomes: Sequence[MessageOutcome]) -> int:
         """Resolve the dead letters of messages that are counted by now. Returns how many."""

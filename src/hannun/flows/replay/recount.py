@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from hannun.counting.batch_counter import BatchCounter
+from hannun.counting.batch_counter import BatchCounter, CountedBatch
 from hannun.domain.batch import MessageOutcome, OffsetRange, OutcomeKind, ReceivedMessage
 from hannun.domain.positions import KnownPosition, PartitionLog
+from hannun.domain.quarantine import Quarantine
 from hannun.domain.replay import Progress, ReplayRange
-from hannun.errors import KafkaUnavailable, OperatorError, StaleBatch, StoreUnavailable
+from hannun.errors import KafkaUnavailable, OperatorError, PartitionUnusable, StaleBatch, StoreUnavailable
 from hannun.kafka.broker import Broker
 from hannun.kafka.log_reader import LogReader
-from hannun.kafka.records import Partition
+from hannun.kafka.records import ConsumedBatch, Partition
 from hannun.store import positions
 from hannun.store.database import Connection
 from hannun.store.positions import Position
@@ -40,9 +41,15 @@ AfterBatch = Callable[[Sequence[ReceivedMessage], Sequence[MessageOutcome]], int
 
 @dataclass(slots=True)
 class ReplayResult:
-    """What a replay did. `complete` is false where it was stopped before its end."""
+    """What a replay did. `complete` is false where it was stopped before its end.
+
+    `skipped` counts the offsets that it passed over by an operator's decision; `unusable` says which partitions it did
+    not read to their end, and why.
+    """
 
     complete: bool = True
+    skipped: int = 0
+    unusable: list[str] = field(default_factory=list)
     outcomes: Tally[OutcomeKind] = field(default_factory=Tally)
     resolved: int = 0
 
@@ -131,27 +138,31 @@ class Recount:
         after_batch: AfterBatch = lambda *_: 0,
         *,
         move_positions: bool,
+        quarantine: Quarantine | None = None,
     ) -> ReplayResult:
         """Read the ranges and count them, until all are read or the replay is stopped.
 
         Args:
             move_positions: move the counter's positions together with the counts.
+            quarantine: a partition that exceeds its limits is not read further; None sets no limits.
 
         Raises:
             OperatorError: another replay counts into the same shadow.
             StoreUnavailable: the replay was stopped while PostgreSQL was away.
             KafkaUnavailable: no record came for `SILENT_S_MAX` seconds, or the client failed for good.
         """
-        result = ReplayResult()
+        result = ReplayResult(skipped=sum(range_.offsets_skipped for range_ in ranges.values()))
         started_at = last_batch_at = time.monotonic()
         with self._open_reader(ranges) as reader:
             total = reader.offsets_total
             while reader.offsets_left and not self._stop.is_set():
                 batch = reader.poll_batch(self._count_max, self._wait_s)
                 if batch.ranges:
-                    outcomes = self._count(counter, batch.messages, batch.ranges if move_positions else [])
+                    batch, counted = self._count_usable(counter, batch, reader, result, quarantine, move_positions)
+                    quarantine = counted.quarantine if counted is not None else quarantine
+                    outcomes = [] if counted is None else counted.outcomes()
                     result.outcomes.update(outcome.result for outcome in outcomes)
-                    if len(outcomes) == len(batch.messages):
+                    if counted is not None:
                         result.resolved += after_batch(batch.messages, outcomes)
                     last_batch_at = time.monotonic()
                 elif time.monotonic() - last_batch_at > SILENT_S_MAX:
@@ -164,19 +175,46 @@ class Recount:
             result.complete = not reader.offsets_left
         return result
 
+    def _count_usable(
+        self,
+        counter: BatchCounter,
+        batch: ConsumedBatch,
+        reader: LogReader,
+        result: ReplayResult,
+        quarantine: Quarantine | None,
+        move_positions: bool,
+    ) -> tuple[ConsumedBatch, CountedBatch | None]:
+        """Count a batch without the partitions that exceed the quarantine; those are not read further.
+
+        Returns what was counted of it, and None where the outcomes are not known.
+        """
+        while True:
+            try:
+                return batch, self._count(counter, batch.messages, batch.ranges if move_positions else [], quarantine)
+            except PartitionUnusable as unusable:
+                partition = unusable.topic, unusable.partition
+                result.unusable.append(str(unusable))
+                reader.stop(partition)
+                batch = batch.without(partition)
+
     def _count(
-        self, counter: BatchCounter, batch: Sequence[ReceivedMessage], ranges: Sequence[OffsetRange]
-    ) -> Sequence[MessageOutcome]:
-        """Count a batch, and wait while PostgreSQL is away. Returns its outcomes; none where they are not known.
+        self,
+        counter: BatchCounter,
+        batch: Sequence[ReceivedMessage],
+        ranges: Sequence[OffsetRange],
+        quarantine: Quarantine | None,
+    ) -> CountedBatch | None:
+        """Count a batch, and wait while PostgreSQL is away. None where its outcomes are not known.
 
         Raises:
             OperatorError: another replay counts into the same shadow.
+            PartitionUnusable: a partition exceeds a limit of the quarantine. Nothing is written.
             StoreUnavailable: the replay was stopped while PostgreSQL was away.
         """
         retried = False
         while True:
             try:
-                return counter.count(batch, ranges).outcomes()
+                return counter.count(batch, ranges, quarantine)
             except StoreUnavailable as error:
                 if self._stop.wait(RETRY_S):
                     raise
@@ -185,7 +223,7 @@ class Recount:
                 retried = True
             except StaleBatch as stale:
                 if retried:  # the first try was committed and its answer lost; if not, the next batch is stale again
-                    return []
+                    return None
                 raise OperatorError(
                     f"cannot count into the shadow: another replay moves its positions ({stale})",
                     hint="let that replay end, or end it",

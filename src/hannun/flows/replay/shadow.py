@@ -3,12 +3,12 @@
 The shadow's own positions move with the counts: a replay that was interrupted continues where it stopped.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from hannun.counting.batch_counter import BatchCounter
 from hannun.domain.channels import ChannelTable
-from hannun.domain.positions import PartitionLog, ResumeAt, WaitForOperator
+from hannun.domain.positions import PartitionLog, ResumeAt, SkippedRange, WaitForOperator
 from hannun.domain.replay import ReplayRange, shadow_end, shadow_start
 from hannun.errors import OperatorError, Transient
 from hannun.flows.replay.recount import Recount, ReplayResult, StartAt, known_position, positions_by_partition
@@ -77,7 +77,7 @@ class ShadowReplay:
             self._set_start(conn, logs, live_positions, start)
             # A swap that failed has carried them over; what the live tables wait for stops no replay.
             positions.clear_stopped(conn)
-            ranges = self._claim(conn, logs, live_positions)
+            ranges = self._claim(conn, logs, live_positions, positions.skipped_ranges(live))
         return self.recount.run(ranges, self.counter, move_positions=True)
 
     def _set_start(
@@ -97,9 +97,16 @@ class ShadowReplay:
             positions.resume_by_decision(conn, self.recount.by, topic, number, log.topic_id, at, how)
 
     def _claim(
-        self, conn: Connection, logs: dict[Partition, PartitionLog], live_positions: dict[Partition, Position]
+        self,
+        conn: Connection,
+        logs: dict[Partition, PartitionLog],
+        live_positions: dict[Partition, Position],
+        skipped: Mapping[tuple[Partition, str], Sequence[SkippedRange]],
     ) -> dict[Partition, ReplayRange]:
-        """Claim the shadow's partitions. Returns what is to be read of each, with the owner's epoch."""
+        """Claim the shadow's partitions. Returns what is to be read of each, with the owner's epoch.
+
+        What operators have decided to skip is passed over, as the live tables do not hold it either.
+        """
         ranges = {}
         claims = positions.claim(conn, self.recount.by, logs)
         for partition, begun in positions.start_claimed(conn, self.recount.by, claims, logs, "").items():
@@ -109,5 +116,7 @@ class ShadowReplay:
                     hint="`hannun replay drop`, and begin it again",
                 )
             end = shadow_end(logs[partition], known_position(live_positions.get(partition)))
-            ranges[partition] = ReplayRange(logs[partition].topic_id, begun.next_offset, end, begun.epoch)
+            topic_id = logs[partition].topic_id
+            passed_over = skipped.get((partition, topic_id), ())
+            ranges[partition] = ReplayRange(topic_id, begun.next_offset, end, begun.epoch, passed_over)
         return ranges

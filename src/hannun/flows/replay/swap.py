@@ -10,7 +10,7 @@ steps after the lock. Those compare only events that were counted since the firs
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from hannun.domain.replay import Difference, differences
+from hannun.domain.replay import Difference, dead_letter_differences, differences
 from hannun.errors import OperatorError
 from hannun.flows.replay.shadow import ShadowReplay
 from hannun.store import database_swap
@@ -24,10 +24,14 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class ShadowComparison:
-    """The differences between two databases, and the version of each event in both when they were compared."""
+    """The differences between two databases, and the version of each event in both when they were compared.
+
+    `carried_over` counts what operators have decided and a swap keeps, by what it is.
+    """
 
     found: list[Difference]
     versions: tuple[dict[str, int], dict[str, int]]
+    carried_over: dict[str, int]
 
     @property
     def lost(self) -> list[Difference]:
@@ -89,7 +93,7 @@ def swap(
         last = _compare(live, shadowed, report, changed | {difference.where for difference in first.found})
         _refuse_losses(last, accept)
         report("carrying over what no log holds")
-        carry_over(live, shadowed, replay.recount.by)
+        carry_over(live, shadowed, store.replayed(live, shadowed), replay.recount.by)
         shadowed.commit()
         report("renaming both databases")
         database_swap.swap_names(shadow, live, shadowed)
@@ -121,7 +125,10 @@ def _compare(
     for part in store.PARTS:
         report(f"comparing {part}")
         found += _differences(live, shadow, part, event_ids)
-    return ShadowComparison(found, versions)
+    report("comparing dead_letters")
+    letters = (store.dead_letters(live), store.dead_letters(shadow))
+    found += dead_letter_differences(*letters, store.replayed(live, shadow))
+    return ShadowComparison(found, versions, store.decided(live))
 
 
 def _differences(

@@ -10,6 +10,7 @@ from hannun.counting import outbox_relay
 from hannun.counting.batch_counter import BatchCounter
 from hannun.counting.outbox_relay import DirectDelivery
 from hannun.domain.batch import ChangedEvent
+from hannun.domain.quarantine import Quarantine
 from hannun.domain.replay import Progress
 from hannun.flows.replay.live import LiveReplay
 from hannun.flows.replay.recount import Recount
@@ -18,7 +19,7 @@ from hannun.kafka.log_reader import LogReader
 from hannun.processes.background import freeze_garbage_collector
 from hannun.processes.commands.database import owner_url
 from hannun.processes.commands.kafka import open_broker
-from hannun.processes.writing import Writing, open_writing
+from hannun.processes.writing import Writing, open_writing, quarantine_limits
 from hannun.settings import Settings
 from hannun.store.database import Database
 from hannun.store.shadow import Shadow
@@ -35,7 +36,8 @@ def open_live_replay(
     with open_writing(settings, REPLAY) as writing:
         recount = _recount(settings, progress, stop, by)
         freeze_garbage_collector()
-        yield LiveReplay(recount, writing.database(), writing.direct_counter())
+        quarantine = Quarantine(quarantine_limits(settings))
+        yield LiveReplay(recount, writing.database(), writing.direct_counter(), quarantine)
 
 
 @dataclass(frozen=True, slots=True)

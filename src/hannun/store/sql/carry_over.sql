@@ -1,25 +1,34 @@
 -- dead_letters --
 -- All dead letters, oldest first.
-SELECT created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash,
+SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash,
        fields, resolved_at, resolution, resolved_by, published_at
   FROM hannun.dead_letters ORDER BY dead_letter_no;
 
--- copy_resolution --
--- A dead letter that both databases have gets the age, resolution and publication of the live one.
-UPDATE hannun.dead_letters
-   SET created_at = %(created_at)s, resolved_at = %(resolved_at)s, resolution = %(resolution)s,
-       resolved_by = %(resolved_by)s, published_at = %(published_at)s
- WHERE topic = %(topic)s AND partition = %(partition)s AND topic_id = %(topic_id)s AND record_offset = %(record_offset)s;
+-- delete_dead_letters --
+-- Delete the dead letters of the shadow, before those of both databases are written.
+DELETE FROM hannun.dead_letters;
 
 -- copy_dead_letter --
--- Copy a dead letter that only the live database has: it came over HTTP, or its message can be used by now.
+-- Write a dead letter of the live database under its number.
+INSERT INTO hannun.dead_letters
+       (dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
+        size_bytes, hash, fields, resolved_at, resolution, resolved_by, published_at)
+OVERRIDING SYSTEM VALUE
+VALUES (%(dead_letter_no)s, %(created_at)s, %(kind)s, %(reason)s, %(detail)s, %(event_id)s, %(topic)s, %(partition)s,
+        %(topic_id)s, %(record_offset)s, %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s, %(resolved_at)s,
+        %(resolution)s, %(resolved_by)s, %(published_at)s);
+
+-- continue_numbers --
+-- New dead letters get numbers above those of the live database.
+SELECT setval(pg_get_serial_sequence('hannun.dead_letters', 'dead_letter_no'), greatest(%(highest)s, 1), %(highest)s > 0);
+
+-- add_dead_letter --
+-- Write a dead letter that only the shadow has.
 INSERT INTO hannun.dead_letters
        (created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash,
-        fields, resolved_at, resolution, resolved_by, published_at)
+        fields)
 VALUES (%(created_at)s, %(kind)s, %(reason)s, %(detail)s, %(event_id)s, %(topic)s, %(partition)s, %(topic_id)s,
-        %(record_offset)s, %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s, %(resolved_at)s, %(resolution)s,
-        %(resolved_by)s, %(published_at)s)
-    ON CONFLICT DO NOTHING;
+        %(record_offset)s, %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s);
 
 -- delete_failed_swaps --
 -- Delete the records that failed swaps have left in the shadow. Those of completed swaps are copied from the live database.
@@ -27,13 +36,15 @@ DELETE FROM hannun.position_decisions WHERE how = 'replay swap';
 
 -- decisions --
 -- The decisions of operators about positions, oldest first.
-SELECT decided_at, decided_by, topic, partition, topic_id, was_at, goes_on_at, how
+SELECT decided_at, decided_by, topic, partition, topic_id, was_at, goes_on_at, how, skipped_from
   FROM hannun.position_decisions ORDER BY decision_no;
 
 -- copy_decision --
 -- Copy a decision of an operator, once.
-INSERT INTO hannun.position_decisions (decided_at, decided_by, topic, partition, topic_id, was_at, goes_on_at, how)
-SELECT %(decided_at)s, %(decided_by)s, %(topic)s, %(partition)s, %(topic_id)s, %(was_at)s, %(goes_on_at)s, %(how)s
+INSERT INTO hannun.position_decisions
+       (decided_at, decided_by, topic, partition, topic_id, was_at, goes_on_at, how, skipped_from)
+SELECT %(decided_at)s, %(decided_by)s, %(topic)s, %(partition)s, %(topic_id)s, %(was_at)s, %(goes_on_at)s, %(how)s,
+       %(skipped_from)s
  WHERE NOT EXISTS (SELECT FROM hannun.position_decisions
                     WHERE decided_at = %(decided_at)s AND topic = %(topic)s AND partition = %(partition)s);
 

@@ -112,5 +112,10 @@ SELECT next_offset FROM hannun.positions WHERE topic = %(topic)s AND partition =
 
 -- record_decision --
 -- The decision, on record.
-INSERT INTO hannun.position_decisions (decided_by, topic, partition, topic_id, was_at, goes_on_at, how)
-VALUES (%(decided_by)s, %(topic)s, %(partition)s, %(topic_id)s, %(was_at)s, %(goes_on_at)s, %(how)s);
+INSERT INTO hannun.position_decisions (decided_by, topic, partition, topic_id, was_at, goes_on_at, how, skipped_from)
+VALUES (%(decided_by)s, %(topic)s, %(partition)s, %(topic_id)s, %(was_at)s, %(goes_on_at)s, %(how)s, %(skipped_from)s);
+
+-- resumptions --
+-- Where operators let reading resume, oldest first, and from where on that skipped offsets.
+SELECT topic, partition, topic_id, skipped_from, goes_on_at FROM hannun.position_decisions
+ WHERE goes_on_at IS NOT NULL AND topic_id IS NOT NULL AND how NOT LIKE 'replay %%' ORDER BY decision_no;

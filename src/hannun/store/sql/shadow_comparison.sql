@@ -1,12 +1,33 @@
 -- digests --
 -- For each event, how many rows a part of the comparison has, and the sum of their hashes. The caller replaces the name after
 -- FROM by the part's query; this comment must not hold that name.
-SELECT event_id, count(*), sum(hashtextextended(key || ' ' || value, 0)::numeric) FROM rows_of_part AS part
+SELECT event_id, count(*), sum(hashtextextended(key || ' ' || value::text, 0)::numeric) FROM rows_of_part AS part
  WHERE %(event_ids)s::text[] IS NULL OR event_id = ANY(%(event_ids)s::text[]) GROUP BY event_id;
 
 -- rows --
 -- The rows of one event in a part of the comparison.
-SELECT key, value FROM rows_of_part AS part WHERE event_id = %(event_id)s;
+SELECT key, to_jsonb(value) FROM rows_of_part AS part WHERE event_id = %(event_id)s;
+
+-- dead_letters --
+-- The dead letters of Kafka's records: the record, the reason, and whether it is resolved.
+SELECT topic, partition, topic_id, record_offset, reason, resolved_at IS NOT NULL
+  FROM hannun.dead_letters WHERE topic IS NOT NULL;
+
+-- replayed --
+-- From where to where a shadow has read each partition, by its newest start.
+SELECT p.topic, p.partition, p.topic_id, begun.goes_on_at, p.next_offset
+  FROM hannun.positions p
+  JOIN LATERAL (SELECT d.goes_on_at FROM hannun.position_decisions d
+                 WHERE d.topic = p.topic AND d.partition = p.partition AND d.topic_id = p.topic_id
+                   AND d.how LIKE 'replay --from%%'
+                 ORDER BY d.decided_at DESC LIMIT 1) begun ON true;
+
+-- decided --
+-- What operators have decided and a swap carries over.
+SELECT (SELECT count(*) FROM hannun.dead_letters WHERE resolved_at IS NOT NULL),
+       (SELECT count(*) FROM hannun.position_decisions WHERE how NOT LIKE 'replay %%'),
+       (SELECT count(*) FROM hannun.stopped_topics WHERE forgotten_at IS NOT NULL),
+       (SELECT count(*) FROM hannun.shares);
 
 -- versions --
 -- The version of every event: it increases with each change that counting makes.

@@ -1,57 +1,66 @@
--- Each query is a part of the comparison, and returns (event_id, key, value) of one database. Ids of rows and the integer keys
--- of events and channels are not compared, because they are assigned in the order of arrival. The cumulative column is not
--- compared either, because its roll-up may be pending.
+-- Each query is a part of the comparison, and returns (event_id, key, value) of one database; a value is a row, or its JSON.
+-- Ids of rows and the integer keys of events and channels are not compared, because they are assigned in the order of arrival.
+-- The cumulative column is not compared either, because its roll-up may be pending.
 
 -- participants --
-SELECT e.event_id, p.participant::text AS key, ROW(p.minute, c.key)::text AS value
+SELECT e.event_id, p.participant::text AS key, value
   FROM hannun.arrivals p JOIN hannun.events e USING (event_no) LEFT JOIN hannun.channels c USING (channel_no)
+ CROSS JOIN LATERAL (SELECT p.minute, c.key AS channel) AS value
 
 -- sales --
-SELECT e.event_id, s.sale_id AS key, ROW(s.amount, s.sold_at, c.key)::text AS value
+SELECT e.event_id, s.sale_id AS key, value
   FROM hannun.sales s JOIN hannun.events e USING (event_no) LEFT JOIN hannun.channels c USING (channel_no)
+ CROSS JOIN LATERAL (SELECT s.amount, s.sold_at, c.key AS channel) AS value
 
 -- plans --
-SELECT event_id, register.key, register.value FROM hannun.events CROSS JOIN LATERAL (VALUES
-       ('plan', CASE WHEN plan_at IS NOT NULL THEN
-        ROW(plan_at, user_id, title, total_investment, expected_revenue, target_roi, baseline_revenue, starts_at, ends_at)::text
-        END),
-       ('status', CASE WHEN status_at IS NOT NULL THEN ROW(status, status_at)::text END)) AS register (key, value)
+SELECT event_id, register.key, register.value FROM hannun.events e CROSS JOIN LATERAL (VALUES
+       ('plan', CASE WHEN plan_at IS NOT NULL THEN (SELECT to_jsonb(plan) FROM (
+        SELECT e.plan_at, e.user_id, e.title, e.total_investment, e.expected_revenue, e.target_roi, e.baseline_revenue,
+               e.starts_at, e.ends_at) AS plan) END),
+       ('status', CASE WHEN status_at IS NOT NULL THEN jsonb_build_object('status', status, 'status_at', status_at) END)
+       ) AS register (key, value)
  WHERE register.value IS NOT NULL
 
 -- distributions --
-SELECT e.event_id, c.key,
-       ROW(d.channel_type, d.state, d.completed_at, d.expected_views, d.cost, d.succeeded_at)::text AS value
+SELECT e.event_id, c.key, value
   FROM hannun.distributions d JOIN hannun.events e USING (event_no) JOIN hannun.channels c USING (channel_no)
+ CROSS JOIN LATERAL (SELECT d.channel_type, d.state, d.completed_at, d.expected_views, d.cost, d.succeeded_at) AS value
 
 -- measures --
 SELECT e.event_id, c.key || ' ' || m.key AS key, m.value
-  FROM (SELECT event_no, channel_no, minute::text AS key,
-               ROW(baseline, impressions, views, clicks, conversions, likes, comments, shares, total_calls,
-                   completed_calls)::text AS value FROM hannun.increments
+  FROM (SELECT event_no, channel_no, minute::text AS key, to_jsonb(value) AS value FROM hannun.increments i
+         CROSS JOIN LATERAL (SELECT i.baseline, i.impressions, i.views, i.clicks, i.conversions, i.likes, i.comments, i.shares,
+                                    i.total_calls, i.completed_calls) AS value
          UNION ALL
-        SELECT event_no, channel_no, correction_no::text, ROW(corrected_at, metric, amount)::text FROM hannun.corrections) m
+        SELECT event_no, channel_no, correction_no::text, to_jsonb(value) FROM hannun.corrections c
+         CROSS JOIN LATERAL (SELECT c.corrected_at, c.metric, c.amount) AS value) m
   JOIN hannun.events e USING (event_no) JOIN hannun.channels c USING (channel_no)
 
 -- totals --
-SELECT event_id, 'totals' AS key, ROW(participants, unattributed, sales, recorded_revenue)::text AS value
-  FROM hannun.events WHERE participants > 0 OR sales > 0 OR unattributed > 0
+SELECT event_id, 'totals' AS key, value
+  FROM hannun.events e
+ CROSS JOIN LATERAL (SELECT e.participants, e.unattributed, e.sales, e.recorded_revenue) AS value
+ WHERE participants > 0 OR sales > 0 OR unattributed > 0
 
 -- untyped_participants --
-SELECT e.event_id, c.key, u.participants::text AS value
+SELECT e.event_id, c.key, value
   FROM hannun.untyped_participants u JOIN hannun.events e USING (event_no) JOIN hannun.channels c USING (channel_no)
+ CROSS JOIN LATERAL (SELECT u.participants) AS value
 
 -- event_stats --
-SELECT event_id, 'row' AS key,
-       ROW(event_title, user_id, total_participants, total_views, estimated_roi, target_roi, sales_growth_rate,
-           total_investment, expected_revenue, status)::text AS value
-  FROM public.event_stats
+SELECT event_id, 'row' AS key, value
+  FROM public.event_stats s
+ CROSS JOIN LATERAL (SELECT s.event_title, s.user_id, s.total_participants, s.total_views, s.estimated_roi, s.target_roi,
+                            s.sales_growth_rate, s.total_investment, s.expected_revenue, s.status) AS value
 
 -- channel_stats --
-SELECT event_id, channel_name AS key,
-       ROW(channel_type, impressions, views, clicks, participants, conversions, distribution_cost, likes, comments, shares,
-           total_calls, completed_calls, average_duration)::text AS value
-  FROM public.channel_stats
+SELECT event_id, channel_name AS key, value
+  FROM public.channel_stats s
+ CROSS JOIN LATERAL (SELECT s.channel_type, s.impressions, s.views, s.clicks, s.participants, s.conversions,
+                            s.distribution_cost, s.likes, s.comments, s.shares, s.total_calls, s.completed_calls,
+                            s.average_duration) AS value
 
 -- timeline_data --
-SELECT event_id, timestamp::text AS key, ROW(participants, views, engagement, conversions)::text AS value
-  FROM public.timeline_data
+SELECT event_id, timestamp::text AS key, value
+  FROM public.timeline_data t
+ CROSS JOIN LATERAL (SELECT t.participants, t.views, t.engagement, t.conversions) AS value
