@@ -229,7 +229,10 @@ class Settings(BaseSettings):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if not text:
             variable, example = _NEEDED[name]
-            raise OperatorError(f"{variable} is not set", hint=f"export {variable}={example}; or try `hannun up`")
+            raise OperatorError(
+                f"{variable} is not set",
+                hint=f"export {variable}={example}; or name the folder of a running `hannun up` by --home",
+            )
         return str(text)
 
 

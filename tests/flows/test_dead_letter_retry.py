@@ -108,9 +108,9 @@ def test_dead_letters_are_chosen_by_number_or_reason_and_never_all_by_mistake(wo
     assert [dead_letter.no for dead_letter in choose(world.database, None, "missing-field")] == [first, second, third]
     with pytest.raises(OperatorError, match="nothing was chosen"):
         choose(world.database, [], None)
-    with pytest.raises(OperatorError, match=f"no open dead letter is {fourth + 7}"):
+    with pytest.raises(OperatorError, match=f"there is no open dead letter {fourth + 7}"):
         choose(world.database, [first, fourth + 7], None)
     assert drop(world.database, [first, second], None, "somebody@here") == 2
     assert [dead_letter.resolution for dead_letter in world.dead_letters()] == ["dropped", "dropped", None, None]
-    with pytest.raises(OperatorError, match=f"no open dead letter is {first}"):
+    with pytest.raises(OperatorError, match=f"there is no open dead letter {first}"):
         choose(world.database, [first], None)

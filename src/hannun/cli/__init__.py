@@ -17,7 +17,7 @@ from hannun import settings as settings_
 from hannun import telemetry
 from hannun.cli import dead_letters, partitions, positions, replay
 from hannun.cli.export import export
-from hannun.cli.terminal import HomeOption, err, home_of_group, out
+from hannun.cli.terminal import HomeOption, err, home_of_group, out, print_error, print_folded
 from hannun.errors import HannunError, OperatorError, Transient
 from hannun.processes.signals import stop_on_signal
 
@@ -38,10 +38,10 @@ def main() -> NoReturn:
     try:
         app()
     except Transient as error:
-        err.print(f"hannun: {error}", markup=False)
+        print_error(error)
         sys.exit(75)
     except HannunError as error:
-        err.print(f"hannun: {error}", markup=False)
+        print_error(error)
         sys.exit(2)
     sys.exit(0)
 
@@ -157,10 +157,10 @@ def reconcile(home: HomeOption = None) -> None:
     with open_connection(settings_.read(), "hannun-reconcile") as conn:
         conn.rollback()  # ends the transaction of the version check
         found = 0
-        for drift in run(conn, lambda step: err.print(f"  {step} ...", style="dim", markup=False)):
+        for drift in run(conn, lambda step: print_folded(f"{step} ...", indent="  ", console=err)):
             found += 1
-            out.print(str(drift), markup=False, highlight=False)
-    out.print(f"drift: {found}", highlight=False)
+            print_folded(str(drift))
+    print_folded(f"drift: {found}")
     if found:
         raise typer.Exit(1)
 

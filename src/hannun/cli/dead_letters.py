@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import operator, print_folded
+from hannun.cli.terminal import operator, print_folded, with_home
 from hannun.domain.facts import Reason
 
 app = typer.Typer(help="Messages that could not be used.", no_args_is_help=True)
@@ -37,7 +37,8 @@ def list_dead_letters(
     if not found:
         print_folded(_none(reason, "" if all_ else "open "))
         return
-    print_folded(f"{len(found)} of {total}; to see all fields of one: hannun dead-letters show {found[0].no}")
+    show = with_home(f"hannun dead-letters show {found[0].no}")
+    print_folded(f"{len(found)} of {total}; to see all fields of one: {show}")
 
 
 def _none(reason: Reason | None, which: str = "open ") -> str:

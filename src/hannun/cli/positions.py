@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import operator, print_folded
+from hannun.cli.terminal import operator, print_folded, with_home
 from hannun.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -43,20 +43,20 @@ def _print_topic(topic: "StoppedTopic") -> None:
         return
     print_folded(f"{topic.topic}: no partition is read, since {_utc(topic.stopped_at)}")
     print_folded(topic.reason, indent="  ")
-    print_folded(topic.hint, indent="  ")
+    print_folded(with_home(topic.hint), indent="  ")
 
 
 def _print_partition(at: "Position") -> None:
     """How far a partition is counted, and by whom; or why it waits, and what to do."""
-    counted = "never read" if at.next_offset is None else f"at {at.next_offset}"
-    since = "" if at.moved_at is None else f", {_utc(at.moved_at)}, epoch {at.epoch}"
-    place = f"{at.topic}[{at.partition}] {counted}{since}"
+    counted = "never read" if at.next_offset is None else f"at offset {at.next_offset}"
+    moved = "" if at.moved_at is None else f", moved {_utc(at.moved_at)}"
+    place = f"{at.topic}[{at.partition}] {counted}{moved}"
     if at.stopped is None:
-        print_folded(f"{place}, {at.owner or 'read by nobody'}")
+        print_folded(f"{place} by {at.owner}" if at.owner else f"{place}, read by nobody now")
         return
     print_folded(f"{place}: stopped")
     print_folded(at.stopped, indent="  ")
-    print_folded(at.hint or "", indent="  ")
+    print_folded(with_home(at.hint or ""), indent="  ")
 
 
 def _utc(moment: datetime) -> str:

@@ -12,7 +12,7 @@ import typer
 from hannun import settings as settings_
 from hannun import telemetry
 from hannun.cli.positions import parse_log_point
-from hannun.cli.terminal import HomeOption, Progress, operator, out, print_folded
+from hannun.cli.terminal import HomeOption, Progress, operator, print_folded, with_home
 from hannun.domain.replay import Difference
 from hannun.domain.replay import Progress as ReplayProgress
 from hannun.errors import OperatorError, Transient
@@ -47,7 +47,7 @@ def replay(
     ),
     topic: Annotated[list[str] | None, typer.Option(help="only this topic; only into live")] = None,
     include_skipped: Annotated[
-        bool, typer.Option("--include-skipped", help="also what `hannun positions set` has skipped; only into live")
+        bool, typer.Option("--include-skipped", help="also what operators have skipped; only into live")
     ] = False,
     home: HomeOption = None,
 ) -> None:
@@ -77,14 +77,14 @@ def replay(
     else:
         result = _replay_into_shadow(settings, start, f"--from {from_}")
     outcomes = ", ".join(f"{count:,} {kind}" for kind, count in sorted(result.outcomes.items())) or "nothing to read"
-    out.print(f"{result.messages:,} messages read into {into}: {outcomes}", highlight=False)
+    print_folded(f"{result.messages:,} messages read into {into}: {outcomes}")
     if result.resolved:
-        out.print(f"{result.resolved:,} dead letters could be used by now and are resolved", highlight=False)
+        print_folded(f"{result.resolved:,} dead letters could be used by now and are resolved")
     if result.skipped:
         read = "; --include-skipped reads them" if into is Into.LIVE else ""
         print_folded(f"passed over {result.skipped:,} offsets that operators have skipped{read}")
-    for why in result.unusable:
-        print_folded(f"not read to its end: {why}")
+    for why in [*result.not_read, *result.unusable]:
+        print_folded(f"not read: {why}")
     if not result.complete:
         again = "continues where this one stopped" if into is Into.SHADOW else "begins again; it does no harm"
         raise Transient(f"the replay was stopped before its end. Hint: the same command {again}")
@@ -92,7 +92,7 @@ def replay(
         from hannun.processes.commands.replay import shadow_of
 
         name = shadow_of(settings).name
-        out.print(f"the shadow is {name}; `hannun replay compare` shows what differs", highlight=False)
+        print_folded(with_home(f"the shadow is {name}; `hannun replay compare` shows what differs"))
     if result.unusable:
         raise typer.Exit(1)
 
@@ -160,8 +160,8 @@ def swap_replay(
             raise
         shadow = services.replay.shadow
     _show(comparison, limit)
-    out.print(f"swapped: {shadow.live} is what was replayed, {shadow.before} what it was before", highlight=False)
-    out.print("`hannun reconcile` proves it; `hannun replay drop --before` drops the old one", highlight=False)
+    print_folded(f"swapped: {shadow.live} is what was replayed, {shadow.before} what it was before")
+    print_folded(with_home("`hannun reconcile` proves it; `hannun replay drop --before` drops the old one"))
 
 
 @app.command("drop")
@@ -173,7 +173,7 @@ def drop_replay(
 
     shadow = shadow_of(settings_.read())
     name = shadow.before if before else shadow.name
-    out.print(f"{name} is dropped" if shadow.drop(name) else f"there is no {name}", highlight=False)
+    print_folded(f"{name} is dropped" if shadow.drop(name) else f"there is no {name}")
 
 
 @contextmanager
@@ -200,12 +200,12 @@ def _show(comparison: "ShadowComparison", limit: int) -> None:
         for difference in differences[:limit]:
             print_folded(str(difference))
         if len(differences) > limit:
-            out.print(f"{part}: and {len(differences) - limit:,} more", highlight=False)
+            print_folded(f"{part}: and {len(differences) - limit:,} more")
     found, lost = len(comparison.found), len(comparison.lost)
     if comparison.carried_over:
         kept = ", ".join(f"{count:,} {what}" for what, count in comparison.carried_over.items())
         print_folded(f"a swap carries over: {kept}")
-    out.print(f"differences: {found:,}, of which only the live ledgers know {lost:,}", highlight=False)
+    print_folded(f"differences: {found:,}, of which only the live ledgers know {lost:,}")
 
 
 def _parse_start(text: str) -> Literal["earliest"] | int | datetime:

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import socket
 import textwrap
 import time
@@ -20,6 +21,9 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 T = TypeVar("T")
 
+_used_homes: list[Path] = []
+"""The home of this command, where it has one."""
+
 
 def use_home(home: Path | None) -> Path | None:
     """Take the addresses and secrets of the `hannun up` on this home into the environment, from which settings come.
@@ -35,6 +39,7 @@ def use_home(home: Path | None) -> Path | None:
                 f"--home needs the servers as wheels: {error}", hint="pip install 'hannun[embedded]'"
             ) from error
         os.environ.update(command_environment(home))
+        _used_homes.append(home)
     return home
 
 
@@ -49,13 +54,38 @@ def home_of_group(home: HomeOption = None) -> None:
     """`--home` before the command of a group: `hannun positions --home .hannun list`."""
 
 
+def with_home(text: str) -> str:
+    """The same text, whose commands work on the same home as this one: what is printed can be pasted."""
+    if not _used_homes:
+        return text
+    return re.sub(
+        r"\bhannun (?:positions|dead-letters|replay|reconcile|export|partitions)\b",
+        rf"\g<0> --home {_used_homes[-1]}",
+        text,
+    )
+
+
+def print_error(error: Exception) -> None:
+    """Print an error: what was found and, on a line of its own where there is a terminal, what to do."""
+    found = f"hannun: {error.args[0]}" if isinstance(error, OperatorError) else f"hannun: {error}"
+    hint = with_home(f"Hint: {error.hint}") if isinstance(error, OperatorError) else ""
+    if hint and not _is_folded(err):
+        found, hint = f"{found}. {hint}", ""
+    for paragraph in filter(None, (*found.splitlines(), hint)):
+        print_folded(paragraph, console=err)
+
+
+def _is_folded(console: Console) -> bool:
+    return console.is_terminal or "COLUMNS" in os.environ
+
+
 def print_folded(text: str, *, indent: str = "", console: Console = out) -> None:
     """Print a paragraph, folded between words at the width of the terminal; further lines are indented by 2 more.
 
     Nothing is cut: a word that is longer than a line has a line of its own. Where there is no terminal (and no
     COLUMNS), it is one line, for programs that read it.
     """
-    width = console.width if console.is_terminal or "COLUMNS" in os.environ else len(indent + text)
+    width = console.width if _is_folded(console) else len(indent + text)
     lines = textwrap.wrap(
         text,
         max(width, 1),
@@ -111,7 +141,7 @@ class Progress(Generic[T]):
         """Show the name of the step that begins now."""
         if self._status is not None:
             self._status.update(escape(step))
-        err.print(f"  {step} ...", style="dim", markup=False)
+        print_folded(f"{step} ...", indent="  ", console=err)
 
 
 def operator() -> str:

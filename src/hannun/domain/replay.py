@@ -166,8 +166,9 @@ def dead_letter_differences(
 
     Those that are resolved in the live database stay as they are, and so do those that the shadow has not read.
     """
-    for place in sorted(live.keys() | shadow.keys()):
-        in_live, in_shadow = live.get(place), shadow.get(place)
+    unusable = {place: letter for place, letter in shadow.items() if not letter.resolved}  # by a swap that failed
+    for place in sorted(live.keys() | unusable.keys()):
+        in_live, in_shadow = live.get(place), unusable.get(place)
         if in_live is not None and (in_live.resolved or (in_shadow is None and not replayed.holds(*place))):
             continue
         says = "counted" if in_shadow is None else in_shadow.reason

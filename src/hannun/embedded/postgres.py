@@ -188,7 +188,7 @@ class PostgresServer(LocalServer):
 
     def _hint_for(self, log: str) -> str:
         if re.search(r"PANIC|invalid checkpoint|could not (open|read) file|invalid page|incorrect checksum", log):
-            return f"the data in {self.data} look damaged: restore a backup (hannun restore), or give another --home"
+            return f"the data in {self.data} look damaged: put a backup of it back, or give another --home"
         if "hannun.conf" in log or "invalid value for parameter" in log:
             return "correct the settings that were given for this server"
         if _ORPHANED_BACKENDS_MESSAGE in log:
@@ -232,7 +232,7 @@ class PostgresServer(LocalServer):
         raise OperatorError(
             f"PostgreSQL runs as the user {self._user.name}, who can run neither {source}/postgres nor {copy}/postgres",
             hint=f"check that other users may enter {self._system_folder} and that it is not mounted noexec; or start "
-            "hannun as an ordinary user",
+            "Hannun as an ordinary user",
         )
 
     def _can_run(self, binaries: Path) -> bool:
@@ -301,8 +301,7 @@ class PostgresServer(LocalServer):
             raise OperatorError(
                 f"the data in {data} are of PostgreSQL {data_major}, and the binaries in {self.binaries} are of "
                 f"{binaries_major}",
-                hint=f"dump them with PostgreSQL {data_major} and load them into a new home (hannun backup, hannun "
-                "restore)",
+                hint=f"dump them with PostgreSQL {data_major} (pg_dumpall) and load them into a new home (psql)",
             )
         if self._user is not None and data.stat().st_uid == 0:
             # Root has put the data here, from a backup. PostgreSQL accepts only data that belong to its user.

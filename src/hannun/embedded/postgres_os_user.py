@@ -32,7 +32,7 @@ def choose_os_user(data: Path) -> OsUser | None:
     except OSError as error:
         raise OperatorError(
             f"PostgreSQL refuses to run as root, and this process cannot switch to the user {user.name}: {error}",
-            hint="start hannun as an ordinary user",
+            hint="start Hannun as an ordinary user",
         ) from error
     return user
 
@@ -59,7 +59,7 @@ def _default_user_for_root() -> OsUser:
                 return OsUser(name, entry.pw_uid, entry.pw_gid)
     raise OperatorError(
         "PostgreSQL refuses to run as root, and this machine has neither a user postgres nor a user nobody",
-        hint="create one (useradd --system postgres), or start hannun as an ordinary user",
+        hint="create one (useradd --system postgres), or start Hannun as an ordinary user",
     )
 
 
@@ -69,7 +69,7 @@ def _look_up_user(uid: int) -> OsUser:
     except KeyError as error:
         raise OperatorError(
             f"the data belong to a user that this machine does not know (uid {uid})",
-            hint="make a user of this machine their owner (chown -R), or root: hannun then makes PostgreSQL's user the "
+            hint="make a user of this machine their owner (chown -R), or root: Hannun then makes PostgreSQL's user the "
             "owner",
         ) from error
     return OsUser(entry.pw_name, entry.pw_uid, entry.pw_gid)

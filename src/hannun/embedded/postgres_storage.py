@@ -45,7 +45,7 @@ def find_storage_folder(home: Path, user: OsUser | None, system_folder: Path) ->
         if not (storage / "data").is_dir():
             raise OperatorError(
                 f"cannot start PostgreSQL: {link} leads to {storage}, where there are no data",
-                hint=f"put the data back (hannun restore); or remove {link} to begin with an empty database",
+                hint=f"put the data back from a backup; or remove {link} to begin with an empty database",
             )
     elif link.exists() or can_enter(user, home):
         storage = home

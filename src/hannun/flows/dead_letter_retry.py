@@ -46,7 +46,7 @@ def choose(database: Database, nos: Collection[int] | None, reason: str | None) 
         chosen = dead_letters.find_open(conn, nos or None, reason)
     missing = sorted(set(nos or ()) - {letter.no for letter in chosen})
     if missing:
-        raise OperatorError(f"no open dead letter is {missing[0]}", hint="`hannun dead-letters list` lists them")
+        raise OperatorError(f"there is no open dead letter {missing[0]}", hint="`hannun dead-letters list` lists them")
     return chosen
 
 

@@ -106,7 +106,8 @@ class HttpSender:
         if response.status_code != 200:
             raise OperatorError(
                 f"posted {len(batch)} messages to {self._url}, got {response.status_code}: {response.text[:300]}",
-                hint="check the address, and that the token has role SERVICE (create one: hannun token)",
+                hint="check the address, and that the token has role SERVICE: "
+                "`hannun token platform --role SERVICE` creates one",
             )
         self.result_counts += _result_counts(response)
 

@@ -63,7 +63,8 @@ def _carry_over_dead_letters(live: Connection, shadow: Connection, replayed: Rep
     A dead letter keeps its number and what an operator has decided about it. One that is open, and whose message the
     shadow has counted, is resolved.
     """
-    in_shadow = {_identity(letter): letter for letter in _rows(shadow, "dead_letters")}
+    # What is resolved in the shadow was resolved by a swap that failed: the shadow itself has counted the message.
+    in_shadow = {_identity(letter): letter for letter in _rows(shadow, "dead_letters") if letter["resolved_at"] is None}
     in_live = {_identity(letter): letter for letter in _rows(live, "dead_letters")}
     shadow.execute(SQL["delete_dead_letters"])
     for identity, letter in in_live.items():

@@ -13,7 +13,6 @@ from hannun.domain.replay import ReplayRange, live_end
 from hannun.flows.replay.recount import Recount, ReplayResult, StartAt, known_position, positions_by_partition
 from hannun.store import dead_letters, positions
 from hannun.store.database import Database
-from hannun.telemetry import log
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +42,20 @@ class LiveReplay:
             at = positions_by_partition(conn)
             skipped = {} if include_skipped else positions.skipped_ranges(conn)
         starts = self.recount.start_offsets(logs, start)
-        ranges = {}
+        ranges, waiting = {}, list[str]()
         for partition, log_ in logs.items():
             position = at.get(partition)
             stopped = position is not None and position.stopped is not None
             end = live_end(log_, known_position(position), stopped=stopped)
             if end < log_.high:
-                log.warning(
-                    "a partition waits for an operator; the replay ends at its position",
-                    partition="{}[{}]".format(*partition),
-                    reads_to=end,
-                    log_ends_at=log_.high,
-                )
+                waiting.append("{}[{}] from offset {} on: it waits for an operator".format(*partition, end))
             passed_over = skipped.get((partition, log_.topic_id), ())
             ranges[partition] = ReplayRange(log_.topic_id, starts[partition], end, skipped=passed_over)
-        return self.recount.run(
+        result = self.recount.run(
             ranges, self.counter, self._resolve_counted, move_positions=False, quarantine=self.quarantine
         )
+        result.not_read += waiting
+        return result
 
     def _resolve_counted(self, batch: Sequence[ReceivedMessage], outcomes: Sequence[MessageOutcome]) -> int:
         """Resolve the dead letters of messages that are counted by now. Returns how many."""

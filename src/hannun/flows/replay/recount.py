@@ -43,12 +43,14 @@ AfterBatch = Callable[[Sequence[ReceivedMessage], Sequence[MessageOutcome]], int
 class ReplayResult:
     """What a replay did. `complete` is false where it was stopped before its end.
 
-    `skipped` counts the offsets that it passed over by an operator's decision; `unusable` says which partitions it did
-    not read to their end, and why.
+    `skipped` counts the offsets that it passed over by an operator's decision. `not_read` says which topics and
+    partitions wait for an operator, and `unusable` which exceed the limits of unusable messages: they are not read, or
+    not to their end.
     """
 
     complete: bool = True
     skipped: int = 0
+    not_read: list[str] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
     outcomes: Tally[OutcomeKind] = field(default_factory=Tally)
     resolved: int = 0
@@ -87,12 +89,13 @@ class Recount:
         self._progress = progress
         self._stop = stop
         self._count_max = count_max
+        self._not_read: list[str] = []
         self._wait_s = wait_s
 
     def logs(self, topics: Collection[str]) -> dict[Partition, PartitionLog]:
         """The logs of all partitions of these topics. A log ends where a transaction is still open.
 
-        Nothing is read of a topic that does not exist; the log says so.
+        Nothing is read of a topic that does not exist; the result of `run` says so.
 
         Raises:
             OperatorError: none of the topics exists.
@@ -104,8 +107,7 @@ class Recount:
             raise OperatorError(
                 f"Kafka has no topic {', '.join(missing)}", hint="is KAFKA_BOOTSTRAP_SERVERS the right cluster?"
             )
-        for topic in missing:
-            log.warning("Kafka has no such topic; nothing of it is read", topic=topic)
+        self._not_read = [f"{topic}: Kafka has no such topic" for topic in missing]
         return self._broker.partition_logs(partitions, committed=True)
 
     def start_offsets(self, logs: Mapping[Partition, PartitionLog], start: StartAt) -> dict[Partition, int]:
@@ -151,7 +153,8 @@ class Recount:
             StoreUnavailable: the replay was stopped while PostgreSQL was away.
             KafkaUnavailable: no record came for `SILENT_S_MAX` seconds, or the client failed for good.
         """
-        result = ReplayResult(skipped=sum(range_.offsets_skipped for range_ in ranges.values()))
+        skipped = sum(range_.offsets_skipped for range_ in ranges.values())
+        result = ReplayResult(skipped=skipped, not_read=list(self._not_read))
         started_at = last_batch_at = time.monotonic()
         with self._open_reader(ranges) as reader:
             total = reader.offsets_total

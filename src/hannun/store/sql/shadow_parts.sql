@@ -40,7 +40,7 @@ SELECT e.event_id, c.key || ' ' || m.key AS key, m.value
 SELECT event_id, 'totals' AS key, value
   FROM hannun.events e
  CROSS JOIN LATERAL (SELECT e.participants, e.unattributed, e.sales, e.recorded_revenue) AS value
- WHERE participants > 0 OR sales > 0 OR unattributed > 0
+ WHERE e.participants > 0 OR e.sales > 0 OR e.unattributed > 0
 
 -- untyped_participants --
 SELECT e.event_id, c.key, value

@@ -1,0 +1,139 @@
+"""Every command that the code or the docs name is one of the real command line: whoever pastes it is understood."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer._click.core import Command, Context
+from typer._click.exceptions import NoArgsIsHelpError, UsageError
+from typer.core import TyperGroup
+from typer.testing import CliRunner
+
+from hannun.cli import app
+from hannun.processes import endpoints
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "hannun"
+COMMAND = re.compile(r"(?:^|[`(]|: )hannun ([a-z][\w-]*(?: [^`;,()]*)?)(?=$|[`;,()])", re.MULTILINE)
+"""A command in a text: alone, in backticks or parentheses, or behind a colon."""
+ANY_VALUE = "1"
+
+
+def commands_in_code() -> Iterator[tuple[str, str]]:
+    """The module and the command, for each that a text of the code names; `ANY_VALUE` stands for what varies."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        docstrings = {
+            id(node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        }
+        parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in ast.walk(tree):
+            if id(node) not in docstrings | parts and (text := _text_of(node)):
+                for command in COMMAND.findall(text):
+                    yield str(path.relative_to(SOURCE)), command
+
+
+def _text_of(node: ast.AST) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text_of(part) if isinstance(part, ast.Constant) else ANY_VALUE for part in node.values)
+    return ""
+
+
+def commands_in_docs() -> Iterator[tuple[str, str]]:
+    """The page and the command, for each that the docs name; of alternatives the first, without what is optional."""
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        text = re.sub(r" +#.*$", "", path.read_text("utf-8"), flags=re.MULTILINE)
+        for command in re.findall(r"`hannun ([^`]+)`|^hannun (.*)$", text, flags=re.MULTILINE):
+            first = re.sub(r" \| \S+|\[.*?\](?:\.\.\.)?|\.\.\.|[|>].*", "", "".join(command))
+            yield path.name, first.strip()
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command without running it.
+
+    Raises:
+        UsageError: the command line does not understand it.
+    """
+    command: Command = typer.main.get_command(app)
+    context = command.make_context("hannun", list(words))
+    while isinstance(command, TyperGroup) and (rest := [*context._protected_args, *context.args]):
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None
+        command, context = found, found.make_context(name, rest, parent=context)
+
+
+def names_real_options(words: list[str]) -> None:
+    """Check that the command exists and has the options that are named; the text need not name all of its arguments.
+
+    Raises:
+        UsageError: it does not, or has not.
+    """
+    command: Command = typer.main.get_command(app)
+    while words and isinstance(command, TyperGroup) and not words[0].startswith("-"):
+        found = command.get_command(Context(command), words[0])
+        if found is None:
+            raise UsageError(f"there is no command {words[0]}")
+        command, words = found, words[1:]
+    options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    unknown = [word for word in words if word.startswith("--") and word not in options]
+    if unknown:
+        raise UsageError(f"there is no option {unknown[0]}")
+
+
+@pytest.fixture(autouse=True)
+def any_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "command_environment", lambda home: {})
+
+
+def test_every_command_that_the_code_names_can_be_pasted() -> None:
+    commands = list(commands_in_code())
+    assert len(commands) > 30
+    for module, command in commands:
+        try:
+            parse(command.split())
+        except NoArgsIsHelpError:
+            pytest.fail(f"{module}: hannun {command} only prints its help")
+        except UsageError as error:
+            pytest.fail(f"{module}: hannun {command}: {error.message}")
+
+
+def test_every_command_that_the_docs_name_exists_with_its_options() -> None:
+    commands = list(commands_in_docs())
+    assert len(commands) > 25
+    for page, command in commands:
+        try:
+            names_real_options(command.split())
+        except UsageError as error:
+            pytest.fail(f"{page}: hannun {command}: {error.message}")
+
+
+def test_a_command_that_does_not_exist_is_found() -> None:
+    for wrong in ("positions set --to earliest", "restore", "positions set t --to 1 --partition x"):
+        with pytest.raises(UsageError):
+            parse(wrong.split())
+    assert COMMAND.findall("to give it up: hannun positions forget t") == ["positions forget t"]
+
+
+def help_pages(command: Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words before `--help` of every command and group."""
+    yield words
+    if isinstance(command, TyperGroup):
+        for name, one in command.commands.items():
+            yield from help_pages(one, (*words, name))
+
+
+def test_every_help_page_fits_a_terminal_of_80_columns_and_cuts_nothing() -> None:
+    pages = list(help_pages(typer.main.get_command(app)))
+    assert len(pages) > 20
+    for words in pages:
+        shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).output
+        assert "Usage: " in shown
+        assert "\N{HORIZONTAL ELLIPSIS}" not in shown, words
+        assert [line for line in shown.splitlines() if len(line) > 80] == [], words
