@@ -39,7 +39,10 @@ LISTS = {  # by view: the JSON field of its list, and the table of that list
 }
 LIST_FIELDS = {field for field, _ in LISTS.values()} | {"events"}
 VIEWS = [(base, view) for base in (ONE, MINE) for view in LISTS]
-SHEETS = {"channels": "채널", "points": "타임라인", "events": "행사", "figures": "지표"}
+SHEETS = {
+    "ko": {"channels": "채널", "points": "타임라인", "events": "행사", "figures": "지표", "about": "설명"},
+    "en": {"channels": "Channels", "points": "Timeline", "events": "Events", "figures": "Figures", "about": "About"},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -101,23 +104,94 @@ def entries(site: Site, address: str, field: str) -> list[dict[str, Any]]:
         cursor = f"&cursor={page['nextCursor']}"
 
 
-def same_text(cell: str, value: Any) -> bool:
-    """Whether a cell of CSV has the value of the JSON."""
+MEASURED = {
+    *("impressions", "views", "clicks", "conversions", "engagement", "likes", "comments", "shares"),
+    *("totalCalls", "completedCalls", "averageDuration"),
+}
+"""What channels measure. A 0 of it is not a figure before the first measurement: the page shows "–" then."""
+
+
+def rows_of_files(answer: dict[str, Any], field: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that a table must have: those of the JSON, without what is not known, and adding up to the total."""
+    found = []
+    for row in rows:
+        if "state" in row:
+            is_measured = row["state"] in ("measured", "stale") or any(row.get(key) for key in MEASURED)
+            unknown = set() if is_measured else MEASURED
+        else:
+            totals = "totals" if field == "dataPoints" else field
+            unknown = {key for key in row if row[key] == 0 and kind_of(answer, f"{totals}.{key}") == "unknown"}
+        found.append({key: None if key in unknown and value == 0 else value for key, value in row.items()})
+    unattributed = answer.get("summary", answer).get("unattributedParticipants")
+    if unattributed and "channelName" in (rows or [{}])[0]:
+        found.append(dict.fromkeys(rows[0]) | {"channelName": UNATTRIBUTED, "participants": unattributed})
+    return found
+
+
+def kind_of(answer: dict[str, Any], path: str) -> str | None:
+    """The kind of a figure: its own, or that of the nearest part above it."""
+    while path and path not in answer["provenance"]:
+        path = path.rpartition(".")[0]
+    return answer["provenance"][path]["kind"] if path else None
+
+
+def known(answer: dict[str, Any], path: str, value: Any) -> Any:
+    """The figure, or None for a count of 0 of which nothing is known."""
+    is_count = not re.search("Rate|cost|Roi|Share", path)
+    return None if value == 0 and is_count and kind_of(answer, path) == "unknown" else value
+
+
+UNATTRIBUTED = "?"
+WORDS = {  # by code: in Korean and English, as on the page
+    "ko": {
+        "measured": "측정됨", "stale": "오래됨", "planned": "계획", "failed": "응답 없음", "unknown": "확인 안 됨",
+        "TV": "TV", "SNS": "SNS", "VOICE": "음성", "ACTIVE": "진행 중", "ENDED": "종료", "ARCHIVED": "보관됨",
+        UNATTRIBUTED: "채널 미확인", "up": "증가", "down": "감소", "flat": "비슷함", "early": "판단하기 이름",
+        "daily": "하루", "hourly": "1시간", "mean-of-last-weeks": "최근 몇 주의 하루 평균",
+        "several-events": "행사마다 끝나는 때가 다름", "nothing-invested": "투자금이 없음", "over": "이미 끝남",
+        "yes": "예", "no": "아니요",
+    },
+    "en": {
+        "failed": "no answer", "VOICE": "Voice", "ACTIVE": "active", "ENDED": "ended", "ARCHIVED": "archived",
+        UNATTRIBUTED: "Channel unknown", "early": "too early to say", "daily": "day", "hourly": "hour",
+        "mean-of-last-weeks": "mean day of the last weeks", "several-events": "the events end at different times",
+        "nothing-invested": "nothing is invested", "over": "it is over",
+    },
+}  # fmt: skip
+KIND_WORDS = {
+    "ko": {
+        "measured": "측정값", "planned": "계획값", "estimated": "추정값", "stale": "지난 값", "unknown": "확인 안 됨",
+    },
+    "en": {},
+}  # fmt: skip
+UNIT_WORDS = {"ko": {"count": "수", "percent": "%", "KRW": "원", "number": "숫자"}, "en": {"percent": "%"}}
+
+
+def is_instant(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*([+-]\d\d:\d\d|Z)", value) is not None
+
+
+def same_text(cell: str, value: Any, zone: ZoneInfo, words: dict[str, str]) -> bool:
+    """Whether a cell of CSV has the value of the JSON: codes as words, instants in the zone."""
     if value is None or isinstance(value, bool):
         return cell == {None: "", True: "TRUE", False: "FALSE"}[value]
     if isinstance(value, list):
         return cell == " ".join(map(str, value))
-    return cell == value if isinstance(value, str) else Decimal(cell) == Decimal(repr(value))
+    if is_instant(value):
+        there = datetime.fromisoformat(value).astimezone(zone)
+        return datetime.fromisoformat(cell) == there and datetime.fromisoformat(cell).utcoffset() == there.utcoffset()
+    return cell == words.get(value, value) if isinstance(value, str) else Decimal(cell) == Decimal(repr(value))
 
 
-def same_cell(cell: Any, value: Any, zone: ZoneInfo) -> bool:
+def same_cell(cell: Any, value: Any, zone: ZoneInfo, words: dict[str, str]) -> bool:
     """Whether a cell of a workbook has the value of the JSON."""
     if isinstance(cell, datetime):
         expected = datetime.fromisoformat(value).astimezone(zone).replace(tzinfo=None)
         return abs(cell - expected) < timedelta(milliseconds=2)
     if isinstance(value, list):
         return cell == " ".join(map(str, value))
-    return cell == value and isinstance(cell, bool) == isinstance(value, bool)
+    shown = words.get(value, value) if isinstance(value, str) else value
+    return cell == shown and isinstance(cell, bool) == isinstance(value, bool)
 
 
 def same_value(cell: Any, value: Any) -> bool:
@@ -126,71 +200,124 @@ def same_value(cell: Any, value: Any) -> bool:
         return cell == datetime.fromisoformat(value)
     if isinstance(cell, Decimal):
         return cell == Decimal(repr(value))
+    if value == UNATTRIBUTED:
+        return cell is None
     return bool(cell == value) and isinstance(cell, bool) == isinstance(value, bool)
 
 
+@pytest.mark.parametrize("language", ["ko", "en"])
 @pytest.mark.parametrize("question", ["", RANGE])
-def test_every_view_in_every_format_has_the_figures_of_the_json(world: World, site: Site, question: str) -> None:
+def test_every_view_in_every_format_has_the_figures_of_the_json(
+    world: World, site: Site, question: str, language: str
+) -> None:
     two_events(world)
     zone = ZoneInfo("America/New_York" if question else "Asia/Seoul")
+    words, lang = WORDS[language], f"&lang={language}"
     for base, view in VIEWS:
         field, table = ("events", "events") if (base, view) == (MINE, "") else LISTS[view]
         parameters = {"/roi": "&includeProjection=true", "/timeline": TIMELINE_PARAMETERS if question else ""}
         address = f"{base}{view}?{question}{parameters.get(view, '')}"
-        rows = entries(site, address, field)
+        answer = site.owner.get(address).json()
+        rows = rows_of_files(answer, field, entries(site, address, field))
         figures = {
             path: {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
-            for path, value in flat(site.owner.get(address).json())
+            for path, value in flat(answer)
         }
         assert rows and figures
+        if table == "channels":  # the table adds up
+            total = answer.get("summary", answer)["totalParticipants"]
+            assert sum(row["participants"] for row in rows) == total
 
-        of_parquet = sheets.parquet(site.owner.get(f"{address}&format=parquet&table={table}").content).read()
+        file = site.owner.get(f"{address}&format=parquet&table={table}")
+        of_parquet = sheets.parquet(file.content).read()
         keys = of_parquet.column_names
-        assert of_parquet.num_rows == len(rows)
+        assert of_parquet.num_rows == len(rows) == int(file.headers["x-row-count"])
         for values, row in zip(of_parquet.to_pylist(), rows, strict=True):
             assert values.keys() == row.keys()
             assert all(same_value(values[key], row[key]) for key in row), (values, row)
 
-        titles, *of_csv = sheets.csv_rows(site.owner.get(f"{address}&format=csv&lang=ko&table={table}").content)
+        titles, *of_csv = sheets.csv_rows(site.owner.get(f"{address}&format=csv&table={table}{lang}").content)
         assert len(titles) == len(keys) and len(of_csv) == len(rows)
         for cells, row in zip(of_csv, rows, strict=True):
-            assert all(same_text(cell, row[key]) for cell, key in zip(cells, keys, strict=True)), (cells, row)
+            by_key = dict(zip(keys, cells, strict=True))
+            own_words = {**words, **KIND_WORDS[language]} if "currentRoiKind" in keys else words
+            assert all(same_text(by_key[key], row[key], zone, own_words) for key in keys), (cells, row)
 
-        book = Workbook(site.owner.get(f"{address}&format=xlsx&lang=ko").content)
-        assert set(book.sheets) == {SHEETS[table], "지표", "설명"}
-        head, *of_book = book.rows(SHEETS[table])
+        book = Workbook(site.owner.get(f"{address}&format=xlsx{lang}").content)
+        sheet, figures_sheet, about_sheet = (SHEETS[language][name] for name in (table, "figures", "about"))
+        assert set(book.sheets) == {sheet, figures_sheet, about_sheet}
+        head, *of_book = book.rows(sheet)
         assert head[: len(titles)] == titles
         for cells, row in zip(of_book, rows, strict=True):
-            assert all(same_cell(cell, row[key], zone) for cell, key in zip(cells, keys, strict=False)), (cells, row)
+            by_key = dict(zip(keys, cells, strict=False))
+            assert all(same_cell(by_key[key], row[key], zone, own_words) for key in keys), (cells, row)
 
-        lines = sheets.csv_rows(site.owner.get(f"{address}&format=csv&table=figures").content)[1:]
-        assert {line[0] for line in lines} == set(figures)
-        for path, _, number, text, *_ in lines:
-            is_text = isinstance(figures[path], str | list)
-            shown = " · ".join(map(str, figures[path])) if isinstance(figures[path], list) else figures[path]
-            assert same_text(text if is_text else number, shown), path
-        in_english = Workbook(site.owner.get(f"{address}&format=xlsx").content)
-        in_book = {row[0]: row for row in in_english.rows("Figures")[1:]}
-        of_table = sheets.parquet(site.owner.get(f"{address}&format=parquet&table=figures").content).read().to_pylist()
-        for line in of_table:
-            value = figures[line["figure"]]
-            if not isinstance(value, str | list):
-                assert line["value"] == value and in_book[line["figure"]][2] == value
-            elif not isinstance(value, list):
-                assert line["text"] == value and same_cell(in_book[line["figure"]][3], value, zone)
+        of_table = sheets.parquet(site.owner.get(f"{address}&format=parquet&table=figures{lang}").content).read()
+        lines = of_table.to_pylist()
+        assert {line["figure"] for line in lines} == set(figures)
+        heads, *in_csv = sheets.csv_rows(site.owner.get(f"{address}&format=csv&table=figures{lang}").content)
+        in_book = book.rows(figures_sheet)[1:]
+        assert len(heads) == 6 and len({line[0] for line in in_csv}) == len(in_csv) == len(lines)
+        for line, cells, shown in zip(lines, in_csv, in_book, strict=True):
+            path = line["figure"]
+            value = known(answer, path, figures[path])
+            kind, unit = kind_of(answer, path), line["unit"]
+            assert cells[0] == shown[0] == line["name"]
+            assert (line["kind"] == kind and cells[4] == shown[4]) or not kind
+            assert cells[4] == KIND_WORDS[language].get(kind or "", kind or "")
+            assert cells[3] == UNIT_WORDS[language].get(unit or "", unit or "")
+            if isinstance(value, list):
+                assert cells[2] == shown[2] == (" · ".join(map(str, value)) or cells[2])
+            elif isinstance(value, str):
+                is_code = value not in ("yes", "no")
+                assert line["text"] == (value if is_code else words.get(value, value))
+                assert same_text(cells[2], value, zone, words) and same_cell(shown[2], value, zone, words), path
+            else:
+                assert line["value"] == value and shown[1] == value and same_text(cells[1], value, zone, words), path
+
+
+def test_no_path_and_no_code_of_the_api_is_in_a_korean_file(world: World, site: Site) -> None:
+    two_events(world)
+    codes = "measured|planned|estimated|stale|unknown|failed|ACTIVE|ENDED|VOICE|early|flat|up|down|daily|hourly|percent"
+    english = re.compile(rf"[a-z]+[A-Z][a-z]|[a-z]+\.[a-z]|\b({codes}|count|KRW|yes|no|metrics|granularity)\b")
+    extra = {
+        "/channels": "&sortBy=costPerView&sortOrder=asc&channels=NAVER,RingoBiz",
+        "/roi": "&includeProjection=true",
+    }
+    extra["/timeline"] = "&metrics=participants,views&granularity=weekly&weekStart=sunday"
+    of_users = {"봄맞이 대축제", "여름", "NaverBlog", "RingoBiz", "NAVER,RingoBiz", "Asia/Seoul", SPRING, OTHER, OWNER}
+    for base, view in VIEWS:
+        for table in ("", "&table=figures"):
+            address = f"{base}{view}?lang=ko{extra.get(view, '')}"
+            of_csv = sheets.csv_rows(site.owner.get(f"{address}&format=csv{table}").content)
+            book = Workbook(site.owner.get(f"{address}&format=xlsx").content)
+            cells = {cell for row in of_csv for cell in row}
+            cells |= {
+                cell for sheet in book.sheets for row in book.rows(sheet) for cell in row if isinstance(cell, str)
+            }
+            assert [cell for cell in cells - of_users if english.search(cell)] == [], address
 
 
 def test_an_unknown_figure_is_an_empty_cell_and_a_loss_is_a_number(world: World, site: Site) -> None:
     world.count(world.created(totalInvestment=50_000, expectedRevenue=20_000))
     in_csv = {row[0]: row for row in sheets.csv_rows(site.owner.get(f"{ONE}?format=csv").content)}
-    assert in_csv["summary.clickThroughRate"][2:4] == ["", ""]
-    assert b'"roi.currentRoi","Current ROI",-60,' in site.owner.get(f"{ONE}?format=csv").content
-    assert in_csv["roi.currentRoi"][4:6] == ["percent", "estimated"]
+    assert in_csv["Click-through rate"][1:3] == in_csv["Total views"][1:3] == ["", ""]
+    assert b'"Current ROI",-60,' in site.owner.get(f"{ONE}?format=csv").content
+    assert in_csv["Current ROI"][3:5] == ["%", "estimated"]
     book = Workbook(site.owner.get(f"{ONE}?format=xlsx").content)
     in_book = {row[0]: row for row in book.rows("Figures")}
-    assert in_book["summary.clickThroughRate"][2] is None and in_book["roi.currentRoi"][2] == -60
+    assert in_book["Click-through rate"][1] is in_book["Total views"][1] is None and in_book["Current ROI"][1] == -60
     parquet = sheets.parquet(site.owner.get(f"{ONE}?format=parquet").content).read().to_pylist()
-    assert {row["figure"]: row["value"] for row in parquet}["summary.clickThroughRate"] is None
+    values = {row["figure"]: row["value"] for row in parquet}
+    assert values["summary.clickThroughRate"] is values["summary.totalViews"] is None
+
+
+def test_an_instant_in_a_file_is_in_the_zone_that_its_title_names(world: World, site: Site) -> None:
+    two_events(world)
+    titles, first, *_ = sheets.csv_rows(site.owner.get(f"{MINE}?format=csv&lang=en&tz=Asia/Kathmandu").content)
+    instants = {title: cell for title, cell in zip(titles, first, strict=True) if title.endswith("(Asia/Kathmandu)")}
+    assert len(instants) >= 3
+    assert {cell[-6:] for cell in instants.values() if cell} == {"+05:45"}
 
 
 DANGEROUS = [
@@ -353,8 +480,10 @@ def test_a_file_has_a_name_a_language_a_zone_and_an_explanation(world: World, si
     about = {row[0]: row for row in reversed(book.rows("설명")) if row[0]}
     assert about["행사명"][1] == "봄맞이 대축제"
     assert about["시간대"][1] == "Asia/Kathmandu"
-    assert about["기준 시각 (이때까지의 변경 반영)"][1] == site.owner.get(f"{ONE}/timeline").json()["lastUpdatedAt"]
-    assert about["dataPoints.participants"][1] == "measured"
+    changed = site.owner.get(f"{ONE}/timeline").json()["lastUpdatedAt"]
+    shown = about["기준 시각 (이때까지의 변경 반영)"][1]
+    assert shown.endswith("+05:45") and datetime.fromisoformat(shown) == datetime.fromisoformat(changed)
+    assert about["타임라인: 참여자"][1] == "측정값"
     english = site.owner.get(f"{ONE}/timeline?format=csv&lang=en", headers={"Accept-Language": "ko-KR"})
     assert english.text.startswith('\ufeff"Bucket start (Asia/Seoul)","Complete"')
     assert english.headers["content-type"] == "text/csv; charset=utf-8"
@@ -501,8 +630,10 @@ def test_every_figure_of_every_view_has_a_name_in_both_languages(world: World, s
     two_events(world)
     for base, view in VIEWS:
         address = f"{base}{view}?{RANGE}" + ("&includeProjection=true" if view == "/roi" else "")
-        for row in sheets.csv_rows(site.owner.get(f"{address}&format=csv&table=figures&lang=ko").content)[1:]:
-            assert row[1] != row[0], f"{row[0]} has no name"
+        for language in ("ko", "en"):
+            file = site.owner.get(f"{address}&format=parquet&table=figures&lang={language}")
+            for row in sheets.parquet(file.content).read().to_pylist():
+                assert row["name"] != row["figure"], f"{row['figure']} has no name"
         assert json.loads(site.owner.get(address).content)["provenance"]
 
 

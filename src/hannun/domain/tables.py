@@ -2,16 +2,19 @@
 
     answer ─┬─► the table of its list: points, channels or events; a row for each entry, a column for each figure of one
             ├─► figures: every other figure of the answer, a row each, with unit, kind and "as of"
-            └─► about: what was asked, as of when, what each column means
+            └─► about: what was asked, as of when, what each column means (`domain.about`)
 
-A cell holds what the answer holds. An instant is its text; a missing figure is None, never 0.
+A cell holds what the answer holds. An instant is its text. A missing figure is None, never 0: also where the JSON has a
+0 that says `unknown`, because nothing has been measured. A table of channels has a row for the participants of no known
+channel, so that it adds up to the total.
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -19,6 +22,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET
 
+from hannun.domain.codes import UNATTRIBUTED, code, names_of
 from hannun.domain.response_schemas import ApiStruct, Period, Provenance
 from hannun.domain.terms import TERMS, Language, Term, Unit, term, word
 
@@ -29,7 +33,7 @@ class Instant(str):
     __slots__ = ()
 
 
-Cell = str | int | float | bool | list[int] | None
+Cell = str | int | float | bool | list[int | None] | None
 Row = Sequence[Cell]
 
 
@@ -98,42 +102,115 @@ def decode_answer(view: ViewTables, body: bytes) -> ViewAnswer:
     return answer
 
 
-def tables_of(view: ViewTables, answer: ViewAnswer, language: Language) -> list[Table]:
-    """The tables of an answer, in the order of a workbook."""
+def tables_of(view: ViewTables, answer: ViewAnswer, language: Language, *, for_programs: bool) -> list[Table]:
+    """The tables of an answer, in the order of a workbook. For programs a figure also has its path in the answer."""
     return [
-        figures_table(answer, language) if name == "figures" else _list_table(name, view, answer) for name in view.names
+        figures_table(answer, language, with_paths=for_programs)
+        if name == "figures"
+        else _list_table(name, view, answer)
+        for name in view.names
     ]
 
 
 def rows_of(view: ViewTables, answer: ViewAnswer) -> Iterator[Row]:
     """The rows of an answer's list. For the further pages of a table that `tables_of` has begun."""
-    columns = _columns(view, answer)
+    columns = columns_of(view, answer)
     read = attrgetter(*(path for _, path in columns))
-    rows: Iterator[Row] = map(read, getattr(answer, view.list_field))
-    return map(_with_empty_reason, rows) if any(column.key == "reason" for column, _ in columns) else rows
+    entries = getattr(answer, view.list_field)
+    rows: Iterator[Row] = map(read, entries)
+    field, _ = _list_of(view.schema, view.list_field)
+    readers = {at: _reader(answer, field, column.key) for at, (column, _) in enumerate(columns)}
+    changed = [(at, reader) for at, reader in readers.items() if reader is not None]
+    return map(partial(_read_cells, changed), rows, entries) if changed else rows
 
 
-def _with_empty_reason(row: Sequence[Any]) -> Row:
-    """The row with an empty cell where its entry has no reason: only that field may be left out by some entries."""
-    return [None if cell is UNSET else cell for cell in row]
+Reader = Callable[[Any, Any], Cell]
+"""(value in the answer, entry) to cell."""
+
+
+def _read_cells(changed: Iterable[tuple[int, Reader]], row: Sequence[Any], entry: object) -> Row:
+    cells = list(row)
+    for at, reader in changed:
+        cells[at] = reader(cells[at], entry)
+    return cells
+
+
+def _reader(answer: ViewAnswer, field: str, key: str) -> Reader | None:
+    """What makes a cell of the value of a list's column; None where the cell is the value."""
+    names = names_of(key)
+    if names is not None:
+        return lambda value, _: code(value, names) if isinstance(value, str) else None
+    if key in _MEASURED_BY_CHANNELS and field != "events":
+        return _measured if field != "dataPoints" else _unless_unknown(answer, f"totals.{key}")
+    return _unless_unknown(answer, f"{field}.{key}") if field == "events" else None
+
+
+_MEASURED_BY_CHANNELS = {
+    "impressions": "impressions",
+    "views": "views",
+    "clicks": "clicks",
+    "conversions": "conversions",
+    "engagement": "engagement",
+    "likes": "likes",
+    "comments": "comments",
+    "shares": "shares",
+    "totalCalls": "total_calls",
+    "completedCalls": "completed_calls",
+    "averageDuration": "average_duration",
+}
+"""What channels measure: attributes by column."""
+
+
+def _measured(value: Any, channel: Any) -> Cell:
+    """A count that a channel measures. Before the first measurement it is 0 in the answer, which is not a count."""
+    return value if value or _is_measured(channel) else None
+
+
+def _is_measured(channel: Any) -> bool:
+    counts = getattr(channel, "metrics", channel)
+    return channel.state in ("measured", "stale") or any(
+        getattr(counts, name, 0) for name in _MEASURED_BY_CHANNELS.values()
+    )
+
+
+def _unless_unknown(answer: ViewAnswer, path: str) -> Reader | None:
+    origin = answer.provenance.get(path)
+    return None if origin is None else lambda value, _: _known(value, origin)
+
+
+def _known(value: Any, origin: Provenance | None) -> Any:
+    """The figure; None for a count of 0 of which nothing is known. A rate or a cost is null where it is not known."""
+    is_unknown = origin is not None and origin.kind == "unknown" and origin.unit == "count"
+    return None if is_unknown and isinstance(value, int | float) and value == 0 else value
+
+
+def _unattributed_row(view: ViewTables, answer: Any) -> Row | None:
+    """The row of the participants of no known channel, in a table of channels; None where there are none."""
+    if "channels" not in view.names:
+        return None
+    participants = getattr(answer, "summary", answer).unattributed_participants
+    shown: dict[str, Cell] = {"channelName": UNATTRIBUTED, "participants": participants}
+    return [shown.get(column.key) for column, _ in columns_of(view, answer)] if participants else None
 
 
 def count_of(view: ViewTables, answer: ViewAnswer) -> int:
-    """How many rows the list has, over all pages."""
+    """How many rows the table of the list has, over all pages."""
     if view.count_field is not None:
         count: int = getattr(answer, view.count_field)
         return count
-    return len(getattr(answer, view.list_field))
+    return len(getattr(answer, view.list_field)) + (_unattributed_row(view, answer) is not None)
 
 
 # -- the list: a row for each entry, a column for each figure of one
 
 
 def _list_table(name: str, view: ViewTables, answer: ViewAnswer) -> Table:
-    return Table(name, tuple(column for column, _ in _columns(view, answer)), rows_of(view, answer))
+    unattributed = _unattributed_row(view, answer)
+    rows = chain(rows_of(view, answer), () if unattributed is None else (unattributed,))
+    return Table(name, tuple(column for column, _ in columns_of(view, answer)), rows)
 
 
-def _columns(view: ViewTables, answer: ViewAnswer) -> list[tuple[Column, str]]:
+def columns_of(view: ViewTables, answer: ViewAnswer) -> list[tuple[Column, str]]:
     """The columns of the list, each with the attribute path of its figure.
 
     Fields that an entry may leave out (the metrics of a timeline, the reason of a missing figure) have a column only if
@@ -148,6 +225,11 @@ def _columns(view: ViewTables, answer: ViewAnswer) -> list[tuple[Column, str]]:
         or f"{field}.{key}" in answer.provenance
         or (key == "reason" and answer.period.not_kept is not UNSET)
     ]
+
+
+def list_name_of(view: ViewTables) -> str:
+    """The JSON name of the list."""
+    return _list_of(view.schema, view.list_field)[0]
 
 
 @cache
@@ -173,30 +255,37 @@ def _leaves(struct: type[msgspec.Struct], prefix: str = "") -> tuple[tuple[str, 
 
 # -- the figures outside the list
 
-_FIGURE_COLUMNS = tuple(Column(key, TERMS[key]) for key in ("figure", "name", "value", "text", "unit", "kind", "asOf"))
+_FIGURE_COLUMNS = tuple(Column(key, TERMS[key]) for key in ("name", "value", "text", "unit", "kind", "asOf"))
+_PATH_COLUMN = Column("figure", TERMS["figure"])
 
 
-def figures_table(answer: ViewAnswer, language: Language) -> Table:
+def figures_table(answer: ViewAnswer, language: Language, *, with_paths: bool) -> Table:
     """Every figure of an answer outside its list, with unit, kind and "as of"; its `name` is in the given language."""
-    return Table("figures", _FIGURE_COLUMNS, _figure_rows(answer, language))
+    rows = _figure_rows(answer, language)
+    if with_paths:
+        return Table("figures", (_PATH_COLUMN, *_FIGURE_COLUMNS), rows)
+    return Table("figures", _FIGURE_COLUMNS, (row[1:] for row in rows))
 
 
 def _figure_rows(answer: ViewAnswer, language: Language) -> Iterator[Row]:
-    for path, value in _figures(answer):
+    units, kinds = names_of("unit") or {}, names_of("kind") or {}
+    for path, value in figures_of(answer):
         figure = term(path)
         origin = _provenance_of(answer, path)
-        number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-        text = _text(value, figure.unit, language)
-        unit = figure.unit.value if figure.unit.is_number else None
-        kind, as_of = (None, None) if origin is None else (origin.kind, origin.as_of)
+        known = _known(value, origin)
+        number = known if isinstance(known, int | float) and not isinstance(known, bool) else None
+        text = _text(path, value, figure.unit, language)
+        unit = code(figure.unit.value, units) if figure.unit.is_number else None
+        kind, as_of = (None, None) if origin is None else (code(origin.kind, kinds), origin.as_of)
         yield path, figure.name(language), number, text, unit, kind, as_of
 
 
-def _text(value: object, unit: Unit, language: Language) -> str | None:
+def _text(path: str, value: object, unit: Unit, language: Language) -> str | None:
     if isinstance(value, bool):
         return word("yes" if value else "no", language)
     if isinstance(value, str):
-        return Instant(value) if unit is Unit.INSTANT else value
+        names = names_of(path)
+        return Instant(value) if unit is Unit.INSTANT else value if names is None else code(value, names)
     return " · ".join(map(str, value)) if isinstance(value, list) else None
 
 
@@ -204,7 +293,7 @@ _NOT_FIGURES = ("provenance", "next_cursor")
 _OPTIONAL_PARTS = {"summary.previous", "summary.delta", "projection"}
 
 
-def _figures(answer: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+def figures_of(answer: object, prefix: str = "") -> Iterator[tuple[str, object]]:
     """(path in JSON, value) of every figure outside the list."""
     assert isinstance(answer, msgspec.Struct)
     for field in msgspec.structs.fields(answer):
@@ -213,7 +302,7 @@ def _figures(answer: object, prefix: str = "") -> Iterator[tuple[str, object]]:
         if field.name in _NOT_FIGURES or value is UNSET or (value is None and path in _OPTIONAL_PARTS):
             continue
         if isinstance(value, msgspec.Struct):
-            yield from _figures(value, f"{path}.")
+            yield from figures_of(value, f"{path}.")
         elif isinstance(value, dict):
             yield from ((f"{path}.{name}", each) for name, each in value.items())
         elif not (isinstance(value, list) and _struct_in_list(field.type)):
@@ -235,45 +324,7 @@ def _provenance_of(answer: ViewAnswer, path: str) -> Provenance | None:
     return None
 
 
-# -- what explains a file
-
-
-def about(
-    view: ViewTables, answer: ViewAnswer, filters: Sequence[tuple[str, str]], language: Language
-) -> list[Sequence[str | None]]:
-    """What was asked, as of when, what the columns mean and what the figures are: rows of text.
-
-    `filters` are the further parameters of the question, as (name, value).
-    """
-
-    def w(name: str) -> str:
-        return word(name, language)
-
-    rows: list[Sequence[str | None]] = [(w("asked"),), (w("view"), view.title(language))]
-    for field in _SUBJECT_FIELDS:
-        if hasattr(answer, field):
-            encoded = next(each.encode_name for each in msgspec.structs.fields(view.schema) if each.name == field)
-            rows.append((term(encoded).name(language), str(getattr(answer, field))))
-    rows += [(w("period"), _period_text(answer.period, language)), (w("tz"), zone_of(answer))]
-    if answer.period.not_kept is not UNSET:
-        rows.append((w("notKept"), " · ".join(answer.period.not_kept), w("notKeptNote")))
-    rows += filters
-    if hasattr(answer, "money_period"):
-        rows.append((w("moneyPeriod"), _period_text(answer.money_period, language), w("moneyNote")))
-    rows.append((w("asOf"), answer.last_updated_at or w("nothing")))
-    rows.append((w("empty"), None, w("emptyNote")))
-    rows += [(), (w("columns"), w("unit"), w("meaning"))]
-    columns = [column.term for column, _ in _columns(view, answer)]
-    for figure in dict.fromkeys([*columns, *(term(path) for path, _ in _figures(answer)), TERMS["kind"]]):
-        rows.append((figure.name(language), figure.unit.value, figure.meaning(language) or None))
-    rows += [(), (w("kinds"), w("kind"), term("asOf").name(language), w("unit"))]
-    for path, origin in answer.provenance.items():
-        because = [] if origin.reason is UNSET else [w(origin.reason)]
-        rows.append((path, origin.kind, origin.as_of, origin.unit, *because))
-    return rows
-
-
-_SUBJECT_FIELDS = ("event_id", "event_title", "user_id", "status", "granularity")
+# -- the name of a file
 
 
 def zone_of(answer: ViewAnswer) -> str:
@@ -322,9 +373,3 @@ def _day(answer: ViewAnswer) -> str:
     if answer.last_updated_at is None:
         return ""
     return datetime.fromisoformat(answer.last_updated_at).astimezone(ZoneInfo(zone_of(answer))).date().isoformat()
-
-
-def _period_text(period: Period, language: Language) -> str:
-    if period.start_date is None and period.end_date is None:
-        return word("everything", language)
-    return f"{period.start_date or ''} {word('to', language)} {period.end_date or word('now', language)}".strip()

@@ -84,8 +84,9 @@ TERMS: dict[str, Term] = {
         _T,
         "측정 상태",
         "State",
-        "측정값의 상태: measured 측정됨, stale 지난 값, planned 배포됨(측정 전), failed 배포 실패, unknown 모름",
-        "what the measured counts are: measured, stale, planned (distributed, not measured yet), failed, unknown",
+        "측정값의 상태: 측정됨, 오래됨(지난 값), 계획(배포됨, 측정 전), 응답 없음(배포 실패), 확인 안 됨",
+        "what the measured counts are: measured, stale, planned (distributed, not measured yet), "
+        "no answer (its distribution failed), unknown",
     ),
     "measuredAt": Term(_I, "측정 시각", "Measured at"),
     # counts
@@ -115,6 +116,7 @@ TERMS: dict[str, Term] = {
     "totalConversions": Term(_C, "전체 전환수", "Total conversions"),
     "conversions": Term(_C, "전환수", "Conversions"),
     "engagement": Term(_C, "반응수", "Engagement", "좋아요 + 댓글 + 공유 + 클릭", "likes + comments + shares + clicks"),
+    "socialInteractions": Term(_C, "좋아요, 댓글, 공유", "Likes, comments, shares"),
     "likes": Term(_C, "좋아요", "Likes"),
     "comments": Term(_C, "댓글", "Comments"),
     "shares": Term(_C, "공유", "Shares"),
@@ -138,14 +140,18 @@ TERMS: dict[str, Term] = {
         _W,
         "참여자당 비용",
         "Cost per participant",
-        "비용 ÷ 참여자 (moneyPeriod 기준)",
-        "cost / participants, of moneyPeriod",
+        "비용 ÷ 참여자 (금액의 기간 기준)",
+        "cost / participants, of the period of money",
     ),
     "costPerView": Term(
-        _W, "조회당 비용", "Cost per view", "비용 ÷ 조회수 (moneyPeriod 기준)", "cost / views, of moneyPeriod"
+        _W, "조회당 비용", "Cost per view", "비용 ÷ 조회수 (금액의 기간 기준)", "cost / views, of the period of money"
     ),
     "costPerConversion": Term(
-        _W, "전환당 비용", "Cost per conversion", "비용 ÷ 전환 (moneyPeriod 기준)", "cost / conversions, of moneyPeriod"
+        _W,
+        "전환당 비용",
+        "Cost per conversion",
+        "비용 ÷ 전환 (금액의 기간 기준)",
+        "cost / conversions, of the period of money",
     ),
     "currentRoi": Term(
         _P,
@@ -158,7 +164,7 @@ TERMS: dict[str, Term] = {
         _T,
         "현재 ROI의 종류",
         "Kind of the current ROI",
-        "기록된 매출이 없으면 예상 매출로 계산한 추정값(estimated)",
+        "기록된 매출이 없으면 예상 매출로 계산한 추정값",
         "estimated where no sale is recorded: it is then that of the expected revenue",
     ),
     "targetRoi": Term(_P, "목표 ROI", "Target ROI"),
@@ -217,8 +223,8 @@ TERMS: dict[str, Term] = {
         _T,
         "빈칸인 이유",
         "Why it is empty",
-        "not-kept 이 구간의 분 단위 기록은 보관 기간이 지나 남아 있지 않음 (0이 아님)",
-        "not-kept: the minutes of this bucket are not kept any more (which is not 0)",
+        "이 구간의 분 단위 기록은 보관 기간이 지나 남아 있지 않음 (0이 아님)",
+        "the minutes of this bucket are not kept any more (which is not 0)",
     ),
     "period.notKept": Term(
         _T,
@@ -228,7 +234,7 @@ TERMS: dict[str, Term] = {
         "minutes of this period are not kept any more; totals count them",
     ),
     "trend.direction": Term(
-        _T, "추세", "Trend", "up 증가, down 감소, flat 비슷, early 판단하기 이름", "up, down, flat, or too early to say"
+        _T, "추세", "Trend", "증가, 감소, 비슷함, 판단하기 이름", "up, down, flat, or too early to say"
     ),
     "trend.slope": Term(
         Unit.NUMBER,
@@ -265,7 +271,7 @@ TERMS: dict[str, Term] = {
         _T,
         "값의 종류",
         "Kind",
-        "measured 측정값, planned 계획값, estimated 추정값, stale 지난 값, unknown 알 수 없음(0이 아님)",
+        "측정값, 계획값, 추정값, 지난 값, 확인 안 됨(0이 아님)",
         "measured, planned, estimated, stale, or unknown (which is not 0)",
     ),
     "asOf": Term(_I, "기준 시각", "As of"),
@@ -325,7 +331,6 @@ WORDS: dict[str, tuple[str, str]] = {
         "이 기간의 분 단위 기록은 남아 있지 않아 빈칸입니다(0이 아님). 전체 합계에는 들어 있습니다.",
         "Minutes of this period are not kept any more: cells are empty, which is not 0. Totals count them.",
     ),
-    "not-kept": ("보관되지 않음", "not kept"),
     "moneyNote": (
         "비용, 매출, ROI는 조회 기간과 관계없이 이 기간의 값입니다.",
         "Costs, revenue and ROI are of this period, whatever was asked for.",
@@ -343,6 +348,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "meaning": ("뜻", "Meaning"),
     "kinds": ("값의 종류", "What figures are"),
     "kind": ("종류", "Kind"),
+    # parameters of a question
+    "metrics": ("지표 선택", "Metrics"),
+    "q": ("행사명에 든 글", "Text in the title"),
+    "sortBy": ("정렬 기준", "Sorted by"),
+    "sortOrder": ("정렬 순서", "Order"),
+    "includeProjection": ("전망 포함", "With projection"),
     "yes": ("예", "yes"),
     "no": ("아니요", "no"),
     "rows": ("행 수", "Rows"),

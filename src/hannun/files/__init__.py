@@ -35,6 +35,11 @@ class Format(StrEnum):
         return self is not Format.XLSX
 
     @property
+    def is_for_programs(self) -> bool:
+        """Whether programs read it: it has codes and paths of the API where files for people have words."""
+        return self is Format.PARQUET
+
+    @property
     def grows(self) -> bool:
         """Whether the file may be read before it is complete."""
         return self is Format.CSV

@@ -1,4 +1,4 @@
-"""Parquet, for programs: columns with their names of the API; title and unit are metadata of the column.
+"""Parquet, for programs: columns, paths and codes as in the API; title and unit are metadata of the column.
 
 Money is decimal, instants are timestamps with their zone, a missing value is null. It needs pyarrow, which is an extra.
 """
@@ -10,6 +10,7 @@ from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any, BinaryIO
 
+from hannun.domain.codes import Code
 from hannun.domain.tables import Cell, Column, Row
 from hannun.domain.terms import Language, Unit, heading
 
@@ -103,4 +104,5 @@ def _value(cell: Cell, unit: Unit) -> Any:
         return Decimal(repr(cell)).quantize(_CENT)
     if unit is Unit.INSTANT:
         return datetime.fromisoformat(str(cell))
-    return str(cell) if unit is Unit.TEXT else cell
+    # a cell without a code is words for people
+    return str(cell) or None if isinstance(cell, Code) else str(cell) if unit is Unit.TEXT else cell

@@ -1,7 +1,8 @@
-"""Guards texts that a spreadsheet would read as a formula, a number, a date or an error value."""
+"""Texts in files: guarded where a spreadsheet would read them as a formula, a number, a date or an error value."""
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _FORMULA = ("=", "+", "-", "@", "−")
 _NUMBER_OR_DATE = re.compile(
@@ -12,6 +13,11 @@ _NUMBER_OR_DATE = re.compile(
 
 _ERROR_VALUE = re.compile(r"(?i:#(?:N/[AD]|NV|GETTING_DATA|[¡¿]?[a-zà-öø-þ0-9_/]+[!?]))")
 """`#N/A`, `#REF!`, `#NAME?` and their names in other languages of Excel, as `#NV` or `#¡VALOR!`."""
+
+
+def counts_text(counts: Sequence[int | None]) -> str:
+    """Counts as one text; a missing one is a dash, as on the page."""
+    return " ".join("–" if count is None else str(count) for count in counts)
 
 
 def guarded(text: str) -> str:

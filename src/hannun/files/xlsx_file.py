@@ -15,9 +15,10 @@ import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
+from hannun.domain.codes import Code
 from hannun.domain.tables import Cell, Column, Instant, Row
 from hannun.domain.terms import Language, Unit, heading, word
-from hannun.files.texts import guarded
+from hannun.files.texts import counts_text, guarded
 
 TEXT_LENGTH_MAX = 32_767  # of a cell; Excel reports a file with a longer one as broken
 _WIDTHS = {Unit.TEXT: 16, Unit.INSTANT: 18, Unit.COUNTS: 30, Unit.WON: 14}
@@ -110,7 +111,9 @@ class XlsxWriter:
         elif isinstance(cell, int | float):
             sheet.write_number(row, at, cell, self._format_of(cell, unit))
         elif isinstance(cell, list):
-            sheet.write_string(row, at, " ".join(map(str, cell)), self._text)
+            sheet.write_string(row, at, counts_text(cell), self._text)
+        elif isinstance(cell, Code):
+            sheet.write_string(row, at, cell.name(self._language), self._text)
         elif unit is Unit.INSTANT or isinstance(cell, Instant):
             moment = datetime.fromisoformat(cell).astimezone(self._zone).replace(tzinfo=None)
             sheet.write_datetime(row, at, moment, self._formats[Unit.INSTANT])

@@ -24,6 +24,7 @@ from anyio import to_thread
 
 from hannun import deadlines
 from hannun.domain import tables
+from hannun.domain.about import about
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.tables import Row, Table, ViewAnswer, ViewTables
 from hannun.domain.terms import Language
@@ -268,7 +269,9 @@ class Export:
         writer = writer_of(request.format, self._file, folder, tz, request.language, answer.last_updated_at)
         chosen = request.table or request.view.names[0]
         try:
-            for table in tables.tables_of(request.view, answer, request.language):
+            for table in tables.tables_of(
+                request.view, answer, request.language, for_programs=request.format.is_for_programs
+            ):
                 if request.format.holds_one_table and table.name != chosen:
                     continue
                 writer.begin(table.name, table.columns)
@@ -277,8 +280,8 @@ class Export:
                 else:
                     await self._add_list(writer, table, answer)
             if not self._closed.is_set():
-                about = tables.about(request.view, answer, request.filters, request.language)
-                await to_thread.run_sync(writer.close, about)
+                explained = about(request.view, answer, request.filters, request.language)
+                await to_thread.run_sync(writer.close, explained)
                 self._grow()
         except BaseException:
             writer.abandon()
