@@ -32,6 +32,9 @@ MERCHANT_VIEW_PROBLEMS = (*EVENT_PROBLEMS, *RANGE_PROBLEMS)
 FILE_PROBLEMS = ("unknown-table", "format-not-installed")
 """The problem codes of a view that is requested as a file."""
 
+BODY_PROBLEMS = ("body-too-large", "unsupported-encoding", "bad-encoding")
+"""The problem codes of every route that reads a body."""
+
 SecurityRequirement = Mapping[str, list[str]]
 """An OpenAPI security requirement: the credentials that a caller needs."""
 BEARER: SecurityRequirement = {"bearer": []}

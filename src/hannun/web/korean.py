@@ -112,6 +112,12 @@ KOREAN: dict[str, str] = {
     # -- bodies
     "a sign-in is a JSON object with a token or a code": "로그인 본문은 token 또는 code가 있는 JSON 객체여야 합니다",
     "the body must be JSON like {form}": "본문은 다음과 같은 JSON이어야 합니다: {form}",
+    "the body is encoded as {found}: send it as it is, or packed once by one of {accepted}": (
+        "본문의 압축 방식이 {found}입니다. 압축하지 않거나 {accepted} 중 하나로 한 번만 압축해 주세요"
+    ),
+    "the body cannot be unpacked: it is broken, cut off, or not {encoding}": (
+        "본문의 압축을 풀 수 없습니다. 손상되었거나 잘렸거나 {encoding} 형식이 아닙니다"
+    ),
     "the body has more than {bytes_max} bytes, the maximum: send it in parts": (
         "본문은 {bytes_max}바이트까지 받습니다. 나누어 보내 주세요"
     ),

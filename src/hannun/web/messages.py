@@ -12,7 +12,7 @@ from hannun.errors import Busy
 from hannun.web.api import sending_principal
 from hannun.web.bodies import read_body
 from hannun.web.callers import guard_cookies
-from hannun.web.contract import AUTHENTICATION_PROBLEMS, BEARER, RequestBody, answers_with
+from hannun.web.contract import AUTHENTICATION_PROBLEMS, BEARER, BODY_PROBLEMS, RequestBody, answers_with
 from hannun.web.request_limits import Served
 
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(guard_cookies)])
@@ -44,7 +44,7 @@ _REQUEST_BODY = RequestBody(
     problems=(
         *AUTHENTICATION_PROBLEMS,
         "not-json",
-        "body-too-large",
+        *BODY_PROBLEMS,
         "too-many-messages",
         "unsupported-media-type",
         "store-unavailable",

@@ -42,6 +42,10 @@ CODES: dict[str, ProblemKind] = {
     "unsupported-media-type": ProblemKind(
         415, "지원하지 않는 본문 형식입니다", "The body has a type that is not taken here"
     ),
+    "unsupported-encoding": ProblemKind(
+        415, "지원하지 않는 압축 방식입니다", "The body has an encoding that is not taken here"
+    ),
+    "bad-encoding": ProblemKind(400, "본문의 압축을 풀 수 없습니다", "The body cannot be unpacked"),
     "too-many-messages": ProblemKind(413, "메시지가 너무 많습니다", "These are too many messages at once"),
     "too-many-shares": ProblemKind(409, "공유 링크가 너무 많습니다", "There are too many links"),
     "too-many-requests": ProblemKind(429, "요청이 너무 많습니다", "Too many requests"),

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hannun import errors
+from hannun.web.body_encodings import ACCEPTED
 from hannun.web.korean import KOREAN
 from hannun.web.language import Language, language_of
 from hannun.web.problem_codes import CODES
@@ -74,6 +75,8 @@ def problem_of(error: BaseException, request: Request) -> Response:
     headers, field = {}, None
     if isinstance(error, errors.BadRequest):
         code, field = error.code, error.field
+        if code == "unsupported-encoding":
+            headers["Accept-Encoding"] = ACCEPTED
     elif isinstance(error, errors.Busy | errors.IssuerUnavailable):
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     elif isinstance(error, errors.StoreUnavailable):

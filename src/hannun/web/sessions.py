@@ -13,7 +13,7 @@ from hannun.tokens import SESSION_LASTS_S
 from hannun.web.auth import COOKIE, Session
 from hannun.web.bodies import read_struct
 from hannun.web.callers import authenticate, guard_cookies, reject_unknown_parameters, verify_within_limits
-from hannun.web.contract import ANONYMOUS, AUTHENTICATION_PROBLEMS, RequestBody, answers_with
+from hannun.web.contract import ANONYMOUS, AUTHENTICATION_PROBLEMS, BODY_PROBLEMS, RequestBody, answers_with
 from hannun.web.request_limits import Served, limit_sign_ins, take_from_address
 from hannun.web.services import Services
 
@@ -34,7 +34,7 @@ class SignIn(msgspec.Struct):
     problems=(
         *AUTHENTICATION_PROBLEMS,
         "bad-sign-in",
-        "body-too-large",
+        *BODY_PROBLEMS,
         "unsupported-media-type",
         "store-unavailable",
     ),

@@ -27,7 +27,7 @@ from hannun.web.callers import (
     reject_unknown_parameters,
     share_secret_in,
 )
-from hannun.web.contract import ANONYMOUS, EVENT_PROBLEMS, RequestBody, answers_with
+from hannun.web.contract import ANONYMOUS, BODY_PROBLEMS, EVENT_PROBLEMS, RequestBody, answers_with
 from hannun.web.request_limits import Served, limit_anonymous, limit_sign_ins
 
 router = APIRouter(prefix="/api/v1/events/{event_id}", dependencies=[Depends(guard_cookies)])
@@ -83,7 +83,7 @@ _NEW_LINK_LINKS = {
         "bad-body",
         "no-offset",
         "bad-date",
-        "body-too-large",
+        *BODY_PROBLEMS,
         "too-many-shares",
         "unsupported-media-type",
     ),
@@ -124,7 +124,7 @@ async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, shar
 @answers_with(
     None,
     204,
-    problems=(*_LINK_PROBLEMS, "bad-body", "body-too-large", "forbidden", "unsupported-media-type"),
+    problems=(*_LINK_PROBLEMS, "bad-body", *BODY_PROBLEMS, "forbidden", "unsupported-media-type"),
     headers=("Cache-Control", "Set-Cookie"),
     security=(ANONYMOUS,),
     request_body=RequestBody({"application/json": LinkSecret}),
