@@ -63,3 +63,23 @@ def digits(text: str | None) -> int:
 def tile(page: Page, name: str) -> Any:
     """The tile with this name."""
     return page.get_by_role("region", name=name, exact=True)
+
+
+_COUNT_NODES = """function () {
+    const isNode = (each) => ["type", "props", "__k", "__v"].every((name) => Object.hasOwn(each, name));
+    return this.filter(isNode).length;
+}"""
+"""Counts the nodes of Preact among objects. Its minified build names the children `__k` and the version `__v`."""
+
+
+def count_nodes(page: Page) -> int:
+    """How many nodes of Preact are in the page's memory after a garbage collection: those on the page, and those that
+    something still keeps."""
+    devtools = page.context.new_cdp_session(page)
+    prototype = devtools.send("Runtime.evaluate", {"expression": "Object.prototype"})["result"]["objectId"]
+    # This query collects the garbage first.
+    found = devtools.send("Runtime.queryObjects", {"prototypeObjectId": prototype})["objects"]["objectId"]
+    call = {"objectId": found, "functionDeclaration": _COUNT_NODES}
+    count: int = devtools.send("Runtime.callFunctionOn", call)["result"]["value"]
+    devtools.detach()
+    return count

@@ -81,6 +81,16 @@ def test_modules_import_only_existing_local_files() -> None:
             assert (path.parent / target).is_file(), f"{path.name} imports {target!r}, which does not exist"
 
 
+def test_no_module_keeps_a_node_in_a_constant() -> None:
+    """Such a node would keep the parent under which it was first rendered: `html.js` says more."""
+    for path in STATIC.rglob("*.js"):
+        if VENDOR not in path.parents:
+            found = re.findall(
+                r"^(?:(?:export )?const \w+ = html`|  \w+: html`).*", path.read_text("utf-8"), re.MULTILINE
+            )
+            assert found == [], path.name
+
+
 def test_the_vendored_files_match_their_list() -> None:
     rows = re.findall(
         r"^\| `(\S+)` \|.*\| `([0-9a-f]{64})` \|$",

@@ -160,6 +160,15 @@ def test_each_view_of_the_chart_requests_its_granularity(site: Site, browser: Br
     assert browser.unexpected_messages() == []
 
 
+def test_each_scale_of_the_chart_has_an_axis(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.new_page(), EVENT)
+    expect(page.locator(".plot canvas")).to_be_visible()
+    expect(page.locator(".u-axis")).to_have_count(3)  # time, participants, cumulative
+    legend = page.locator(".legend")
+    expect(legend).to_contain_text("시간당 참여 (왼쪽 눈금)")
+    expect(legend).to_contain_text("누적 (오른쪽 눈금)")
+
+
 def export(page: Page, name: str) -> Download:
     """Open the export panel, press a button in it and return the download."""
     page.get_by_role("button", name=re.compile("내보내기|Export")).click()

@@ -5,16 +5,16 @@ import { now, texts } from "../state.js";
 
 /** Icons of the kinds of figures and of the channel states, in a view box of 10 by 10. */
 const ICONS = {
-  measured: html`<circle cx="5" cy="5" r="3.2" fill="currentColor" />`,
-  planned: html`<circle cx="5" cy="5" r="3" fill="none" stroke="currentColor" stroke-width="1.4" stroke-dasharray="2 1.5" />`,
-  estimated: html`<path d="M1.2 6.2c1.3-2.4 2.5-2.4 3.8-1.2s2.5 1.2 3.8-1.2" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linecap="round" />`,
-  stale: html`<circle cx="5" cy="5" r="3.6" fill="none" stroke="currentColor" stroke-width="1.3" /><path d="M5 3v2.2l1.4 1" fill="none" stroke="currentColor" stroke-width="1.3" stroke-linecap="round" />`,
-  failed: html`<path d="M2.2 2.2l5.6 5.6M7.8 2.2l-5.6 5.6" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" />`,
-  unknown: html`<path d="M2 5h6" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" />`,
+  measured: () => html`<circle cx="5" cy="5" r="3.2" fill="currentColor" />`,
+  planned: () => html`<circle cx="5" cy="5" r="3" fill="none" stroke="currentColor" stroke-width="1.4" stroke-dasharray="2 1.5" />`,
+  estimated: () => html`<path d="M1.2 6.2c1.3-2.4 2.5-2.4 3.8-1.2s2.5 1.2 3.8-1.2" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linecap="round" />`,
+  stale: () => html`<circle cx="5" cy="5" r="3.6" fill="none" stroke="currentColor" stroke-width="1.3" /><path d="M5 3v2.2l1.4 1" fill="none" stroke="currentColor" stroke-width="1.3" stroke-linecap="round" />`,
+  failed: () => html`<path d="M2.2 2.2l5.6 5.6M7.8 2.2l-5.6 5.6" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" />`,
+  unknown: () => html`<path d="M2 5h6" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" />`,
 };
 
 /** @param {{ name: keyof typeof ICONS }} props */
-const Icon = ({ name }) => html`<svg viewBox="0 0 10 10" width="10" height="10" aria-hidden="true">${ICONS[name] ?? ICONS.unknown}</svg>`;
+const Icon = ({ name }) => html`<svg viewBox="0 0 10 10" width="10" height="10" aria-hidden="true">${(ICONS[name] ?? ICONS.unknown)()}</svg>`;
 
 /** @param {{ kind: import("../api-types.js").FigureKind }} props */
 export const KindBadge = ({ kind }) => html`

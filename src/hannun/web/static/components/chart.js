@@ -56,9 +56,9 @@ export function Chart({ timeline, view, current, failed, isOver }) {
       ${points.length > 0 &&
       html`<div class="chart-foot">
         <ul class="legend" aria-hidden="true">
-          <li><span class="legend-key bars"></span>${t.bars[granularity] ?? t.participants}</li>
+          <li><span class="legend-key bars"></span>${t.onLeftAxis(t.bars[granularity] ?? t.participants)}</li>
           ${hasIncomplete && html`<li><span class="legend-key hatched"></span>${t.incomplete}</li>`}
-          <li><span class="legend-key line"></span>${t.cumulative} ${last && last.cumulativeParticipants !== null && html`<${AnimatedNumber} value=${last.cumulativeParticipants} format=${formatCount} />`}</li>
+          <li><span class="legend-key line"></span>${t.onRightAxis(t.cumulative)} ${last && last.cumulativeParticipants !== null && html`<${AnimatedNumber} value=${last.cumulativeParticipants} format=${formatCount} />`}</li>
         </ul>
         <a class="button quiet small" role="button" aria-expanded=${tableOpen} href=${hrefWith("table", tableOpen ? null : "1")} data-replace>
           ${tableOpen ? t.hideTable : t.showTable}

@@ -1,5 +1,6 @@
 /**
- * The canvas of the timeline chart, drawn by uPlot: bars for each bucket, and a line for the cumulative total.
+ * The canvas of the timeline chart, drawn by uPlot: bars for each bucket with their axis on the left, and a line for the
+ * cumulative total with its axis on the right, in its colour.
  *
  * The x axis counts buckets, not seconds. A day with 23 hours is then a bar like any other, and the labels are the bucket
  * starts in the answer.
@@ -16,8 +17,6 @@ import { lang, timeZone } from "../state.js";
 const HEIGHT_PX = 220;
 const HEIGHT_WIDE_PX = 300;
 const NARROW_PX = 520;
-/** Right padding for the second half of a label under the last bar. */
-const LABEL_HALF_PX = 18;
 
 const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 
@@ -88,18 +87,17 @@ function plotOptions(uPlot, element, timeline, cursorIndex) {
   const hatchFill = hatchPattern(colour("--accent"));
   return {
     ...sizeOf(element),
-    padding: [8, () => (timeline().granularity === "daily" ? LABEL_HALF_PX : 6), 0, 0],
+    padding: [8, 0, 0, 0],
     legend: { show: false },
     scales: {
       x: { time: false, range: (_, min, max) => [min - 0.6, max + 0.6] },
       participants: { range: (_, __, max) => [0, Math.max(4, max * 1.15)] },
       cumulative: {
-        // The line has its own scale without an axis; the legend shows its last value. If it starts from 0, it starts at
-        // the bottom. Otherwise it lies in the upper part, so that nobody reads it against the axis of the bars.
         range: (_, min, max) => {
-          if (min === 0) return [0, Math.max(1, max * 1.08)];
-          const span = max - min || Math.max(1, max);
-          return [min - span * 0.35, max + span * 0.15];
+          if (min === 0) return [0, Math.max(4, max * 1.08)];
+          // Without the participants before the range, which would make the line flat.
+          const span = Math.max(4, max - min);
+          return [Math.max(0, min - span * 0.35), max + span * 0.15];
         },
       },
     },
@@ -114,18 +112,8 @@ function plotOptions(uPlot, element, timeline, cursorIndex) {
         splits: (u) => labelledIndexes(timeline(), u.width < NARROW_PX),
         values: (_, splits) => splits.map((index) => bucketLabel(timeline(), index)),
       },
-      {
-        scale: "participants",
-        stroke: colour("--text-secondary"),
-        font,
-        size: (_, values) => 10 + 7.5 * Math.max(1, ...(values ?? []).map((value) => value.length)),
-        gap: 6,
-        space: 40,
-        incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6],
-        grid: { stroke: colour("--border"), width: 1 },
-        ticks: { show: false },
-        values: (_, splits) => splits.map((value) => formatCount(value)),
-      },
+      { ...countAxis("participants", colour("--text-secondary"), font), grid: { stroke: colour("--border"), width: 1 } },
+      { ...countAxis("cumulative", colour("--chart-line"), font), side: 1, grid: { show: false } },
     ],
     series: [
       {},
@@ -146,6 +134,22 @@ function plotOptions(uPlot, element, timeline, cursorIndex) {
     },
   };
 }
+
+/** An axis of whole numbers, as wide as its labels. @param {string} scale @param {string} stroke @param {string} font @returns {import("uplot").Axis} */
+const countAxis = (scale, stroke, font) => ({
+  scale,
+  stroke,
+  font,
+  size: (_, values) => 10 + 7.5 * Math.max(1, ...(values ?? []).map((value) => value.length)),
+  gap: 6,
+  space: 40,
+  incrs: WHOLE_STEPS,
+  ticks: { show: false },
+  values: (_, splits) => splits.map((value) => formatCount(value)),
+});
+
+/** 1, 2, 5, 10, ... up to 500 million. */
+const WHOLE_STEPS = Array.from({ length: 9 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
 /** Move the cursor with a finger that slides sideways; uPlot itself follows only a mouse. @param {import("uplot")} u */
 function moveCursorWithTouch(u) {
