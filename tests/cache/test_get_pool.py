@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import redis
+import uvloop
 from cache_readers import plain_client
 from faults import Crash, Fault, Proxy, RedisRequests
 from redis.asyncio import Connection
 from world import World
 
 from hannun.cache import AnswerCache
+from hannun.cache.asyncio_connection import AsyncioConnection
 from hannun.cache.get_pool import GetConnectionPool
 
 KEYS = [f"key {number}" for number in range(20)]
@@ -231,3 +233,24 @@ def test_a_reader_that_finds_all_connections_in_use_waits_for_one(world: World, 
             await cache.close()
 
     asyncio.run(work())
+
+
+def test_a_connection_that_was_closed_a_moment_ago_is_replaced_also_on_uvloop(world: World, proxy: Proxy) -> None:
+    """uvloop refuses to write to it with an error that redis-py does not know."""
+
+    def new_connection() -> Connection:
+        return AsyncioConnection(port=proxy.port, password=world.redis.password, protocol=3, socket_timeout=None)
+
+    async def run() -> None:
+        pool = GetConnectionPool(new_connection, count_max=1, timeout_s=5.0)
+        assert await pool.get(KEYS[0]) == value_of(KEYS[0])
+        writer = pool._idle[0]._writer
+        assert writer is not None
+        writer.transport.abort()
+        while "closed=True" not in repr(writer.transport):  # noqa: ASYNC110  # uvloop has no event for it
+            await asyncio.sleep(0)
+        assert await pool.get(KEYS[0]) == value_of(KEYS[0])
+        await pool.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())

@@ -6,6 +6,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
+from hannun.cache.asyncio_connection import AsyncioConnection, AsyncioTlsConnection
 from hannun.cache.bounded_socket import BoundedConnection, BoundedTlsConnection
 
 
@@ -43,4 +44,4 @@ class RedisAddress:
     @property
     def asyncio_connection(self) -> type[redis.asyncio.Connection]:
         """The connection class for an event loop."""
-        return redis.asyncio.SSLConnection if self.tls else redis.asyncio.Connection
+        return AsyncioTlsConnection if self.tls else AsyncioConnection
