@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+import pytest
+from outside import Service
+
 SIGNAL_WHILE_THE_EVENT_IS_LOCKED = """
 import os, signal
 from hannun.processes.signals import stop_on_signal
@@ -51,3 +54,13 @@ def test_a_signal_wakes_an_event_loop() -> None:
 
 def test_the_second_signal_ends_the_process_at_once() -> None:
     assert run_python(TWO_SIGNALS) == (130, "")
+
+
+@pytest.mark.parametrize("verb", ["serve", "schedule"])
+def test_a_process_that_a_signal_stops_closes_what_it_opened(service: Service, verb: str) -> None:
+    """Also where the signal comes as soon as it says that it runs."""
+    process = service.start_serve() if verb == "serve" else service.start_schedule()
+    assert process.terminate() == 0, process.log
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE %s"
+    assert service.rows(sessions, f"hannun-{verb}%") == [(0,)]
+    assert verb != "serve" or "serve ended well" in process.log

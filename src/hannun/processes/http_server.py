@@ -14,6 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from hannun.processes.background import freeze_garbage_collector
 from hannun.processes.serve import open_serving
+from hannun.processes.signals import stop_on_signal
 from hannun.settings import Settings
 from hannun.telemetry import log, metrics
 from hannun.web.app import application
@@ -109,11 +110,12 @@ async def _run(settings: Settings, fd: int | None) -> None:
             lambda _: setattr(server, "should_exit", True)
         )  # without it, no page would learn of changes
         metrics.watchers.set_function(lambda: services.live_updates.watcher_count)
-        log.info(
-            "serve runs", host=settings.host, port=settings.port if listener is None else listener.getsockname()[1]
-        )
         try:
-            await server.serve(sockets=None if listener is None else [listener])
+            # uvicorn raises the signal again when it has ended: without this handler the process would die of it there.
+            with stop_on_signal(lambda: setattr(server, "should_exit", True)):
+                port = settings.port if listener is None else listener.getsockname()[1]
+                log.info("serve runs", host=settings.host, port=port)
+                await server.serve(sockets=None if listener is None else [listener])
         finally:
             live.cancel()
             with suppress(asyncio.CancelledError):
