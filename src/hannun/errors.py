@@ -5,6 +5,7 @@ HannunError
 │   ├── StoreUnavailable  PostgreSQL is unreachable, silent or restarting
 │   │   ├── ConnectionLost the connection broke, and nothing was committed: a new connection may work at once
 │   │   └── OutdatedCaches keys or months that the counter has cached no longer hold: drop them and try once more
+│   ├── RedisUnavailable  Redis is unreachable or loading, at the start of a process
 │   ├── KafkaUnavailable  no Kafka broker answers
 │   ├── IssuerUnavailable the token issuer's keys cannot be read; `retry_after_s` as below
 │   └── Busy              one of the service's limits is reached; `retry_after_s` says when to try again
@@ -44,7 +45,18 @@ class LocalizedError(HannunError):
 
 
 class Transient(HannunError):
-    """The same operation may succeed a moment later."""
+    """The same operation may succeed a moment later.
+
+    Args:
+        hint: what an operator can check, where it is more than the class knows.
+    """
+
+    hint = "try again in a moment"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
 
 
 class StoreUnavailable(Transient):
@@ -52,6 +64,8 @@ class StoreUnavailable(Transient):
 
     Whether a commit took place may be unknown.
     """
+
+    hint = "is PostgreSQL running? Its own log says why it refused or ended a connection; then try again"
 
 
 class ConnectionLost(StoreUnavailable):
@@ -62,8 +76,14 @@ class OutdatedCaches(StoreUnavailable):
     """Surrogate keys or months that the counter has cached are no longer those of the database. Nothing was written."""
 
 
+class RedisUnavailable(Transient):
+    """Redis is unreachable, is loading its data, or has too many clients."""
+
+
 class KafkaUnavailable(Transient):
     """No Kafka broker answers."""
+
+    hint = "does a broker run there, and does it answer? Then try again"
 
 
 class IssuerUnavailable(Transient):

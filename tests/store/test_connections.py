@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from world import World
 
 from hannun import deadlines
-from hannun.errors import ConnectionLost, OperatorError, StoreUnavailable
+from hannun.errors import ConnectionLost, StoreUnavailable
 from hannun.store import connections
 from hannun.store.database import AsyncConnection, Connection, Database, PoolLimits, ReadPool, connect
 
@@ -162,7 +162,7 @@ def test_a_command_gives_up_a_silent_server_with_a_sentence(
         conn.execute("SELECT 1")
     assert conn.closed
     monkeypatch.setattr(connections, "CONNECT_S_MAX", 0.2)
-    with proxy.silent(), pytest.raises(OperatorError, match="cannot connect to PostgreSQL"):
+    with proxy.silent(), pytest.raises(StoreUnavailable, match="cannot connect to PostgreSQL"):
         connect(url_behind(proxy, world), application="command")
 
 

@@ -15,7 +15,7 @@ from world import PASSWORD, SPRING, World
 
 from hannun.domain.channels import load_table
 from hannun.embedded import PostgresServer
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, StoreUnavailable
 from hannun.store.database import connect
 from hannun.store.migrate import ROLES, migrate
 from hannun.store.version import check_version, migration_files, newest_version, number_of, version_of
@@ -192,12 +192,17 @@ def test_migrating_a_migrated_database_without_privileges_fails_too(world: World
     assert "as the owner" in caught.value.hint
 
 
-def test_migrating_with_a_wrong_password_or_address_fails_with_an_operator_error(
+def test_migrating_with_a_wrong_password_or_url_must_be_corrected_first(
     postgres: PostgresServer, database: str
 ) -> None:
-    for url in (postgres.url(database, OWNER, "wrong"), "postgresql://nobody@127.0.0.1:1/x", "no url"):
+    for url in (postgres.url(database, OWNER, "wrong"), "no url"):
         with pytest.raises(OperatorError):
             migrate(url, load_table(), PASSWORDS)
+
+
+def test_migrating_a_server_that_refuses_connections_may_be_tried_again() -> None:
+    with pytest.raises(StoreUnavailable, match="cannot connect to PostgreSQL at 127.0.0.1:1"):
+        migrate("postgresql://nobody@127.0.0.1:1/x", load_table(), PASSWORDS)
 
 
 @pytest.mark.parametrize("version", ["0000", "9999"])

@@ -11,9 +11,9 @@ from redis.retry import Retry
 from hannun import deadlines
 from hannun.cache import announcements, keys
 from hannun.cache.address import RedisAddress
-from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S
+from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S, UNAVAILABLE_NOW
 from hannun.domain.batch import ChangedEvent
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, RedisUnavailable
 from hannun.telemetry import metrics
 
 FAILURE_COOLDOWN_S: Final = 0.5
@@ -44,7 +44,8 @@ class Invalidator:
         """Ping the server.
 
         Raises:
-            OperatorError: Redis does not answer, and why.
+            RedisUnavailable: Redis does not answer, or not now, and why.
+            OperatorError: it refuses the login or the command.
         """
         where = self._client.connection_pool.connection_kwargs
         try:
@@ -54,10 +55,15 @@ class Invalidator:
             raise OperatorError(
                 f"Redis at {where['host']}:{where['port']} refuses the login: {error}", hint="is REDIS_PASSWORD right?"
             ) from error
-        except (redis.RedisError, OSError) as error:
-            raise OperatorError(
+        except (*UNAVAILABLE_NOW, OSError) as error:
+            raise RedisUnavailable(
                 f"cannot reach Redis at {where['host']}:{where['port']}: {error}",
                 hint="is it running, and are REDIS_HOST and REDIS_PORT right? `hannun up` starts an embedded one",
+            ) from error
+        except redis.RedisError as error:
+            raise OperatorError(
+                f"Redis at {where['host']}:{where['port']} refuses a command: {error}",
+                hint="are REDIS_HOST, REDIS_PORT and REDIS_DATABASE right, and may this login use the database?",
             ) from error
 
     def invalidate(self, events: Sequence[ChangedEvent], *, ignore_cooldown: bool = False) -> bool:

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, Transient
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -67,8 +67,9 @@ def with_home(text: str) -> str:
 
 def print_error(error: Exception) -> None:
     """Print an error: what was found and, on a line of its own where there is a terminal, what to do."""
-    found = f"hannun: {error.args[0]}" if isinstance(error, OperatorError) else f"hannun: {error}"
-    hint = with_home(f"Hint: {error.hint}") if isinstance(error, OperatorError) else ""
+    found, hint = f"hannun: {error}", ""
+    if isinstance(error, OperatorError | Transient):
+        found, hint = f"hannun: {error.args[0]}", with_home(f"Hint: {error.hint}")
     if hint and not _is_folded(err):
         found, hint = f"{found}. {hint}", ""
     for paragraph in filter(None, (*found.splitlines(), hint)):

@@ -128,6 +128,6 @@ class Health:
     def _check_redis(self) -> str:
         try:
             self._invalidator.check()
-        except OperatorError as error:
+        except HannunError as error:
             return f"degraded: {error.args[0]}"
         return "ready"

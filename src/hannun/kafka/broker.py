@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription  # t
 
 from hannun.domain.batch import RecordId
 from hannun.domain.positions import KnownPosition, PartitionLog, TopicAtBroker
-from hannun.errors import KafkaUnavailable, OperatorError
+from hannun.errors import KafkaUnavailable
 from hannun.kafka.records import CALL_TIMEOUT_S, Partition, client_logger, error_text, topic_partition
 from hannun.telemetry import log
 
@@ -56,12 +56,12 @@ class Broker:
         """Check that a broker answers.
 
         Raises:
-            OperatorError: none does.
+            KafkaUnavailable: none does.
         """
         try:
             self._admin.list_topics(timeout=CALL_TIMEOUT_S)
         except KafkaException as error:
-            raise OperatorError(
+            raise KafkaUnavailable(
                 f"no Kafka broker answers at {self._bootstrap}: {error_text(error)}",
                 hint="is it running, and is KAFKA_BOOTSTRAP_SERVERS right? `hannun up --kafka` starts an embedded one",
             ) from error

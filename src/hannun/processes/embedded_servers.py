@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 from psycopg import sql
 
 from hannun.domain.channels import ChannelTable
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer
 from hannun.embedded.private_files import write_private_file
+from hannun.store.database import connected
 from hannun.store.migrate import ROLES, migrate
 
 DATABASE = "analytics_db"
@@ -73,7 +73,8 @@ def load_secrets(home: Path) -> dict[str, str]:
 
 def migrate_database(postgres: PostgresServer, passwords: Mapping[str, str], channels: ChannelTable) -> str:
     """Create the database and its owner where they are missing, and migrate it. Returns the URL for the service."""
-    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+    with connected(postgres.superuser_url, application="hannun-up") as conn:
+        conn.autocommit = True
         if conn.execute("SELECT FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone() is None:
             conn.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(sql.Identifier(OWNER)))
         conn.execute(

@@ -49,7 +49,8 @@ async def open_ingesting(settings: Settings) -> AsyncIterator[Sequence[Ingestion
     """The workers of this process, with Kafka, PostgreSQL and Redis checked and the consumer group joined.
 
     Raises:
-        OperatorError: one of them is not there or not as it must be, with what to do.
+        Transient: one of them cannot be reached now.
+        OperatorError: one of them is not as it must be, with what to do.
     """
     bootstrap = settings.needed("kafka_bootstrap_servers")
     async with AsyncExitStack() as stack:

@@ -39,7 +39,8 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
     """Run the timed jobs until the block ends, with PostgreSQL and Redis checked.
 
     Raises:
-        OperatorError: one of them is not there or not as it must be, with what to do.
+        Transient: one of them cannot be reached now.
+        OperatorError: one of them is not as it must be, with what to do.
     """
     async with AsyncExitStack() as stack:
         writing = stack.enter_context(open_writing(settings, "hannun-schedule"))

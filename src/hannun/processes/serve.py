@@ -44,7 +44,8 @@ async def open_serving(settings: Settings) -> AsyncIterator[Services]:
     """What the HTTP API uses, opened and checked.
 
     Raises:
-        OperatorError: a setting is wrong, or PostgreSQL or Redis is not there or not as it must be.
+        Transient: PostgreSQL or Redis cannot be reached now.
+        OperatorError: a setting is wrong, or PostgreSQL or Redis is not as it must be.
     """
     ended = EndedSessions()
     async with open_verifier(settings, ended) as verifier, _open_services(settings, verifier, ended) as services:

@@ -16,7 +16,7 @@ from hannun.processes.background import run_in_background
 from hannun.processes.channels import channel_table
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
-from hannun.store.database import Database, PoolLimits, connect
+from hannun.store.database import Database, PoolLimits, connected
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,11 @@ def open_writing(settings: Settings, application: str, limits: PoolLimits | None
         limits: of the connections to PostgreSQL; by default those of the settings.
 
     Raises:
-        OperatorError: one of them is not there or not as it must be, with what to do.
+        Transient: one of them cannot be reached now.
+        OperatorError: one of them is not as it must be, with what to do.
     """
     url = settings.needed("database_url")
-    with connect(url, application=application) as conn:
+    with connected(url, application=application) as conn:
         health_checks.check_database(conn)
         key = participant_key(conn)
     databases: list[Database] = []

@@ -32,6 +32,7 @@ from hannun.store.connections import (
     is_lost,
     one_line,
 )
+from hannun.store.refused_connections import refused_connection
 from hannun.telemetry import log
 
 T = TypeVar("T")
@@ -403,23 +404,33 @@ def connect(url: str, *, application: str) -> Connection:
     """Open a single connection, for a command or at the start of a process.
 
     Raises:
-        OperatorError: PostgreSQL cannot be reached or refuses the connection, or the URL cannot be parsed.
+        StoreUnavailable: PostgreSQL cannot be reached, or refuses the connection for now.
+        OperatorError: it refuses the login, or the URL cannot be parsed.
     """
     try:
         return Server(url, _connection_options(url, application)).connect()
     except (StoreUnavailable, psycopg.OperationalError) as error:
-        where = conninfo_to_dict(url)
-        raise OperatorError(
-            f"cannot connect to PostgreSQL at {where.get('host', 'localhost')}:{where.get('port', 5432)} "
-            f"as {where.get('user', '(no user)')}: {one_line(error)}",
-            hint="is it running, and is DATABASE_URL right (postgresql://user:password@host:port/analytics_db)? "
-            "`hannun up` starts an embedded one",
-        ) from error
+        raise refused_connection(url, error) from error
     except psycopg.ProgrammingError as error:
         raise OperatorError(
             f"cannot read DATABASE_URL: {one_line(error)}",
             hint="it looks like postgresql://user:password@host:port/analytics_db",
         ) from error
+
+
+@contextmanager
+def connected(url: str, *, application: str) -> Iterator[Connection]:
+    """A single connection for the block, committed at its end.
+
+    Raises:
+        StoreUnavailable: PostgreSQL cannot be reached, refuses the connection for now, or ended it in the block.
+        OperatorError: see `connect`.
+    """
+    try:
+        with connect(url, application=application) as conn:
+            yield conn
+    except (ConnectionLost, *_UNAVAILABLE) as error:
+        raise StoreUnavailable(f"PostgreSQL ended the connection or the transaction: {one_line(error)}") from error
 
 
 def translate_error(error: Exception) -> StoreUnavailable | None:

@@ -17,13 +17,13 @@ from alembic.script import Script
 from alembic.script.revision import ResolutionError, RevisionMap
 from psycopg import sql
 from sqlalchemy import create_engine
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError
 from hannun.store import known_channels
-from hannun.store.database import Connection, connect
+from hannun.store.database import Connection, connect, connected, translate_error
 from hannun.store.version import migration_files, newest_version, number_of
 
 APPLICATION = "hannun-migrate"
@@ -38,18 +38,22 @@ def migrate(owner_url: str, channels: ChannelTable, passwords: dict[str, str | N
         passwords: by role; a role without one keeps its password.
 
     Raises:
-        OperatorError: the database cannot be reached, a privilege is missing, or a newer Hannun has migrated it.
+        StoreUnavailable: the database cannot be reached, or ended a connection; migrating again continues.
+        OperatorError: a privilege is missing, or a newer Hannun has migrated it.
     """
     connect(owner_url, application=APPLICATION).close()  # so that a wrong address raises our error, not SQLAlchemy's
     try:
         _upgrade_schema(owner_url)
-        with connect(owner_url, application=APPLICATION) as owner:
+        with connected(owner_url, application=APPLICATION) as owner:
             known_channels.register(owner, channels)
             for role, password in passwords.items():
                 if password:
                     owner.execute(_password_statement(role, password))
-    except (psycopg.errors.InsufficientPrivilege, ProgrammingError) as error:
-        cause = error.orig if isinstance(error, ProgrammingError) else error
+    except (psycopg.Error, DBAPIError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        unavailable = translate_error(cause) if isinstance(cause, psycopg.Error) else None
+        if unavailable is not None:
+            raise unavailable from error
         if not isinstance(cause, psycopg.errors.InsufficientPrivilege):
             raise
         raise OperatorError(

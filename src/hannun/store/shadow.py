@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError
-from hannun.store.database import Connection, connect, translate_error
+from hannun.store.database import Connection, connected
 from hannun.store.queries import load
 from hannun.store.version import check_version
 
@@ -84,7 +84,7 @@ class Shadow:
         Raises:
             OperatorError: a privilege is missing, or another database has the shadow's name.
         """
-        with connect(self._owner_url, application=APPLICATION) as live:
+        with connected(self._owner_url, application=APPLICATION) as live:
             check_version(live)
             row = live.execute(SQL["participant_key"]).fetchone()
             assert row is not None
@@ -163,19 +163,13 @@ class Shadow:
         Raises:
             StoreUnavailable: PostgreSQL became unavailable in the block.
         """
-        try:
-            with connect(make_conninfo(self._owner_url, dbname=name), application=APPLICATION) as conn:
-                yield conn
-        except psycopg.Error as error:
-            unavailable = translate_error(error)
-            if unavailable is None:
-                raise
-            raise unavailable from error
+        with connected(make_conninfo(self._owner_url, dbname=name), application=APPLICATION) as conn:
+            yield conn
 
     @contextmanager
     def as_server_owner(self) -> Iterator[Connection]:
         """An autocommit connection of the owner's to the maintenance database."""
-        with connect(make_conninfo(self._owner_url, dbname=MAINTENANCE_DATABASE), application=APPLICATION) as conn:
+        with connected(make_conninfo(self._owner_url, dbname=MAINTENANCE_DATABASE), application=APPLICATION) as conn:
             conn.autocommit = True
             yield conn
 
@@ -185,7 +179,7 @@ class Shadow:
         A role may end its own sessions, and those of roles as which it may act.
         """
         for url in (self._owner_url, self._service_url):
-            with connect(make_conninfo(url, dbname=MAINTENANCE_DATABASE), application=APPLICATION) as conn:
+            with connected(make_conninfo(url, dbname=MAINTENANCE_DATABASE), application=APPLICATION) as conn:
                 conn.execute(SQL["end_sessions"], {"name": name, "but": but})
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from hannun.processes.channels import channel_table
 from hannun.settings import Settings
-from hannun.store.database import Connection, Database, connect
+from hannun.store.database import Connection, Database, connected
 from hannun.store.version import check_version
 
 
@@ -14,9 +14,10 @@ def open_connection(settings: Settings, application: str) -> Iterator[Connection
     """A connection to a database whose schema version is checked; committed at the end of the block.
 
     Raises:
-        OperatorError: PostgreSQL does not accept the connection, or the schema is of another version.
+        StoreUnavailable: PostgreSQL cannot be reached now, or ends the connection.
+        OperatorError: it refuses the login, or the schema is of another version.
     """
-    with connect(settings.needed("database_url"), application=application) as conn:
+    with connected(settings.needed("database_url"), application=application) as conn:
         check_version(conn)
         yield conn
 
@@ -24,7 +25,7 @@ def open_connection(settings: Settings, application: str) -> Iterator[Connection
 @contextmanager
 def open_owner_connection(settings: Settings, application: str) -> Iterator[Connection]:
     """A connection of the tables' owner."""
-    with connect(owner_url(settings), application=application) as conn:
+    with connected(owner_url(settings), application=application) as conn:
         yield conn
 
 
@@ -33,13 +34,13 @@ def open_database(settings: Settings, application: str) -> Iterator[Database]:
     """A database for several transactions, whose schema version is checked.
 
     Raises:
-        OperatorError: the schema is of another version.
-        StoreUnavailable: PostgreSQL is away.
+        StoreUnavailable: PostgreSQL cannot be reached now.
+        OperatorError: it refuses the login, or the schema is of another version.
     """
+    with open_connection(settings, application):
+        pass
     database = Database(settings.needed("database_url"), settings.pool, application=application)
     try:
-        with database.transaction() as conn:
-            check_version(conn)
         yield database
     finally:
         database.close()

@@ -11,7 +11,7 @@ from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
 from hannun.processes.channels import channel_table
 from hannun.settings import Settings
-from hannun.store.database import ReadPool, connect
+from hannun.store.database import ReadPool, connected
 
 
 @asynccontextmanager
@@ -19,10 +19,11 @@ async def open_exporting(settings: Settings) -> AsyncIterator[tuple[Reports, Exp
     """What writes views to files: PostgreSQL, checked, and no cache.
 
     Raises:
-        OperatorError: PostgreSQL is not there or not as it must be, with what to do.
+        StoreUnavailable: PostgreSQL cannot be reached now.
+        OperatorError: it is not as it must be, with what to do.
     """
     url = settings.needed("database_url")
-    with connect(url, application="hannun-export") as conn:
+    with connected(url, application="hannun-export") as conn:
         health_checks.check_database(conn)
     reader = ReadPool(url, replace(settings.request_pool, size_max=1, size_min=1), application="hannun-export")
     await reader.open()

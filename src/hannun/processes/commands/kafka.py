@@ -8,7 +8,8 @@ def open_broker(settings: Settings) -> Broker:
     """A broker that answers.
 
     Raises:
-        OperatorError: it does not.
+        KafkaUnavailable: it does not.
+        OperatorError: no setting says where it is.
     """
     broker = Broker(settings.needed("kafka_bootstrap_servers"))
     broker.check()

@@ -1,0 +1,32 @@
+"""Why PostgreSQL refuses a connection: for now, or until the operator changes something.
+
+libpq gives no SQLSTATE for a refused connection, only the server's text. A text that is not known here, as one in
+another language, counts as a refusal for now: trying again does no harm, and the message shows the text.
+"""
+
+import re
+from typing import Final
+
+from psycopg.conninfo import conninfo_to_dict
+
+from hannun.errors import OperatorError, StoreUnavailable
+
+_UNTIL_CORRECTED: Final = re.compile(
+    "password authentication failed|no password supplied|authentication failed|no pg_hba.conf entry"
+    '|(database|role) ".*" does not exist|permission denied for database|not permitted to log in'
+    "|does not support SSL|certificate|SSL error"
+)
+
+
+def refused_connection(url: str, error: Exception) -> OperatorError | StoreUnavailable:
+    """The error for a connection that could not be opened: it names the server, what it said, and what to do."""
+    where = conninfo_to_dict(url)
+    said = " ".join(str(error).split()) or type(error).__name__
+    message = (
+        f"cannot connect to PostgreSQL at {where.get('host', 'localhost')}:{where.get('port', 5432)} "
+        f"as {where.get('user', '(no user)')}: {said}"
+    )
+    right = "is DATABASE_URL right (postgresql://user:password@host:port/analytics_db)?"
+    if _UNTIL_CORRECTED.search(said):
+        return OperatorError(message, hint=right)
+    return StoreUnavailable(message, hint=f"is it running, and {right} `hannun up` starts an embedded one")
