@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hannun.cache import RedisAddress
+from hannun.domain.field_values import TimeForm
 from hannun.domain.granularity import WeekStart
 from hannun.errors import OperatorError
 from hannun.store.database import PoolLimits
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     dead_letters_in_a_row_max: int = 1_000  # more stop a partition, before a whole wrong topic becomes dead letters
     dead_letters_share_max: float = 0.5  # a larger share of a partition's last 10,000 messages stops it
     naive_times_are: str = ""  # the time zone of instants without an offset; "" rejects them
+    times_are: str = ""  # forms of instants besides ISO 8601: epoch-milliseconds, arrays; "" rejects them
     invalidations_apart_s: float = 0.05  # between two invalidations of one event; 0 invalidates after each batch
     processed_marks_a_second: int = 1_000  # written to Redis for other software; 0 writes none
     processed_mark_lifetime_s: float = 86_400.0
@@ -217,6 +219,22 @@ class Settings(BaseSettings):
             raise OperatorError(
                 f"HANNUN_NAIVE_TIMES_ARE is {self.naive_times_are!r}, which is not a time zone",
                 hint="set an IANA name such as Asia/Seoul, or nothing",
+            ) from error
+
+    @cached_property
+    def time_forms(self) -> frozenset[TimeForm]:
+        """The forms of instants that are accepted besides ISO 8601.
+
+        Raises:
+            OperatorError: HANNUN_TIMES_ARE names another form.
+        """
+        named = [name.strip() for name in self.times_are.split(",") if name.strip()]
+        try:
+            return frozenset(map(TimeForm, named))
+        except ValueError as error:
+            raise OperatorError(
+                f"HANNUN_TIMES_ARE is {self.times_are!r}, which names an unknown form",
+                hint=f"any of these, with commas: {', '.join(TimeForm)}; or nothing",
             ) from error
 
     def needed(self, name: Literal["database_url", "jwt_secret", "kafka_bootstrap_servers"]) -> str:

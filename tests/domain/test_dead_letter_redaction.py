@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from message_samples import (
     CHOICES,
     DECIMALS,
@@ -15,9 +16,11 @@ from message_samples import (
     UUID,
     WHOLE,
     decoded,
+    raw_of,
     wire_fields,
 )
 
+from hannun.domain.dead_letter_redaction import rebuild_message
 from hannun.domain.facts import Kind, Reason, Rejected
 
 PHONE, NAME, STREET = "010-1234-5678", "홍길동", "세종대로 110"
@@ -131,3 +134,20 @@ def test_the_detail_and_the_kind_of_a_rejection_are_short() -> None:
     found = DECODER.decode("x" * 1_000, b"{}", RECEIVED_AT)
     assert isinstance(found, Rejected)
     assert len(found.kind) <= 64 and len(found.detail) <= 200
+
+
+@pytest.mark.parametrize("views", [0, 5, 2**31 - 1, 2**31, 10**30])
+def test_a_count_is_rebuilt_as_the_number_that_it_was(views: int) -> None:
+    """Also in a list of channels, and also where it is out of bounds."""
+    item = {"channel": "NAVER", "status": "SUCCESS", "expectedViews": views}
+    for fields in ({"expectedViews": views}, {"channels": [item]}, {"distributedChannels": [item]}):
+        raw = raw_of(Kind.DISTRIBUTION_COMPLETED, completedAt="2099-01-01T00:00:00Z", **fields)
+        rejected = DECODER.decode(Kind.DISTRIBUTION_COMPLETED, raw, RECEIVED_AT)
+        assert isinstance(rejected, Rejected) and rejected.fields is not None
+        again = rebuild_message(rejected.fields)
+        assert again is not None
+        later = 4_102_444_800_000_000  # 2100
+        found, expected = (DECODER.decode(Kind.DISTRIBUTION_COMPLETED, each, later) for each in (again, raw))
+        assert isinstance(found, Rejected) == isinstance(expected, Rejected)
+        if not isinstance(expected, Rejected):
+            assert found == expected

@@ -1,11 +1,13 @@
 """Single fields of messages: decimals, counts, instants and participant ids."""
 
+import itertools
 import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from message_samples import (
     DECIMALS,
     DECODER,
@@ -24,9 +26,13 @@ from message_samples import (
     with_text,
 )
 
+from hannun.domain.batch import ReceivedMessage
+from hannun.domain.dead_letter_redaction import rebuild_message
 from hannun.domain.facts import EventCreated, Kind, Reason, Rejected
-from hannun.domain.field_values import COUNT_MAX
+from hannun.domain.field_values import COUNT_MAX, TimeForm
 from hannun.domain.wire_formats import Decoder, Rules
+from hannun.errors import OperatorError
+from hannun.settings import Settings
 
 SEOUL = ZoneInfo("Asia/Seoul")
 
@@ -340,3 +346,114 @@ def test_a_hash_depends_on_the_id_and_on_the_key() -> None:
     assert DECODER.participant_of("p1") != DECODER.participant_of("p2")
     assert DECODER.participant_of("p1") != other_key.participant_of("p1")
     assert DECODER.participant_of(UUID) == other_key.participant_of(UUID)
+
+
+# -- instants in other forms ---------------------------------------------------------------------------------------
+
+AT = datetime(2026, 11, 20, 10, 0, 30, 123_000, tzinfo=UTC)
+EPOCH_MS = 1_795_168_830_123
+ARRAY = [2026, 11, 20, 19, 0, 30, 123_000_000]
+ALL_FORMS = Decoder(Rules(KEY, TABLE, naive_times_are=SEOUL, time_forms=frozenset(TimeForm)))
+EVERY_INSTANT = [(kind, field) for kind, field in EVERY_FIELD if field in INSTANTS]
+
+
+def decoded_by(decoder: Decoder, kind: Kind, **fields: Any) -> Any:
+    return decoder.decode(kind, raw_of(kind, **fields), RECEIVED_AT)
+
+
+def test_numbers_and_arrays_are_the_same_instants_where_they_are_allowed() -> None:
+    for kind, field in EVERY_INSTANT:
+        expected = decoded_by(ALL_FORMS, kind, **{field: AT.isoformat()})
+        assert not isinstance(expected, Rejected), (kind, field)
+        for value in (EPOCH_MS, ARRAY):
+            assert decoded_by(ALL_FORMS, kind, **{field: value}) == expected, (kind, field, value)
+        for value, text in (
+            ([2026, 11, 20, 19, 0], "2026-11-20T19:00:00+09:00"),
+            ([2026, 11, 20, 19, 0, 1], "2026-11-20T19:00:01+09:00"),
+            ([2026, 11, 20], "2026-11-20T00:00:00+09:00"),
+        ):
+            assert decoded_by(ALL_FORMS, kind, **{field: value}) == decoded(kind, **{field: text}), (kind, field, value)
+
+
+def test_each_form_is_of_a_wrong_type_where_it_is_not_allowed() -> None:
+    for kind, field in EVERY_INSTANT:
+        for value, form in ((EPOCH_MS, TimeForm.EPOCH_MILLISECONDS), (ARRAY, TimeForm.ARRAYS)):
+            others = Decoder(Rules(KEY, TABLE, naive_times_are=SEOUL, time_forms=frozenset(TimeForm) - {form}))
+            for decoder in (DECODER, others):
+                found = decoded_by(decoder, kind, **{field: value})
+                assert found.reason is Reason.WRONG_TYPE, (kind, field, value)
+                # What is kept of it is enough to count the message once the form is allowed.
+                again = rebuild_message(found.fields)
+                assert again is not None
+                counted = ALL_FORMS.decode(kind, again, RECEIVED_AT)
+                assert counted == decoded_by(ALL_FORMS, kind, **{field: value}), (kind, field)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (1_795_168_830, Reason.OUT_OF_TIME),  # seconds
+        (0, Reason.OUT_OF_TIME),
+        (-EPOCH_MS, Reason.OUT_OF_TIME),
+        (EPOCH_MS * 1_000, Reason.OUT_OF_TIME),  # microseconds
+        (EPOCH_MS + 0.5, Reason.WRONG_TYPE),
+        (True, Reason.WRONG_TYPE),
+        ({}, Reason.WRONG_TYPE),
+        ([], Reason.WRONG_TYPE),
+        ([2026, 11], Reason.WRONG_TYPE),
+        ([2026, 11, 20, 10], Reason.WRONG_TYPE),
+        ([2026, 11, 20, 10, 0, 0, 0, 0], Reason.WRONG_TYPE),
+        ([2026, 13, 20], Reason.WRONG_TYPE),
+        ([2026, 11, 31, 10, 0], Reason.WRONG_TYPE),
+        ([2026, 11, 20, 24, 0], Reason.WRONG_TYPE),
+        ([2026, 11, 20, 10, 0, 0, 1_000_000_000], Reason.WRONG_TYPE),
+        ([2026, 11, 20, 10, 0, 0, -1], Reason.WRONG_TYPE),
+        ([0, 1, 1], Reason.WRONG_TYPE),
+        ([2**70, 1, 1], Reason.WRONG_TYPE),
+        ([2026.0, 11, 20], Reason.WRONG_TYPE),
+        (["2026", 11, 20], Reason.WRONG_TYPE),
+    ],
+)
+def test_what_is_no_such_instant_is_refused_and_not_kept(value: Any, why: Reason) -> None:
+    for kind, field in EVERY_INSTANT:
+        found = decoded_by(ALL_FORMS, kind, **{field: value})
+        assert isinstance(found, Rejected), (kind, field, value)
+        if value != [2**70, 1, 1]:  # beyond the numbers that are read
+            assert found.reason is why, (kind, field, value)
+        assert found.fields is not None
+        assert field not in found.fields
+
+
+def test_an_array_needs_the_operators_zone() -> None:
+    without_zone = Decoder(Rules(KEY, TABLE, time_forms=frozenset(TimeForm)))
+    assert decoded_by(without_zone, Kind.EVENT_STATUS_CHANGED, changedAt=ARRAY).reason is Reason.NO_OFFSET
+    assert not isinstance(decoded_by(without_zone, Kind.EVENT_STATUS_CHANGED, changedAt=EPOCH_MS), Rejected)
+
+
+def test_an_instant_in_another_form_is_bounded_like_a_text() -> None:
+    day = 86_400_000
+    for kind, field in DECIDING_INSTANTS:
+        assert not isinstance(decoded_by(ALL_FORMS, kind, **{field: RECEIVED_AT // 1_000 + day}), Rejected)
+        found = decoded_by(ALL_FORMS, kind, **{field: RECEIVED_AT // 1_000 + day + 1})
+        assert found.reason is Reason.OUT_OF_TIME, (kind, field)
+
+
+def test_the_last_day_of_the_calendar_in_another_form_means_no_end() -> None:
+    for value in ([9999, 12, 31], [9999, 12, 31, 23, 59, 59], 253_402_214_400_000):
+        assert decoded_by(ALL_FORMS, Kind.EVENT_CREATED, endDate=value).ends_at is None, value
+
+
+def test_registrations_in_other_forms_decoded_together_are_those_decoded_one_by_one() -> None:
+    kind = Kind.PARTICIPANT_REGISTERED
+    raws = [raw_of(kind, registeredAt=value) for value in (AT.isoformat(), EPOCH_MS, ARRAY, 5, "x")]
+    for chosen in itertools.permutations(raws, 2):
+        batch = [ReceivedMessage(kind, raw, RECEIVED_AT) for raw in chosen]
+        for decoder in (DECODER, ALL_FORMS):
+            assert decoder.decode_all(batch) == [decoder.decode(*each[:3]) for each in batch]
+
+
+@pytest.mark.parametrize("named", ["seconds", "epoch-milliseconds,dates", "Arrays"])
+def test_an_unknown_form_of_instants_is_refused_at_the_start(named: str) -> None:
+    with pytest.raises(OperatorError, match="HANNUN_TIMES_ARE"):
+        _ = Settings(times_are=named).time_forms
+    assert Settings(times_are=" arrays, ").time_forms == {TimeForm.ARRAYS}

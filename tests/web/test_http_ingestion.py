@@ -47,6 +47,25 @@ def test_an_object_an_array_and_ndjson_carry_the_same_messages(site: Site) -> No
     assert world.drift() == []
 
 
+def test_epoch_milliseconds_and_arrays_are_counted_where_the_operator_allows_them(
+    site_with: Callable[..., Site],
+) -> None:
+    site = site_with(times_are="epoch-milliseconds, arrays", naive_times_are="Asia/Seoul")
+    created, first, second = numbered(
+        site, site.world.created(), site.world.registered("p1"), site.world.registered("p2")
+    )
+    created["createdAt"], first["registeredAt"], second["registeredAt"] = (
+        1_793_491_200_000,
+        1_795_136_400_000,
+        [2026, 11, 20, 10, 1],
+    )
+    assert counts(post(site, json.dumps([created, first, second]))) == (3, 0, 0)
+    assert [row.timestamp.isoformat() for row in site.world.timeline()] == [
+        "2026-11-20T01:00:00",
+        "2026-11-20T01:01:00",
+    ]
+
+
 def test_ndjson_is_recognized_under_any_content_type(site: Site) -> None:
     """`curl --data-binary @messages.ndjson` sends the content type of a form by default."""
     created, *registered = numbered(site, site.world.created(), *(site.world.registered(f"p{i}") for i in range(3)))

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from hannun.domain.facts import Kind, Reason, Rejected
-from hannun.domain.field_values import NOT_SAID, NUMBER, Instant, UnusableField, check_no_nul, redact_instant
+from hannun.domain.field_values import COUNT_MAX, NOT_SAID, NUMBER, Instant, UnusableField, check_no_nul, redact_instant
 from hannun.domain.ids import UUID, canonical_id
 
 LEFT_OUT = "leftOut"
@@ -87,7 +87,7 @@ class Redactor:
                 kept["participant"] = self._participant_of(usable)
             elif type_ in (Instant, Instant | None):
                 instant = redact_instant(usable)
-                if instant is not None and len(instant) <= _KEPT_TEXT_LENGTH_MAX:
+                if instant is not None and len(str(instant)) <= _KEPT_TEXT_LENGTH_MAX:
                     kept[name] = instant
             elif isinstance(usable, bool) or (isinstance(usable, str) and len(usable) <= _KEPT_TEXT_LENGTH_MAX):
                 kept[name] = usable
@@ -124,7 +124,18 @@ def rebuild_message(fields: Mapping[str, Any]) -> bytes | None:
     items = [*fields.get("channels", ()), *fields.get("distributedChannels", ())]
     if LEFT_OUT in fields or any(LEFT_OUT in item for item in items):
         return None
-    rebuilt = dict(fields)
+    rebuilt = _with_counts(fields)
+    for name in ("channels", "distributedChannels"):
+        if name in rebuilt:
+            rebuilt[name] = [_with_counts(item) for item in rebuilt[name]]
     if "participant" in rebuilt:  # the ledger stores a UUID as itself, so the 16 bytes as a UUID are the participant
         rebuilt["participantId"] = str(uuid.UUID(rebuilt.pop("participant")))
     return msgspec.json.encode(rebuilt)
+
+
+def _with_counts(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields, with a count as the number that it was: numbers are kept as texts, and a count must not be one."""
+    views = fields.get("expectedViews")
+    if isinstance(views, str) and views.isdecimal() and len(views) <= len(str(COUNT_MAX)):
+        return {**fields, "expectedViews": int(views)}
+    return dict(fields)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from enum import StrEnum
 from typing import Annotated, Any
 
 from msgspec import Meta, Raw, Struct
@@ -23,8 +24,20 @@ PERCENT_MAX = Decimal("99999999.99")  # DECIMAL(10,2)
 CENT = Decimal("0.01")
 ZERO = Decimal("0.00")
 
-Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-"""The wire type of an instant; `parse_instant` decodes it."""
+Instant = Annotated[str | int | list[int], Meta(extra_json_schema={"format": "date-time"})]
+"""The wire type of an instant: ISO 8601, or one of `TimeForm` where the operator allows it. `instant_text` and
+`parse_instant` decode it."""
+
+
+class TimeForm(StrEnum):
+    """A form of instants besides ISO 8601, which only an operator's setting allows."""
+
+    EPOCH_MILLISECONDS = "epoch-milliseconds"
+    ARRAYS = "arrays"
+
+
+_EPOCH_MS_FROM, _EPOCH_MS_BEFORE = 1_000_000_000_000, 253_402_300_800_000
+"""2001 to 9999. A smaller number is more probably seconds, or no instant."""
 
 NOT_SAID = (b"", b"null", b'""')
 """The JSON texts of an optional field that say nothing; the first is that of an absent field."""
@@ -137,6 +150,36 @@ def parse_count(field: str, raw: Raw) -> int | None:
 # -- instants ----------------------------------------------------------------------------------------------------
 
 
+def instant_text(field: str, value: str | int | list[int], allowed: frozenset[TimeForm]) -> str:
+    """The ISO 8601 text of an instant in any of these forms.
+
+    A number is milliseconds since 1970. A list is a date or a local time as Java's Jackson writes it: year, month, day,
+    hour, minute, second, nanosecond, of which the last ones may be absent. Its text has no offset.
+    """
+    if isinstance(value, str):
+        return value
+    form = TimeForm.EPOCH_MILLISECONDS if isinstance(value, int) else TimeForm.ARRAYS
+    if form not in allowed:
+        raise UnusableField(Reason.WRONG_TYPE, f"{field} is of the form {form}, which HANNUN_TIMES_ARE does not allow")
+    if isinstance(value, int):
+        if not _EPOCH_MS_FROM <= value < _EPOCH_MS_BEFORE:
+            raise UnusableField(Reason.OUT_OF_TIME, f"{field} is no number of milliseconds after 2001 and before 10000")
+        return (_EPOCH + timedelta(milliseconds=value)).isoformat()
+    try:
+        return _text_of_array(value)
+    except (ValueError, OverflowError):
+        raise UnusableField(Reason.WRONG_TYPE, f"{field} is not an array of a date or a local time") from None
+
+
+def _text_of_array(parts: Sequence[int]) -> str:
+    if len(parts) == 3:
+        return date(*parts).isoformat()
+    if not 5 <= len(parts) <= 7:
+        raise ValueError("neither a date nor a local time")
+    year, month, day, hour, minute, second, nanosecond = [*parts, 0, 0][:7]
+    return datetime(year, month, day, hour, minute, second, nanosecond // 1_000).isoformat()
+
+
 def parse_instant(field: str, text: str, naive_zone: tzinfo | None) -> int:
     """Microseconds since 1970 (UTC) of an ISO 8601 instant, which may have a zone in brackets behind its offset.
 
@@ -189,11 +232,17 @@ def means_no_end(text: str) -> bool:
         return False
 
 
-def redact_instant(text: str) -> str | None:
-    """What a dead letter keeps of an instant of any year: the text without a zone in brackets.
+def redact_instant(value: str | int | list[int]) -> str | int | list[int] | None:
+    """What a dead letter keeps of an instant of any year: the text without a zone in brackets, the number, the array.
 
-    None where the text is no instant, or has such a zone and no offset: without its zone it might become another one.
+    None where it is no instant, or has such a zone and no offset: without its zone it might become another one.
     """
+    try:
+        text = instant_text("", value, frozenset(TimeForm))
+    except UnusableField:
+        return None
+    if not isinstance(value, str):
+        return value
     plain = without_zone_name(text)
     try:
         moment = parse_moment(plain)

@@ -45,8 +45,10 @@ from hannun.domain.field_values import (
     MONEY_MAX,
     PERCENT_MAX,
     Instant,
+    TimeForm,
     UnusableField,
     check_no_nul,
+    instant_text,
     ledger_participant,
     ledger_participants,
     means_no_end,
@@ -166,13 +168,15 @@ class Rules:
     """What decoding depends on besides the bytes.
 
     `participant_key` keys the hash of participant ids that are not UUIDs. Under another key the same person would be
-    another participant, so the key is created once, with the database. `naive_times_are` is the zone of instants
+    another participant, so the key is created once, with the database. `time_forms` are the forms of instants that are
+    accepted besides ISO 8601. `naive_times_are` is the zone of instants
     without an offset; None refuses them.
     """
 
     participant_key: bytes
     channels: ChannelTable
     naive_times_are: tzinfo | None = None
+    time_forms: frozenset[TimeForm] = frozenset()
 
 
 class Decoder:
@@ -267,15 +271,16 @@ class Decoder:
             if not lines.isascii():
                 lines.decode()  # msgspec does not check fields that it skips
             wires = self._registration_lines(lines)
+            registered_ats: list[Any] = [wire.registered_at for wire in wires]
             minutes = parse_usual_minutes(
                 "registeredAt",
-                [wire.registered_at for wire in wires],
+                registered_ats,  # a TypeError where one is no text
                 REGISTERED_FROM_US,
                 min(map(_RECEIVED_AT, batch)) + AHEAD_US_MAX,
             )
             event_ids = _event_ids([wire.event_id for wire in wires])
             channels = [self._channel_of(wire) for wire in wires]
-        except (msgspec.DecodeError, ValueError):  # UnicodeDecodeError and UnusableField are ValueErrors
+        except (msgspec.DecodeError, TypeError, ValueError):  # UnicodeDecodeError, UnusableField are ValueErrors
             return None
         if len(wires) != count or minutes is None:
             return None
@@ -303,8 +308,8 @@ class Decoder:
             target_roi=parse_decimal("targetRoi", wire.target_roi, PERCENT_MAX),
             baseline_revenue=parse_decimal("baselineRevenue", wire.baseline_revenue, MONEY_MAX),
             status=EventStatus(wire.status) if wire.status else None,
-            starts_at=None if not wire.start_date else self._instant("startDate", wire.start_date),
-            ends_at=None if not wire.end_date else self._end("endDate", wire.end_date),
+            starts_at=None if wire.start_date in _NO_INSTANT else self._instant("startDate", wire.start_date),
+            ends_at=None if wire.end_date in _NO_INSTANT else self._end("endDate", wire.end_date),
         )
 
     def _participant_registered(self, wire: _ParticipantWire, received_at: int) -> ParticipantRegistered:
@@ -367,17 +372,19 @@ class Decoder:
             raise UnusableField(Reason.OUT_OF_BOUNDS, "a channel's name is blank, too long, or has a comma")
         return channel
 
-    def _deciding_instant(self, field: str, text: str, received_at: int) -> int:
+    def _deciding_instant(self, field: str, value: str | int | list[int], received_at: int) -> int:
         """An instant that decides what counts or which message is newer. One far ahead would win for years."""
-        instant = self._instant(field, text)
+        instant = self._instant(field, value)
         if instant > received_at + AHEAD_US_MAX:
             raise UnusableField(Reason.OUT_OF_TIME, f"{field} is more than 24 h after it was received")
         return instant
 
-    def _end(self, field: str, text: str) -> int | None:
+    def _end(self, field: str, value: str | int | list[int]) -> int | None:
+        text = instant_text(field, value, self._rules.time_forms)
         return None if means_no_end(text) else self._instant(field, text)
 
-    def _instant(self, field: str, text: str) -> int:
+    def _instant(self, field: str, value: str | int | list[int]) -> int:
+        text = instant_text(field, value, self._rules.time_forms)
         return parse_instant(field, text, self._rules.naive_times_are)
 
 
@@ -387,6 +394,7 @@ def _event_ids(texts: list[str]) -> list[str]:
     return [canonical[text] for text in texts]
 
 
+_NO_INSTANT = (None, "")
 _CHUNK_COUNT_MAX = 500  # registrations: few enough for the processor's cache, and that one unusual message costs little
 _RAW, _RECEIVED_AT = itemgetter(1), itemgetter(2)
 _NEW: Any = tuple.__new__  # what a NamedTuple's own constructor does, without one more call

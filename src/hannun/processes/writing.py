@@ -100,7 +100,7 @@ def open_writing(settings: Settings, application: str, limits: PoolLimits | None
         )
         stack.callback(marks.close)
         stack.enter_context(run_in_background("mark messages", marks.run, marks.wake))
-        decoder = Decoder(Rules(key, channel_table(settings), settings.naive_zone))
+        decoder = Decoder(Rules(key, channel_table(settings), settings.naive_zone, settings.time_forms))
         yield Writing(database, invalidator, decoder, marks, settings.invalidations_apart_s, end_transactions_after)
 
 
