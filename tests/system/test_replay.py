@@ -91,10 +91,12 @@ class ReplayWorld:
         self.service.assert_no_drift()
 
     def run(self, *arguments: str, status: int = 0, **environment: str) -> str:
-        """Run `hannun replay`. Returns its output, of both streams."""
-        ran = self.service.run("replay", *arguments, **environment)
+        """Run `hannun replay` in a terminal of 80 columns. Returns its output, of both streams, as one line."""
+        ran = self.service.run("replay", *arguments, COLUMNS="80", **environment)
         assert ran.status == status, ran.out + ran.err
-        return ran.out + ran.err
+        lines = [line for line in (ran.out + ran.err).splitlines() if not line.startswith("{")]  # but those of the log
+        assert [line for line in lines if len(line) > 80 and len(line.split()) > 1] == []
+        return " ".join((ran.out + ran.err).split())
 
 
 @pytest.fixture
