@@ -295,6 +295,24 @@ def test_axe_finds_no_accessibility_violation(site: Site, browser: Browser) -> N
     signed_in(site, page, "/events/there-is-none")
     expect(page.get_by_role("heading", level=1)).to_have_text("이벤트를 찾을 수 없어요")
     check("event not found")
+    ahead = datetime.now(UTC) + timedelta(days=3)
+    site.send(
+        site.world.created("planned", eventTitle="다음 행사", totalInvestment=10, expectedRevenue=90, targetRoi=300),
+        site.world.created("planned-dates", startDate=ahead.isoformat()),
+    )
+    signed_in(site, page)
+    expect(page.get_by_role("link", name="시작 전")).to_be_visible()
+    check("list with planned events")
+    signed_in(site, page, "/events/planned")
+    expect(page.locator(".roi-tile")).to_contain_text("예상 +800%")
+    page.route("**/timeline*", lambda route: route.abort())
+    page.get_by_role("link", name="2시간", exact=True).click()
+    expect(page.locator(".chart")).to_contain_text("2시간의 흐름을 불러오지 못했어요")
+    check("event of expected revenue, without its chart")
+    page.context.clear_cookies()
+    page.reload()
+    expect(page.get_by_role("alert").first).to_contain_text("로그인이 끝났어요")
+    check("session ended")
     assert found == {state: [] for state in found}
 
 

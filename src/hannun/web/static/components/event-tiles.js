@@ -110,7 +110,7 @@ export function MoneyTile({ dashboard: { roi, provenance } }) {
           variant="neutral"
           provenance=${provenanceOf(investment.total, provenance, "roi.investment.total")}
           missingReason=${t.missingReason.investment}
-          note=${t.event.investmentParts(moneyOrNone(investment.planned), moneyOrNone(investment.channels))}
+          note=${investmentNote(investment)}
         />
         <${MoneyLine}
           name=${revenueName}
@@ -126,8 +126,14 @@ export function MoneyTile({ dashboard: { roi, provenance } }) {
   `;
 }
 
-/** @param {import("../api-types.js").Figure} amount */
-const moneyOrNone = (amount) => (isMissing(amount) ? texts.value.none : formatMoneyShort(amount));
+/** The parts of the investment that were set. @param {Dashboard["roi"]["investment"]} investment */
+function investmentNote({ planned, channels }) {
+  const t = texts.value.event;
+  const parts = [];
+  if (!isMissing(planned)) parts.push(t.investmentPlanned(formatMoneyShort(planned)));
+  if (!isMissing(channels)) parts.push(t.investmentChannels(formatMoneyShort(channels)));
+  return parts.join(" + ");
+}
 
 /**
  * An amount with its kind and a bar; `larger` is the amount of the longest bar.
