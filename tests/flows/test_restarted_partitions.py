@@ -57,6 +57,8 @@ class FakeKafka:
 
     def before_revoke(self, hook: Callable[[], None]) -> None: ...
 
+    def subscribe(self, topics: Collection[str]) -> None: ...
+
     def start_reading(
         self, partition: Partition, topic_id: str, offset: int, epoch: int, leader_epoch: int | None
     ) -> None:

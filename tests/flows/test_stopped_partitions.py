@@ -78,6 +78,8 @@ class Kafka:
 
     def before_revoke(self, hook: Callable[[], None]) -> None: ...
 
+    def subscribe(self, topics: Collection[str]) -> None: ...
+
     def start_reading(self, partition: Partition, *begun: Any) -> None:
         self.assigned_idle.discard(partition)
         self.begun = begun

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from world import SPRING, World
 
+from hannun.domain.batch import ReceivedMessage
 from hannun.domain.buckets import buckets_in, to_epoch_s
 from hannun.domain.channels import load_table
 from hannun.domain.granularity import Granularity
@@ -36,6 +37,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.minutes: dict[str, list[datetime]] = {event: [] for event in BOTH}
+        self.messages: list[ReceivedMessage] = []
 
     def between(self, event: str, start: datetime | None, end: datetime | None) -> int:
         return sum((start is None or at >= start) and (end is None or at < end) for at in self.minutes[event])
@@ -58,8 +60,16 @@ def come(world: World, ledger: Ledger, random_: random.Random) -> None:
     minutes = [around + timedelta(minutes=random_.randrange(30)) for _ in range(random_.randint(1, 6))]
     if random_.random() < 0.5:
         minutes += [random_minute(random_) for _ in range(2)]
-    world.count_with_retries(*(world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes))
+    messages = [world.registered(event=event, at=f"{at:%Y-%m-%dT%H:%MZ}") for at in minutes]
+    world.count(*messages)
     ledger.minutes[event] += minutes
+    ledger.messages += messages
+
+
+def come_again(world: World, ledger: Ledger, random_: random.Random) -> None:
+    """Messages are counted again, as by a replay into the live tables. They are repeats."""
+    again = random_.sample(ledger.messages, min(5, len(ledger.messages)))
+    assert {outcome.result for outcome in world.count(*again)} <= {"repeated"}
 
 
 def attached(world: World) -> list[date]:
@@ -141,8 +151,10 @@ def test_whatever_months_are_attached_every_figure_is_what_the_ledger_says_or_un
     random_, ledger = random.Random(seed), Ledger()
     world.count(*(world.created(event) for event in BOTH))
     for _ in range(40):
-        if random_.random() < 0.5:
+        if (step := random_.random()) < 0.5:
             come(world, ledger, random_)
+        elif step < 0.6:
+            come_again(world, ledger, random_)
         else:
             random_.choice(STEPS)(world, random_)
         start, end = sorted(random_minute(random_) for _ in range(2))

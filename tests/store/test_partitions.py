@@ -8,8 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 from world import SPRING, World
 
+from hannun import cli
 from hannun.errors import OperatorError
 from hannun.flows.partitions import (
     attach_months,
@@ -18,6 +20,7 @@ from hannun.flows.partitions import (
     invalidate_changed_months,
 )
 from hannun.store.partitions import create_months, existing_months
+from hannun.store.shadow_comparison import digests, rows_of
 
 NOVEMBER, DECEMBER, JANUARY = date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1)
 IN_DECEMBER_US = int(datetime(2026, 12, 2, tzinfo=UTC).timestamp()) * 1_000_000
@@ -291,3 +294,43 @@ def test_events_with_something_in_a_month_get_a_new_version_when_it_is_detached_
         world.count(world.registered(event=other, at="2026-01-21T10:00:00Z"))
     assert invalidated() == ({SPRING} if by == "hand" else {SPRING, other})
     assert world.drift() == []
+
+
+def test_a_replay_is_compared_over_the_months_that_both_databases_have_attached(world: World) -> None:
+    """The shadow has every month. What the live database has detached is no difference."""
+    world.count(world.created(), *(world.registered(at=at) for at in TWO_MONTHS))
+    with psycopg.connect(world.owner_url) as conn:
+        kept = existing_months(conn) - {JANUARY_2026}
+        whole, of_kept = (digests(conn, "timeline_data", None, months) for months in (None, kept))
+        assert [count for count, _ in (whole[SPRING], of_kept[SPRING])] == [4, 2]
+    detach(world, date(2026, 11, 23), keep=9)
+    with psycopg.connect(world.owner_url) as conn:
+        assert digests(conn, "timeline_data", None, kept) == digests(conn, "timeline_data") == of_kept
+        assert len(rows_of(conn, "timeline_data", SPRING, kept)) == 2
+
+
+def test_the_commands_say_what_they_did_in_lines_of_80_columns(world: World) -> None:
+    world.count(world.created(), *(world.registered(at=f"2020-{month}-20T10:00Z") for month in ("01", "02")))
+    settings = {"DATABASE_URL": world.url, "HANNUN_OWNER_DATABASE_URL": world.owner_url, "COLUMNS": "80"}
+
+    def run(*words: str, **more: str) -> list[str]:
+        done = CliRunner().invoke(cli.app, ["partitions", *words], env=settings | more, catch_exceptions=False)
+        assert done.exit_code == 0
+        lines = done.output.splitlines()
+        assert all(len(line) <= 80 for line in lines), lines
+        return lines
+
+    kept = {"HANNUN_MONTHS_KEPT": "0", "HANNUN_MONTHS_AHEAD": "0"}
+    assert "timeline_data_2020_01 would be detached" in run("--dry-run", **kept)
+    assert "timeline_data_2020_01 detached" in run(**kept)
+    world.rows("DROP TABLE public.timeline_data_2020_02")
+    assert [line for line in run("list") if line < "2020-03"] == ["2020-01  detached", "2020-02  dropped"]
+    assert run("attach", "2020-01", "--dry-run") == ["timeline_data_2020_01 would be attached"]
+    assert run("attach", "2020-01", "2020-02", **kept)[:2] == [
+        "timeline_data_2020_01 attached",
+        "timeline_data_2020_02 attached",
+    ]
+    assert run("attach", "2020-01") == ["timeline_data_2020_01 was attached already"]
+    assert world.drift() == []
+    with pytest.raises(OperatorError, match="'january' is no month"):
+        run("attach", "january")

@@ -168,13 +168,14 @@ def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSer
 
 @pytest.mark.faults
 @pytest.mark.parametrize("operation", [AclOperation.READ, AclOperation.DESCRIBE])
+@with_both_protocols
 def test_a_topic_that_the_broker_refuses_stops_alone_until_it_is_granted(
-    service: Service, guarded_kafka: KafkaServer, operation: AclOperation
+    service: Service, guarded_kafka: KafkaServer, protocol: str, operation: AclOperation
 ) -> None:
     topics = Topics(guarded_kafka.bootstrap)
     guarded_kafka.create_topics(dict.fromkeys(topics.names.values(), 1))
-    one = StoppedTopic(service, topics, OTHER, "classic")
-    one.start_ingest()
+    one = StoppedTopic(service, topics, OTHER, protocol)
+    ingest = one.start_ingest()
     one.send(to_the_topic=True)
     one.assert_counted()
     rule = (ResourceType.TOPIC, one.name, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation)
@@ -186,6 +187,10 @@ def test_a_topic_that_the_broker_refuses_stops_alone_until_it_is_granted(
     listed = service.run("positions", "list")
     assert "authorization failed" in listed.out
     assert "grant this client READ" in listed.out
+    assert ingest.terminate() == 0
+    one.start_ingest()
+    one.send()
+    one.assert_counted()
     for future in one.admin.delete_acls([AclBindingFilter(*rule, AclPermissionType.DENY)]).values():
         future.result()
     one.send(to_the_topic=True)

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 import redis
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 from outside import DEADLINE_S, Event, Figures, Message, Process, client, figures_in, figures_of_dashboard, wait_for
 
 ENDS_S_MAX = 30.0
@@ -314,6 +315,33 @@ def test_messages_over_its_kafka_are_counted(up: Up) -> None:
     wait_for("the messages to be counted", lambda: _figures(up, event) == event.expected_figures)
     assert up.dashboard(event) == event.expected_figures
     up.assert_no_drift()
+    up.stop()
+
+
+@pytest.mark.faults
+@pytest.mark.kafka
+@pytest.mark.xdist_group("kafka")
+def test_a_deleted_topic_ends_none_of_its_processes_also_after_a_restart_of_ingest(up: Up) -> None:
+    up.start("--kafka")
+    bootstrap = up.endpoints["kafka_bootstrap"]
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.delete_topics(["distribution-completed"]).values():
+        future.result()
+    before = up.pid_of("ingest")
+    os.kill(before, signal.SIGKILL)
+    wait_for("another ingest", lambda: up.pid_of("ingest") not in (0, before))
+    event = Event()
+    messages = [event.created(), *(event.registered("Instagram") for _ in range(3)), event.sold(1_000)]
+    producer = Producer({"bootstrap.servers": bootstrap})
+    for message in messages:
+        producer.produce(message["type"], json.dumps(message), key=event.id)
+    assert producer.flush(DEADLINE_S) == 0
+    event.expect(messages)
+    wait_for("the messages to be counted", lambda: _figures(up, event) == event.expected_figures, deadline_s=60)
+    assert up.dashboard(event) == event.expected_figures
+    health = up.get("/health/ready").json()
+    assert health["status"] == "degraded"
+    assert "distribution-completed (Kafka " in health["parts"]["kafka"]
     up.stop()
 
 

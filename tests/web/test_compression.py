@@ -245,9 +245,9 @@ def test_a_cached_answer_is_packed_once_and_again_after_a_change(
     assert len(packed) == 2
     total = counted.owner.get(EVENT, headers=AS_IT_IS).json()["summary"]["totalParticipants"]
     counted.send(counted.world.registered("another"))
-    assert (
-        counted.owner.get(EVENT, headers={"Accept-Encoding": "br"}).json()["summary"]["totalParticipants"] == total + 1
-    )
+    for _ in range(3):  # by the route, which fills the cache, and then by the fast path
+        changed = counted.owner.get(EVENT, headers={"Accept-Encoding": "br"}).json()
+        assert changed["summary"]["totalParticipants"] == total + 1
 
 
 def test_a_long_answer_is_packed_in_a_thread(world: World, counted: Site, monkeypatch: pytest.MonkeyPatch) -> None:

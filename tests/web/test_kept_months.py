@@ -101,6 +101,21 @@ def test_a_cached_timeline_follows_when_a_month_is_detached_and_attached_again(w
         site.world.wait_for("the cached answer to follow", lambda path=path: months(path)[:2] == [2, 1])
 
 
+def test_a_range_without_an_end_gets_another_etag_when_a_month_of_it_is_detached(with_history: Site) -> None:
+    addresses = [f"{base}{view}?startDate=2026-01-10" for base in (ANALYTICS, MINE) for view in VIEWS]
+    tags = {address: with_history.owner.get(address).headers["ETag"] for address in addresses}
+    assert {with_history.owner.get(at, headers={"If-None-Match": tag}).status_code for at, tag in tags.items()} == {304}
+    keep(with_history, months=9)
+    assert {with_history.owner.get(at, headers={"If-None-Match": tag}).status_code for at, tag in tags.items()} == {200}
+
+
+def test_the_projection_of_an_event_whose_months_are_all_detached_says_why_there_is_none(site: Site) -> None:
+    site.world.count(site.world.created(endDate="2100-01-01T00:00:00Z"), site.world.registered(at="2026-01-20T10:00Z"))
+    keep(site, months=3)
+    projection = get(site, f"{ANALYTICS}/roi", includeProjection=True)["projection"]
+    assert projection["reasons"] == dict.fromkeys(("participants", "revenue", "roi"), "not-kept")
+
+
 def test_a_message_for_a_month_that_was_just_detached_is_counted_with_its_first_request(with_history: Site) -> None:
     sender = with_history.signed_in("the-platform", "SERVICE")
 
@@ -121,7 +136,7 @@ def test_files_say_that_a_month_is_not_kept(with_history: Site) -> None:
     address = f"{ANALYTICS}/timeline?granularity=monthly&lang=en&startDate=2026-01-10&endDate=2026-03-10&tz=UTC"
     title, january, february, *_ = csv_rows(with_history.owner.get(f"{address}&format=csv").content)
     assert title[-1] == "Why it is empty"
-    assert january[2:] == ["", "", "", "", "2", "not-kept"]
+    assert january[2:] == ["", "", "", "", "2", "not kept"]
     assert february[2:] == ["1", "0", "0", "0", "3", ""]
     book = Workbook(with_history.owner.get(f"{address}&format=xlsx").content)
     assert {"not-kept", NOT_KEPT[0]} <= {cell for sheet in book.sheets for row in book.rows(sheet) for cell in row}

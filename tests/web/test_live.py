@@ -5,10 +5,12 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 from served import OTHER_MERCHANT, Site, open_site
 from world import OWNER, SPRING, World
@@ -16,6 +18,7 @@ from world import OWNER, SPRING, World
 from hannun.domain.batch import ChangedEvent
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.flows.live_updates import LiveUpdates
+from hannun.flows.partitions import apply_partition_plan
 
 ANALYTICS = f"/api/v1/events/{SPRING}/analytics"
 LIVE = f"/api/v1/events/{SPRING}/live"
@@ -70,6 +73,16 @@ def test_a_merchants_stream_announces_changes_of_each_of_their_events(site: Site
         site.send(site.world.created())
         change = stream.next_change()
         assert change == {"userId": OWNER, "etag": site.owner.get(f"/api/v1/users/{OWNER}/analytics").headers["etag"]}
+
+
+def test_a_month_that_is_detached_changes_what_a_page_shows(site: Site) -> None:
+    site.send(site.world.created(), site.world.registered(at="2026-01-20T10:00Z"))
+    with watched(site, site.owner) as stream, watched(site, site.owner, f"/api/v1/users/{OWNER}/live") as of_all:
+        with psycopg.connect(site.world.owner_url) as owner:
+            apply_partition_plan(owner, date(2026, 11, 23), ahead=0, keep=3, dry_run=False)
+        site.world.deliver_pending()
+        assert stream.next_change()["eventId"] == SPRING
+        assert of_all.next_change()
 
 
 def test_many_changes_at_once_are_announced_together(site: Site) -> None:

@@ -97,6 +97,7 @@ class GroupConsumer:
             **options,
         }
         self._consumer: Consumer | None = None
+        self._subscribed: frozenset[str] = frozenset()
         self._idle: set[Partition] = set()
         self._reading: dict[Partition, _Reading] = {}
         self._before_revoke: Callable[[], None] = lambda: None
@@ -108,9 +109,24 @@ class GroupConsumer:
     def open(self) -> None:
         """Join the group."""
         self._consumer = Consumer(self._options, logger=client_logger())
-        self._consumer.subscribe(
-            list(self._kinds), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        self.subscribe(self.topics)
+
+    def subscribe(self, topics: Collection[str]) -> None:
+        """Subscribe to these topics only; partitions of others are revoked in one of the next polls.
+
+        A topic that the broker refuses must be left out: with the group protocol "consumer" a broker otherwise refuses
+        the whole membership, and assigns no partition of any topic.
+
+        Raises:
+            KafkaUnavailable: the client has failed permanently; end the process.
+        """
+        if self._subscribed == frozenset(topics):
+            return
+        self._subscribed = frozenset(topics)
+        with fatal_client_errors():
+            self._client.subscribe(
+                sorted(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
 
     def close(self) -> None:
         """Leave the group, so that its other members need not wait for a time-out. Closing twice is fine."""
@@ -120,7 +136,7 @@ class GroupConsumer:
 
     @property
     def topics(self) -> frozenset[str]:
-        """The topics to which this consumer subscribes, whether they exist or not."""
+        """The topics that this consumer is for, whether they exist or not."""
         return frozenset(self._kinds)
 
     @property

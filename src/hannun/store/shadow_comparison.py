@@ -1,6 +1,7 @@
 """What a database holds, in a form that can be compared with another: a digest for each event, then row by row."""
 
 from collections.abc import Collection
+from datetime import date
 
 from hannun.domain.replay import FoundDeadLetter, RecordPlace, Replayed, ReplayRange, RowValues
 from hannun.store import positions
@@ -15,17 +16,28 @@ Digest = tuple[int, int]
 """How many rows an event has in a part, and the sum of their hashes: equal for equal rows, whatever their order."""
 
 
-def digests(conn: Connection, part: str, event_ids: Collection[str] | None = None) -> dict[str, Digest]:
-    """The digest of every event in a part of the comparison, or only of these events."""
+def digests(
+    conn: Connection,
+    part: str,
+    event_ids: Collection[str] | None = None,
+    months: Collection[date] | None = None,
+) -> dict[str, Digest]:
+    """The digest of every event in a part of the comparison, or only of these events. Of the timeline only these
+    months, by their first days."""
     query = SQL["digests"].replace("rows_of_part", f"({PARTS[part]})")
-    rows = conn.execute(query, {"event_ids": None if event_ids is None else sorted(event_ids)})
-    return {event_id: (count, int(digest)) for event_id, count, digest in rows}
+    asked = {"event_ids": None if event_ids is None else sorted(event_ids), "months": _sorted(months)}
+    return {event_id: (count, int(digest)) for event_id, count, digest in conn.execute(query, asked)}
 
 
-def rows_of(conn: Connection, part: str, event_id: str) -> dict[str, RowValues]:
-    """The rows of one event in a part, by their keys; each with its values by their columns."""
+def rows_of(conn: Connection, part: str, event_id: str, months: Collection[date] | None = None) -> dict[str, RowValues]:
+    """The rows of one event in a part, by their keys; each with its values by their columns. Of the timeline only these
+    months."""
     query = SQL["rows"].replace("rows_of_part", f"({PARTS[part]})")
-    return dict(conn.execute(query, {"event_id": event_id}).fetchall())
+    return dict(conn.execute(query, {"event_id": event_id, "months": _sorted(months)}).fetchall())
+
+
+def _sorted(months: Collection[date] | None) -> list[date] | None:
+    return None if months is None else sorted(months)
 
 
 def versions(conn: Connection) -> dict[str, int]:

@@ -421,3 +421,21 @@ def test_a_first_visit_loads_few_bytes_and_a_second_one_no_file_at_all(site: Sit
     assert [path for path in second if "/static/" in path] == []
     assert sum(second.values()) == 0  # the document is not sent again either: 304
     assert browser.unexpected_messages() == []
+
+
+def test_a_comparison_with_a_part_of_the_period_before_says_so(site: Site, browser: Browser) -> None:
+    page = browser.new_page()
+
+    def compared(route: Route) -> None:
+        answer = route.fetch()
+        figures = answer.json()
+        previous = {"period": figures["period"], "totalParticipants": 5, "totalViews": 0, "totalConversions": 0}
+        figures["summary"]["previous"] = {**previous, "partial": True}
+        figures["summary"]["delta"] = {"totalParticipants": 40, "totalViews": None, "totalConversions": None}
+        route.fulfill(response=answer, json=figures)
+
+    page.route(re.compile(f"{ANALYTICS}$"), compared)
+    signed_in(site, page, EVENT)
+    expect(tile(page, "참여자")).to_contain_text("이전 기간보다 +40% (이전 기간의 같은 시점까지와 비교)")
+    signed_in(site, page, f"{EVENT}?lang=en")
+    expect(tile(page, "Participants")).to_contain_text("on the period before (compared up to the same point of it)")

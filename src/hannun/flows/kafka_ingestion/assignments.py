@@ -194,6 +194,8 @@ class PartitionAssignments:
         self._next_check_at = time.monotonic() + CHECK_S
         self.start(self.stopped)
         topics = self._topics.check()
+        if topics.keys() == self._consumer.topics:  # of one that no broker reports, we do not know more than before
+            self._consumer.subscribe([topic for topic, found in topics.items() if not found.refused])
         topic_ids = {topic: found.topic_id for topic, found in topics.items() if not found.refused}
         self._consumer.release(self._consumer.recreated(topic_ids))
         self._begin_rewind_check()

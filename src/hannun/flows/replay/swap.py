@@ -9,6 +9,7 @@ steps after the lock. Those compare only events that were counted since the firs
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from datetime import date
 
 from hannun.domain.replay import Difference, dead_letter_differences, differences
 from hannun.errors import OperatorError
@@ -17,6 +18,7 @@ from hannun.store import database_swap
 from hannun.store import shadow_comparison as store
 from hannun.store.carry_over import carry_over
 from hannun.store.database import Connection, snapshot
+from hannun.store.partitions import existing_months
 
 Report = Callable[[str], None]
 """Called with the name of each step, before the step."""
@@ -122,9 +124,11 @@ def _compare(
     versions = (store.versions(live), store.versions(shadow))
     report("comparing tables and privileges")
     found = list(differences("relations", "database", store.relations(live), store.relations(shadow)))
+    # A replay brings back the months that the live database has detached.
+    in_both = existing_months(live) & existing_months(shadow)
     for part in store.PARTS:
         report(f"comparing {part}")
-        found += _differences(live, shadow, part, event_ids)
+        found += _differences(live, shadow, part, event_ids, in_both)
     report("comparing dead_letters")
     letters = (store.dead_letters(live), store.dead_letters(shadow))
     found += dead_letter_differences(*letters, store.replayed(live, shadow))
@@ -132,11 +136,12 @@ def _compare(
 
 
 def _differences(
-    live: Connection, shadow: Connection, part: str, event_ids: Collection[str] | None
+    live: Connection, shadow: Connection, part: str, event_ids: Collection[str] | None, months: Collection[date]
 ) -> Iterator[Difference]:
-    """Compare the digests of all events; read rows only of events whose digests differ."""
-    in_live, in_shadow = (store.digests(side, part, event_ids) for side in (live, shadow))
+    """Compare the digests of all events; read rows only of events whose digests differ. Of the timeline only these
+    months."""
+    in_live, in_shadow = (store.digests(side, part, event_ids, months) for side in (live, shadow))
     for event_id in sorted(in_live.keys() | in_shadow.keys()):
         if in_live.get(event_id) != in_shadow.get(event_id):
-            rows = [store.rows_of(side, part, event_id) for side in (live, shadow)]
+            rows = [store.rows_of(side, part, event_id, months) for side in (live, shadow)]
             yield from differences(part, event_id, *rows)

@@ -1,6 +1,7 @@
 """Reports: the entry point for every question."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
@@ -24,7 +25,7 @@ from hannun.domain.questions import (
     Question,
     TimelineQuestion,
 )
-from hannun.errors import NotFound
+from hannun.errors import NotFound, StoreUnavailable
 from hannun.flows.report.cached_reader import AnswerReader, Compute, SeenVersion, Source
 from hannun.flows.report.event_loaders import load_channel
 from hannun.flows.report.registry import AnyView, view_of
@@ -33,6 +34,8 @@ from hannun.flows.report.timeline_loaders import load_default_granularity
 from hannun.store.database import AsyncConnection, ReadPool
 
 T = TypeVar("T")
+GRANULARITIES_MAX = 10_000
+"""The most events whose default granularity is remembered."""
 _channel_decoder = msgspec.json.Decoder(response_schemas.Channel)
 
 
@@ -60,6 +63,7 @@ class Reports:
         self._now = now
         self._channel_table = channel_table
         self._may_rebuild = may_rebuild
+        self._granularities: OrderedDict[str, Granularity] = OrderedDict()
         self._running: set[asyncio.Task[Any]] = set()
 
     async def answer(
@@ -179,7 +183,21 @@ class Reports:
                 yield _encoded(view.build(question, loaded.figures), loaded)
 
     async def _default_granularity(self, event: EventSubject) -> Granularity:
-        return await self._read_snapshot(lambda snapshot: load_default_granularity(snapshot, event))
+        """The granularity of an event's timeline where a question names none.
+
+        While PostgreSQL is away, the last known one: under that the timeline may be cached.
+        """
+        try:
+            granularity = await self._read_snapshot(lambda snapshot: load_default_granularity(snapshot, event))
+        except StoreUnavailable:
+            if event.event_id not in self._granularities:
+                raise
+            return self._granularities[event.event_id]
+        self._granularities[event.event_id] = granularity
+        self._granularities.move_to_end(event.event_id)
+        if len(self._granularities) > GRANULARITIES_MAX:
+            self._granularities.popitem(last=False)
+        return granularity
 
     async def _read_snapshot(self, load: Callable[[Snapshot], Awaitable[T]]) -> T:
         """What is loaded by one statement, which is a snapshot by itself, or in a transaction.

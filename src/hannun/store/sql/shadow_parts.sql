@@ -64,3 +64,4 @@ SELECT event_id, channel_name AS key, value
 SELECT event_id, timestamp::text AS key, value
   FROM public.timeline_data t
  CROSS JOIN LATERAL (SELECT t.participants, t.views, t.engagement, t.conversions) AS value
+ WHERE %(months)s::date[] IS NULL OR date_trunc('month', timestamp)::date = ANY(%(months)s::date[])
