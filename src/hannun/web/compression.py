@@ -3,10 +3,9 @@
     route ─► response of a compressible type, longer than BODY_BYTES_MIN ─► packed whole, with its new length
                                     └─ its length is not known: a file that grows ─► packed chunk by chunk
 
-Answers that hold secrets (`Cache-Control: no-store`) are never compressed: the length of a compressed body reveals what
-is in it to somebody who can add to it (BREACH). Problem details hold none. Event streams, workbooks and Parquet files
-are of no compressible type. Bodies above OFF_LOOP_BYTES are packed in a thread. ETags are weak, so that an answer has
-the same one in every encoding.
+Answers that hold a secret are never compressed (`never_compress`): the length of a compressed body reveals what is in
+it to somebody who can add to it (BREACH). Event streams, workbooks and Parquet files are of no compressible type. Long
+bodies (OFF_LOOP_BYTES) are packed in a thread. ETags are weak, so that an answer has the same one in every encoding.
 """
 
 import zlib
@@ -19,6 +18,7 @@ import brotli
 import zstandard
 from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hannun.web.accept import weights_in
@@ -129,20 +129,25 @@ class Compression:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            send = _Response(send, accepted_encoding(_accept_encoding(scope))).send
+            send = _Response(scope, send).send
         await self._app(scope, receive, send)
 
 
-def _accept_encoding(scope: Scope) -> str:
-    return ", ".join(Headers(scope=scope).getlist("accept-encoding"))
+_NEVER = "hannun.never_compress"
+
+
+def never_compress(request: Request) -> None:
+    """The response to this request holds a secret: send it as it is."""
+    request.scope[_NEVER] = True
 
 
 class _Response:
     """One response. Its head waits for the begin of its body, which decides whether it is compressed."""
 
-    def __init__(self, send: Send, encoding: Encoding | None) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
         self._send = send
-        self._encoding = encoding
+        self._encoding = accepted_encoding(", ".join(Headers(scope=scope).getlist("accept-encoding")))
         self._head: Message | None = None
         self._packer: Packer | None = None
 
@@ -151,7 +156,7 @@ class _Response:
             headers = MutableHeaders(scope=message)
             if _type_of(headers) in _TYPES:
                 _add_vary(headers)
-                if self._encoding is not None and not _holds_secrets(headers) and "content-encoding" not in headers:
+                if self._encoding and _NEVER not in self._scope and "content-encoding" not in headers:
                     self._head = message
                     return
         elif self._head is not None and self._encoding is not None:
@@ -183,10 +188,6 @@ class _Response:
 
 def _type_of(headers: MutableHeaders) -> str:
     return headers.get("content-type", "").partition(";")[0]
-
-
-def _holds_secrets(headers: MutableHeaders) -> bool:
-    return "no-store" in headers.get("cache-control", "") and _type_of(headers) != "application/problem+json"
 
 
 def _set_encoding(headers: MutableHeaders, encoding: Encoding, length: int | None) -> None:

@@ -27,6 +27,7 @@ from hannun.web.callers import (
     reject_unknown_parameters,
     share_secret_in,
 )
+from hannun.web.compression import never_compress
 from hannun.web.contract import ANONYMOUS, BODY_PROBLEMS, EVENT_PROBLEMS, RequestBody, answers_with
 from hannun.web.request_limits import Served, limit_anonymous, limit_sign_ins
 
@@ -101,6 +102,7 @@ async def make_share(request: Request, services: Served, sharer: Sharer, event_i
         raise BadRequest("{field} has no offset from UTC: add one, as in +09:00 or Z", code="no-offset", field="until")
     share, secret = await services.share_links.create(sharer.principal, event_id, wanted.until, wanted.label)
     address = f"/events/{encode_path_segment(event_id)}#share={secret}"
+    never_compress(request)
     return _json_response(response_schemas.NewLink(**_link_fields(share), address=address), 201)
 
 
