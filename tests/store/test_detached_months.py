@@ -159,7 +159,7 @@ def test_whatever_months_are_attached_every_figure_is_what_the_ledger_says_or_un
             random_.choice(STEPS)(world, random_)
         start, end = sorted(random_minute(random_) for _ in range(2))
         if random_.random() < 0.5:  # near something, so that a minute more or less makes a difference
-            start = min(ledger.minutes[SPRING] + ledger.minutes[SUMMER], default=start) - timedelta(minutes=5)
+            start = min([start, *ledger.minutes[SPRING], *ledger.minutes[SUMMER]]) - timedelta(minutes=5)
         granularity = random_.choice([Granularity.HOURLY, Granularity.DAILY, Granularity.WEEKLY, Granularity.MONTHLY])
         range_ = Range(start, end + timedelta(minutes=1), random_.choice(ZONES))
         check(world, ledger, random_.choice(BOTH), granularity, range_)
