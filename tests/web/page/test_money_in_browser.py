@@ -49,6 +49,8 @@ def test_an_event_that_nobody_joined_has_earned_nothing(site: Site, browser: Bro
     expect(totals).to_contain_text(expected)
     expect(page.locator("main")).not_to_contain_text(REACHED)
     assert colour_class(page, expected) == ""
+    expect(page.locator(".roi-mark.expected")).to_have_count(1)
+    expect(page.locator(".roi-fill")).to_have_count(0)  # nothing has come back
     page.goto(f"{site.address}{EVENT}?lang={lang}")
     roi = page.locator(".roi-tile")
     expect(roi.locator(".value")).to_have_text(expected)

@@ -22,18 +22,21 @@ const roiPosition = (roi) => (roi - ROI_SCALE.low) / (ROI_SCALE.high - ROI_SCALE
 
 /**
  * The ROI as the money that came back: the bar starts at the left with nothing, and passes the marks of what is reached.
+ * Of expected money nothing has come back: it has a mark and no bar.
  * @param {{ roi: number, target: number | null | undefined, expected: boolean }} props
  */
 export function RoiBar({ roi, target, expected }) {
   const t = texts.value.tile;
-  const colour = expected ? "expected hatched" : roi < 0 ? "loss" : "gain";
+  const colour = expected ? "expected" : roi < 0 ? "loss" : "gain";
   // A mark at the end of the scale would stand for any target beyond it, and a bar that is cut there would seem to reach it.
   const hasTarget = target !== null && target !== undefined && target <= ROI_SCALE.high;
   return html`
     <div class="roi-bar" aria-hidden="true">
       ${hasTarget && html`<div class="roi-labels above"><${RoiLabel} at=${target} text=${t.target} /></div>`}
       <div class="roi-track">
-        <span class="roi-fill ${colour}" style=${{ width: cssPercent(roiPosition(roi)) }}></span>
+        ${expected
+          ? html`<span class="roi-mark expected hatched" style=${{ left: cssPercent(roiPosition(roi)) }}></span>`
+          : html`<span class="roi-fill ${colour}" style=${{ width: cssPercent(roiPosition(roi)) }}></span>`}
         ${roi > ROI_SCALE.high && html`<span class="roi-beyond ${colour}">›</span>`}
         <span class="roi-mark zero" style=${{ left: cssPercent(roiPosition(0)) }}></span>
         ${hasTarget && html`<span class="roi-mark target" style=${{ left: cssPercent(roiPosition(target)) }}></span>`}
