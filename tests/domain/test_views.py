@@ -47,7 +47,9 @@ def trend_of(
     buckets = buckets_in(to_epoch_s(start), to_epoch_s(end), Granularity.HOURLY, "UTC")
     filled = [(hours_before + hour, count, 0, 0, 0) for hour, count in enumerate(participants) if count]
     question = TimelineQuestion(EventSubject("e1"), Range(start, end, "UTC"), Granularity.HOURLY)
-    figures = TimelineViewFigures(head, Granularity.HOURLY, buckets, TimelineFigures(filled, after=0), to_epoch_s(end))
+    now = to_epoch_s(end)
+    counted = TimelineFigures(filled, before=0)
+    figures = TimelineViewFigures(head, Granularity.HOURLY, buckets, counted, end=now, now=now)
     return event_timeline(question, figures).trend
 
 
