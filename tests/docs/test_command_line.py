@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from typer._click.exceptions import NoArgsIsHelpError, UsageError
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from hannun.cli import app
+from hannun.cli import app, terminal
 from hannun.processes import endpoints
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +103,25 @@ def test_every_command_that_the_code_names_can_be_pasted() -> None:
             pytest.fail(f"{module}: hannun {command} only prints its help")
         except UsageError as error:
             pytest.fail(f"{module}: hannun {command}: {error.message}")
+
+
+@pytest.mark.parametrize("folder", ["my data", r"a\1b", "$HOME;x"])
+def test_a_printed_command_names_any_home_so_that_it_can_be_pasted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+) -> None:
+    monkeypatch.setattr(terminal, "_used_homes", [])
+    home = tmp_path / folder
+    terminal.use_home(home)
+    printed = terminal.with_home("to see what is known: hannun positions list")
+    *_, command = printed.partition(": ")
+    assert shlex.split(command) == ["hannun", "positions", "--home", str(home), "list"]
+    parse(shlex.split(command)[1:])
+
+
+def test_a_number_of_dead_letters_below_1_is_refused() -> None:
+    for limit in ("0", "-1"):
+        with pytest.raises(UsageError):
+            parse(["dead-letters", "list", "--limit", limit])
 
 
 def test_every_command_that_the_docs_name_exists_with_its_options() -> None:

@@ -16,7 +16,7 @@ APPLICATION = "hannun-dead-letters"
 @app.command("list")
 def list_dead_letters(
     reason: Annotated[Reason | None, typer.Option(help="only those of this reason")] = None,
-    limit: Annotated[int, typer.Option(help="how many, newest first")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 50,
     all_: Annotated[bool, typer.Option("--all", help="also those that are resolved")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:

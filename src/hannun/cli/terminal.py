@@ -3,6 +3,7 @@
 import getpass
 import os
 import re
+import shlex
 import socket
 import textwrap
 import time
@@ -60,7 +61,7 @@ def with_home(text: str) -> str:
         return text
     return re.sub(
         r"\bhannun (?:positions|dead-letters|replay|reconcile|export|partitions)\b",
-        rf"\g<0> --home {_used_homes[-1]}",
+        lambda command: f"{command[0]} --home {shlex.quote(str(_used_homes[-1]))}",
         text,
     )
 
