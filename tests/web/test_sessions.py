@@ -173,9 +173,11 @@ def test_a_role_that_the_mapping_cannot_name_stays_in_the_session(site_with: Cal
 def test_a_session_of_a_published_key_is_its_token(site_with: Callable[..., Site]) -> None:
     with Issuer() as issuer:
         site = site_with(jwt_jwks_url=issuer.url)
-        token = token_by(RSA, "rsa-1", OWNER)
+        token = token_by(RSA, "rsa-1", OWNER, exp=4_000_000_000)
         site.world.wait_for("the key", lambda: site.with_token(token).get(SESSION).status_code == 200)
-        browser = site.client(cookie_of(site.client({}).post(SESSION, json={"token": token})))
+        answer = site.client({}).post(SESSION, json={"token": token})
+        assert max_age(answer) == HALF_A_DAY_S, "the browser keeps it no longer"
+        browser = site.client(cookie_of(answer))
         assert token_of(browser) == token
         assert browser.delete(SESSION).status_code == 204
         assert browser.get(SESSION).status_code == site.with_token(token).get(SESSION).status_code == 401

@@ -116,7 +116,7 @@ async def authenticate_by_share_link(request: Request, services: Services) -> Ca
         Busy: the limit of the link is reached, or that of an address that sends wrong secrets.
     """
     secret = share_secret_in(request) or ""
-    known_id = services.share_links.known_share_id(request.path_params["event_id"], secret)
+    known_id = services.share_links.known_share_id(canonical_id(request.path_params["event_id"]), secret)
     if known_id is None:
         take_from_address(request, services)
     else:

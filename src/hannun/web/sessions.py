@@ -45,7 +45,7 @@ class SignIn(msgspec.Struct):
 async def sign_in(request: Request, services: Served) -> Response:
     """Exchange a token, or a one-time code, for the page's cookie. A code is used up by that.
 
-    The session lasts 12 hours at most, and no longer than the token.
+    The cookie lasts 12 hours at most, and no longer than the token.
     """
     reject_unknown_parameters(request)
     invalid = BadRequest("a sign-in is a JSON object with a token or a code", code="bad-sign-in")
@@ -60,7 +60,7 @@ async def sign_in(request: Request, services: Served) -> Response:
     response.set_cookie(
         COOKIE,
         token,
-        max_age=max(0, int(session.expires_at - time.time())),
+        max_age=max(0, int(min(SESSION_LASTS_S, session.expires_at - time.time()))),
         httponly=True,
         samesite="strict",
         secure=services.secure_cookies,
