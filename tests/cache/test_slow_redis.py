@@ -1,0 +1,69 @@
+"""Redis sends a byte now and then: a command ends with its time-out as a whole, however often something arrives."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from faults import Proxy, RedisRequests
+from world import World
+
+from hannun import deadlines
+from hannun.cache import AnswerCache, Invalidator, RedisAddress
+from hannun.domain.batch import ChangedEvent
+
+SOON_S = 5.0
+BYTE_INTERVAL_S = 0.1
+MANY = [ChangedEvent(f"event-{number}", None, 1, ()) for number in range(100)]
+"""The replies to their invalidation have more than 400 bytes, so they take 40 s."""
+
+
+@pytest.fixture
+def proxy(world: World) -> Iterator[Proxy]:
+    with Proxy(world.valkey.port, RedisRequests) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def address(world: World, proxy: Proxy) -> RedisAddress:
+    return replace(world.redis, port=proxy.port, timeout_s=1.0)
+
+
+def test_an_invalidation_ends_with_its_time_out(proxy: Proxy, address: RedisAddress) -> None:
+    invalidator = Invalidator(address)
+    assert invalidator.invalidate(MANY)
+    for _ in range(2):  # on the connection that was open, and on a new one
+        began = time.monotonic()
+        with proxy.slow(BYTE_INTERVAL_S):
+            assert not invalidator.invalidate(MANY, ignore_cooldown=True)
+        assert time.monotonic() - began < SOON_S
+    assert invalidator.invalidate(MANY, ignore_cooldown=True)
+    invalidator.close()
+
+
+def test_no_invalidation_begins_that_could_not_end_before_the_deadline(address: RedisAddress) -> None:
+    invalidator = Invalidator(address)
+    with deadlines.within(0.9):
+        assert not invalidator.invalidate(MANY)
+    assert invalidator.invalidate(MANY), "and Redis is not taken for unavailable"
+    invalidator.close()
+
+
+def test_commands_of_readers_end_with_their_time_out(proxy: Proxy, address: RedisAddress) -> None:
+    async def run() -> None:
+        cache = AnswerCache(address, lifetime_s=60)
+        await cache.open()
+        lease = await cache.acquire_lease("key")
+        assert lease is not None
+        with proxy.slow(1.0):
+            began = time.monotonic()
+            assert await cache.acquire_lease("other") is None
+            await cache.release(lease)
+            assert await cache.owner("key") is None
+            assert await cache.check() is False
+            assert time.monotonic() - began < 3 * SOON_S
+        assert await cache.check() is True
+        await cache.close()
+
+    asyncio.run(run())
