@@ -4,10 +4,12 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 from typer._click.core import Command, Context
 from typer._click.exceptions import NoArgsIsHelpError, UsageError
 from typer.core import TyperGroup
@@ -116,6 +118,16 @@ def test_a_printed_command_names_any_home_so_that_it_can_be_pasted(
     *_, command = printed.partition(": ")
     assert shlex.split(command) == ["hannun", "positions", "--home", str(home), "list"]
     parse(shlex.split(command)[1:])
+
+
+@pytest.mark.parametrize("before", range(0, 60, 7))
+def test_a_command_that_fits_on_a_line_is_not_folded(before: int) -> None:
+    command = "hannun positions --home /srv/hannun set sales-recorded --to earliest"
+    console = Console(width=80, file=StringIO(), force_terminal=True, color_system=None)
+    terminal.print_folded(f"{'x ' * before}to read on: {command}", console=console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert any(command in line for line in lines)
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_number_of_dead_letters_below_1_is_refused() -> None:

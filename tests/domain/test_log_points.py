@@ -19,3 +19,9 @@ def test_an_instant_with_an_offset_is_a_point_in_a_log(text: str) -> None:
 def test_an_instant_without_an_offset_is_no_point_in_a_log(text: str) -> None:
     with pytest.raises(OperatorError, match="is not a point in a log"):
         parse_log_point(text, "--to")
+
+
+def test_more_digits_than_an_offset_has_are_no_point_in_a_log() -> None:
+    assert parse_log_point(str(2**63 - 1), "--to") == 2**63 - 1
+    with pytest.raises(OperatorError, match="is not a point in a log"):
+        parse_log_point("9" * 5_000, "--to")

@@ -147,6 +147,10 @@ def forget_partitions(
         print_folded(f"{at.topic}[{at.partition}] {was}; {would}")
 
 
+OFFSET_DIGITS_MAX = 19
+"""Of Kafka's largest offset, 2^63 - 1."""
+
+
 def parse_log_point(text: str, option: str) -> Literal["earliest", "latest"] | int | datetime:
     """A point in a log: its start, its end, an offset, or the first record of an instant.
 
@@ -157,7 +161,7 @@ def parse_log_point(text: str, option: str) -> Literal["earliest", "latest"] | i
 
     if text in ("earliest", "latest"):
         return "earliest" if text == "earliest" else "latest"
-    if text.isdecimal():
+    if text.isdecimal() and len(text) <= OFFSET_DIGITS_MAX:
         return int(text)
     try:
         moment = parse_moment(without_zone_name(text))

@@ -21,6 +21,9 @@ out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 T = TypeVar("T")
+_COMMAND = re.compile(r"\bhannun [a-z-]+(?: [^\s;,`()]+)*")
+_UNFOLDED_SPACE = "\ue000"
+"""Stands for a space where a line must not be folded: textwrap folds at it no more than within a word."""
 
 _used_homes: list[Path] = []
 """The home of this command, where it has one."""
@@ -84,12 +87,18 @@ def _is_folded(console: Console) -> bool:
 def print_folded(text: str, *, indent: str = "", console: Console = out) -> None:
     """Print a paragraph, folded between words at the width of the terminal; further lines are indented by 2 more.
 
-    Nothing is cut: a word that is longer than a line has a line of its own. Where there is no terminal (and no
-    COLUMNS), it is one line, for programs that read it.
+    Nothing is cut: a word that is longer than a line has a line of its own. A command that fits on a line is not
+    folded, so that it can be pasted. Where there is no terminal (and no COLUMNS), it is one line, for programs that
+    read it.
     """
     width = console.width if _is_folded(console) else len(indent + text)
+    room = width - len(indent) - 2
+
+    def unfolded(command: re.Match[str]) -> str:
+        return command[0].replace(" ", _UNFOLDED_SPACE) if len(command[0]) <= room else command[0]
+
     lines = textwrap.wrap(
-        text,
+        _COMMAND.sub(unfolded, text),
         max(width, 1),
         initial_indent=indent,
         subsequent_indent=f"{indent}  ",
@@ -97,7 +106,7 @@ def print_folded(text: str, *, indent: str = "", console: Console = out) -> None
         break_on_hyphens=False,
     )
     for line in lines:
-        console.print(line, markup=False, highlight=False)
+        console.print(line.replace(_UNFOLDED_SPACE, " "), markup=False, highlight=False)
 
 
 class Progress(Generic[T]):

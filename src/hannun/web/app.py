@@ -66,6 +66,7 @@ def application(services: Services) -> FastAPI:
                 "Content-Disposition",
                 "X-Row-Count",
                 "X-Data-Source",
+                "X-Data-Stale",
                 "Retry-After",
                 "WWW-Authenticate",
             ],
