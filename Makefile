@@ -12,7 +12,7 @@ BIN    := $(VENV)/bin
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-env: $(VENV)/.dev ## create .venv from the lock files, with everything for tests, checks and benches
+env: $(VENV)/.dev ## create .venv, with all that tests, checks and benches need
 
 # PYTHON is resolved here, so that the error names it before anything is made.
 INSTALL = command -v $(PYTHON) >/dev/null || { echo "hannun needs Python 3.11 or newer; looked for '$(PYTHON)'. Name another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }; \
@@ -26,7 +26,7 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@$(INSTALL) requirements/dev.txt
 	@touch $@
 
-demo: $(VENV)/.run ## the whole platform, simulated, on this machine; PORT=8080, HOME_DIR=.hannun, KAFKA=1 for a real Kafka
+demo: $(VENV)/.run ## everything here, simulated: PORT=8080 HOME_DIR=.hannun KAFKA=1
 	@$(BIN)/hannun up --demo $(if $(KAFKA),--kafka) $(if $(HOME_DIR),--home $(HOME_DIR)) $(if $(PORT),--port $(PORT))
 
 # npm packages check the types and the accessibility of the page. Without npm these checks are skipped, with a message.
@@ -36,12 +36,12 @@ $(PAGE): tools/page/package-lock.json
 	 elif [ "$$CI" = true ]; then echo "CI must check the page, and there is no npm"; exit 1; \
 	 else echo "SKIPPED: types and accessibility of the page, since there is no npm"; fi
 
-test: $(VENV)/.dev $(PAGE) ## all tests, on a real PostgreSQL, Valkey, Kafka and browser; prints the ten slowest
+test: $(VENV)/.dev $(PAGE) ## all tests, on a real PostgreSQL, Valkey, Kafka and browser
 	@$(BIN)/python -m pytest --durations=10 $(ARGS)
 
 # The layers below the interfaces, without Kafka. make test runs the others: cache, web, page, system, embedded, contract.
 QUICK := tests/architecture tests/docs tests/domain tests/scheduler tests/store tests/counting tests/flows
-test-quick: $(VENV)/.dev ## the layers below the interfaces, without Kafka and browser, for daily work
+test-quick: $(VENV)/.dev ## daily work: the layers below the interfaces, without Kafka
 	@$(BIN)/python -m pytest -m "not kafka and not browser and not faults" $(QUICK) $(ARGS)
 
 check: $(VENV)/.dev $(PAGE) ## lint, types, SQL, architecture: CI runs this and the tests
@@ -67,7 +67,7 @@ bench: $(VENV)/.dev ## measure messages a second, CPU, bytes, freshness
 faults: $(VENV)/.dev ## the long tests of crashes and faults
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 
-lock: ## lock the newest versions that fit pyproject.toml and requirements/*.in (needs uv)
+lock: ## lock the newest versions of all requirements (needs uv)
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded \
 	   --no-header --no-annotate pyproject.toml requirements/build.in -o requirements/run.txt
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded --extra parquet \

@@ -28,6 +28,7 @@ SETTINGS = {
 
 
 def main(folder: Path, lock: Path) -> None:
+    started_s = time.monotonic()
     python = folder / "bin" / "python"
     if not python.exists():
         print(f"creating {folder} ...", flush=True)
@@ -35,7 +36,6 @@ def main(folder: Path, lock: Path) -> None:
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
     locked = ["--no-deps", "--require-hashes", "-r", str(lock)]
     project = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
-    started_s = time.monotonic()
     count = sum(line[:1].isalnum() for line in lock.read_text().splitlines())
     print(f"installing {count} packages of {lock} ...", flush=True)
     if _install_uv(pip):

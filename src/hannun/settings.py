@@ -246,10 +246,11 @@ class Settings(BaseSettings):
         value = getattr(self, name)
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if not text:
-            variable, example = _NEEDED[name]
+            variable, example, running = _NEEDED[name]
             raise OperatorError(
                 f"{variable} is not set",
-                hint=f"export {variable}={example}; or name the folder of a running `hannun up` by --home",
+                hint=f"export {variable}={example}; or, where the command has --home, "
+                f"give it the folder of a running `{running}`",
             )
         return str(text)
 
@@ -266,9 +267,13 @@ def _origins_in(variable: str, text: str) -> list[str]:
 
 
 _NEEDED = {
-    "database_url": ("DATABASE_URL", "postgresql://user:password@localhost:5432/analytics_db"),
-    "jwt_secret": ("HANNUN_JWT_SECRET", "<at least 32 random characters, shared with the issuer of the tokens>"),
-    "kafka_bootstrap_servers": ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
+    "database_url": ("DATABASE_URL", "postgresql://user:password@localhost:5432/analytics_db", "hannun up"),
+    "jwt_secret": (
+        "HANNUN_JWT_SECRET",
+        "<at least 32 random characters, shared with the issuer of the tokens>",
+        "hannun up",
+    ),
+    "kafka_bootstrap_servers": ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", "hannun up --kafka"),
 }
 
 

@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from hannun.cli import app, terminal
+from hannun.errors import OperatorError
 from hannun.processes import endpoints
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +153,19 @@ def test_a_command_that_does_not_exist_is_found() -> None:
         with pytest.raises(UsageError):
             parse(wrong.split())
     assert COMMAND.findall("to give it up: hannun positions forget t") == ["positions forget t"]
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "nan", "inf"])
+def test_a_token_that_is_never_valid_or_always_is_refused(hours: str) -> None:
+    refused = CliRunner().invoke(app, ["token", "u1", "--hours", hours])
+    assert isinstance(refused.exception, OperatorError)
+    assert "--hours" in refused.exception.hint
+
+
+def test_the_targets_of_make_fit_a_terminal_of_80_columns() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "make demo" in shown
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
 
 
 def help_pages(command: Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

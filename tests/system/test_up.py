@@ -220,7 +220,7 @@ def test_commands_find_the_servers_by_its_home(up: Up) -> None:
     other = up.run("sign-in-code", "--user", "u1", "--role", "MERCHANT", *home).strip().rpartition("=")[2]
     assert up.user_of(up.sign_in(other)) == "u1"
     up.run("partitions", *home)
-    up.run("positions", *home, "list")
+    assert up.run("positions", *home, "list") == "no partition of Kafka was ever read\n"
     up.run("dead-letters", *home, "list")
     assert up.process is not None
     assert f"reconcile --home {os.path.relpath(up.home, chr(47))}" in up.process.log, (

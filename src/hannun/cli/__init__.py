@@ -21,6 +21,8 @@ from hannun.cli.terminal import HomeOption, err, home_of_group, out, print_error
 from hannun.errors import HannunError, OperatorError, Transient
 from hannun.processes.signals import stop_on_signal
 
+TOKEN_HOURS_MAX = 10 * 366 * 24
+
 app = typer.Typer(
     help="Hannun (한눈): how a promotional event is doing, on every channel, in numbers that can be proven.",
     no_args_is_help=True,
@@ -122,6 +124,10 @@ def token(
     """Print a token signed with HANNUN_JWT_SECRET, for tests and for a service."""
     from hannun.processes.commands.tokens import issue_token
 
+    if not 0 < hours <= TOKEN_HOURS_MAX:  # also true for NaN
+        raise OperatorError(
+            f"a token cannot be valid for {hours:g} hours", hint=f"--hours is more than 0 and at most {TOKEN_HOURS_MAX}"
+        )
     print(issue_token(settings_.read(), user, role or ["MERCHANT"], hours * 3600))
 
 

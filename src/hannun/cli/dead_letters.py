@@ -11,11 +11,14 @@ from hannun.domain.facts import Reason
 
 app = typer.Typer(help="Messages that could not be used.", no_args_is_help=True)
 APPLICATION = "hannun-dead-letters"
+REASONS = ", ".join(Reason)
 
 
 @app.command("list")
 def list_dead_letters(
-    reason: Annotated[Reason | None, typer.Option(help="only those of this reason")] = None,
+    reason: Annotated[
+        Reason | None, typer.Option(metavar="REASON", help=f"only those of this reason: {REASONS}")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 50,
     all_: Annotated[bool, typer.Option("--all", help="also those that are resolved")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
@@ -59,7 +62,9 @@ def show_dead_letter(no: Annotated[int, typer.Argument(help="its number in the l
 @app.command("retry")
 def retry_dead_letters(
     nos: Annotated[list[int] | None, typer.Argument(help="their numbers in the list")] = None,
-    reason: Annotated[Reason | None, typer.Option(help="all open ones of this reason")] = None,
+    reason: Annotated[
+        Reason | None, typer.Option(metavar="REASON", help=f"all open ones of this reason: {REASONS}")
+    ] = None,
 ) -> None:
     """Count messages that can be used by now: read from Kafka again, or made of their known fields."""
     from hannun.flows.dead_letter_retry import choose, retry
@@ -81,7 +86,9 @@ def retry_dead_letters(
 @app.command("drop")
 def drop_dead_letters(
     nos: Annotated[list[int] | None, typer.Argument(help="their numbers in the list")] = None,
-    reason: Annotated[Reason | None, typer.Option(help="all open ones of this reason")] = None,
+    reason: Annotated[
+        Reason | None, typer.Option(metavar="REASON", help=f"all open ones of this reason: {REASONS}")
+    ] = None,
 ) -> None:
     """Close dead letters without counting them. They stay in their table, with your name."""
     from hannun.flows.dead_letter_retry import drop

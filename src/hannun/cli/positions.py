@@ -31,6 +31,8 @@ def list_positions(
         print(json.dumps(_topic_as_json(topic))) if as_json else _print_topic(topic)
     for at in found.partitions:
         print(json.dumps(_partition_as_json(at))) if as_json else _print_partition(at)
+    if not (found.topics or found.partitions or as_json):
+        print_folded("no partition of Kafka was ever read")
     if found.wait:
         raise typer.Exit(1)
 

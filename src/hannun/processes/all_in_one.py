@@ -114,8 +114,10 @@ def _instructions(options: UpOptions) -> list[str]:
         *(["The simulated weeks before today arrive within a minute; then it goes on live."] if options.demo else []),
         "Call the API: docs/api.md, or /docs of this address.",
         f"  The token is admin_token in {home}/endpoints.json.",
-        f"Check every figure against the ledgers: {_program()} reconcile --home {home}",
-        f"Stop with Ctrl-C. Data and logs stay in {home}; the next start goes on with them.",
+        "Check every figure against the ledgers:",
+        f"  {_program()} reconcile --home {home}",
+        "Stop with Ctrl-C. The next start goes on with the data.",
+        f"  Data and logs: {home}",
     ]
 
 
