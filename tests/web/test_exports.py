@@ -40,7 +40,7 @@ LISTS = {  # by view: the JSON field of its list, and the table of that list
 LIST_FIELDS = {field for field, _ in LISTS.values()} | {"events"}
 VIEWS = [(base, view) for base in (ONE, MINE) for view in LISTS]
 SHEETS = {
-    "ko": {"channels": "채널", "points": "타임라인", "events": "행사", "figures": "지표", "about": "설명"},
+    "ko": {"channels": "채널", "points": "타임라인", "events": "이벤트", "figures": "지표", "about": "설명"},
     "en": {"channels": "Channels", "points": "Timeline", "events": "Events", "figures": "Figures", "about": "About"},
 }
 
@@ -148,7 +148,7 @@ WORDS = {  # by code: in Korean and English, as on the page
         "TV": "TV", "SNS": "SNS", "VOICE": "음성", "ACTIVE": "진행 중", "ENDED": "종료", "ARCHIVED": "보관됨",
         UNATTRIBUTED: "채널 미확인", "up": "증가", "down": "감소", "flat": "비슷함", "early": "판단하기 이름",
         "daily": "하루", "hourly": "1시간", "mean-of-last-weeks": "최근 몇 주의 하루 평균",
-        "several-events": "행사마다 끝나는 때가 다름", "nothing-invested": "투자금이 없음", "over": "이미 끝남",
+        "several-events": "이벤트마다 끝나는 때가 다름", "nothing-invested": "투자금이 없음", "over": "이미 끝남",
         "yes": "예", "no": "아니요",
     },
     "en": {
@@ -478,7 +478,7 @@ def test_a_file_has_a_name_a_language_a_zone_and_an_explanation(world: World, si
     assert 'ySplit="1"' in book.xml("타임라인") and 'state="frozen"' in book.xml("타임라인")
     assert "<cols>" in book.xml("타임라인")
     about = {row[0]: row for row in reversed(book.rows("설명")) if row[0]}
-    assert about["행사명"][1] == "봄맞이 대축제"
+    assert about["이벤트명"][1] == "봄맞이 대축제"
     assert about["시간대"][1] == "Asia/Kathmandu"
     changed = site.owner.get(f"{ONE}/timeline").json()["lastUpdatedAt"]
     shown = about["기준 시각 (이때까지의 변경 반영)"][1]

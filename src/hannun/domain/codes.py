@@ -43,7 +43,7 @@ _REASONS: Names = {
     "too-early": ("판단하기 이름", "it is too early"),
     "nothing-recorded": ("기록된 매출이 없음", "no sale is recorded"),
     "nothing-invested": ("투자금이 없음", "nothing is invested"),
-    "several-events": ("행사마다 끝나는 때가 다름", "the events end at different times"),
+    "several-events": ("이벤트마다 끝나는 때가 다름", "the events end at different times"),
 }
 _NAMES: Mapping[str, Names] = {
     "status": {

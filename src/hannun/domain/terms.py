@@ -66,10 +66,10 @@ _T, _C, _P, _W, _I = Unit.TEXT, Unit.COUNT, Unit.PERCENT, Unit.WON, Unit.INSTANT
 
 TERMS: dict[str, Term] = {
     # what it is about
-    "eventId": Term(_T, "행사 ID", "Event ID"),
-    "eventTitle": Term(_T, "행사명", "Event"),
+    "eventId": Term(_T, "이벤트 ID", "Event ID"),
+    "eventTitle": Term(_T, "이벤트명", "Event"),
     "userId": Term(_T, "판매자 ID", "Merchant ID"),
-    "totalEvents": Term(_C, "행사 수", "Events"),
+    "totalEvents": Term(_C, "이벤트 수", "Events"),
     "status": Term(_T, "상태", "Status"),
     "startDate": Term(_I, "시작", "Start"),
     "endDate": Term(_I, "끝", "End"),
@@ -94,7 +94,7 @@ TERMS: dict[str, Term] = {
         _C,
         "전체 참여자",
         "Total participants",
-        "행사마다 한 사람을 한 번만 셉니다. 채널별 참여자와 채널 미확인을 더하면 전체입니다.",
+        "이벤트마다 한 사람을 한 번만 셉니다. 채널별 참여자와 채널 미확인을 더하면 전체입니다.",
         "each person once an event; channels and those of no known channel add up to it",
     ),
     "unattributedParticipants": Term(_C, "채널 미확인 참여자", "Participants of no known channel"),
@@ -103,7 +103,7 @@ TERMS: dict[str, Term] = {
         _C,
         "누적 참여자",
         "Cumulative participants",
-        "행사 시작부터 구간의 끝(조회 기간이 먼저 끝나면 그때)까지의 모든 참여자",
+        "이벤트 시작부터 구간의 끝(조회 기간이 먼저 끝나면 그때)까지의 모든 참여자",
         "everybody since the event began, until the end of the bucket or of the range",
     ),
     "totalViews": Term(_C, "전체 조회수", "Total views"),
@@ -310,13 +310,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "figures": ("지표", "Figures"),
     "channels": ("채널", "Channels"),
     "points": ("타임라인", "Timeline"),
-    "events": ("행사", "Events"),
+    "events": ("이벤트", "Events"),
     "about": ("설명", "About"),
     # views
     "dashboard": ("대시보드", "Dashboard"),
     "timeline": ("타임라인", "Timeline"),
     "roi": ("ROI", "ROI"),
-    "all": ("전체 행사", "All events"),
+    "all": ("전체 이벤트", "All events"),
     # the sheet that explains
     "offset": ("UTC 차이", "UTC offset"),
     "view": ("보기", "View"),
@@ -350,7 +350,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "kind": ("종류", "Kind"),
     # parameters of a question
     "metrics": ("지표 선택", "Metrics"),
-    "q": ("행사명에 든 글", "Text in the title"),
+    "q": ("이벤트명에 든 글", "Text in the title"),
     "sortBy": ("정렬 기준", "Sorted by"),
     "sortOrder": ("정렬 순서", "Order"),
     "includeProjection": ("전망 포함", "With projection"),

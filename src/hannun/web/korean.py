@@ -81,7 +81,7 @@ KOREAN: dict[str, str] = {
         "{field}에는 {count_max}개까지 쓸 수 있습니다. 줄여서 요청해 주세요"
     ),
     "no channel is named {name!r}: use the name of a channel of these events": (
-        "{name!r}: 없는 채널입니다. 이 행사의 채널 이름을 쓰세요"
+        "{name!r}: 없는 채널입니다. 이 이벤트의 채널 이름을 쓰세요"
     ),
     "no metric is named {name!r}: use one of {known}": "{name!r}: 없는 지표입니다. 쓸 수 있는 것: {known}",
     "the cursor is not valid: send nextCursor unchanged": (
