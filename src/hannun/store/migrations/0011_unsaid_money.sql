@@ -1,4 +1,4 @@
--- squawk-ignore-file ban-drop-not-null
+-- squawk-ignore-file ban-drop-not-null, ban-drop-default
 -- A figure that no message has said is NULL, and no longer 0. The columns of the contract keep 0 for it. The zeros of before cannot
 -- be told apart from those that a message has said, so they stay: `hannun replay --into shadow` and `replay swap` correct them.
 ALTER TABLE hannun.events
