@@ -133,7 +133,7 @@ def test_a_restored_database_catches_up_while_no_new_message_arrives(
     with psycopg.connect(postgres.url(name)) as owner:  # the state before the first message
         owner.execute("TRUNCATE hannun.events, hannun.participants, hannun.sales, public.event_stats CASCADE")
         owner.execute("TRUNCATE public.channel_stats, public.timeline_data, hannun.untyped_participants")
-        owner.execute("TRUNCATE hannun.dead_letters")
+        owner.execute("TRUNCATE hannun.dead_letters, hannun.timeline_months, hannun.timeline_quarters")
         owner.execute("UPDATE hannun.positions SET next_offset = 0")
     wait_for("the messages to be counted", lambda: topics.are_counted(service))
     event.expect(messages)

@@ -5,6 +5,7 @@ transaction each, and keeps the version in `hannun.schema_version`. There is no 
 one revision of alembic's in memory. A new migration is a new numbered file, and the same change in `schema.sql`.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.resources.abc import Traversable
@@ -17,11 +18,11 @@ from alembic.script import Script
 from alembic.script.revision import ResolutionError, RevisionMap
 from psycopg import sql
 from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 from sqlalchemy.pool import NullPool
 
 from hannun.domain.channels import ChannelTable
-from hannun.errors import OperatorError
+from hannun.errors import HannunError, OperatorError
 from hannun.store import known_channels
 from hannun.store.database import Connection, connect, connected, translate_error
 from hannun.store.version import migration_files, newest_version, number_of
@@ -49,8 +50,10 @@ def migrate(owner_url: str, channels: ChannelTable, passwords: dict[str, str | N
             for role, password in passwords.items():
                 if password:
                     owner.execute(_password_statement(role, password))
-    except (psycopg.Error, DBAPIError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
+    except (psycopg.Error, StatementError) as error:
+        cause = error.orig if isinstance(error, StatementError) else error
+        if isinstance(cause, HannunError):  # a connection of ours says by itself that it is lost
+            raise cause from error
         unavailable = translate_error(cause) if isinstance(cause, psycopg.Error) else None
         if unavailable is not None:
             raise unavailable from error
@@ -72,6 +75,8 @@ def migrate(owner_url: str, channels: ChannelTable, passwords: dict[str, str | N
 
 def _upgrade_schema(owner_url: str) -> None:
     """Run the migrations that the database lacks, one transaction each."""
+    # SQLAlchemy rolls a lost connection back and logs that it cannot. The error that is raised says it already.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     engine = create_engine(
         "postgresql+psycopg://", creator=lambda: connect(owner_url, application=APPLICATION), poolclass=NullPool
     )
