@@ -1,5 +1,6 @@
 """One PostgreSQL and one Valkey a worker; for each test a database of its own, copied from a migrated template."""
 
+import gc
 import logging
 import os
 import shutil
@@ -107,6 +108,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 config.stash.setdefault(MISSING, set()).add(f"{mark}: {reason}")
             else:
                 item.add_marker(pytest.mark.skip(reason=f"SKIPPED LOUDLY: {reason}"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave the two thousand collected tests out of garbage collections, which would stop all threads for long."""
+    gc.collect()
+    gc.freeze()
 
 
 MISSING = pytest.StashKey[set[str]]()

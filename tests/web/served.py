@@ -120,6 +120,8 @@ class Site:
                 "jwt_secret": SECRET,
                 "pool_size_kept": 1,
                 "pool_wait_s": 5.0,
+                # Longer than this process stands still now and then: a read that waits longer is answered uncached.
+                "redis_read_wait_s": 2.5,
                 "requests_a_minute": 100_000,
                 **settings,
             }
