@@ -91,9 +91,10 @@ def test_a_zone_in_brackets_after_an_offset_is_taken(text: str) -> None:
     ("text", "code"),
     [
         ("2026-11-01T09:00:00[Asia/Seoul]", "no-offset"),
-        ("2026-11-01[Asia/Seoul]", "bad-date"),
+        ("2026-11-01[Asia/Seoul]", "no-offset"),
         ("2026-11-01T09:00:00Z[]", "bad-date"),
         ("2026-11-01T09:00:00Z[UTC][UTC]", "bad-date"),
+        ("2026-11-01T09:00:00Z[Bad]", "bad-date"),
     ],
 )
 def test_a_zone_in_brackets_does_not_replace_an_offset(text: str, code: str) -> None:

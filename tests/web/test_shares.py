@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
@@ -224,7 +225,10 @@ def test_an_invalid_link_is_refused(site: Site) -> None:
         ({"until": "9999-12-31T23:59:59-23:00"}, "bad-date"),
         ({"until": "0001-01-01T00:00:00+23:00"}, "bad-date"),
         ({"until": "2027-01-01T00:00:00"}, "no-offset"),
-        ({"until": "tomorrow"}, "bad-body"),
+        ({"until": "tomorrow"}, "bad-date"),
+        ({"until": f"{until(days=1)}[Bad]"}, "bad-date"),
+        ({"until": f"{until(days=1).removesuffix('+00:00')}[Asia/Seoul]"}, "no-offset"),
+        ({"until": 1}, "bad-body"),
         ({}, "bad-body"),
         ([], "bad-body"),
         ({"until": until(days=1), "label": "x" * 101}, "bad-parameter"),
@@ -234,6 +238,12 @@ def test_an_invalid_link_is_refused(site: Site) -> None:
         assert (answer.status_code, answer.json()["code"]) == (400, code), body
     assert site.owner.post(f"{API}/shares", content=b"x" * 20_000).status_code == 413
     assert site.owner.get(f"{API}/shares").json() == {"shares": []}
+
+
+def test_a_link_may_expire_at_an_instant_as_java_writes_it(site: Site) -> None:
+    expires_at = datetime.now(ZoneInfo("Asia/Seoul")).replace(microsecond=0) + timedelta(days=1)
+    link = create_link(site.owner, until=f"{expires_at.isoformat()}[Asia/Seoul]")
+    assert datetime.fromisoformat(link["expiresAt"]) == expires_at
 
 
 def test_the_number_of_active_links_of_an_event_is_limited(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,19 +159,16 @@ def parse_log_point(text: str, option: str) -> Literal["earliest", "latest"] | i
     Raises:
         OperatorError: the text is none of these.
     """
-    from hannun.domain.field_values import parse_moment, without_zone_name
+    from hannun.domain.instants import parse_instant_with_offset
 
     if text in ("earliest", "latest"):
         return "earliest" if text == "earliest" else "latest"
     if text.isdecimal() and len(text) <= OFFSET_DIGITS_MAX:
         return int(text)
     try:
-        moment = parse_moment(without_zone_name(text))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        return parse_instant_with_offset(text)
+    except ValueError as error:
         raise OperatorError(
             f"{option} {text} is not a point in a log",
             hint="earliest, latest, an offset, or 2026-11-23T09:00:00+09:00",
-        )
-    return moment
+        ) from error

@@ -17,6 +17,7 @@ from msgspec import Meta, Raw, Struct
 
 from hannun.domain.facts import INSTANT_BEFORE_US, INSTANT_FROM_US, MINUTE_US, Reason
 from hannun.domain.ids import NOT_ADDRESSABLE, UUID, addressable_id
+from hannun.domain.instants import parse_moment, without_zone_name
 
 COUNT_MAX = 2**31 - 1
 MONEY_MAX = Decimal("9999999999999.99")  # DECIMAL(15,2)
@@ -43,9 +44,6 @@ NOT_SAID = (b"", b"null", b'""')
 """The JSON texts of an optional field that say nothing; the first is that of an absent field."""
 
 NUMBER = re.compile(rb'"?[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE]([+-]?)([0-9]+))?"?')
-
-ZONE_NAME = re.compile(r"[A-Za-z0-9._+/:-]{1,64}", re.ASCII)
-"""The name of a zone in brackets. It is not looked up: the offset before it decides."""
 
 _EXPONENT_DIGITS_MAX = 5  # a longer exponent is beyond every column, or rounds to 0
 _INTEGER = re.compile(rb"-?[0-9]+")
@@ -199,29 +197,6 @@ def parse_instant(field: str, text: str, naive_zone: tzinfo | None) -> int:
     if not INSTANT_FROM_US <= since_1970 < INSTANT_BEFORE_US:
         raise UnusableField(Reason.OUT_OF_TIME, f"{field} is before 1970 or after 9997")
     return since_1970
-
-
-def parse_moment(text: str) -> datetime:
-    """The moment of an ISO 8601 text, with or without an offset, of any year.
-
-    Raises:
-        ValueError: the text is not ISO 8601.
-    """
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.fromisoformat(text.upper())  # RFC 3339 allows a lower-case t and z
-
-
-def without_zone_name(text: str) -> str:
-    """The text of an instant without the zone that Java writes behind the offset, as in `...+09:00[Asia/Seoul]`.
-
-    The same object where there is no such zone.
-    """
-    if not text.endswith("]"):
-        return text
-    moment, _, zone = text[:-1].partition("[")
-    return moment if ZONE_NAME.fullmatch(zone) is not None else text
 
 
 def means_no_end(text: str) -> bool:

@@ -15,7 +15,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from anyio import CapacityLimiter
 
 from hannun import deadlines
 from hannun.domain.authorization import Principal, ShareGrant
+from hannun.domain.instants import to_naive_utc
 from hannun.errors import BadRequest, NotFound
 from hannun.store import shares
 from hannun.store.database import Connection, Database, ReadPool
@@ -78,7 +79,7 @@ class ShareLinks:
                 field="until",
                 days_max=LIFETIME_MAX.days,
             )
-        now, expires_at = _to_naive_utc(now), _to_naive_utc(until)
+        now, expires_at = to_naive_utc(now), to_naive_utc(until)
         if len(label) > LABEL_LENGTH_MAX or "\0" in label:
             raise BadRequest(
                 "{field}: up to {length_max} characters, and none of them NUL",
@@ -165,11 +166,7 @@ class ShareLinks:
         return await deadlines.run_in_thread(partial(self._database.run, work), self._write_slot)
 
     def _utc_now(self) -> datetime:
-        return _to_naive_utc(self._now())
-
-
-def _to_naive_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
+        return to_naive_utc(self._now())
 
 
 def _failed(task: "asyncio.Task[ShareGrant | None]") -> bool:

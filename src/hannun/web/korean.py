@@ -95,6 +95,7 @@ KOREAN: dict[str, str] = {
         "{field}에 UTC 오프셋이 없습니다. +09:00 또는 Z처럼 붙여 주세요"
     ),
     "{field} is before 1970 or after 9997": "{field}: 1970년부터 9997년까지만 쓸 수 있습니다",
+    "{field} is not an ISO 8601 instant with an offset": "{field}: 오프셋이 있는 ISO 8601 시각이 아닙니다",
     "{field} is neither an ISO 8601 instant with an offset nor a date": (
         "{field}: 오프셋이 있는 ISO 8601 시각도 날짜도 아닙니다"
     ),

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from msgspec import Meta
 
 from hannun.domain import response_schemas
+from hannun.domain.instants import NoOffset, no_offset, parse_instant_with_offset
 from hannun.errors import BadRequest, NotFound
 from hannun.flows.share_links import LABEL_LENGTH_MAX
 from hannun.store.shares import Share
@@ -55,7 +56,7 @@ _AHEAD = (
 class WantedLink(msgspec.Struct):
     """A link to create: when it expires (up to 366 days ahead), and a label that says whom it is for."""
 
-    until: Annotated[datetime, Meta(extra_json_schema={"pattern": _AHEAD})]
+    until: Annotated[str, Meta(extra_json_schema={"pattern": _AHEAD})]
     label: Annotated[str, Meta(extra_json_schema={"maxLength": LABEL_LENGTH_MAX, "pattern": "^[^\\x00]*$"})] = ""
 
 
@@ -98,9 +99,8 @@ async def make_share(request: Request, services: Served, sharer: Sharer, event_i
     """
     example = '{"until": "2026-12-31T00:00:00+09:00", "label": "agency"}'
     wanted = await read_struct(request, WantedLink, invalid=_bad_body(example))
-    if wanted.until.tzinfo is None:
-        raise BadRequest("{field} has no offset from UTC: add one, as in +09:00 or Z", code="no-offset", field="until")
-    share, secret = await services.share_links.create(sharer.principal, event_id, wanted.until, wanted.label)
+    until = parse_until(wanted.until)
+    share, secret = await services.share_links.create(sharer.principal, event_id, until, wanted.label)
     address = f"/events/{encode_path_segment(event_id)}#share={secret}"
     never_compress(request)
     return _json_response(response_schemas.NewLink(**_link_fields(share), address=address), 201)
@@ -178,6 +178,20 @@ async def close_share(request: Request, event_id: EventId) -> Response:
     response = Response(status_code=204)
     response.delete_cookie(SHARE_COOKIE, path=_cookie_path(request))
     return response
+
+
+def parse_until(text: str) -> datetime:
+    """When a link is to expire.
+
+    Raises:
+        BadRequest: the text is no instant with an offset.
+    """
+    try:
+        return parse_instant_with_offset(text)
+    except NoOffset as error:
+        raise no_offset("until") from error
+    except ValueError as error:
+        raise BadRequest("{field} is not an ISO 8601 instant with an offset", code="bad-date", field="until") from error
 
 
 def _bad_body(form: str) -> BadRequest:
