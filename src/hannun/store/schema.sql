@@ -267,6 +267,87 @@ CREATE TABLE hannun.corrections (
 );
 CREATE INDEX corrections_event ON hannun.corrections (event_no, channel_no);
 
+-- The newest totals that each channel has measured of each event. A count is NULL where the channel has never told it; that is not 0.
+-- Sum of increments + sum of corrections = total, always. `measured_at` is when the totals were true: the moment, by this server's
+-- clock, at which the channel was asked; NULL before the first accepted totals. It only rises. `falls` are the counts of the newest
+-- poll that are below their totals, {"likes": 12}: a second poll that confirms them corrects the total. `polled_at` is the newest
+-- attempt, `refused` why it brought nothing; NULL where it was accepted.
+CREATE TABLE hannun.channel_measurements (
+    event_no         integer     NOT NULL,
+    channel_no       integer     NOT NULL,
+    measured_at      timestamp,
+    impressions      integer,
+    views            integer,
+    clicks           integer,
+    conversions      integer,
+    likes            integer,
+    comments         integer,
+    shares           integer,
+    total_calls      integer,
+    completed_calls  integer,
+    average_duration integer,
+    falls            jsonb,
+    polled_at        timestamp,
+    refused          text,
+    PRIMARY KEY (event_no, channel_no)
+) WITH (fillfactor = 60);
+
+-- The circuit breaker of each channel, shared by all processes. A writer raises `version`, which it has read, by one: of two
+-- that have read the same, one reads again. `details` are the sliding window and the trials of `domain.breaker`.
+CREATE TABLE hannun.channel_breakers (
+    channel    text      NOT NULL PRIMARY KEY,
+    version    bigint    NOT NULL,
+    state      text      NOT NULL CHECK (state IN ('closed', 'open', 'half-open')),
+    since      timestamp NOT NULL,
+    details    jsonb     NOT NULL
+);
+
+-- What is taken of each budget of a channel's API, by all processes together. `scope` is the application or account that the
+-- API counts. `units` are taken in the window that starts at `window_starts_at`. `free_at` is when the next call of a budget with a
+-- short window may begin. Nothing is taken before `blocked_until`: the API has said that the budget is used up.
+CREATE TABLE hannun.channel_budgets (
+    scope            text      NOT NULL,
+    budget           text      NOT NULL,
+    window_starts_at timestamp NOT NULL,
+    units            integer   NOT NULL CHECK (units >= 0),
+    free_at          timestamp,
+    blocked_until    timestamp,
+    PRIMARY KEY (scope, budget)
+);
+
+-- Rounds of periodic work: each (job, due time) once, whoever begins it. The owner writes `heartbeat_at`; where that is old,
+-- another process takes the round over and raises `epoch`, and what the old owner still writes changes nothing. All times are
+-- this server's. A round that is not ended at `deadline_at` is ended as it is.
+CREATE TABLE hannun.rounds (
+    job          text      NOT NULL,
+    due_at       timestamp NOT NULL,
+    owner        text      NOT NULL,
+    epoch        bigint    NOT NULL,
+    began_at     timestamp NOT NULL,
+    heartbeat_at timestamp NOT NULL,
+    deadline_at  timestamp NOT NULL,
+    ended_at     timestamp,
+    result       jsonb,
+    PRIMARY KEY (job, due_at)
+);
+
+-- The pieces of a round's work. A process takes a piece as a round is taken over: its owner, epoch and heartbeat.
+CREATE TABLE hannun.round_work (
+    job          text      NOT NULL,
+    due_at       timestamp NOT NULL,
+    work_no      integer   NOT NULL,
+    kind         text      NOT NULL,
+    channel      text,
+    event_nos    integer[] NOT NULL,
+    owner        text,
+    epoch        bigint    NOT NULL DEFAULT 0,
+    heartbeat_at timestamp,
+    done_at      timestamp,
+    result       jsonb,
+    PRIMARY KEY (job, due_at, work_no)
+);
+CREATE INDEX round_work_open ON hannun.round_work (job, due_at, work_no) WHERE done_at IS NULL;
+
 -- The position up to which each partition of each topic is counted. It moves in the transaction of the counts, and only under
 -- the owner's epoch. `topic_id` is the topic's id at the broker: a recreated topic has another. `leader_epoch` is the leader
 -- epoch of the record before `next_offset`: with it the broker tells whether the log was truncated below that record
@@ -402,7 +483,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0016');
+INSERT INTO hannun.schema_version VALUES ('0017');
 
 -- -- views for other teams and for the operator ------------------------------------------------------------------
 
