@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 from typer._click.core import Command, Context
 from typer._click.exceptions import NoArgsIsHelpError, UsageError
@@ -58,6 +61,14 @@ def commands_in_docs() -> Iterator[tuple[str, str]]:
         for command in re.findall(r"`hannun ([^`]+)`|^hannun (.*)$", text, flags=re.MULTILINE):
             first = re.sub(r" \| \S+|\[.*?\](?:\.\.\.)?|\.\.\.|[|>].*", "", "".join(command))
             yield path.name, first.strip()
+
+
+def with_home_changes(command: str) -> bool:
+    """Whether a command takes `--home`, and a printed one names it."""
+    return (
+        re.match(r"hannun (positions|dead-letters|replay|reconcile|export|partitions|sign-in-code)\b", command)
+        is not None
+    )
 
 
 def parse(words: list[str]) -> None:
@@ -109,27 +120,56 @@ def test_every_command_that_the_code_names_can_be_pasted() -> None:
             pytest.fail(f"{module}: hannun {command}: {error.message}")
 
 
-@pytest.mark.parametrize("folder", ["my data", r"a\1b", "$HOME;x"])
-def test_a_printed_command_names_any_home_so_that_it_can_be_pasted(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+HOME_COMMANDS = [f"hannun {command}" for _, command in commands_in_code() if with_home_changes(f"hannun {command}")]
+FOLDER_NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Co", "Zl", "Zp"]), min_size=1, max_size=90)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300, database=None)
+@given(
+    st.sampled_from(HOME_COMMANDS),
+    st.lists(FOLDER_NAMES, min_size=1, max_size=3).map("/".join),
+    st.integers(20, 200),
+    st.integers(0, 60),
+    st.sampled_from(["to read on: {}", "look at them; `{}` adds what is missing; or leave it", "{}"]),
+)
+def test_a_printed_command_can_be_pasted_as_one_line(
+    command: str, folder: str, width: int, words_before: int, sentence: str
 ) -> None:
-    monkeypatch.setattr(terminal, "_used_homes", [])
-    home = tmp_path / folder
-    terminal.use_home(home)
-    printed = terminal.with_home("to see what is known: hannun positions list")
-    *_, command = printed.partition(": ")
-    assert shlex.split(command) == ["hannun", "positions", "--home", str(home), "list"]
-    parse(shlex.split(command)[1:])
+    """At any width of the terminal and for any home. A command that is wider than a line stands alone on one."""
+    home = f"/{folder}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(terminal, "_used_homes", [Path(home)])
+        printed = terminal.with_home(command)
+    given, _, rest = command.partition(" ")[2].partition(" ")
+    assert shlex.split(printed) == ["hannun", given, "--home", str(Path(home)), *shlex.split(rest)]
+    console = Console(width=width, file=StringIO(), force_terminal=True, color_system=None, soft_wrap=True, emoji=False)
+    before = "x " * words_before if sentence != "{}" else ""
+    terminal.print_folded(before + sentence.format(printed), console=console)
+    lines = console.file.getvalue().split("\n")  # type: ignore[attr-defined]
+    if cell_len(printed) + 2 <= width:
+        assert any(printed in line for line in lines), lines
+    else:
+        assert printed in [line.strip(" ") for line in lines], lines
+    if sentence == "{}":
+        return
+    text = " ".join(" ".join(lines).split())
+    for word in sentence.replace("`", "").split("{}")[0].split():
+        assert word in text, "nothing else is lost"
 
 
-@pytest.mark.parametrize("before", range(0, 60, 7))
-def test_a_command_that_fits_on_a_line_is_not_folded(before: int) -> None:
-    command = "hannun positions --home /srv/hannun set sales-recorded --to earliest"
-    console = Console(width=80, file=StringIO(), force_terminal=True, color_system=None)
-    terminal.print_folded(f"{'x ' * before}to read on: {command}", console=console)
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert any(command in line for line in lines)
-    assert max(map(len, lines)) <= 80
+@pytest.mark.parametrize("group", ["dead-letters", "partitions", "positions", "replay"])
+def test_home_is_understood_before_and_behind_each_command_of_a_group(
+    monkeypatch: pytest.MonkeyPatch, group: str
+) -> None:
+    commands = typer.main.get_command(app).commands[group].commands  # type: ignore[attr-defined]
+    assert commands
+    for name, command in commands.items():
+        needed = [ANY_VALUE for each in command.params if each.required and each.param_type_name == "argument"]
+        for words in ([group, "--home", "h", name, *needed], [group, name, *needed, "--home", "h"]):
+            used: list[Path] = []
+            monkeypatch.setattr(terminal, "_used_homes", used)
+            parse([*words, *(["--to", "1"] if name == "set" else [])])
+            assert used == [Path("h")], words
 
 
 def test_a_number_of_dead_letters_below_1_is_refused() -> None:

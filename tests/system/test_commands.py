@@ -1,5 +1,6 @@
 """Every command in a terminal of 80 columns: no line is wider, nothing is cut, and it says what to do next."""
 
+import json
 import re
 
 import pytest
@@ -20,10 +21,11 @@ class Operator:
         self.environment = topics.environment()
 
     def run(self, command: str, *arguments: str) -> CompletedCommand:
-        """Run a command. Asserts that each of its lines fits the terminal, or is one word, and that nothing is cut."""
+        """Run a command. Asserts that nothing is cut and each line fits the terminal, or is one word or one command."""
         ran = self.service.run(*command.split(), *arguments, COLUMNS=str(WIDTH), **self.environment)
         for line in (ran.out + ran.err).splitlines():
-            assert len(line) <= WIDTH or len(line.split()) == 1, f"hannun {command}: {line}"
+            alone = len(line.split()) == 1 or line.strip().startswith("hannun ")
+            assert len(line) <= WIDTH or alone, f"hannun {command}: {line}"
             assert "…" not in line, f"hannun {command}: {line}"
         assert "Traceback" not in ran.err
         return ran
@@ -78,6 +80,30 @@ def test_the_lists_name_every_place_in_full_and_what_to_do(operator: Operator) -
     none = "there are no open dead letters of the reason missing-field\n"
     assert operator.run("dead-letters list --reason missing-field").out == none
     assert "missing-field" in operator.run("dead-letters list --all").out
+
+
+def test_a_stopped_partition_takes_three_lines_however_long_its_reason_is(operator: Operator) -> None:
+    """What librdkafka says of a damaged batch is longer than a line. The list says where to read all of it."""
+    topic = operator.topics.names["participant-registered"]
+    reason = (
+        "cannot be read from offset 123456789: wrong checksum: MessageSet at offset 123456789 (1048576 bytes) "
+        "failed CRC32C check (original 0x1a2b3c4d != calculated 0x5e6f7a8b)"
+    )
+    operator.service.rows(
+        "INSERT INTO hannun.stopped_partitions (topic, partition, why, hint, found_by) "
+        "VALUES (%s, 1, %s, %s, 'a test') RETURNING topic",
+        topic,
+        reason,
+        f"hannun positions set {topic} --partition 1 --to latest -n",
+    )
+    place, why, hint, in_full = operator.run("positions list").out.splitlines()
+    assert place == f"{topic}[1] never read: stopped"
+    assert why.startswith("  cannot be read from offset 123456789: wrong checksum: ") and why.endswith(" ...")
+    assert hint == f"  hannun positions set {topic} --partition 1 --to latest -n"
+    command = in_full.partition(": hannun ")[2]
+    assert json.loads(operator.run(command).out)["stopped"] == reason
+    wide = operator.service.run("positions", "list", COLUMNS="300").out.splitlines()
+    assert wide[1:] == [f"  {reason}", hint], "a wide terminal shows it at once"
 
 
 @pytest.mark.parametrize("command", ["reconcile", "partitions list", "positions list", "dead-letters list --all"])

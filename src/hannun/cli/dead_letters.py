@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import operator, print_folded, with_home
+from hannun.cli.terminal import HomeOption, operator, print_folded, with_home
 from hannun.domain.facts import Reason
 
 app = typer.Typer(help="Messages that could not be used.", no_args_is_help=True)
@@ -22,6 +22,7 @@ def list_dead_letters(
     limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 50,
     all_: Annotated[bool, typer.Option("--all", help="also those that are resolved")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+    home: HomeOption = None,
 ) -> None:
     """List the open dead letters, newest first."""
     from hannun.flows import dead_letter_listing
@@ -49,7 +50,9 @@ def _none(reason: Reason | None, which: str = "open ") -> str:
 
 
 @app.command("show")
-def show_dead_letter(no: Annotated[int, typer.Argument(help="its number in the list")]) -> None:
+def show_dead_letter(
+    no: Annotated[int, typer.Argument(help="its number in the list")], home: HomeOption = None
+) -> None:
     """Show everything that is stored of one dead letter: its reason, its record, its known fields."""
     from hannun.flows.dead_letter_listing import find_dead_letter
     from hannun.processes.commands.database import open_connection
@@ -65,6 +68,7 @@ def retry_dead_letters(
     reason: Annotated[
         Reason | None, typer.Option(metavar="REASON", help=f"all open ones of this reason: {REASONS}")
     ] = None,
+    home: HomeOption = None,
 ) -> None:
     """Count messages that can be used by now: read from Kafka again, or made of their known fields."""
     from hannun.flows.dead_letter_retry import choose, retry
@@ -89,6 +93,7 @@ def drop_dead_letters(
     reason: Annotated[
         Reason | None, typer.Option(metavar="REASON", help=f"all open ones of this reason: {REASONS}")
     ] = None,
+    home: HomeOption = None,
 ) -> None:
     """Close dead letters without counting them. They stay in their table, with your name."""
     from hannun.flows.dead_letter_retry import drop

@@ -40,7 +40,7 @@ def partitions(context: typer.Context, dry_run: DryRun = False, home: HomeOption
 
 
 @app.command("list")
-def list_months() -> None:
+def list_months(home: HomeOption = None) -> None:
     """List the months: attached; detached, which `attach` takes back; dropped, which it makes from the ledgers."""
     from hannun.flows.partitions import month_states
     from hannun.processes.commands.database import open_owner_connection
@@ -52,7 +52,9 @@ def list_months() -> None:
 
 @app.command()
 def attach(
-    months: Annotated[list[str], typer.Argument(help="as in 2026-01", metavar="MONTH...")], dry_run: DryRun = False
+    months: Annotated[list[str], typer.Argument(help="as in 2026-01", metavar="MONTH...")],
+    dry_run: DryRun = False,
+    home: HomeOption = None,
 ) -> None:
     """Attach months that were detached: answers show their minutes again. A dropped month is made from the ledgers."""
     from hannun.flows.partitions import attach_months

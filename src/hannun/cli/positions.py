@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import operator, print_folded, with_home
+from hannun.cli.terminal import HomeOption, operator, print_folded, shorten_to_line, with_home
 from hannun.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="How far each partition of Kafka is counted.", no_args_is_help=True)
 APPLICATION = "hannun-positions"
+_INDENT = "  "
 
 
 @app.command("list")
 def list_positions(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+    home: HomeOption = None,
 ) -> None:
     """List how far each partition is counted, and what waits for you. Status 1 where something does."""
     from hannun.flows import position_decisions
@@ -31,6 +33,8 @@ def list_positions(
         print(json.dumps(_topic_as_json(topic))) if as_json else _print_topic(topic)
     for at in found.partitions:
         print(json.dumps(_partition_as_json(at))) if as_json else _print_partition(at)
+    if not as_json and any(_shown_reason(reason) != reason for reason in found.reasons):
+        print_folded(with_home("a reason that ends in ... is shown in full by: hannun positions list --json"))
     if not (found.topics or found.partitions or as_json):
         print_folded("no partition of Kafka was ever read")
     if found.wait:
@@ -44,8 +48,8 @@ def _print_topic(topic: "StoppedTopic") -> None:
         print_folded(f"{topic.topic}: given up by {topic.forgotten_by}, {when}: {topic.reason}")
         return
     print_folded(f"{topic.topic}: no partition is read, since {_utc(topic.stopped_at)}")
-    print_folded(topic.reason, indent="  ")
-    print_folded(with_home(topic.hint), indent="  ")
+    print_folded(_shown_reason(topic.reason), indent=_INDENT)
+    print_folded(with_home(topic.hint), indent=_INDENT)
 
 
 def _print_partition(at: "Position") -> None:
@@ -57,8 +61,13 @@ def _print_partition(at: "Position") -> None:
         print_folded(f"{place} by {at.owner}" if at.owner else f"{place}, read by nobody now")
         return
     print_folded(f"{place}: stopped")
-    print_folded(at.stopped, indent="  ")
-    print_folded(with_home(at.hint or ""), indent="  ")
+    print_folded(_shown_reason(at.stopped), indent=_INDENT)
+    print_folded(with_home(at.hint or ""), indent=_INDENT)
+
+
+def _shown_reason(reason: str) -> str:
+    """What a terminal shows of a reason: one line. What Kafka answers may be longer."""
+    return shorten_to_line(reason, indent=_INDENT)
 
 
 def _utc(moment: datetime) -> str:
@@ -87,6 +96,7 @@ def set_position(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="show what would change, and change nothing")
     ] = False,
+    home: HomeOption = None,
 ) -> None:
     """Decide where reading resumes, on record. Reading again is harmless; what is skipped is never counted."""
     from hannun.flows.position_decisions import decide, plan
@@ -129,6 +139,7 @@ def forget_partitions(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="show what would change, and change nothing")
     ] = False,
+    home: HomeOption = None,
 ) -> None:
     """Give up a topic, or partitions, that Kafka no longer has, on record. What is not counted of them is lost."""
     from hannun.flows.position_decisions import forget, plan_forget

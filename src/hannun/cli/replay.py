@@ -131,6 +131,7 @@ def _replay_into_shadow(
 @app.command("compare")
 def compare_replay(
     limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
+    home: HomeOption = None,
 ) -> None:
     """Bring the shadow to the positions of the live tables, and show what differs. Status 1 where something does."""
     from hannun.flows.replay.swap import compare
@@ -148,6 +149,7 @@ def swap_replay(
         bool, typer.Option("--accept-differences", help="also lose what only the live tables hold")
     ] = False,
     limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
+    home: HomeOption = None,
 ) -> None:
     """Put the shadow in the place of the live database, which is kept. The service waits for a moment."""
     from hannun.flows.replay.swap import WouldLose, swap
@@ -167,6 +169,7 @@ def swap_replay(
 @app.command("drop")
 def drop_replay(
     before: Annotated[bool, typer.Option("--before", help="what a swap has left, instead of the shadow")] = False,
+    home: HomeOption = None,
 ) -> None:
     """Drop the shadow, or what a swap has left."""
     from hannun.processes.commands.replay import shadow_of

@@ -7,23 +7,27 @@ import shlex
 import socket
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Generic, Self, TypeVar
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
 from hannun.errors import OperatorError, Transient
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+# Without emoji: rich would print :cat: in a path as a picture.
+out = Console(soft_wrap=True, emoji=False)
+err = Console(stderr=True, soft_wrap=True, emoji=False, highlight=False)
 
 T = TypeVar("T")
-_COMMAND = re.compile(r"\bhannun [a-z-]+(?: [^\s;,`()]+)*")
-_UNFOLDED_SPACE = "\ue000"
-"""Stands for a space where a line must not be folded: textwrap folds at it no more than within a word."""
+_COMMAND = re.compile(r"""(?:(?<=[`(])|(?<=: )|^)hannun [a-z-]+(?: (?:[^\s;,`()'"]|'[^']*'|"[^"]*")+)*""")
+"""A command in a text: at its start, in backticks or parentheses, or behind a colon. A quoted word holds anything."""
+_PLACEHOLDER = "\ue000"
+"""Stands for each column of a command while a text is folded: textwrap does not fold within a word."""
+_CUT = " ..."
 
 _used_homes: list[Path] = []
 """The home of this command, where it has one."""
@@ -55,7 +59,7 @@ HomeOption = Annotated[
 
 
 def home_of_group(home: HomeOption = None) -> None:
-    """`--home` before the command of a group: `hannun positions --home .hannun list`."""
+    """`--home` before the command of a group, as in `hannun positions --home .hannun list`; or behind it."""
 
 
 def with_home(text: str) -> str:
@@ -63,7 +67,7 @@ def with_home(text: str) -> str:
     if not _used_homes:
         return text
     return re.sub(
-        r"\bhannun (?:positions|dead-letters|replay|reconcile|export|partitions)\b",
+        r"\bhannun (?:positions|dead-letters|replay|reconcile|export|partitions|sign-in-code)\b",
         lambda command: f"{command[0]} --home {shlex.quote(str(_used_homes[-1]))}",
         text,
     )
@@ -87,26 +91,60 @@ def _is_folded(console: Console) -> bool:
 def print_folded(text: str, *, indent: str = "", console: Console = out) -> None:
     """Print a paragraph, folded between words at the width of the terminal; further lines are indented by 2 more.
 
-    Nothing is cut: a word that is longer than a line has a line of its own. A command that fits on a line is not
-    folded, so that it can be pasted. Where there is no terminal (and no COLUMNS), it is one line, for programs that
-    read it.
+    Nothing is cut: a word that is longer than a line has a line of its own. No command is folded, so that each can be
+    pasted: one that is longer than a line has a line of its own, without what surrounds it. Where there is no terminal
+    (and no COLUMNS), the paragraph is one line, for programs that read it.
     """
-    width = console.width if _is_folded(console) else len(indent + text)
-    room = width - len(indent) - 2
+    width = console.width if _is_folded(console) else cell_len(indent + text)
+    further = f"{indent}  "
+    printed = 0
+    for part, is_long_command in _split_at_long_commands(text, width - len(further)):
+        begin = further if printed else indent
+        for line in [f"{begin}{part}"] if is_long_command else _fold(part, width, begin, further):
+            console.print(line, markup=False, highlight=False)
+            printed += 1
 
-    def unfolded(command: re.Match[str]) -> str:
-        return command[0].replace(" ", _UNFOLDED_SPACE) if len(command[0]) <= room else command[0]
+
+def _split_at_long_commands(text: str, room: int) -> Iterator[tuple[str, bool]]:
+    """The text in parts, and whether each part is a command that is wider than `room`."""
+    end = 0
+    for command in _COMMAND.finditer(text):
+        if cell_len(command[0]) <= room:
+            continue
+        before, end = text[end : command.start()], command.end()
+        if before.endswith("`") and text.startswith("`", end):
+            before, end = before.removesuffix("`"), end + 1
+        yield before, False
+        yield command[0], True
+        end += len(text[end:]) - len(text[end:].lstrip(";,. "))
+    yield text[end:], False
+
+
+def _fold(text: str, width: int, indent: str, further: str) -> list[str]:
+    """The lines of a text, folded between words and not within a command."""
+    commands: list[str] = []
+
+    def hide(command: re.Match[str]) -> str:
+        commands.append(command[0])
+        return _PLACEHOLDER * cell_len(command[0])
 
     lines = textwrap.wrap(
-        _COMMAND.sub(unfolded, text),
+        _COMMAND.sub(hide, text),
         max(width, 1),
         initial_indent=indent,
-        subsequent_indent=f"{indent}  ",
+        subsequent_indent=further,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    for line in lines:
-        console.print(line.replace(_UNFOLDED_SPACE, " "), markup=False, highlight=False)
+    hidden = iter(commands)
+    return [re.sub(f"{_PLACEHOLDER}+", lambda _: next(hidden), line) for line in lines]
+
+
+def shorten_to_line(text: str, *, indent: str = "") -> str:
+    """The text, cut behind a word where it does not fit a line of the terminal; its end is then ` ...`."""
+    if not _is_folded(out) or cell_len(indent + text) <= out.width:
+        return text
+    return textwrap.shorten(text, max(out.width - len(indent), len(_CUT)), placeholder=_CUT)
 
 
 class Progress(Generic[T]):

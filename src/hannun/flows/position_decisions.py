@@ -70,6 +70,12 @@ class Positions(NamedTuple):
         """Whether anything waits for an operator."""
         return any(at.stopped for at in self.partitions) or any(topic.waits for topic in self.topics)
 
+    @property
+    def reasons(self) -> list[str]:
+        """Why topics and partitions wait for an operator."""
+        topics = [topic.reason for topic in self.topics if topic.waits]
+        return topics + [at.stopped for at in self.partitions if at.stopped is not None]
+
 
 def list_positions(conn: Connection) -> Positions:
     """Every position, with why its partition waits where it does."""

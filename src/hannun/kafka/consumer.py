@@ -277,7 +277,9 @@ class GroupConsumer:
         if partition is None or reading is None or partition in unreadable:
             return
         topic, number = partition
-        reason = f"cannot be read from offset {reading.next_offset}: {error.str()}"
+        # What matters first: the operator's list shows one line of it.
+        damaged = "wrong checksum: " if error.code() == KafkaError._BAD_MSG else ""
+        reason = f"cannot be read from offset {reading.next_offset}: {damaged}{error.str()}"
         log.warning("partition released: unreadable", topic=topic, partition=number, reason=reason)
         if error.code() in _PARTITION_GONE_CODES:  # the check of the topics reports it
             unreadable[partition] = None
