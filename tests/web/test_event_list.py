@@ -2,6 +2,7 @@
 
 import pytest
 from served import OTHER_MERCHANT, Site
+from test_authorization import comparable
 from world import OWNER, SPRING
 
 EVENTS = "/api/v1/events"
@@ -42,7 +43,7 @@ def test_filters_leave_the_events_that_they_name(full: Site) -> None:
     assert ids(full, userId=OWNER) == [SPRING, "oldest"]
     assert ids(full, q="할인") == [SPRING, "older"]
     assert ids(full, status="ENDED") == ["oldest"]
-    assert ids(full, userId="nobody") == []
+    assert ids(full, userId=OTHER_MERCHANT, status="ENDED") == []
 
 
 def test_pages_follow_each_other_without_gap_or_repetition_also_among_equal_times(site: Site) -> None:
@@ -57,6 +58,18 @@ def test_pages_follow_each_other_without_gap_or_repetition_also_among_equal_time
             break
         assert len(answer["events"]) == 3
     assert sorted(seen) == [f"event-{n}" for n in range(7)]
+
+
+def test_a_merchant_without_events_is_refused_by_name(full: Site) -> None:
+    answer = full.admin.get(EVENTS, params={"userId": "nobody"})
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (400, "unknown-merchant", "userId")
+    assert "'nobody'" in answer.json()["detail"]
+
+
+def test_a_merchant_learns_of_no_other_merchant_by_the_filter(full: Site) -> None:
+    refused = [full.owner.get(EVENTS, params={"userId": named}) for named in (OTHER_MERCHANT, "nobody", OWNER)]
+    assert {str(comparable(answer)) for answer in refused} == {str(comparable(refused[0]))}
+    assert refused[0].status_code == 403
 
 
 def test_only_an_admin_gets_the_list(full: Site) -> None:

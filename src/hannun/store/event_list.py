@@ -23,6 +23,11 @@ class EventRow(NamedTuple):
     participants: int
 
 
+async def is_merchant(conn: AsyncConnection, user_id: str) -> bool:
+    """Whether the user has an event of any status."""
+    return await (await conn.execute(SQL["is_merchant"], {"user_id": user_id}, prepare=True)).fetchone() is not None
+
+
 async def page(
     conn: AsyncConnection,
     *,

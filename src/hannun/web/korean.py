@@ -80,6 +80,9 @@ KOREAN: dict[str, str] = {
     "{field} has more than {count_max} entries: send fewer": (
         "{field}에는 {count_max}개까지 쓸 수 있습니다. 줄여서 요청해 주세요"
     ),
+    "no event belongs to the merchant {name!r}: use the userId of a listed event": (
+        "{name!r}: 이벤트가 하나도 없는 판매자입니다. 목록에 있는 userId를 써 주세요"
+    ),
     "no channel is named {name!r}: use the name of a channel of these events": (
         "{name!r}: 없는 채널입니다. 이 이벤트의 채널 이름을 쓰세요"
     ),

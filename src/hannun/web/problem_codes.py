@@ -32,6 +32,7 @@ CODES: dict[str, ProblemKind] = {
     "too-many": ProblemKind(400, "항목이 너무 많습니다", "Too many values are named"),
     "unknown-metric": ProblemKind(400, "없는 지표입니다", "There is no such metric"),
     "unknown-channel": ProblemKind(400, "없는 채널입니다", "There is no such channel"),
+    "unknown-merchant": ProblemKind(400, "없는 판매자입니다", "There is no such merchant"),
     "unknown-table": ProblemKind(400, "없는 표입니다", "This view has no such table"),
     "format-not-installed": ProblemKind(501, "지원하지 않는 형식입니다", "This format is not installed here"),
     "bad-cursor": ProblemKind(400, "커서가 올바르지 않습니다", "The cursor is invalid"),

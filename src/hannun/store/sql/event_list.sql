@@ -8,4 +8,8 @@ SELECT s.id, e.plan_at, e.event_id, s.event_title, e.user_id, s.status, e.starts
    AND (%(status)s::text IS NULL OR s.status = %(status)s)
    AND (%(text)s::text IS NULL OR position(lower(normalize(%(text)s)) IN lower(normalize(s.event_title))) > 0)
    AND (%(before_id)s::bigint IS NULL OR (e.plan_at, s.id) < (%(before_at)s::timestamp, %(before_id)s::bigint))
- ORDER BY e.plan_at DESC, s.id DESC LIMIT %(limit)s
+ ORDER BY e.plan_at DESC, s.id DESC LIMIT %(limit)s;
+
+-- is_merchant --
+-- Whether any event belongs to this user. Events before their event-created message belong to nobody yet.
+SELECT true FROM hannun.events WHERE user_id = %(user_id)s LIMIT 1;
