@@ -9,6 +9,7 @@ has done everything and the client gets no reply, as with a COMMIT whose answer 
 count, such as those of a timed job in the same process, can be held back by their text.
 
 The proxy can also be silent or slow, and `frozen` stops a server with all its processes: nothing is refused or closed.
+`silent_resolver` is a name server that does not answer.
 
 `corrupt_batch` changes one byte on a broker's disk.
 """
@@ -27,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from hannun.embedded.local_server import LocalServer
 from hannun.embedded.process import find_children
@@ -509,6 +510,25 @@ def frozen(server: LocalServer) -> Iterator[None]:
         for pid in reversed(stopped):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def silent_resolver() -> Iterator[None]:
+    """Until the end of the block no name is looked up: each look-up waits, and then fails. Addresses need none."""
+    look_up, ended = socket.getaddrinfo, threading.Event()
+
+    def wait_and_fail(host: object, *arguments: Any, **options: Any) -> Any:
+        if isinstance(host, str) and not host.replace(".", "").isdigit():
+            ended.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "no name server answered")
+        return look_up(host, *arguments, **options)  # type: ignore[arg-type]
+
+    socket.getaddrinfo = wait_and_fail
+    try:
+        yield
+    finally:
+        socket.getaddrinfo = look_up
+        ended.set()
 
 
 def no_crash(*, matches: Callable[[Request], bool] = lambda request: True) -> Crash:

@@ -7,8 +7,10 @@ timed job or a command, waits for as long as the other system shows that it is a
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -60,3 +62,41 @@ async def run_in_thread(work: Callable[[], T], threads: CapacityLimiter) -> T:
         return await to_thread.run_sync(work, limiter=CapacityLimiter(1))
     finally:
         threads.release_on_behalf_of(borrower)
+
+
+def open_in_thread(
+    open_: Callable[[], T], close: Callable[[T], object], *, s_max: float, opening: "Future[T] | None" = None
+) -> T:
+    """Open something that no time-out interrupts: a connection to a server whose name must be looked up.
+
+    A thread of its own opens it. The wait for it ends with the deadline; what is open later is closed at once.
+
+    Args:
+        s_max: how many seconds to wait without a deadline.
+        opening: another thread may cancel it, which ends the wait.
+
+    Raises:
+        TimeoutError: it was not open in time, or `opening` was cancelled.
+        Exception: whatever `open_` raises.
+    """
+    opening = opening or Future()
+    threading.Thread(target=_open_for, args=[opening, open_, close], name="connect", daemon=True).start()
+    try:
+        return opening.result(min(remaining_s(), s_max))
+    except (TimeoutError, CancelledError):
+        if opening.cancel():
+            raise TimeoutError("it was not open in time") from None
+        return opening.result()  # it has just opened, or failed
+
+
+def _open_for(opening: "Future[T]", open_: Callable[[], T], close: Callable[[T], object]) -> None:
+    try:
+        opened = open_()
+    except Exception as error:
+        if opening.set_running_or_notify_cancel():
+            opening.set_exception(error)
+        return
+    if opening.set_running_or_notify_cancel():
+        opening.set_result(opened)
+    else:
+        close(opened)

@@ -84,13 +84,6 @@ async def key_set_in_file(path: str, read_s_max: float) -> AsyncIterator[ReadKey
     Raises:
         OperatorError: the file cannot be read at the start.
     """
-    try:
-        await asyncio.to_thread(Path(path).read_bytes)
-    except OSError as error:
-        raise OperatorError(
-            f"HANNUN_JWT_JWKS_FILE {path} cannot be read: {error.strerror}",
-            hint="it must be a JSON object with a list of keys",
-        ) from error
 
     async def read() -> bytes:
         try:
@@ -100,6 +93,12 @@ async def key_set_in_file(path: str, read_s_max: float) -> AsyncIterator[ReadKey
             reason = error.strerror or "it takes too long"
             raise IssuerUnavailable(f"{path} cannot be read: {reason}", retry_after_s=RETRY_S) from error
 
+    try:
+        await read()
+    except IssuerUnavailable as error:
+        raise OperatorError(
+            f"HANNUN_JWT_JWKS_FILE {error}", hint="it must be a JSON object with a list of keys"
+        ) from error
     yield read
 
 

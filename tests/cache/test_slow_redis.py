@@ -1,4 +1,4 @@
-"""Redis sends a byte now and then: a command ends with its time-out as a whole, however often something arrives."""
+"""Redis sends a byte now and then, or its name is not looked up: a command ends with its time-out as a whole."""
 
 import asyncio
 import time
@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from faults import Proxy, RedisRequests
+import redis
+from faults import Proxy, RedisRequests, silent_resolver
 from world import World
 
 from hannun import deadlines
 from hannun.cache import AnswerCache, Invalidator, RedisAddress
+from hannun.cache.processed_markers import ProcessedMarkers
+from hannun.cache.pubsub import PubSubChannel
 from hannun.domain.batch import ChangedEvent
+from hannun.errors import RedisUnavailable
 
 SOON_S = 5.0
 BYTE_INTERVAL_S = 0.1
@@ -64,6 +68,54 @@ def test_commands_of_readers_end_with_their_time_out(proxy: Proxy, address: Redi
             assert await cache.check() is False
             assert time.monotonic() - began < 3 * SOON_S
         assert await cache.check() is True
+        await cache.close()
+
+    asyncio.run(run())
+
+
+# -- the look-up of the name
+
+
+@pytest.fixture
+def named(world: World) -> RedisAddress:
+    """The server by a name, with a time-out that is longer than that of a look-up for readers."""
+    return replace(world.redis, host="localhost", timeout_s=0.5)
+
+
+def test_writers_do_not_wait_for_a_name_that_is_not_looked_up(named: RedisAddress) -> None:
+    invalidator = Invalidator(named)
+    markers = ProcessedMarkers(named, per_second_max=10, lifetime_s=60)
+    with silent_resolver():
+        began = time.monotonic()
+        assert not invalidator.invalidate(MANY, ignore_cooldown=True)
+        with pytest.raises(RedisUnavailable):
+            invalidator.check()
+        with deadlines.within(0.1), pytest.raises(RedisUnavailable):
+            invalidator.check()
+        with pytest.raises(redis.TimeoutError):
+            markers.write(["a message"])
+        assert time.monotonic() - began < SOON_S
+    assert invalidator.invalidate(MANY, ignore_cooldown=True)
+    markers.write(["a message"])
+    markers.close()
+    invalidator.close()
+
+
+def test_readers_do_not_wait_for_a_name_that_is_not_looked_up(named: RedisAddress) -> None:
+    async def run() -> None:
+        cache, channel = AnswerCache(named, lifetime_s=60), PubSubChannel(named, "a channel")
+        with silent_resolver():
+            began = time.monotonic()
+            assert await cache.check() is False
+            assert await cache.get("key") is None
+            assert await cache.acquire_lease("key") is None
+            await channel.publish(b"message")
+            subscription = anext(channel.subscribe())
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(subscription, 0.1)
+            assert time.monotonic() - began < SOON_S
+        assert await cache.check() is True
+        await channel.close()
         await cache.close()
 
     asyncio.run(run())

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from faults import Crash, PostgresRequests, Proxy, Request, every_crash
+from faults import Crash, PostgresRequests, Proxy, Request, every_crash, silent_resolver
 from polling import wait_for
 from psycopg.conninfo import make_conninfo
 from world import World
@@ -116,6 +116,30 @@ def test_a_reader_ends_with_its_deadline(proxy: Proxy, world: World, name: str) 
         assert time.monotonic() - began < SOON_S
 
     read_in_pool(url_behind(proxy, world), read, size_min=1, size_max=1)
+
+
+def test_waits_end_also_where_the_name_is_not_looked_up(world: World) -> None:
+    named, gave_up = make_conninfo(world.url, host="localhost"), threading.Event()
+    writer = Database(named, PoolLimits(), application="named")
+
+    async def read(pool: ReadPool) -> None:
+        with deadlines.within(0.3), pytest.raises(StoreUnavailable):
+            await pool.read(one_async)
+        gave_up.set()
+
+    reader = threading.Thread(target=read_in_pool, args=[named, read], daemon=True)
+    with silent_resolver():
+        began = time.monotonic()
+        with deadlines.within(0.3), pytest.raises(StoreUnavailable):
+            writer.run(one)
+        with deadlines.within(0.3), pytest.raises(StoreUnavailable), connect(named, application="named"):
+            pass
+        reader.start()
+        assert gave_up.wait(SOON_S)
+        assert time.monotonic() - began < 2 * SOON_S
+    reader.join()
+    assert writer.run(one) == (1,)
+    writer.close()
 
 
 def test_a_cancelled_reader_waits_for_nothing(proxy: Proxy, world: World) -> None:

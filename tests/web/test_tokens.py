@@ -1,5 +1,6 @@
 """Tokens by an issuer's published keys: which are accepted, for how long, and how often the issuer is read."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -8,18 +9,19 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from faults import silent_resolver
 from issuer import EC, RSA, Issuer, new_ec, new_rsa, pem_of, published, token_by
 from served import SECRET, Site
 from world import OWNER, SPRING
 
-from hannun.errors import OperatorError
-from hannun.issuer import check_key_set_url
+from hannun.errors import IssuerUnavailable, OperatorError
+from hannun.issuer import check_key_set_url, key_set_over_http
 from hannun.web.auth import Verifier
 from hannun.web.jwks import parse_key_set
 
@@ -261,6 +263,22 @@ def test_an_issuer_that_does_not_answer_in_time_is_503(
         assert int(answer.headers["Retry-After"]) >= 1
         assert time.monotonic() - began < 5
         assert status(site, site.token(OWNER)) == 200
+
+
+def test_a_key_set_whose_name_is_not_looked_up_is_unavailable_in_time() -> None:
+    gave_up = Event()
+
+    async def read() -> None:
+        async with key_set_over_http("http://localhost:1/keys", 0.2) as read_keys:
+            with pytest.raises(IssuerUnavailable):
+                await read_keys()
+            gave_up.set()
+
+    reader = Thread(target=lambda: asyncio.run(read()), daemon=True)  # its event loop ends after the look-up
+    with silent_resolver():
+        reader.start()
+        assert gave_up.wait(5)
+    reader.join()
 
 
 def test_an_issuer_that_is_unavailable_at_the_start_is_read_later(

@@ -1,9 +1,11 @@
-"""Connections for threads whose commands end with the deadline, also where the server sends a byte now and then.
+"""Connections for threads that open, and whose commands end, before the deadline.
 
-redis-py's time-out is for one read of the socket. A reply takes as many reads as it arrives in.
+redis-py's time-outs are for one address of the server's name, and for one read of the socket. The look-up of the name
+has none, and a reply takes as many reads as it arrives in.
 """
 
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -49,11 +51,21 @@ class BoundedConnection(redis.Connection):
     """A connection over TCP."""
 
     def _connect(self) -> Any:
-        return _BoundedSocket(super()._connect())  # type: ignore[no-untyped-call]  # redis-py does not type it
+        return _open_in_time(super()._connect, self.socket_timeout)
 
 
 class BoundedTlsConnection(redis.SSLConnection):
     """A connection over TLS."""
 
     def _connect(self) -> Any:
-        return _BoundedSocket(super()._connect())  # type: ignore[no-untyped-call]  # redis-py does not type it
+        return _open_in_time(super()._connect, self.socket_timeout)
+
+
+def _open_in_time(connect: Callable[[], socket.socket], timeout_s: float | None) -> _BoundedSocket:
+    """
+    Raises:
+        TimeoutError: the name was not looked up, or the socket not connected, before the deadline or the time-out.
+        OSError: the server cannot be reached.
+    """
+    s_max = threading.TIMEOUT_MAX if timeout_s is None else timeout_s
+    return _BoundedSocket(deadlines.open_in_thread(connect, socket.socket.close, s_max=s_max))

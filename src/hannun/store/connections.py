@@ -14,9 +14,8 @@ outcome of a COMMIT is then unknown: the caller repeats the work, which counts n
 import asyncio
 import math
 import select
-import threading
 import time
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -57,8 +56,8 @@ class Server:
     def connect(self, opening: "Future[SyncConnection] | None" = None) -> "SyncConnection":
         """Open a connection, before the deadline.
 
-        libpq looks up names without a time-out of its own, and tries one host after the other. So a thread of its own
-        connects, and closes what comes too late.
+        Names are looked up without a time-out, and one host is tried after the other. So a thread of its own connects,
+        and closes what comes too late.
 
         Args:
             opening: another thread may cancel it, which ends the wait.
@@ -67,30 +66,15 @@ class Server:
             StoreUnavailable: the server did not answer in time.
             psycopg.Error: it refused the connection, or the URL cannot be parsed.
         """
-        opening = opening or Future()
-        threading.Thread(target=self._connect_for, args=[opening], name="connect", daemon=True).start()
         try:
-            try:
-                return opening.result(min(deadlines.remaining_s(), CONNECT_S_MAX))
-            except (TimeoutError, CancelledError):
-                if opening.cancel():
-                    raise StoreUnavailable("PostgreSQL does not answer a new connection") from None
-                return opening.result()  # it has just opened
-        except psycopg.errors.ConnectionTimeout as error:
+            return deadlines.open_in_thread(self._open, SyncConnection.close, s_max=CONNECT_S_MAX, opening=opening)
+        except (TimeoutError, psycopg.errors.ConnectionTimeout) as error:
             raise StoreUnavailable("PostgreSQL does not answer a new connection") from error
 
-    def _connect_for(self, opening: "Future[SyncConnection]") -> None:
-        try:
-            conn = SyncConnection.connect(self.url, **self.options)
-            conn.server = self
-        except Exception as error:
-            if opening.set_running_or_notify_cancel():
-                opening.set_exception(error)
-            return
-        if opening.set_running_or_notify_cancel():
-            opening.set_result(conn)
-        else:
-            conn.close()
+    def _open(self) -> "SyncConnection":
+        conn = SyncConnection.connect(self.url, **self.options)
+        conn.server = self
+        return conn
 
     def check_answers(self) -> None:
         """
