@@ -101,7 +101,7 @@ def test_a_stopped_partition_takes_three_lines_however_long_its_reason_is(operat
     assert why.startswith("  cannot be read from offset 123456789: wrong checksum: ") and why.endswith(" ...")
     assert hint == f"  hannun positions set {topic} --partition 1 --to latest -n"
     command = in_full.partition(": hannun ")[2]
-    assert json.loads(operator.run(command).out)["stopped"] == reason
+    assert json.loads(operator.service.run(*command.split()).out)["stopped"] == reason
     wide = operator.service.run("positions", "list", COLUMNS="300").out.splitlines()
     assert wide[1:] == [f"  {reason}", hint], "a wide terminal shows it at once"
 
