@@ -7,17 +7,16 @@ from typing import Annotated
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, err, out, print_folded
+from hannun.cli.terminal import DryRunOption, HomeOption, err, out, print_folded
 from hannun.domain.partitions import month_after
 from hannun.errors import OperatorError
 
 app = typer.Typer(help="The months of the timeline.")
 APPLICATION = "hannun-partitions"
-DryRun = Annotated[bool, typer.Option("--dry-run", help="show what would change, and change nothing")]
 
 
 @app.callback(invoke_without_command=True)
-def partitions(context: typer.Context, dry_run: DryRun = False, home: HomeOption = None) -> None:
+def partitions(context: typer.Context, dry_run: DryRunOption = False, home: HomeOption = None) -> None:
     """Create the timeline's months ahead, and detach those that are older than HANNUN_MONTHS_KEPT."""
     if context.invoked_subcommand is not None:
         return
@@ -53,7 +52,7 @@ def list_months(home: HomeOption = None) -> None:
 @app.command()
 def attach(
     months: Annotated[list[str], typer.Argument(help="as in 2026-01", metavar="MONTH...")],
-    dry_run: DryRun = False,
+    dry_run: DryRunOption = False,
     home: HomeOption = None,
 ) -> None:
     """Attach months that were detached: answers show their minutes again. A dropped month is made from the ledgers."""

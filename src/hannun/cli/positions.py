@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, operator, print_folded, shorten_to_line, with_home
+from hannun.cli.terminal import DryRunOption, HomeOption, operator, print_folded, shorten_to_line, with_home
 from hannun.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="How far each partition of Kafka is counted.", no_args_is_help=True)
 APPLICATION = "hannun-positions"
 _INDENT = "  "
+
+TopicArgument = Annotated[str, typer.Argument(help="the topic")]
+PartitionOption = Annotated[int | None, typer.Option(help="one partition; without it all of the topic")]
 
 
 @app.command("list")
@@ -90,12 +93,10 @@ def _topic_as_json(topic: "StoppedTopic") -> dict[str, Any]:
 
 @app.command("set")
 def set_position(
-    topic: Annotated[str, typer.Argument(help="the topic")],
+    topic: TopicArgument,
     to: Annotated[str, typer.Option(help="earliest, latest, an offset, or an instant with an offset")],
-    partition: Annotated[int | None, typer.Option(help="one partition; without it all of the topic")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="show what would change, and change nothing")
-    ] = False,
+    partition: PartitionOption = None,
+    dry_run: DryRunOption = False,
     home: HomeOption = None,
 ) -> None:
     """Decide where reading resumes, on record. Reading again is harmless; what is skipped is never counted."""
@@ -134,11 +135,9 @@ def _print_decision(decision: "Decision", goes_on: str) -> None:
 
 @app.command("forget")
 def forget_partitions(
-    topic: Annotated[str, typer.Argument(help="the topic")],
-    partition: Annotated[int | None, typer.Option(help="one partition; without it all of the topic")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="show what would change, and change nothing")
-    ] = False,
+    topic: TopicArgument,
+    partition: PartitionOption = None,
+    dry_run: DryRunOption = False,
     home: HomeOption = None,
 ) -> None:
     """Give up a topic, or partitions, that Kafka no longer has, on record. What is not counted of them is lost."""

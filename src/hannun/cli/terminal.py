@@ -57,6 +57,8 @@ HomeOption = Annotated[
 ]
 """The option of every command that works on the servers. Its callback runs before the command."""
 
+DryRunOption = Annotated[bool, typer.Option("--dry-run", "-n", help="show what would change, and change nothing")]
+
 
 def home_of_group(home: HomeOption = None) -> None:
     """`--home` before the command of a group, as in `hannun positions --home .hannun list`; or behind it."""

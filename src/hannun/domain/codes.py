@@ -1,6 +1,6 @@
 """The codes of the API with their names in Korean and English, for files that people read: the state `planned` is 계획.
 
-The names are those of the page (`web/static/translations.js`).
+The page names the same codes in `web/static/translations.js`: a test compares both.
 """
 
 from collections.abc import Mapping

@@ -9,19 +9,16 @@ without I/O, also while PostgreSQL is unavailable. No record is lost with Redis,
 """
 
 import asyncio
-import hashlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
-from typing import TypeVar
-
-from anyio import CapacityLimiter
 
 from hannun import deadlines
+from hannun.domain.secret_hashes import hash_secret
 from hannun.errors import Unauthenticated
 from hannun.store import sessions as store
+from hannun.store.async_writer import AsyncWriter
 from hannun.store.database import Connection, Database, ReadPool
 from hannun.telemetry import log
 
@@ -34,13 +31,11 @@ OVERLAP_S = 60.0
 """How much earlier each read begins than the one before it: a record becomes visible when its transaction commits."""
 DROP_EXPIRED_EVERY_S = 60.0
 
-T = TypeVar("T")
-
 
 def create_code(conn: Connection, user_id: str, roles: Sequence[str]) -> str:
     """A new code that signs one browser in as this user, within `CODE_LASTS_S` seconds."""
     code = secrets.token_urlsafe(16)
-    store.insert_code(conn, hash_of(code), user_id, roles, CODE_LASTS_S)
+    store.insert_code(conn, hash_secret(code), user_id, roles, CODE_LASTS_S)
     return code
 
 
@@ -72,9 +67,8 @@ class Sessions:
 
     def __init__(self, reader: ReadPool, database: Database, ended: EndedSessions) -> None:
         self._reader = reader
-        self._database = database
+        self._writer = AsyncWriter(database)
         self._ended = ended
-        self._write_slot = CapacityLimiter(1)
         self._read_at: float | None = None
         self._logged = False
 
@@ -87,7 +81,7 @@ class Sessions:
         """
         signed_in = None
         if len(code) <= CODE_LENGTH_MAX and code.isascii():
-            signed_in = await self._write(lambda conn: store.use_code(conn, hash_of(code)))
+            signed_in = await self._writer.run(lambda conn: store.use_code(conn, hash_secret(code)))
         if signed_in is None:
             raise Unauthenticated(
                 "this sign-in code is unknown, used or expired: `hannun sign-in-code` prints a new one"
@@ -101,7 +95,7 @@ class Sessions:
             StoreUnavailable: PostgreSQL is unavailable, so that the session goes on.
         """
         naive = datetime.fromtimestamp(expires_at, UTC).replace(tzinfo=None)
-        await self._write(lambda conn: store.insert_ended(conn, token_hash, naive))
+        await self._writer.run(lambda conn: store.insert_ended(conn, token_hash, naive))
         self._ended.add(token_hash, expires_at)
 
     async def run(self) -> None:
@@ -136,11 +130,3 @@ class Sessions:
         if not self._logged:
             self._logged = True
             log.warning("ended sessions could not be read", error=str(error))
-
-    async def _write(self, work: Callable[[Connection], T]) -> T:
-        return await deadlines.run_in_thread(partial(self._database.run, work), self._write_slot)
-
-
-def hash_of(secret: str) -> bytes:
-    """Identifies a code or a token without being it. Plain SHA-256: nobody can guess what is hashed."""
-    return hashlib.sha256(secret.encode()).digest()

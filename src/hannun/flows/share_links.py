@@ -10,22 +10,18 @@ revoked either.
 """
 
 import asyncio
-import hashlib
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
-from typing import TypeVar
 
-from anyio import CapacityLimiter
-
-from hannun import deadlines
 from hannun.domain.authorization import Principal, ShareGrant
 from hannun.domain.instants import to_naive_utc
+from hannun.domain.secret_hashes import hash_secret
 from hannun.errors import BadRequest, NotFound
 from hannun.store import shares
+from hannun.store.async_writer import AsyncWriter
 from hannun.store.database import Connection, Database, ReadPool
 from hannun.store.shares import NewShare, Share
 
@@ -38,8 +34,6 @@ INACTIVE_KEPT_MAX = 100
 """The most revoked or expired links of one event that stay listed, as a record of who shared what."""
 GRANTS_CACHED_MAX = 10_000
 SECRET_LENGTH_MAX = 100
-
-T = TypeVar("T")
 
 
 class ShareLinks:
@@ -58,10 +52,9 @@ class ShareLinks:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reader = reader
-        self._database = database
+        self._writer = AsyncWriter(database)
         self._now = now
         self._monotonic = monotonic
-        self._write_slot = CapacityLimiter(1)  # the database object has one connection
         self._grants: OrderedDict[tuple[str, bytes], tuple[float, asyncio.Task[ShareGrant | None]]] = OrderedDict()
 
     async def create(self, principal: Principal, event_id: str, until: datetime, label: str) -> tuple[Share, str]:
@@ -88,7 +81,9 @@ class ShareLinks:
                 length_max=LABEL_LENGTH_MAX,
             )
         secret = secrets.token_urlsafe(32)
-        new = NewShare(secrets.token_urlsafe(12), event_id, _hash(secret), label, principal.user_id, now, expires_at)
+        new = NewShare(
+            secrets.token_urlsafe(12), event_id, hash_secret(secret), label, principal.user_id, now, expires_at
+        )
 
         def insert(conn: Connection) -> None:
             if shares.insert(conn, new, active_max=ACTIVE_MAX, inactive_kept_max=INACTIVE_KEPT_MAX):
@@ -101,7 +96,7 @@ class ShareLinks:
                 count_max=ACTIVE_MAX,
             )
 
-        await self._write(insert)
+        await self._writer.run(insert)
         return Share(new.share_id, label, now, principal.user_id, expires_at, None), secret
 
     async def list_of_event(self, event_id: str) -> list[Share]:
@@ -123,7 +118,7 @@ class ShareLinks:
         Raises:
             NotFound: the event has no such link.
         """
-        if not await self._write(lambda conn: shares.revoke(conn, event_id, share_id, self._utc_now())):
+        if not await self._writer.run(lambda conn: shares.revoke(conn, event_id, share_id, self._utc_now())):
             raise NotFound("no such link")
         self._grants.clear()  # in this process at once; in the others within GRANT_CACHE_S
 
@@ -134,14 +129,14 @@ class ShareLinks:
             NotFound: the secret opens nothing of this event, whether the event exists or not.
             StoreUnavailable: PostgreSQL is unavailable.
         """
-        grant = await self._cached_grant(event_id, _hash(secret)) if len(secret) <= SECRET_LENGTH_MAX else None
+        grant = await self._cached_grant(event_id, hash_secret(secret)) if len(secret) <= SECRET_LENGTH_MAX else None
         if grant is None or grant.expires_at <= self._utc_now():
             raise NotFound("no such event")
         return grant
 
     def known_share_id(self, event_id: str, secret: str) -> str | None:
         """The id of the link that this secret opened when it was last looked up; it may be revoked since. No I/O."""
-        _, task = self._grants.get((event_id, _hash(secret)), (0.0, None))
+        _, task = self._grants.get((event_id, hash_secret(secret)), (0.0, None))
         if task is None or not task.done() or _failed(task):
             return None
         grant = task.result()
@@ -162,17 +157,9 @@ class ShareLinks:
     async def _query_grant(self, event_id: str, secret_hash: bytes) -> ShareGrant | None:
         return await self._reader.read(lambda conn: shares.find_grant(conn, event_id, secret_hash, self._utc_now()))
 
-    async def _write(self, work: Callable[[Connection], T]) -> T:
-        return await deadlines.run_in_thread(partial(self._database.run, work), self._write_slot)
-
     def _utc_now(self) -> datetime:
         return to_naive_utc(self._now())
 
 
 def _failed(task: "asyncio.Task[ShareGrant | None]") -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-def _hash(secret: str) -> bytes:
-    """Plain SHA-256. The secret is 256 random bits, not a password that could be guessed."""
-    return hashlib.sha256(secret.encode()).digest()

@@ -18,8 +18,8 @@ import jwt
 
 from hannun.domain.authorization import Principal
 from hannun.domain.ids import canonical_id
+from hannun.domain.secret_hashes import hash_secret
 from hannun.errors import OperatorError, Unauthenticated
-from hannun.flows.sessions import hash_of
 from hannun.tokens import ROLES_CLAIM, RoleClaim
 from hannun.web.jwks import PUBLIC_KEY_ALGORITHMS, TokenKeys, VerificationKey
 
@@ -173,7 +173,7 @@ class Verifier:
         return Session(
             Principal(canonical_id(subject), roles),
             min(float(expires_at), _EXPIRY_MAX_S),
-            hash_of(token),
+            hash_secret(token),
             key_fingerprint,
         )
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hannun.domain.codes import UNATTRIBUTED, code, names_of
+from hannun.domain.terms import Language
+
 ROOT = Path(__file__).parents[3]
 STATIC = ROOT / "src/hannun/web/static"
 VENDOR = STATIC / "vendor"
@@ -108,3 +111,28 @@ def test_the_vendored_files_match_their_list() -> None:
 def test_the_lock_file_contains_no_registry_url() -> None:
     lock = json.loads((TOOLS / "package-lock.json").read_text(encoding="utf-8"))
     assert [name for name, package in lock["packages"].items() if "resolved" in package] == []
+
+
+def page_texts(language: str, group: str) -> dict[str, str]:
+    """The texts of a group in `translations.js`, by their keys."""
+    source = (STATIC / "translations.js").read_text(encoding="utf-8")
+    of_language = source[source.index(f"const {language} = {{") :]
+    found = re.search(rf"\b{group}: (?:/\*\*.*?\*/ \()?\{{(.*?)\}}", of_language, re.DOTALL)
+    assert found is not None, f"translations.js has no group {group}"
+    return dict(re.findall(r'(\w+): "([^"]*)"', found[1]))
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.mark.parametrize(("path", "group"), [("kind", "kind"), ("state", "states"), ("channelType", "types")])
+def test_the_page_and_the_files_name_a_code_alike(language: Language, path: str, group: str) -> None:
+    names = names_of(path) or {}
+    of_files = {value: code(value, names).name(language).casefold() for value in names}
+    assert {value: text.casefold() for value, text in page_texts(language, group).items()} == of_files
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_the_page_and_the_files_name_alike_what_is_not_known(language: Language) -> None:
+    source = (STATIC / "translations.js").read_text(encoding="utf-8")
+    not_kept = code("not-kept", names_of("reason") or {})
+    assert f'unattributed: "{UNATTRIBUTED.name(language)}"' in source
+    assert f'notKept: "{not_kept.name(language)}"' in source
