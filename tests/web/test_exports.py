@@ -26,6 +26,7 @@ from world import OWNER, SPRING, World
 from hannun import cli
 from hannun.cli.terminal import Progress
 from hannun.errors import OperatorError
+from hannun.files.layout_version import layout_version
 
 MINE = f"/api/v1/users/{OWNER}/analytics"
 ONE = f"/api/v1/events/{SPRING}/analytics"
@@ -509,6 +510,31 @@ def test_a_file_has_an_etag_and_is_not_sent_again(world: World, site: Site) -> N
     world.wait_for("the changed file", is_sent_again)
     whole = site.owner.get(f"{MINE}?format=csv")
     assert site.owner.get(f"{MINE}?format=csv", headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
+
+
+def test_a_file_is_sent_again_after_its_layout_has_changed(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_events(world)
+    for address in (f"{ONE}?format=csv", f"{MINE}?format=csv", f"{ONE}/timeline?format=xlsx"):
+        tag = site.owner.get(address).headers["etag"]
+        assert site.owner.get(address, headers={"If-None-Match": tag}).status_code == 304
+        with monkeypatch.context() as upgrade:
+            upgrade.setattr("hannun.flows.export.layout_version", lambda: "of the next release")
+            assert site.owner.get(address, headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_any_other_code_that_lays_files_out_is_another_layout(tmp_path: Path) -> None:
+    versions = set()
+    for part, text in (("domain", ""), ("domain", "COLUMN = 1"), ("files", "COLUMN = 1"), ("files", "COLUMN = 2")):
+        (tmp_path / part).mkdir(exist_ok=True)
+        (tmp_path / part / "module.py").write_text(text)
+        layout_version.cache_clear()
+        versions.add(layout_version(tmp_path))
+    assert len(versions) == 4
+    (tmp_path / "files" / "module.pyc").write_bytes(b"compiled")
+    layout_version.cache_clear()
+    assert layout_version(tmp_path) in versions
 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "parquet"])

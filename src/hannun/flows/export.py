@@ -30,6 +30,7 @@ from hannun.domain.tables import Row, Table, ViewAnswer, ViewTables
 from hannun.domain.terms import Language
 from hannun.errors import BadRequest, Busy
 from hannun.files import FileWriter, Format, writer_of
+from hannun.files.layout_version import layout_version
 
 ROWS_OF_A_BATCH = 2_000
 CHUNK_BYTES = 65_536
@@ -171,8 +172,8 @@ class Export:
 
     @property
     def etag(self) -> str:
-        """The ETag of the answer, with the form of the file."""
-        parts = [self.request.format.value, self.request.table, self.request.language]
+        """The ETag of the answer, with the form of the file and the version of its layout."""
+        parts = [self.request.format.value, self.request.table, self.request.language, layout_version()]
         return f'{self.first.etag.removesuffix(chr(34))}-{"-".join(filter(None, parts))}"'
 
     @property
