@@ -317,7 +317,8 @@ CREATE TABLE hannun.channel_budgets (
 
 -- Rounds of periodic work: each (job, due time) once, whoever begins it. The owner writes `heartbeat_at`; where that is old,
 -- another process takes the round over and raises `epoch`, and what the old owner still writes changes nothing. All times are
--- this server's. A round that is not ended at `deadline_at` is ended as it is.
+-- this server's. A round that is not ended at `deadline_at` is ended as it is. One
+-- round of a job is open at a time.
 CREATE TABLE hannun.rounds (
     job          text      NOT NULL,
     due_at       timestamp NOT NULL,
@@ -330,6 +331,7 @@ CREATE TABLE hannun.rounds (
     result       jsonb,
     PRIMARY KEY (job, due_at)
 );
+CREATE UNIQUE INDEX rounds_open ON hannun.rounds (job) WHERE ended_at IS NULL;
 
 -- The pieces of a round's work. A process takes a piece as a round is taken over: its owner, epoch and heartbeat.
 CREATE TABLE hannun.round_work (

@@ -49,6 +49,7 @@ CREATE TABLE hannun.rounds (
     result       jsonb,
     PRIMARY KEY (job, due_at)
 );
+CREATE UNIQUE INDEX rounds_open ON hannun.rounds (job) WHERE ended_at IS NULL;
 
 CREATE TABLE hannun.round_work (
     job          text      NOT NULL,

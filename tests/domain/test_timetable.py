@@ -1,0 +1,42 @@
+"""When a periodic job is due."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hannun.domain.timetable import Timetable
+
+EVERY_FIVE_MINUTES = Timetable("0 */5 * * * *")
+
+
+@given(st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)))
+def test_each_moment_lies_between_its_latest_and_its_following_time(now: datetime) -> None:
+    latest, following = EVERY_FIVE_MINUTES.latest(now), EVERY_FIVE_MINUTES.following(now)
+    assert latest <= now < following
+    assert following - latest == EVERY_FIVE_MINUTES.period == timedelta(minutes=5)
+
+
+def test_at_a_due_time_it_is_due() -> None:
+    noon = datetime(2026, 11, 27, 12)
+    assert EVERY_FIVE_MINUTES.latest(noon) == noon
+    assert EVERY_FIVE_MINUTES.latest(noon - timedelta(microseconds=1)) == noon - timedelta(minutes=5)
+
+
+def test_the_period_of_an_uneven_timetable_is_its_longest() -> None:
+    assert Timetable("0 0 9-18 * * *").period == timedelta(hours=15)
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("*/5 * * * *", "six fields"),
+        ("* * * * * *", "more often than every 10 seconds"),
+        ("0 0 0 30 2 *", "no timetable"),
+        ("x * * * * *", "no timetable"),
+    ],
+)
+def test_what_is_no_timetable_is_refused_with_the_reason(expression: str, found: str) -> None:
+    with pytest.raises(ValueError, match=found):
+        Timetable(expression)
