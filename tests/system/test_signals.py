@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from outside import Service
+from faults import PostgresRequests, Proxy
+from outside import Event, Service, client, token, with_port
+
+from hannun.embedded import PostgresServer
 
 SIGNAL_WHILE_THE_EVENT_IS_LOCKED = """
 import os, signal
@@ -64,3 +68,31 @@ def test_a_process_that_a_signal_stops_closes_what_it_opened(service: Service, v
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE %s"
     assert service.rows(sessions, f"hannun-{verb}%") == [(0,)]
     assert verb != "serve" or "serve ended well" in process.log
+
+
+def test_a_request_in_progress_is_answered_after_sigterm(service: Service, postgres: PostgresServer) -> None:
+    """It takes as long as a request may: PostgreSQL does not answer it, so its answer is 503."""
+    event = Event()
+    with Proxy(postgres.port, PostgresRequests) as proxy, ThreadPoolExecutor(1) as thread:
+        serve = service.start_serve(DATABASE_URL=with_port(service.environment["DATABASE_URL"], proxy.port))
+        service.post([event.created()])
+        proxy.hold("public.event_stats")
+        answer = thread.submit(service.get, f"/api/v1/events/{event.id}/analytics/roi?startDate=2024-05-01")
+        proxy.wait_until_held()
+        serve.send_signal()
+        assert answer.result().status_code == 503
+        proxy.release()
+        assert serve.wait() == 0, serve.log
+
+
+def test_open_event_streams_end_at_once_on_sigterm(service: Service) -> None:
+    """A page connects again. If `serve` waited for it, it would wait for longer than a test waits for its end."""
+    serve = service.start_serve(HANNUN_REQUEST_S="1000")
+    event = Event()
+    service.post([event.created()])
+    live, headers = f"{service.api}/api/v1/events/{event.id}/live", {"Authorization": f"Bearer {token()}"}
+    with client() as http, http.stream("GET", live, headers=headers) as stream:
+        assert stream.status_code == 200
+        serve.send_signal()
+        assert b"retry" in b"".join(stream.iter_raw()), "and it ends as a response should"
+    assert serve.wait() == 0, serve.log

@@ -12,7 +12,9 @@ import structlog
 from served import Site
 from starlette.types import Receive, Scope, Send
 
-from hannun.processes.http_server import connection_limits
+from hannun.processes import supervisor
+from hannun.processes.background import TRANSACTIONS_STOP_S_MAX
+from hannun.processes.http_server import connection_limits, drain_s_max
 from hannun.settings import Settings
 from hannun.telemetry import REGISTRY
 from hannun.web.connections import (
@@ -414,3 +416,16 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_is_not_logged(site: Site, 
         connection.__exit__()
         site.world.wait_for("its end", lambda: not site._http.state.tasks)
     assert logs == []
+
+
+# -- the end of the process
+
+
+@pytest.mark.parametrize("request_s", [0.5, 4.0, 4.5, 60.0])
+def test_requests_may_take_as_long_after_sigterm_as_before(request_s: float) -> None:
+    assert drain_s_max(request_s) >= request_s + 1
+
+
+def test_hannun_up_kills_no_serve_that_ends_by_itself() -> None:
+    end_s_max = drain_s_max(Settings().request_s) + TRANSACTIONS_STOP_S_MAX
+    assert end_s_max + 1 < supervisor.STOP_S_MAX

@@ -46,6 +46,7 @@ class LiveUpdates:
         self._changed: set[Topic] = set()
         self._wake = asyncio.Event()
         self._logged: set[str] = set()
+        self._ended = asyncio.Event()
 
     @property
     def watcher_count(self) -> int:
@@ -62,6 +63,13 @@ class LiveUpdates:
                 del self._watchers[topic]
 
         return stop_watching
+
+    def end(self) -> None:
+        """End every stream, those of later requests too: the process stops, and pages connect to another one."""
+        self._ended.set()
+
+    async def wait_until_ended(self) -> None:
+        await self._ended.wait()
 
     async def run(self) -> None:
         """Receive announcements and notify pages until cancelled."""

@@ -1,6 +1,7 @@
 """The process `serve`: the HTTP server, until a signal stops it."""
 
 import asyncio
+import math
 import resource
 import socket
 import sys
@@ -12,6 +13,7 @@ import uvloop
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from hannun.flows.live_updates import LiveUpdates
 from hannun.processes.background import freeze_garbage_collector
 from hannun.processes.serve import open_serving
 from hannun.processes.signals import stop_on_signal
@@ -23,8 +25,6 @@ from hannun.web.connections import REFUSED_MAX, ConnectionLimits, ConnectionTabl
 from hannun.web.fast_path import FastPath
 from hannun.web.services import Services
 
-DRAIN_S_MAX = 3
-"""How long requests in progress may take after SIGTERM. Event streams of pages end at once."""
 OTHER_FILES_MAX = REFUSED_MAX + 256
 """Open files that are no connections of callers: those that are being refused, PostgreSQL, Redis, files of exports."""
 
@@ -50,8 +50,19 @@ def behind_fast_path(app: ASGIApp, services: Services, trusted_proxies: str) -> 
     return FastPath(app, services)
 
 
-def server_config(app: ASGIApp, table: ConnectionTable, *, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Config:
-    """The configuration of the HTTP server: uvicorn with our bounds on connections and requests."""
+def drain_s_max(request_s: float) -> int:
+    """How many seconds requests in progress may take after SIGTERM: as long as a request may, and one more."""
+    return math.ceil(request_s) + 1
+
+
+def server_config(
+    app: ASGIApp, table: ConnectionTable, *, host: str = "127.0.0.1", port: int = 0, drain_s: int = 1
+) -> uvicorn.Config:
+    """The configuration of an HTTP server: uvicorn with our bounds on connections and requests.
+
+    Args:
+        drain_s: how long requests in progress may take when the server stops.
+    """
     return uvicorn.Config(
         app,
         interface="asgi3",
@@ -65,7 +76,7 @@ def server_config(app: ASGIApp, table: ConnectionTable, *, host: str = "127.0.0.
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=DRAIN_S_MAX,
+        timeout_graceful_shutdown=drain_s,
     )
 
 
@@ -93,6 +104,18 @@ def _connections_allowed() -> int:
     return sys.maxsize if soft == resource.RLIM_INFINITY else max(soft - OTHER_FILES_MAX, 1)
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's server, which ends the event streams before it waits for the requests in progress."""
+
+    def __init__(self, config: uvicorn.Config, live_updates: LiveUpdates) -> None:
+        super().__init__(config)
+        self._live_updates = live_updates
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._live_updates.end()
+        await super().shutdown(sockets)
+
+
 async def _run(settings: Settings, fd: int | None) -> None:
     async with open_serving(settings) as services:
         freeze_garbage_collector()
@@ -102,9 +125,10 @@ async def _run(settings: Settings, fd: int | None) -> None:
                 "fewer connections than HANNUN_CONNECTIONS_MAX: the limit of open files", count=limits.count_max
             )
         app = served(services, settings.trusted_proxies)
-        config = server_config(app, ConnectionTable(limits), host=settings.host, port=settings.port)
+        drain_s = drain_s_max(settings.request_s)
+        config = server_config(app, ConnectionTable(limits), host=settings.host, port=settings.port, drain_s=drain_s)
         listener = None if fd is None else socket.socket(fileno=fd)
-        server = uvicorn.Server(config)
+        server = _Server(config, services.live_updates)
         live = asyncio.create_task(services.live_updates.run())
         live.add_done_callback(
             lambda _: setattr(server, "should_exit", True)

@@ -16,8 +16,9 @@ RESTART_AFTER_S = 0.2
 FAILURES_MAX, FAILURES_WITHIN_S = 6, 60.0
 """A child that ends more often than this is started again after `PAUSE_S` only; one that is needed, not at all."""
 PAUSE_S = 30.0
-STOP_S_MAX = 10.0
-"""How long the children have after SIGTERM. Those that still run are killed."""
+STOP_S_MAX = 12.0
+"""How long the children have after SIGTERM. It includes what `serve` needs for requests in progress, and then for
+transactions where PostgreSQL is silent. Those that still run are killed."""
 
 
 @dataclass(slots=True)

@@ -75,12 +75,17 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _wait_for_disconnect(self, receive: Receive, send_frame: Callable[[bytes], Awaitable[None]]) -> bool:
-        """Returns True when the client has disconnected, False when the caller may no longer watch."""
+        """Returns True when the client has disconnected, False when the server must end the stream."""
         receiving = asyncio.ensure_future(receive())
+        ending = asyncio.ensure_future(self._live_updates.wait_until_ended())
         idle_s = 0.0
         try:
             while True:
-                done, _ = await asyncio.wait({receiving}, timeout=self._check_every_s)
+                done, _ = await asyncio.wait(
+                    {receiving, ending}, timeout=self._check_every_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                if ending in done:
+                    return False
                 if done:
                     if receiving.result()["type"] == "http.disconnect":
                         return True
@@ -95,3 +100,4 @@ class EventStream(Response):
                     await send_frame(b": still here\n\n")
         finally:
             receiving.cancel()
+            ending.cancel()
