@@ -1,0 +1,1 @@
+"""The HTTP APIs of channels: one declaration a channel, and one client for all of them."""
