@@ -4,12 +4,16 @@
     python tools/contract.py check     fail if docs/openapi.json is stale, or breaks clients of the released document
     python tools/contract.py release   write docs/openapi.json, and make it the released document
 
+Nobody edits the released document. A change that breaks its clients and is made all the same is listed, with its
+reason, in `docs/openapi.accepted.toml`.
+
 The comparison is written here, and no tool is used for it: the document comes from one generator and has few forms. So
 a page of code covers what a client relies on, CI needs no program in another language, and a failure names the place.
 """
 
 import json
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +21,7 @@ from typing import Any
 
 DOCS = Path(__file__).parents[1] / "docs"
 CURRENT, RELEASED = DOCS / "openapi.json", DOCS / "openapi.released.json"
+ACCEPTED = DOCS / "openapi.accepted.toml"
 Json = dict[str, Any]
 HINT = "run `make contract`, and read what changed in it"
 
@@ -32,6 +37,28 @@ def generate() -> str:
 def breaking_changes(old: Json, new: Json) -> list[str]:
     """The changes from the old document to the new one that can break a client of the old one, in words."""
     return [*_compare_paths(old, new)]
+
+
+def accepted_changes(text: str) -> list[str]:
+    """The breaking changes that were decided on, from the text of `docs/openapi.accepted.toml`."""
+    decisions = tomllib.loads(text).get("decision", [])
+    assert all(decision["reason"].strip() for decision in decisions), "each decision needs a reason"
+    return [change for decision in decisions for change in decision["changes"]]
+
+
+def without_decisions(text: str) -> str:
+    """The text of `docs/openapi.accepted.toml` after a release: its explanation, and no decision."""
+    return text.partition("[[decision]]")[0].rstrip() + "\n"
+
+
+def differences(changes: list[str], accepted: list[str]) -> Iterator[str]:
+    """What is wrong with these breaking changes: each is accepted, and each that is accepted is one of them."""
+    for change in changes:
+        if change not in accepted:
+            yield f"breaking change: {change}"
+    for change in accepted:
+        if change not in changes:
+            yield f"{ACCEPTED.name} accepts what is no breaking change: {change}"
 
 
 def _compare_paths(old: Json, new: Json) -> Iterator[str]:
@@ -170,6 +197,14 @@ def _choices(schema: Json, document: Json) -> dict[str, Json]:
     return {" ".join(filter(None, (each.get("type", "anything"), each.get("format")))): each for each in choices}
 
 
+def breaking_changes_since_release(current: Json) -> list[str]:
+    return breaking_changes(json.loads(RELEASED.read_text(encoding="utf-8")), current)
+
+
+def accepted_since_release() -> list[str]:
+    return accepted_changes(ACCEPTED.read_text(encoding="utf-8"))
+
+
 def main(verb: str) -> int:
     current = generate()
     if verb == "write":
@@ -177,16 +212,15 @@ def main(verb: str) -> int:
         return 0
     if verb == "release":
         RELEASED.write_text(current, encoding="utf-8")
+        ACCEPTED.write_text(without_decisions(ACCEPTED.read_text(encoding="utf-8")), encoding="utf-8")
         return main("write")
-    changes: list[str] = []
-    if RELEASED.exists():
-        changes = breaking_changes(json.loads(RELEASED.read_text(encoding="utf-8")), json.loads(current))
-    for change in changes:
-        print(f"breaking change: {change}")
+    found = list(differences(breaking_changes_since_release(json.loads(current)), accepted_since_release()))
+    for line in found:
+        print(line)
     stale = not CURRENT.exists() or CURRENT.read_text(encoding="utf-8") != current
     if stale:
         print(f"docs/openapi.json differs from what the code generates: {HINT}")
-    return 1 if changes or stale else 0
+    return 1 if found or stale else 0
 
 
 if __name__ == "__main__":
