@@ -26,11 +26,12 @@ from world import OWNER, World
 
 from hannun.domain.batch import ReceivedMessage
 from hannun.flows.sessions import create_code
-from hannun.processes.http_server import behind_fast_path, connection_limits, server_config
+from hannun.processes.http_server import behind_fast_path, connection_limits
 from hannun.processes.serve import open_serving
 from hannun.settings import Settings
 from hannun.tokens import sign_token
 from hannun.web.app import application
+from hannun.web.bounded_protocol import server_config
 from hannun.web.connections import ConnectionLimits, ConnectionTable
 from hannun.web.services import Services
 

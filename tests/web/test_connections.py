@@ -5,7 +5,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from typing import Self
+from typing import Protocol, Self
 
 import pytest
 import structlog
@@ -32,10 +32,16 @@ SOON_S = 0.2
 FLOOD_BYTES_MAX = 64_000_000
 
 
-class Connection:
-    """A raw connection to a site."""
+class Addressed(Protocol):
+    """Something with an HTTP address."""
 
-    def __init__(self, site: Site) -> None:
+    address: str
+
+
+class Connection:
+    """A raw connection to a site, or to another server."""
+
+    def __init__(self, site: Addressed) -> None:
         self._socket = socket.create_connection(("127.0.0.1", int(site.address.rpartition(":")[2])), timeout=20)
         self._received = b""
 

@@ -1,4 +1,4 @@
-"""Background work of a process: threads, tasks and its `/metrics`, each ended when its block ends."""
+"""Background work of a process: threads, tasks and timed jobs, each ended when its block ends."""
 
 import asyncio
 import gc
@@ -9,11 +9,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import NoReturn
 
-from prometheus_client import start_http_server
-
-from hannun.errors import OperatorError
 from hannun.scheduler import STOP_S_MAX, Job, Scheduler
-from hannun.telemetry import REGISTRY, log
+from hannun.telemetry import log
 
 FAILED_STATUS = 70
 """The exit status of a process whose background work failed (EX_SOFTWARE)."""
@@ -22,33 +19,6 @@ TASK_STOP_S_MAX = 1.0
 TRANSACTIONS_STOP_S_MAX = 5.0
 """How long a process that ends lets its transactions run, because PostgreSQL may be silent. It waits longer for threads
 and jobs."""
-
-
-@contextmanager
-def metrics_endpoint(port: int | None) -> Iterator[None]:
-    """Serve `/metrics` on 127.0.0.1, for a process without another HTTP server; nothing where the port is None.
-
-    Raises:
-        OperatorError: the port is taken.
-    """
-    if port is None:
-        yield
-        return
-    try:
-        server, thread = start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
-    except OSError as error:
-        raise OperatorError(
-            f"cannot serve /metrics on 127.0.0.1:{port}: {error.strerror}",
-            hint="each process needs a port of its own: HANNUN_METRICS_PORT of ingest, HANNUN_SCHEDULE_METRICS_PORT of "
-            "schedule; 0 takes any free port",
-        ) from error
-    log.info("metrics are served", port=server.server_port)
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
 
 
 def shorten_thread_switch_interval() -> None:

@@ -6,7 +6,6 @@ import resource
 import socket
 import sys
 from contextlib import suppress
-from functools import partial
 
 import uvicorn
 import uvloop
@@ -20,7 +19,7 @@ from hannun.processes.signals import stop_on_signal
 from hannun.settings import Settings
 from hannun.telemetry import log, metrics
 from hannun.web.app import application
-from hannun.web.bounded_protocol import BoundedHttpProtocol
+from hannun.web.bounded_protocol import server_config
 from hannun.web.connections import REFUSED_MAX, ConnectionLimits, ConnectionTable
 from hannun.web.fast_path import FastPath
 from hannun.web.services import Services
@@ -53,31 +52,6 @@ def behind_fast_path(app: ASGIApp, services: Services, trusted_proxies: str) -> 
 def drain_s_max(request_s: float) -> int:
     """How many seconds requests in progress may take after SIGTERM: as long as a request may, and one more."""
     return math.ceil(request_s) + 1
-
-
-def server_config(
-    app: ASGIApp, table: ConnectionTable, *, host: str = "127.0.0.1", port: int = 0, drain_s: int = 1
-) -> uvicorn.Config:
-    """The configuration of an HTTP server: uvicorn with our bounds on connections and requests.
-
-    Args:
-        drain_s: how long requests in progress may take when the server stops.
-    """
-    return uvicorn.Config(
-        app,
-        interface="asgi3",
-        host=host,
-        port=port,
-        loop="none",
-        http=partial(BoundedHttpProtocol, table),  # type: ignore[arg-type]  # uvicorn only calls it
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=drain_s,
-    )
 
 
 def connection_limits(settings: Settings) -> ConnectionLimits:

@@ -15,10 +15,10 @@ from hannun.processes import jobs
 from hannun.processes.background import (
     TRANSACTIONS_STOP_S_MAX,
     freeze_garbage_collector,
-    metrics_endpoint,
     run_jobs,
     shorten_thread_switch_interval,
 )
+from hannun.processes.metrics_endpoint import metrics_endpoint
 from hannun.processes.signals import stop_on_signal
 from hannun.processes.writing import open_writing, quarantine_limits
 from hannun.settings import Settings
@@ -64,7 +64,7 @@ async def open_ingesting(settings: Settings) -> AsyncIterator[Sequence[Ingestion
         for consumer in consumers:
             consumer.open()
             stack.callback(consumer.close)
-        stack.enter_context(metrics_endpoint(settings.metrics_port))
+        await stack.enter_async_context(metrics_endpoint(settings.metrics_port, settings.page_requests_a_minute))
         relay = stack.enter_context(writing.relaying())
         freeze_garbage_collector()
         shorten_thread_switch_interval()

@@ -12,8 +12,9 @@ from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
 from hannun.flows.report.registry import dashboard_key, dashboard_question
 from hannun.processes import jobs
-from hannun.processes.background import TRANSACTIONS_STOP_S_MAX, metrics_endpoint, run_in_task, run_jobs
+from hannun.processes.background import TRANSACTIONS_STOP_S_MAX, run_in_task, run_jobs
 from hannun.processes.channels import channel_table
+from hannun.processes.metrics_endpoint import metrics_endpoint
 from hannun.processes.signals import stop_on_signal
 from hannun.processes.writing import open_writing
 from hannun.settings import Settings
@@ -45,7 +46,8 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         writing = stack.enter_context(open_writing(settings, "hannun-schedule"))
         maintenance = jobs.maintenance_jobs(settings, writing)
-        stack.enter_context(metrics_endpoint(settings.schedule_metrics_port))
+        metrics = metrics_endpoint(settings.schedule_metrics_port, settings.page_requests_a_minute)
+        await stack.enter_async_context(metrics)
         if settings.consistency_samples_a_second > 0:
             consistency = await stack.enter_async_context(_open_consistency(settings))
             await stack.enter_async_context(run_in_task("compare the cache with the database", consistency.run()))

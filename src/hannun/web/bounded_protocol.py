@@ -11,10 +11,12 @@ parsed a few kilobytes ahead. Other protocols (WebSocket) are not offered.
 
 import asyncio
 import math
+from functools import partial
 from typing import Any, Final
 
 import httptools
 from starlette.requests import Request
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -244,3 +246,28 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 def _unknown_request() -> dict[str, Any]:
     """The scope of a request of which nothing is known yet."""
     return {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [], "scheme": "http"}
+
+
+def server_config(
+    app: ASGIApp, table: ConnectionTable, *, host: str = "127.0.0.1", port: int = 0, drain_s: int = 1
+) -> Config:
+    """The configuration of an HTTP server: uvicorn with our bounds on connections and requests.
+
+    Args:
+        drain_s: how long requests in progress may take when the server stops.
+    """
+    return Config(
+        app,
+        interface="asgi3",
+        host=host,
+        port=port,
+        loop="none",
+        http=partial(BoundedHttpProtocol, table),  # type: ignore[arg-type]  # uvicorn only calls it
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=drain_s,
+    )
