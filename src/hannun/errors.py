@@ -160,3 +160,8 @@ class OperatorError(HannunError):
 
     def __str__(self) -> str:
         return f"{self.args[0]}. Hint: {self.hint}"
+
+
+def install_hint(extra: str) -> str:
+    """The hint of an error where an optional part of Hannun is not installed."""
+    return f"in a clone: make env; where hannun is installed: pip install 'hannun[{extra}]'"

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hannun.cache import RedisAddress
@@ -27,7 +27,7 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 class Settings(BaseSettings):
     """What an operator can set. Names without the prefix HANNUN_ are those that other software uses as well."""
 
-    model_config = SettingsConfigDict(env_prefix="HANNUN_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="HANNUN_", frozen=True, extra="ignore", allow_inf_nan=False)
 
     # PostgreSQL, Redis, Kafka
     database_url: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("DATABASE_URL"))
@@ -125,6 +125,13 @@ class Settings(BaseSettings):
     metrics_port: int | None = None  # of `ingest`, which has no HTTP server otherwise; None opens none, 0 any free port
     schedule_metrics_port: int | None = None  # of `schedule`: both may run on one machine with one environment
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("*")
+    @classmethod
+    def _not_below_zero(cls, value: object) -> object:
+        if isinstance(value, int | float) and value < 0:
+            raise ValueError("must not be below 0")
+        return value
 
     @cached_property
     def redis(self) -> RedisAddress:

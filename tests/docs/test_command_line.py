@@ -4,7 +4,9 @@ import ast
 import re
 import shlex
 import subprocess
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
@@ -19,8 +21,9 @@ from typer._click.exceptions import NoArgsIsHelpError, UsageError
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
+from hannun import settings as hannun_settings
 from hannun.cli import app, terminal
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, install_hint
 from hannun.processes import endpoints
 
 ROOT = Path(__file__).parents[2]
@@ -195,11 +198,57 @@ def test_a_command_that_does_not_exist_is_found() -> None:
     assert COMMAND.findall("to give it up: hannun positions forget t") == ["positions forget t"]
 
 
-@pytest.mark.parametrize("hours", ["0", "-1", "nan", "inf"])
-def test_a_token_that_is_never_valid_or_always_is_refused(hours: str) -> None:
-    refused = CliRunner().invoke(app, ["token", "u1", "--hours", hours])
+FLOATS = {"token --hours": "token u1 --hours", "simulate --pace": "simulate --pace"}
+"""For each option that is a float the command without its value."""
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "nan", "inf", "1e300"])
+@pytest.mark.parametrize("command", FLOATS.values())
+def test_a_number_that_makes_no_sense_is_refused_with_its_bounds(command: str, number: str) -> None:
+    refused = CliRunner().invoke(app, [*command.split(), number])
     assert isinstance(refused.exception, OperatorError)
-    assert "--hours" in refused.exception.hint
+    assert refused.exception.hint.startswith(f"{command.split()[-1]} is more than 0 and at most ")
+
+
+def test_every_option_that_is_a_number_has_bounds() -> None:
+    for words in help_pages(typer.main.get_command(app)):
+        for parameter in command_of(words).params:
+            name = " ".join([*words, parameter.opts[0]])
+            of_type = parameter.type_descriptor.annotation
+            assert of_type is not int or parameter.min is not None, f"{name} has no min"
+            assert of_type is not float or name in FLOATS, f"{name} is not tested"
+
+
+def command_of(words: tuple[str, ...]) -> Command:
+    command: Command = typer.main.get_command(app)
+    for word in words:
+        assert isinstance(command, TyperGroup)
+        command = command.commands[word]
+    return command
+
+
+def test_the_version_is_printed() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.output) == (0, f"hannun {version('hannun')}\n")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_a_setting_that_is_a_number_is_finite_and_not_below_0(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    for name, field in hannun_settings.Settings.model_fields.items():
+        if field.annotation is float:
+            with monkeypatch.context() as patch:
+                patch.setenv(f"HANNUN_{name.upper()}", value)
+                with pytest.raises(OperatorError, match=f"HANNUN_{name.upper()}"):
+                    hannun_settings.read()
+
+
+@pytest.mark.parametrize("extra", ["embedded", "parquet"])
+def test_what_to_install_can_be_typed_in_a_clone_and_in_an_environment(extra: str) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extra in extras
+    hint = install_hint(extra)
+    assert "in a clone: make env" in hint and f"pip install 'hannun[{extra}]'" in hint
+    assert "://" not in hint
 
 
 def test_the_targets_of_make_fit_a_terminal_of_80_columns() -> None:

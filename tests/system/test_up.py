@@ -301,6 +301,20 @@ def test_the_figures_of_the_demo_grow(up: Up) -> None:
     up.stop()
 
 
+@pytest.mark.faults
+def test_the_demo_says_after_a_restart_that_its_weeks_are_counted(up: Up) -> None:
+    up.start("--demo")
+    assert up.process is not None
+    up.process.wait_for_log("simulated weeks arrive within a minute")
+    state = up.home / "simulation.json"
+    wait_for("the weeks to be sent", lambda: state.exists() and "reached" in state.read_text(), 90)
+    up.stop()
+    up.start("--demo")
+    up.process.wait_for_log("simulated weeks are counted")
+    assert up.process.log.count("arrive within a minute") == 1
+    up.stop()
+
+
 @pytest.mark.kafka
 @pytest.mark.xdist_group("kafka")
 def test_messages_over_its_kafka_are_counted(up: Up) -> None:

@@ -27,6 +27,7 @@ from hannun import cli
 from hannun.cli.terminal import Progress
 from hannun.errors import OperatorError
 from hannun.files.layout_version import layout_version
+from hannun.web.static_files import FOLDER, StaticFiles
 
 MINE = f"/api/v1/users/{OWNER}/analytics"
 ONE = f"/api/v1/events/{SPRING}/analytics"
@@ -737,6 +738,54 @@ def test_a_filter_that_a_view_does_not_have_is_refused(world: World) -> None:
         done = CliRunner().invoke(cli.app, ["export", *words, "--out", "-"], env={"DATABASE_URL": world.url})
         assert isinstance(done.exception, OperatorError), words
         assert message in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "found", "hint"),
+    [
+        (("dashboard", SPRING, "--start", "soon"), "--start is neither an ISO 8601 instant", "--start"),
+        (("dashboard", SPRING, "--end", "1960-01-01"), "--end is before 1970", "--end"),
+        (
+            ("dashboard", SPRING, "--start", "2026-11-05", "--end", "2026-11-01"),
+            "--start is not before --end",
+            "--start",
+        ),
+        (("dashboard", SPRING, "--start", "2026-11-05T09:00"), "--start has no offset from UTC", "+09:00 or Z"),
+        (("dashboard", SPRING, "--tz", "Seoul"), "no zone is named 'Seoul'", "Asia/Seoul"),
+        (("timeline", SPRING, "--granularity", "minute", "--start", "2026-01-01"), "more than", "coarser granularity"),
+        (("channels", SPRING, "--channels", "a,,b"), "--channels has an empty entry", "--channels"),
+        (("channels", SPRING, "--channels", "nowhere"), "no channel is named 'nowhere'", "use the name of a channel"),
+        (("dashboard", SPRING, "--table", "points"), "the view has no table points", "figures"),
+        (("roi", "nowhere"), "no such event as nowhere", "hannun export all-dashboard"),
+        (("all-dashboard", "nobody"), "no event belongs to the merchant nobody", "userId"),
+        (("all-roi", "nobody"), "no event belongs to the merchant nobody", "userId"),
+    ],
+)
+def test_an_error_of_the_command_names_its_options_and_the_next_step(
+    world: World, tmp_path: Path, words: tuple[str, ...], found: str, hint: str
+) -> None:
+    two_events(world)
+    out = tmp_path / "out.csv"
+    done = CliRunner().invoke(cli.app, ["export", *words, "--out", str(out)], env={"DATABASE_URL": world.url})
+    assert isinstance(done.exception, OperatorError), done
+    assert found in done.exception.args[0]
+    assert hint in done.exception.hint
+    assert not re.search("startDate|endDate|weekStart", str(done.exception))
+    assert not out.exists()
+
+
+def test_without_pyarrow_nothing_offers_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = StaticFiles(FOLDER).document("index.html").body
+    assert b'<meta name="export-formats" content="xlsx csv parquet" />' in page
+    monkeypatch.setattr("hannun.files.parquet_file.find_spec", lambda name: None)
+    page = StaticFiles(FOLDER).document("index.html").body
+    assert b'<meta name="export-formats" content="xlsx csv" />' in page
+    wrong = CliRunner().invoke(cli.app, ["export", "roi", SPRING, "--format", "pdf"])
+    assert isinstance(wrong.exception, OperatorError)
+    assert wrong.exception.hint == "one of csv, xlsx"
+    missing = CliRunner().invoke(cli.app, ["export", "roi", SPRING, "--format", "parquet"])
+    assert isinstance(missing.exception, OperatorError)
+    assert "pip install 'hannun[parquet]'" in missing.exception.hint
 
 
 def test_without_a_terminal_progress_is_printed_at_intervals_and_at_the_end() -> None:

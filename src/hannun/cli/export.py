@@ -1,9 +1,10 @@
 """`hannun export`: writes the answer of a view to a file."""
 
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,19 +13,23 @@ import typer
 
 from hannun import settings as settings_
 from hannun.cli.terminal import HomeOption, Progress, err
-from hannun.errors import OperatorError
+from hannun.errors import BadRequest, NotFound, OperatorError
 
 if TYPE_CHECKING:
     from hannun.domain.granularity import WeekStart
     from hannun.domain.questions import Filters, Question
+    from hannun.files import Format
     from hannun.flows.export import ExportRequest
+    from hannun.flows.report.answers import Reports
     from hannun.flows.report.registry import AnyView
 
 
 def export(
     view: Annotated[str, typer.Argument(help="dashboard, channels, timeline or roi; all-... for a merchant")],
     id_: Annotated[str, typer.Argument(metavar="ID", help="the id of the event, or of the merchant for all-...")],
-    form: Annotated[str, typer.Option("--format", help="csv, xlsx or parquet")] = "csv",
+    form: Annotated[
+        str, typer.Option("--format", help="csv, xlsx or, where the extra parquet is installed, parquet")
+    ] = "csv",
     out_: Annotated[str, typer.Option("--out", help="a file, or -; by default named after the event")] = "",
     table: Annotated[str | None, typer.Option(help="for CSV and Parquet: figures, channels, points or events")] = None,
     start: Annotated[str | None, typer.Option(help="an instant with an offset, or a date in --tz")] = None,
@@ -48,7 +53,6 @@ def export(
     from hannun.domain.ids import canonical_id
     from hannun.domain.questions import parse_list
     from hannun.domain.ranges import parse_range
-    from hannun.files import Format
     from hannun.flows.export import ExportRequest
     from hannun.flows.report.registry import VIEWS_BY_NAME
 
@@ -58,14 +62,14 @@ def export(
     filters = _filters(exported, given, settings.week_start)
     request = ExportRequest(
         exported.tables,
-        Format(_one_of(list(Format), "--format", form)),
+        _installed_format(form),
         "ko" if _one_of(("ko", "en"), "--lang", lang) == "ko" else "en",
         table,
         tuple((_API_NAMES.get(name, name), value) for name, value in given.items() if value is not None),
     )
-    filters = replace(filters, channels=parse_list("channels", channels))
-    question = exported.new_question(canonical_id(id_), parse_range(start, end, tz), filters)
-    with Progress[str](lambda rows: err.print(f"  {rows}", markup=False)) as progress:
+    with _errors_for_an_operator(id_), Progress[str](lambda rows: err.print(f"  {rows}", markup=False)) as progress:
+        filters = replace(filters, channels=parse_list("channels", channels))
+        question = exported.new_question(canonical_id(id_), parse_range(start, end, tz), filters)
 
         def show_progress(done: int, total: int) -> None:
             progress.update(f"{done:,} of {total:,} rows")
@@ -75,8 +79,48 @@ def export(
         err.print(name, markup=False, highlight=False)
 
 
-_API_NAMES = {"text": "q", "week_start": "weekStart"}
+_API_NAMES = {"text": "q", "week_start": "weekStart", "start": "startDate", "end": "endDate"}
 """The parameters of the API that have another name than the option."""
+_OPTIONS = {name: f"--{option.replace('_', '-')}" for option, name in _API_NAMES.items()}
+
+
+@contextmanager
+def _errors_for_an_operator(id_: str) -> Iterator[None]:
+    """Raise the errors of the API as those of the command: with its options for the parameters, and the next step.
+
+    Raises:
+        OperatorError: the question cannot be answered, or there is no such event.
+    """
+    try:
+        yield
+    except BadRequest as error:
+        raise _with_options(error) from error
+    except NotFound as error:
+        raise OperatorError(
+            f"{error} as {id_}",
+            hint="an event's page has its id in the address; `hannun export all-dashboard MERCHANT` lists all of one",
+        ) from error
+
+
+def _with_options(error: BadRequest) -> OperatorError:
+    """The same error, in which a parameter of the API is called as the option of the command."""
+    template = re.sub(r"\b(startDate|endDate|weekStart)\b", lambda name: _OPTIONS[name[0]], error.template)
+    field = _OPTIONS.get(error.field or "", f"--{error.field}")
+    found, _, hint = template.rpartition(": ")
+    texts = [part.format(**{**error.values, "field": field}) for part in (found or hint, hint)]
+    return OperatorError(texts[0], hint=texts[1] if found else f"give another {field}")
+
+
+def _installed_format(name: str) -> "Format":
+    """
+    Raises:
+        OperatorError: there is no such format, or what it needs is not installed.
+    """
+    from hannun.files import Format
+
+    if name in list(Format) and Format(name).missing is not None:
+        raise OperatorError(f"--format {name} needs what is not installed here", hint=Format(name).missing or "")
+    return Format(_one_of([form for form in Format if form.missing is None], "--format", name))
 
 
 def _filters(view: "AnyView", given: Mapping[str, str | None], week_start: "WeekStart") -> "Filters":
@@ -108,9 +152,25 @@ def _filters(view: "AnyView", given: Mapping[str, str | None], week_start: "Week
 
 
 def _one_of(values: Iterable[str], option: str, text: str) -> str:
-    if text not in list(values):
-        raise OperatorError(f"{option} {text} is not known", hint=f"one of {', '.join(values)}")
+    known = list(values)
+    if text not in known:
+        raise OperatorError(f"{option} {text} is not known", hint=f"one of {', '.join(known)}")
     return text
+
+
+async def _check_merchant(reports: "Reports", question: "Question") -> None:
+    """
+    Raises:
+        OperatorError: the question is about a merchant whom no event belongs to.
+    """
+    from hannun.domain.questions import MerchantSubject
+
+    subject = question.subject
+    if isinstance(subject, MerchantSubject) and not await reports.is_merchant(subject.user_id):
+        raise OperatorError(
+            f"no event belongs to the merchant {subject.user_id}",
+            hint="give the userId of the event's messages; the list of all events shows it: GET /api/v1/events",
+        )
 
 
 async def _export(
@@ -129,6 +189,7 @@ async def _export(
 
     operator = Principal("", frozenset({"ADMIN"}))
     async with open_exporting(settings) as (reports, exports):
+        await _check_merchant(reports, question)
         if view_of(question).load_pages is not None:
             title, pages = "", reports.pages(operator, question)
         else:

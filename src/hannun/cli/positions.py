@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import DryRunOption, HomeOption, operator, print_folded, shorten_to_line, with_home
+from hannun.cli.terminal import (
+    BIGINT_MAX,
+    PARTITION_MAX,
+    DryRunOption,
+    HomeOption,
+    operator,
+    print_folded,
+    shorten_to_line,
+    with_home,
+)
 from hannun.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -18,7 +27,9 @@ APPLICATION = "hannun-positions"
 _INDENT = "  "
 
 TopicArgument = Annotated[str, typer.Argument(help="the topic")]
-PartitionOption = Annotated[int | None, typer.Option(help="one partition; without it all of the topic")]
+PartitionOption = Annotated[
+    int | None, typer.Option(min=0, max=PARTITION_MAX, help="one partition; without it all of the topic")
+]
 
 
 @app.command("list")
@@ -159,8 +170,7 @@ def forget_partitions(
         print_folded(f"{at.topic}[{at.partition}] {was}; {would}")
 
 
-OFFSET_DIGITS_MAX = 19
-"""Of Kafka's largest offset, 2^63 - 1."""
+OFFSET_DIGITS_MAX = len(str(BIGINT_MAX))
 
 
 def parse_log_point(text: str, option: str) -> Literal["earliest", "latest"] | int | datetime:
@@ -173,7 +183,7 @@ def parse_log_point(text: str, option: str) -> Literal["earliest", "latest"] | i
 
     if text in ("earliest", "latest"):
         return "earliest" if text == "earliest" else "latest"
-    if text.isdecimal() and len(text) <= OFFSET_DIGITS_MAX:
+    if text.isdecimal() and len(text) <= OFFSET_DIGITS_MAX and int(text) <= BIGINT_MAX:
         return int(text)
     try:
         return parse_instant_with_offset(text)

@@ -130,7 +130,7 @@ def _replay_into_shadow(
 
 @app.command("compare")
 def compare_replay(
-    limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="differences shown of each part, at most")] = 20,
     home: HomeOption = None,
 ) -> None:
     """Bring the shadow to the positions of the live tables, and show what differs. Status 1 where something does."""
@@ -148,7 +148,7 @@ def swap_replay(
     accept_differences: Annotated[
         bool, typer.Option("--accept-differences", help="also lose what only the live tables hold")
     ] = False,
-    limit: Annotated[int, typer.Option(help="differences shown of each part, at most")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="differences shown of each part, at most")] = 20,
     home: HomeOption = None,
 ) -> None:
     """Put the shadow in the place of the live database, which is kept. The service waits for a moment."""

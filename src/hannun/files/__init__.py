@@ -46,7 +46,7 @@ class Format(StrEnum):
 
     @property
     def missing(self) -> str | None:
-        """The command that installs what this format needs; None where nothing is missing."""
+        """How to install what this format needs; None where nothing is missing."""
         return parquet_missing() if self is Format.PARQUET else None
 
 

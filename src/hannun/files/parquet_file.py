@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from hannun.domain.codes import Code
 from hannun.domain.tables import Cell, Column, Row
 from hannun.domain.terms import Language, Unit, heading
+from hannun.errors import install_hint
 
 GROUP_ROWS = 10_000
 _CENT = Decimal("0.01")
@@ -21,12 +22,12 @@ _DIGITS = 24
 
 
 def missing() -> str | None:
-    """The command that installs pyarrow; None where it is installed."""
+    """How to install pyarrow; None where it is installed."""
     try:
         found = find_spec("pyarrow") is not None
     except ValueError:
         found = False
-    return None if found else "pip install 'hannun[parquet]'"
+    return None if found else install_hint("parquet")
 
 
 class ParquetWriter:

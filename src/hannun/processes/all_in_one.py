@@ -37,7 +37,7 @@ from hannun.processes.endpoints import (
 )
 from hannun.processes.supervisor import Supervisor
 from hannun.sandbox.platform import Platform
-from hannun.sandbox.simulation import DEMO_PACE, DEMO_SEED
+from hannun.sandbox.simulation import DEMO_PACE, DEMO_SEED, has_sent_history
 from hannun.tokens import sign_token
 
 DEFAULT_PORT = 8080
@@ -93,11 +93,12 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
             children.start("ingest", "ingest")
         _wait_until_ready(endpoints.api, children, stop)
         write_endpoints(options.home, endpoints)
+        sent_before = has_sent_history(options.home)
         if options.demo:
             over_kafka = ["--kafka"] if options.kafka else []
             children.start("simulate", "simulate", "--home", str(options.home), "--pace", str(DEMO_PACE), *over_kafka)
         progress(f"ready: {sign_in_link(endpoints.api, database_url, page_user.user_id, page_user.roles)}")
-        for line in _instructions(options):
+        for line in _instructions(options, sent_before=sent_before):
             progress(f"  {line}")
         while not stop.wait(CHECK_EVERY_S):
             servers.restart_ended(progress)
@@ -105,13 +106,18 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         progress("stopping")
 
 
-def _instructions(options: UpOptions) -> list[str]:
-    """What somebody can do who sees this for the first time."""
+def _instructions(options: UpOptions, *, sent_before: bool) -> list[str]:
+    """What somebody can do who sees this for the first time.
+
+    Args:
+        sent_before: whether the simulated weeks are counted already.
+    """
+    weeks = "are counted; what followed arrives now" if sent_before else "arrive within a minute; then it goes on live"
     home = _short(options.home)
     return [
         f"Open the link in a browser: it signs you in, once and within {CODE_LASTS_S / 60:.0f} minutes.",
         f"Sign in again: {_program()} sign-in-code --home {home}",
-        *(["The simulated weeks before today arrive within a minute; then it goes on live."] if options.demo else []),
+        *([f"The simulated weeks {weeks}."] if options.demo else []),
         "Call the API: docs/api.md, or /docs of this address.",
         f"  The token is admin_token in {home}/endpoints.json.",
         "Check every figure against the ledgers:",

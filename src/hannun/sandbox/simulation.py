@@ -12,6 +12,7 @@ from hannun.sandbox.platform import Platform
 from hannun.sandbox.send_loop import send_until_stopped
 from hannun.sandbox.senders import HttpSender, KafkaSender, Sender
 
+_STATE_NAME = "simulation.json"
 DEMO_SEED = 20_261_123
 """The seed of the demo's merchants and events."""
 DEMO_POPULARITY = 6.0
@@ -42,7 +43,7 @@ def run_simulation(
             hint="--api and --token (HANNUN_API, HANNUN_ADMIN_TOKEN), or --kafka; `hannun up --demo` sets them",
         )
     home.mkdir(parents=True, exist_ok=True)
-    state = _SimulationState(home / "simulation.json")
+    state = _SimulationState(home / _STATE_NAME)
     sender: Sender = KafkaSender(bootstrap) if bootstrap else HttpSender(api, token, wait=stop.wait)
     try:
         send_until_stopped(
@@ -59,6 +60,28 @@ def run_simulation(
         sender.close()
 
 
+def has_sent_history(home: Path) -> bool:
+    """Whether a run on this home has sent the simulated weeks before its start."""
+    return "reached" in _read_state(home / _STATE_NAME)
+
+
+def _read_state(path: Path) -> dict[str, datetime]:
+    """
+    Raises:
+        OperatorError: the file is there, and cannot be read.
+    """
+    try:
+        saved: dict[str, Any] = json.loads(path.read_text())
+        return {name: datetime.fromisoformat(value) for name, value in saved.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise OperatorError(
+            f"cannot read the state of the simulation in {path}: {error}",
+            hint="remove the file: another simulated platform begins then, beside what is counted",
+        ) from error
+
+
 class _SimulationState:
     """The founding time of the platform, and the time up to which the service has accepted all messages.
 
@@ -67,9 +90,9 @@ class _SimulationState:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        saved: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        self.founded_at = datetime.fromisoformat(saved["founded"]) if saved else datetime.now(UTC)
-        self.sent_until = datetime.fromisoformat(saved["reached"]) if "reached" in saved else None
+        saved = _read_state(path)
+        self.founded_at = saved.get("founded", datetime.now(UTC))
+        self.sent_until = saved.get("reached")
         self._write()
 
     def save_sent_until(self, sent_until: datetime) -> None:

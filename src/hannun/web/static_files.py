@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from hannun.files import Format
 from hannun.web.compression import BODY_BYTES_MIN, Encoding, accepted_encoding, pack_off_loop
 from hannun.web.etags import matches
 
@@ -26,6 +27,8 @@ FOLDER = Path(__file__).parent / "static"
 KEPT_FOR_EVER = "public, max-age=31536000, immutable"
 """For a year: the longest that browsers keep anything."""
 ASKED_AGAIN = "no-cache"
+_OFFERED = (Format.XLSX, Format.CSV, Format.PARQUET)
+"""In the order of the page."""
 _VERSION = re.compile("[0-9a-f]{16}", re.ASCII)
 _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -75,7 +78,7 @@ class StaticFiles:
         self.version = _digest(*(part for name in sorted(bodies) for part in (name.encode(), bodies[name])))
         self._files = {name: StaticFile(body, _media_type_of(name)) for name, body in bodies.items()}
         self._documents = {
-            name: StaticFile(self._with_versions(file.body), file.media_type)
+            name: StaticFile(_with_installed_formats(self._with_versions(file.body)), file.media_type)
             for name, file in self._files.items()
             if name.endswith(".html")
         }
@@ -98,6 +101,15 @@ class StaticFiles:
             raise HTTPException(404)
         response = await file.response(Request(scope), KEPT_FOR_EVER if version == self.version else ASKED_AGAIN)
         await response(scope, receive, send)
+
+
+def _with_installed_formats(document: bytes) -> bytes:
+    """The document, whose page offers only exports that can be made here."""
+    every, installed = (
+        f'name="export-formats" content="{" ".join(formats)}"'.encode()
+        for formats in (_OFFERED, [form for form in _OFFERED if form.missing is None])
+    )
+    return document.replace(every, installed)
 
 
 @cache

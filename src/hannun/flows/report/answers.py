@@ -31,6 +31,7 @@ from hannun.flows.report.event_loaders import load_channel
 from hannun.flows.report.registry import AnyView, view_of
 from hannun.flows.report.snapshot import Loaded, Snapshot
 from hannun.flows.report.timeline_loaders import load_default_granularity
+from hannun.store import event_list
 from hannun.store.database import AsyncConnection, ReadPool
 
 T = TypeVar("T")
@@ -106,6 +107,10 @@ class Reports:
         """
         _check_merchant(principal, question)
         return self._pages(view_of(question), question)
+
+    async def is_merchant(self, user_id: str) -> bool:
+        """Whether any event belongs to this user."""
+        return await self._database.read(lambda conn: event_list.is_merchant(conn, user_id))
 
     async def event_title(self, principal: Principal, question: Question, answer: EncodedAnswer) -> str:
         """The title of the event of a question: from the answer, or from the event's dashboard where the answer

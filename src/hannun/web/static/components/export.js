@@ -7,10 +7,11 @@ import { formatCount } from "../format.js";
 import { texts } from "../state.js";
 import { Sheet } from "./sheet.js";
 
-const FORMATS = /** @type {const} */ (["xlsx", "csv", "parquet"]);
+/** @typedef {"xlsx" | "csv" | "parquet"} Format */
+/** The formats that this server can make; it writes them into the document. */
+const FORMATS = /** @type {Format[]} */ (document.querySelector("meta[name=export-formats]")?.getAttribute("content")?.split(" ") ?? []);
 const KB = 1_000;
 
-/** @typedef {typeof FORMATS[number]} Format */
 /**
  * Data that can be exported: its name, a description of its contents, and the URL that returns it as JSON.
  * @typedef {{ name: string, contents?: string, url: string }} ExportPart

@@ -68,6 +68,7 @@ export function SignInView() {
         <p id="token-error" class="form-error" role="alert">${failure.value ? messages[failure.value] : ""}</p>
         <button type="submit" class="button primary" disabled=${busy.value}>${busy.value ? t.checking : t.submit}</button>
         <p id="token-hint" class="note">${t.hint}</p>
+        <p class="note">${t.operator} <code>hannun sign-in-code --home ${t.folder}</code></p>
       </form>
     </section>
   `;
