@@ -104,7 +104,7 @@ def test_an_unknown_path_is_a_page_in_a_browser(site: Site, path: str) -> None:
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         assert answer.headers["content-language"] == language[:2]
         assert re.findall("<h1>(.*)</h1>", answer.text) == [title]
-        assert re.findall('<a href="/">(.*)</a>', answer.text) == [home]
+        assert re.findall('<a class="button primary" href="/">(.*)</a>', answer.text) == [home]
         assert "content-security-policy" in answer.headers
         problem = site.anonymous.get(path, headers={"Accept": "application/json", "Accept-Language": language})
         assert (problem.json()["title"], problem.headers["vary"]) == (title, answer.headers["vary"])

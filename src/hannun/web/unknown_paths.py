@@ -9,8 +9,11 @@ from hannun.web.accept import weights_in
 from hannun.web.language import Language, language_of
 from hannun.web.problem_codes import CODES
 from hannun.web.problems import problem_of_status
+from hannun.web.static_files import static_files
 
 _VARY = "Accept, Accept-Language"
+_NAME: dict[Language, str] = {"ko": "한눈", "en": "Hannun"}
+_HINT: dict[Language, str] = {"ko": "주소를 다시 확인해 주세요.", "en": "Check the address."}
 _HOME: dict[Language, str] = {"ko": "한눈 첫 화면으로", "en": "Go to the start page"}
 _PAGE = """\
 <!doctype html>
@@ -19,16 +22,20 @@ _PAGE = """\
     <meta charset="utf-8" />
     <meta name="viewport" content="width=device-width, initial-scale=1" />
     <meta name="color-scheme" content="light dark" />
-    <title>{title}</title>
-    <style>
-      body {{ max-width: 32rem; margin: 20vh auto 0; padding: 0 1.5rem; font: 1rem/1.6 system-ui, sans-serif; }}
-      a {{ display: inline-block; padding: 0.75rem 0; }}
-    </style>
+    <title>{title} · {name}</title>
+    <link rel="icon" href="/static/{version}/favicon.svg" type="image/svg+xml" />
+    <link rel="stylesheet" href="/static/{version}/app.css" />
   </head>
   <body>
+    <header class="app-header">
+      <a class="brand" href="/"><img src="/static/{version}/favicon.svg" width="28" height="28" alt="" />{name}</a>
+    </header>
     <main>
-      <h1>{title}</h1>
-      <p><a href="/">{home}</a></p>
+      <section class="empty-state">
+        <h1>{title}</h1>
+        <p>{hint}</p>
+        <p class="empty-state-actions"><a class="button primary" href="/">{home}</a></p>
+      </section>
     </main>
   </body>
 </html>
@@ -42,8 +49,12 @@ def response_to_unknown_path(request: Request) -> Response:
     language = language_of(request.headers.get("accept-language"))
     kind = CODES["no-such-path"]
     title = kind.ko if language == "ko" else kind.en
+    texts = {"title": title, "name": _NAME[language], "hint": _HINT[language], "home": _HOME[language]}
+    page = _PAGE.format(
+        language=language, version=static_files().version, **{name: escape(text) for name, text in texts.items()}
+    )
     return HTMLResponse(
-        _PAGE.format(language=language, title=escape(title), home=escape(_HOME[language])),
+        page,
         kind.status,
         {"Content-Language": language, "Vary": _VARY, "Cache-Control": "no-store"},
     )

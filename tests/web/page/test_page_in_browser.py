@@ -295,6 +295,9 @@ def test_axe_finds_no_accessibility_violation(site: Site, browser: Browser) -> N
     signed_in(site, page, "/events/there-is-none")
     expect(page.get_by_role("heading", level=1)).to_have_text("이벤트를 찾을 수 없어요")
     check("event not found")
+    page.goto(f"{site.address}/nowhere")
+    expect(page.get_by_role("heading", level=1)).to_have_text("없는 주소입니다")
+    check("unknown path")
     ahead = datetime.now(UTC) + timedelta(days=3)
     site.send(
         site.world.created("planned", eventTitle="다음 행사", totalInvestment=10, expectedRevenue=90, targetRoi=300),
@@ -303,6 +306,9 @@ def test_axe_finds_no_accessibility_violation(site: Site, browser: Browser) -> N
     signed_in(site, page)
     expect(page.get_by_role("link", name="시작 전")).to_be_visible()
     check("list with planned events")
+    signed_in(site, page, "/events/planned-dates")
+    expect(page.locator(".chart")).to_contain_text("아직 시작하지 않았어요")
+    check("event that has not started")
     signed_in(site, page, "/events/planned")
     expect(page.locator(".roi-tile")).to_contain_text("예상 +800%")
     page.route("**/timeline*", lambda route: route.abort())
@@ -314,6 +320,22 @@ def test_axe_finds_no_accessibility_violation(site: Site, browser: Browser) -> N
     expect(page.get_by_role("alert").first).to_contain_text("로그인이 끝났어요")
     check("session ended")
     assert found == {state: [] for state in found}
+
+
+def test_a_page_at_an_unknown_path_looks_like_the_page_and_leads_to_it(site: Site, browser: Browser) -> None:
+    looks = "['backgroundColor', 'color', 'fontFamily'].map((name) => getComputedStyle(document.body)[name])"
+    page = signed_in(site, browser.new_page(390, 844))
+    expect(page.get_by_role("heading", level=1)).to_have_text("내 이벤트")
+    expected = page.evaluate(looks)
+    page.goto(f"{site.address}/nowhere")
+    expect(page.get_by_role("heading", level=1)).to_have_text("없는 주소입니다")
+    assert page.evaluate(looks) == expected
+    assert_fits(page)
+    home = page.get_by_role("link", name="한눈 첫 화면으로")
+    assert (home.bounding_box() or {})["height"] >= 44
+    home.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("내 이벤트")
+    assert browser.unexpected_messages(404) == []
 
 
 def create_share_link(site: Site, days: float = 7) -> tuple[str, str]:
