@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from browsing import EVENT, Browser, signed_in
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 from served import Site, open_site
 from world import World
 
@@ -116,3 +116,128 @@ def test_the_trend_sentence_is_about_the_time_since_the_event_began(site: Site, 
     site.send(world.status_changed("ENDED", datetime.now(UTC).isoformat()))
     expect(page.locator(".status")).to_have_text("종료")
     expect(page.locator(".readout")).not_to_contain_text("흐름")  # an ended event has no trend any more
+
+
+def at_hour(days: int, hour: int) -> datetime:
+    """An hour of a day in Seoul, some days from today."""
+    return (datetime.now(SEOUL) + timedelta(days=days)).replace(hour=hour, minute=0, second=0, microsecond=0)
+
+
+def ranges(page: Page) -> list[str]:
+    """The names of the chart's ranges; the shown one has a star."""
+    links = page.locator(".segments a").all()
+    return [f"{link.text_content()}{'*' if link.get_attribute('aria-current') else ''}" for link in links]
+
+
+def expect_ranges(page: Page, *names: str) -> None:
+    expect(page.locator(".segments a[aria-current]")).to_have_text(next(name for name in names if "*" in name)[:-1])
+    assert ranges(page) == list(names)
+
+
+def test_an_ended_event_opens_on_its_own_period(site: Site, browser: Browser) -> None:
+    world = site.world
+    start = at_hour(-40, 10)
+    end = start + timedelta(days=10, hours=8)
+    people = [world.registered(f"p{i}", at=(start + timedelta(days=i)).isoformat()) for i in range(9)]
+    site.send(world.created(**plan(start, end)), *people, world.status_changed("ENDED", end.isoformat()))
+    page = browser.new_page()
+    with page.expect_response(re.compile("/timeline")) as first:
+        signed_in(site, page, f"{EVENT}?table=1")
+    assert f"startDate={start:%Y-%m-%d}&endDate={end + timedelta(days=1):%Y-%m-%d}" in first.value.url
+    expect_ranges(page, "이벤트 기간*", "전체")
+    expect(page.locator(".readout")).to_contain_text("이벤트 기간에 9명이 참여했어요.")
+    rows = page.locator(".chart-table tbody tr")
+    expect(rows).to_have_count(11)
+    expect(page.locator(".chart")).not_to_contain_text("집계 중")
+    page.get_by_role("link", name="전체", exact=True).click()
+    expect(page.locator(".readout")).to_contain_text("처음부터 지금까지 9명이 참여했어요.")
+    page.goto(f"{site.address}{EVENT}?view=48h&lang=en")
+    expect(page.locator(".readout")).to_have_text("In the last 48 hours, nobody joined.")  # what the URL says
+    expect_ranges(page, "48 h*", "Event", "All")
+    assert browser.unexpected_messages() == []
+
+
+def test_an_event_of_one_day_is_shown_by_its_hours(site: Site, browser: Browser) -> None:
+    world = site.world
+    start = at_hour(-9, 10)
+    end = start + timedelta(hours=8)
+    people = [world.registered(f"p{i}", at=start.isoformat()) for i in range(3)]
+    site.send(world.created(**plan(start, end)), *people, world.status_changed("ENDED", end.isoformat()))
+    page = signed_in(site, browser.new_page(), f"{EVENT}?table=1")
+    expect(page.locator(".readout")).to_contain_text(f"{start.month}월 {start.day}일 10시, 3명")
+    expect(page.locator(".chart-table tbody tr")).to_have_count(24)
+    expect(page.locator(".legend")).to_contain_text("시간당 참여")
+    expect(page.locator(".chart")).not_to_contain_text("집계 중")
+
+
+def test_a_planned_event_explains_why_it_has_no_chart(site: Site, browser: Browser) -> None:
+    world = site.world
+    site.send(world.created(**plan(days_from_now(2), days_from_now(9))))
+    page = signed_in(site, browser.new_page(), EVENT)
+    chart = page.locator(".chart")
+    expect(chart).to_contain_text("아직 시작하지 않았어요. 첫 참여가 들어오면 여기에 흐름이 나타나요.")
+    expect(chart).not_to_contain_text("48시간")
+    expect(page.locator(".plot canvas")).to_have_count(0)
+    site.send(world.registered("early", at=datetime.now(UTC).isoformat()))
+    expect(page.locator(".plot canvas")).to_be_visible()
+    expect_ranges(page, "2시간", "48시간", "30일", "전체*")
+    expect(page.locator(".readout")).to_contain_text("처음부터 지금까지 1명이 참여했어요.")
+    assert browser.unexpected_messages() == []
+
+
+def test_an_event_past_its_planned_end_opens_on_its_period_until_now(site: Site, browser: Browser) -> None:
+    world = site.world
+    late = world.registered("late", at=datetime.now(UTC).isoformat())
+    site.send(world.created(**plan(days_from_now(-12), days_from_now(-5))), late)
+    page = signed_in(site, browser.new_page(), EVENT)
+    expect(page.locator(".readout")).to_contain_text("이벤트 기간에 1명이 참여했어요.")
+    expect_ranges(page, "48시간", "이벤트 기간*", "전체")
+
+
+def test_an_open_chart_follows_the_end_of_its_event(site: Site, browser: Browser) -> None:
+    world = site.world
+    site.send(world.created(**plan(days_from_now(-3), days_from_now(4))))
+    page = signed_in(site, browser.new_page(), EVENT)
+    expect(page.locator(".readout")).to_have_text("최근 48시간 동안 새 참여가 없었어요.")
+    expect_ranges(page, "2시간", "48시간*", "30일", "전체")
+    site.send(world.status_changed("ENDED", datetime.now(UTC).isoformat()))
+    expect(page.locator(".readout")).to_have_text("이벤트 기간에 새 참여가 없었어요.")
+    expect_ranges(page, "이벤트 기간*", "전체")
+
+
+@pytest.mark.parametrize(("start", "end"), [(3, 9), (-3, -9), (None, -9), (3, None)])
+def test_an_ended_event_with_an_odd_plan_has_a_chart(
+    site: Site, browser: Browser, start: float | None, end: float | None
+) -> None:
+    """Ended before its start, ending before it starts, and with only one of both: no range of it is refused."""
+    world = site.world
+    dates = plan(*(None if days is None else days_from_now(days) for days in (start, end)))
+    site.send(world.created(**dates), world.status_changed("ENDED", datetime.now(UTC).isoformat()))
+    page = signed_in(site, browser.new_page(), EVENT)
+    expect(page.locator(".readout")).to_have_text("이벤트 기간에 새 참여가 없었어요.")
+    assert browser.unexpected_messages() == []
+
+
+def test_hours_that_begin_at_the_half_hour_are_whole(site: Site, browser: Browser) -> None:
+    site.send(site.world.created(**plan(days_from_now(-3), None)))
+    page = signed_in(site, browser.new_page(), f"{EVENT}?table=1&tz=Asia/Kolkata")
+    rows = page.locator(".chart-table tbody tr")
+    expect(rows.first).to_contain_text("집계 중")  # the current hour
+    expect(rows.filter(has_text="집계 중")).to_have_count(1)
+
+
+def test_only_events_that_go_on_say_that_nobody_joined_lately(site: Site, browser: Browser) -> None:
+    world = site.world
+    site.send(
+        world.created("ended", eventTitle="ended", **plan(days_from_now(-9), days_from_now(-2))),
+        world.status_changed("ENDED", days_from_now(-2).isoformat(), "ended"),
+        world.created("ahead", eventTitle="ahead", **plan(days_from_now(2), days_from_now(9))),
+        world.created("open", eventTitle="open", **plan(days_from_now(-2), days_from_now(9))),
+    )
+    page = signed_in(site, browser.new_page())
+    cards = page.locator(".event-card")
+    expect(cards).to_have_count(3)
+    assert cards.filter(has_text="24시간 동안").locator(".event-title").all_text_contents() == ["open"]
+    expect(page.locator(".spark")).to_have_count(1)
+    site.send(world.registered("early", "ahead", at=datetime.now(UTC).isoformat()))
+    expect(cards.filter(has_text="ahead")).to_contain_text("24시간 동안 +1명")

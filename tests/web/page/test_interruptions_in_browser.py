@@ -110,3 +110,55 @@ def test_a_participant_by_a_channel_without_a_type_was_not_without_a_channel(sit
     expect(row).to_contain_text("2")
     page.get_by_role("link", name="English").click()
     expect(page.get_by_role("row", name="Channel unknown")).to_contain_text("one whose type is not known yet")
+
+
+def test_a_page_that_is_not_live_does_not_say_that_it_is(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.new_page(), EVENT)
+    expect(page.locator(".live-state")).to_have_text("실시간")
+    page.evaluate(
+        """() => {
+            window.contradictions = 0;
+            const shown = (css) => document.querySelector(css)?.textContent;
+            const isWrong = () => shown(".live-warning") && shown(".live-state") === "실시간";
+            const observer = new MutationObserver(() => (window.contradictions += isWrong() ? 1 : 0));
+            observer.observe(document.body, { childList: true, subtree: true, characterData: true });
+        }"""
+    )
+    page.route("**/analytics*", lambda route: route.abort())
+    page.get_by_role("link", name="2시간", exact=True).click()
+    expect(page.locator(".live-warning")).to_be_visible()
+    expect(page.locator(".live-state")).to_have_text("다시 연결 중")
+    page.unroute("**/analytics*")
+    expect(page.locator(".live-warning")).to_have_count(0)
+    expect(page.locator(".live-state")).to_have_text("실시간")
+    assert page.evaluate("window.contradictions") == 0
+
+
+def test_the_code_of_an_error_is_shown_only_where_it_is_asked_for(site: Site, browser: Browser) -> None:
+    page = browser.new_page()
+    expected = {
+        404: "이벤트를 찾을 수 없어요",
+        403: "이 계정에는 이 화면을 볼 권한이 없어요",
+        503: "서버가 잠시 쉬고 있어요",
+        429: "요청이 잠시 몰렸어요",
+    }
+    problem: dict[str, int] = {}
+
+    def answer(route: Route) -> None:
+        route.fulfill(status=problem["status"], json={"code": "a-code", "detail": "자세한 내용"})
+
+    page.route("**/analytics", answer)
+    for problem["status"], text in expected.items():
+        signed_in(site, page, EVENT)
+        expect(page.get_by_role("alert")).to_contain_text(text)
+        expect(page.locator("body")).not_to_contain_text("a-code")
+    for problem["status"] in (400, 500):
+        signed_in(site, page, EVENT)
+        expect(page.get_by_role("alert")).to_contain_text("아래 코드를 알려 주세요.")
+        expect(page.locator(".code")).to_have_text("a-code · 자세한 내용")
+
+
+def test_a_merchant_that_does_not_exist_is_not_called_an_event(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.new_page(), "/users/nobody")
+    expect(page.get_by_role("alert")).to_contain_text("판매자 ID가 맞는지 확인해 주세요.")
+    expect(page.get_by_role("alert")).not_to_contain_text("다른 판매자의 이벤트")

@@ -169,3 +169,38 @@ def test_the_sparklines_of_a_list_have_one_scale(site: Site, browser: Browser) -
         for card in page.locator(".event-card").all()
     }
     assert heights["busy"] > 4 * heights["quiet"] > 0
+
+
+def test_what_an_ended_event_has_missed_is_not_still_to_come(site: Site, browser: Browser) -> None:
+    world = site.world
+    site.send(world.created(**PLAN), *(world.registered(f"p{i}") for i in range(2)), world.sold(60_000))
+    page = signed_in(site, browser.new_page(), EVENT)
+    expect(page.locator(".headline")).to_contain_text("본전까지 40,000원 남았어요")
+    expect(page.locator(".roi-tile")).to_contain_text("목표 30%까지 70%p")
+    expect(tile(page, "손익분기 참여자")).to_contain_text("2명 더 오면 본전")
+    site.send(world.status_changed("ENDED", "2026-11-22T00:00:00Z"))
+    expect(page.locator(".headline")).to_have_text("모두 2명이 참여했어요. 쓴 돈보다 40,000원 덜 벌었어요.")
+    expect(page.locator(".roi-tile")).to_contain_text("목표 30%에 70%p 못 미쳤어요")
+    expect(tile(page, "손익분기 참여자")).to_contain_text("본전에 2명 모자랐어요")
+    page.get_by_role("link", name="English").click()
+    expect(page.locator(".headline")).to_have_text("2 people joined. It has earned ₩40,000 less than it cost.")
+    for part in (".headline", ".roi-tile", ".small-tiles"):
+        expect(page.locator(part)).not_to_contain_text(re.compile("to go|more to|to the target"))
+
+
+def test_one_person_is_not_people(site: Site, browser: Browser) -> None:
+    site.send(site.world.created(), site.world.registered("p", at=datetime.now(UTC).isoformat()))
+    page = signed_in(site, browser.new_page(), "/?lang=en")
+    expect(page.locator(".headline")).to_have_text("1 person has joined 1 event.")
+    page.locator(".event-card").click()
+    expect(page.locator(".headline")).to_have_text("1 person has joined so far.")
+    expect(page.locator(".readout")).to_contain_text("In the last 48 hours, 1 person joined.")
+
+
+def test_an_expected_roi_and_a_target_beyond_the_scale_leave_no_mark_outside_it(site: Site, browser: Browser) -> None:
+    site.world.count(site.world.created(totalInvestment=100_000, expectedRevenue=900_000, targetRoi=300))
+    page = signed_in(site, browser.new_page())
+    expect(page.locator(".event-card")).to_contain_text("목표 300%")
+    expect(page.locator(".roi-key, .roi-mark.target")).to_have_count(0)
+    ((begins, ends),) = horizontal(page, ".roi-mark.expected")
+    assert 0.9 < begins < ends <= 1

@@ -22,6 +22,9 @@ export function phaseOf({ status, startDate, endDate }, nowMs) {
 /** @param {EventDates} event @param {number} nowMs */
 export const isOver = (event, nowMs) => ["ended", "archived"].includes(phaseOf(event, nowMs));
 
+/** Whether the event has started and has not been ended. @param {EventDates} event @param {number} nowMs */
+export const isOngoing = (event, nowMs) => ["running", "overdue"].includes(phaseOf(event, nowMs));
+
 /** The dates of the plan in words; null without any. @param {EventDates} event @param {number} nowMs */
 export function datesText(event, nowMs) {
   const t = texts.value.dates;

@@ -17,6 +17,14 @@ const cssPercent = (part) => `${(Math.min(1, Math.max(0, part)) * 100).toFixed(2
  */
 const ROI_SCALE = { low: -100, high: 200 };
 
+/**
+ * Whether a target has a mark. A mark at the end of the scale would stand for any target beyond it, and a bar that is cut
+ * there would seem to reach it.
+ * @param {import("../api-types.js").Figure} target
+ * @returns {target is number}
+ */
+export const isOnScale = (target) => target !== null && target !== undefined && target <= ROI_SCALE.high;
+
 /** @param {number} roi */
 const roiPosition = (roi) => (roi - ROI_SCALE.low) / (ROI_SCALE.high - ROI_SCALE.low);
 
@@ -28,14 +36,13 @@ const roiPosition = (roi) => (roi - ROI_SCALE.low) / (ROI_SCALE.high - ROI_SCALE
 export function RoiBar({ roi, target, expected }) {
   const t = texts.value.tile;
   const colour = expected ? "expected" : roi < 0 ? "loss" : "gain";
-  // A mark at the end of the scale would stand for any target beyond it, and a bar that is cut there would seem to reach it.
-  const hasTarget = target !== null && target !== undefined && target <= ROI_SCALE.high;
+  const hasTarget = isOnScale(target);
   return html`
     <div class="roi-bar" aria-hidden="true">
       ${hasTarget && html`<div class="roi-labels above"><${RoiLabel} at=${target} text=${t.target} /></div>`}
       <div class="roi-track">
         ${expected
-          ? html`<span class="roi-mark expected hatched" style=${{ left: cssPercent(roiPosition(roi)) }}></span>`
+          ? html`<span class="roi-mark expected hatched" style=${{ left: `clamp(6px, ${cssPercent(roiPosition(roi))}, 100% - 6px)` }}></span>`
           : html`<span class="roi-fill ${colour}" style=${{ width: cssPercent(roiPosition(roi)) }}></span>`}
         ${roi > ROI_SCALE.high && html`<span class="roi-beyond ${colour}">›</span>`}
         <span class="roi-mark zero" style=${{ left: cssPercent(roiPosition(0)) }}></span>

@@ -73,7 +73,7 @@ function roiNotes(dashboard, current, basis) {
   if (basis === "expected") {
     return [targetText(target), isOver(dashboard, now.value) ? t.noSalesRecorded : t.roiExpectedNote];
   }
-  const notes = [targetNote(current, target)];
+  const notes = [targetNote(current, target, isOver(dashboard, now.value))];
   if (current >= -100) notes.push(t.perHundred(perHundred(current)));
   return notes;
 }
@@ -81,11 +81,12 @@ function roiNotes(dashboard, current, basis) {
 /** Revenue for each 100 invested. Near 100 it has a decimal, so that a small loss does not read as none. @param {number} roi */
 const perHundred = (roi) => (Math.abs(roi) < 10 ? formatCount(100 + roi, 1) : formatCount(Math.round(100 + roi)));
 
-/** @param {number} current @param {import("../api-types.js").Figure} target */
-function targetNote(current, target) {
+/** @param {number} current @param {import("../api-types.js").Figure} target @param {boolean} over */
+function targetNote(current, target, over) {
   const t = texts.value.event;
   if (isMissing(target)) return t.noTarget;
-  return current >= target ? t.targetMet(formatPercent(target)) : t.targetRemaining(formatPercent(target), formatCount(target - current, 2));
+  if (current >= target) return t.targetMet(formatPercent(target));
+  return (over ? t.targetMissed : t.targetRemaining)(formatPercent(target), formatCount(target - current, 2));
 }
 
 /** @param {{ dashboard: Dashboard }} props */
@@ -156,8 +157,9 @@ const MoneyLine = ({ name, amount, larger, variant, provenance, missingReason, n
 `;
 
 /** @param {{ dashboard: Dashboard }} props */
-export function SmallTiles({ dashboard: { summary, roi, provenance } }) {
+export function SmallTiles({ dashboard }) {
   const t = texts.value;
+  const { summary, roi, provenance } = dashboard;
   const participants = summary.totalParticipants ?? 0;
   const views = measuredOrNull(summary.totalViews, provenance, "summary.totalViews");
   const viewsMissing = views === null;
@@ -188,7 +190,7 @@ export function SmallTiles({ dashboard: { summary, roi, provenance } }) {
         <${Value}
           figure=${breakEven}
           missingReason=${breakEvenMissingReason(roi, participants)}
-          note=${breakEvenNote(breakEven ?? 0, participants, revenueBasis(roi.revenue, provenance))}
+          note=${breakEvenNote(dashboard, participants)}
         >
           <${AnimatedNumber} value=${breakEven} format=${formatCount} /><${Unit} unit=${t.participantsUnit} />
         <//>
@@ -204,9 +206,12 @@ function breakEvenMissingReason(roi, participants) {
   return moneyMissingReason(roi) ?? t.breakEvenNoRevenue;
 }
 
-/** How far the break-even is away. With expected revenue nothing is reached yet. @param {number} breakEven @param {number} participants @param {import("./roi.js").RevenueBasis} basis */
-function breakEvenNote(breakEven, participants, basis) {
+/** How far the break-even is away. With expected revenue nothing is reached yet. @param {Dashboard} dashboard @param {number} participants */
+function breakEvenNote(dashboard, participants) {
   const t = texts.value.event;
-  if (basis !== "recorded") return t.breakEvenExpected;
-  return breakEven > participants ? t.breakEvenRemaining(formatCount(breakEven - participants)) : t.breakEvenReached;
+  const { roi, provenance } = dashboard;
+  if (revenueBasis(roi.revenue, provenance) !== "recorded") return t.breakEvenExpected;
+  const missing = (roi.breakEvenParticipants ?? 0) - participants;
+  if (missing <= 0) return t.breakEvenReached;
+  return (isOver(dashboard, now.value) ? t.breakEvenMissed : t.breakEvenRemaining)(formatCount(missing));
 }

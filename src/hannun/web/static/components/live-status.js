@@ -11,8 +11,10 @@ import { useDebouncedState } from "../live-query.js";
  */
 export function LiveStatus({ liveQuery, asOf }) {
   const t = texts.value.live;
-  const state = useDebouncedState(liveQuery).value;
+  const debounced = useDebouncedState(liveQuery).value;
   const problem = liveQuery.problem.value;
+  // The warning below does not wait, and must not stand under "live".
+  const state = debounced === "live" && problem?.transient ? "reconnecting" : debounced;
   return html`
     <div class="live live-${state}">
       <p class="live-line">

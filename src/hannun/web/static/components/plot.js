@@ -61,7 +61,8 @@ function plotData({ dataPoints }) {
   return [
     dataPoints.map((_, index) => index),
     dataPoints.map((point) => (point.complete ? point.participants : null)),
-    dataPoints.map((point) => (point.complete ? null : point.participants)),
+    // A bar without height would still have an outline.
+    dataPoints.map((point) => (point.complete ? null : point.participants || null)),
     dataPoints.map((point) => point.cumulativeParticipants),
   ];
 }
@@ -202,8 +203,8 @@ function labelledIndexes({ dataPoints, granularity }, narrow) {
     const step = narrow ? 30 : 15;
     return indexes.filter((index) => minuteOfDay(dataPoints[index]) % step === 0);
   }
-  if (granularity === "hourly" && dataPoints.length <= 72) {
-    const step = (narrow ? 12 : 6) * 60;
+  if (granularity === "hourly") {
+    const step = (dataPoints.length > 72 ? 24 : narrow ? 12 : 6) * 60;
     return indexes.filter((index) => minuteOfDay(dataPoints[index]) % step === 0);
   }
   const step = Math.max(1, Math.ceil(dataPoints.length / (narrow ? 5 : 10)));

@@ -1,4 +1,4 @@
-/** Error views: what went wrong, what the user can do, and the error code for support. */
+/** Error views: what went wrong and what the user can do; an unexpected error also has its code, for support. */
 import { html } from "../html.js";
 import { hrefFor, texts } from "../state.js";
 import { Logo } from "./logo.js";
@@ -12,6 +12,7 @@ import { Logo } from "./logo.js";
 export function ProblemView({ problem, subject, retry }) {
   const t = texts.value.problem;
   const { title, hint } = problemTexts(problem, subject);
+  const unexpected = hint === t.other;
   const permanent = problem.status === 404 || problem.status === 403;
   return html`
     <section class="empty-state" role="alert">
@@ -22,7 +23,7 @@ export function ProblemView({ problem, subject, retry }) {
         ${!permanent && html`<button type="button" class="button primary" onClick=${retry}>${t.retry}</button>`}
         ${permanent && html`<a class="button primary" href=${hrefFor("/")}>${t.home}</a>`}
       </p>
-      <p class="code">${problem.code}${!permanent && problem.detail && problem.status ? html` · ${problem.detail}` : ""}</p>
+      ${unexpected && html`<p class="code">${problem.code}${problem.detail && html` · ${problem.detail}`}</p>`}
     </section>
   `;
 }
@@ -30,11 +31,11 @@ export function ProblemView({ problem, subject, retry }) {
 /** @param {import("../api.js").Problem} problem @param {"event" | "user"} subject */
 function problemTexts(problem, subject) {
   const t = texts.value.problem;
-  if (problem.status === 404) return { title: subject === "event" ? t.eventNotFound : t.merchantNotFound, hint: t.notFoundHint };
+  if (problem.status === 404) return subject === "event" ? { title: t.eventNotFound, hint: t.eventNotFoundHint } : { title: t.merchantNotFound, hint: t.merchantNotFoundHint };
   if (problem.status === 403) return { title: t.title, hint: t.forbidden };
   if (problem.status === 0) return { title: t.title, hint: t.network };
   if (problem.status === 429) return { title: t.title, hint: t.rateLimited };
-  if (problem.status >= 500) return { title: t.title, hint: t.unavailable };
+  if (problem.status > 500) return { title: t.title, hint: t.unavailable };
   return { title: t.title, hint: t.other };
 }
 

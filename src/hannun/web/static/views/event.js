@@ -3,13 +3,14 @@ import { batch, signal } from "../vendor/signals.js";
 import { useEffect, useMemo, useRef } from "../vendor/preact-hooks.js";
 import { html } from "../html.js";
 import { cachedBody, getJson } from "../api.js";
+import { requestedChart, timelineUrl } from "../chart-range.js";
 import { datesText, isOver, phaseOf } from "../event-phase.js";
 import { formatCount, formatDateWithTime, formatDateWithYear, formatMoneyShort } from "../format.js";
 import { useLiveQuery } from "../live-query.js";
-import { hrefFor, lang, now, route, session, shareAccess, texts, timeZone } from "../state.js";
+import { hrefFor, lang, now, session, shareAccess, texts, timeZone } from "../state.js";
 import { EventStatus } from "../components/badge.js";
 import { Channels } from "../components/channels.js";
-import { Chart, VIEWS } from "../components/chart.js";
+import { Chart } from "../components/chart.js";
 import { MoneyTile, ParticipantsTile, RoiTile, SmallTiles } from "../components/event-tiles.js";
 import { Export } from "../components/export.js";
 import { LiveRegion } from "../components/live-region.js";
@@ -19,13 +20,8 @@ import { isMissing, revenueBasis } from "../components/roi.js";
 import { Skeleton } from "../components/skeleton.js";
 
 /** @typedef {import("../api-types.js").Dashboard} Dashboard */
-/** @typedef {import("../components/chart.js").View} View */
-/** The shown timeline with its chart and URL; `failed` is whether the last load failed. @typedef {{ chart: RequestedChart, timeline: import("../api-types.js").Timeline, url: string }} ShownTimeline */
-/** What decides which timeline the chart shows. @typedef {{ view: View, tz: string }} RequestedChart */
-
-const MINUTE_MS = 60_000;
-const HOUR_MS = 60 * MINUTE_MS;
-const DAY_MS = 24 * HOUR_MS;
+/** @typedef {import("../chart-range.js").RequestedChart} RequestedChart */
+/** The shown timeline with its chart and URL. @typedef {{ chart: RequestedChart, timeline: import("../api-types.js").Timeline, url: string }} ShownTimeline */
 
 /** @param {{ eventId: string }} props */
 export function EventView({ eventId }) {
@@ -34,12 +30,17 @@ export function EventView({ eventId }) {
   const shownTimeline = useMemo(() => signal(/** @type {ShownTimeline | null} */ (null)), [base]);
   const timelineFailed = useMemo(() => signal(false), [base]);
 
-  const requested = requestedChart();
-  // The live query calls this long after this rendering, so that it reads the view from the current route.
+  const chartOfLoad = useRef("");
   const load = async () => {
-    const chart = requestedChart();
-    const url = timelineUrl(base, chart);
-    const [figures, timeline] = await Promise.allSettled([getJson(`${base}/analytics`), getJson(url)]);
+    // The dates of the event decide which range its chart shows, unless the URL names one. So they are loaded first.
+    const first = dashboard.peek() ? null : await getJson(`${base}/analytics`);
+    if (first) dashboard.value = first;
+    const event = /** @type {Dashboard} */ (dashboard.peek());
+    // The live query calls this long after a rendering, so that it reads the view from the current route.
+    const chart = requestedChart(event);
+    chartOfLoad.current = nameOf(chart);
+    const url = timelineUrl(base, chart, event);
+    const [figures, timeline] = await Promise.allSettled([first ?? getJson(`${base}/analytics`), getJson(url)]);
     // Update both in one rendering, so that chart and tiles show the same moment.
     batch(() => {
       const loaded = figures.status === "fulfilled" && timeline.status === "fulfilled";
@@ -51,13 +52,13 @@ export function EventView({ eventId }) {
   };
   const liveQuery = useLiveQuery(`${base}/live`, load);
 
-  const initial = useRef(true);
-  useEffect(() => {
-    if (!initial.current) liveQuery.refresh();
-    initial.current = false;
-  }, [requested.view, requested.tz, lang.value]);
-
   const shown = dashboard.value;
+  const requested = shown && requestedChart(shown);
+  const chartName = requested && nameOf(requested);
+  useEffect(() => {
+    if (chartName && chartOfLoad.current && chartName !== chartOfLoad.current) liveQuery.refresh();
+  }, [chartName]);
+
   const problem = liveQuery.problem.value;
   useEffect(() => {
     document.title = shown ? `${shown.eventTitle} · ${texts.value.name}` : texts.value.name;
@@ -66,7 +67,7 @@ export function EventView({ eventId }) {
   const share = session.value ? null : shareAccess.value;
   if (share && problem?.status === 404) return html`<${ShareLinkInvalid} />`;
   if (problem && (!shown || !problem.transient)) return html`<${ProblemView} problem=${problem} subject="event" retry=${() => liveQuery.refresh()} />`;
-  if (!shown) return html`<${Skeleton} tiles=${6} />`;
+  if (!shown || !requested) return html`<${Skeleton} tiles=${6} />`;
 
   const t = texts.value;
   const chartShown = shownTimeline.value;
@@ -87,10 +88,10 @@ export function EventView({ eventId }) {
       <${RoiTile} dashboard=${shown} />
       <${Chart}
         timeline=${chartShown?.timeline ?? null}
+        event=${shown}
         view=${requested.view}
         current=${!chartShown || isSameChart(chartShown.chart, requested)}
         failed=${timelineFailed.value}
-        isOver=${isOver(shown, now.value)}
       />
       <${MoneyTile} dashboard=${shown} />
       <${SmallTiles} dashboard=${shown} />
@@ -99,11 +100,8 @@ export function EventView({ eventId }) {
   `;
 }
 
-/** The view in the URL, 48 hours by default, and the time zone of its buckets. @returns {RequestedChart} */
-function requestedChart() {
-  const requested = route.value.query.get("view");
-  return { view: VIEWS.find((name) => name === requested) ?? "48h", tz: timeZone.value };
-}
+/** What a load of a chart depends on; answers are in a language. @param {RequestedChart} chart */
+const nameOf = ({ view, tz }) => `${view} ${tz} ${lang.value}`;
 
 /** @param {RequestedChart} one @param {RequestedChart} other */
 const isSameChart = (one, other) => one.view === other.view && one.tz === other.tz;
@@ -123,25 +121,6 @@ function exportParts(base, shown) {
   const granularity = /** @type {keyof typeof t.chart.bars | undefined} */ (shown?.timeline.granularity);
   if (!shown || !granularity) return parts;
   return [...parts, { name: t.exportMenu.timeline, contents: `${t.chart.views[shown.chart.view]}, ${t.chart.bars[granularity]}`, url: shown.url }];
-}
-
-/** @param {string} base @param {RequestedChart} chart */
-function timelineUrl(base, { view, tz }) {
-  const nowMs = Date.now();
-  const from = (/** @type {number} */ spanMs, /** @type {number} */ bucketMs) =>
-    new Date(Math.floor((nowMs - spanMs + bucketMs) / bucketMs) * bucketMs).toISOString().replace(".000Z", "Z");
-  const query = new URLSearchParams({ granularity: "daily", tz });
-  if (view === "2h") {
-    query.set("granularity", "minute");
-    query.set("startDate", from(2 * HOUR_MS, MINUTE_MS));
-  } else if (view === "48h") {
-    query.set("granularity", "hourly");
-    query.set("startDate", from(2 * DAY_MS, HOUR_MS));
-  } else if (view === "30d") {
-    // A date without time: the service takes midnight in the time zone. The locale "sv" formats dates as ISO 8601.
-    query.set("startDate", new Intl.DateTimeFormat("sv", { timeZone: tz }).format(nowMs - 29 * DAY_MS));
-  }
-  return `${base}/analytics/timeline?${query}`;
 }
 
 /** A summary of the event in one or two sentences. @param {Dashboard} dashboard */
@@ -177,5 +156,6 @@ function moneySentence(dashboard) {
   const size = formatMoneyShort(Math.abs(Math.round(profit)));
   if (profit === 0) return expected ? t.headlineBreakEvenExpected : t.headlineBreakEven;
   if (profit > 0) return (expected ? t.headlineGainExpected : t.headlineGain)(size);
-  return (expected ? t.headlineLossExpected : t.headlineLoss)(size);
+  if (expected) return t.headlineLossExpected(size);
+  return (isOver(dashboard, now.value) ? t.headlineLossEnded : t.headlineLoss)(size);
 }

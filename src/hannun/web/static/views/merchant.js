@@ -3,11 +3,11 @@ import { signal } from "../vendor/signals.js";
 import { useEffect, useMemo } from "../vendor/preact-hooks.js";
 import { html } from "../html.js";
 import { cachedBody, getJson } from "../api.js";
-import { datesText } from "../event-phase.js";
+import { datesText, isOngoing } from "../event-phase.js";
 import { formatCount, formatMoney } from "../format.js";
 import { useLiveQuery } from "../live-query.js";
 import { hrefFor, lang, now, session, texts, timeZone } from "../state.js";
-import { RoiBar, Sparkline } from "../components/bars.js";
+import { isOnScale, RoiBar, Sparkline } from "../components/bars.js";
 import { EventStatus } from "../components/badge.js";
 import { Export } from "../components/export.js";
 import { LiveRegion } from "../components/live-region.js";
@@ -120,7 +120,9 @@ function RoiTotalTile({ roi, provenance }) {
 /** @param {{ event: import("../api-types.js").EventSummary, busiestHour: number }} props */
 function EventCard({ event, busiestHour }) {
   const t = texts.value;
-  const hourly = event.sparkline ?? [];
+  const recent = event.sparkline ?? [];
+  // Before and after an event nobody is expected to join, so that only those who do are worth the space.
+  const hourly = isOngoing(event, now.value) || recent.some(Boolean) ? recent : [];
   const lastDay = hourly.includes(null) ? null : hourly.reduce((/** @type {number} */ sum, value) => sum + (value ?? 0), 0);
   const dates = datesText(event, now.value);
   return html`
@@ -158,7 +160,7 @@ function CardRoi({ event }) {
   return html`
     <span class="event-roi-line">
       <span>ROI <strong><${RoiText} roi=${current} basis=${basis} /></strong></span>
-      ${!isMissing(event.targetRoi) && html`<span class="note"><span class="roi-key" aria-hidden="true"></span>${targetText(event.targetRoi)}</span>`}
+      ${!isMissing(event.targetRoi) && html`<span class="note">${isOnScale(event.targetRoi) && html`<span class="roi-key" aria-hidden="true"></span>`}${targetText(event.targetRoi)}</span>`}
     </span>
     <${RoiBar} roi=${current} target=${event.targetRoi} expected=${basis === "expected"} />
   `;
