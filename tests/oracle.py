@@ -32,10 +32,10 @@ def same(name: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFC", seen).casefold() if c not in " _-")
 
 
-def without_unsaid(fields: dict[str, Any]) -> dict[str, Any]:
+def without_unstated_amount(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields that say something: null and an empty text say nothing."""
     return {
-        name: [without_unsaid(each) for each in value] if isinstance(value, list) else value
+        name: [without_unstated_amount(each) for each in value] if isinstance(value, list) else value
         for name, value in fields.items()
         if value is not None and value != ""
     }
@@ -76,7 +76,7 @@ def money(amount: Any) -> Decimal:
     return Decimal(str(amount)).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
 
 
-def said(fields: dict[str, Any], name: str) -> Decimal | None:
+def stated_amount(fields: dict[str, Any], name: str) -> Decimal | None:
     """An amount of a message that was stripped of what it does not say; None where it says none."""
     return money(fields[name]) if name in fields else None
 
@@ -126,7 +126,7 @@ class Oracle:
             received_at: in microseconds since 1970; None for now.
         """
         try:
-            message = without_unsaid(json.loads(raw))
+            message = without_unstated_amount(json.loads(raw))
         except ValueError:
             self.rejections.append("not-json")
             return
@@ -197,7 +197,7 @@ class Oracle:
                 event.states[channel] = (at, each)
             success = each["status"] == "SUCCESS"
             if success and (channel not in event.successes or at > event.successes[channel][0]):
-                event.successes[channel] = (at, said(each, "distributionCost"))
+                event.successes[channel] = (at, stated_amount(each, "distributionCost"))
 
     # -- what must be in the tables
 
@@ -251,7 +251,7 @@ class Oracle:
         if event.plan is None:
             return None
         created = event.plan[1]
-        planned, expected = said(created, "totalInvestment"), said(created, "expectedRevenue")
+        planned, expected = stated_amount(created, "totalInvestment"), stated_amount(created, "expectedRevenue")
         invested = total([planned, *(cost for _, cost in event.successes.values())])
         estimated = gain(expected, invested)
         baseline, (count, recorded) = created.get("baselineRevenue"), self.sales(event_id)
@@ -267,7 +267,7 @@ class Oracle:
             "total_views": 0,
             "total_investment": planned or 0,
             "expected_revenue": expected or 0,
-            "target_roi": said(created, "targetRoi") or 0,
+            "target_roi": stated_amount(created, "targetRoi") or 0,
             "estimated_roi": min(max(estimated or Decimal(0), Decimal(0)), highest),
             "sales_growth_rate": min(max(growth or Decimal(0), -highest), highest),
         }
@@ -359,8 +359,8 @@ class Oracle:
             event = self.events[event_id]
             assert event.plan is not None
             created = event.plan[1]
-            mine, sold = said(created, "expectedRevenue"), self.sales(event_id)
-            planned.append(said(created, "totalInvestment"))
+            mine, sold = stated_amount(created, "expectedRevenue"), self.sales(event_id)
+            planned.append(stated_amount(created, "totalInvestment"))
             costs += [cost for _, _, cost in self.channels(event_id).values()]
             expected.append(mine)
             if sold[0]:
@@ -384,7 +384,7 @@ class Oracle:
         growth = percent(sum(grown) - sum(base), Decimal(sum(base))) if grown else None
         return {
             "currentRoi": number(gain(earned, invested)),
-            "targetRoi": number(said(plan[1], "targetRoi")) if plan and target else None,
+            "targetRoi": number(stated_amount(plan[1], "targetRoi")) if plan and target else None,
             "estimatedRoi": number(gain(total(expected), invested)),
             "salesGrowthRate": number(growth),
             "investment": {

@@ -166,3 +166,22 @@ def test_every_query_in_a_sql_file_is_used() -> None:
         for query in re.findall(r"^-- (\w+) --$", path.read_text("utf-8"), re.MULTILINE)
         if f'"{query}"' not in code
     ] == []
+
+
+PRIVATE_OF_OTHERS = (
+    r"^ *(?:from|import) (?!hannun\b)\S*(?:\._|\bprotocols\.)\S*"
+    r"|^ *from (?!hannun\b)\S+ import (?:.*, )?_\w+"
+    r"|\b(?:fastapi|httptools|jwt|msgspec|psycopg|redis|starlette|uvicorn)\b[\w.]*\._\w+"
+)
+"""What a library does not document: private modules and names, and the protocols of uvicorn."""
+
+
+def test_each_name_that_a_library_does_not_document_stands_in_one_place() -> None:
+    assert [
+        (module.name, found[0].strip())
+        for module in MODULES
+        for found in re.finditer(PRIVATE_OF_OTHERS, module.text, re.MULTILINE)
+    ] == [
+        ("store.connections", "psycopg.errors._WaitTimeout"),
+        ("web.uvicorn_internals", "from uvicorn.protocols.http.httptools_impl"),
+    ]

@@ -1,6 +1,7 @@
 """Redis sends a byte now and then, or its name is not looked up: a command ends with its time-out as a whole."""
 
 import asyncio
+import inspect
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,6 +33,11 @@ def proxy(world: World) -> Iterator[Proxy]:
 @pytest.fixture
 def address(world: World, proxy: Proxy) -> RedisAddress:
     return replace(world.redis, port=proxy.port, timeout_s=1.0)
+
+
+@pytest.mark.parametrize("connection", [redis.Connection, redis.SSLConnection])
+def test_a_connection_of_redis_py_makes_its_socket_in_the_method_that_is_overridden(connection: type) -> None:
+    assert list(inspect.signature(vars(connection)["_connect"]).parameters) == ["self"]
 
 
 def test_an_invalidation_ends_with_its_time_out(proxy: Proxy, address: RedisAddress) -> None:

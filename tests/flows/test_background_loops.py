@@ -15,11 +15,12 @@ from hannun.cache import RedisAddress
 from hannun.cache.processed_markers import ProcessedMarkers
 from hannun.counting import outbox_relay
 from hannun.counting.outbox_relay import OutboxRelay
+from hannun.domain.answer import Topic
 from hannun.domain.batch import ChangedEvent
 from hannun.flows import limit_sharing, live_updates
 from hannun.flows.cache_consistency import ConsistencyChecker
 from hannun.flows.limit_sharing import LimitSharing
-from hannun.flows.live_updates import LiveUpdates, Topic
+from hannun.flows.live_updates import LiveUpdates
 
 BAD, GOOD = "\ud800", "a merchant"
 

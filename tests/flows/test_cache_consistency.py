@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from hannun.domain.answer import EncodedAnswer
+from hannun.domain.answer import EncodedAnswer, Topic
 from hannun.domain.batch import ChangedEvent
-from hannun.flows.cache_consistency import AFTER_S, STALENESS_S_MAX, ConsistencyChecker, Topic
+from hannun.flows.cache_consistency import AFTER_S, STALENESS_S_MAX, ConsistencyChecker
 from hannun.telemetry import REGISTRY
 
 TOPIC = ("event", "spring")

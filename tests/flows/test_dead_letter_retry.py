@@ -15,8 +15,8 @@ def retry_all(
     world: World, read_record: Callable[[RecordId], bytes | None] = lambda record_id: None
 ) -> list[RetryResult]:
     with world.database.transaction() as conn:
-        letters = dead_letters.newest(conn, None, None)
-    return list(retry(letters, world.database, world.decoder, world.counter, read_record, "somebody@here"))
+        newest = dead_letters.newest(conn, None, None)
+    return list(retry(newest, world.database, world.decoder, world.counter, read_record, "somebody@here"))
 
 
 def refuse(world: World, amount: int) -> None:

@@ -1,6 +1,7 @@
 """Waits for PostgreSQL end, and connections that the server has closed are replaced before they carry work."""
 
 import asyncio
+import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,6 +23,15 @@ from hannun.store.database import AsyncConnection, Connection, Database, PoolLim
 
 SOON_S = 5.0
 ALL = ("silent", "slow")
+
+
+@pytest.mark.parametrize("connection", [psycopg.Connection, psycopg.AsyncConnection])
+def test_psycopg_waits_in_the_method_that_is_overridden(connection: type) -> None:
+    assert list(inspect.signature(vars(connection)["wait"]).parameters) == ["self", "gen", "interval", "timeout"]
+
+
+def test_psycopg_has_the_error_of_a_wait_that_has_timed_out() -> None:
+    assert issubclass(psycopg.errors._WaitTimeout, Exception)
 
 
 @pytest.fixture

@@ -114,11 +114,11 @@ STEPS: list[Callable[[World, random.Random], None]] = [
 def answer(world: World, event: str, granularity: Granularity, range_: Range) -> EventTimeline:
     question = TimelineQuestion(EventSubject(event), range_, granularity)
 
-    async def ask() -> Any:
+    async def load() -> Any:
         async with await psycopg.AsyncConnection.connect(world.url) as conn:
             return await load_event_timeline(Snapshot(conn, NOW, load_table()), question)
 
-    return event_timeline(question, asyncio.run(ask()).figures)
+    return event_timeline(question, asyncio.run(load()).figures)
 
 
 def check(world: World, ledger: Ledger, event: str, granularity: Granularity, range_: Range) -> None:

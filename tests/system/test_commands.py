@@ -71,10 +71,10 @@ def test_the_lists_name_every_place_in_full_and_what_to_do(operator: Operator) -
     assert "nothing has changed" in shown.out
     assert operator.run("positions list").out == listed.out
 
-    letters = operator.run("dead-letters list --reason missing-field")
+    of_reason = operator.run("dead-letters list --reason missing-field")
     (offset,) = service.rows("SELECT record_offset FROM hannun.dead_letters WHERE reason = 'missing-field'")[0]
-    assert f"{topics.names['participant-registered']}[" in letters.out and f"@{offset}" in letters.out
-    assert event.id in letters.out
+    assert f"{topics.names['participant-registered']}[" in of_reason.out and f"@{offset}" in of_reason.out
+    assert event.id in of_reason.out
     assert operator.run("dead-letters retry --reason missing-field").status == 1
     assert operator.run("dead-letters drop --reason missing-field").out == "1 dropped\n"
     none = "there are no open dead letters of the reason missing-field\n"

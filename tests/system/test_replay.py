@@ -243,7 +243,7 @@ def test_compare_finds_a_wrong_figure_and_swap_corrects_it(replayed: ReplayWorld
     said = replayed.run("compare", status=1)
     assert f"channel_stats: {event.id}: Instagram: participants: live 15, log 8" in said
     assert "differences: 1, of which only the live ledgers know 0" in said
-    letters = replayed.execute("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2")
+    records = replayed.execute("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2")
     replayed.execute(
         "INSERT INTO hannun.shares VALUES ('link', %s, 'u', 'hash', '', now(), 'u', now() + interval '1 day', now())",
         event.id,
@@ -256,7 +256,7 @@ def test_compare_finds_a_wrong_figure_and_swap_corrects_it(replayed: ReplayWorld
     wait_for("the invalidations to be delivered", lambda: service.pending_invalidations() == 0)
     assert service.get(path).json()["channelPerformance"] != wrong
     assert service.dashboard(event.id) == event.expected_figures
-    assert replayed.execute("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2") == letters
+    assert replayed.execute("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2") == records
     assert replayed.execute("SELECT * FROM hannun.shares") == links
     assert replayed.execute("SELECT * FROM hannun.ended_sessions") == ended != []
     replayed.send_and_count(event, more=True)
@@ -353,8 +353,8 @@ def test_what_operators_decided_survives_a_swap_and_one_that_failed_before(
     replayed.run("swap")
     (counted,) = sales[1]
     after = replayed.dead_letters()
-    assert [letter for letter in after if letter[0] != counted] == [letter for letter in before if letter[0] != counted]
-    assert [letter[-2] for letter in after if letter[0] == counted] == ["retried"], "the log's message is counted now"
+    assert [row for row in after if row[0] != counted] == [row for row in before if row[0] != counted]
+    assert [row[-2] for row in after if row[0] == counted] == ["retried"], "the log's message is counted now"
     for event in events:
         assert service.figures(event.id) == event.expected_figures
     service.assert_no_drift()

@@ -94,7 +94,7 @@ def test_any_two_dates_in_any_zone_are_answered_or_refused_on_every_route(full: 
         st.sampled_from([None, "csv", "xlsx"]),
         st.booleans(),
     )
-    def asks(
+    def answers_below_500(
         route: tuple[str, list[str]],
         start: str,
         end: str | None,
@@ -108,7 +108,7 @@ def test_any_two_dates_in_any_zone_are_answered_or_refused_on_every_route(full: 
         every["includeProjection"] = "true" if projection else None
         assert_answered(full, path, {name: text for name, text in every.items() if text is not None and name in names})
 
-    asks()
+    answers_below_500()
 
 
 def test_a_cursor_at_the_ends_of_the_calendar_is_answered_or_refused(full: Site) -> None:

@@ -54,7 +54,7 @@ def reached(site: Site, path: str, headers: dict[str, str], query: str = "", met
     async def app(scope: Any, receive: Any, send: Any) -> None:
         calls.append(scope["path"])
 
-    async def ask() -> None:
+    async def send_request() -> None:
         async def nothing(_: Any = None) -> Any:
             return None
 
@@ -67,7 +67,7 @@ def reached(site: Site, path: str, headers: dict[str, str], query: str = "", met
         }
         await FastPath(app, site.services)(scope, nothing, nothing)
 
-    site.run_in_loop(ask)
+    site.run_in_loop(send_request)
     return bool(calls)
 
 
@@ -195,10 +195,10 @@ class Wire:
         received += data
 
 
-def by_uvicorn(monkeypatch: pytest.MonkeyPatch, ask: Callable[[], bytes]) -> bytes:
+def by_uvicorn(monkeypatch: pytest.MonkeyPatch, exchange: Callable[[], bytes]) -> bytes:
     with monkeypatch.context() as patch:
         patch.setattr(DirectWriteTransport, "try_write", lambda *_: False)
-        return ask()
+        return exchange()
 
 
 def test_a_direct_write_sends_the_bytes_that_uvicorn_would(cached: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,19 +216,20 @@ def test_a_direct_write_sends_the_bytes_that_uvicorn_would(cached: Site, monkeyp
     has_answer, has_another = f"If-None-Match: {etag}\r\n", 'If-None-Match: "other"\r\n'
     for path, headers in ((EVENT, ""), (MERCHANT, ""), (EVENT, has_answer), (MERCHANT, has_another)):
 
-        def ask(path: str = path, headers: str = headers) -> bytes:
+        def exchange(path: str = path, headers: str = headers) -> bytes:
             written.clear()
             with Wire(cached, token) as wire:
                 wire.sends(path, path, path, headers=headers)
                 return wire.receives(3)
 
-        def all_direct(ask: Callable[[], bytes] = ask) -> bytes | None:
-            received = ask()
+        def all_direct(exchange: Callable[[], bytes] = exchange) -> bytes | None:
+            received = exchange()
             return received if written == [True] * 3 else None  # a repeated invalidation makes the first one a miss
 
         received = cached.world.wait_for("three direct writes", all_direct)
         cached.world.wait_for(
-            "uvicorn to send the same", lambda received=received, ask=ask: received == by_uvicorn(monkeypatch, ask)
+            "uvicorn to send the same",
+            lambda received=received, exchange=exchange: received == by_uvicorn(monkeypatch, exchange),
         )
 
 

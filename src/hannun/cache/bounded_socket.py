@@ -1,7 +1,8 @@
 """Connections for threads that open, and whose commands end, before the deadline.
 
 redis-py's time-outs are for one address of the server's name, and for one read of the socket. The look-up of the name
-has none, and a reply takes as many reads as it arrives in.
+has none, and a reply takes as many reads as it arrives in. Its public interface takes no socket, so `_connect`, which
+makes it, is overridden: tests/cache/test_slow_redis.py says so where a new version has no such method.
 """
 
 import socket

@@ -31,13 +31,18 @@ def list_dead_letters(
     with open_connection(settings_.read(), APPLICATION) as conn:
         found, total = dead_letter_listing.list_dead_letters(conn, reason, limit, resolved_too=all_)
     if as_json:
-        for letter in found:
-            print(json.dumps(letter.as_json(), ensure_ascii=False))
+        for dead_letter in found:
+            print(json.dumps(dead_letter.as_json(), ensure_ascii=False))
         return
-    for letter in found:
-        print_folded(f"{letter.no}  {letter.created_at:%m-%d %H:%M:%S}Z  {letter.kind}: {letter.reason}")
-        event = "" if letter.event_id is None else f", event {letter.event_id}"
-        print_folded(f"{letter.where}{event}{f', {letter.resolution}' if letter.resolution else ''}", indent="    ")
+    for dead_letter in found:
+        print_folded(
+            f"{dead_letter.no}  {dead_letter.created_at:%m-%d %H:%M:%S}Z  {dead_letter.kind}: {dead_letter.reason}"
+        )
+        event = "" if dead_letter.event_id is None else f", event {dead_letter.event_id}"
+        print_folded(
+            f"{dead_letter.where}{event}{f', {dead_letter.resolution}' if dead_letter.resolution else ''}",
+            indent="    ",
+        )
     if not found:
         print_folded(_none(reason, "" if all_ else "open "))
         return
@@ -58,8 +63,8 @@ def show_dead_letter(
     from hannun.processes.commands.database import open_connection
 
     with open_connection(settings_.read(), APPLICATION) as conn:
-        letter = find_dead_letter(conn, no)
-    print(json.dumps(letter.as_json(), ensure_ascii=False, indent=2))
+        dead_letter = find_dead_letter(conn, no)
+    print(json.dumps(dead_letter.as_json(), ensure_ascii=False, indent=2))
 
 
 @app.command("retry")
@@ -81,7 +86,7 @@ def retry_dead_letters(
             chosen, services.database, services.decoder, services.counter, services.read_record, operator()
         ):
             resolved += done.result != "dead-letter"
-            print_folded(f"{done.letter.no} {done.letter.kind}: {done.result} {done.why}".rstrip())
+            print_folded(f"{done.dead_letter.no} {done.dead_letter.kind}: {done.result} {done.why}".rstrip())
     print_folded(f"{resolved} of {len(chosen)} resolved" if chosen else _none(reason))
     if resolved < len(chosen):
         raise typer.Exit(1)

@@ -2,6 +2,9 @@
 
 import msgspec
 
+Topic = tuple[str, str]
+"""What an answer is about: ("event", eventId) or ("user", userId)."""
+
 
 class EncodedAnswer(msgspec.Struct, frozen=True):
     """An answer as bytes of JSON, with what decides who may see it and how long it holds.

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
-from hannun.domain.answer import EncodedAnswer
+from hannun.domain.answer import EncodedAnswer, Topic
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import HannunError
 from hannun.telemetry import log, metrics
@@ -24,8 +24,6 @@ STALENESS_S_MAX: Final = 2.0
 COMPARISONS_IN_SHARE_MAX: Final = 1_000
 """How many of the latest comparisons the reported share covers."""
 
-Topic = tuple[str, str]
-"""("event", eventId) or ("user", userId)."""
 ReadAnswer = Callable[[Topic], Awaitable[EncodedAnswer | None]]
 
 

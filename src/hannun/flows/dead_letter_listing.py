@@ -29,7 +29,7 @@ def find_dead_letter(conn: Connection, no: int) -> DeadLetter:
     Raises:
         OperatorError: no dead letter has this number.
     """
-    letter = dead_letters.find(conn, no)
-    if letter is None:
+    dead_letter = dead_letters.find(conn, no)
+    if dead_letter is None:
         raise OperatorError(f"there is no dead letter {no}", hint="`hannun dead-letters list` lists them")
-    return letter
+    return dead_letter

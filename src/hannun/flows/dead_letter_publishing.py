@@ -43,29 +43,33 @@ def publish_dead_letters(database: Database, publisher: Publisher) -> int:
     published = 0
     while True:
         with database.transaction() as conn:
-            letters = dead_letters.unpublished(conn, PUBLISH_COUNT_MAX)
-        if not letters:
+            unpublished = dead_letters.unpublished(conn, PUBLISH_COUNT_MAX)
+        if not unpublished:
             return published
-        failures = publisher.publish([(key_of(letter), value_of(letter)) for letter in letters])
-        acknowledged = [letter.no for letter, failure in zip(letters, failures, strict=True) if failure is None]
+        failures = publisher.publish([(key_of(dead_letter), value_of(dead_letter)) for dead_letter in unpublished])
+        acknowledged = [
+            dead_letter.no for dead_letter, failure in zip(unpublished, failures, strict=True) if failure is None
+        ]
         with database.transaction() as conn:
             dead_letters.mark_published(conn, acknowledged)
         published += len(acknowledged)
         failed = [failure for failure in failures if failure is not None]
         if failed:
             raise KafkaUnavailable(
-                f"cannot publish dead letters: {len(failed)} of {len(letters)} not acknowledged, {failed[0]}. "
+                f"cannot publish dead letters: {len(failed)} of {len(unpublished)} not acknowledged, {failed[0]}. "
                 "The next round publishes them"
             )
 
 
-def key_of(letter: DeadLetter) -> bytes:
+def key_of(dead_letter: DeadLetter) -> bytes:
     """The stable key of a dead letter: its record in Kafka, with the topic id; of a message over HTTP, its hash."""
-    if letter.topic is None:
-        return f"http/{letter.hash.hex()}".encode()
-    return f"{letter.topic}/{letter.topic_id}/{letter.partition}/{letter.offset}".encode()
+    if dead_letter.topic is None:
+        return f"http/{dead_letter.hash.hex()}".encode()
+    return f"{dead_letter.topic}/{dead_letter.topic_id}/{dead_letter.partition}/{dead_letter.offset}".encode()
 
 
-def value_of(letter: DeadLetter) -> bytes:
+def value_of(dead_letter: DeadLetter) -> bytes:
     """The public part of a dead letter as JSON: reason, position and hash; of the message's fields only `eventId`."""
-    return msgspec.json.encode({name: value for name, value in letter.as_json().items() if name in _PUBLISHED_FIELDS})
+    return msgspec.json.encode(
+        {name: value for name, value in dead_letter.as_json().items() if name in _PUBLISHED_FIELDS}
+    )

@@ -27,7 +27,7 @@ ReadRecord = Callable[[RecordId], bytes | None]
 class RetryResult(NamedTuple):
     """The outcome of one retry: counted, a repeat, or still a dead letter and why."""
 
-    letter: DeadLetter
+    dead_letter: DeadLetter
     result: OutcomeKind
     why: str
 
@@ -44,7 +44,7 @@ def choose(database: Database, nos: Collection[int] | None, reason: str | None) 
         )
     with database.transaction() as conn:
         chosen = dead_letters.find_open(conn, nos or None, reason)
-    missing = sorted(set(nos or ()) - {letter.no for letter in chosen})
+    missing = sorted(set(nos or ()) - {dead_letter.no for dead_letter in chosen})
     if missing:
         raise OperatorError(f"there is no open dead letter {missing[0]}", hint="`hannun dead-letters list` lists them")
     return chosen
@@ -52,15 +52,15 @@ def choose(database: Database, nos: Collection[int] | None, reason: str | None) 
 
 def drop(database: Database, nos: Collection[int] | None, reason: str | None, by: str) -> int:
     """Close dead letters without counting them, all or none. Returns how many."""
-    letters = choose(database, nos, reason)
+    chosen = choose(database, nos, reason)
     with database.transaction() as conn:
-        for letter in letters:
-            dead_letters.resolve(conn, letter.no, "dropped", by)
-    return len(letters)
+        for dead_letter in chosen:
+            dead_letters.resolve(conn, dead_letter.no, "dropped", by)
+    return len(chosen)
 
 
 def retry(
-    letters: Iterable[DeadLetter],
+    chosen: Iterable[DeadLetter],
     database: Database,
     decoder: Decoder,
     counter: BatchCounter,
@@ -68,18 +68,18 @@ def retry(
     by: str,
 ) -> Iterator[RetryResult]:
     """Count each dead letter's message if it is usable now, and resolve the dead letter; otherwise it stays open."""
-    for letter in letters:
-        result, why = _retry_one(letter, decoder, counter, read_record)
+    for dead_letter in chosen:
+        result, why = _retry_one(dead_letter, decoder, counter, read_record)
         if result is not OutcomeKind.DEAD_LETTER:
             with database.transaction() as conn:
-                dead_letters.resolve(conn, letter.no, "retried", by)
-        yield RetryResult(letter, result, why)
+                dead_letters.resolve(conn, dead_letter.no, "retried", by)
+        yield RetryResult(dead_letter, result, why)
 
 
 def _retry_one(
-    letter: DeadLetter, decoder: Decoder, counter: BatchCounter, read_record: ReadRecord
+    dead_letter: DeadLetter, decoder: Decoder, counter: BatchCounter, read_record: ReadRecord
 ) -> tuple[OutcomeKind, str]:
-    message = _message_of(letter, read_record)
+    message = _message_of(dead_letter, read_record)
     if message is None:
         return OutcomeKind.DEAD_LETTER, "the message is no longer in the log, and not all of its fields were kept"
     fact = decoder.decode(message.kind, message.raw, message.received_at)
@@ -89,13 +89,13 @@ def _retry_one(
     return outcome.result, outcome.reason or ""
 
 
-def _message_of(letter: DeadLetter, read_record: ReadRecord) -> ReceivedMessage | None:
+def _message_of(dead_letter: DeadLetter, read_record: ReadRecord) -> ReceivedMessage | None:
     """The message as it was first received; None where it can neither be read nor rebuilt."""
-    received_at = microseconds(letter.received_at)
-    if letter.topic is not None:
-        assert letter.topic_id is not None and letter.partition is not None and letter.offset is not None
-        record_id = RecordId(letter.topic, letter.topic_id, letter.partition, letter.offset)
+    received_at = microseconds(dead_letter.received_at)
+    if dead_letter.topic is not None:
+        assert dead_letter.topic_id is not None and dead_letter.partition is not None and dead_letter.offset is not None
+        record_id = RecordId(dead_letter.topic, dead_letter.topic_id, dead_letter.partition, dead_letter.offset)
         raw = read_record(record_id)
-        return None if raw is None else ReceivedMessage(letter.kind, raw, received_at, record_id)
-    raw = None if letter.fields is None else rebuild_message(letter.fields)
-    return None if raw is None else ReceivedMessage(letter.kind, raw, received_at, hash=letter.hash)
+        return None if raw is None else ReceivedMessage(dead_letter.kind, raw, received_at, record_id)
+    raw = None if dead_letter.fields is None else rebuild_message(dead_letter.fields)
+    return None if raw is None else ReceivedMessage(dead_letter.kind, raw, received_at, hash=dead_letter.hash)

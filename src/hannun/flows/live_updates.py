@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from hannun.domain.answer import Topic as Topic
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import HannunError
 from hannun.telemetry import log
@@ -22,8 +23,6 @@ NOTIFY_INTERVAL_S: Final = 0.5
 SEND_TIMEOUT_S: Final = 1.0
 """How long sending to one page may take. A page that does not read misses it, and sees the change at its next fetch."""
 
-Topic = tuple[str, str]
-"""("event", eventId) or ("user", userId)."""
 Send = Callable[[bytes], Awaitable[None]]
 
 

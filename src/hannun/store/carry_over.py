@@ -64,21 +64,26 @@ def _carry_over_dead_letters(live: Connection, shadow: Connection, replayed: Rep
     shadow has counted, is resolved.
     """
     # What is resolved in the shadow was resolved by a swap that failed: the shadow itself has counted the message.
-    in_shadow = {_identity(letter): letter for letter in _rows(shadow, "dead_letters") if letter["resolved_at"] is None}
-    in_live = {_identity(letter): letter for letter in _rows(live, "dead_letters")}
+    in_shadow = {
+        _identity(dead_letter): dead_letter
+        for dead_letter in _rows(shadow, "dead_letters")
+        if dead_letter["resolved_at"] is None
+    }
+    in_live = {_identity(dead_letter): dead_letter for dead_letter in _rows(live, "dead_letters")}
     shadow.execute(SQL["delete_dead_letters"])
-    for identity, letter in in_live.items():
-        if letter["resolved_at"] is None and identity in in_shadow:
-            letter |= {name: in_shadow[identity][name] for name in _FOUND_BY_COUNTING}
-        elif letter["resolved_at"] is None and letter["topic"] is not None and replayed.holds(*identity):
-            letter |= {
+    for identity, dead_letter in in_live.items():
+        if dead_letter["resolved_at"] is None and identity in in_shadow:
+            dead_letter |= {name: in_shadow[identity][name] for name in _FOUND_BY_COUNTING}
+        elif dead_letter["resolved_at"] is None and dead_letter["topic"] is not None and replayed.holds(*identity):
+            dead_letter |= {
                 "resolved_at": datetime.now(UTC).replace(tzinfo=None),
                 "resolution": "retried",
                 "resolved_by": by,
             }
-        shadow.execute(SQL["copy_dead_letter"], _with_json(letter))
+        shadow.execute(SQL["copy_dead_letter"], _with_json(dead_letter))
     shadow.execute(
-        SQL["continue_numbers"], {"highest": max((letter["dead_letter_no"] for letter in in_live.values()), default=0)}
+        SQL["continue_numbers"],
+        {"highest": max((dead_letter["dead_letter_no"] for dead_letter in in_live.values()), default=0)},
     )
     for identity in in_shadow.keys() - in_live.keys():
         shadow.execute(SQL["add_dead_letter"], _with_json(in_shadow[identity]))
@@ -88,15 +93,15 @@ _FOUND_BY_COUNTING = ("kind", "reason", "detail", "event_id", "fields")
 """What the rules of this version say about a message; a version before may have said something else."""
 
 
-def _identity(letter: dict[str, Any]) -> tuple[Any, ...]:
+def _identity(dead_letter: dict[str, Any]) -> tuple[Any, ...]:
     """What identifies a dead letter: its record, or over HTTP the hash of its message."""
-    if letter["topic"] is None:
-        return (bytes(letter["hash"]),)
-    return letter["topic"], letter["partition"], letter["topic_id"], letter["record_offset"]
+    if dead_letter["topic"] is None:
+        return (bytes(dead_letter["hash"]),)
+    return dead_letter["topic"], dead_letter["partition"], dead_letter["topic_id"], dead_letter["record_offset"]
 
 
-def _with_json(letter: dict[str, Any]) -> dict[str, Any]:
-    return letter | {"fields": None if letter["fields"] is None else Jsonb(letter["fields"])}
+def _with_json(dead_letter: dict[str, Any]) -> dict[str, Any]:
+    return dead_letter | {"fields": None if dead_letter["fields"] is None else Jsonb(dead_letter["fields"])}
 
 
 def _rows(conn: Connection, query: str) -> Sequence[dict[str, Any]]:

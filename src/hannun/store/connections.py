@@ -30,6 +30,10 @@ from hannun.errors import ConnectionLost, StoreUnavailable
 
 T = TypeVar("T")
 
+_WAIT_TIMEOUT = psycopg.errors._WaitTimeout
+"""What `wait` raises after `timeout`. psycopg documents neither: it has no other way to interrupt a wait and go on
+with it. test_connections.py says so where a new version has changed them."""
+
 ANSWER_S: Final = 5.0
 """How long the server may take to answer a new connection before it counts as silent, by default."""
 CONNECT_S_MAX: Final = 15.0
@@ -104,7 +108,7 @@ class SyncConnection(psycopg.Connection[tuple[Any, ...]]):
         try:
             try:
                 return super().wait(gen, interval, min(deadlines.remaining_s(), self.server.answer_s))
-            except psycopg.errors._WaitTimeout:
+            except _WAIT_TIMEOUT:
                 return super().wait(self._watched(gen), interval)
         except StoreUnavailable:
             self.pgconn.finish()
@@ -154,7 +158,7 @@ class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         except asyncio.CancelledError:
             self.pgconn.finish()
             raise
-        except psycopg.errors._WaitTimeout:
+        except _WAIT_TIMEOUT:
             self.pgconn.finish()
             raise StoreUnavailable("PostgreSQL did not answer before the deadline") from None
         except psycopg.OperationalError as error:

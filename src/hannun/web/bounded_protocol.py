@@ -18,7 +18,6 @@ import httptools
 from starlette.requests import Request
 from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from hannun.errors import BadRequest, LocalizedError, TooManyConnections
@@ -26,6 +25,7 @@ from hannun.web.connections import ConnectionTable
 from hannun.web.direct_write import header_bytes
 from hannun.web.problems import problem_of
 from hannun.web.security import SECURITY_HEADERS
+from hannun.web.uvicorn_internals import STATUS_LINE, HttpToolsProtocol
 
 PIECE_BYTES: Final = 4_096
 """How much is parsed at once. Behind a request that is not answered yet no further piece is parsed."""
@@ -116,7 +116,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # The request is answered as if it had not asked for another protocol. What follows it may be that protocol.
+            # The request is answered as if it named no other protocol. What follows it may be that protocol.
             self.cycle.keep_alive = False
             self._ignore_input()
         except httptools.HttpParserError:

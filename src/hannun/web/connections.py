@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from uvicorn.middleware.proxy_headers import _TrustedHosts
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from hannun.telemetry import log, metrics
 from hannun.web.limits import network_of
@@ -75,7 +75,8 @@ class ConnectionTable:
     def set_limits(self, limits: ConnectionLimits) -> None:
         """Use these limits for new connections."""
         self.limits = limits
-        self._proxies = _TrustedHosts(limits.trusted_proxies or [])
+        # uvicorn's own reading of the setting, by which it decides whose forwarded address it believes
+        self._proxies = ProxyHeadersMiddleware(_no_application, limits.trusted_proxies or []).trusted_hosts
 
     def admit(self, connection: BoundedConnection, host: str | None, loop: asyncio.AbstractEventLoop) -> str | None:
         """Add a new connection. Returns None, or the reason why it must be refused: it must then end by itself."""
@@ -125,6 +126,10 @@ class ConnectionTable:
                 connection.on_deadline()
         more = self._open or self._refused
         self._timer = loop.call_later(CHECK_EVERY_S, self._check, loop) if more else None
+
+
+async def _no_application(*_: object) -> None:
+    raise NotImplementedError
 
 
 class RefusalLog:

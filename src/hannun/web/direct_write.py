@@ -9,7 +9,8 @@ import logging
 from collections.abc import Sequence
 
 from starlette.types import Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from hannun.web.uvicorn_internals import STATUS_LINE, RequestResponseCycle
 
 Headers = Sequence[tuple[bytes, bytes]]
 

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hannun import deadlines
-from hannun.flows.live_updates import LiveUpdates, Topic
+from hannun.domain.answer import Topic
+from hannun.flows.live_updates import LiveUpdates
 
 HEARTBEAT_S = 15.0
 CHECK_INTERVAL_S = 1.0

@@ -1,10 +1,10 @@
 """The files of the page: kept by browsers for ever under an address with their version, and compressed once.
 
     /static/{version}/app.js   the version is a hash of all files: another content has another address
-    /static/app.js             the same file, which a browser asks for again each time
+    /static/app.js             the same file, which a browser requests again each time
 
-The documents (`/`, `/docs`) name files by the first address, and are asked for again each time. Modules import each
-other by relative paths, so they stay in one version.
+The documents (`/`, `/docs`) name files by the first address, and browsers request them again each time. Modules import
+each other by relative paths, so they stay in one version.
 """
 
 import hashlib
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,7 +25,7 @@ from hannun.web.etags import matches
 FOLDER = Path(__file__).parent / "static"
 KEPT_FOR_EVER = "public, max-age=31536000, immutable"
 """For a year: the longest that browsers keep anything."""
-ASKED_AGAIN = "no-cache"
+REVALIDATED = "no-cache"
 _OFFERED = (Format.XLSX, Format.CSV, Format.PARQUET)
 """In the order of the page."""
 _VERSION = re.compile("[0-9a-f]{16}", re.ASCII)
@@ -93,13 +92,13 @@ class StaticFiles:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPException(405, headers={"Allow": "GET, HEAD"})
-        path = get_route_path(scope).removeprefix("/")
+        path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/")
         version, _, name = path.partition("/")
         # Of another version, as while a new one is rolled out, there is the file of this one: no browser may keep it.
         file = self._files.get(name if _VERSION.fullmatch(version) else path)
         if file is None:
             raise HTTPException(404)
-        response = await file.response(Request(scope), KEPT_FOR_EVER if version == self.version else ASKED_AGAIN)
+        response = await file.response(Request(scope), KEPT_FOR_EVER if version == self.version else REVALIDATED)
         await response(scope, receive, send)
 
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Depends, Response
 
+from hannun.domain.answer import Topic
 from hannun.errors import NotFound
-from hannun.flows.live_updates import Topic
 from hannun.flows.report.registry import dashboard_question
 from hannun.web.api import Calling, EventId, UserId
 from hannun.web.callers import Caller

@@ -130,8 +130,8 @@ def _compare(
         report(f"comparing {part}")
         found += _differences(live, shadow, part, event_ids, in_both)
     report("comparing dead_letters")
-    letters = (store.dead_letters(live), store.dead_letters(shadow))
-    found += dead_letter_differences(*letters, store.replayed(live, shadow))
+    of_both = (store.dead_letters(live), store.dead_letters(shadow))
+    found += dead_letter_differences(*of_both, store.replayed(live, shadow))
     return ShadowComparison(found, versions, store.decided(live))
 
 

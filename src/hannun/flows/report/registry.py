@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, get_origin
 
 from hannun.cache import keys
 from hannun.domain import response_schemas, views
+from hannun.domain.answer import Topic
 from hannun.domain.questions import (
     ChannelsQuestion,
     EventDashboardQuestion,
@@ -194,9 +195,6 @@ def view_of(question: Question) -> AnyView:
 
 
 # -- the two dashboards without parameters, which live updates and the fast path name by topic -----------------------
-
-Topic = tuple[str, str]
-"""("event", eventId) or ("user", userId)."""
 
 
 def dashboard_question(topic: Topic) -> EventDashboardQuestion | MerchantDashboardQuestion:
