@@ -5,7 +5,7 @@ import json
 import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from outside import Event, Service, Topics, positions, wait_for
+from outside import PASSWORD, Event, Service, Topics, positions, wait_for
 
 from hannun.embedded import KafkaServer, PostgresServer
 
@@ -227,4 +227,26 @@ def test_the_simulated_platform_sends_over_kafka(service: Service, kafka: KafkaS
     total = "SELECT coalesce(sum(total_participants), 0) FROM public.event_stats"
     wait_for("some participants", lambda: service.rows(total)[0][0] > 100)
     assert simulate.terminate() == 0
+    service.assert_no_drift()
+
+
+def test_a_message_for_a_month_that_was_just_detached_is_counted_at_once(
+    service: Service, topics: Topics, postgres: PostgresServer
+) -> None:
+    """`ingest` has counted in that month, and knows it as attached."""
+    ingest = service.start_ingest(**topics.environment())
+    event = Event()
+    first = event.first_batch()
+    topics.send(first)
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
+    owner = postgres.url(service.environment["DATABASE_URL"].rpartition("/")[2], "hannun_owner", PASSWORD)
+    detached = service.run("partitions", HANNUN_OWNER_DATABASE_URL=owner, HANNUN_MONTHS_KEPT="3")
+    assert "timeline_data_2024_05 detached" in detached.out, detached.err
+    late = [event.registered("Instagram"), event.registered(), event.sold(3_000)]
+    topics.send(late)
+    wait_for("the messages to be counted", lambda: topics.are_counted(service))
+    event.expect([*first, *late])
+    assert service.figures(event.id) == event.expected_figures
+    assert service.dead_letter_count(event.id) == event.expected_dead_letters
+    assert {json.loads(line)["level"] for line in ingest.log.splitlines()} == {"info"}, ingest.log
     service.assert_no_drift()

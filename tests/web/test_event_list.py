@@ -1,9 +1,14 @@
 """The list of all merchants' events, for administrators."""
 
+import asyncio
+
 import pytest
 from served import OTHER_MERCHANT, Site
 from test_authorization import comparable
-from world import OWNER, SPRING
+from world import OWNER, SPRING, World
+
+from hannun.store.connections import AsyncConnection
+from hannun.store.event_list import page
 
 EVENTS = "/api/v1/events"
 
@@ -77,3 +82,16 @@ def test_only_an_admin_gets_the_list(full: Site) -> None:
         assert (client.get(EVENTS).status_code, client.get(EVENTS).json()["code"]) == (403, "forbidden")
     assert full.anonymous.get(EVENTS).status_code == 401
     assert full.admin.get(EVENTS, params={"cursor": "x"}).json()["code"] == "bad-cursor"
+
+
+def test_a_page_is_planned_for_its_filters(world: World) -> None:
+    """A prepared statement would be planned once for all, and read the events of every merchant for one of them."""
+
+    async def run() -> None:
+        async with await AsyncConnection.connect(world.url) as conn:
+            for user_id in [None] * 10 + [OWNER]:
+                await page(conn, user_id=user_id, status=None, text=None, before=None, limit=50)
+            prepared = await conn.execute("SELECT statement FROM pg_prepared_statements")
+            assert await prepared.fetchall() == []
+
+    asyncio.run(run())

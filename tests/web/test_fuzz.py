@@ -216,6 +216,11 @@ def requests_by_decoder(site: Site) -> dict[str, st.SearchStrategy[Sent]]:
     }
 
 
+WITHOUT_LIMITS = {f"{limit}_a_minute": 0 for limit in LIMITS}
+PATIENT = {"request_s": 60.0, "pool_wait_s": 60.0}
+"""On a loaded machine a request may wait longer than usual, and 503 would be no error of a decoder."""
+
+
 def fuzz(site: Site, decoder: str, examples: int) -> None:
     """Send so many requests to one decoder."""
     site.send(site.world.created(), site.world.registered("p1"))
@@ -246,11 +251,11 @@ def fuzz(site: Site, decoder: str, examples: int) -> None:
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_no_request_causes_an_error_of_the_server(site_with: Callable[..., Site], decoder: str) -> None:
-    fuzz(site_with(**{f"{limit}_a_minute": 0 for limit in LIMITS}), decoder, EXAMPLES)
+    fuzz(site_with(**WITHOUT_LIMITS, **PATIENT), decoder, EXAMPLES)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_no_request_causes_an_error_of_the_server_for_long(site_with: Callable[..., Site], decoder: str) -> None:
-    fuzz(site_with(**{f"{limit}_a_minute": 0 for limit in LIMITS}), decoder, EXAMPLES_LONG)
+    fuzz(site_with(**WITHOUT_LIMITS, **PATIENT), decoder, EXAMPLES_LONG)

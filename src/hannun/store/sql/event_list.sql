@@ -7,6 +7,8 @@ SELECT s.id, e.plan_at, e.event_id, s.event_title, e.user_id, s.status, e.starts
    AND (%(user_id)s::text IS NULL OR e.user_id = %(user_id)s)
    AND (%(status)s::text IS NULL OR s.status = %(status)s)
    AND (%(text)s::text IS NULL OR position(lower(normalize(%(text)s)) IN lower(normalize(s.event_title))) > 0)
+   -- It follows from the next condition, and leaves rows of `events` out before the join.
+   AND (%(before_at)s::timestamp IS NULL OR e.plan_at <= %(before_at)s::timestamp)
    AND (%(before_id)s::bigint IS NULL OR (e.plan_at, s.id) < (%(before_at)s::timestamp, %(before_id)s::bigint))
  ORDER BY e.plan_at DESC, s.id DESC LIMIT %(limit)s;
 
