@@ -15,7 +15,7 @@ import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli import dead_letters, partitions, positions, replay
+from hannun.cli import dead_letters, partitions, positions, replay, sandbox
 from hannun.cli.export import export
 from hannun.cli.terminal import HomeOption, check_number, err, home_of_group, out, print_error, print_folded
 from hannun.errors import HannunError, OperatorError, Transient, install_hint
@@ -34,6 +34,7 @@ app.add_typer(dead_letters.app, name="dead-letters", callback=home_of_group)
 app.add_typer(partitions.app, name="partitions")
 app.add_typer(positions.app, name="positions", callback=home_of_group)
 app.add_typer(replay.app, name="replay")
+app.add_typer(sandbox.app, name="sandbox")
 
 
 def _print_version(wanted: bool) -> None:

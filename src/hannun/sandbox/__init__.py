@@ -11,6 +11,5 @@ spec says other services send, including unusual spellings.
     senders         send messages to Hannun, over HTTP or Kafka
     send_loop       sends the history, then live messages, until stopped
     simulation      one run of all of this; saves how far it has sent
-
-The channels' APIs, including their failures, will be simulated here too, as `channels`, in a later issue.
+    channels/       the APIs of the channels, as an HTTP server that can be told to fail and to lie
 """

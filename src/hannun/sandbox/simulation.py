@@ -82,6 +82,16 @@ def _read_state(path: Path) -> dict[str, datetime]:
         ) from error
 
 
+def founding_time(home: Path) -> datetime:
+    """The founding time of the platform that this home simulates. Where there is none yet, it is now."""
+    path = home / _STATE_NAME
+    saved = _read_state(path)  # no more than this where a simulation runs: it writes the file
+    if "founded" not in saved:
+        home.mkdir(parents=True, exist_ok=True)
+        return _SimulationState(path).founded_at
+    return saved["founded"]
+
+
 class _SimulationState:
     """The founding time of the platform, and the time up to which the service has accepted all messages.
 
