@@ -162,6 +162,21 @@ class RedisRequests(RequestParser):
         return at, " ".join(words)
 
 
+class KafkaRequests(RequestParser):
+    """Kafka's protocol: a request is its length in 4 bytes, and that many bytes. Its text is the number of its kind."""
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def feed(self, data: bytes) -> list[Request]:
+        self._data += data
+        requests = []
+        while len(self._data) >= 4 and len(self._data) >= (size := 4 + int.from_bytes(self._data[:4])):
+            requests.append(Request(self._data[:size], f"api key {int.from_bytes(self._data[4:6])}", ""))
+            self._data = self._data[size:]
+        return requests
+
+
 @dataclass(eq=False)
 class Crash:
     """One fault at the n-th matching request. A proxy injects it (`Proxy.inject`)."""

@@ -9,15 +9,16 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pytest
-from faults import Crash, Fault, PostgresRequests, Proxy, RedisRequests, RequestParser, every_crash
-from outside import CompletedCommand, Service, wait_for, with_port
+from faults import Crash, Fault, KafkaRequests, PostgresRequests, Proxy, RedisRequests, RequestParser, every_crash
+from outside import CompletedCommand, Service, StartService, Topics, wait_for, with_port
 
-from hannun.embedded import PostgresServer, ValkeyServer
+from hannun.embedded import HomeLock, KafkaServer, PostgresServer, ValkeyServer
 
 TRY_AGAIN = 75
 MUST_BE_CORRECTED = 2
@@ -245,6 +246,28 @@ def test_a_command_whose_postgresql_connection_ends_may_be_tried_again(
     assert run_with_every_cut(service, postgres.port, PostgresRequests, fault, run) >= 2
 
 
+def through(service: Service, dependency: str, port: int) -> dict[str, str]:
+    """The settings with which a process reaches a server by this port."""
+    return {
+        "postgresql": {"DATABASE_URL": with_port(service.environment["DATABASE_URL"], port)},
+        "redis": {"REDIS_PORT": str(port)},
+        "kafka": {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}"},
+    }[dependency]
+
+
+def assert_runs_or_may_try_again(service: Service, verb: str, crash: Crash, **environment: str) -> None:
+    """Start a process. It runs and ends as it should, or says in a sentence that it may be tried again."""
+    process = service.start(verb, **environment)
+    wait_for("the start, or its end", lambda: f"{verb} runs" in process.log or not process.is_running)
+    if process.is_running:
+        assert process.terminate() == 0, (crash.description, process.log)
+    else:
+        last = process.log.strip().splitlines()[-1]
+        assert process.wait() == TRY_AGAIN, (crash.description, process.log)
+        assert last.startswith("hannun: ") and "Hint: " in last, process.log
+    assert "Traceback" not in process.log, (crash.description, process.log)
+
+
 @pytest.mark.faults
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", FAULTS)
@@ -254,19 +277,112 @@ def test_a_process_whose_connection_ends_during_its_start_runs_or_may_be_tried_a
     service: Service, postgres: PostgresServer, valkey: ValkeyServer, dependency: str, verb: str, fault: Fault
 ) -> None:
     def run(port: int, crash: Crash) -> None:
-        if dependency == "postgresql":
-            through = {"DATABASE_URL": with_port(service.environment["DATABASE_URL"], port)}
-        else:
-            through = {"REDIS_PORT": str(port)}
-        process = service.start(verb, **through, HANNUN_PORT="0")
-        wait_for("the start, or its end", lambda: f"{verb} runs" in process.log or not process.is_running)
-        if process.is_running:
-            assert process.terminate() == 0, process.log
-        else:
-            last = process.log.strip().splitlines()[-1]
-            assert process.wait() == TRY_AGAIN, process.log
-            assert last.startswith("hannun: ") and "Hint: " in last, process.log
-        assert "Traceback" not in process.log, (crash.description, process.log)
+        assert_runs_or_may_try_again(service, verb, crash, **through(service, dependency, port), HANNUN_PORT="0")
 
     servers = {"postgresql": (postgres.port, PostgresRequests), "redis": (valkey.port, RedisRequests)}
     assert run_with_every_cut(service, *servers[dependency], fault, run) >= 1
+
+
+@pytest.mark.faults
+@pytest.mark.kafka
+@pytest.mark.xdist_group("kafka")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("dependency", ["postgresql", "redis", "kafka"])
+def test_an_ingest_whose_connection_ends_during_its_start_runs_or_may_be_tried_again(
+    service: Service,
+    topics: Topics,
+    postgres: PostgresServer,
+    valkey: ValkeyServer,
+    kafka: KafkaServer,
+    dependency: str,
+    fault: Fault,
+) -> None:
+    """Of Kafka those requests are cut that go to the bootstrap address: the client reaches the broker by its own."""
+
+    def run(port: int, crash: Crash) -> None:
+        environment = topics.environment() | through(service, dependency, port)
+        assert_runs_or_may_try_again(service, "ingest", crash, **environment)
+
+    servers = {
+        "postgresql": (postgres.port, PostgresRequests),
+        "redis": (valkey.port, RedisRequests),
+        "kafka": (kafka.port, KafkaRequests),
+    }
+    assert run_with_every_cut(service, *servers[dependency], fault, run) >= 1
+
+
+# -- `hannun up`
+
+
+@contextmanager
+def taken_port(home: Path) -> Iterator[list[str]]:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield ["--port", str(taken.getsockname()[1])]
+
+
+@contextmanager
+def used_home(home: Path) -> Iterator[list[str]]:
+    home.mkdir(parents=True)
+    with HomeLock(home):
+        yield []
+
+
+@contextmanager
+def file_in_the_place_of(home: Path, *names: str, text: str = "not this\n") -> Iterator[list[str]]:
+    """A file where `up` needs a folder, or another one."""
+    path = home.joinpath(*names)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    yield []
+
+
+UP_WAYS: dict[str, tuple[Callable[[Path], AbstractContextManager[list[str]]], str]] = {
+    "the port is taken": (taken_port, "cannot listen on 127.0.0.1:"),
+    "another one runs on the home": (used_home, "a running hannun"),
+    "the home is a file": (file_in_the_place_of, "cannot use the folder"),
+    "the home is below a file": (lambda home: file_in_the_place_of(home.parent), "cannot use the folder"),
+    "the passwords are damaged": (lambda home: file_in_the_place_of(home, "secrets.json"), "cannot read the passwords"),
+    "postgresql's folder is a file": (lambda home: file_in_the_place_of(home, "postgres"), "cannot use the folder"),
+    "postgresql's data are others": (lambda home: file_in_the_place_of(home, "postgres", "data", "x"), "postgres"),
+    "valkey's folder is a file": (lambda home: file_in_the_place_of(home, "valkey"), "cannot use the folder"),
+}
+WRONG_SETTINGS = {
+    "HANNUN_LOG_LEVEL": "loud",
+    "HANNUN_CHANNELS_FILE": "/nowhere/channels.toml",
+    "HANNUN_POOL_SIZE_MAX": "many",
+}
+
+
+def assert_refused_in_a_sentence(ran: CompletedCommand, says: str) -> None:
+    assert ran.status == MUST_BE_CORRECTED, ran
+    found = ran.err.strip()
+    assert found.startswith("hannun: ") and says in found and "Hint: " in found.splitlines()[-1], ran.err
+    assert "Traceback" not in ran.out + ran.err, ran.err
+    assert "ready: " not in ran.out
+
+
+@pytest.mark.parametrize("way", UP_WAYS)
+def test_however_up_cannot_start_it_says_so_in_a_sentence(start_service: StartService, home: Path, way: str) -> None:
+    prepare, says = UP_WAYS[way]
+    folder = home / f"of {way}" / "home"
+    with prepare(folder) as arguments:
+        ran = start_service().run("up", "--home", str(folder), *(arguments or ["--port", "0"]))
+    assert_refused_in_a_sentence(ran, says)
+    assert not (folder / "endpoints.json").exists() or folder.is_file()
+
+
+@pytest.mark.parametrize("name", WRONG_SETTINGS)
+def test_up_refuses_a_wrong_setting_before_it_starts_a_server(
+    start_service: StartService, tmp_path: Path, name: str
+) -> None:
+    ran = start_service().run("up", "--home", str(tmp_path / "home"), "--port", "0", **{name: WRONG_SETTINGS[name]})
+    assert_refused_in_a_sentence(ran, "/nowhere/channels.toml" if name == "HANNUN_CHANNELS_FILE" else name)
+    assert "starting" not in ran.out
+    assert not (tmp_path / "home" / "postgres").exists()
+
+
+def test_up_with_kafka_and_without_java_says_what_to_install(start_service: StartService, tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    ran = start_service().run("up", "--kafka", "--home", home, "--port", "0", PATH="/nowhere", JAVA_HOME=None)
+    assert_refused_in_a_sentence(ran, "Java")

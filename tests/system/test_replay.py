@@ -310,9 +310,11 @@ def test_a_swap_refuses_to_lose_messages_that_came_over_http(replayed: ReplayWor
     assert f"participants: {posted.id}" in said
     assert f"sales: {posted.id}" in said
     assert event.id not in said
-    assert "nothing was swapped" in replayed.run("swap", status=2)
+    refused = replayed.run("swap", status=2)
+    assert "nothing was swapped" in refused
+    assert "`hannun replay swap --accept-differences` swaps all the same" in refused
     replayed.assert_as_expected(event, posted)
-    replayed.run("swap", "--accept-differences")
+    assert re.search(r"\d+ rows are in \w+_before only", replayed.run("swap", "--accept-differences"))
     assert service.figures(posted.id) is None
     assert service.dead_letter_count(posted.id) == 1, "dead letters are kept, also those of HTTP"
     replayed.assert_as_expected(event)
@@ -443,7 +445,8 @@ def test_what_replay_cannot_do_is_an_error_and_changes_nothing(replayed: ReplayW
     replayed.send_and_count(event)
     assert "there is no shadow" in replayed.run("compare", status=2)
     assert "there is no shadow" in replayed.run("swap", status=2)
-    assert "there is no " in replayed.run("drop")
+    assert "nothing to drop: there is no shadow " in replayed.run("drop")
+    assert "which a swap would have left" in replayed.run("drop", "--before")
     assert "is not a topic of the settings" in replayed.run("--topic", "other", status=2)
     assert "is not a point in a log" in replayed.run("--from", "yesterday", status=2)
     assert "is not a point in a log" in replayed.run("--from", "\N{SUPERSCRIPT TWO}", status=2)

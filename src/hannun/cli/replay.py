@@ -154,16 +154,19 @@ def swap_replay(
     """Put the shadow in the place of the live database, which is kept. The service waits for a moment."""
     from hannun.flows.replay.swap import WouldLose, swap
 
-    with _open_shadow() as (services, progress):
-        try:
+    try:
+        with _open_shadow() as (services, progress):
             comparison = swap(services.replay, progress.show_step, services.deliver_pending, accept=accept_differences)
-        except WouldLose as error:
-            _show(error.compared, limit)
-            raise
-        shadow = services.replay.shadow
+            shadow = services.replay.shadow
+    except WouldLose as error:  # behind the block, which shows the progress on the line of the cursor
+        _show(error.compared, limit)
+        raise
     _show(comparison, limit)
-    print_folded(f"swapped: {shadow.live} is what was replayed, {shadow.before} what it was before")
-    print_folded(with_home("`hannun reconcile` proves it; `hannun replay drop --before` drops the old one"))
+    print_folded(f"swapped: {shadow.live} now holds what was replayed, {shadow.before} what was there before")
+    if comparison.lost:
+        print_folded(f"{len(comparison.lost):,} rows are in {shadow.before} only")
+    print_folded(with_home("to check every figure: hannun reconcile"))
+    print_folded(with_home("to drop the old database for good: hannun replay drop --before"))
 
 
 @app.command("drop")
@@ -176,7 +179,12 @@ def drop_replay(
 
     shadow = shadow_of(settings_.read())
     name = shadow.before if before else shadow.name
-    print_folded(f"{name} is dropped" if shadow.drop(name) else f"there is no {name}")
+    if shadow.drop(name):
+        print_folded(f"{name} is dropped")
+    elif before:
+        print_folded(f"nothing to drop: there is no {name}, which a swap would have left")
+    else:
+        print_folded(f"nothing to drop: there is no shadow {name}")
 
 
 @contextmanager

@@ -20,6 +20,8 @@ def create_folder(folder: Path) -> None:
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
             folder.chmod(0o711)  # independent of our umask
+        if not folder.is_dir():
+            raise NotADirectoryError("it is not a folder")
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(f"this process (uid {os.geteuid()}) may not write there")
     except OSError as error:

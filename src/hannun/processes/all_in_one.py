@@ -23,6 +23,7 @@ from pathlib import Path
 
 from hannun.domain.channels import ChannelTable
 from hannun.embedded import HomeLock
+from hannun.embedded.private_files import create_folder
 from hannun.errors import OperatorError
 from hannun.flows.sessions import CODE_LASTS_S
 from hannun.processes.commands.sign_in_codes import sign_in_link
@@ -68,7 +69,7 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         OperatorError: something cannot start, and why; or a process ends again and again.
     """
     with ExitStack() as stack:
-        options.home.mkdir(parents=True, exist_ok=True)
+        create_folder(options.home)
         stack.enter_context(HomeLock(options.home))
         endpoints_path(options.home).unlink(missing_ok=True)
         listener = stack.enter_context(_listening_socket(options.port))  # first: a taken port costs no start of servers

@@ -13,6 +13,7 @@ from psycopg import sql
 from hannun.domain.channels import ChannelTable
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer
 from hannun.embedded.private_files import write_private_file
+from hannun.errors import OperatorError
 from hannun.store.database import connected
 from hannun.store.migrate import ROLES, migrate
 
@@ -61,9 +62,19 @@ def start_servers(
 
 
 def load_secrets(home: Path) -> dict[str, str]:
-    """The passwords of the roles and the signing key of a home: created once, in a file that only its owner reads."""
+    """The passwords of the roles and the signing key of a home: created once, in a file that only its owner reads.
+
+    Raises:
+        OperatorError: the file is there, and cannot be read.
+    """
     path = home / "secrets.json"
-    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise OperatorError(
+            f"cannot read the passwords of this home in {path}: {error}",
+            hint="put a copy of the file back; or remove it: up makes new ones, and all sessions and tokens end",
+        ) from error
     missing = {JWT_SECRET, OWNER, *ROLES} - known.keys()
     if missing:
         known |= {name: secrets.token_urlsafe(36) for name in missing}
