@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hannun.domain.breaker import (
@@ -263,6 +263,7 @@ steps = st.lists(
 OUTCOME = {"good": GOOD, "failed": FAILED, "slow": SLOW, "unused": UNUSED, "stray": FAILED}
 
 
+@settings(deadline=None)
 @given(policies, steps)
 def test_in_any_order_open_admits_nothing_half_open_its_trials_and_it_recovers(
     policy: Policy, steps: list[tuple[str, int, float]]

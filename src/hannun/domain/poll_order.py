@@ -1,0 +1,41 @@
+"""Which events of a channel are polled first, where its budgets do not reach all of them in one round.
+
+The score of an event is its age times its weight: seconds since its last poll, times 1 to 4. Those that move or end
+soon are polled up to four times as often. The score of any event rises with its age, so none is left out for ever: see
+`domain.budgets.promised_age_s`. The age is that of the last poll and not of the last measurement: an event that the
+channel does not know must not come first in every round.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+MOVING_WEIGHT: Final = 2
+ENDING_WEIGHT: Final = 2
+ENDS_SOON_S: Final = 86_400.0
+"""An event ends soon if it ends within a day."""
+WEIGHT_MAX: Final = MOVING_WEIGHT * ENDING_WEIGHT
+
+
+class Pollable(NamedTuple):
+    """An event that a channel may be asked for. `age_s` is None before its first poll."""
+
+    event_no: int
+    age_s: float | None
+    weight: int = 1
+
+
+def weight(*, moving: bool, ends_in_s: float | None) -> int:
+    """The weight of an event: whether its last poll found an increment, and when it ends (None: not known)."""
+    ends_soon = ends_in_s is not None and 0 <= ends_in_s <= ENDS_SOON_S
+    return (MOVING_WEIGHT if moving else 1) * (ENDING_WEIGHT if ends_soon else 1)
+
+
+def score(event: Pollable) -> float:
+    """The higher, the sooner. Infinite before the first poll."""
+    return math.inf if event.age_s is None else max(event.age_s, 0.0) * event.weight
+
+
+def in_order(events: Iterable[Pollable]) -> list[Pollable]:
+    """The events as they are to be polled. Equal scores are in the order of weights, then of numbers."""
+    return sorted(events, key=lambda event: (-score(event), -event.weight, event.event_no))
