@@ -14,6 +14,8 @@ from hannun.web.static_files import static_files
 _VARY = "Accept, Accept-Language"
 _NAME: dict[Language, str] = {"ko": "한눈", "en": "Hannun"}
 _HINT: dict[Language, str] = {"ko": "주소를 다시 확인해 주세요.", "en": "Check the address."}
+_CHOSEN: dict[str, Language] = {"ko": "ko", "en": "en"}
+"""The languages that the page's own addresses may name in `lang`."""
 _HOME: dict[Language, str] = {"ko": "한눈 첫 화면으로", "en": "Go to the start page"}
 _PAGE = """\
 <!doctype html>
@@ -28,13 +30,15 @@ _PAGE = """\
   </head>
   <body>
     <header class="app-header">
-      <a class="brand" href="/"><img src="/static/{version}/favicon.svg" width="28" height="28" alt="" />{name}</a>
+      <a class="brand" href="{start}">
+        <img src="/static/{version}/favicon.svg" width="28" height="28" alt="" />{name}
+      </a>
     </header>
     <main>
       <section class="empty-state">
         <h1>{title}</h1>
         <p>{hint}</p>
-        <p class="empty-state-actions"><a class="button primary" href="/">{home}</a></p>
+        <p class="empty-state-actions"><a class="button primary" href="{start}">{home}</a></p>
       </section>
     </main>
   </body>
@@ -46,10 +50,12 @@ def response_to_unknown_path(request: Request) -> Response:
     """404: a page with a way home where the client prefers HTML, as browsers do, else problem details."""
     if not prefers_html(request.headers.get("accept")):
         return problem_of_status(404, request, {"Vary": _VARY})
-    language = language_of(request.headers.get("accept-language"))
+    chosen = _CHOSEN.get(request.query_params.get("lang", ""))
+    language = chosen or language_of(request.headers.get("accept-language"))
     kind = CODES["no-such-path"]
     title = kind.ko if language == "ko" else kind.en
-    texts = {"title": title, "name": _NAME[language], "hint": _HINT[language], "home": _HOME[language]}
+    start = f"/?lang={chosen}" if chosen else "/"
+    texts = {"start": start, "title": title, "name": _NAME[language], "hint": _HINT[language], "home": _HOME[language]}
     page = _PAGE.format(
         language=language, version=static_files().version, **{name: escape(text) for name, text in texts.items()}
     )

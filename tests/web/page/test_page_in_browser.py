@@ -335,6 +335,10 @@ def test_a_page_at_an_unknown_path_looks_like_the_page_and_leads_to_it(site: Sit
     assert (home.bounding_box() or {})["height"] >= 44
     home.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("내 이벤트")
+    page.goto(f"{site.address}/nowhere?lang=en")  # a language that was chosen on the page
+    expect(page.get_by_role("heading", level=1)).to_have_text("There is no such path")
+    page.get_by_role("link", name="Go to the start page").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("My events")
     assert browser.unexpected_messages(404) == []
 
 
