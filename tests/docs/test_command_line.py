@@ -198,7 +198,12 @@ def test_a_command_that_does_not_exist_is_found() -> None:
     assert COMMAND.findall("to give it up: hannun positions forget t") == ["positions forget t"]
 
 
-FLOATS = {"token --hours": "token u1 --hours", "simulate --pace": "simulate --pace"}
+FLOATS = {
+    "token --hours": "token u1 --hours",
+    "simulate --pace": "simulate --pace",
+    "sandbox tell --share": "sandbox tell Instagram hang --share",
+    "sandbox tell --seconds": "sandbox tell Instagram hang --seconds",
+}
 """For each option that is a float the command without its value."""
 
 
