@@ -91,6 +91,18 @@ class Metrics:
         "Batches whose invalidations are not delivered to Redis yet; NaN while PostgreSQL is away",
         registry=REGISTRY,
     )
+    channel_breaker_state = Gauge(
+        "hannun_channel_breaker_state",
+        "The circuit breaker of a channel: 0 closed, 1 half-open, 2 open",
+        ["channel"],
+        registry=REGISTRY,
+    )
+    channel_budget_units = Gauge(
+        "hannun_channel_budget_units",
+        "Units taken of a budget of a channel's API in its current window, by all processes, as of the last call",
+        ["scope", "budget"],
+        registry=REGISTRY,
+    )
     job_runs = Counter("hannun_job_runs_total", "Runs of a timed job that have ended", ["job"], registry=REGISTRY)
     job_failures = Counter(
         "hannun_job_failures_total",

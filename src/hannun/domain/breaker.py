@@ -87,6 +87,14 @@ class Outcomes:
             self.unused + other.unused,
         )
 
+    def __sub__(self, other: Self) -> "Outcomes":
+        return Outcomes(
+            self.calls - other.calls,
+            self.failed - other.failed,
+            self.slow - other.slow,
+            self.unused - other.unused,
+        )
+
 
 UNUSED = Outcomes(unused=1)
 

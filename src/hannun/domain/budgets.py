@@ -120,12 +120,12 @@ def take(budget: Budget, state: BudgetState, now_s: float, wanted: int, period_s
 def give_back(budget: Budget, state: BudgetState, taken: Taken, calls: int, period_s: float) -> BudgetState:
     """The state after the last `calls` of those taken were not made. Spaced calls that others follow stay taken."""
     calls = min(calls, taken.calls)
-    if calls <= 0 or state.window_starts_s != taken.state.window_starts_s:
+    if calls <= 0 or not _same_instant(state.window_starts_s, taken.state.window_starts_s):
         return state
     after = replace(state, units=max(state.units - calls * budget.units_per_call, 0))
     if budget.day_zone is not None:
         return after
-    if state.free_at_s is None or state.free_at_s != taken.state.free_at_s:
+    if state.free_at_s is None or not _same_instant(state.free_at_s, taken.state.free_at_s):
         return state
     return replace(after, free_at_s=state.free_at_s - calls * _spacing_s(budget, period_s))
 
@@ -177,6 +177,11 @@ def promised_age_s(
     slowest = max((seconds_per_call(budget, period_s) for budget in budgets), default=0.0)
     # One poll may be among the first calls of its round, the next among the last of another. Midnight is waited for.
     return calls * slowest + 2 * period_s + 2 * DAY_MARGIN_S
+
+
+def _same_instant(stored_s: float, ours_s: float | None) -> bool:
+    """Whether both are one instant: stored ones are rounded to the microsecond."""
+    return ours_s is not None and abs(stored_s - ours_s) < 0.0001
 
 
 def _nothing(state: BudgetState, again_at_s: float) -> Taken:
