@@ -7,6 +7,7 @@ import signal
 import socket
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -295,6 +296,9 @@ def test_the_figures_of_the_demo_grow(up: Up) -> None:
     total = "SELECT coalesce(sum(total_participants), 0) FROM public.event_stats"
     seen = wait_for("some participants", lambda: up.rows(total)[0][0], 90)
     wait_for("more participants", lambda: up.rows(total)[0][0] > seen, 90)
+    wait_for("numbers of a channel", lambda: _channel_status(up) == 200)
+    listed = up.run("sandbox", "list", "--home", str(up.home))
+    assert "status (status=403" in listed and "error-body (after 1 calls" in listed, "what the demo's pages show"
     (event_id,) = up.rows("SELECT event_id FROM public.event_stats ORDER BY total_participants DESC LIMIT 1")[0]
     assert up.get(f"/api/v1/events/{event_id}/analytics").json()["summary"]["totalParticipants"] > 0
     up.assert_no_drift()
@@ -313,6 +317,37 @@ def test_the_demo_says_after_a_restart_that_its_weeks_are_counted(up: Up) -> Non
     up.process.wait_for_log("simulated weeks are counted")
     assert up.process.log.count("arrive within a minute") == 1
     up.stop()
+
+
+@pytest.mark.faults
+def test_the_channels_of_the_demo_are_there_again_after_a_kill_and_a_restart(up: Up) -> None:
+    up.start("--demo")
+    wait_for("numbers of a channel", lambda: _channel_status(up) == 200)
+    address = _channel_address(up)
+    killed = up.pid_of("sandbox")
+    os.kill(killed, signal.SIGKILL)
+    wait_for("another sandbox", partial(_is_another, up, "sandbox", killed))
+    wait_for("numbers of a channel", lambda: _channel_status(up) == 200)
+    assert _channel_address(up) == address, "those that poll it have read the address at their start"
+    up.stop()
+    up.start("--demo")
+    wait_for("numbers of a channel", lambda: _channel_status(up) == 200)
+
+
+def _channel_address(up: Up) -> str:
+    path = up.home / "channel-access.toml"
+    assert path.stat().st_mode & 0o077 == 0, "it holds credentials"
+    access = tomllib.loads(path.read_text())
+    assert sorted(access) == ["GenieTV", "Instagram", "KakaoChannel", "NaverBlog", "RingoBiz", "WooriTV"]
+    return str(access["NaverBlog"]["address"])
+
+
+def _channel_status(up: Up) -> int:
+    """The status of a call of a channel; 0 where nobody answers."""
+    try:
+        return up.http.get(f"{_channel_address(up)}/posts/stats?post=any").status_code
+    except httpx2.TransportError:
+        return 0
 
 
 @pytest.mark.kafka

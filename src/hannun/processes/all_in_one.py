@@ -1,7 +1,7 @@
 """`hannun up`: the whole service on one machine, with embedded servers and, where wanted, a simulated platform.
 
-    home ─► PostgreSQL, Valkey, (Kafka) ─► migrate ─► serve, schedule, (ingest), (simulate) ─► endpoints.json
-                                                        └── servers and processes that end are started again
+    home ─► PostgreSQL, Valkey, (Kafka) ─► migrate ─► (channel sandbox) ─► serve, schedule, (ingest), (simulate)
+                     └── servers and processes that end are started again              └─► endpoints.json
 
 The home holds everything: data, passwords, logs. Started again on the same home, also after kill -9, the service
 continues with the same data. The processes are those that an operator runs; only their settings are made here.
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from hannun.domain.channels import ChannelTable
 from hannun.embedded import HomeLock
-from hannun.embedded.private_files import create_folder
+from hannun.embedded.private_files import create_folder, write_private_file
 from hannun.errors import OperatorError
 from hannun.flows.sessions import CODE_LASTS_S
 from hannun.processes.commands.sign_in_codes import sign_in_link
@@ -37,6 +37,8 @@ from hannun.processes.endpoints import (
     write_page_user,
 )
 from hannun.processes.supervisor import Supervisor
+from hannun.sandbox.channels.access import access_toml, last_port
+from hannun.sandbox.channels.shape import load_all
 from hannun.sandbox.platform import Platform
 from hannun.sandbox.simulation import DEMO_PACE, DEMO_SEED, has_sent_history
 from hannun.tokens import sign_token
@@ -72,7 +74,7 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         create_folder(options.home)
         stack.enter_context(HomeLock(options.home))
         endpoints_path(options.home).unlink(missing_ok=True)
-        listener = stack.enter_context(_listening_socket(options.port))  # first: a taken port costs no start of servers
+        listener = stack.enter_context(_api_socket(options.port))  # first: a taken port costs no start of servers
         known = load_secrets(options.home)
         servers = start_servers(options.home, stack, progress, with_kafka=options.kafka, topics=options.topics)
         progress("migrating")
@@ -86,8 +88,12 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         )
         page_user = PageUser(_demo_merchant_id(), ["MERCHANT"]) if options.demo else PageUser("admin", ["ADMIN"])
         write_page_user(options.home, page_user)
+        channels = stack.enter_context(_channel_sandbox_socket(options.home)) if options.demo else None
         environment = child_environment(endpoints, servers.valkey, known[JWT_SECRET])
+        environment |= _channel_access(options.home, channels)
         children = stack.enter_context(Supervisor(options.home, environment, progress).running())
+        if channels is not None:
+            _start_channel_sandbox(children, options.home, channels)
         children.start("serve", "serve", "--fd", str(listener.fileno()), fd=listener.fileno(), needed=True)
         children.start("schedule", "schedule")
         if options.kafka:
@@ -119,12 +125,20 @@ def _instructions(options: UpOptions, *, sent_before: bool) -> list[str]:
         f"Open the link in a browser: it signs you in, once and within {CODE_LASTS_S / 60:.0f} minutes.",
         f"Sign in again: {_program()} sign-in-code --home {home}",
         *([f"The simulated weeks {weeks}."] if options.demo else []),
+        *(_channel_instructions(home) if options.demo else []),
         "Call the API: docs/api.md, or /docs of this address.",
         f"  The token is admin_token in {home}/endpoints.json.",
         "Check every figure against the ledgers:",
         f"  {_program()} reconcile --home {home}",
         "Stop with Ctrl-C. The next start goes on with the data.",
         f"  Data and logs: {home}",
+    ]
+
+
+def _channel_instructions(home: str) -> list[str]:
+    return [
+        "Let a channel of the demo fail, and see what the page says:",
+        f"  {_program()} sandbox tell WooriTV status --home {home}",
     ]
 
 
@@ -141,19 +155,37 @@ def _short(path: Path) -> str:
 
 
 @contextmanager
-def _listening_socket(port: int | None) -> Iterator[socket.socket]:
-    """The socket of the API and the page. This process holds it, so that the address stays while `serve` restarts.
+def _api_socket(port: int | None) -> Iterator[socket.socket]:
+    """The socket of the API and the page.
 
     Raises:
         OperatorError: the port that was asked for is taken.
+    """
+    with _listening_socket(DEFAULT_PORT if port is None else port, or_any_other=port is None) as listener:
+        yield listener
+
+
+@contextmanager
+def _channel_sandbox_socket(home: Path) -> Iterator[socket.socket]:
+    """The socket of the channel sandbox, on the port that it had last on this home, where that is free."""
+    with _listening_socket(last_port(home), or_any_other=True) as listener:
+        yield listener
+
+
+@contextmanager
+def _listening_socket(port: int, *, or_any_other: bool) -> Iterator[socket.socket]:
+    """A socket of the loopback interface. This process holds it, so that the address stays while a child restarts.
+
+    Raises:
+        OperatorError: the port is taken, and no other is wanted.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     with listener:
         try:
-            listener.bind(("127.0.0.1", DEFAULT_PORT if port is None else port))
+            listener.bind(("127.0.0.1", port))
         except OSError as error:
-            if port is not None:
+            if not or_any_other:
                 raise OperatorError(
                     f"cannot listen on 127.0.0.1:{port}: {error.strerror}", hint="another --port, or 0 for any free one"
                 ) from error
@@ -161,6 +193,21 @@ def _listening_socket(port: int | None) -> Iterator[socket.socket]:
         listener.listen(512)
         listener.set_inheritable(True)
         yield listener
+
+
+def _channel_access(home: Path, listener: socket.socket | None) -> dict[str, str]:
+    """The settings with which the channels of the sandbox are polled; writes their access file. None without one."""
+    if listener is None:
+        return {}
+    path = home / "channel-access.toml"
+    write_private_file(path, access_toml(load_all(), f"http://127.0.0.1:{listener.getsockname()[1]}"))
+    return {"HANNUN_CHANNEL_ACCESS_FILE": str(path), "HANNUN_CHANNEL_PRIVATE_ADDRESSES": "true"}
+
+
+def _start_channel_sandbox(children: Supervisor, home: Path, listener: socket.socket) -> None:
+    """Start the simulated channels before those that poll them: what the demo shows begins with the first poll."""
+    fd = listener.fileno()
+    children.start("channels", "sandbox", "serve", "--fd", str(fd), "--home", str(home), "--demo", fd=fd)
 
 
 def _demo_merchant_id() -> str:

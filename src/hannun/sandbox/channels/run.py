@@ -69,6 +69,8 @@ def running(options: SandboxOptions) -> Iterator[str]:
 
 
 def _listener(options: SandboxOptions) -> socket.socket:
-    if options.fd is not None:
-        return socket.socket(fileno=options.fd)
-    return listen(options.port)
+    if options.fd is None:
+        return listen(options.port)
+    listener = socket.socket(fileno=options.fd)
+    listener.setblocking(False)
+    return listener
