@@ -21,9 +21,13 @@ from psycopg.rows import dict_row
 
 from hannun.cache import Invalidator, RedisAddress
 from hannun.counting.batch_counter import BatchCounter
+from hannun.counting.measurement_counter import MeasurementCounter
 from hannun.counting.outbox_relay import DirectDelivery, Invalidates, deliver_pending
 from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage, RecordId
-from hannun.domain.channels import load_table
+from hannun.domain.channel_totals import checked
+from hannun.domain.channels import folded, load_table
+from hannun.domain.measurements import Measurement, MeasurementResult
+from hannun.domain.rounds import WorkToken
 from hannun.domain.wire_formats import Decoder, Rules
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import Transient
@@ -98,6 +102,7 @@ class World:
         with self.database.transaction() as conn:
             self.use_decoder_for(conn)
         self.counter = self.counter_on(self.database)
+        self.measurement_counter = self.measurement_counter_on(self.database)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -188,6 +193,7 @@ class World:
             event,
             channel,
         )
+        self._add_to_totals(event, channel, minute, counts)
         sums = ", ".join(f"{name} = {name} + {value}" for name, value in counts.items())
         self.rows(f"UPDATE public.channel_stats SET {sums} WHERE event_id = %s AND channel_name = %s", event, channel)
         engagement = sum(counts.get(name, 0) for name in ("likes", "comments", "shares", "clicks"))
@@ -215,6 +221,22 @@ class World:
         )
         self.sum_views(event)
 
+    def _add_to_totals(self, event: str, channel: str, measured_at: str, counts: dict[str, int]) -> None:
+        """Add counts to the totals that a channel has measured."""
+        sums = ", ".join(f"{name} = coalesce(m.{name}, 0) + excluded.{name}" for name in counts)
+        self.rows(
+            f"INSERT INTO hannun.channel_measurements AS m (event_no, channel_no, measured_at, polled_at, "
+            f"{', '.join(counts)}) SELECT event_no, channel_no, %s, %s, {', '.join(map(str, counts.values()))} "
+            "FROM hannun.events, hannun.channels WHERE event_id = %s AND name = %s "
+            f"ON CONFLICT (event_no, channel_no) DO UPDATE SET {sums}, "
+            "measured_at = greatest(m.measured_at, excluded.measured_at), "
+            "polled_at = greatest(m.polled_at, excluded.polled_at)",
+            measured_at,
+            measured_at,
+            event,
+            channel,
+        )
+
     def sum_views(self, event: str) -> None:
         """Set an event's views to the sum of its channels' views."""
         self.rows(
@@ -222,6 +244,26 @@ class World:
             "(SELECT sum(views) FROM public.channel_stats c WHERE c.event_id = s.event_id) WHERE event_id = %s",
             event,
         )
+
+    def measurement(
+        self, channel: str = "NaverBlog", event: str = SPRING, *, at: str = "2026-11-20 10:00", **counts: Any
+    ) -> Measurement:
+        """What a channel says of an event: counts by name, or `failed` with the reason of a failed attempt."""
+        failed = counts.pop("failed", None)
+        return Measurement(event, folded(channel), failed or checked(counts), datetime.fromisoformat(at))
+
+    def measure(self, *measurements: Measurement, work: WorkToken | None = None) -> list[MeasurementResult]:
+        """Record measurements in one transaction. Returns the result of each."""
+        return list(self.measurement_counter.record(measurements, work).results)
+
+    def measured(self, channel: str = "NaverBlog", event: str = SPRING) -> Row:
+        """The row of hannun.channel_measurements."""
+        return self.rows(
+            "SELECT m.* FROM hannun.channel_measurements m JOIN hannun.events USING (event_no) "
+            "JOIN hannun.channels c USING (channel_no) WHERE event_id = %s AND c.name = %s",
+            event,
+            channel,
+        )[0]
 
     def restart(self) -> None:
         """Replace the counter by a new one, whose caches are empty."""
@@ -243,6 +285,10 @@ class World:
     def counter_on(self, database: Database, invalidator: Invalidates | None = None) -> BatchCounter:
         """A counter that delivers each invalidation at once, to this world's Redis or to another `invalidator`."""
         return BatchCounter(database, self.decoder, DirectDelivery(database, invalidator or self.invalidator))
+
+    def measurement_counter_on(self, database: Database) -> MeasurementCounter:
+        """A counter of measurements that delivers each invalidation at once."""
+        return MeasurementCounter(database, DirectDelivery(database, self.invalidator))
 
     def next_number(self) -> int:
         """A number that this method has not returned before."""

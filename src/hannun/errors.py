@@ -13,6 +13,7 @@ HannunError
 ├── RowRefused            PostgreSQL rejects a row of the batch: find the row and set it aside
 ├── PartitionUnusable     too many messages of a partition are unusable: stop it until an operator decides
 ├── StaleBatch            a position has moved since the batch began, or has another owner: drop the batch
+├── StaleWork             another process has taken this piece of a round's work: drop its results
 ├── BadRequest            the HTTP caller's mistake; `code` and `field` go into the response (4xx)
 ├── Unauthenticated       no token, or an invalid one (401)
 ├── Forbidden             the caller lacks a role (403)
@@ -123,6 +124,10 @@ class PartitionUnusable(HannunError):
 
 class StaleBatch(HannunError):
     """Another owner has moved a position of this batch, or owns the position now. Nothing was written."""
+
+
+class StaleWork(HannunError):
+    """Another process has taken this piece of a round's work, or it is done. Nothing was written."""
 
 
 class BadRequest(LocalizedError):

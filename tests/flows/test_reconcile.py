@@ -84,6 +84,13 @@ def corrects(world: World, event: str, channel: str, metric: str, amount: int) -
         channel,
     )
     world.rows(
+        f"UPDATE hannun.channel_measurements m SET {metric} = {metric} + %s FROM hannun.events e, hannun.channels c "
+        "WHERE m.event_no = e.event_no AND m.channel_no = c.channel_no AND e.event_id = %s AND c.name = %s",
+        amount,
+        event,
+        channel,
+    )
+    world.rows(
         f"UPDATE public.channel_stats SET {metric} = {metric} + %s WHERE event_id = %s AND channel_name = %s",
         amount,
         event,
@@ -149,7 +156,7 @@ def test_the_pending_roll_up_is_written_first(world: World) -> None:
     steps: list[str] = []
     with connect(world.url, application="test") as conn:
         assert list(reconcile(conn, steps.append)) == []
-    assert "cumulative" in steps[0] and len(steps) == 8
+    assert "cumulative" in steps[0] and len(steps) == 9
     assert [row.cumulative_participants for row in world.timeline()] == [1, 2]
     assert world.event_row().cumulative_owed_from == NOTHING_PENDING
 
@@ -171,7 +178,7 @@ STATS = {
 CHANNEL = {
     "channel_type": "'TV'",
     "distribution_cost": "distribution_cost + 0.01",
-    **{name: f"{name} + 1" for name in ("participants", *MEASURED, "total_calls")},
+    **{name: f"{name} + 1" for name in ("participants", *MEASURED, "total_calls", "average_duration")},
 }
 BUCKET = ("participants", "views", "engagement", "conversions", "cumulative_participants")
 NAVER = f"event_id = '{SPRING}' AND channel_name = 'NaverBlog'"
@@ -208,6 +215,31 @@ def test_a_falsified_figure_of_channel_stats_is_found(busy: World) -> None:
         for figure in CALLED
     }
     assert not_as_expected(busy, cases) == {}
+
+
+def test_a_falsified_total_of_a_channel_is_found_with_the_figure_that_is_derived_from_it(busy: World) -> None:
+    of_naver = "channel_no = (SELECT channel_no FROM hannun.channels WHERE name = 'NaverBlog')"
+    place = f"{SPRING} / NaverBlog"
+    cases: dict[str, Found] = {
+        update("hannun.channel_measurements", f"{figure} = coalesce({figure}, 0) + 1", of_naver): {
+            ("channel_measurements", place, figure),
+            ("channel_stats", place, figure),
+        }
+        for figure in (*MEASURED, *CALLED)
+    }
+    cases[update("hannun.channel_measurements", "average_duration = 7", of_naver)] = {
+        ("channel_stats", place, "average_duration")
+    }
+    assert not_as_expected(busy, cases) == {}
+
+
+def test_a_total_that_is_falsified_in_every_aggregate_of_a_channel_alike_is_found(busy: World) -> None:
+    found = drift_after(
+        busy,
+        "UPDATE hannun.channel_measurements SET likes = likes + 1",
+        "UPDATE public.channel_stats SET likes = likes + 1 WHERE likes > 0",
+    )
+    assert found == {("channel_measurements", f"{SPRING} / NaverBlog", "likes")}
 
 
 def test_a_falsified_figure_of_the_timeline_is_found_with_the_roll_up_that_differs_from_it(busy: World) -> None:
@@ -299,6 +331,12 @@ ROWS = {
         "row",
     ),
     "INSERT INTO public.timeline_data (event_id, timestamp) VALUES ('x', '2026-11-20 22:00')": ("timeline_data", "row"),
+    "DELETE FROM hannun.channel_measurements": ("channel_measurements", "row"),
+    "UPDATE hannun.channel_measurements SET measured_at = NULL": ("channel_measurements", "row"),
+    "INSERT INTO hannun.increments (event_no, channel_no, minute, likes) VALUES (999, 999, '2026-11-20', 1)": (
+        "channel_measurements",
+        "row",
+    ),
     "INSERT INTO hannun.untyped_participants VALUES (999, 999, 1)": ("untyped_participants", "participants"),
 }
 LEDGERS = {
@@ -315,11 +353,11 @@ LEDGERS = {
         ("event_stats", "estimated_roi"),
     },
     "UPDATE hannun.increments SET views = views + 1 WHERE views = 4": {
-        ("channel_stats", "views"),
+        ("channel_measurements", "views"),
         ("event_stats", "total_views"),
         ("timeline_data", "views"),
     },
-    "DELETE FROM hannun.corrections": {("channel_stats", "views"), ("event_stats", "total_views")},
+    "DELETE FROM hannun.corrections": {("channel_measurements", "views"), ("event_stats", "total_views")},
 }
 
 

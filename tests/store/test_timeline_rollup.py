@@ -269,6 +269,7 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
 
 WRITERS = {
     ("batches", "add_timeline_participants"),  # `add_to_events` lowers the watermark in the same transaction
+    ("measurements", "add_timeline_measured"),  # `raise_versions` lowers the watermark in the same transaction
     ("timeline_rollup", "roll_up_event"),  # writes the roll-up, and changes no figure that it sums
 }
 

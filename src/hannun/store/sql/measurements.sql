@@ -8,7 +8,7 @@ SELECT event_no, event_id, user_id FROM hannun.events
 
 -- read_measured --
 -- For each measurement: the channel and its type for this event, what was measured so far, and what the minute holds already.
-SELECT given.position, c.channel_no, c.name, coalesce(c.channel_type, d.channel_type), m.measured_at, m.polled_at, m.falls,
+SELECT given.position, c.channel_no, c.name, coalesce(c.channel_type, d.channel_type), m.measured_at, m.falls,
        m.impressions, m.views, m.clicks, m.conversions, m.likes, m.comments, m.shares, m.total_calls, m.completed_calls,
        m.average_duration,
        i.impressions, i.views, i.clicks, i.conversions, i.likes, i.comments, i.shares, i.total_calls, i.completed_calls,

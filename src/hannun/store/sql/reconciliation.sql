@@ -47,8 +47,10 @@ WITH channel AS (
     SELECT event_no, sum(cost) AS cost FROM hannun.distributions GROUP BY event_no
 ), seen AS (
     SELECT event_no, sum(views) AS views FROM (
-        SELECT event_no, views FROM hannun.increments
-         UNION ALL SELECT event_no, amount FROM hannun.corrections WHERE metric = 'views') v GROUP BY event_no
+        SELECT event_no, channel_no, views FROM hannun.increments
+         UNION ALL SELECT event_no, channel_no, amount FROM hannun.corrections WHERE metric = 'views') v
+      JOIN hannun.channels c USING (channel_no) LEFT JOIN hannun.distributions d USING (event_no, channel_no)
+     WHERE coalesce(c.channel_type, d.channel_type) IS NOT NULL GROUP BY event_no
 ), expected AS (
     SELECT e.*, least(coalesce(seen.views, 0), 2147483647) AS views,
            coalesce(e.total_investment, 0) + coalesce(channel.cost, 0) AS invested
@@ -77,34 +79,16 @@ SELECT coalesce(s.event_id, e.event_id), figure.name, figure.found, figure.expec
  WHERE figure.found IS DISTINCT FROM figure.expected ORDER BY 1, 2;
 
 -- channel_stats --
--- public.channel_stats: its rows and figures, from the ledger, the distributions, the increments and the corrections.
+-- public.channel_stats: its rows and figures, from the ledger, the distributions and the measured totals.
 WITH ledger AS (
     SELECT p.event_no, p.channel_no, count(*) AS participants
       FROM hannun.arrivals p GROUP BY p.event_no, p.channel_no
-), measured AS (
-    SELECT event_no, channel_no,
-           sum(amount) FILTER (WHERE metric = 'impressions') AS impressions,
-           sum(amount) FILTER (WHERE metric = 'views') AS views,
-           sum(amount) FILTER (WHERE metric = 'clicks') AS clicks,
-           sum(amount) FILTER (WHERE metric = 'conversions') AS conversions,
-           sum(amount) FILTER (WHERE metric = 'likes') AS likes,
-           sum(amount) FILTER (WHERE metric = 'comments') AS comments,
-           sum(amount) FILTER (WHERE metric = 'shares') AS shares,
-           sum(amount) FILTER (WHERE metric = 'total_calls') AS total_calls,
-           sum(amount) FILTER (WHERE metric = 'completed_calls') AS completed_calls
-      FROM (SELECT i.event_no, i.channel_no, m.metric, m.amount FROM hannun.increments i
-             CROSS JOIN LATERAL (VALUES
-                   ('impressions', impressions), ('views', views), ('clicks', clicks), ('conversions', conversions),
-                   ('likes', likes), ('comments', comments), ('shares', shares), ('total_calls', total_calls),
-                   ('completed_calls', completed_calls)) AS m (metric, amount)
-             UNION ALL SELECT event_no, channel_no, metric, amount FROM hannun.corrections) moved
-     GROUP BY event_no, channel_no
 ), expected AS (
     SELECT e.event_id, c.name AS channel_name, coalesce(c.channel_type, d.channel_type) AS channel_type,
            coalesce(l.participants, 0) AS participants, coalesce(d.cost, 0) AS cost, m.*
       FROM ledger l
       FULL JOIN hannun.distributions d USING (event_no, channel_no)
-      FULL JOIN measured m USING (event_no, channel_no)
+      FULL JOIN (SELECT * FROM hannun.channel_measurements WHERE measured_at IS NOT NULL) m USING (event_no, channel_no)
       JOIN hannun.events e USING (event_no)
       JOIN hannun.channels c USING (channel_no)
      WHERE coalesce(c.channel_type, d.channel_type) IS NOT NULL
@@ -127,8 +111,50 @@ SELECT coalesce(s.event_id, e.event_id) || ' / ' || coalesce(s.channel_name, e.c
        ('shares', s.shares::text, coalesce(e.shares, 0)::text),
        ('total_calls', s.total_calls::text, coalesce(e.total_calls, 0)::text),
        ('completed_calls', s.completed_calls::text, coalesce(e.completed_calls, 0)::text),
-       -- A mean, which cannot be summed from a ledger. No channel reports it yet.
-       ('average_duration', s.average_duration::text, '0')
+       ('average_duration', s.average_duration::text, coalesce(e.average_duration, 0)::text)
+       ) AS figure (name, found, expected)
+ WHERE figure.found IS DISTINCT FROM figure.expected ORDER BY 1, 2;
+
+-- channel_measurements --
+-- hannun.channel_measurements: the totals that channels have measured, from the increments and the corrections. The mean is in no
+-- ledger.
+WITH moved AS (
+    SELECT event_no, channel_no,
+           sum(amount) FILTER (WHERE metric = 'impressions') AS impressions,
+           sum(amount) FILTER (WHERE metric = 'views') AS views,
+           sum(amount) FILTER (WHERE metric = 'clicks') AS clicks,
+           sum(amount) FILTER (WHERE metric = 'conversions') AS conversions,
+           sum(amount) FILTER (WHERE metric = 'likes') AS likes,
+           sum(amount) FILTER (WHERE metric = 'comments') AS comments,
+           sum(amount) FILTER (WHERE metric = 'shares') AS shares,
+           sum(amount) FILTER (WHERE metric = 'total_calls') AS total_calls,
+           sum(amount) FILTER (WHERE metric = 'completed_calls') AS completed_calls
+      FROM (SELECT i.event_no, i.channel_no, m.metric, m.amount FROM hannun.increments i
+             CROSS JOIN LATERAL (VALUES
+                   ('impressions', impressions), ('views', views), ('clicks', clicks), ('conversions', conversions),
+                   ('likes', likes), ('comments', comments), ('shares', shares), ('total_calls', total_calls),
+                   ('completed_calls', completed_calls)) AS m (metric, amount)
+             UNION ALL SELECT event_no, channel_no, metric, amount FROM hannun.corrections) AS amounts
+     GROUP BY event_no, channel_no
+)
+SELECT coalesce(e.event_id, 'event number ' || event_no) || ' / ' || coalesce(c.name, 'channel number ' || channel_no),
+       figure.name, figure.found, figure.expected
+  FROM hannun.channel_measurements m
+  FULL JOIN moved l USING (event_no, channel_no)
+  LEFT JOIN hannun.events e USING (event_no)
+  LEFT JOIN hannun.channels c USING (channel_no)
+ CROSS JOIN LATERAL (VALUES
+       -- Totals were accepted, or there is nothing in the ledgers: a row without them only records attempts.
+       ('row', (m.measured_at IS NOT NULL OR l.event_no IS NULL)::text, 'true'),
+       ('impressions', coalesce(m.impressions, 0)::text, coalesce(l.impressions, 0)::text),
+       ('views', coalesce(m.views, 0)::text, coalesce(l.views, 0)::text),
+       ('clicks', coalesce(m.clicks, 0)::text, coalesce(l.clicks, 0)::text),
+       ('conversions', coalesce(m.conversions, 0)::text, coalesce(l.conversions, 0)::text),
+       ('likes', coalesce(m.likes, 0)::text, coalesce(l.likes, 0)::text),
+       ('comments', coalesce(m.comments, 0)::text, coalesce(l.comments, 0)::text),
+       ('shares', coalesce(m.shares, 0)::text, coalesce(l.shares, 0)::text),
+       ('total_calls', coalesce(m.total_calls, 0)::text, coalesce(l.total_calls, 0)::text),
+       ('completed_calls', coalesce(m.completed_calls, 0)::text, coalesce(l.completed_calls, 0)::text)
        ) AS figure (name, found, expected)
  WHERE figure.found IS DISTINCT FROM figure.expected ORDER BY 1, 2;
 

@@ -1,0 +1,105 @@
+"""Counts what channels measure: the same path for a round's polls, typed totals and imported ones.
+
+    measurements ─► months ─► ONE TRANSACTION (`store.measurements`) ─► deliver the outbox entry to the cache
+
+Totals are counted once by their time: a measurement that is not newer than the newest one of its event and channel
+changes nothing. So the same measurements, written again, change nothing.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
+
+from hannun.counting.outbox_relay import Delivers
+from hannun.domain.measurements import Measurement, WrittenMeasurements
+from hannun.domain.rounds import WorkToken
+from hannun.errors import OutdatedCaches, StoreUnavailable
+from hannun.store import measurements as store
+from hannun.store.database import Database
+from hannun.store.partitions import create_months
+from hannun.telemetry import log
+
+
+class MeasurementCounter:
+    """Counts measurements on one connection.
+
+    It caches which months exist. The cache holds for one connection only: behind the next one the database may be
+    restored from a backup, or be another one.
+
+    Args:
+        delivery: delivers the outbox entry; None leaves the entries to `deliver_pending`.
+    """
+
+    def __init__(self, database: Database, delivery: Delivers | None) -> None:
+        self._database = database
+        self._delivery = delivery
+        self._months: set[date] = set()
+        self._generation = 0
+
+    def abort(self) -> None:
+        """Close the connection under a transaction that gets no answer. For any thread."""
+        self._database.abort()
+
+    def now(self) -> datetime:
+        """The database's time, by which measurements are ordered: UTC, without a zone.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away.
+        """
+        return self._database.run(store.now)
+
+    def measurable(self, channel: str, event_ids: Collection[str]) -> dict[str, bool]:
+        """Those of the events that exist, and whether the channel, by its key, has a type for each.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away.
+        """
+        return self._database.run(lambda conn: store.measurable(conn, channel, event_ids))
+
+    def record(
+        self,
+        measurements: Sequence[Measurement],
+        work: WorkToken | None = None,
+        counts: Mapping[str, int] | None = None,
+    ) -> WrittenMeasurements:
+        """Commit measurements, thousands at once: all of them, or nothing. Then deliver the invalidations.
+
+        Args:
+            work: the piece of a round's work that these measurements finish, in the same transaction.
+            counts: what else the piece has counted. Its result holds them and how often each outcome occurred.
+
+        Raises:
+            StaleWork: another process has taken the piece. Nothing was written.
+            ConnectionLost: the connection broke, and nothing was written. Record them again.
+            StoreUnavailable: PostgreSQL is away, or the answer to the commit was lost. Record them again.
+        """
+        try:
+            written = self._record(measurements, work, counts)
+        except OutdatedCaches as outdated:
+            log.info("the cached months are outdated and are made again", why=str(outdated))
+            self._months.clear()
+            written = self._record(measurements, work, counts)
+        if written.outbox_no is not None and self._delivery is not None:
+            self._delivery.deliver(written.outbox_no, written.events)
+        return written
+
+    def _record(
+        self, measurements: Sequence[Measurement], work: WorkToken | None, counts: Mapping[str, int] | None
+    ) -> WrittenMeasurements:
+        try:
+            self._make_months(measurements)
+            with self._database.transaction() as conn:
+                return store.write(conn, measurements, work, counts)
+        except StoreUnavailable:
+            self._months.clear()
+            raise
+
+    def _make_months(self, measurements: Sequence[Measurement]) -> None:
+        generation = self._database.ensure_connected()
+        if generation != self._generation:
+            self._months.clear()
+            self._generation = generation
+        months = {minute.date().replace(day=1) for minute in store.minutes_of(measurements)} - self._months
+        if months:
+            with self._database.transaction() as conn:
+                create_months(conn, months)
+            self._months |= months
