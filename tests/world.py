@@ -26,7 +26,7 @@ from hannun.counting.outbox_relay import DirectDelivery, Invalidates, deliver_pe
 from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage, RecordId
 from hannun.domain.channel_totals import checked
 from hannun.domain.channels import folded, load_table
-from hannun.domain.measurements import Measurement, MeasurementResult
+from hannun.domain.measurements import Measurement, MeasurementResult, PieceResult
 from hannun.domain.rounds import WorkToken
 from hannun.domain.wire_formats import Decoder, Rules
 from hannun.embedded import PostgresServer, ValkeyServer
@@ -254,7 +254,9 @@ class World:
 
     def measure(self, *measurements: Measurement, work: WorkToken | None = None) -> list[MeasurementResult]:
         """Record measurements in one transaction. Returns the result of each."""
-        return list(self.measurement_counter.record(measurements, work).results)
+        (results,) = self.measurement_counter.record([PieceResult(work, measurements)]).results
+        assert results is not None, "another process has taken the piece"
+        return list(results)
 
     def measured(self, channel: str = "NaverBlog", event: str = SPRING) -> Row:
         """The row of hannun.channel_measurements."""

@@ -13,7 +13,7 @@ HannunError
 ├── RowRefused            PostgreSQL rejects a row of the batch: find the row and set it aside
 ├── PartitionUnusable     too many messages of a partition are unusable: stop it until an operator decides
 ├── StaleBatch            a position has moved since the batch began, or has another owner: drop the batch
-├── StaleWork             another process has taken this piece of a round's work: drop its results
+├── StaleWork             other processes have taken pieces of a round's work: drop their results
 ├── BadRequest            the HTTP caller's mistake; `code` and `field` go into the response (4xx)
 ├── Unauthenticated       no token, or an invalid one (401)
 ├── Forbidden             the caller lacks a role (403)
@@ -24,6 +24,8 @@ An error says what was tried, what was found and, as its hint, what to do. An ad
 no module above the adapters imports a driver. `web/problems.py` maps this tree to HTTP statuses, `cli` maps it to exit
 codes.
 """
+
+from collections.abc import Collection
 
 
 class HannunError(Exception):
@@ -127,7 +129,15 @@ class StaleBatch(HannunError):
 
 
 class StaleWork(HannunError):
-    """Another process has taken this piece of a round's work, or it is done. Nothing was written."""
+    """Other processes have taken pieces of a round's work, or they are done. Nothing was written.
+
+    Args:
+        tokens: the tokens of those pieces.
+    """
+
+    def __init__(self, tokens: Collection[object]) -> None:
+        super().__init__(f"another process has taken {len(tokens)} of the pieces")
+        self.tokens = tokens
 
 
 class BadRequest(LocalizedError):

@@ -10,15 +10,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from world import SPRING, World
+from world import SPRING, Row, World
 
 from hannun.counting.measurement_counter import MeasurementCounter
 from hannun.domain.channel_totals import COUNTS, ChannelTotals
 from hannun.domain.field_values import COUNT_MAX
 from hannun.domain.increments import NEVER_MEASURED, Measured, settle
-from hannun.domain.measurements import Outcome
+from hannun.domain.measurements import Outcome, PieceResult, outcomes_by_channel
 from hannun.domain.rounds import WorkToken
-from hannun.errors import StaleWork
 from hannun.store import measurements
 from hannun.store.database import Connection
 
@@ -309,7 +308,15 @@ def test_measurements_and_batches_of_the_same_events_wait_for_each_other_and_nev
     def measuring(order: int) -> Callable[[int], object]:
         counter = world.measurement_counter_on(world.another_database())
         return lambda turn: counter.record(
-            [world.measurement(event=event, views=turn, at=f"2026-11-20 1{order}:{turn:02}") for event in ids[::order]]
+            [
+                PieceResult(
+                    None,
+                    [
+                        world.measurement(event=event, views=turn, at=f"2026-11-20 1{order}:{turn:02}")
+                        for event in ids[::order]
+                    ],
+                )
+            ]
         )
 
     counter = world.another_counter()
@@ -328,15 +335,13 @@ def test_measurements_and_batches_of_the_same_events_wait_for_each_other_and_nev
 
 
 def test_a_measurement_waits_for_the_one_before_it_and_goes_on_from_there(spring: World) -> None:
-    blocked = (
-        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
-    )
     spring.measure(spring.measurement(views=0, at="2026-11-20 09:00"))  # makes the month
+    waiting = "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = %s"
     second = threading.Thread(target=spring.measure, args=(spring.measurement(views=130, at=LATER),))
     with spring.another_database().transaction() as conn:
-        measurements.write(conn, [spring.measurement(views=100)])
+        measurements.write(conn, [PieceResult(None, [spring.measurement(views=100)])])
         second.start()
-        spring.wait_for("the second measurement to wait", lambda: spring.rows(blocked))
+        spring.wait_for("the second measurement to wait", lambda: spring.rows(waiting, spring.name))
     second.join()
     assert increments(spring) == [("10:00", False, 100, 0), ("10:05", False, 30, 0)]
     assert spring.drift() == []
@@ -345,55 +350,72 @@ def test_a_measurement_waits_for_the_one_before_it_and_goes_on_from_there(spring
 # -- rounds, caches, months --------------------------------------------------------------------------------------------
 
 
-def piece(world: World, epoch: int) -> WorkToken:
+def piece(world: World, epoch: int, work_no: int = 1) -> WorkToken:
     """A piece of a round's work that is taken under this epoch."""
     due_at = datetime(2026, 11, 20, 10)
     world.rows(
         "INSERT INTO hannun.round_work (job, due_at, work_no, kind, channel, event_nos, owner, epoch) "
-        "VALUES ('refresh', %s, 1, 'poll', 'naverblog', '{}', 'a', %s)",
+        "VALUES ('refresh', %s, %s, 'poll', 'naverblog', '{}', 'a', %s)",
         due_at,
+        work_no,
         epoch,
     )
-    return WorkToken("refresh", due_at, 1, epoch)
+    return WorkToken("refresh", due_at, work_no, epoch)
 
 
-def work(world: World) -> Any:
-    return world.rows("SELECT * FROM hannun.round_work")[0]
+def work(world: World) -> list[tuple[bool, dict[str, int] | None]]:
+    """Whether each piece of the round is done, and its result."""
+    rows = world.rows("SELECT done_at, result FROM hannun.round_work ORDER BY work_no")
+    return [(row.done_at is not None, row.result) for row in rows]
 
 
-def test_a_piece_of_work_is_done_with_its_measurements(spring: World) -> None:
-    token = piece(spring, epoch=3)
-    polls = [spring.measurement(views=5), spring.measurement("Instagram", failed="timeout")]
-    spring.measurement_counter.record(polls, token, {"units": 2})
-    assert work(spring).done_at is not None
-    assert work(spring).result == {"changed": 1, "failed": 1, "units": 2}
+def test_pieces_of_work_are_done_with_their_measurements(spring: World) -> None:
+    pieces = [
+        PieceResult(piece(spring, epoch=3), [spring.measurement(views=5), spring.measurement(views=-1)], {"units": 2}),
+        PieceResult(piece(spring, epoch=1, work_no=2), [spring.measurement("Instagram", failed="timeout")]),
+    ]
+    written = spring.measurement_counter.record(pieces)
+    assert work(spring) == [(True, {"changed": 1, "refused": 1, "units": 2}), (True, {"failed": 1})]
+    assert outcomes_by_channel(pieces, written) == {
+        ("naverblog", "changed"): 1,
+        ("naverblog", "refused"): 1,
+        ("instagram", "failed"): 1,
+    }
 
 
-@pytest.mark.parametrize("taken", ["under a higher epoch", "and done"])
+@pytest.mark.parametrize("taken", ["epoch = 4", "done_at = now(), result = '{}'"])
 def test_a_piece_that_another_process_has_taken_writes_nothing(spring: World, taken: str) -> None:
-    token = piece(spring, epoch=3)
-    change = "epoch = 4" if taken == "under a higher epoch" else "done_at = now()"
-    spring.rows(f"UPDATE hannun.round_work SET {change}")
-    with pytest.raises(StaleWork):
-        spring.measure(spring.measurement(views=5), work=token)
-    assert spring.rows("SELECT FROM hannun.channel_measurements") == []
-    assert spring.event_stats().total_views == 0
-    assert spring.rows("SELECT FROM hannun.owed_invalidations") == []
+    stale, own = piece(spring, epoch=3), piece(spring, epoch=3, work_no=2)
+    spring.rows(f"UPDATE hannun.round_work SET {taken} WHERE work_no = 1")
+    before = work(spring)[0]
+    pieces = [
+        PieceResult(stale, [spring.measurement(views=5)]),
+        PieceResult(own, [spring.measurement("Instagram", views=1)]),
+    ]
+    left_out, written = spring.measurement_counter.record(pieces).results
+    assert left_out is None and [result.outcome for result in written or ()] == ["changed"]
+    assert work(spring) == [before, (True, {"changed": 1})]
+    assert spring.rows("SELECT c.name FROM hannun.channel_measurements JOIN hannun.channels c USING (channel_no)") == [
+        Row({"name": "Instagram"})
+    ]
+    assert spring.event_stats().total_views == 1
+    assert spring.measurement_counter.record(pieces[:1]).results == [None]
+    assert spring.event_stats().total_views == 1
+    assert spring.drift() == []
 
 
 def test_the_cached_answers_of_measured_events_are_invalidated_after_the_commit(spring: World) -> None:
     spring.count(spring.created(SUMMER))
-    written = spring.measurement_counter.record(
-        [spring.measurement(views=5), spring.measurement(views=5, event=SUMMER, failed="timeout")]
-    )
+    polls = [spring.measurement(views=5), spring.measurement(event=SUMMER, failed="timeout")]
+    written = spring.measurement_counter.record([PieceResult(None, polls)])
     assert [(event.event_id, event.channels, event.version) for event in written.events] == [
         (SPRING, ("NaverBlog",), spring.event_row().version)
     ]
-    assert spring.rows("SELECT FROM hannun.owed_invalidations") == [], "it was delivered"
+    assert spring.rows("SELECT owed_no FROM hannun.owed_invalidations") == [], "it was delivered"
 
 
 def test_an_invalidation_that_was_not_delivered_stays_in_the_outbox(spring: World) -> None:
-    MeasurementCounter(spring.another_database(), None).record([spring.measurement(views=5)])
+    MeasurementCounter(spring.another_database(), None).record([PieceResult(None, [spring.measurement(views=5)])])
     (entry,) = spring.rows("SELECT events FROM hannun.owed_invalidations")
     assert entry.events[SPRING]["channels"] == ["NaverBlog"]
     assert spring.deliver_pending() == 1
@@ -441,14 +463,14 @@ def test_nothing_is_written_when_the_transaction_breaks_at_any_statement(
     while True:
         state.update(left=crashes, armed=True)
         try:
-            counter.record([spring.measurement(views=20, likes=2)], token)
+            counter.record([PieceResult(token, [spring.measurement(views=20, likes=2)])])
             break
         except Crashed:
             crashes += 1
         finally:
             state["armed"] = False
         assert (spring.measured().views, len(increments(spring)), corrections(spring)) == (9, 1, [])
-        assert work(spring).done_at is None
+        assert work(spring) == [(False, None)]
     assert crashes >= 9
     assert (spring.measured().views, spring.measured().likes, corrections(spring)) == (20, 2, [("likes", -2)])
     assert spring.drift() == []

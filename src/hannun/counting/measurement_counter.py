@@ -6,13 +6,12 @@ Totals are counted once by their time: a measurement that is not newer than the 
 changes nothing. So the same measurements, written again, change nothing.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 
 from hannun.counting.outbox_relay import Delivers
-from hannun.domain.measurements import Measurement, WrittenMeasurements
-from hannun.domain.rounds import WorkToken
-from hannun.errors import OutdatedCaches, StoreUnavailable
+from hannun.domain.measurements import PieceResult, WrittenMeasurements
+from hannun.errors import OutdatedCaches, StaleWork, StoreUnavailable
 from hannun.store import measurements as store
 from hannun.store.database import Database
 from hannun.store.partitions import create_months
@@ -55,50 +54,52 @@ class MeasurementCounter:
         """
         return self._database.run(lambda conn: store.measurable(conn, channel, event_ids))
 
-    def record(
-        self,
-        measurements: Sequence[Measurement],
-        work: WorkToken | None = None,
-        counts: Mapping[str, int] | None = None,
-    ) -> WrittenMeasurements:
-        """Commit measurements, thousands at once: all of them, or nothing. Then deliver the invalidations.
+    def record(self, pieces: Sequence[PieceResult]) -> WrittenMeasurements:
+        """Commit the measurements of pieces, thousands at once, and finish the pieces in the same transaction. Then
+        deliver the invalidations.
 
-        Args:
-            work: the piece of a round's work that these measurements finish, in the same transaction.
-            counts: what else the piece has counted. Its result holds them and how often each outcome occurred.
+        A piece that another process has taken is left out with its measurements. Of all others everything is written,
+        or nothing.
 
         Raises:
-            StaleWork: another process has taken the piece. Nothing was written.
             ConnectionLost: the connection broke, and nothing was written. Record them again.
             StoreUnavailable: PostgreSQL is away, or the answer to the commit was lost. Record them again.
         """
-        try:
-            written = self._record(measurements, work, counts)
-        except OutdatedCaches as outdated:
-            log.info("the cached months are outdated and are made again", why=str(outdated))
-            self._months.clear()
-            written = self._record(measurements, work, counts)
+        own = list(pieces)
+        while True:
+            try:
+                written = self._record_with_months(own)
+                break
+            except StaleWork as stale:
+                own = [piece for piece in own if piece.token not in stale.tokens]
         if written.outbox_no is not None and self._delivery is not None:
             self._delivery.deliver(written.outbox_no, written.events)
-        return written
+        kept, results = {id(piece) for piece in own}, iter(written.results)
+        return written._replace(results=[next(results) if id(piece) in kept else None for piece in pieces])
 
-    def _record(
-        self, measurements: Sequence[Measurement], work: WorkToken | None, counts: Mapping[str, int] | None
-    ) -> WrittenMeasurements:
+    def _record_with_months(self, pieces: Sequence[PieceResult]) -> WrittenMeasurements:
+        """Record pieces, once more where a month was detached meanwhile."""
         try:
-            self._make_months(measurements)
+            return self._record(pieces)
+        except OutdatedCaches as outdated:
+            log.info("the cached months are outdated and are made again", why=str(outdated))
+        return self._record(pieces)
+
+    def _record(self, pieces: Sequence[PieceResult]) -> WrittenMeasurements:
+        try:
+            self._make_months(pieces)
             with self._database.transaction() as conn:
-                return store.write(conn, measurements, work, counts)
+                return store.write(conn, pieces)
         except StoreUnavailable:
             self._months.clear()
             raise
 
-    def _make_months(self, measurements: Sequence[Measurement]) -> None:
+    def _make_months(self, pieces: Sequence[PieceResult]) -> None:
         generation = self._database.ensure_connected()
         if generation != self._generation:
             self._months.clear()
             self._generation = generation
-        months = {minute.date().replace(day=1) for minute in store.minutes_of(measurements)} - self._months
+        months = {minute.date().replace(day=1) for minute in store.minutes_of(pieces)} - self._months
         if months:
             with self._database.transaction() as conn:
                 create_months(conn, months)

@@ -1,5 +1,6 @@
 """Measurements on their way into the database: what a poll has brought, and what became of it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -7,6 +8,7 @@ from typing import Final, NamedTuple
 
 from hannun.domain.batch import ChangedEvent
 from hannun.domain.channel_totals import ChannelTotals, RefusedTotals
+from hannun.domain.rounds import WorkToken
 
 AGE_MAX: Final = timedelta(days=366)
 """Totals that were true longer ago are not taken from people: a mistyped year would open a month of the timeline."""
@@ -55,9 +57,32 @@ class MeasurementResult(NamedTuple):
     baseline: bool = False
 
 
-class WrittenMeasurements(NamedTuple):
-    """Measurements that were written together: a result for each, and the events whose cached answers are outdated."""
+class PieceResult(NamedTuple):
+    """The measurements of a piece of a round's work, which they finish; or others, without a token.
 
-    results: Sequence[MeasurementResult]
+    `counts` is what else the piece has counted, for its result.
+    """
+
+    token: WorkToken | None
+    measurements: Sequence[Measurement]
+    counts: Mapping[str, int] = {}
+
+
+class WrittenMeasurements(NamedTuple):
+    """Pieces that were written together, and the events whose cached answers are outdated.
+
+    `results` holds a result for each measurement of each piece; None for a piece that another process has taken.
+    """
+
+    results: Sequence[Sequence[MeasurementResult] | None]
     events: Sequence[ChangedEvent] = ()
     outbox_no: int | None = None
+
+
+def outcomes_by_channel(pieces: Sequence[PieceResult], written: WrittenMeasurements) -> Counter[tuple[str, Outcome]]:
+    """How often each outcome occurred for each channel, by its key."""
+    return Counter(
+        (measurement.channel, result.outcome)
+        for piece, results in zip(pieces, written.results, strict=True)
+        for measurement, result in zip(piece.measurements, results or (), strict=False)
+    )

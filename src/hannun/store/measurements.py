@@ -7,8 +7,9 @@ events first, in the order of their numbers: what it reads of them stays true, a
 where the transaction begins and ends.
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,8 +20,7 @@ from psycopg.types.json import Jsonb
 from hannun.domain.batch import ChangedEvent
 from hannun.domain.channel_totals import COUNTS, ChannelTotals, RefusedTotals, engagement
 from hannun.domain.increments import NEVER_MEASURED, Measured, MinuteCounts, Settled, settle
-from hannun.domain.measurements import Measurement, MeasurementResult, Outcome, WrittenMeasurements
-from hannun.domain.rounds import WorkToken
+from hannun.domain.measurements import Measurement, MeasurementResult, Outcome, PieceResult, WrittenMeasurements
 from hannun.errors import OutdatedCaches, StaleWork
 from hannun.store import outbox, rounds
 from hannun.store.database import Connection
@@ -33,40 +33,43 @@ Pair = tuple[int, int]
 """An event's and a channel's number."""
 
 
-def write(
-    conn: Connection,
-    measurements: Sequence[Measurement],
-    work: WorkToken | None = None,
-    counts: Mapping[str, int] | None = None,
-) -> WrittenMeasurements:
-    """Write measurements in the caller's transaction. The months of `minutes_of` them exist.
+def write(conn: Connection, pieces: Sequence[PieceResult]) -> WrittenMeasurements:
+    """Write the measurements of pieces in the caller's transaction, and finish the pieces. Their months exist.
 
     A measurement that is not newer than the newest accepted one of its event and channel changes nothing.
 
-    Args:
-        work: the piece of a round's work that these measurements finish.
-        counts: what else the piece has counted, for its result.
-
     Raises:
-        StaleWork: another process has taken the piece. Roll back.
+        StaleWork: another process has taken some of the pieces. Roll back, and write the others.
         OutdatedCaches: a month was detached meanwhile. Roll back, make the months, write them again.
     """
-    changes = MeasurementChanges(conn, measurements)
+    changes = MeasurementChanges(conn, [one for piece in pieces for one in piece.measurements])
     changes.settle()
     changes.write_history()
     changes.write_attempts()
-    written = WrittenMeasurements(changes.results, changes.publish())
-    if written.events:
-        written = written._replace(outbox_no=outbox.add(conn, written.events))
-    if work is not None and not rounds.finish(conn, work, {**Counter(_names(written)), **(counts or {})}):
-        raise StaleWork(
-            f"piece {work.work_no} of {work.job} due at {work.due_at} is no longer that of epoch {work.epoch}"
-        )
-    return written
+    events = changes.publish()
+    results = iter(changes.results)
+    by_piece = [list(itertools.islice(results, len(piece.measurements))) for piece in pieces]
+    outbox_no = outbox.add(conn, events) if events else None
+    _finish(conn, pieces, by_piece)
+    return WrittenMeasurements(by_piece, events, outbox_no)
 
 
-def minutes_of(measurements: Sequence[Measurement]) -> set[datetime]:
+def _finish(conn: Connection, pieces: Sequence[PieceResult], results: Sequence[Sequence[MeasurementResult]]) -> None:
+    """Finish the pieces of rounds. Last, so that their rows are locked for a short time."""
+    counts = {
+        piece.token: {**Counter(str(result.outcome) for result in of_piece), **piece.counts}
+        for piece, of_piece in zip(pieces, results, strict=True)
+        if piece.token is not None
+    }
+    if counts:
+        stale = counts.keys() - rounds.finish_many(conn, counts)
+        if stale:
+            raise StaleWork(stale)
+
+
+def minutes_of(pieces: Sequence[PieceResult]) -> set[datetime]:
     """The minutes at which the measurements may add something to the timeline."""
+    measurements = (one for piece in pieces for one in piece.measurements)
     return {minute_of(one.measured_at) for one in measurements if isinstance(one.totals, ChannelTotals)}
 
 
@@ -85,10 +88,6 @@ def now(conn: Connection) -> datetime:
 def measurable(conn: Connection, channel: str, event_ids: Collection[str]) -> dict[str, bool]:
     """Those of the events that exist, and whether the channel, by its key, has a type for each."""
     return dict(conn.execute(SQL["measurable"], {"channel": channel, "event_ids": sorted(event_ids)}).fetchall())
-
-
-def _names(written: WrittenMeasurements) -> Iterator[str]:
-    return (str(result.outcome) for result in written.results)
 
 
 class _Found(NamedTuple):

@@ -97,6 +97,15 @@ def finish(conn: Connection, token: WorkToken, result: Mapping[str, int]) -> boo
     return conn.execute(SQL["finish"], token._asdict() | {"result": Jsonb(dict(result))}).rowcount == 1
 
 
+def finish_many(conn: Connection, results: Mapping[WorkToken, Mapping[str, int]]) -> set[WorkToken]:
+    """Record that pieces are done. Returns them without those that another process has taken meanwhile."""
+    described = [
+        token._asdict() | {"due_at": token.due_at.isoformat(), "result": dict(result)}
+        for token, result in results.items()
+    ]
+    return {WorkToken(*row) for row in conn.execute(SQL["finish_many"], {"pieces": Jsonb(described)}).fetchall()}
+
+
 def heartbeat(conn: Connection, job: str, due_at: datetime, owner: str, epoch: int) -> set[tuple[int, int]]:
     """Say that this process is alive. Returns which pieces are still its own, as (work_no, epoch).
 

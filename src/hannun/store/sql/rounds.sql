@@ -82,6 +82,15 @@ SELECT work_no, epoch, kind, channel, event_nos,
 UPDATE hannun.round_work SET done_at = clock_timestamp(), result = %(result)s
  WHERE job = %(job)s AND due_at = %(due_at)s AND work_no = %(work_no)s AND epoch = %(epoch)s AND done_at IS NULL;
 
+-- finish_many --
+-- Several pieces are done, but those that somebody else has taken meanwhile. Returns which are.
+UPDATE hannun.round_work w SET done_at = clock_timestamp(), result = done.result
+  FROM jsonb_to_recordset(%(pieces)s)
+       AS done (job text, due_at timestamp, work_no integer, epoch bigint, result jsonb)
+ WHERE w.job = done.job AND w.due_at = done.due_at AND w.work_no = done.work_no AND w.epoch = done.epoch
+   AND w.done_at IS NULL
+RETURNING w.job, w.due_at, w.work_no, w.epoch;
+
 -- heartbeat --
 -- This process is alive: the round, if it is the owner, and its pieces. Returns which pieces are still its own.
 WITH owned AS (
