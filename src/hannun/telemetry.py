@@ -119,6 +119,18 @@ class Metrics:
         ["job"],
         registry=REGISTRY,
     )
+    refresh_rounds = Counter(
+        "hannun_refresh_rounds_total",
+        "Rounds of the refresh that this process has ended, by result: complete, overdue",
+        ["result"],
+        registry=REGISTRY,
+    )
+    refresh_seconds = Histogram(
+        "hannun_refresh_round_seconds",
+        "Seconds that a round of the refresh took, from its begin to its end",
+        buckets=(0.5, 1, 2.5, 5, 10, 15, 30, 60, 100, 150, 200, 250, 300),
+        registry=REGISTRY,
+    )
 
 
 metrics = Metrics()

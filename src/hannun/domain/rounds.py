@@ -17,8 +17,10 @@ LOST_AFTER_S: Final = 20.0
 """A process that has written no heartbeat for so long has died, or stands still: its work is given to another."""
 
 POLL: Final = "poll"
+SPACED_POLL: Final = "spaced-poll"
 REBUILD: Final = "rebuild"
-"""The kinds of pieces: measure events on a channel; rebuild the cached answers of events."""
+"""The kinds of pieces: ask a channel for events; the same where its budget spaces the calls over the whole period, so
+that nothing waits for it; rebuild the cached answers of events."""
 
 
 class PlannedPiece(NamedTuple):

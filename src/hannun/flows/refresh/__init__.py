@@ -1,0 +1,1 @@
+"""The periodic refresh: rounds, each done once by all schedulers together."""

@@ -1,0 +1,344 @@
+"""The periodic refresh: ask the channels, record what they measured, rebuild the answers.
+
+    every second: look ─► a round is open
+        ├─► lane of polls:  take pieces ─► poll several at once ─► record many at once ─► more pieces ...
+        ├─► lane of spaced polls: the same, beside it           └─► none is open ─► rebuild answers
+        ├─► a heartbeat every 5 s keeps round and pieces
+        └─► all pieces are done ─► the owner ends the round
+
+Polls run as tasks of one event loop; everything that blocks (PostgreSQL) runs in threads. So a channel that hangs
+delays its own pieces only, and PostgreSQL delays nobody's polls. What was polled while PostgreSQL is away is recorded
+when it is back, unless another process has taken the piece meanwhile.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
+
+from anyio import CapacityLimiter
+
+from hannun.deadlines import run_in_thread
+from hannun.domain.rounds import HEARTBEAT_S, POLL, REBUILD, SPACED_POLL, OpenRound, Piece, WorkToken
+from hannun.errors import StoreUnavailable
+from hannun.flows.refresh.rounds import RoundKeeper
+from hannun.telemetry import log, metrics
+
+T = TypeVar("T")
+
+LOOK_EVERY_S = 1.0
+"""How soon a process notices that a round is due, or that another process is lost."""
+IDLE_LOOKS = 5
+"""While no round is open, a look is so many times as long after the one before."""
+PIECES_OF_CHANNEL_MAX = 2
+"""Pieces of one channel that a process polls at the same time, and takes at a time: the others are left to other
+processes."""
+RECORD_EVENTS = 10_000
+RECORD_AFTER_S = 10.0
+"""What was polled is recorded when it is so much or so old, or when nothing else is being polled: a few large
+transactions cost less than many small ones."""
+POLLS_SHARE = 0.8
+"""Of the time until a round's deadline: the rest is for recording and rebuilding."""
+RETRY_S = 1.0
+
+
+class Measured(NamedTuple):
+    """The measurements of a piece, and how many of them there are of each kind."""
+
+    measurements: Sequence[object]
+    counts: Mapping[str, int]
+
+
+class Polls(Protocol):
+    """Asks one channel (`flows.refresh.polling.ChannelPoller`)."""
+
+    async def poll(self, piece: Piece, now: Callable[[], datetime], until_s: float) -> Measured:
+        """Ask for the events of a piece, until this moment of the monotonic clock at most. It raises nothing."""
+
+
+class Records(Protocol):
+    """Records measurements (`counting.measurement_counter.MeasurementCounter`). It blocks."""
+
+    def record(self, pieces: Sequence[tuple[WorkToken, Measured]]) -> None:
+        """Record the measurements of pieces, and that they are done, in one transaction. A piece that somebody else has
+        taken is left out.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away, and nothing is recorded.
+        """
+
+
+class DatabaseClock:
+    """PostgreSQL's time, as this process knows it: two processes whose own clocks differ by hours agree on it."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._at = datetime.min
+        self._at_s = 0.0
+
+    def set(self, now: datetime) -> None:
+        """PostgreSQL has just said that it is `now`."""
+        self._at, self._at_s = now, self._monotonic()
+
+    def now(self) -> datetime:
+        return self._at + timedelta(seconds=self._monotonic() - self._at_s)
+
+
+class Refresh:
+    """Takes part in the rounds of the refresh, as one of the processes that do.
+
+    Args:
+        pollers: by the key of their channel.
+        rebuild: rebuilds the cached answers of events, given by their ids; returns how many.
+        look_every_s: how soon it notices that a round is due, or that another process is lost.
+        heartbeat_s: between two heartbeats.
+    """
+
+    def __init__(
+        self,
+        keeper: RoundKeeper,
+        pollers: Mapping[str, Polls],
+        recorder: Records,
+        rebuild: Callable[[Sequence[str]], Awaitable[int]],
+        *,
+        look_every_s: float = LOOK_EVERY_S,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        self.keeper = keeper
+        self.look_every_s = look_every_s
+        self.heartbeat_s = heartbeat_s
+        self.pollers = pollers
+        self.rebuild = rebuild
+        self.clock = DatabaseClock()
+        self._recorder = recorder
+        self._keeping, self._recording = CapacityLimiter(1), CapacityLimiter(1)
+
+    async def run(self) -> None:
+        """Take part in each round until cancelled. While PostgreSQL is away there are none."""
+        while True:
+            wait_s = self.look_every_s
+            try:
+                wait_s = await self.run_once()
+            except StoreUnavailable as error:
+                log.warning("the refresh waits for PostgreSQL", error=str(error))
+            await asyncio.sleep(wait_s)
+
+    async def run_once(self) -> float:
+        """Look once, and do what there is to do. Returns the seconds until it is worth looking again.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away.
+        """
+        found, due_in_s = await self.call(self.keeper.look)
+        if found is None:
+            return min(IDLE_LOOKS * self.look_every_s, due_in_s)
+        self.clock.set(found.now)
+        work = _Work(self, found)
+        heartbeat = asyncio.create_task(work.beat(), name="heartbeat of a round")
+        try:
+            await work.run()
+        finally:
+            heartbeat.cancel()
+        return self.look_every_s
+
+    async def record(self, pieces: Sequence[tuple[WorkToken, Measured]]) -> None:
+        """Record in a thread. Raises as `Records.record`."""
+        await run_in_thread(lambda: self._recorder.record(pieces), self._recording)
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """The result of work of the keeper, in a thread: its connection serves one at a time."""
+        return await run_in_thread(work, self._keeping)
+
+
+class _Polled(NamedTuple):
+    piece: Piece
+    measured: Measured
+    at_s: float
+
+
+class _Work:
+    """What one process does of one round."""
+
+    def __init__(self, refresh: Refresh, found: OpenRound) -> None:
+        self._refresh = refresh
+        self._keeper = refresh.keeper
+        self._found = found
+        left_s = (found.deadline_at - found.now).total_seconds()
+        self._polls_until_s = time.monotonic() + left_s * POLLS_SHARE
+        self._ends_s = time.monotonic() + left_s
+        self._lanes = [_Lane(self, kind) for kind in (POLL, SPACED_POLL)]
+
+    async def run(self) -> None:
+        """Poll, rebuild, end: until the round is ended, by whom ever."""
+        polls, spaced = self._lanes
+        beside = asyncio.create_task(self._poll(spaced), name="spaced polls of a round")
+        try:
+            await self._poll(polls)
+            await self._rebuild()
+            await beside
+            await self._end()
+        finally:
+            beside.cancel()
+            for lane in self._lanes:
+                lane.cancel()
+
+    async def beat(self) -> None:
+        """Write heartbeats, and drop the pieces that another process has taken."""
+        while True:
+            await asyncio.sleep(self._refresh.heartbeat_s)
+            with suppress(StoreUnavailable):  # it is tried again; a lost piece is found by its epoch
+                mine = await self.call(lambda: self._keeper.heartbeat(self._found))
+                for lane in self._lanes:
+                    lane.keep_only(mine)
+
+    @property
+    def channels(self) -> Collection[str]:
+        """The keys of the channels that this process can poll."""
+        return self._refresh.pollers.keys()
+
+    @property
+    def polls_are_over(self) -> bool:
+        return time.monotonic() >= self._polls_until_s
+
+    async def _poll(self, lane: "_Lane") -> None:
+        """Poll until no piece of the lane is open, here or elsewhere: a lost process's pieces become free."""
+        while True:
+            await lane.run()
+            if self.polls_are_over or not await self.call(lambda: self._keeper.open_work(self._found, lane.kind)):
+                return
+            await asyncio.sleep(self._refresh.look_every_s)
+
+    async def _rebuild(self) -> None:
+        while time.monotonic() < self._ends_s:
+            pieces, _ = await self.call(lambda: self._keeper.take(self._found, REBUILD, 1))
+            if not pieces:
+                return
+            (piece,) = pieces
+            rebuilt = await self._refresh.rebuild(piece.event_ids)
+            await self.call(partial(self._keeper.finish, piece.token, {"rebuilt": rebuilt}))
+
+    async def _end(self) -> None:
+        """End the round, or wait until its owner does; become the owner where that one is lost."""
+        while True:
+            ended = await self.call(lambda: self._keeper.end(self._found))
+            if ended is not None:
+                _record_end(self._found, *ended)
+                return
+            await asyncio.sleep(self._refresh.look_every_s)
+            found, _ = await self.call(self._keeper.look)
+            if found is None or found.due_at != self._found.due_at:
+                return
+            self._found = found
+
+    async def poll_piece(self, piece: Piece) -> _Polled:
+        """Ask the piece's channel."""
+        poller = self._refresh.pollers.get(piece.channel or "")
+        if poller is None:  # the process that planned it has a channel that this one has not
+            measured = Measured([], {"skipped": len(piece.event_nos)})
+        else:
+            measured = await poller.poll(piece, self._refresh.clock.now, self._polls_until_s)
+        return _Polled(piece, measured, time.monotonic())
+
+    async def take(self, kind: str, limit: int, full: Collection[str]) -> list[Piece]:
+        pieces, now = await self.call(lambda: self._keeper.take(self._found, kind, limit, full))
+        if now is not None:
+            self._refresh.clock.set(now)
+        return pieces
+
+    async def record(self, polled: Sequence[_Polled]) -> None:
+        """Record what was polled; while PostgreSQL is away try again, until the round ends."""
+        pieces = [(each.piece.token, each.measured) for each in polled]
+        while True:
+            try:
+                return await self._refresh.record(pieces)
+            except StoreUnavailable as error:
+                if time.monotonic() >= self._ends_s:
+                    raise
+                log.warning("what channels measured waits for PostgreSQL", pieces=len(pieces), error=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def call(self, work: Callable[[], T]) -> T:
+        return await self._refresh.call(work)
+
+
+class _Lane:
+    """The pieces of one kind that this process polls, several at once."""
+
+    def __init__(self, work: _Work, kind: str) -> None:
+        self.kind = kind
+        self._work = work
+        self._in_flight: dict[asyncio.Task[_Polled], Piece] = {}
+        self._polled: list[_Polled] = []
+
+    async def run(self) -> None:
+        """Take, poll and record, until there is nothing to take."""
+        while True:
+            if not self._work.polls_are_over:
+                await self._take()
+            if self._in_flight:
+                await self._wait()
+            elif not self._polled:
+                return
+            if self._is_time_to_record():
+                ready, self._polled = self._polled, []
+                await self._work.record(ready)
+
+    def keep_only(self, mine: Collection[tuple[int, int]]) -> None:
+        """Drop the pieces that are not among these, (work_no, epoch)."""
+        for task, piece in self._in_flight.items():
+            if (piece.token.work_no, piece.token.epoch) not in mine:
+                task.cancel()
+
+    def cancel(self) -> None:
+        for task in self._in_flight:
+            task.cancel()
+
+    async def _take(self) -> None:
+        """Take pieces until each channel has enough of them, or none is left."""
+        while True:
+            busy = [piece.channel for piece in self._in_flight.values() if piece.channel is not None]
+            full = {channel for channel in busy if busy.count(channel) >= PIECES_OF_CHANNEL_MAX}
+            if full and full.issuperset(self._work.channels):
+                return
+            try:
+                pieces = await self._work.take(self.kind, PIECES_OF_CHANNEL_MAX, full)
+            except StoreUnavailable:
+                if not self._in_flight and not self._polled:
+                    raise
+                return  # what is polled already is not lost
+            for piece in pieces:
+                self._in_flight[asyncio.create_task(self._work.poll_piece(piece))] = piece
+            if not pieces:
+                return
+
+    async def _wait(self) -> None:
+        """Wait until a poll has ended, or what was polled is old enough to be recorded."""
+        wait_s = RECORD_AFTER_S
+        if self._polled:
+            wait_s = max(0.0, self._polled[0].at_s + RECORD_AFTER_S - time.monotonic())
+        done, _ = await asyncio.wait(self._in_flight, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            piece = self._in_flight.pop(task)
+            if task.cancelled():
+                log.info("a piece of a round was taken by another process", piece=piece.token.work_no)
+            elif (error := task.exception()) is not None:
+                log.error("a piece of a round failed unexpectedly", channel=piece.channel, exc_info=error)
+                self._polled.append(_Polled(piece, Measured([], {"failed": len(piece.event_nos)}), time.monotonic()))
+            else:
+                self._polled.append(task.result())
+
+    def _is_time_to_record(self) -> bool:
+        if not self._polled:
+            return False
+        events = sum(len(each.piece.event_nos) for each in self._polled)
+        age_s = time.monotonic() - self._polled[0].at_s
+        return not self._in_flight or events >= RECORD_EVENTS or age_s >= RECORD_AFTER_S
+
+
+def _record_end(found: OpenRound, counts: Mapping[str, int], seconds: float) -> None:
+    metrics.refresh_rounds.labels("complete").inc()
+    metrics.refresh_seconds.observe(seconds)
+    log.info("a round of the refresh ended", due_at=found.due_at.isoformat(), seconds=round(seconds, 2), **counts)

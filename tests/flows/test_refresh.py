@@ -1,0 +1,273 @@
+"""The periodic refresh: each round once, by all schedulers together, whoever dies, stands still or hangs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+import pytest
+from world import World
+
+from hannun.domain.rounds import POLL, Piece, PlannedPiece, RoundRecord, WorkToken
+from hannun.domain.timetable import Timetable
+from hannun.errors import StoreUnavailable
+from hannun.flows.refresh import planning
+from hannun.flows.refresh.refresh import Measured, Refresh
+from hannun.flows.refresh.rounds import RoundKeeper
+from hannun.store import rounds
+from hannun.store.database import Database, PoolLimits
+
+JOB = "refresh"
+EVENTS = list(range(1, 2_501))
+"""Three pieces of one channel."""
+Poll = Callable[[Piece], Awaitable[None]]
+
+
+async def at_once(_: Piece) -> None:
+    """A channel that answers."""
+
+
+class Channel:
+    """A channel whose polls do what the test says, and that remembers who asked for what."""
+
+    def __init__(self, behaviour: Poll = at_once) -> None:
+        self.behaviour = behaviour
+        self.asked: list[Piece] = []
+
+    async def poll(self, piece: Piece, now: Callable[[], datetime], until_s: float) -> Measured:
+        self.asked.append(piece)
+        await self.behaviour(piece)
+        return Measured([], {"measured": len(piece.event_nos)})
+
+
+class Recorder:
+    """Records in PostgreSQL that pieces are done; as often as `away` says, PostgreSQL is away."""
+
+    def __init__(self, database: Database, away: int = 0) -> None:
+        self._database = database
+        self.away = away
+        self.recorded: list[WorkToken] = []
+
+    def record(self, pieces: Sequence[tuple[WorkToken, Measured]]) -> None:
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable("PostgreSQL is away")
+        with self._database.transaction() as conn:
+            self.recorded += [token for token, measured in pieces if rounds.finish(conn, token, measured.counts)]
+
+
+class Scheduler:
+    """One scheduler of several: its own connections, its own name."""
+
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        channels: dict[str, Channel],
+        *,
+        by_channel: dict[str, Sequence[int]] | None = None,
+        lost_after_s: float = 60.0,
+        away: int = 0,
+    ) -> None:
+        self.channels = channels
+        self._databases = [Database(world.url, PoolLimits(), application=name) for _ in range(2)]
+        by_channel = by_channel or dict.fromkeys(channels, EVENTS)
+        planned = planning.pieces(by_channel, active=[1, 2])
+        timetable = Timetable("0 */5 * * * *")
+        self.keeper = RoundKeeper(
+            self._databases[0], JOB, timetable, lambda _: planned, owner=name, lost_after_s=lost_after_s
+        )
+        self.recorder = Recorder(self._databases[1], away)
+        self.rebuilt: list[str] = []
+        self.refresh = Refresh(self.keeper, channels, self.recorder, self._rebuild, look_every_s=0.05, heartbeat_s=0.05)
+
+    async def _rebuild(self, event_ids: Sequence[str]) -> int:
+        self.rebuilt += event_ids
+        return len(event_ids)
+
+    def close(self) -> None:
+        for database in self._databases:
+            database.close()
+
+
+def newest(world: World) -> RoundRecord:
+    with world.database.transaction() as conn:
+        return rounds.newest(conn, JOB, 1)[0]
+
+
+def make_due_again(world: World) -> None:
+    """As if the newest round had been an hour ago."""
+    with world.database.transaction() as conn:
+        conn.execute("UPDATE hannun.rounds SET due_at = due_at - interval '1 hour'")
+        conn.execute("UPDATE hannun.round_work SET due_at = due_at - interval '1 hour'")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  other threads make it true
+            await asyncio.sleep(0.01)
+
+
+def test_a_round_asks_each_channel_once_for_each_event_and_ends(world: World) -> None:
+    scheduler = Scheduler(world, "a", {"instagram": Channel(), "wooritv": Channel()})
+    asyncio.run(scheduler.refresh.run_once())
+    asyncio.run(scheduler.refresh.run_once())
+    for channel in scheduler.channels.values():
+        assert sorted(no for piece in channel.asked for no in piece.event_nos) == EVENTS
+    record = newest(world)
+    assert record.ended_at is not None
+    assert record.result == {"measured": 2 * len(EVENTS), "rebuilt": 0}
+    scheduler.close()
+
+
+def test_the_next_round_begins_when_it_is_due(world: World) -> None:
+    scheduler = Scheduler(world, "a", {"instagram": Channel()}, by_channel={"instagram": [1]})
+    asked = scheduler.channels["instagram"].asked
+    asyncio.run(scheduler.refresh.run_once())
+    asyncio.run(scheduler.refresh.run_once())
+    assert len(asked) == 1
+    make_due_again(world)
+    asyncio.run(scheduler.refresh.run_once())
+    assert len(asked) == 2
+    scheduler.close()
+
+
+def test_several_schedulers_share_the_pieces_of_a_round(world: World) -> None:
+    """Both channels wait until the other scheduler has a piece too: neither can do everything alone."""
+    both = asyncio.Event()
+
+    async def run() -> list[Scheduler]:
+        schedulers: list[Scheduler] = []
+
+        async def wait_for_the_other(_: Piece) -> None:
+            if all(each.channels["instagram"].asked for each in schedulers):
+                both.set()
+            await both.wait()
+
+        schedulers += [Scheduler(world, name, {"instagram": Channel(wait_for_the_other)}) for name in "ab"]
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(scheduler.refresh.run_once() for scheduler in schedulers))
+        return schedulers
+
+    schedulers = asyncio.run(run())
+    asked = [no for each in schedulers for piece in each.channels["instagram"].asked for no in piece.event_nos]
+    assert sorted(asked) == EVENTS
+    assert newest(world).ended_at is not None
+    for scheduler in schedulers:
+        scheduler.close()
+
+
+def test_what_a_killed_owner_has_left_is_done_by_another(world: World) -> None:
+    async def run() -> tuple[Scheduler, Scheduler]:
+        begun = asyncio.Event()
+
+        async def hang(_: Piece) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        killed, heir = (
+            Scheduler(world, name, {"instagram": Channel(poll)}, lost_after_s=0.3)
+            for name, poll in (("killed", hang), ("heir", at_once))
+        )
+        dying = asyncio.create_task(killed.refresh.run_once())
+        await begun.wait()
+        dying.cancel()
+        with suppress(asyncio.CancelledError):
+            await dying
+        async with asyncio.timeout(30):
+            await heir.refresh.run_once()
+        return killed, heir
+
+    killed, heir = asyncio.run(run())
+    record = newest(world)
+    assert record.ended_at is not None
+    assert record.result is not None
+    assert record.result["measured"] == len(EVENTS)
+    assert killed.recorder.recorded == []
+    assert {token.epoch for token in heir.recorder.recorded} >= {2}
+    assert record.owner == "heir"
+    killed.close()
+    heir.close()
+
+
+def test_a_scheduler_that_wakes_up_writes_nothing_of_what_others_have_done_meanwhile(world: World) -> None:
+    async def run() -> tuple[Scheduler, Scheduler]:
+        wake = asyncio.Event()
+
+        async def stand_still(_: Piece) -> None:
+            await wake.wait()
+
+        frozen = Scheduler(world, "frozen", {"instagram": Channel(stand_still)}, lost_after_s=0.3)
+        frozen.refresh.heartbeat_s = 3_600.0  # it stands still: no heartbeats either
+        heir = Scheduler(world, "heir", {"instagram": Channel()}, lost_after_s=0.3)
+        sleeping = asyncio.create_task(frozen.refresh.run_once())
+        await until(lambda: bool(frozen.channels["instagram"].asked))
+        async with asyncio.timeout(30):
+            await heir.refresh.run_once()
+        ended = newest(world)
+        wake.set()
+        await sleeping
+        assert newest(world).result == ended.result
+        return frozen, heir
+
+    frozen, heir = asyncio.run(run())
+    assert frozen.recorder.recorded == []
+    assert len(heir.recorder.recorded) == 3
+    frozen.close()
+    heir.close()
+
+
+def test_a_channel_that_hangs_delays_only_its_own_pieces(world: World) -> None:
+    async def run() -> Scheduler:
+        hang = asyncio.Event()
+
+        async def wait(_: Piece) -> None:
+            await hang.wait()
+
+        scheduler = Scheduler(world, "a", {"hanging": Channel(wait), "quick": Channel()})
+        working = asyncio.create_task(scheduler.refresh.run_once())
+        await until(lambda: sum(len(piece.event_nos) for piece in scheduler.channels["quick"].asked) == len(EVENTS))
+        hang.set()
+        await working
+        return scheduler
+
+    scheduler = asyncio.run(run())
+    assert newest(world).ended_at is not None
+    scheduler.close()
+
+
+def test_what_was_polled_while_postgresql_is_away_is_recorded_when_it_is_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hannun.flows.refresh.refresh.RETRY_S", 0.01)
+    scheduler = Scheduler(world, "a", {"instagram": Channel()}, away=3)
+    asyncio.run(scheduler.refresh.run_once())
+    assert len(scheduler.channels["instagram"].asked) == 3, "asked once"
+    assert len(scheduler.recorder.recorded) == 3
+    assert newest(world).ended_at is not None
+    scheduler.close()
+
+
+def test_a_poll_that_fails_unexpectedly_costs_its_own_piece(world: World) -> None:
+    async def fail_for_some(piece: Piece) -> None:
+        if 1 in piece.event_nos:
+            raise ValueError("a bug")
+
+    scheduler = Scheduler(world, "a", {"instagram": Channel(fail_for_some)})
+    asyncio.run(scheduler.refresh.run_once())
+    record = newest(world)
+    assert record.ended_at is not None
+    assert record.result == {"measured": 1_500, "failed": 1_000, "rebuilt": 0}
+    scheduler.close()
+
+
+def test_the_channels_take_turns_in_the_plan_and_rebuilding_comes_last() -> None:
+    planned = planning.pieces({"slow": EVENTS, "quick": [1]}, active=[1, 2, 3])
+    assert [(piece.kind, piece.channel) for piece in planned] == [
+        ("poll", "slow"),
+        ("poll", "quick"),
+        ("poll", "slow"),
+        ("poll", "slow"),
+        ("rebuild", None),
+    ]
+    assert planned[1] == PlannedPiece(POLL, "quick", [1])
