@@ -126,13 +126,15 @@ class State:
     """A breaker.
 
     `generation` rises with each change of `name`. `openings` counts those without a closing between them; `reason` says
-    why the last was. A breaker that is `held` stays open until an operator resets it.
+    why the last was, and `opened_by` what was seen then: the window, or the trials. A breaker that is `held` stays open
+    until an operator resets it.
     """
 
     name: Name = "closed"
     since_s: float = 0.0
     generation: int = 0
     reason: Reason = ""
+    opened_by: Outcomes = Outcomes()
     openings: int = 0
     held: bool = False
     window: tuple[Slice, ...] = ()
@@ -171,7 +173,7 @@ def record(state: State, policy: Policy, generation: int, outcomes: Outcomes, no
 
 def hold_open(state: State, now_s: float) -> State:
     """Open until `reset`: an operator's maintenance."""
-    return replace(_changed(state, "open", now_s), reason="held", held=True)
+    return replace(_changed(state, "open", now_s), reason="held", opened_by=Outcomes(), held=True)
 
 
 def reset(state: State, now_s: float) -> State:
@@ -204,11 +206,11 @@ def in_window(state: State, policy: Policy, now_s: float) -> Outcomes:
 def _changed(state: State, name: Name, now_s: float) -> State:
     """The state under another name, with no window and no trials. Closing ends a row of openings."""
     openings = 0 if name == "closed" else state.openings
-    return State(name, now_s, state.generation + 1, state.reason, openings)
+    return State(name, now_s, state.generation + 1, state.reason, state.opened_by, openings)
 
 
-def _opened(state: State, reason: Reason, now_s: float) -> State:
-    return replace(_changed(state, "open", now_s), reason=reason, openings=state.openings + 1)
+def _opened(state: State, reason: Reason, seen: Outcomes, now_s: float) -> State:
+    return replace(_changed(state, "open", now_s), reason=reason, opened_by=seen, openings=state.openings + 1)
 
 
 def _in_order_with_clock(state: State, now_s: float) -> State:
@@ -237,9 +239,9 @@ def _with_slice(window: tuple[Slice, ...], policy: Policy, outcomes: Outcomes, n
 def _judge_window(state: State, policy: Policy, now_s: float) -> State:
     seen = in_window(state, policy, now_s)
     if seen.calls >= policy.failure_calls_min and seen.failed >= policy.failure_ratio * seen.calls:
-        return _opened(state, "failures", now_s)
+        return _opened(state, "failures", seen, now_s)
     if seen.calls >= policy.slow_calls_min and seen.slow >= policy.slow_ratio * seen.calls:
-        return _opened(state, "slow-calls", now_s)
+        return _opened(state, "slow-calls", seen, now_s)
     return state
 
 
@@ -255,9 +257,9 @@ def _judge_trials(state: State, policy: Policy, now_s: float) -> State:
     """Open as soon as the trials that are left cannot make it good; close after the last of them."""
     ended = state.trials.ended
     if ended.failed >= policy.failure_ratio * policy.trials:
-        return _opened(state, "trials-failed", now_s)
+        return _opened(state, "trials-failed", ended, now_s)
     if ended.slow >= policy.slow_ratio * policy.trials:
-        return _opened(state, "trials-slow", now_s)
+        return _opened(state, "trials-slow", ended, now_s)
     return _changed(state, "closed", now_s) if ended.calls >= policy.trials else state
 
 
