@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     processed_mark_lifetime_s: float = 86_400.0
     channels_file: str = ""  # "" is the table of the package (domain/channels.toml)
 
+    # measuring channels
+    channel_access_file: str = ""  # addresses and credentials of the channels' APIs; "" calls none
+    channel_declarations: str = ""  # a folder whose declarations add to those of the package, or replace them
+    channel_private_addresses: bool = False  # true allows http and addresses inside the own network: development
+    channel_calls_at_once: int = Field(16, ge=1, le=1_000)  # under way to each channel, in each process
+
     # answering
     host: str = "127.0.0.1"
     port: int = 8080

@@ -103,6 +103,9 @@ def test_a_channel_without_an_api_is_a_name() -> None:
         ),
         (("[response]", '[lag]\nuntil = "08:00"\n[response]'), "lag: expected hours; or until and zone"),
         (("[response]", "[response"), "expected TOML: "),
+        (("batch = 10", 'headers = { Host = "x" }'), "request: found the header 'Host', expected another name"),
+        (("batch = 10", 'headers = { A = "b\\n" }'), "request: found 'b\\n' in the header A, expected printable ASCII"),
+        (('"calls" }', '"calls", average_duration = ["a", "b"] }'), "response.counts.average_duration: found several"),
         (('"VOICE"', '"VOICE"\naliases = [1]'), "aliases[0]: found int, expected str"),
     ],
 )

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from hannun.domain.channels import ChannelType, folded, load_table
+from hannun.domain.channels import Channel, ChannelType, NewChannel, extended, folded, load_table
 
 TABLE = load_table()
 
@@ -93,3 +93,29 @@ def test_a_table_is_read_from_toml() -> None:
 def test_a_table_with_contradictions_is_refused(table: str, error: str) -> None:
     with pytest.raises(ValueError, match=error):
         load_table(table)
+
+
+def test_a_declaration_adds_a_channel_and_spellings() -> None:
+    table = extended(
+        TABLE,
+        [NewChannel("Radio", ChannelType.VOICE, ("라디오",)), NewChannel("instagram", None, ("인스타그램",))],
+    )
+    assert table.named("라디오") == Channel("radio", "Radio", ChannelType.VOICE)
+    assert table.named("인스타그램") == TABLE.named("Instagram")
+    assert len(table.known) == 7
+    assert len(TABLE.known) == 6
+
+
+@pytest.mark.parametrize(
+    ("added", "problem"),
+    [
+        (NewChannel("Radio", None, ()), "Radio is not known, so its declaration must have a type"),
+        (NewChannel("Instagram", ChannelType.TV, ()), "Instagram is TV by its declaration, and SNS in the table"),
+        (NewChannel("Radio", ChannelType.VOICE, ("NAVER",)), "'NAVER' is a spelling of both NaverBlog and Radio"),
+        (NewChannel("Ra,dio", ChannelType.VOICE, ()), "'Ra,dio' is empty, is too long or has a comma"),
+        (NewChannel(" _ ", ChannelType.VOICE, ()), "is empty, is too long or has a comma"),
+    ],
+)
+def test_a_channel_that_does_not_fit_the_table_is_refused(added: NewChannel, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        extended(TABLE, [added])

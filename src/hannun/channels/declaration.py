@@ -46,6 +46,10 @@ JsonPath: TypeAlias = Text
 Code: TypeAlias = str | int
 Statuses: TypeAlias = tuple[Annotated[int, Meta(ge=100, le=599)], ...]
 
+DOTS_MAX = 100
+"""Dots in one line: tomllib reads a key of many parts in a time that grows with the square of their number."""
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -71,6 +75,7 @@ class Request(_Part, frozen=True):
         return self.method == "GET" if self.only_reads is None else self.only_reads
 
     def __post_init__(self) -> None:
+        check_headers(self.headers)
         named = {name for text in self._templates() for name in placeholders(text)}
         if unknown := named - {"id", "ids"}:
             raise ValueError(f"found the placeholder {{{min(unknown)}}}, expected {{id}} or {{ids}}")
@@ -93,6 +98,9 @@ class HeaderAuthentication(_Part, tag="header", tag_field="kind", frozen=True):
     """Each call carries headers that hold credentials."""
 
     headers: Annotated[dict[str, Template], Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        check_headers(self.headers)
 
 
 class QueryAuthentication(_Part, tag="query", tag_field="kind", frozen=True):
@@ -119,6 +127,7 @@ class HmacAuthentication(_Part, tag="hmac", tag_field="kind", frozen=True):
     timestamp: Literal["milliseconds", "seconds"] = "milliseconds"
 
     def __post_init__(self) -> None:
+        check_headers(self.headers)
         if not any("signature" in placeholders(text) for text in self.headers.values()):
             raise ValueError("expected {signature} in one of the headers")
 
@@ -316,6 +325,8 @@ class Declaration(_Part, frozen=True):
     def __post_init__(self) -> None:
         if (self.request is None) != (self.response is None):
             raise ValueError("expected request and response, or neither")
+        if self.response is not None and not isinstance(self.response.counts.get("average_duration", ""), str):
+            raise ValueError("response.counts.average_duration: found several paths, expected one: it is a mean")
         if isinstance(self.response, Named) and self.request is not None and self.request.batch > 1:
             raise ValueError('found shape = "named" with batch > 1, expected batch = 1')
         if len({budget.name for budget in self.budget}) < len(self.budget):
@@ -337,6 +348,19 @@ def texts_in(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from texts_in(inner)
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Check names and values of headers.
+
+    Raises:
+        ValueError: HTTP does not allow one, or the client sets it itself.
+    """
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
+            raise ValueError(f"found the header {shortened(name)}, expected another name")
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError(f"found {shortened(value)} in the header {name}, expected printable ASCII")
 
 
 def check_zone(name: str) -> None:
@@ -362,6 +386,8 @@ def load(text: str, source: str) -> Declaration:
     """
     if len(text) > BYTES_MAX:
         raise _refused(source, f"found {len(text)} characters, expected at most {BYTES_MAX}")
+    if any(line.count(".") > DOTS_MAX for line in text.splitlines()):
+        raise _refused(source, f"found a line with more than {DOTS_MAX} dots, expected keys of few parts")
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -387,7 +413,16 @@ def load_all(folder: str = "") -> dict[str, Declaration]:
     Raises:
         OperatorError: a file cannot be read or is no declaration, or two in the folder declare one channel.
     """
-    return {**shipped(), **_by_key(_texts_in(Path(folder)))} if folder else shipped()
+    return {**shipped(), **in_folder(folder)} if folder else shipped()
+
+
+def in_folder(folder: str) -> dict[str, Declaration]:
+    """The declarations in the operator's folder, by the key of their channel.
+
+    Raises:
+        OperatorError: as `load_all`.
+    """
+    return _by_key(_texts_in(Path(folder)))
 
 
 def _texts_in(folder: Path) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ first message.
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import resources
@@ -79,6 +79,34 @@ def _visible(name: str) -> str:
     return _IGNORABLE.sub("", "".join(seen))
 
 
+class NewChannel(NamedTuple):
+    """A channel that a declaration adds to the table. `type` and `aliases` may be absent where the table knows it."""
+
+    name: str
+    type: ChannelType | None
+    aliases: tuple[str, ...]
+
+
+def extended(table: ChannelTable, channels: Iterable[NewChannel]) -> ChannelTable:
+    """The table with channels that it does not know yet, and with further spellings of those that it knows.
+
+    Raises:
+        ValueError: two channels claim one spelling, a name or a spelling cannot be used, or a type is missing or
+            another one.
+    """
+    by_spelling = dict(table.by_spelling)
+    for name, type_, aliases in channels:
+        known = by_spelling.get(folded(name))
+        if known is None and type_ is None:
+            raise ValueError(f"channels: {name} is not known, so its declaration must have a type")
+        if known is not None and type_ not in (None, known.type):
+            raise ValueError(f"channels: {name} is {type_} by its declaration, and {known.type} in the table")
+        if table.named(name) is None:
+            raise ValueError(f"channels: {name!r} is empty, is too long or has a comma")
+        _add(by_spelling, known or Channel(folded(name), name, type_), (name, *aliases))
+    return ChannelTable(by_spelling)
+
+
 def load_table(toml_text: str | None = None) -> ChannelTable:
     """The table from TOML text; by default from the file that is part of Hannun.
 
@@ -89,10 +117,14 @@ def load_table(toml_text: str | None = None) -> ChannelTable:
     by_spelling: dict[str, Channel] = {}
     for name, entry in tomllib.loads(text).items():
         channel = Channel(folded(name), name, ChannelType(entry["type"]))
-        for spelling in (name, *entry.get("aliases", ())):
-            if "," in spelling:
-                raise ValueError(f"channels: {spelling!r} has a comma, so no filter could name it")
-            other = by_spelling.setdefault(folded(spelling), channel)
-            if other is not channel:
-                raise ValueError(f"channels: {spelling!r} is a spelling of both {other.name} and {name}")
+        _add(by_spelling, channel, (name, *entry.get("aliases", ())))
     return ChannelTable(by_spelling)
+
+
+def _add(by_spelling: dict[str, Channel], channel: Channel, spellings: Iterable[str]) -> None:
+    for spelling in spellings:
+        if "," in spelling:
+            raise ValueError(f"channels: {spelling!r} has a comma, so no filter could name it")
+        other = by_spelling.setdefault(folded(spelling), channel)
+        if other is not channel:
+            raise ValueError(f"channels: {spelling!r} is a spelling of both {other.name} and {channel.name}")

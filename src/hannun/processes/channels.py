@@ -1,18 +1,54 @@
-"""The table of channels of a process."""
+"""The channels of a process: their table, their declarations, and access to their APIs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from hannun.domain.channels import ChannelTable, load_table
+from hannun.channels import access, declaration
+from hannun.channels.access import Access
+from hannun.channels.declaration import Declaration
+from hannun.domain.channels import ChannelTable, NewChannel, extended, load_table
 from hannun.errors import OperatorError
 from hannun.settings import Settings
 
 
 def channel_table(settings: Settings) -> ChannelTable:
-    """The table of channels: the operator's file, or the one that ships.
+    """The table of channels: the operator's file, or the one that ships; and what the operator's declarations add.
 
     Raises:
-        OperatorError: the file cannot be used.
+        OperatorError: the file, or a declaration, cannot be used.
     """
+    table = _known_channels(settings)
+    if not settings.channel_declarations:
+        return table
+    declared = declaration.in_folder(settings.channel_declarations).values()
+    try:
+        return extended(table, (NewChannel(each.name, each.type, each.aliases) for each in declared))
+    except ValueError as error:
+        raise OperatorError(
+            f"the declarations in {settings.channel_declarations} cannot be used: {error}",
+            hint="docs/channels.md explains name, type and aliases of a declaration",
+        ) from error
+
+
+def channel_declarations(settings: Settings) -> dict[str, Declaration]:
+    """The declaration of each channel, by its key.
+
+    Raises:
+        OperatorError: one cannot be used.
+    """
+    return declaration.load_all(settings.channel_declarations)
+
+
+def channel_access(settings: Settings, declarations: Mapping[str, Declaration]) -> dict[str, Access]:
+    """Access to the API of each channel that is set up, by its key.
+
+    Raises:
+        OperatorError: the access file cannot be used.
+    """
+    return access.load(settings.channel_access_file, declarations, private_addresses=settings.channel_private_addresses)
+
+
+def _known_channels(settings: Settings) -> ChannelTable:
     if not settings.channels_file:
         return load_table()
     try:
