@@ -12,7 +12,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import answers, counting, flat, freshness, http_ingestion, kafka_ingestion, ledger_bytes, page, views
+from bench import (
+    answers,
+    channel_calls,
+    counting,
+    flat,
+    freshness,
+    http_ingestion,
+    kafka_ingestion,
+    ledger_bytes,
+    page,
+    views,
+)
 from bench.figures import Figure, as_json, print_table
 from bench.servers import LogProgress, Servers, describe_environment, start_servers
 from hannun import telemetry
@@ -26,6 +37,7 @@ BENCHES: dict[str, tuple[str, Run]] = {
     "bytes": ("the size of a participant on disk", ledger_bytes.run),
     "answers": ("a cached dashboard, compared with minimal servers", answers.run),
     "views": ("uncached answers, over a database of a year", views.run),
+    "channels": ("calls to a channel's API, compared with a bare HTTP client", channel_calls.run),
     "page": ("the memory of a page that stays open", page.run),
     "freshness": ("from sending a message to the first answer that includes it", freshness.run),
 }

@@ -86,6 +86,19 @@ class Metrics:
         ["after"],
         registry=REGISTRY,
     )
+    channel_calls = Counter(
+        "hannun_channel_calls_total",
+        "HTTP calls to a channel's API, by outcome: measured, over-quota, or why it failed",
+        ["channel", "outcome"],
+        registry=REGISTRY,
+    )
+    channel_call_seconds = Histogram(
+        "hannun_channel_call_seconds",
+        "Seconds that an HTTP call to a channel's API took, with its connection and its token",
+        ["channel"],
+        buckets=_SECONDS,
+        registry=REGISTRY,
+    )
     owed = Gauge(
         "hannun_owed_invalidations",
         "Batches whose invalidations are not delivered to Redis yet; NaN while PostgreSQL is away",

@@ -1,0 +1,180 @@
+"""The client and the shipped declarations against the simulated APIs, which were made without them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from channel_calls import CHANNELS, FOUNDED, PLATFORM, Api, running_api, without_budgets
+
+from hannun.channels.access import load as load_access
+from hannun.channels.client import ChannelClient
+from hannun.channels.declaration import Column, Declaration, Limits, load_all, shipped
+from hannun.channels.reply import Reply
+from hannun.domain.channel_totals import ChannelTotals, RefusedTotals
+from hannun.sandbox.catalogue import CHANNEL_PROFILES
+from hannun.sandbox.channels.access import access_toml
+from hannun.sandbox.channels.behaviours import BEHAVIOURS
+from hannun.sandbox.channels.numbers import Sources, measure
+from hannun.sandbox.channels.shape import load_all as load_shapes
+
+EVENT = PLATFORM.events[0].id
+PATIENT = Limits(connect_s=20, read_s=20, call_s=60, attempts=1)
+HASTY = Limits(connect_s=5, read_s=0.2, call_s=0.4, attempts=1)
+MARGIN_S = 20.0
+
+# What each behaviour leads to, where it is not the same for every channel.
+FAILED_AS = {
+    "refuse": {"protocol", "connect"},
+    "hang": {"timeout"},
+    "slow": {"timeout"},
+    "trickle": {"timeout"},
+    "cut": {"protocol"},
+    "status": {"status-503"},
+    "error-body": {"error-body"},
+    "html": {"not-json"},
+    "redirect": {"redirect"},
+    "oversized": {"too-large"},
+}
+REFUSED_AS = {"negative": "negative", "huge": "too-large", "wrong-type": "wrong-type"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Api]:
+    with running_api(without_budgets(load_shapes())) as api:
+        yield api
+
+
+@pytest.fixture
+def api(server: Api) -> Api:
+    server.reset()
+    return server
+
+
+def declared(channel: str, limits: Limits = PATIENT) -> Declaration:
+    found = {declaration.name: declaration for declaration in shipped().values()}[channel]
+    return msgspec.structs.replace(found, limits=limits)
+
+
+def asked(api: Api, folder: Path, declaration: Declaration, *ids: str) -> Reply:
+    path = folder / "access.toml"
+    path.write_text(access_toml(load_shapes(folder), api.address))
+    access = load_access(str(path), {**shipped(), declaration.key: declaration}, private_addresses=True)
+
+    async def ask() -> Reply:
+        async with ChannelClient(declaration, access[declaration.key], private_addresses=True) as client:
+            return await client.ask(ids)
+
+    return asyncio.run(ask())
+
+
+def columns_of(declaration: Declaration) -> set[Column]:
+    assert declaration.response is not None
+    return set(declaration.response.counts)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_the_totals_of_a_channel_arrive_in_our_columns(api: Api, tmp_path: Path, channel: str) -> None:
+    source = Sources(PLATFORM).get(channel, EVENT)
+    assert source is not None
+    totals = measure(source, CHANNEL_PROFILES[channel].type, FOUNDED)
+    assert totals is not None
+    declaration = declared(channel)
+    reply = asked(api, tmp_path, declaration, EVENT)
+    known = {name: value for name, value in totals._asdict().items() if name in columns_of(declaration)}
+    assert (reply.kind, reply.reason) == ("measured", "")
+    assert reply.totals == {EVENT: ChannelTotals(**known)}
+
+
+@pytest.mark.parametrize("channel", [name for name in CHANNELS if name != "Instagram"])
+def test_a_whole_batch_arrives_over_all_pages(api: Api, tmp_path: Path, channel: str) -> None:
+    declaration = declared(channel)
+    assert declaration.request is not None
+    ids = [f"e{n}" for n in range(declaration.request.batch)]
+    reply = asked(api, tmp_path, declaration, *ids)
+    assert reply.kind == "measured" and set(reply.totals) == set(ids)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("behaviour", [name for name in BEHAVIOURS if name != "cut-tls"])
+def test_whatever_a_channel_is_told_the_client_replies(api: Api, tmp_path: Path, channel: str, behaviour: str) -> None:
+    options = {"slow": {"delay_s": 600.0}, "usage": {"from_percent": 96.0, "step_percent": 0.0}}.get(behaviour, {})
+    api.tell(channel, behaviour, options=options)
+    waits = "timeout" in FAILED_AS.get(behaviour, ())
+    reply = asked(api, tmp_path, declared(channel, HASTY if waits else PATIENT), EVENT)
+    assert reply.seconds < (HASTY if waits else PATIENT).call_s + MARGIN_S
+    found = reply.totals.get(EVENT)
+    if behaviour in FAILED_AS:
+        assert (reply.kind, reply.totals) == ("failed", {})
+        assert reply.reason in FAILED_AS[behaviour]
+    elif behaviour == "quota":
+        assert (reply.kind, reply.reason, reply.totals) == ("over-quota", "", {})
+    elif behaviour in REFUSED_AS:
+        assert isinstance(found, RefusedTotals) and found.reason == REFUSED_AS[behaviour]
+    elif behaviour == "more-completed" and channel == "RingoBiz":
+        assert isinstance(found, RefusedTotals) and found.reason == "more-completed-than-total"
+    elif behaviour == "empty":
+        assert reply.kind == "measured" and not isinstance(found, ChannelTotals)
+    elif behaviour == "usage" and channel == "Instagram":
+        assert reply.kind == "measured" and (reply.usage_percent, reply.retry_after_s) == (96, 300)
+    else:
+        assert reply.kind == "measured" and isinstance(found, ChannelTotals)
+
+
+SEVENTH_DECLARATION = """
+name = "ShinChannel"
+type = "SNS"
+[request]
+path = "/v1/totals"
+query = { posts = "{ids}" }
+batch = 5
+[authentication]
+kind = "header"
+headers = { X-Key = "{key}" }
+[response]
+shape = "items"
+items = "totals"
+id = "post"
+counts = { views = "seen", likes = "liked" }
+"""
+SEVENTH_SHAPE = """
+name = "ShinChannel"
+type = "SNS"
+[credentials]
+key = "sandbox-shin-key"
+[request]
+path = "/v1/totals"
+ids = "query"
+ids_key = "posts"
+batch = 5
+[authentication]
+kind = "header"
+headers = { X-Key = "{key}" }
+[answer]
+each = '''{"post": "$id", "seen": "$views", "liked": "$likes"}'''
+whole = '''{"totals": "$items"}'''
+[unauthorized]
+status = 401
+body = "{}"
+[error_body]
+status = 200
+body = "{}"
+[over_quota]
+status = 429
+"""
+
+
+def test_a_seventh_channel_is_two_files_and_no_code(tmp_path: Path) -> None:
+    (tmp_path / "declarations").mkdir()
+    (tmp_path / "declarations" / "ShinChannel.toml").write_text(SEVENTH_DECLARATION)
+    (tmp_path / "ShinChannel.toml").write_text(SEVENTH_SHAPE)
+    declaration = load_all(str(tmp_path / "declarations"))["shinchannel"]
+    with running_api(load_shapes(tmp_path)) as api:
+        reply = asked(api, tmp_path, declaration, "e1", "e2")
+    assert set(reply.totals) == {"e1", "e2"}
+    for totals in reply.totals.values():
+        assert isinstance(totals, ChannelTotals) and totals.views is not None and totals.likes is not None
+        assert totals.clicks is None
