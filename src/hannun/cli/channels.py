@@ -68,7 +68,7 @@ def _print_breaker(channel: Channel, found: "Breaker") -> None:
         print_folded(with_home(f"close it: hannun channels breaker {channel.name} --reset"), indent="  ")
     elif state.name != "closed":
         print_folded(f"opened because {_REASONS[state.reason]}: {_seen(state.opened_by)}", indent="  ")
-        print_folded(f"opened {state.openings} times since it was last closed", indent="  ")
+        print_folded(f"openings since it was last closed: {state.openings}", indent="  ")
     if found.next_trial_at:
         print_folded(f"next trial from {found.next_trial_at:%Y-%m-%d %H:%M:%S} UTC on", indent="  ")
     if state.name == "half-open":
