@@ -270,6 +270,10 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
 WRITERS = {
     ("batches", "add_timeline_participants"),  # `add_to_events` lowers the watermark in the same transaction
     ("measurements", "add_timeline_measured"),  # `raise_versions` lowers the watermark in the same transaction
+    # `owe_roll_up` lowers the watermark to the first measured minute, in the same transaction
+    ("measurement_copy", "clear_timeline"),
+    ("measurement_copy", "remove_measured_minutes"),
+    ("measurement_copy", "put_timeline"),
     ("timeline_rollup", "roll_up_event"),  # writes the roll-up, and changes no figure that it sums
 }
 

@@ -1,7 +1,7 @@
 """Compare the shadow with the live database, and swap the two.
 
-    catch up ─► compare, in one snapshot of live ─► lock out the writers ─► catch up the rest
-             ─► compare what changed since ─► carry over ─► rename both
+    catch up ─► copy measurements, compare, in one snapshot of live ─► lock out the writers ─► catch up the rest
+             ─► copy and compare what changed since ─► carry over ─► rename both
 
 Both are compared at the same positions, so a difference never comes from the moment of reading. Writers wait during the
 steps after the lock. Those compare only events that were counted since the first comparison, so they are short.
@@ -18,6 +18,7 @@ from hannun.store import database_swap
 from hannun.store import shadow_comparison as store
 from hannun.store.carry_over import carry_over
 from hannun.store.database import Connection, snapshot
+from hannun.store.measurement_copy import copy_measurements
 from hannun.store.partitions import existing_months
 
 Report = Callable[[str], None]
@@ -60,6 +61,8 @@ def compare(replay: ShadowReplay, report: Report) -> ShadowComparison:
     with shadow.as_owner(shadow.live) as live, snapshot(live):
         replay.catch_up(live)
         with shadow.as_owner(shadow.name) as shadowed:
+            report("copying what channels have measured")
+            copy_measurements(live, shadowed)
             return _compare(live, shadowed, report)
 
 
@@ -92,6 +95,7 @@ def swap(
         database_swap.lock_out_writers(live)
         replay.catch_up(live)
         changed = _changed_events(first, (store.versions(live), store.versions(shadowed)))
+        copy_measurements(live, shadowed, changed)
         last = _compare(live, shadowed, report, changed | {difference.where for difference in first.found})
         _refuse_losses(last, accept)
         report("carrying over what no log holds")

@@ -69,6 +69,29 @@ SELECT token_hash, ended_at, expires_at FROM hannun.ended_sessions;
 INSERT INTO hannun.ended_sessions (token_hash, ended_at, expires_at)
 VALUES (%(token_hash)s, %(ended_at)s, %(expires_at)s) ON CONFLICT DO NOTHING;
 
+-- breakers --
+-- The circuit breakers of channels.
+SELECT channel, version, state, since, details FROM hannun.channel_breakers;
+
+-- copy_breaker --
+-- Copy a circuit breaker, so that a channel that is down stays known to be down.
+INSERT INTO hannun.channel_breakers (channel, version, state, since, details)
+VALUES (%(channel)s, %(version)s, %(state)s, %(since)s, %(details)s)
+    ON CONFLICT (channel) DO UPDATE SET
+       version = excluded.version, state = excluded.state, since = excluded.since, details = excluded.details;
+
+-- budgets --
+-- What is taken of the budgets of channels' APIs.
+SELECT scope, budget, window_starts_at, units, free_at, blocked_until FROM hannun.channel_budgets;
+
+-- copy_budget --
+-- Copy what is taken of a budget: the API goes on counting.
+INSERT INTO hannun.channel_budgets (scope, budget, window_starts_at, units, free_at, blocked_until)
+VALUES (%(scope)s, %(budget)s, %(window_starts_at)s, %(units)s, %(free_at)s, %(blocked_until)s)
+    ON CONFLICT (scope, budget) DO UPDATE SET
+       window_starts_at = excluded.window_starts_at, units = excluded.units, free_at = excluded.free_at,
+       blocked_until = excluded.blocked_until;
+
 -- positions --
 -- The position of each partition, and its epoch.
 SELECT topic, partition, topic_id, next_offset, epoch FROM hannun.positions;

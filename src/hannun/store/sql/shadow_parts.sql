@@ -33,7 +33,12 @@ SELECT e.event_id, c.key || ' ' || m.key AS key, m.value
                                     i.total_calls, i.completed_calls) AS value
          UNION ALL
         SELECT event_no, channel_no, correction_no::text, to_jsonb(value) FROM hannun.corrections c
-         CROSS JOIN LATERAL (SELECT c.corrected_at, c.metric, c.amount) AS value) m
+         CROSS JOIN LATERAL (SELECT c.corrected_at, c.metric, c.amount) AS value
+         UNION ALL
+        SELECT event_no, channel_no, 'totals', to_jsonb(value) FROM hannun.channel_measurements t
+         CROSS JOIN LATERAL (SELECT t.measured_at, t.impressions, t.views, t.clicks, t.conversions, t.likes, t.comments,
+                                    t.shares, t.total_calls, t.completed_calls, t.average_duration, t.falls) AS value
+         WHERE t.measured_at IS NOT NULL) m
   JOIN hannun.events e USING (event_no) JOIN hannun.channels c USING (channel_no)
 
 -- totals --
