@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     channel_access_file: str = ""  # addresses and credentials of the channels' APIs; "" calls none
     channel_declarations: str = ""  # a folder whose declarations add to those of the package, or replace them
     channel_private_addresses: bool = False  # true allows http and addresses inside the own network: development
-    channel_calls_at_once: int = Field(16, ge=1, le=1_000)  # under way to each channel, in each process
+    channel_calls_at_once: int = Field(32, ge=1, le=1_000)  # under way to each channel, in each process
 
     # answering
     host: str = "127.0.0.1"

@@ -665,7 +665,7 @@ def test_nothing_that_was_unforeseen_escapes(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("key-1")
 
-    monkeypatch.setattr("hannun.channels.client.judge", broken)
+    monkeypatch.setattr("hannun.channels.client.classify", broken)
     reply, _ = asked(replies(response(GOOD)))
     assert (reply.kind, reply.reason) == ("failed", "unexpected")
     written = capsys.readouterr().err + capsys.readouterr().out

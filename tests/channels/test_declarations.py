@@ -19,8 +19,11 @@ from hannun.channels.declaration import (
     load_all,
     shipped,
 )
-from hannun.domain.channels import load_table
+from hannun.domain.channel_totals import ChannelTotals
+from hannun.domain.channels import Channel, ChannelType, load_table
 from hannun.errors import OperatorError
+from hannun.processes.channels import channel_table
+from hannun.settings import Settings
 
 MINIMAL = """
 name = "Radio"
@@ -163,4 +166,17 @@ def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_columns_are_those_of_the_totals() -> None:
-    assert len(get_args(Column)) == 10
+    assert get_args(Column) == ChannelTotals._fields
+
+
+def test_the_table_of_a_process_learns_what_the_operator_declares(tmp_path: Path) -> None:
+    (tmp_path / "Radio.toml").write_text(MINIMAL.replace('"VOICE"', '"VOICE"\naliases = ["라디오"]'))
+    known = channel_table(Settings(channel_declarations=str(tmp_path)))
+    assert known.named("라디오") == Channel("radio", "Radio", ChannelType.VOICE)
+    assert channel_table(Settings()).named("라디오") == Channel("라디오", "라디오", None)
+
+
+def test_a_declaration_that_the_table_contradicts_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(MINIMAL.replace('"Radio"', '"Instagram"'))
+    with pytest.raises(OperatorError, match="Instagram is VOICE by its declaration, and SNS in the table"):
+        channel_table(Settings(channel_declarations=str(tmp_path)))

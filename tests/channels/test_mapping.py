@@ -11,7 +11,7 @@ from hannun.channels.http_exchange import Received
 from hannun.channels.json_paths import steps, value_at, values_at
 from hannun.channels.mapping import mapping_of
 from hannun.channels.paging import Page, PagingFailed, first_page, next_page
-from hannun.channels.responses import judge
+from hannun.channels.responses import classify
 from hannun.domain.channel_totals import ChannelTotals, RefusedTotals, checked
 
 ITEMS = Items(items="data", id="key.id", counts={"views": "v", "clicks": ("c.a", "c.b")})
@@ -134,8 +134,8 @@ def test_no_json_raises_anywhere(declaration: Any, document: object, status: int
 
 @given(st.sampled_from(list(shipped().values())), st.binary(max_size=100), st.integers(100, 599))
 def test_no_body_raises(declaration: Any, body: bytes, status: int) -> None:
-    verdict = judge(declaration, Received(status, {}, body))  # type: ignore[arg-type]
-    assert verdict.reason or verdict.document is not None or body.strip() == b"null" or not verdict.known
+    classified = classify(declaration, Received(status, {}, body))  # type: ignore[arg-type]
+    assert classified.reason or classified.document is not None or body.strip() == b"null" or not classified.known
 
 
 def test_a_path_reads_keys_and_positions() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from channel_calls import CHANNELS, FOUNDED, PLATFORM, Api, running_api, without_budgets
+from channel_calls import CHANNELS, FOUNDED, PLATFORM, Api, running_api, trusting, without_budgets
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from hannun.channels.access import Access
 from hannun.channels.access import load as load_access
 from hannun.channels.client import ChannelClient
 from hannun.channels.declaration import Column, Declaration, Limits, load_all, shipped
@@ -25,6 +29,7 @@ EVENT = PLATFORM.events[0].id
 PATIENT = Limits(connect_s=20, read_s=20, call_s=60, attempts=1)
 HASTY = Limits(connect_s=5, read_s=0.2, call_s=0.4, attempts=1)
 MARGIN_S = 20.0
+TLS = ssl.create_default_context()
 
 # What each behaviour leads to, where it is not the same for every channel.
 FAILED_AS = {
@@ -65,7 +70,7 @@ def asked(api: Api, folder: Path, declaration: Declaration, *ids: str) -> Reply:
     access = load_access(str(path), {**shipped(), declaration.key: declaration}, private_addresses=True)
 
     async def ask() -> Reply:
-        async with ChannelClient(declaration, access[declaration.key], private_addresses=True) as client:
+        async with ChannelClient(declaration, access[declaration.key], private_addresses=True, tls=TLS) as client:
             return await client.ask(ids)
 
     return asyncio.run(ask())
@@ -122,6 +127,54 @@ def test_whatever_a_channel_is_told_the_client_replies(api: Api, tmp_path: Path,
         assert reply.kind == "measured" and (reply.usage_percent, reply.retry_after_s) == (96, 300)
     else:
         assert reply.kind == "measured" and isinstance(found, ChannelTotals)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_each_channel_is_called_over_tls_and_may_cut_it(tmp_path: Path, channel: str) -> None:
+    with running_api(without_budgets(load_shapes()), tls=True) as api:
+        tls = trusting(api.http.get(f"{api.address}/_control").json()["certificate"])
+        credentials = load_shapes()[channel].credentials
+
+        async def ask() -> list[Reply]:
+            access = Access(api.state(channel)["tlsAddress"], credentials)
+            async with ChannelClient(declared(channel), access, private_addresses=True, tls=tls) as client:
+                found = [await client.ask([EVENT])]
+            api.tell(channel, "cut-tls")
+            async with ChannelClient(declared(channel), access, private_addresses=True, tls=tls) as client:
+                return [*found, await client.ask([EVENT])]
+
+        good, cut = asyncio.run(ask())
+    assert good.kind == "measured" and EVENT in good.totals
+    assert cut.kind == "failed" and cut.reason in ("tls", "connect")
+
+
+@given(st.data())
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_all_channels_are_told_together_each_replies(server: Api, tmp_path: Path, data: st.DataObject) -> None:
+    server.reset()
+    told = {
+        channel: data.draw(st.lists(st.sampled_from(list(BEHAVIOURS)), max_size=3, unique=True), label=channel)
+        for channel in CHANNELS
+    }
+    for channel, behaviours in told.items():
+        for behaviour in behaviours:
+            server.tell(channel, behaviour)
+    shapes = load_shapes()
+
+    async def ask(channel: str) -> Reply:
+        access = Access(f"{server.address}/{channel}", shapes[channel].credentials)
+        limits = HASTY if told[channel] else PATIENT
+        async with ChannelClient(declared(channel, limits), access, private_addresses=True, tls=TLS) as client:
+            return await client.ask([EVENT])
+
+    async def ask_all() -> list[Reply]:
+        return await asyncio.gather(*map(ask, CHANNELS))
+
+    for channel, reply in zip(CHANNELS, asyncio.run(ask_all()), strict=True):
+        assert reply.reason != "unexpected"
+        assert reply.seconds < (HASTY if told[channel] else PATIENT).call_s + MARGIN_S
+        if not told[channel]:
+            assert reply.kind == "measured" and isinstance(reply.totals[EVENT], ChannelTotals)
 
 
 SEVENTH_DECLARATION = """

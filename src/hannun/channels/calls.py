@@ -79,7 +79,7 @@ class Calls:
             *self._static_headers(),
         ]
 
-    def askable(self, ids: Sequence[str]) -> list[str]:
+    def separable(self, ids: Sequence[str]) -> list[str]:
         """The ids without those that would be taken for several, because they hold the separator."""
         separator = self._request.separator
         return [id_ for id_ in ids if separator not in id_] if self._joined and self._request.batch > 1 else list(ids)

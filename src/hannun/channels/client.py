@@ -2,7 +2,7 @@
 
     ask(ids) ─► a place among the calls under way ─► deadline of the whole call
         for each page:
-            attempt ─► address (looked up, checked) ─► token (OAuth2) ─► HTTP exchange ─► verdict
+            attempt ─► address (looked up, checked) ─► token (OAuth2) ─► HTTP exchange ─► classified
                ▲                                                                 │
                └── wait with jitter, or what Retry-After says ◄── may succeed ───┤
                                                                                  ├─► document ─► raw counts ─► checked
@@ -31,12 +31,12 @@ from hannun.channels.http_exchange import ExchangeFailed, HttpExchange, Received
 from hannun.channels.mapping import RawCounts, mapping_of
 from hannun.channels.paging import Page, PagingFailed, first_page, next_page
 from hannun.channels.reply import Reply
-from hannun.channels.responses import Verdict, judge, retry_after_s, usage_of
+from hannun.channels.responses import Classified, classify, retry_after_s, usage_of
 from hannun.channels.tokens import TokenSource
 from hannun.domain.channel_totals import checked
 from hannun.telemetry import log, metrics
 
-CALLS_AT_ONCE = 16
+CALLS_AT_ONCE = 32
 BACKOFF_S = 0.1
 BACKOFF_S_MAX = 2.0
 JITTER_S = 0.2
@@ -85,7 +85,8 @@ class ChannelClient:
     Args:
         calls_at_once: calls under way at the same time; further ones wait.
         private_addresses: allow servers inside our own network, for development.
-        tls: verifies the server; by default with the certificates of the system.
+        tls: verifies the server; by default with the certificates of the system. Clients can share one: it takes time
+            and memory to read them.
         look_up: finds the addresses of a name, by default that of the system.
         now_s: returns the seconds since 1970, for signatures and dates in headers.
     """
@@ -133,7 +134,7 @@ class ChannelClient:
 
     async def ask(self, event_ids: Sequence[str]) -> Reply:
         """The totals of at most `declaration.request.batch` events. It does not raise for what the channel does."""
-        ids = self._calls.askable(event_ids)
+        ids = self._calls.separable(event_ids)
         if not ids:
             return Reply("measured")
         async with self._places:
@@ -244,13 +245,13 @@ class ChannelClient:
         if received.status == 401 and self._tokens is not None and token is not None:
             self._tokens.refused(token)
             received, _ = await self._call(ids, page, progress)
-        verdict = self._verdict(received, progress)
-        if verdict.reason:
-            again = self._repeatable and verdict.reason in _MAY_SUCCEED
-            raise _Failed(verdict.reason, again=again, retry_after_s=retry_after_s(received.headers, self._now_s()))
-        if not verdict.known:
+        classified = self._classified(received, progress)
+        if classified.reason:
+            again = self._repeatable and classified.reason in _MAY_SUCCEED
+            raise _Failed(classified.reason, again=again, retry_after_s=retry_after_s(received.headers, self._now_s()))
+        if not classified.known:
             raise _UnknownId
-        return verdict.document
+        return classified.document
 
     async def _call(self, ids: Sequence[str], page: Page, progress: _Progress) -> tuple[Received, str | None]:
         try:
@@ -263,12 +264,12 @@ class ChannelClient:
             again = failure.reason in _BROKEN and (self._repeatable or not failure.sent)
             raise _Failed(failure.reason, again=again) from failure
 
-    def _verdict(self, received: Received, progress: _Progress) -> Verdict:
+    def _classified(self, received: Received, progress: _Progress) -> Classified:
         rule = self.declaration.over_quota.usage
         usage = None if rule is None else usage_of(rule, received.headers)
         if usage is not None:
             progress.usage_percent, progress.wait_s = usage
-        return judge(self.declaration, received)
+        return classify(self.declaration, received)
 
     async def _request_token(self) -> Received:
         how = self.declaration.authentication

@@ -292,7 +292,7 @@ class Limits(_Part, frozen=True):
     read_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
     call_s: Annotated[float, Meta(gt=0, le=120)] = 15.0
     attempts: Annotated[int, Meta(ge=1, le=10)] = 3
-    body_bytes: Annotated[int, Meta(ge=1_000, le=50_000_000)] = 2_000_000
+    body_bytes: Annotated[int, Meta(ge=1_000, le=50_000_000)] = 1_000_000
 
 
 class Declaration(_Part, frozen=True):

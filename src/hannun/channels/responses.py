@@ -24,7 +24,7 @@ class Usage(NamedTuple):
     pause_s: float | None
 
 
-class Verdict(NamedTuple):
+class Classified(NamedTuple):
     """What a response is. `reason` is empty for a document, and `over-quota` where the quota is used up."""
 
     reason: str
@@ -35,26 +35,26 @@ class Verdict(NamedTuple):
 _NOTHING = object()
 
 
-def judge(declaration: Declaration, received: Received) -> Verdict:
+def classify(declaration: Declaration, received: Received) -> Classified:
     """What the response is: a document to map, or why there is none."""
     status, rules = received.status, declaration.over_quota
     if status in rules.statuses:
-        return Verdict("over-quota")
+        return Classified("over-quota")
     good = 200 <= status < 300
     document = _decoded(received.body) if good or _may_hold_code(declaration, status) else _NOTHING
     if has_code(rules.codes, status, document):
-        return Verdict("over-quota")
+        return Classified("over-quota")
     if has_code(declaration.unknown_id, status, document):
-        return Verdict("", known=False)
+        return Classified("", known=False)
     if 300 <= status < 400:
-        return Verdict("redirect")
+        return Classified("redirect")
     if not good:
-        return Verdict(f"status-{status}")
+        return Classified(f"status-{status}")
     if document is _NOTHING:
-        return Verdict("not-json")
+        return Classified("not-json")
     if declaration.error is not None and is_error(declaration.error, document):
-        return Verdict("error-body")
-    return Verdict("", document)
+        return Classified("error-body")
+    return Classified("", document)
 
 
 def has_code(rule: BodyCode | None, status: int, document: object) -> bool:
