@@ -280,6 +280,13 @@ def test_calls_that_were_not_made_are_given_back(world: World) -> None:
     assert shared.take(TV, 1).wait_s <= 7
 
 
+def test_retries_are_counted_for_each_budget_of_the_channel(world: World) -> None:
+    shared = budgets_of(world, ROLLING, SPACED)
+    shared.take(TV, 1)
+    shared.charge(TV, 2)
+    assert units(world, ROLLING) == units(world, SPACED) == 3
+
+
 def test_over_quota_blocks_the_budget_for_all_processes(world: World) -> None:
     one, other = budgets_of(world, ROLLING), budgets_of(world, ROLLING)
     one.block(TV, 120)

@@ -21,6 +21,7 @@ from hannun.domain.budgets import (
     Budget,
     BudgetState,
     block,
+    charge,
     day_of,
     give_back,
     margin_s,
@@ -167,6 +168,15 @@ def test_units_of_yesterday_are_not_given_back_to_today() -> None:
     yesterday = take(YOUTUBE, FRESH, NOON, 5, PERIOD_S)
     today = take(YOUTUBE, yesterday.state, NOON + 86_400, 5, PERIOD_S)
     assert give_back(YOUTUBE, today.state, yesterday, 5, PERIOD_S) == today.state
+
+
+def test_calls_that_nobody_took_make_the_next_wait_longer() -> None:
+    charged = charge(YOUTUBE, take(YOUTUBE, FRESH, NOON, 1, PERIOD_S).state, NOON, 99, PERIOD_S)
+    assert charged.units == 100
+    assert charge(YOUTUBE, charged, NOON + 86_400, 2, PERIOD_S).units == 2  # of the next day
+    taken = take(KAKAO, FRESH, NOON, 1, PERIOD_S)
+    retried = charge(KAKAO, taken.state, NOON + 1, 2, PERIOD_S)
+    assert take(KAKAO, retried, NOON + 2, 1, PERIOD_S).starts_at_s == NOON + 3 * 7
 
 
 # -- over quota

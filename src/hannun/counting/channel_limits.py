@@ -288,6 +288,23 @@ class SharedBudgets:
 
         self._change(self._budgets[channel], decide)
 
+    def charge(self, channel: str, calls: int) -> None:
+        """Count calls that were made beyond those taken: retries, further pages. Later takes get as many fewer.
+
+        So a budget that may never be exceeded, as one call in some seconds, allows no retries within one call.
+        """
+        of_channel = self._budgets.get(channel)
+        if not of_channel or calls <= 0:
+            return
+
+        def decide(states: Mapping[BudgetKey, BudgetState], now_s: float) -> dict[BudgetKey, BudgetState]:
+            return {
+                budget.key: budgets.charge(budget, states[budget.key], now_s, calls, self._period_s)
+                for budget in of_channel
+            }
+
+        self._change(of_channel, decide)
+
     def block(self, channel: str, retry_after_s: float | None) -> None:
         """Take nothing for a channel whose API says that a budget is used up: for as long as it says, else until the
         shortest of the channel's windows ends. Other channels of that budget take nothing either."""

@@ -130,6 +130,18 @@ def give_back(budget: Budget, state: BudgetState, taken: Taken, calls: int, peri
     return replace(after, free_at_s=state.free_at_s - calls * _spacing_s(budget, period_s))
 
 
+def charge(budget: Budget, state: BudgetState, now_s: float, calls: int, period_s: float) -> BudgetState:
+    """The state after so many calls were made that nobody took before: retries, further pages. The next wait longer."""
+    if calls <= 0:
+        return state
+    if budget.day_zone is not None:
+        starts_s = max(day_of(budget.day_zone, now_s).starts_s, state.window_starts_s)
+        units = state.units if starts_s == state.window_starts_s else 0
+        return replace(state, window_starts_s=starts_s, units=units + calls * budget.units_per_call)
+    free_at_s = max(state.free_at_s or 0.0, now_s) + calls * _spacing_s(budget, period_s)
+    return replace(state, units=state.units + calls * budget.units_per_call, free_at_s=free_at_s)
+
+
 def block(budget: Budget, state: BudgetState, now_s: float, retry_after_s: float | None = None) -> BudgetState:
     """The state after the API has said that the budget is used up: blocked for as long as it says, else until the
     window ends."""
