@@ -65,7 +65,8 @@ def declared(channel: str, limits: Limits = PATIENT) -> Declaration:
 
 
 def asked(api: Api, folder: Path, declaration: Declaration, *ids: str) -> Reply:
-    path = folder / "access.toml"
+    path = folder / "access" / "of-sandbox.toml"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(access_toml(load_shapes(folder), api.address))
     access = load_access(str(path), {**shipped(), declaration.key: declaration}, private_addresses=True)
 
@@ -175,6 +176,29 @@ def test_whatever_all_channels_are_told_together_each_replies(server: Api, tmp_p
         assert reply.seconds < (HASTY if told[channel] else PATIENT).call_s + MARGIN_S
         if not told[channel]:
             assert reply.kind == "measured" and isinstance(reply.totals[EVENT], ChannelTotals)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_numbers_that_are_strings_are_the_same_numbers(api: Api, tmp_path: Path, channel: str) -> None:
+    before = asked(api, tmp_path, declared(channel), EVENT).totals
+    api.tell(channel, "strings")
+    assert asked(api, tmp_path, declared(channel), EVENT).totals == before
+
+
+@pytest.mark.parametrize("channel", ["GenieTV", "Instagram", "KakaoChannel", "WooriTV"])
+def test_a_count_that_was_removed_is_unknown_and_not_0(api: Api, tmp_path: Path, channel: str) -> None:
+    before = asked(api, tmp_path, declared(channel), EVENT).totals[EVENT]
+    assert isinstance(before, ChannelTotals) and before.views is not None
+    api.tell(channel, "removed", options={"metric": "views"})
+    assert asked(api, tmp_path, declared(channel), EVENT).totals[EVENT] == before._replace(views=None)
+
+
+def test_pages_that_shift_cost_only_the_events_that_no_page_holds(api: Api, tmp_path: Path) -> None:
+    ids = [f"e{n}" for n in range(100)]
+    for by, left_out in ((3, {"e97", "e98", "e99"}), (-3, {"e50", "e51", "e52"})):
+        api.tell("GenieTV", "shift", options={"by": by})
+        reply = asked(api, tmp_path, declared("GenieTV"), *ids)
+        assert reply.kind == "measured" and set(ids) - set(reply.totals) == left_out
 
 
 SEVENTH_DECLARATION = """
