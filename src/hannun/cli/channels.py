@@ -1,11 +1,12 @@
 """`hannun channels`: the channels' APIs."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, print_folded, with_home
+from hannun.cli.terminal import HomeOption, Progress, err, print_folded, with_home
 from hannun.domain.channels import Channel
 from hannun.errors import OperatorError
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The channels' APIs, and whether they are called.", no_args_is_help=True)
 APPLICATION = "hannun-channels"
+BAD_LINES_SHOWN = 20
+_IMPORTED = {
+    "changed": "changed the totals",
+    "unchanged": "say what was known",
+    "falling": "say less than before: this is taken over when newer lines say it again",
+    "older": "are not newer than what is stored, and change nothing",
+    "minute-full": "did not fit into their minute: import them with another measured_at",
+}
 _REASONS = {
     "": "of an unknown reason",
     "failures": "calls failed",
@@ -46,6 +55,35 @@ def breaker(
     with open_connection(settings, APPLICATION) as conn:
         found = act(conn, channel.key)
     _print_breaker(channel, found)
+
+
+@app.command("import")
+def import_file(
+    name: Annotated[str, typer.Argument(help="the channel, in any known spelling")],
+    file: Annotated[Path, typer.Argument(help="a CSV file: event_id, measured_at, and counts", metavar="FILE")],
+    home: HomeOption = None,
+) -> None:
+    """Import totals of a channel from a CSV file: all of its lines, or none. The same file again changes nothing."""
+    from hannun.flows.channel_import import BadFile, import_totals
+    from hannun.processes.commands.channel_import import open_measurement_counter
+
+    settings = settings_.read()
+    channel = _channel(settings, name)
+    with (
+        open_measurement_counter(settings, APPLICATION) as counter,
+        Progress[object](lambda line: err.print(str(line))) as progress,
+    ):
+        try:
+            outcomes = import_totals(file, channel.key, counter, progress.update)
+        except BadFile as error:
+            for line in error.lines[:BAD_LINES_SHOWN]:
+                print_folded(f"line {line.number}: {line.reason}", console=err)
+            if len(error.lines) > BAD_LINES_SHOWN:
+                print_folded(f"and {len(error.lines) - BAD_LINES_SHOWN:,} more", console=err)
+            raise
+    print_folded(f"{channel.name}: {outcomes.total():,} {'line' if outcomes.total() == 1 else 'lines'}")
+    for outcome, count in sorted(outcomes.items()):
+        print_folded(f"{count:,} {_IMPORTED.get(outcome, outcome)}", indent="  ")
 
 
 def _channel(settings: "Settings", name: str) -> Channel:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hannun.cache import AnswerCache, Invalidator
 from hannun.cache.processed_markers import ProcessedMarkers
 from hannun.counting.batch_counter import BatchCounter
+from hannun.counting.measurement_counter import MeasurementCounter
 from hannun.counting.outbox_relay import Delivers, DirectDelivery, OutboxRelay
 from hannun.domain.quarantine import QuarantineLimits
 from hannun.domain.wire_formats import Decoder, Rules
@@ -40,6 +41,11 @@ class Writing:
         """A counter for a command: it delivers each invalidation at once, and records no metrics."""
         database = self.database()
         return BatchCounter(database, self.decoder, DirectDelivery(database, self.invalidator))
+
+    def direct_measurement_counter(self) -> MeasurementCounter:
+        """A counter of measurements for a command: it delivers each invalidation at once."""
+        database = self.database()
+        return MeasurementCounter(database, DirectDelivery(database, self.invalidator))
 
     @contextmanager
     def relaying(self, cache: AnswerCache | None = None) -> Iterator[OutboxRelay]:
