@@ -96,12 +96,19 @@ def test_the_totals_of_a_channel_arrive_in_our_columns(api: Api, tmp_path: Path,
 
 
 @pytest.mark.parametrize("channel", [name for name in CHANNELS if name != "Instagram"])
-def test_a_whole_batch_arrives_over_all_pages(api: Api, tmp_path: Path, channel: str) -> None:
+def test_a_whole_batch_is_one_call(api: Api, tmp_path: Path, channel: str) -> None:
     declaration = declared(channel)
     assert declaration.request is not None
     ids = [f"e{n}" for n in range(declaration.request.batch)]
     reply = asked(api, tmp_path, declaration, *ids)
-    assert reply.kind == "measured" and set(reply.totals) == set(ids)
+    assert (reply.kind, reply.units, set(reply.totals)) == ("measured", 1, set(ids))
+
+
+@pytest.mark.parametrize("channel", ["GenieTV", "RingoBiz"])
+def test_a_larger_batch_arrives_over_several_pages(api: Api, tmp_path: Path, channel: str) -> None:
+    ids = [f"e{n}" for n in range(100)]
+    reply = asked(api, tmp_path, declared(channel), *ids)
+    assert (reply.kind, reply.units, set(reply.totals)) == ("measured", 2, set(ids))
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
