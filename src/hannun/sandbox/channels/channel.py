@@ -19,14 +19,14 @@ from hannun.sandbox.channels.behaviours import TOLD_MAX, Call, Instruction, Told
 from hannun.sandbox.channels.budgets import Ledger
 from hannun.sandbox.channels.clock import Clock
 from hannun.sandbox.channels.exchange import Received, Response, Sending
+from hannun.sandbox.channels.lies import LIES, Numbers
 from hannun.sandbox.channels.numbers import Sources, measure
+from hannun.sandbox.channels.pages import Page, asked_page
 from hannun.sandbox.channels.shape import Fixed, Shape, Template
 
 CALLED_IDS_MAX = 500_000
 """First ids of calls that are remembered with their number of calls."""
 _HTML = b"<!doctype html><html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>"
-_HUGE = str(2**63)
-_WRONG_VALUES = ('{"value": 7}', "[1, 2]", "true", '"many"')
 
 
 class SimulatedChannel:
@@ -194,18 +194,16 @@ class SimulatedChannel:
         source = self._sources.get(self.shape.name, event_id)
         return source is not None and now >= source.starts_at
 
-    def _measured(
-        self, ids: Sequence[str], call: Call, now: datetime
-    ) -> Iterator[tuple[str, Mapping[str, str], frozenset[str]]]:
+    def _measured(self, ids: Sequence[str], call: Call, now: datetime) -> Iterator[tuple[str, Numbers, frozenset[str]]]:
         """Of each event that the channel knows: its id, its numbers as JSON, and the counts that are removed."""
-        lies = [(told, lie) for name, lie in _LIES.items() if (told := self._first(name, call=call, now=now))]
+        lies = [(told, lie) for name, lie in LIES.items() if (told := self._first(name, call=call, now=now))]
         removed = [told for told in self.told if told.behaviour.name == "removed" and told.applies(call, now)]
         for event_id in ids:
             source = self._sources.get(self.shape.name, event_id)
             totals = None if source is None else measure(source, self.shape.type, now)
             if totals is None:
                 continue
-            numbers: _Numbers = {
+            numbers: Numbers = {
                 name: "null" if value is None else str(value) for name, value in totals._asdict().items()
             }
             for told, lie in lies:
@@ -214,7 +212,7 @@ class SimulatedChannel:
             gone = frozenset(told.text("metric") for told in removed if told.concerns(event_id))
             yield event_id, numbers, gone
 
-    def _item(self, event_id: str, numbers: Mapping[str, str], removed: frozenset[str]) -> str:
+    def _item(self, event_id: str, numbers: Numbers, removed: frozenset[str]) -> str:
         text = self._each(removed).render({"id": json.dumps(event_id), **numbers})
         if self.shape.answer.items == "object":
             return f"{json.dumps(event_id)}: {text}"
@@ -223,17 +221,13 @@ class SimulatedChannel:
     def _template_without(self, removed: frozenset[str]) -> Template:
         return Template(self.shape.answer.each, "each", removed)
 
-    def _page(self, request: Received, count: int, call: Call, now: datetime) -> _Page:
-        """The page that is asked for. A parameter that is none asks for the first page."""
+    def _page(self, request: Received, count: int, call: Call, now: datetime) -> Page:
         paging = self.shape.paging
         if paging is None:
-            return _Page(0, 0, max(1, count), count)
-        values = request.fields if self.shape.request.method == "POST" else request.query
-        given = str(values.get(paging.parameter, "")).removeprefix(_PAGE_PREFIX)
-        number = int(given) if given.isdecimal() and len(given) < 9 else paging.first
-        page = number - paging.first
-        shift = self._first("shift", call=call, now=now) if page > 0 else None
-        return _Page(page, paging.first, paging.size, count, page * int(shift.number("by")) if shift else 0)
+            return Page(0, 0, max(1, count), count)
+        number = asked_page(paging, request.fields if self.shape.request.method == "POST" else request.query)
+        shift = self._first("shift", call=call, now=now) if number > 0 else None
+        return Page(number, paging.first, paging.size, count, number * int(shift.number("by")) if shift else 0)
 
     # -- behaviours
 
@@ -299,43 +293,6 @@ class _Counters:
     tokens: int = 0
 
 
-_PAGE_PREFIX = "p-"
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """A part of the events, from 0 on. `shift` events have appeared before it since the page before was read."""
-
-    number: int
-    first: int
-    size: int
-    count: int
-    shift: int = 0
-
-    def part(self, events: Sequence[_Event]) -> Sequence[_Event]:
-        begin = max(0, self.number * self.size - self.shift)
-        return events[begin : begin + self.size]
-
-    @property
-    def has_next(self) -> bool:
-        return (self.number + 1) * self.size - self.shift < self.count
-
-    @property
-    def values(self) -> dict[str, str]:
-        """The placeholders of the whole, as JSON."""
-        pages = max(1, -(-self.count // self.size))
-        return {
-            "next": f'"{_PAGE_PREFIX}{self.number + self.first + 1}"',
-            "more": "true" if self.has_next else "false",
-            "page": str(self.number + self.first),
-            "pages": str(pages),
-        }
-
-
-_Event = tuple[str, Mapping[str, str], frozenset[str]]
-_Numbers = Mapping[str, str]
-
-
 def _fixed(fixed: Fixed) -> Response:
     return Response(fixed.status, fixed.body.encode(), tuple(fixed.headers.items()))
 
@@ -353,35 +310,4 @@ _RESPONSES: Mapping[str, Callable[[Told], Response]] = {
     "html": lambda told: Response(200, _HTML, content_type="text/html"),
     "redirect": lambda told: Response(302, b"", (("Location", told.text("to")),)),
     "oversized": lambda told: Response(200, b"", sending=Sending.OVERSIZED, size=int(told.number("bytes"))),
-}
-
-
-def _for_each(change: Callable[[Told, str], str]) -> Callable[[Told, _Numbers], _Numbers]:
-    """A lie about every number that there is."""
-
-    def lie(told: Told, numbers: _Numbers) -> _Numbers:
-        return {name: change(told, value) if value.isdecimal() else value for name, value in numbers.items()}
-
-    return lie
-
-
-def _wrong_types(told: Told, numbers: _Numbers) -> _Numbers:
-    return {name: _WRONG_VALUES[n % len(_WRONG_VALUES)] for n, name in enumerate(numbers)}
-
-
-def _more_completed(told: Told, numbers: _Numbers) -> _Numbers:
-    """Calls change their places. A channel without calls tells the truth."""
-    if not numbers["total_calls"].isdecimal():
-        return numbers
-    return {**numbers, "completed_calls": str(3 * int(numbers["total_calls"]) + 3)}
-
-
-# In the order in which they are applied.
-_LIES: Mapping[str, Callable[[Told, _Numbers], _Numbers]] = {
-    "fall": _for_each(lambda told, value: str(int(int(value) * (1 - told.number("by"))))),
-    "negative": _for_each(lambda told, value: str(-1 - int(value))),
-    "huge": _for_each(lambda told, value: _HUGE),
-    "more-completed": _more_completed,
-    "strings": _for_each(lambda told, value: f'"{value}"'),
-    "wrong-type": _wrong_types,
 }
