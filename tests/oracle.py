@@ -339,8 +339,43 @@ class Oracle:
     def _with(self, events: list[str], name: str, type_: str) -> list[str]:
         return [each for each in events if self.channels(each).get(name, ("",))[0] == type_]
 
-    def state(self, events: list[str], name: str, type_: str) -> str:
-        """No channel measures yet, so only the newest distribution counts: "planned" after any success."""
+    def measured(self, events: list[str], name: str, type_: str, now: datetime) -> dict[str, Any]:
+        """The state of a channel over events together, and as of when.
+
+        What is measured is good for ten minutes, and for ever where it was good when its event ended.
+        """
+        newest = {
+            each: max(at for at, channel, _ in self.events[each].increments if channel == name)
+            for each in self._with(events, name, type_)
+            if any(channel == name for _, channel, _ in self.events[each].increments)
+        }
+        stale = [at + timedelta(minutes=10) for each, at in newest.items() if self._goes_stale(each, at)]
+        stale_since = min(stale, default=now + timedelta(1))
+        return {
+            "state": self._state_of_distribution(events, name, type_)
+            if not newest
+            else "stale"
+            if stale_since <= now
+            else "measured",
+            "measuredAt": text_of(min(newest.values(), default=None)),
+            "staleSince": text_of(stale_since) if stale_since <= now else None,
+            "measuredCounts": sorted(
+                {
+                    re.sub("_(.)", lambda found: found[1].upper(), count)
+                    for each in newest
+                    for _, channel, counts in self.events[each].increments
+                    if channel == name
+                    for count in counts
+                }
+            ),
+        }
+
+    def _goes_stale(self, event_id: str, measured_at: datetime) -> bool:
+        status = self.events[event_id].status
+        return status is None or status[1] == "ACTIVE" or measured_at + timedelta(minutes=10) < status[0]
+
+    def _state_of_distribution(self, events: list[str], name: str, type_: str) -> str:
+        """Only the newest distribution counts: "planned" after any success."""
         statuses = {
             self.events[each].states[name][1]["status"]
             for each in self._with(events, name, type_)
@@ -452,6 +487,11 @@ def always(_: datetime) -> bool:
 
 def between(start: datetime | None, end: datetime | None) -> Within:
     return lambda at: (start is None or at >= start) and (end is None or at < end)
+
+
+def text_of(moment: datetime | None) -> str | None:
+    """The text of an instant in UTC."""
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def rate(part: int, whole: int) -> float | int | None:

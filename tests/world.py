@@ -248,9 +248,10 @@ class World:
     def measurement(
         self, channel: str = "NaverBlog", event: str = SPRING, *, at: str = "2026-11-20 10:00", **counts: Any
     ) -> Measurement:
-        """What a channel says of an event: counts by name, or `failed` with the reason of a failed attempt."""
-        failed = counts.pop("failed", None)
-        return Measurement(event, folded(channel), failed or checked(counts), datetime.fromisoformat(at))
+        """What a channel says of an event: counts by name, or `failed` with the reason of a failed attempt.
+        `imported`: people gave them."""
+        failed, imported = counts.pop("failed", None), counts.pop("imported", False)
+        return Measurement(event, folded(channel), failed or checked(counts), datetime.fromisoformat(at), imported)
 
     def measure(self, *measurements: Measurement, work: WorkToken | None = None) -> list[MeasurementResult]:
         """Record measurements in one transaction. Returns the result of each."""

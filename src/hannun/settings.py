@@ -5,6 +5,7 @@
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from hannun.cache import RedisAddress
 from hannun.domain.field_values import TimeForm
 from hannun.domain.granularity import WeekStart
+from hannun.domain.timetable import Timetable
 from hannun.errors import OperatorError
 from hannun.store.database import PoolLimits
 from hannun.tokens import ROLES, RoleClaim
@@ -125,6 +127,7 @@ class Settings(BaseSettings):
     secure_cookies: bool = False  # set it to true behind TLS
 
     # timed jobs, metrics, logs
+    refresh_at: str = "0 */5 * * * *"  # second minute hour day month weekday, in UTC
     consistency_samples_a_second: float = 1.0  # invalidations whose cached answers are compared; 0 compares none
     months_ahead: int = 3
     months_kept: int | None = None  # None keeps all months
@@ -167,6 +170,26 @@ class Settings(BaseSettings):
         """The limits of connections that answer requests: what no caller waits for any more ends soon."""
         lock_wait_s = min(self.pool.lock_wait_s, self.request_s * LOCK_WAIT_SHARE)
         return replace(self.pool, lock_wait_s=lock_wait_s, statement_s=self.statement_s)
+
+    @cached_property
+    def refresh_timetable(self) -> Timetable:
+        """When the channels are asked and the answers are rebuilt.
+
+        Raises:
+            OperatorError: HANNUN_REFRESH_AT is no timetable.
+        """
+        try:
+            return Timetable(self.refresh_at)
+        except ValueError as error:
+            raise OperatorError(
+                f"HANNUN_REFRESH_AT cannot be used: {error}",
+                hint="six fields, in UTC: `0 */5 * * * *` is every five minutes",
+            ) from error
+
+    @cached_property
+    def stale_after(self) -> timedelta:
+        """How long what a channel has measured is good: two periods of the refresh. Raises as `refresh_timetable`."""
+        return 2 * self.refresh_timetable.period
 
     @cached_property
     def topics(self) -> dict[str, str]:

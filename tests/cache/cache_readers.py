@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self, TypeVar
 
 import redis
@@ -78,7 +78,7 @@ class Serve:
 
     def reports_with(self, database_away: Callable[[], bool]) -> Reports:
         reader = CachedReader(self.cache, database_away)
-        return Reports(self.reader, reader, lambda: datetime.now(UTC), load_table())
+        return Reports(self.reader, reader, lambda: datetime.now(UTC), load_table(), timedelta(minutes=10))
 
     async def __aenter__(self) -> Self:
         await self.reader.open()

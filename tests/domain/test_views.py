@@ -38,18 +38,17 @@ def trend_of(
         changed_at_us=1,
         participants=sum(participants),
         event_nos=[1],
+        measured={},
         first=came[0] if came else None,
         last=came[-1] if came else None,
-        measured=False,
         begins=BEGAN if planned else None,
         ended=over if ended else None,
     )
     buckets = buckets_in(to_epoch_s(start), to_epoch_s(end), Granularity.HOURLY, "UTC")
     filled = [(hours_before + hour, count, 0, 0, 0) for hour, count in enumerate(participants) if count]
     question = TimelineQuestion(EventSubject("e1"), Range(start, end, "UTC"), Granularity.HOURLY)
-    now = to_epoch_s(end)
     counted = TimelineFigures(filled, before=0)
-    figures = TimelineViewFigures(head, Granularity.HOURLY, buckets, counted, end=now, now=now)
+    figures = TimelineViewFigures(head, Granularity.HOURLY, buckets, counted, end=to_epoch_s(end), now=end)
     return event_timeline(question, figures).trend
 
 

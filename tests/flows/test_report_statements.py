@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -36,7 +36,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("range_", "count"), [(Range(), 2), (Range(start=datetime(2026, 11, 1), end=datetime(2026, 11, 21)), 4)]
+    ("range_", "count"), [(Range(), 3), (Range(start=datetime(2026, 11, 1), end=datetime(2026, 11, 21)), 5)]
 )
 def test_a_merchants_dashboard_takes_the_same_few_statements_for_any_number_of_events(
     world: World, sent: list[str], range_: Range, count: int
@@ -45,7 +45,13 @@ def test_a_merchants_dashboard_takes_the_same_few_statements_for_any_number_of_e
         reader = ReadPool(world.url, PoolLimits(size_min=1), application="test-read")
         await reader.open()
         try:
-            reports = Reports(reader, DirectReader(), lambda: datetime.fromisoformat(NOW).astimezone(UTC), load_table())
+            reports = Reports(
+                reader,
+                DirectReader(),
+                lambda: datetime.fromisoformat(NOW).astimezone(UTC),
+                load_table(),
+                timedelta(minutes=10),
+            )
             await reports.answer(ME, MerchantDashboardQuestion(MerchantSubject(OWNER), range_))
         finally:
             await reader.close()

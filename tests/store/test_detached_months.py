@@ -116,7 +116,7 @@ def answer(world: World, event: str, granularity: Granularity, range_: Range) ->
 
     async def load() -> Any:
         async with await psycopg.AsyncConnection.connect(world.url) as conn:
-            return await load_event_timeline(Snapshot(conn, NOW, load_table()), question)
+            return await load_event_timeline(Snapshot(conn, NOW, load_table(), timedelta(minutes=10)), question)
 
     return event_timeline(question, asyncio.run(load()).figures)
 

@@ -32,9 +32,9 @@ SUMMARY = {
     "delta",
 }  # fmt: skip
 CHANNEL = {
-    "channelName", "channelType", "state", "measuredAt", "participants", "views", "impressions", "clicks",
-    "conversions", "clickThroughRate", "engagementRate", "participationRate", "conversionRate", "distributionCost",
-    "costPerParticipant", "costPerView", "costPerConversion",
+    "channelName", "channelType", "state", "measuredAt", "staleSince", "measuredCounts", "participants", "views",
+    "impressions", "clicks", "conversions", "clickThroughRate", "engagementRate", "participationRate", "conversionRate",
+    "distributionCost", "costPerParticipant", "costPerView", "costPerConversion",
 }  # fmt: skip
 ROI = {
     "currentRoi", "targetRoi", "estimatedRoi", "salesGrowthRate", "investment", "revenue", "costPerParticipant",
@@ -63,14 +63,17 @@ def spring(world: World) -> None:
     )
 
 
+SOCIAL = {"likes": 5, "comments": 3, "shares": 2}
+
+
 def measured(world: World) -> None:
     """Measurements of the channels of `spring`."""
     for name, counts in {
-        "NaverBlog": "impressions=1000, views=400, clicks=70, conversions=9, likes=5, comments=3, shares=2",
-        "WooriTV": "impressions=3000, views=2500, clicks=11, conversions=2",
-        "RingoBiz": "total_calls=30, completed_calls=20, conversions=20",
+        "NaverBlog": {"impressions": 1000, "views": 400, "clicks": 70, "conversions": 9} | SOCIAL,
+        "WooriTV": {"impressions": 3000, "views": 2500, "clicks": 11, "conversions": 2},
+        "RingoBiz": {"total_calls": 30, "completed_calls": 20, "conversions": 20},
     }.items():
-        world.rows(f"UPDATE channel_stats SET {counts} WHERE channel_name = %s", name)
+        world.record_measurement(SPRING, name, "2026-11-22 00:00", counts)
 
 
 # -- the dashboard

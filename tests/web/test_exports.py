@@ -107,10 +107,9 @@ def entries(site: Site, address: str, field: str) -> list[dict[str, Any]]:
 
 
 MEASURED = {
-    *("impressions", "views", "clicks", "conversions", "engagement", "likes", "comments", "shares"),
-    *("totalCalls", "completedCalls", "averageDuration"),
+    *("impressions", "views", "clicks", "conversions", "likes", "comments", "shares", "totalCalls", "completedCalls"),
 }
-"""What channels measure. A 0 of it is not a figure before the first measurement: the page shows "–" then."""
+"""What channels measure. Where a channel has not reported it, a 0 is not a figure: the page shows "–" then."""
 
 
 def rows_of_files(answer: dict[str, Any], field: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -118,15 +117,19 @@ def rows_of_files(answer: dict[str, Any], field: str, rows: list[dict[str, Any]]
     found = []
     for row in rows:
         if "state" in row:
-            is_measured = row["state"] in ("measured", "stale") or any(row.get(key) for key in MEASURED)
-            unknown = set() if is_measured else MEASURED
+            row = dict(row)
+            reported = set(row.pop("measuredCounts"))
+            unknown = MEASURED - reported
+            if reported.isdisjoint({"likes", "comments", "shares", "clicks"}):
+                unknown |= {"engagement"}
         else:
             totals = "totals" if field == "dataPoints" else field
             unknown = {key for key in row if row[key] == 0 and kind_of(answer, f"{totals}.{key}") == "unknown"}
+            unknown |= {"totalViews"} if row.get("totalViewsKind") == "unknown" else set()
         found.append({key: None if key in unknown and value == 0 else value for key, value in row.items()})
     unattributed = answer.get("summary", answer).get("unattributedParticipants")
     if unattributed and "channelName" in (rows or [{}])[0]:
-        found.append(dict.fromkeys(rows[0]) | {"channelName": UNATTRIBUTED, "participants": unattributed})
+        found.append(dict.fromkeys(found[0]) | {"channelName": UNATTRIBUTED, "participants": unattributed})
     return found
 
 

@@ -18,7 +18,7 @@ writes). `local` holds answers in the process as well, and `version_floors` what
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -215,21 +215,9 @@ class AnswerCache:
 
     async def fill(self, lease: Lease, answer: EncodedAnswer) -> bool:
         """Cache an answer, if the lease is still held and nothing newer is cached. The lease is gone afterwards."""
-        # 95 % to 105 % of the lifetime, so that answers that were filled together do not expire together.
-        lifetime_ms = int(self._lifetime_s * 1000 * (0.95 + secrets.randbelow(100) / 1000))
+        keys_, args = self._fill_arguments(lease, answer)
         try:
-            filled = await self._within_timeout(
-                self._run_fill_script(
-                    keys=[lease.key, keys.lease(lease.key)],
-                    args=[
-                        lease.token,
-                        entry.encode(lease.key, lease.server, answer),
-                        lifetime_ms,
-                        answer.version,
-                        lease.server,
-                    ],
-                )
-            )
+            filled = await self._within_timeout(self._run_fill_script(keys_, args))
         except UNAVAILABLE:
             self.available = False
             return False
@@ -239,6 +227,55 @@ class AnswerCache:
         else:
             self.refused_fills += 1
         return bool(filled)
+
+    async def acquire_leases(self, keys_: Sequence[str]) -> list[Lease]:
+        """The right to fill those of these keys that nobody else fills, in one round trip; none where Redis is
+        unavailable."""
+        tokens, server = [secrets.token_hex(8) for _ in keys_], self._server
+        pipeline = self._client.pipeline(transaction=False)
+        for key, token in zip(keys_, tokens, strict=True):
+            pipeline.set(keys.lease(key), token, nx=True, px=LEASE_MS)
+        try:
+            acquired = await self._within_timeout(pipeline.execute())
+        except UNAVAILABLE:
+            self.available = False
+            return []
+        return [Lease(key, token, server) for key, token, got in zip(keys_, tokens, acquired, strict=True) if got]
+
+    async def fill_all(self, answers: Sequence[tuple[Lease, EncodedAnswer]]) -> int:
+        """Cache many answers in one round trip, each as `fill` does. Returns how many were accepted."""
+        pipeline = self._client.pipeline(transaction=False)
+        for lease, answer in answers:
+            keys_, args = self._fill_arguments(lease, answer)
+            await self._run_fill_script(keys_, args, client=pipeline)
+        try:
+            accepted = await self._within_timeout(pipeline.execute())
+        except UNAVAILABLE:
+            self.available = False
+            return 0
+        filled = sum(map(bool, accepted))
+        self.fills += filled
+        self.refused_fills += len(answers) - filled
+        for (lease, answer), is_filled in zip(answers, accepted, strict=True):
+            if is_filled:
+                self._floors.record_filled(lease.key, answer.version)
+        return filled
+
+    async def release_all(self, leases: Sequence[Lease]) -> None:
+        """Give up many leases in one round trip."""
+        pipeline = self._client.pipeline(transaction=False)
+        for lease in leases:
+            await self._run_release_script(keys=[keys.lease(lease.key)], args=[lease.token], client=pipeline)
+        try:
+            await self._within_timeout(pipeline.execute())
+        except UNAVAILABLE:
+            self.available = False
+
+    def _fill_arguments(self, lease: Lease, answer: EncodedAnswer) -> tuple[list[str], list[Any]]:
+        # 95 % to 105 % of the lifetime, so that answers that were filled together do not expire together.
+        lifetime_ms = int(self._lifetime_s * 1000 * (0.95 + secrets.randbelow(100) / 1000))
+        value = entry.encode(lease.key, lease.server, answer)
+        return [lease.key, keys.lease(lease.key)], [lease.token, value, lifetime_ms, answer.version, lease.server]
 
     async def release(self, lease: Lease) -> None:
         """Give up a lease without a fill, so that the next reader need not wait for its expiry."""

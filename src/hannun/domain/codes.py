@@ -77,6 +77,7 @@ _NAMES: Mapping[str, Names] = {
     "reason": _REASONS,
     "kind": _KINDS,
     "currentRoiKind": _KINDS,
+    "totalViewsKind": _KINDS,
     "unit": {
         "text": ("글", "text"),
         "count": ("수", "count"),

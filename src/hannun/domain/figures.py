@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from hannun.domain.buckets import Buckets
+from hannun.domain.channel_state import Freshness, KnownCounts, together
 from hannun.domain.detached_months import DetachedSpan
 from hannun.domain.granularity import Granularity
 from hannun.domain.metrics import ChannelCounts, Money, sum_counts
@@ -23,7 +24,10 @@ NO_COUNTS = ChannelCounts()
 class ChannelFigures:
     """One channel of an event, or of all events of a merchant that run on it.
 
-    `delivery` is the state of its newest distribution, None without one. `cost` is None where no message has said it.
+    `cost` is None where no message has said it.
+
+    state: of the measured counts: measured, stale, planned, failed or unknown.
+    measured: when each count was measured; a count that is not in it is unknown.
     """
 
     name: str
@@ -31,16 +35,10 @@ class ChannelFigures:
     counts: ChannelCounts
     average_duration_s: int | None
     cost: Decimal | None
-    delivery: str | None
+    state: str
     expected_views: int | None
     changed_at_us: int
-
-    @property
-    def state(self) -> str:
-        """The state of the measured counts. No channel is polled yet, so the state of its distribution decides."""
-        if self.delivery == "FAILED":
-            return "failed"
-        return "planned" if self.delivery == "SUCCESS" else "unknown"
+    measured: KnownCounts = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +113,11 @@ class EventFigures:
         """The totals of the event, added up from its parts, so that parts and total always agree."""
         return sum_totals(((channel.type, channel.counts) for channel in self.channels), self.unattributed)
 
+    @property
+    def measured(self) -> KnownCounts:
+        """When the channels' counts together were measured."""
+        return together(channel.measured for channel in self.channels)
+
 
 @dataclass(frozen=True, slots=True)
 class ListedEvent:
@@ -123,6 +126,7 @@ class ListedEvent:
 
     created_at: `createdAt` of its newest event-created message, the sort key of the list. Events with the same one are
         sorted by `row_id`.
+    seen: when its views were measured; None where no channel has measured them.
     """
 
     row_id: int
@@ -138,6 +142,7 @@ class ListedEvent:
     starts_at: datetime | None
     ends_at: datetime | None
     last_hours: tuple[int | None, ...]
+    seen: Freshness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,9 @@ class MerchantFigures:
     `version` and `changed_at_us` are of all events of the merchant, so that they do not fall when one leaves the
     filter. `version` rises with every commit that changes any of them, in any order of commits. `changed_at_us` is
     that of the newest change, which may have been committed before an older one.
+
+    measured: when the counts of all their channels together were measured; `measured_by_channel` of each, by name and
+        type.
     """
 
     event_nos: list[int]
@@ -155,15 +163,20 @@ class MerchantFigures:
     changed_at_us: int
     totals: Totals
     money: Money
+    measured_by_channel: Mapping[tuple[str, str], KnownCounts] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> KnownCounts:
+        return together(self.measured_by_channel.values())
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineHead:
     """The owner and the extent of a timeline: the first and last minute with anything in it (UTC, None without any).
 
-    `measured`: whether a channel has ever been measured. `version` and `changed_at_us` as in `MerchantFigures`; of one
-    event both are the event's version.
+    `version` and `changed_at_us` as in `MerchantFigures`; of one event both are the event's version.
 
+    measured: when the counts of all channels together were measured.
     begins: the earliest start of a plan, None where no plan states one.
     ended: the end of the events: the planned one, or the moment at which the status has changed. None while one goes
         on without a planned end.
@@ -174,9 +187,9 @@ class TimelineHead:
     changed_at_us: int
     participants: int
     event_nos: list[int]
+    measured: KnownCounts
     first: datetime | None
     last: datetime | None
-    measured: bool
     begins: datetime | None
     ended: datetime | None
 
@@ -199,6 +212,7 @@ class TimelineFigures:
 
 
 # -- the input of each view function in `domain.views` -------------------------------------------------------------
+# `now` (UTC without a zone) decides which measured counts are stale.
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +222,7 @@ class EventDashboardFigures:
     event: EventFigures
     comparison: PeriodComparison | None
     preceding: Preceding | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +232,7 @@ class EventChannelsFigures:
     event: EventFigures
     comparison: PeriodComparison | None
     selected: frozenset[str] | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +242,7 @@ class EventRoiFigures:
     event: EventFigures
     comparison: PeriodComparison | None
     projection: Projection | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +254,7 @@ class MerchantDashboardFigures:
     preceding: Preceding | None
     page: Sequence[ListedEvent]
     next_cursor: str | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +265,7 @@ class MerchantChannelsFigures:
     channels: Sequence[ChannelFigures]
     comparison: PeriodComparison | None
     selected: frozenset[str] | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,13 +276,14 @@ class MerchantRoiFigures:
     channels: Sequence[ChannelFigures]
     comparison: PeriodComparison | None
     projection: Projection | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineViewFigures:
     """A timeline in its buckets. `granularity` is the one that the question names, or its default.
 
-    `end` is where the last bucket ends in the range; it and `now` are seconds since 1970, UTC.
+    `end` is where the last bucket ends in the range, in seconds since 1970, UTC.
     """
 
     head: TimelineHead
@@ -271,4 +291,4 @@ class TimelineViewFigures:
     buckets: Buckets
     counted: TimelineFigures
     end: int
-    now: int
+    now: datetime

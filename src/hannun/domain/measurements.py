@@ -21,12 +21,14 @@ class Measurement(NamedTuple):
         channel: the channel's key.
         totals: totals, or why they were refused, or why the attempt failed (a reason out of the client's list).
         measured_at: when the totals were true, by the database's clock (UTC, without a zone).
+        imported: whether people gave them, typed or in a file. Such totals are good for a day.
     """
 
     event_id: str
     channel: str
     totals: ChannelTotals | RefusedTotals | str
     measured_at: datetime
+    imported: bool = False
 
 
 class Outcome(StrEnum):

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from hannun.domain.channel_totals import COUNTS
 from hannun.domain.channels import ChannelType
 from hannun.domain.facts import EventStatus, Reason
 from hannun.domain.granularity import Granularity, WeekStart
@@ -23,6 +24,17 @@ Number = float | int
 def _documented(**schema: Any) -> Meta:
     """Documents a type in the OpenAPI document. It validates nothing: PostgreSQL's constraints do."""
     return Meta(extra_json_schema=schema)
+
+
+def camel_case(name: str) -> str:
+    """The name in JSON of an attribute."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def snake_case(name: str) -> str:
+    """The attribute of a name in JSON."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
 def _one_of(values: Iterable[str]) -> Meta:
@@ -38,6 +50,8 @@ Seconds = Annotated[int, _documented(minimum=0, **{"x-unit": "second"})]
 Instant = Annotated[str, _documented(format="date-time")]
 Status = Annotated[str, _one_of(EventStatus)]
 State = Annotated[str, _one_of(("measured", "stale", "planned", "failed", "unknown"))]
+MEASURED_COUNTS = tuple(map(camel_case, COUNTS))
+MeasuredCount = Annotated[str, _one_of(MEASURED_COUNTS)]
 Kind = Annotated[str, _one_of(("measured", "planned", "estimated", "stale", "unknown"))]
 Unit = Annotated[str, _one_of(("count", "percent", "KRW", "people a bucket, for each bucket"))]
 Type = Annotated[str, _one_of(ChannelType)]
@@ -120,12 +134,18 @@ class Summary(ApiStruct):
 
 
 class ChannelPerformance(ApiStruct):
-    """One channel. `state` is the state of its measured counts: measured, stale, planned, failed or unknown."""
+    """One channel. `state` is the state of its measured counts: measured, stale, planned, failed or unknown.
+
+    `measuredAt` is when they were true, `staleSince` since when that is too old, null while it is not.
+    `measuredCounts` names the counts that the channel has reported. Any other count is unknown, and 0 here.
+    """
 
     channel_name: str
     channel_type: Type
     state: State
     measured_at: Instant | None
+    stale_since: Instant | None
+    measured_counts: list[MeasuredCount]
     participants: People
     views: Count
     impressions: Count
@@ -242,7 +262,11 @@ class ChannelRates(ApiStruct):
 
 
 class Channel(ApiStruct):
-    """One channel. `state` is the state of its measured counts: measured, stale, planned, failed or unknown."""
+    """One channel. `state` is the state of its measured counts: measured, stale, planned, failed or unknown.
+
+    `measuredAt` is when they were true, `staleSince` since when that is too old, null while it is not.
+    `measuredCounts` names the counts that the channel has reported. Any other count is unknown, and 0 here.
+    """
 
     channel_name: str
     channel_type: Type
@@ -250,6 +274,8 @@ class Channel(ApiStruct):
     metrics: ChannelMetrics
     performance: ChannelRates
     measured_at: Instant | None
+    stale_since: Instant | None
+    measured_counts: list[MeasuredCount]
     last_updated_at: Instant | None
 
 
@@ -403,7 +429,8 @@ class UserEvent(ApiStruct):
     """An event in its merchant's list. `sparkline` has its participants in the last 24 clock hours, oldest first; null
     for an hour whose minutes are not kept.
 
-    Where `recordedRevenue` is null, no sale is recorded: `currentRoi` is then that of the expected revenue.
+    Where `recordedRevenue` is null, no sale is recorded: `currentRoi` is then that of the expected revenue. Where
+    `totalViewsKind` is unknown, no channel has measured the views: they are 0 here, and unknown.
     """
 
     event_id: str
@@ -419,6 +446,7 @@ class UserEvent(ApiStruct):
     last_updated_at: Instant | None
     recorded_revenue: Won | None = None
     current_roi_kind: Kind = "unknown"
+    total_views_kind: Kind = "unknown"
 
 
 class User(ApiStruct):
@@ -532,8 +560,11 @@ def format_instant(moment: datetime | None, tz: str = "Asia/Seoul") -> str | Non
     return None if moment is None else moment.replace(tzinfo=UTC).astimezone(ZoneInfo(tz)).isoformat()
 
 
+def format_utc(moment: datetime | None) -> str | None:
+    """An instant in UTC without a zone, as ISO 8601 with a Z."""
+    return None if moment is None else f"{moment.isoformat()}Z"
+
+
 def instant_of_version(version: int) -> str | None:
     """The time of the newest change, UTC, from a version in microseconds; None where there was no change."""
-    if version == 0:
-        return None
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=version)).isoformat().replace("+00:00", "Z")
+    return None if version == 0 else format_utc(datetime(1970, 1, 1) + timedelta(microseconds=version))

@@ -10,7 +10,7 @@ channel, so that it adds up to the total.
 """
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
@@ -22,8 +22,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET
 
+from hannun.domain.channel_totals import ENGAGEMENT
 from hannun.domain.codes import UNATTRIBUTED, code, names_of
-from hannun.domain.response_schemas import ApiStruct, Period, Provenance
+from hannun.domain.response_schemas import MEASURED_COUNTS, ApiStruct, Period, Provenance
 from hannun.domain.terms import TERMS, Language, Term, Unit, term, word
 
 
@@ -141,36 +142,24 @@ def _reader(answer: ViewAnswer, field: str, key: str) -> Reader | None:
     if names is not None:
         return lambda value, _: code(value, names) if isinstance(value, str) else None
     if key in _MEASURED_BY_CHANNELS and field != "events":
-        return _measured if field != "dataPoints" else _unless_unknown(answer, f"totals.{key}")
+        counts = _MEASURED_BY_CHANNELS[key]
+        return partial(_if_measured, counts) if field != "dataPoints" else _unless_unknown(answer, f"totals.{key}")
+    if key == "totalViews" and field == "events":
+        return lambda value, event: None if event.total_views_kind == "unknown" else value
     return _unless_unknown(answer, f"{field}.{key}") if field == "events" else None
 
 
-_MEASURED_BY_CHANNELS = {
-    "impressions": "impressions",
-    "views": "views",
-    "clicks": "clicks",
-    "conversions": "conversions",
-    "engagement": "engagement",
-    "likes": "likes",
-    "comments": "comments",
-    "shares": "shares",
-    "totalCalls": "total_calls",
-    "completedCalls": "completed_calls",
-    "averageDuration": "average_duration",
+_MEASURED_BY_CHANNELS: dict[str, Collection[str]] = {
+    **{name: (name,) for name in MEASURED_COUNTS},
+    "engagement": ENGAGEMENT,
 }
-"""What channels measure: attributes by column."""
+"""The columns with what channels measure, each with the counts that it is the sum of."""
 
 
-def _measured(value: Any, channel: Any) -> Cell:
-    """A count that a channel measures. Before the first measurement it is 0 in the answer, which is not a count."""
-    return value if value or _is_measured(channel) else None
-
-
-def _is_measured(channel: Any) -> bool:
-    counts = getattr(channel, "metrics", channel)
-    return channel.state in ("measured", "stale") or any(
-        getattr(counts, name, 0) for name in _MEASURED_BY_CHANNELS.values()
-    )
+def _if_measured(counts: Collection[str], value: Any, channel: Any) -> Cell:
+    """A count that a channel measures. Where the channel has not reported it, it is 0 in the answer, which is not a
+    count."""
+    return value if any(name in channel.measured_counts for name in counts) else None
 
 
 def _unless_unknown(answer: ViewAnswer, path: str) -> Reader | None:
@@ -246,6 +235,8 @@ def _leaves(struct: type[msgspec.Struct], prefix: str = "") -> tuple[tuple[str, 
     """The figures of a struct and of the structs in it: (name in JSON, attribute path)."""
     found: list[tuple[str, str]] = []
     for field in msgspec.structs.fields(struct):
+        if field.name == "measured_counts":  # an empty cell says that a count is unknown
+            continue
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             found += _leaves(field.type, f"{prefix}{field.name}.")
         else:

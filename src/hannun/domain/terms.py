@@ -89,6 +89,13 @@ TERMS: dict[str, Term] = {
         "no answer (its distribution failed), unknown",
     ),
     "measuredAt": Term(_I, "측정 시각", "Measured at"),
+    "staleSince": Term(
+        _I,
+        "오래된 값이 된 시각",
+        "Stale since",
+        "이 시각부터 새 측정값이 없습니다. 비어 있으면 오래된 값이 아닙니다.",
+        "since then a newer measurement is missing; empty where the counts are not stale",
+    ),
     # counts
     "totalParticipants": Term(
         _C,
@@ -159,6 +166,13 @@ TERMS: dict[str, Term] = {
         "Current ROI",
         "(매출 − 투자금) ÷ 투자금. 손실은 음수, 투자금이 없으면 빈칸",
         "(revenue - investment) / investment; a loss is negative, nothing invested is empty",
+    ),
+    "totalViewsKind": Term(
+        _T,
+        "전체 조회수의 종류",
+        "Kind of the total views",
+        "채널이 측정하지 않았으면 알 수 없음",
+        "unknown where no channel has measured them",
     ),
     "currentRoiKind": Term(
         _T,

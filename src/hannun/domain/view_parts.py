@@ -1,12 +1,25 @@
 """The parts that the answers of several views share. Pure."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
+from hannun.domain.channel_state import (
+    CLICK_THROUGH_RATE,
+    CONVERSION_RATE,
+    ENGAGEMENT_RATE,
+    PARTICIPATION_RATE,
+    KnownCounts,
+    Needs,
+    conversion_needs,
+    freshness,
+    oldest,
+)
+from hannun.domain.channel_totals import COUNTS
 from hannun.domain.detached_months import DetachedSpan, intervals
 from hannun.domain.figures import (
     NO_COUNTS,
@@ -28,6 +41,7 @@ from hannun.domain.response_schemas import (
     ChannelRates,
     Delta,
     Investment,
+    Number,
     Period,
     Previous,
     Revenue,
@@ -35,8 +49,11 @@ from hannun.domain.response_schemas import (
     SocialInteractions,
     Summary,
     UserEvent,
+    camel_case,
     format_instant,
+    format_utc,
     instant_of_version,
+    snake_case,
 )
 
 ALL_TIME_PERIOD = Period(None, None, DEFAULT_TZ)
@@ -57,8 +74,14 @@ def detached_of(comparison: PeriodComparison | None) -> Sequence[DetachedSpan]:
     return () if comparison is None else comparison.detached
 
 
-def summary(all_time: Totals, comparison: PeriodComparison | None, preceding: Preceding | None) -> Summary:
-    """Counts and rates together. Under a range they are those of the range, next to those of the one before it."""
+def summary(
+    all_time: Totals, known: KnownCounts, comparison: PeriodComparison | None, preceding: Preceding | None
+) -> Summary:
+    """Counts and rates together. Under a range they are those of the range, next to those of the one before it.
+
+    Args:
+        known: which counts channels have measured; a rate needs both its counts.
+    """
     within = all_time if comparison is None else comparison.period.totals
     counts = within.counts
     previous = delta = None
@@ -77,14 +100,26 @@ def summary(all_time: Totals, comparison: PeriodComparison | None, preceding: Pr
         total_reach=counts.impressions,
         total_clicks=counts.clicks,
         total_conversions=counts.conversions,
-        click_through_rate=json_number(counts.click_through_rate),
-        engagement_rate=json_number(counts.engagement_rate),
-        participation_rate=json_number(counts.participation_rate),
-        conversion_rate=json_number(within.clicked.conversion_rate),
+        **_rates(counts, known),
+        conversion_rate=_known_rate(within.clicked.conversion_rate, known, CONVERSION_RATE),
         social_interactions=SocialInteractions(counts.likes, counts.comments, counts.shares),
         previous=previous,
         delta=delta,
     )
+
+
+def _rates(counts: ChannelCounts, known: KnownCounts) -> dict[str, Number | None]:
+    """The rates that every channel and every total has, by field."""
+    return {
+        "click_through_rate": _known_rate(counts.click_through_rate, known, CLICK_THROUGH_RATE),
+        "engagement_rate": _known_rate(counts.engagement_rate, known, ENGAGEMENT_RATE),
+        "participation_rate": _known_rate(counts.participation_rate, known, PARTICIPATION_RATE),
+    }
+
+
+def _known_rate(rate: Decimal | None, known: KnownCounts, needs: Needs) -> Number | None:
+    """The rate; None where it would be computed from a count that is unknown, which is 0 among the counts."""
+    return None if freshness(known, needs) is None else json_number(rate)
 
 
 def roi(money: Money, counts: ChannelCounts, target_roi: Decimal | None) -> Roi:
@@ -109,7 +144,7 @@ def roi(money: Money, counts: ChannelCounts, target_roi: Decimal | None) -> Roi:
     )
 
 
-def event_in_list(event: ListedEvent) -> UserEvent:
+def event_in_list(event: ListedEvent, now: datetime) -> UserEvent:
     return UserEvent(
         event_id=event.event_id,
         event_title=event.title,
@@ -124,6 +159,7 @@ def event_in_list(event: ListedEvent) -> UserEvent:
         last_updated_at=instant_of_version(event.version),
         recorded_revenue=json_number(event.money.recorded),
         current_roi_kind=current_roi_kind(event.money),
+        total_views_kind="unknown" if event.seen is None else event.seen.state(now),
     )
 
 
@@ -153,18 +189,28 @@ def channel(figures: ChannelFigures, comparison: PeriodComparison | None = None)
             expected_views=figures.expected_views,
         ),
         performance=ChannelRates(
-            click_through_rate=json_number(within.click_through_rate),
-            engagement_rate=json_number(within.engagement_rate),
-            participation_rate=json_number(within.participation_rate),
-            conversion_rate=json_number(_conversion_rate(figures.type, within)),
+            **_rates(within, figures.measured),
+            conversion_rate=_known_rate(
+                _conversion_rate(figures.type, within), figures.measured, conversion_needs(figures.type)
+            ),
             distribution_cost=json_number(figures.cost),
             cost_per_participant=json_number(cost_per(figures.cost, figures.counts.participants)),
             cost_per_view=json_number(cost_per(figures.cost, figures.counts.views)),
             cost_per_conversion=json_number(cost_per(figures.cost, figures.counts.conversions)),
         ),
-        measured_at=None,
+        **_measured_fields(figures),
         last_updated_at=instant_of_version(figures.changed_at_us),
     )
+
+
+def _measured_fields(figures: ChannelFigures) -> dict[str, Any]:
+    """When a channel was measured, since when that is too old, and which counts it has reported."""
+    found = oldest(figures.measured.values())
+    return {
+        "measured_at": None if found is None else format_utc(found.as_of),
+        "stale_since": format_utc(found.stale_at) if found and figures.state == "stale" else None,
+        "measured_counts": [camel_case(name) for name in COUNTS if name in figures.measured],
+    }
 
 
 def channel_performance(figures: ChannelFigures, comparison: PeriodComparison | None) -> ChannelPerformance:
@@ -175,6 +221,8 @@ def channel_performance(figures: ChannelFigures, comparison: PeriodComparison | 
         channel_type=whole.channel_type,
         state=whole.state,
         measured_at=whole.measured_at,
+        stale_since=whole.stale_since,
+        measured_counts=whole.measured_counts,
         participants=metrics.participants,
         views=metrics.views,
         impressions=metrics.impressions,
@@ -214,7 +262,7 @@ def with_channels_of_period(
     new = [] if comparison is None else sorted(set(comparison.period.channels) - known)
     return [
         *channels,
-        *(ChannelFigures(name, type_, NO_COUNTS, None, None, None, None, 0) for name, type_ in new),
+        *(ChannelFigures(name, type_, NO_COUNTS, None, None, "unknown", None, 0) for name, type_ in new),
     ]
 
 
@@ -228,7 +276,7 @@ def sort_channels(channels: Iterable[Channel], order: Order) -> list[Channel]:
 
 
 def _sort_value(channel: Channel, by: SortBy) -> Any:  # a number or a text: one of the two for each `by`
-    name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in by)
+    name = snake_case(by)
     for part in (channel, channel.metrics, channel.performance):
         if hasattr(part, name):
             return getattr(part, name)

@@ -7,9 +7,12 @@ always those of the whole event; the answer states that period as `moneyPeriod`.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import compress
+from typing import NamedTuple
 
 from hannun.domain.buckets import Buckets, to_epoch_s
+from hannun.domain.channel_state import NOTHING_MEASURED, Freshness
 from hannun.domain.detached_months import cumulative, unknown_buckets
 from hannun.domain.figures import (
     ChannelFigures,
@@ -28,6 +31,8 @@ from hannun.domain.granularity import Granularity
 from hannun.domain.metrics import ChannelCounts
 from hannun.domain.provenance import (
     NOT_KEPT,
+    ChannelPart,
+    MeasuredCounts,
     channels_provenance,
     events_provenance,
     not_kept_provenance,
@@ -56,7 +61,6 @@ from hannun.domain.response_schemas import (
     EventChannels,
     EventRoi,
     EventTimeline,
-    Number,
     Timeline,
     TimelineTotals,
     User,
@@ -65,6 +69,7 @@ from hannun.domain.response_schemas import (
     UserTimeline,
     format_instant,
     instant_of_version,
+    snake_case,
 )
 from hannun.domain.trend import Trend, trend
 from hannun.domain.view_parts import (
@@ -88,9 +93,8 @@ from hannun.domain.view_parts import (
 def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFigures) -> Dashboard:
     event, comparison = figures.event, figures.comparison
     as_of, channels = instant_of_version(event.version), with_channels_of_period(event.channels, comparison)
-    states = {each.state for each in channels}
-    performance = [channel_performance(each, comparison) for each in channels]
-    counted = summary(event.totals, comparison, figures.preceding)
+    counts = MeasuredCounts(event.measured, figures.now)
+    counted = summary(event.totals, counts.known, comparison, figures.preceding)
     return Dashboard(
         event_id=event.event_id,
         event_title=event.title,
@@ -100,11 +104,11 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
         period=period(question.range, detached_of(comparison)),
         money_period=ALL_TIME_PERIOD,
         summary=counted,
-        channel_performance=performance,
+        channel_performance=[channel_performance(each, comparison) for each in channels],
         roi=roi(event.money, event.totals.counts, event.target_roi),
-        provenance=summary_provenance(states, as_of, compared=counted.previous is not None)
-        | channels_provenance("channelPerformance", states, [each.distribution_cost for each in performance], as_of)
-        | roi_provenance("roi.", event.money, event.target_roi, states, as_of)
+        provenance=summary_provenance(counts, as_of, compared=counted.previous is not None)
+        | channels_provenance("channelPerformance", _parts(channels), figures.now, as_of)
+        | roi_provenance("roi.", event.money, event.target_roi, counts, as_of)
         | not_kept_provenance(detached_of(comparison)),
         last_updated_at=as_of,
     )
@@ -112,17 +116,15 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
 
 def event_channels(question: ChannelsQuestion[EventSubject], figures: EventChannelsFigures) -> EventChannels:
     event, as_of = figures.event, instant_of_version(figures.event.version)
-    shown, participants, unattributed = _shown_channels(
-        event.channels, event.unattributed, figures.comparison, question.order, figures.selected
-    )
+    shown = _shown_channels(event.channels, event.unattributed, figures.comparison, question.order, figures.selected)
     return EventChannels(
         event_id=event.event_id,
         period=period(question.range, detached_of(figures.comparison)),
         money_period=ALL_TIME_PERIOD,
-        total_participants=participants,
-        unattributed_participants=unattributed,
-        channels=shown,
-        provenance=channels_provenance("channels", {each.state for each in event.channels}, _costs_of(shown), as_of)
+        total_participants=shown.participants,
+        unattributed_participants=shown.unattributed,
+        channels=shown.channels,
+        provenance=channels_provenance("channels", shown.parts, figures.now, as_of)
         | not_kept_provenance(detached_of(figures.comparison)),
         last_updated_at=as_of,
     )
@@ -130,6 +132,12 @@ def event_channels(question: ChannelsQuestion[EventSubject], figures: EventChann
 
 def event_channels_of_one(event_id: str, only: Channel) -> EventChannels:
     """The answer to an `EventChannels` question that selects one channel, made from that channel's cached answer."""
+    known, now = NOTHING_MEASURED, datetime.min
+    if only.measured_at is not None:
+        now = datetime.fromisoformat(only.measured_at).replace(tzinfo=None)
+        each = Freshness(now, now if only.state == "stale" else None)
+        known = {snake_case(name): each for name in only.measured_counts}
+    part = (only.channel_type, known, only.performance.distribution_cost)
     return EventChannels(
         event_id=event_id,
         period=ALL_TIME_PERIOD,
@@ -137,7 +145,7 @@ def event_channels_of_one(event_id: str, only: Channel) -> EventChannels:
         total_participants=only.metrics.participants,
         unattributed_participants=0,
         channels=[only],
-        provenance=channels_provenance("channels", {only.state}, _costs_of([only]), only.last_updated_at),
+        provenance=channels_provenance("channels", [part], now, only.last_updated_at),
         last_updated_at=only.last_updated_at,
     )
 
@@ -157,7 +165,7 @@ def event_roi(question: RoiQuestion[EventSubject], figures: EventRoiFigures) -> 
         unattributed_participants=within.unattributed,
         channels=[channel_cost(each, comparison) for each in channels],
         projection=figures.projection,
-        provenance=roi_provenance("", event.money, event.target_roi, {each.state for each in channels}, as_of)
+        provenance=roi_provenance("", event.money, event.target_roi, MeasuredCounts(event.measured, figures.now), as_of)
         | projection_provenance(figures.projection, as_of)
         | not_kept_provenance(detached_of(comparison)),
         last_updated_at=as_of,
@@ -173,7 +181,8 @@ def event_timeline(question: TimelineQuestion[EventSubject], figures: TimelineVi
 
 def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDashboardFigures) -> User:
     merchant, as_of = figures.merchant, instant_of_version(figures.merchant.changed_at_us)
-    counted = summary(merchant.totals, figures.comparison, figures.preceding)
+    counts = MeasuredCounts(merchant.measured, figures.now)
+    counted = summary(merchant.totals, counts.known, figures.comparison, figures.preceding)
     return User(
         user_id=question.subject.user_id,
         total_events=len(merchant.event_nos),
@@ -181,11 +190,11 @@ def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDas
         money_period=ALL_TIME_PERIOD,
         summary=counted,
         roi=roi(merchant.money, merchant.totals.counts, target_roi=None),
-        events=[event_in_list(each) for each in figures.page],
+        events=[event_in_list(each, figures.now) for each in figures.page],
         next_cursor=figures.next_cursor,
-        provenance=summary_provenance((), as_of, compared=counted.previous is not None)
-        | roi_provenance("roi.", merchant.money, None, (), as_of)
-        | events_provenance(figures.page, as_of)
+        provenance=summary_provenance(counts, as_of, compared=counted.previous is not None)
+        | roi_provenance("roi.", merchant.money, None, counts, as_of)
+        | events_provenance(figures.page, as_of, figures.now)
         | not_kept_provenance(detached_of(figures.comparison)),
         last_updated_at=as_of,
     )
@@ -193,7 +202,7 @@ def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDas
 
 def merchant_channels(question: ChannelsQuestion[MerchantSubject], figures: MerchantChannelsFigures) -> UserChannels:
     merchant, as_of = figures.merchant, instant_of_version(figures.merchant.changed_at_us)
-    shown, participants, unattributed = _shown_channels(
+    shown = _shown_channels(
         figures.channels, merchant.totals.unattributed, figures.comparison, question.order, figures.selected
     )
     return UserChannels(
@@ -201,10 +210,10 @@ def merchant_channels(question: ChannelsQuestion[MerchantSubject], figures: Merc
         total_events=len(merchant.event_nos),
         period=period(question.range, detached_of(figures.comparison)),
         money_period=ALL_TIME_PERIOD,
-        total_participants=participants,
-        unattributed_participants=unattributed,
-        channels=shown,
-        provenance=channels_provenance("channels", {each.state for each in figures.channels}, _costs_of(shown), as_of)
+        total_participants=shown.participants,
+        unattributed_participants=shown.unattributed,
+        channels=shown.channels,
+        provenance=channels_provenance("channels", shown.parts, figures.now, as_of)
         | not_kept_provenance(detached_of(figures.comparison)),
         last_updated_at=as_of,
     )
@@ -228,7 +237,7 @@ def merchant_roi(question: RoiQuestion[MerchantSubject], figures: MerchantRoiFig
         unattributed_participants=within.unattributed,
         channels=[channel_cost(each, comparison) for each in channels],
         projection=figures.projection,
-        provenance=roi_provenance("", merchant.money, None, {each.state for each in figures.channels}, as_of)
+        provenance=roi_provenance("", merchant.money, None, MeasuredCounts(merchant.measured, figures.now), as_of)
         | projection_provenance(figures.projection, as_of)
         | not_kept_provenance(detached_of(comparison)),
         last_updated_at=as_of,
@@ -246,17 +255,24 @@ def merchant_timeline(question: TimelineQuestion[MerchantSubject], figures: Time
 # -- channels ------------------------------------------------------------------------------------------------------
 
 
+class _ShownChannels(NamedTuple):
+    """The selected channels in order, and what their provenance follows from. `participants` include the
+    `unattributed` ones."""
+
+    channels: list[Channel]
+    participants: int
+    unattributed: int
+    parts: list[ChannelPart]
+
+
 def _shown_channels(
     channels: Sequence[ChannelFigures],
     unattributed: int,
     comparison: PeriodComparison | None,
     order: Order,
     selected: frozenset[str] | None,
-) -> tuple[list[Channel], int, int]:
-    """(the selected channels in order, their participants with the unattributed ones, the unattributed ones).
-
-    Unattributed participants belong to no channel, so a selection has none.
-    """
+) -> _ShownChannels:
+    """The channels to show. Unattributed participants belong to no channel, so a selection has none."""
     figures = with_channels_of_period(channels, comparison)
     if comparison is not None:
         unattributed = comparison.period.unattributed
@@ -265,11 +281,12 @@ def _shown_channels(
         unattributed = 0
     shown = sort_channels([channel(each, comparison) for each in figures], order)
     counts = [(each.channel_type, ChannelCounts(participants=each.metrics.participants)) for each in shown]
-    return shown, sum_totals(counts, unattributed).counts.participants, unattributed
+    participants = sum_totals(counts, unattributed).counts.participants
+    return _ShownChannels(shown, participants, unattributed, _parts(figures))
 
 
-def _costs_of(channels: Iterable[Channel]) -> list[Number | None]:
-    return [each.performance.distribution_cost for each in channels]
+def _parts(channels: Iterable[ChannelFigures]) -> list[ChannelPart]:
+    return [(each.type, each.measured, each.cost) for each in channels]
 
 
 # -- timeline ------------------------------------------------------------------------------------------------------
@@ -292,7 +309,7 @@ def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures)
         buckets, figures.end, participants, counted.before, counted.unknown
     )
     not_kept = [metric for metric, column in columns.items() if None in column] if counted.unknown else []
-    complete = _complete_buckets(buckets, range_, figures.now)
+    complete = _complete_buckets(buckets, range_, to_epoch_s(figures.now))
     of_trend = _after_unknown(_buckets_of_trend(buckets, complete, head), unknown)
     as_of = instant_of_version(head.changed_at_us)
     return Timeline(
@@ -303,10 +320,7 @@ def _timeline(question: TimelineQuestion[Subject], figures: TimelineViewFigures)
         trend=_trend(buckets, participants, of_trend, figures.granularity),
         totals=_totals(question.metrics, kept, counted.whole),
         provenance=timeline_provenance(
-            question.metrics,
-            as_of,
-            channels_measured=head.measured,
-            not_kept=not_kept,
+            question.metrics, as_of, MeasuredCounts(head.measured, figures.now), not_kept=not_kept
         )
         | not_kept_provenance(counted.detached),
         last_updated_at=as_of,

@@ -202,7 +202,7 @@ def _measurement(row: Mapping[str, str], channel: str, now: datetime) -> Measure
     totals = checked({name: row[name] or None for name in ChannelTotals._fields if name in row})
     if isinstance(totals, RefusedTotals):
         return str(totals)
-    return Measurement(event_id, channel, totals, measured_at)
+    return Measurement(event_id, channel, totals, measured_at, imported=True)
 
 
 def _instant(text: str, now: datetime) -> datetime | str:

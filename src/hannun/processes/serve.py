@@ -121,6 +121,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
             cached_answers,
             lambda: datetime.now(UTC),
             channel_table(settings),
+            settings.stale_after,
             may_rebuild=lambda principal: limits["refreshes"].try_take(_rebuild_subject(principal)),
         )
         counters = [writing.counter("http", relay) for _ in range(settings.counting_threads)]

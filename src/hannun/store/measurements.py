@@ -105,6 +105,7 @@ class _PairState:
 
     measured: Measured
     accepted: bool = False
+    imported: bool = False
 
 
 @dataclass(slots=True)
@@ -196,7 +197,7 @@ class MeasurementChanges:
             return MeasurementResult(Outcome.OLDER)
         if settled.increments and not self._fit(found, minute_of(one.measured_at), settled):
             return self._attempted(one, found, Outcome.MINUTE_FULL, Outcome.MINUTE_FULL)
-        state.measured, state.accepted = settled.after, True
+        state.measured, state.accepted, state.imported = settled.after, True, one.imported
         self._record_change(one, found, settled)
         return MeasurementResult(
             _outcome_of(settled), settled.increments, settled.corrections, settled.after.falls, settled.baseline
@@ -266,6 +267,7 @@ class MeasurementChanges:
                 {
                     **_key_columns(pairs),
                     "measured_ats": [one.measured_at for one in measured],
+                    "importeds": [self._pairs[pair].imported for pair in pairs],
                     "falls": [Jsonb(dict(one.falls)) if one.falls else None for one in measured],
                     **_columns(COUNTS, [one.totals for one in measured], getattr),
                     "average_durations": int_array(one.totals.average_duration for one in measured),

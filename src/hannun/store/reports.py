@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from hannun.domain.buckets import Buckets, rollup_bounds
+from hannun.domain.channel_state import NOTHING_MEASURED, Freshness, KnownCounts, channel_state, together
+from hannun.domain.channel_totals import COUNTS
 from hannun.domain.detached_months import DetachedSpan, overlapping
 from hannun.domain.figures import (
     ChannelFigures,
@@ -32,19 +34,40 @@ _EVER, _NEVER = _EPOCH, datetime(9999, 1, 1)
 _MINUTE = timedelta(minutes=1)
 _A_MONTH = timedelta(days=31)
 """From the start of a month, this leads into the next one."""
+_COUNTS = len(COUNTS)
 
 
 # -- one event -----------------------------------------------------------------------------------------------------
 
 
-async def event(conn: AsyncConnection, event_id: str) -> EventFigures | None:
-    """An event with its channels; None where it does not exist, or its creation has not arrived yet."""
-    row: Any = await (await conn.execute(SQL["event"], {"event_id": event_id}, prepare=True)).fetchone()
-    if row is None:
-        return None
+async def event(conn: AsyncConnection, event_id: str, now: datetime, stale_after: timedelta) -> EventFigures | None:
+    """An event with its channels; None where it does not exist, or its creation has not arrived yet.
+
+    Args:
+        now: decides which measured counts are stale; UTC without a zone.
+        stale_after: how long what a channel has measured is good.
+    """
+    parameters = {"event_id": event_id, "stale_after": stale_after}
+    row: Any = await (await conn.execute(SQL["event"], parameters, prepare=True)).fetchone()
+    return None if row is None else _event(row, now)
+
+
+async def events(
+    conn: AsyncConnection, event_ids: Sequence[str], now: datetime, stale_after: timedelta
+) -> list[EventFigures]:
+    """Those of these events that exist, with their channels, by one statement. Arguments as in `event`."""
+    parameters = {"event_ids": list(event_ids), "stale_after": stale_after}
+    rows: Any = await (await conn.execute(_EVENTS, parameters)).fetchall()
+    return [_event(row, now) for row in rows]
+
+
+_EVENTS = SQL["event"].replace("s.event_id = %(event_id)s", "s.event_id = ANY(%(event_ids)s::text[])")
+
+
+def _event(row: Any, now: datetime) -> EventFigures:
     no, event_id, title, status, user_id, unattributed, version, *money, starts_at, ends_at, found = row
     planned, expected, target, baseline, recorded = money
-    channels = tuple(_channel(channel) for channel in found or ())
+    channels = tuple(_channel(channel, now) for channel in found or ())
     costs = sum_of_said(channel.cost for channel in channels)
     return EventFigures(
         no,
@@ -62,10 +85,35 @@ async def event(conn: AsyncConnection, event_id: str) -> EventFigures | None:
     )
 
 
-def _channel(row: Sequence[Any]) -> ChannelFigures:
-    name, type_, *counts, duration, cost, delivery, expected_views, changed = row
+def _channel(row: Sequence[Any], now: datetime) -> ChannelFigures:
+    name, type_, *counts, duration, cost, delivery, expected_views, changed, measured_us, stale_us = row[:-_COUNTS]
     said = None if cost is None else Decimal(cost)
-    return ChannelFigures(name, type_, ChannelCounts(*counts), duration, said, delivery, expected_views, changed)
+    measured: KnownCounts = NOTHING_MEASURED
+    if measured_us is not None:
+        measurement = Freshness(_moment(measured_us), None if stale_us is None else _moment(stale_us))
+        measured = {count: measurement for count, is_known in zip(COUNTS, row[-_COUNTS:], strict=True) if is_known}
+    state = channel_state(measured, delivery, now)
+    return ChannelFigures(name, type_, ChannelCounts(*counts), duration, said, state, expected_views, changed, measured)
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+async def measured_counts(
+    conn: AsyncConnection, event_nos: Sequence[int], stale_after: timedelta
+) -> dict[tuple[str, str], KnownCounts]:
+    """When the counts of events' channels were measured, by channel name and type, where they were."""
+    parameters = {"event_nos": _numbers(event_nos), "stale_after": stale_after}
+    rows: Any = await (await conn.execute(SQL["measured_counts"], parameters)).fetchall()
+    return {
+        (name, type_): {
+            count: Freshness(as_of, stale_at)
+            for count, as_of, stale_at in zip(COUNTS, as_ofs, stale_ats, strict=True)
+            if as_of is not None
+        }
+        for name, type_, as_ofs, stale_ats in rows
+    }
 
 
 async def known_channel_keys(
@@ -113,9 +161,15 @@ def _minute(moment: datetime) -> int:
 
 
 async def merchant(
-    conn: AsyncConnection, user_id: str, *, status: str | None, text: str | None, channel_keys: Sequence[str] | None
+    conn: AsyncConnection,
+    user_id: str,
+    *,
+    status: str | None,
+    text: str | None,
+    channel_keys: Sequence[str] | None,
+    stale_after: timedelta,
 ) -> MerchantFigures:
-    """The events of a merchant that the filter leaves, together."""
+    """The events of a merchant that the filter leaves, together. `stale_after` as in `event`."""
     row: Any = await (
         await conn.execute(
             SQL["user_totals"],
@@ -135,6 +189,7 @@ async def merchant(
         changed,
         sum_totals([(type_, ChannelCounts(*counts)) for type_, *counts in types or ()], unattributed),
         Money(planned, costs, expected, recorded, baseline, assumed if recorded is not None else None, grown),
+        await measured_counts(conn, nos, stale_after),
     )
 
 
@@ -147,8 +202,10 @@ async def merchant_page(
     before: tuple[datetime, int] | None,
     limit: int,
     hour: datetime,
+    stale_after: timedelta,
 ) -> list[ListedEvent]:
-    """A page of these events, newest first, older than the sort key `before`. `hour` is the current hour, UTC."""
+    """A page of these events, newest first, older than the sort key `before`. `hour` is the current hour, UTC;
+    `stale_after` as in `event`."""
     since, until = range_.start or _EVER, range_.end or _NEVER
     rows: Any = await (
         await conn.execute(
@@ -165,6 +222,7 @@ async def merchant_page(
                 "until": until,
                 "since_minute": _minute(since),
                 "until_minute": _minute(until),
+                "stale_after": stale_after,
             },
         )
     ).fetchall()
@@ -173,7 +231,7 @@ async def merchant_page(
 
 def _listed_event(row: Any, hour: datetime) -> ListedEvent:
     row_id, created_at, event_id, title, status, participants, views, target, version, *rest = row
-    planned, expected, baseline, recorded, starts_at, ends_at, cost, hours, detached = rest
+    planned, expected, baseline, recorded, starts_at, ends_at, cost, hours, detached, seen_at, stale_at = rest
     last = tuple(
         None if _month(hour - timedelta(hours=ago)) in (detached or ()) else int((hours or {}).get(str(ago), 0))
         for ago in range(23, -1, -1)
@@ -193,16 +251,19 @@ def _listed_event(row: Any, hour: datetime) -> ListedEvent:
         starts_at,
         ends_at,
         last,
+        None if seen_at is None else Freshness(seen_at, stale_at),
     )
 
 
-async def merchant_channels(conn: AsyncConnection, event_nos: Sequence[int]) -> list[ChannelFigures]:
-    """The channels of events together, those with the most participants first."""
-    rows: Any = await (await conn.execute(SQL["user_channels"], {"event_nos": _numbers(event_nos)})).fetchall()
+async def merchant_channels(conn: AsyncConnection, merchant: MerchantFigures, now: datetime) -> list[ChannelFigures]:
+    """The channels of a merchant's events together, those with the most participants first. `now` as in `event`."""
+    rows: Any = await (await conn.execute(SQL["user_channels"], {"event_nos": _numbers(merchant.event_nos)})).fetchall()
     channels = []
     for name, type_, *counts, cost, delivery, expected_views, changed in rows:
+        measured = merchant.measured_by_channel.get((name, type_), NOTHING_MEASURED)
+        state = channel_state(measured, delivery, now)
         channels.append(
-            ChannelFigures(name, type_, ChannelCounts(*counts), None, cost, delivery, expected_views, changed)
+            ChannelFigures(name, type_, ChannelCounts(*counts), None, cost, state, expected_views, changed, measured)
         )
     return channels
 
@@ -210,13 +271,15 @@ async def merchant_channels(conn: AsyncConnection, event_nos: Sequence[int]) -> 
 # -- a timeline ----------------------------------------------------------------------------------------------------
 
 
-async def timeline_head(conn: AsyncConnection, event_id: str) -> TimelineHead | None:
-    """The owner and the extent of an event's timeline; None where there is no such event."""
+async def timeline_head(conn: AsyncConnection, event_id: str, stale_after: timedelta) -> TimelineHead | None:
+    """The owner and the extent of an event's timeline; None where there is no such event. `stale_after` as in
+    `event`."""
     row: Any = await (await conn.execute(SQL["timeline_head"], {"event_id": event_id}, prepare=True)).fetchone()
     if row is None:
         return None
     user_id, version, participants, event_no, *extent = row
-    return TimelineHead(user_id, version, version, participants, [event_no], *extent)
+    measured = together((await measured_counts(conn, [event_no], stale_after)).values())
+    return TimelineHead(user_id, version, version, participants, [event_no], measured, *extent)
 
 
 async def merchant_timeline_head(conn: AsyncConnection, user_id: str, figures: MerchantFigures) -> TimelineHead:
@@ -224,7 +287,9 @@ async def merchant_timeline_head(conn: AsyncConnection, user_id: str, figures: M
     parameters = {"event_ids": figures.event_ids, "event_nos": _numbers(figures.event_nos)}
     row: Any = await (await conn.execute(SQL["timeline_ends"], parameters)).fetchone()
     participants = figures.totals.counts.participants
-    return TimelineHead(user_id, figures.version, figures.changed_at_us, participants, figures.event_nos, *row)
+    return TimelineHead(
+        user_id, figures.version, figures.changed_at_us, participants, figures.event_nos, figures.measured, *row
+    )
 
 
 async def timeline(

@@ -270,8 +270,8 @@ CREATE INDEX corrections_event ON hannun.corrections (event_no, channel_no);
 -- The newest totals that each channel has measured of each event. A count is NULL where the channel has never told it; that is not 0.
 -- Sum of increments + sum of corrections = total, always. `measured_at` is when the totals were true: the moment, by this server's
 -- clock, at which the channel was asked; NULL before the first accepted totals. It only rises. `falls` are the counts of the newest
--- poll that are below their totals, {"likes": 12}: a second poll that confirms them corrects the total. `polled_at` is the newest
--- attempt, `refused` why it brought nothing; NULL where it was accepted.
+-- poll that are below their totals, {"likes": 12}: a second poll that confirms them corrects the total. `imported`: people gave the
+-- newest totals, typed or in a file. `polled_at` is the newest attempt, `refused` why it brought nothing; NULL where it was accepted.
 CREATE TABLE hannun.channel_measurements (
     event_no         integer     NOT NULL,
     channel_no       integer     NOT NULL,
@@ -287,6 +287,7 @@ CREATE TABLE hannun.channel_measurements (
     completed_calls  integer,
     average_duration integer,
     falls            jsonb,
+    imported         boolean     NOT NULL DEFAULT false,
     polled_at        timestamp,
     refused          text,
     PRIMARY KEY (event_no, channel_no)
@@ -521,6 +522,17 @@ $$;
 CREATE FUNCTION hannun.fitted(figure numeric, lowest numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT greatest(lowest, least(coalesce(figure, 0), 99999999.99))
+$$;
+
+-- From when on totals that a channel has measured are stale: some time after they were true, or a day where people gave them.
+-- NULL where they are final: they were still good when their event ended. An archived event has ended with its plan, at the latest
+-- when it was archived.
+CREATE FUNCTION hannun.stale_at(measured_at timestamp, imported boolean, stale_after interval, status text, status_at timestamp,
+                                ends_at timestamp)
+RETURNS timestamp LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN status = 'ACTIVE' OR stale_at < CASE status WHEN 'ENDED' THEN status_at ELSE least(status_at, ends_at) END
+                THEN stale_at END
+      FROM (SELECT measured_at + CASE WHEN imported THEN interval '1 day' ELSE stale_after END AS stale_at) AS measured
 $$;
 
 -- The parts of [since, until) that attached months cover; consecutive months are one part. A statement that calls it sees the

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,7 +14,6 @@ from hannun.cache import keys
 from hannun.domain import channels, response_schemas, view_parts, views
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
-from hannun.domain.buckets import to_epoch_s
 from hannun.domain.granularity import Granularity
 from hannun.domain.questions import (
     ChannelsQuestion,
@@ -29,7 +28,7 @@ from hannun.errors import NotFound, StoreUnavailable
 from hannun.flows.report.cached_reader import AnswerReader, Compute, SeenVersion, Source
 from hannun.flows.report.event_loaders import load_channel
 from hannun.flows.report.registry import AnyView, view_of
-from hannun.flows.report.snapshot import Loaded, Snapshot
+from hannun.flows.report.snapshot import Loaded, Snapshot, encoded
 from hannun.flows.report.timeline_loaders import load_default_granularity
 from hannun.store import event_list
 from hannun.store.database import AsyncConnection, ReadPool
@@ -48,6 +47,7 @@ class Reports:
         reader: the path through the cache, or past it.
         now: the clock, UTC, with a zone.
         channel_table: which channel a name means.
+        stale_after: how long what a channel has measured is good: two periods of the refresh.
         may_rebuild: whether a cached answer may be computed anew because the principal says they have a newer one.
     """
 
@@ -57,12 +57,14 @@ class Reports:
         reader: AnswerReader,
         now: Callable[[], datetime],
         channel_table: channels.ChannelTable,
+        stale_after: timedelta,
         may_rebuild: Callable[[Principal], bool] = lambda _: True,
     ) -> None:
         self._database = database
         self._reader = reader
         self._now = now
         self._channel_table = channel_table
+        self._stale_after = stale_after
         self._may_rebuild = may_rebuild
         self._granularities: OrderedDict[str, Granularity] = OrderedDict()
         self._running: set[asyncio.Task[Any]] = set()
@@ -149,7 +151,7 @@ class Reports:
 
         async def compute() -> EncodedAnswer | None:
             loaded = await self._read_snapshot(lambda snapshot: load_channel(snapshot, event.event_id, channel))
-            return None if loaded is None else _encoded(view_parts.channel(loaded.figures), loaded)
+            return None if loaded is None else encoded(view_parts.channel(loaded.figures), loaded)
 
         key = keys.channel(event.event_id, channel.name)
         answer, source = await self._read(principal, key, compute, refresh=refresh)
@@ -175,7 +177,7 @@ class Reports:
                 return await view.load(snapshot, question)
 
         loaded = await self._read_snapshot(load)
-        return None if loaded is None else _encoded(view.build(question, loaded.figures), loaded)
+        return None if loaded is None else encoded(view.build(question, loaded.figures), loaded)
 
     async def _pages(self, view: AnyView, question: Question) -> AsyncGenerator[EncodedAnswer]:
         assert view.load_pages is not None
@@ -185,7 +187,7 @@ class Reports:
             aclosing(view.load_pages(self._snapshot(conn), question)) as pages,
         ):
             async for loaded in pages:
-                yield _encoded(view.build(question, loaded.figures), loaded)
+                yield encoded(view.build(question, loaded.figures), loaded)
 
     async def _default_granularity(self, event: EventSubject) -> Granularity:
         """The granularity of an event's timeline where a question names none.
@@ -212,7 +214,7 @@ class Reports:
         return await self._database.read(lambda conn: load(self._snapshot(conn)))
 
     def _snapshot(self, conn: AsyncConnection) -> Snapshot:
-        return Snapshot(conn, self._now().astimezone(UTC).replace(tzinfo=None), self._channel_table)
+        return Snapshot(conn, self._now().astimezone(UTC).replace(tzinfo=None), self._channel_table, self._stale_after)
 
 
 class _Titled(msgspec.Struct, rename="camel"):
@@ -231,9 +233,3 @@ def _check_merchant(principal: Principal, question: Question) -> None:
 def _selects_only(question: ChannelsQuestion[Any]) -> bool:
     """Whether a question has no parameter besides its channels."""
     return question.range.is_default and question.order == Order()
-
-
-def _encoded(answer: response_schemas.ApiStruct, loaded: Loaded[Any]) -> EncodedAnswer:
-    body = response_schemas.encode(answer)
-    until_ms = 0 if loaded.valid_until is None else to_epoch_s(loaded.valid_until) * 1000
-    return EncodedAnswer(body, loaded.version, loaded.owner, response_schemas.etag_of(loaded.version, body), until_ms)

@@ -1,8 +1,10 @@
 """Loads the figures of one event: dashboard, channels, ROI with its projection. None where the event does not exist."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from hannun.domain.buckets import DAY, Buckets, buckets_in, from_epoch_s, to_epoch_s
+from hannun.domain.channel_state import next_stale
 from hannun.domain.channels import Channel
 from hannun.domain.figures import (
     ChannelFigures,
@@ -15,30 +17,32 @@ from hannun.domain.granularity import Granularity
 from hannun.domain.projection import DailyHistory, days_used, no_projection, projection
 from hannun.domain.questions import ChannelsQuestion, EventDashboardQuestion, EventSubject, RoiQuestion
 from hannun.domain.response_schemas import Projection, format_instant
-from hannun.flows.report.snapshot import Loaded, Snapshot, end_of_comparison
+from hannun.flows.report.snapshot import Loaded, Snapshot, earliest, end_of_comparison
 from hannun.store import reports
 
 
 async def load_dashboard(snapshot: Snapshot, question: EventDashboardQuestion) -> Loaded[EventDashboardFigures] | None:
-    event = await reports.event(snapshot.conn, question.subject.event_id)
+    event = await _event(snapshot, question.subject.event_id)
     if event is None:
         return None
     preceding = question.range.preceding(snapshot.now)
     comparison = await snapshot.comparison([event.event_no], question.range, preceding)
-    figures = EventDashboardFigures(event, comparison, preceding)
-    return Loaded(figures, event.version, event.user_id, end_of_comparison(question.range, snapshot.now))
+    figures = EventDashboardFigures(event, comparison, preceding, snapshot.now)
+    until = earliest(end_of_comparison(question.range, snapshot.now), _stale_at(snapshot, event.channels))
+    return Loaded(figures, event.version, event.user_id, until)
 
 
 async def load_channels(
     snapshot: Snapshot, question: ChannelsQuestion[EventSubject]
 ) -> Loaded[EventChannelsFigures] | None:
-    event = await reports.event(snapshot.conn, question.subject.event_id)
+    event = await _event(snapshot, question.subject.event_id)
     if event is None:
         return None
     await snapshot.check_channels(question.channels, event_id=event.event_id)
     comparison = await snapshot.comparison([event.event_no], question.range)
     selected = snapshot.select(question.channels, (each.name for each in event.channels), comparison)
-    return Loaded(EventChannelsFigures(event, comparison, selected), event.version, event.user_id)
+    figures = EventChannelsFigures(event, comparison, selected, snapshot.now)
+    return Loaded(figures, event.version, event.user_id, _stale_at(snapshot, event.channels))
 
 
 async def load_channel(snapshot: Snapshot, event_id: str, channel: Channel) -> Loaded[ChannelFigures] | None:
@@ -47,20 +51,32 @@ async def load_channel(snapshot: Snapshot, event_id: str, channel: Channel) -> L
     The whole `Channel` is compared, not only its key: invalidations name channels as the event does, so an answer may
     be cached under that name only.
     """
-    event = await reports.event(snapshot.conn, event_id)
+    event = await _event(snapshot, event_id)
     if event is None:
         return None
     found = next((each for each in event.channels if snapshot.channel_table.named(each.name) == channel), None)
-    return None if found is None else Loaded(found, found.changed_at_us, event.user_id)
+    if found is None:
+        return None
+    return Loaded(found, found.changed_at_us, event.user_id, _stale_at(snapshot, [found]))
 
 
 async def load_roi(snapshot: Snapshot, question: RoiQuestion[EventSubject]) -> Loaded[EventRoiFigures] | None:
-    event = await reports.event(snapshot.conn, question.subject.event_id)
+    event = await _event(snapshot, question.subject.event_id)
     if event is None:
         return None
     comparison = await snapshot.comparison([event.event_no], question.range)
     projected = await _load_projection(snapshot, event, question.range.tz) if question.projection else None
-    return Loaded(EventRoiFigures(event, comparison, projected), event.version, event.user_id)
+    figures = EventRoiFigures(event, comparison, projected, snapshot.now)
+    return Loaded(figures, event.version, event.user_id, _stale_at(snapshot, event.channels))
+
+
+async def _event(snapshot: Snapshot, event_id: str) -> EventFigures | None:
+    return await reports.event(snapshot.conn, event_id, snapshot.now, snapshot.stale_after)
+
+
+def _stale_at(snapshot: Snapshot, channels: Iterable[ChannelFigures]) -> datetime | None:
+    """When the answer changes although no data do: a channel's counts become stale."""
+    return next_stale((channel.measured for channel in channels), snapshot.now)
 
 
 async def _load_projection(snapshot: Snapshot, event: EventFigures, tz: str) -> Projection:

@@ -3,8 +3,9 @@ too."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from hannun.domain.channel_state import next_stale
 from hannun.domain.figures import (
     MerchantChannelsFigures,
     MerchantDashboardFigures,
@@ -22,7 +23,7 @@ from hannun.domain.questions import (
     decode_cursor,
     encode_cursor,
 )
-from hannun.flows.report.snapshot import Loaded, Snapshot, end_of_comparison
+from hannun.flows.report.snapshot import Loaded, Snapshot, earliest, end_of_comparison
 from hannun.store import reports
 
 _HOUR = timedelta(hours=1)
@@ -41,6 +42,7 @@ async def load_merchant(snapshot: Snapshot, merchant: MerchantSubject) -> Mercha
         status=merchant.status,
         text=merchant.text,
         channel_keys=snapshot.channel_keys(merchant.channels) if merchant.channels else None,
+        stale_after=snapshot.stale_after,
     )
 
 
@@ -86,11 +88,13 @@ async def _load_page(
         before=None if question.cursor is None else decode_cursor(question.cursor),
         limit=question.limit + 1,  # one more shows whether there is a next page
         hour=hour,
+        stale_after=snapshot.stale_after,
     )
     page = events[: question.limit]
     next_cursor = encode_cursor(page[-1].created_at, page[-1].row_id) if len(events) > question.limit else None
-    figures = MerchantDashboardFigures(merchant, comparison, range_.preceding(now), page, next_cursor)
-    valid_until = end_of_comparison(range_, now) or hour + _HOUR  # each hour moves the events' sparklines
+    figures = MerchantDashboardFigures(merchant, comparison, range_.preceding(now), page, next_cursor, snapshot.now)
+    # Each hour moves the events' sparklines.
+    valid_until = earliest(end_of_comparison(range_, now) or hour + _HOUR, _stale_at(snapshot, merchant))
     return Loaded(figures, merchant.version, question.subject.user_id, valid_until)
 
 
@@ -98,18 +102,23 @@ async def load_channels(
     snapshot: Snapshot, question: ChannelsQuestion[MerchantSubject]
 ) -> Loaded[MerchantChannelsFigures]:
     merchant = await load_merchant(snapshot, question.subject)
-    channels = await reports.merchant_channels(snapshot.conn, merchant.event_nos)
+    channels = await reports.merchant_channels(snapshot.conn, merchant, snapshot.now)
     comparison = await snapshot.comparison(merchant.event_nos, question.range)
     await snapshot.check_channels(question.channels, user_id=question.subject.user_id)
     selected = snapshot.select(question.channels, (each.name for each in channels), comparison)
-    figures = MerchantChannelsFigures(merchant, channels, comparison, selected)
-    return Loaded(figures, merchant.version, question.subject.user_id)
+    figures = MerchantChannelsFigures(merchant, channels, comparison, selected, snapshot.now)
+    return Loaded(figures, merchant.version, question.subject.user_id, _stale_at(snapshot, merchant))
 
 
 async def load_roi(snapshot: Snapshot, question: RoiQuestion[MerchantSubject]) -> Loaded[MerchantRoiFigures]:
     merchant = await load_merchant(snapshot, question.subject)
-    channels = await reports.merchant_channels(snapshot.conn, merchant.event_nos)
+    channels = await reports.merchant_channels(snapshot.conn, merchant, snapshot.now)
     comparison = await snapshot.comparison(merchant.event_nos, question.range)
     projected = no_projection("several-events", None) if question.projection else None
-    figures = MerchantRoiFigures(merchant, channels, comparison, projected)
-    return Loaded(figures, merchant.version, question.subject.user_id)
+    figures = MerchantRoiFigures(merchant, channels, comparison, projected, snapshot.now)
+    return Loaded(figures, merchant.version, question.subject.user_id, _stale_at(snapshot, merchant))
+
+
+def _stale_at(snapshot: Snapshot, merchant: MerchantFigures) -> datetime | None:
+    """When the answer changes although no data do: a channel's counts become stale."""
+    return next_stale(merchant.measured_by_channel.values(), snapshot.now)

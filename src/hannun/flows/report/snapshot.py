@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Generic, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
 
+from hannun.domain.answer import EncodedAnswer
+from hannun.domain.buckets import to_epoch_s
 from hannun.domain.channels import ChannelTable
 from hannun.domain.figures import PeriodComparison
 from hannun.domain.ranges import Preceding, Range
+from hannun.domain.response_schemas import ApiStruct, encode, etag_of
 from hannun.errors import BadRequest
 from hannun.store import reports
 from hannun.store.database import AsyncConnection
@@ -17,11 +20,15 @@ Figures_co = TypeVar("Figures_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One read transaction: all its statements see the same moment. `now` is UTC without a zone."""
+    """One read transaction: all its statements see the same moment. `now` is UTC without a zone.
+
+    stale_after: how long what a channel has measured is good.
+    """
 
     conn: AsyncConnection
     now: datetime
     channel_table: ChannelTable
+    stale_after: timedelta
 
     async def comparison(
         self, event_nos: list[int], range_: Range, preceding: Preceding | None = None
@@ -94,8 +101,20 @@ class Loaded(Generic[Figures_co]):
     valid_until: datetime | None = None
 
 
+def earliest(*moments: datetime | None) -> datetime | None:
+    """The earliest of these moments; None where there is none."""
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
 def end_of_comparison(range_: Range, now: datetime) -> datetime | None:
     """When a comparison with the preceding range stops being true: of a range that is not over, a minute more has
     elapsed each minute. None for never."""
     elapsed_until = range_.elapsed_until(now)
     return None if range_.start is None or elapsed_until == range_.end else elapsed_until
+
+
+def encoded(answer: ApiStruct, loaded: Loaded[Any]) -> EncodedAnswer:
+    """An answer as bytes, with what the cache needs."""
+    body = encode(answer)
+    until_ms = 0 if loaded.valid_until is None else to_epoch_s(loaded.valid_until) * 1000
+    return EncodedAnswer(body, loaded.version, loaded.owner, etag_of(loaded.version, body), until_ms)

@@ -4,13 +4,14 @@ from bisect import bisect_right
 from datetime import datetime, timedelta
 
 from hannun.domain.buckets import Buckets, buckets_in, default_granularity, from_epoch_s, to_epoch_s
+from hannun.domain.channel_state import next_stale
 from hannun.domain.detached_months import from_start, overlapping
 from hannun.domain.figures import TimelineFigures, TimelineHead, TimelineViewFigures
 from hannun.domain.granularity import Granularity
 from hannun.domain.questions import EventSubject, MerchantSubject, Subject, TimelineQuestion
 from hannun.domain.ranges import Range
 from hannun.flows.report.merchant_loaders import load_merchant
-from hannun.flows.report.snapshot import Loaded, Snapshot
+from hannun.flows.report.snapshot import Loaded, Snapshot, earliest
 from hannun.store import reports
 
 _MINUTE = timedelta(minutes=1)
@@ -27,7 +28,7 @@ async def load_event_timeline(
     snapshot: Snapshot, question: TimelineQuestion[EventSubject]
 ) -> Loaded[TimelineViewFigures] | None:
     """None where the event does not exist."""
-    head = await reports.timeline_head(snapshot.conn, question.subject.event_id)
+    head = await reports.timeline_head(snapshot.conn, question.subject.event_id, snapshot.stale_after)
     return None if head is None else await _load_timeline(snapshot, question, head)
 
 
@@ -49,8 +50,9 @@ async def _load_timeline(
     granularity = question.granularity or default_granularity(start, end if range_.end else now)
     buckets = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, range_.tz, question.week_start)
     counted = await _count(snapshot, head, range_, buckets, start, end)
-    figures = TimelineViewFigures(head, granularity, buckets, counted, end=to_epoch_s(end), now=to_epoch_s(now))
-    return Loaded(figures, head.version, head.owner, _valid_until(buckets, range_, now))
+    figures = TimelineViewFigures(head, granularity, buckets, counted, end=to_epoch_s(end), now=now)
+    valid_until = earliest(_valid_until(buckets, range_, now), next_stale([head.measured], now))
+    return Loaded(figures, head.version, head.owner, valid_until)
 
 
 async def _count(

@@ -28,7 +28,9 @@ async def open_exporting(settings: Settings) -> AsyncIterator[tuple[Reports, Exp
     reader = ReadPool(url, replace(settings.request_pool, size_max=1, size_min=1), application="hannun-export")
     await reader.open()
     try:
-        reports = Reports(reader, DirectReader(), lambda: datetime.now(UTC), channel_table(settings))
+        reports = Reports(
+            reader, DirectReader(), lambda: datetime.now(UTC), channel_table(settings), settings.stale_after
+        )
         yield reports, Exports(concurrent_max=1)
     finally:
         await reader.close()

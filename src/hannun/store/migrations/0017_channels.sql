@@ -14,6 +14,7 @@ CREATE TABLE hannun.channel_measurements (
     completed_calls  integer,
     average_duration integer,
     falls            jsonb,
+    imported         boolean     NOT NULL DEFAULT false,
     polled_at        timestamp,
     refused          text,
     PRIMARY KEY (event_no, channel_no)
@@ -66,3 +67,12 @@ CREATE TABLE hannun.round_work (
     PRIMARY KEY (job, due_at, work_no)
 );
 CREATE INDEX round_work_open ON hannun.round_work (job, due_at, work_no) WHERE done_at IS NULL;
+
+-- From when on what a channel has measured is stale.
+CREATE FUNCTION hannun.stale_at(measured_at timestamp, imported boolean, stale_after interval, status text, status_at timestamp,
+                                ends_at timestamp)
+RETURNS timestamp LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN status = 'ACTIVE' OR stale_at < CASE status WHEN 'ENDED' THEN status_at ELSE least(status_at, ends_at) END
+                THEN stale_at END
+      FROM (SELECT measured_at + CASE WHEN imported THEN interval '1 day' ELSE stale_after END AS stale_at) AS measured
+$$;

@@ -14,7 +14,7 @@ COPY (SELECT x.correction_no, e.event_id, c.key, x.corrected_at, x.metric, x.amo
 
 -- read_totals --
 COPY (SELECT e.event_id, c.key, c.name, m.measured_at, m.impressions, m.views, m.clicks, m.conversions, m.likes, m.comments,
-             m.shares, m.total_calls, m.completed_calls, m.average_duration, m.falls, m.polled_at, m.refused
+             m.shares, m.total_calls, m.completed_calls, m.average_duration, m.falls, m.imported, m.polled_at, m.refused
         FROM hannun.channel_measurements m JOIN hannun.events e USING (event_no) JOIN hannun.channels c USING (channel_no)
        WHERE %(event_ids)s::text[] IS NULL OR e.event_id = ANY(%(event_ids)s::text[])) TO STDOUT;
 
@@ -29,7 +29,7 @@ CREATE TEMP TABLE received_corrections (
 CREATE TEMP TABLE received_totals (
     event_id text, key text, name text, measured_at timestamp, impressions integer, views integer, clicks integer,
     conversions integer, likes integer, comments integer, shares integer, total_calls integer, completed_calls integer,
-    average_duration integer, falls jsonb, polled_at timestamp, refused text) ON COMMIT DROP;
+    average_duration integer, falls jsonb, imported boolean, polled_at timestamp, refused text) ON COMMIT DROP;
 
 -- write_increments --
 COPY received_increments FROM STDIN;
@@ -94,9 +94,9 @@ SELECT setval(pg_get_serial_sequence('hannun.corrections', 'correction_no'), gre
 -- put_totals --
 INSERT INTO hannun.channel_measurements
        (event_no, channel_no, measured_at, impressions, views, clicks, conversions, likes, comments, shares, total_calls,
-        completed_calls, average_duration, falls, polled_at, refused)
+        completed_calls, average_duration, falls, imported, polled_at, refused)
 SELECT e.event_no, c.channel_no, r.measured_at, r.impressions, r.views, r.clicks, r.conversions, r.likes, r.comments,
-       r.shares, r.total_calls, r.completed_calls, r.average_duration, r.falls, r.polled_at, r.refused
+       r.shares, r.total_calls, r.completed_calls, r.average_duration, r.falls, r.imported, r.polled_at, r.refused
   FROM received_totals r JOIN hannun.events e USING (event_id) JOIN hannun.channels c USING (key)
 RETURNING event_no, channel_no;
 

@@ -46,18 +46,20 @@ SELECT * FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[], %(corrected_a
 -- The totals of channels, after an accepted poll. A newer attempt that failed stays the newest attempt.
 INSERT INTO hannun.channel_measurements AS m
        (event_no, channel_no, measured_at, falls, impressions, views, clicks, conversions, likes, comments, shares,
-        total_calls, completed_calls, average_duration, polled_at)
+        total_calls, completed_calls, average_duration, imported, polled_at)
 SELECT *, measured_at FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[], %(measured_ats)s::timestamp[],
               %(falls)s::jsonb[], %(impressions)s::int[], %(views)s::int[], %(clicks)s::int[], %(conversions)s::int[],
               %(likes)s::int[], %(comments)s::int[], %(shares)s::int[], %(total_calls)s::int[],
-              %(completed_calls)s::int[], %(average_durations)s::int[])
+              %(completed_calls)s::int[], %(average_durations)s::int[],
+              %(importeds)s::boolean[])
        AS given (event_no, channel_no, measured_at, falls, impressions, views, clicks, conversions, likes, comments, shares,
-                 total_calls, completed_calls, average_duration)
+                 total_calls, completed_calls, average_duration, imported)
     ON CONFLICT (event_no, channel_no) DO UPDATE SET
        measured_at = excluded.measured_at, falls = excluded.falls, impressions = excluded.impressions,
        views = excluded.views, clicks = excluded.clicks, conversions = excluded.conversions, likes = excluded.likes,
        comments = excluded.comments, shares = excluded.shares, total_calls = excluded.total_calls,
        completed_calls = excluded.completed_calls, average_duration = excluded.average_duration,
+       imported = excluded.imported,
        polled_at = greatest(m.polled_at, excluded.polled_at),
        refused = CASE WHEN m.polled_at > excluded.polled_at THEN m.refused END;
 

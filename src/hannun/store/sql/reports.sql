@@ -7,13 +7,20 @@ SELECT e.event_no, s.event_id, s.event_title, s.status, s.user_id, e.unattribute
        CASE WHEN e.sales > 0 THEN e.recorded_revenue END, e.starts_at, e.ends_at,
        (SELECT jsonb_agg(jsonb_build_array(
                    c.channel_name, c.channel_type, c.participants, c.impressions, c.views, c.clicks, c.conversions,
-                   c.likes, c.comments, c.shares, c.total_calls, c.completed_calls, c.average_duration,
+                   c.likes, c.comments, c.shares, c.total_calls, c.completed_calls, m.average_duration,
                    d.cost::text, d.state, d.expected_views,
-                   (extract(epoch FROM c.updated_at) * 1000000)::bigint)
+                   (extract(epoch FROM c.updated_at) * 1000000)::bigint,
+                   (extract(epoch FROM m.measured_at) * 1000000)::bigint,
+                   (extract(epoch FROM hannun.stale_at(m.measured_at, m.imported, %(stale_after)s, e.status,
+                                                       e.status_at, e.ends_at)) * 1000000)::bigint,
+                   m.impressions IS NOT NULL, m.views IS NOT NULL, m.clicks IS NOT NULL, m.conversions IS NOT NULL,
+                   m.likes IS NOT NULL, m.comments IS NOT NULL, m.shares IS NOT NULL, m.total_calls IS NOT NULL,
+                   m.completed_calls IS NOT NULL)
                ORDER BY c.participants DESC, c.channel_name)
           FROM public.channel_stats c
           LEFT JOIN hannun.channels n ON n.name = c.channel_name
           LEFT JOIN hannun.distributions d ON d.event_no = e.event_no AND d.channel_no = n.channel_no
+          LEFT JOIN hannun.channel_measurements m ON m.event_no = e.event_no AND m.channel_no = n.channel_no
          WHERE c.event_id = s.event_id)
   FROM public.event_stats s JOIN hannun.events e USING (event_id)
  WHERE s.event_id = %(event_id)s;
@@ -55,7 +62,7 @@ SELECT within, CASE WHEN type IS NOT NULL THEN name END, type, coalesce(sum(part
 WITH page AS MATERIALIZED (
     SELECT s.id, s.event_id, s.event_title, s.status, s.total_participants, s.total_views, e.target_roi,
            e.plan_at, e.event_no, e.version, e.total_investment, e.expected_revenue, e.baseline_revenue,
-           CASE WHEN e.sales > 0 THEN e.recorded_revenue END AS recorded, e.starts_at, e.ends_at,
+           CASE WHEN e.sales > 0 THEN e.recorded_revenue END AS recorded, e.starts_at, e.ends_at, e.status_at,
            date_bin('15 minutes', e.cumulative_owed_from, '2000-01-01') AS watermark
       FROM public.event_stats s JOIN hannun.events e USING (event_id)
      WHERE s.user_id = %(user_id)s AND e.event_no = ANY(%(event_nos)s::int[])
@@ -96,8 +103,13 @@ SELECT p.id, p.plan_at, p.event_id, p.event_title, p.status,
        (SELECT array_agg(m.month::timestamp) FROM hannun.timeline_months m
          WHERE m.event_no = p.event_no AND m.month >= date_trunc('month', %(hour)s::timestamp - interval '23 hours')
            AND m.month <= %(hour)s::timestamp
-           AND NOT EXISTS (SELECT FROM spans WHERE spans.begins < m.month + interval '1 month' AND spans.ends > m.month))
-  FROM page p ORDER BY p.plan_at DESC, p.id DESC;
+           AND NOT EXISTS (SELECT FROM spans WHERE spans.begins < m.month + interval '1 month' AND spans.ends > m.month)),
+       seen.measured_at, seen.stale_at
+  FROM page p CROSS JOIN LATERAL (
+       SELECT min(m.measured_at) AS measured_at,
+              min(hannun.stale_at(m.measured_at, m.imported, %(stale_after)s, p.status, p.status_at, p.ends_at)) AS stale_at
+         FROM hannun.channel_measurements m WHERE m.event_no = p.event_no AND m.views IS NOT NULL) seen
+ ORDER BY p.plan_at DESC, p.id DESC;
 
 -- known_channel_keys --
 -- Those of these keys that a channel has which an event, or any event of a merchant, names.
@@ -149,6 +161,37 @@ SELECT coalesce((SELECT array_agg(event_no) FROM counted), '{}'),
                  GROUP BY c.channel_type) types)
   FROM counted e;
 
+-- measured_counts --
+-- When the counts of these events' channels were measured, and from when on they are stale: the earliest of each count, by channel
+-- name and type.
+SELECT n.name, coalesce(n.channel_type, d.channel_type),
+       ARRAY[min(measured_at) FILTER (WHERE impressions IS NOT NULL),
+             min(measured_at) FILTER (WHERE views IS NOT NULL),
+             min(measured_at) FILTER (WHERE clicks IS NOT NULL),
+             min(measured_at) FILTER (WHERE conversions IS NOT NULL),
+             min(measured_at) FILTER (WHERE likes IS NOT NULL),
+             min(measured_at) FILTER (WHERE comments IS NOT NULL),
+             min(measured_at) FILTER (WHERE shares IS NOT NULL),
+             min(measured_at) FILTER (WHERE total_calls IS NOT NULL),
+             min(measured_at) FILTER (WHERE completed_calls IS NOT NULL)],
+       ARRAY[min(stale_at) FILTER (WHERE impressions IS NOT NULL),
+             min(stale_at) FILTER (WHERE views IS NOT NULL),
+             min(stale_at) FILTER (WHERE clicks IS NOT NULL),
+             min(stale_at) FILTER (WHERE conversions IS NOT NULL),
+             min(stale_at) FILTER (WHERE likes IS NOT NULL),
+             min(stale_at) FILTER (WHERE comments IS NOT NULL),
+             min(stale_at) FILTER (WHERE shares IS NOT NULL),
+             min(stale_at) FILTER (WHERE total_calls IS NOT NULL),
+             min(stale_at) FILTER (WHERE completed_calls IS NOT NULL)]
+  FROM hannun.events e
+ CROSS JOIN LATERAL (SELECT *, hannun.stale_at(measured_at, imported, %(stale_after)s, e.status, e.status_at, e.ends_at) AS stale_at
+                       FROM hannun.channel_measurements
+                      WHERE event_no = e.event_no AND measured_at IS NOT NULL OFFSET 0) m
+  JOIN hannun.channels n USING (channel_no)
+  LEFT JOIN hannun.distributions d ON d.event_no = e.event_no AND d.channel_no = m.channel_no
+ WHERE e.event_no = ANY(%(event_nos)s::int[])
+ GROUP BY 1, 2;
+
 -- user_channels --
 -- The channels of events together, by name and type. The state is the best one: with any SUCCESS it is SUCCESS.
 SELECT c.channel_name, c.channel_type, sum(c.participants)::bigint, sum(c.impressions)::bigint, sum(c.views)::bigint,
@@ -171,15 +214,13 @@ SELECT e.user_id, e.version, e.participants, e.event_no,
          ORDER BY event_id, timestamp LIMIT 1),
        (SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
          ORDER BY event_id DESC, timestamp DESC LIMIT 1),
-       EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = e.event_no),
        e.starts_at, least(e.ends_at, CASE WHEN e.status <> 'ACTIVE' THEN e.status_at END)
   FROM hannun.events e WHERE e.event_id = %(event_id)s AND e.user_id IS NOT NULL;
 
 -- timeline_ends --
--- The first and last minute in which anything happened in these events, and whether a channel was ever measured; the
--- earliest planned start, and the last end if all have one.
+-- The first and last minute in which anything happened in these events; the earliest planned start, and the last end if all
+-- have one.
 SELECT min(ends.first), max(ends.last),
-       EXISTS (SELECT FROM hannun.increments i WHERE i.event_no = ANY(%(event_nos)s::int[])),
        min(e.starts_at), CASE WHEN bool_and(ended.at IS NOT NULL) THEN max(ended.at) END
   FROM unnest(%(event_ids)s::text[]) AS chosen (event_id)
   JOIN hannun.events e USING (event_id)

@@ -37,7 +37,7 @@ SELECT e.event_id, c.key || ' ' || m.key AS key, m.value
          UNION ALL
         SELECT event_no, channel_no, 'totals', to_jsonb(value) FROM hannun.channel_measurements t
          CROSS JOIN LATERAL (SELECT t.measured_at, t.impressions, t.views, t.clicks, t.conversions, t.likes, t.comments,
-                                    t.shares, t.total_calls, t.completed_calls, t.average_duration, t.falls) AS value
+                                    t.shares, t.total_calls, t.completed_calls, t.average_duration, t.falls, t.imported) AS value
          WHERE t.measured_at IS NOT NULL) m
   JOIN hannun.events e USING (event_no) JOIN hannun.channels c USING (channel_no)
 
