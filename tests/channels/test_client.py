@@ -52,7 +52,8 @@ VIEWS_800 = ChannelTotals(views=800, clicks=31)
 
 def declared(name: str = "WooriTV", limits: Limits = PATIENT) -> Declaration:
     found = {declaration.name: declaration for declaration in shipped().values()}[name]
-    return msgspec.structs.replace(found, limits=limits)
+    attempts = min(found.limits.attempts, limits.attempts)  # its budget may allow one only
+    return msgspec.structs.replace(found, limits=msgspec.structs.replace(limits, attempts=attempts))
 
 
 def client_of(server: Server, declaration: Declaration, **more: Any) -> ChannelClient:

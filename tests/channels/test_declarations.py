@@ -104,6 +104,10 @@ def test_a_channel_without_an_api_is_a_name() -> None:
             ("[response]", '[[budget]]\nname="a"\nunits=1\nscope="all"\nwindow_s=1\n[response]'),
             "budget[0].scope: found 'all', expected one of app, account",
         ),
+        (
+            ("[response]", '[[budget]]\nname="a"\nunits=1\nscope="app"\nwindow_s=5\n[response]'),
+            "found limits.attempts = 3 with a budget of 1 units, expected a budget for all attempts of one call",
+        ),
         (("[response]", '[lag]\nuntil = "08:00"\n[response]'), "lag: expected hours; or until and zone"),
         (("[response]", "[response"), "expected TOML: "),
         (("batch = 10", 'headers = { Host = "x" }'), "request: found the header 'Host', expected another name"),

@@ -8,11 +8,12 @@ from datetime import datetime
 import pytest
 from world import World
 
+from hannun.domain.measurements import PieceResult
 from hannun.domain.rounds import POLL, Piece, PlannedPiece, RoundRecord, WorkToken
 from hannun.domain.timetable import Timetable
 from hannun.errors import StoreUnavailable
 from hannun.flows.refresh import planning
-from hannun.flows.refresh.refresh import Measured, Refresh
+from hannun.flows.refresh.refresh import Refresh
 from hannun.flows.refresh.rounds import RoundKeeper
 from hannun.store import rounds
 from hannun.store.database import Database, PoolLimits
@@ -34,10 +35,10 @@ class Channel:
         self.behaviour = behaviour
         self.asked: list[Piece] = []
 
-    async def poll(self, piece: Piece, now: Callable[[], datetime], until_s: float) -> Measured:
+    async def poll(self, piece: Piece, now: Callable[[], datetime], until_s: float) -> PieceResult:
         self.asked.append(piece)
         await self.behaviour(piece)
-        return Measured([], {"measured": len(piece.event_nos)})
+        return PieceResult(piece.token, (), {"measured": len(piece.event_nos)})
 
 
 class Recorder:
@@ -48,12 +49,14 @@ class Recorder:
         self.away = away
         self.recorded: list[WorkToken] = []
 
-    def record(self, pieces: Sequence[tuple[WorkToken, Measured]]) -> None:
+    def record(self, pieces: Sequence[PieceResult]) -> None:
         if self.away:
             self.away -= 1
             raise StoreUnavailable("PostgreSQL is away")
         with self._database.transaction() as conn:
-            self.recorded += [token for token, measured in pieces if rounds.finish(conn, token, measured.counts)]
+            for token, _, counts in pieces:
+                if token is not None and rounds.finish(conn, token, counts):
+                    self.recorded.append(token)
 
 
 class Scheduler:

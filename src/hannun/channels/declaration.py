@@ -331,6 +331,12 @@ class Declaration(_Part, frozen=True):
             raise ValueError('found shape = "named" with batch > 1, expected batch = 1')
         if len({budget.name for budget in self.budget}) < len(self.budget):
             raise ValueError("found two budgets of one name")
+        for budget in self.budget:
+            if budget.units < budget.units_per_call * self.limits.attempts:
+                raise ValueError(
+                    f"found limits.attempts = {self.limits.attempts} with a budget of {budget.units} units, "
+                    "expected a budget for all attempts of one call"
+                )
 
 
 def placeholders(template: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The process `schedule`: the timed jobs, and the comparison of cached answers with the database."""
+"""The process `schedule`: the timed jobs, the refresh, and the comparison of cached answers with the database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,6 +15,7 @@ from hannun.processes import jobs
 from hannun.processes.background import TRANSACTIONS_STOP_S_MAX, run_in_task, run_jobs
 from hannun.processes.channels import channel_table
 from hannun.processes.metrics_endpoint import metrics_endpoint
+from hannun.processes.refresh import open_refresh
 from hannun.processes.signals import stop_on_signal
 from hannun.processes.writing import open_writing
 from hannun.settings import Settings
@@ -51,6 +52,8 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
         if settings.consistency_samples_a_second > 0:
             consistency = await stack.enter_async_context(_open_consistency(settings))
             await stack.enter_async_context(run_in_task("compare the cache with the database", consistency.run()))
+        refresh = await stack.enter_async_context(open_refresh(settings, writing))
+        await stack.enter_async_context(run_in_task("refresh", refresh.run()))
         await stack.enter_async_context(
             run_jobs(jobs.deliver_pending_invalidations(writing), jobs.update_gauges(writing), *maintenance)
         )

@@ -1,13 +1,75 @@
-"""The pieces of a round: which events each channel is asked for, in which order, and which answers are rebuilt."""
+"""The pieces of a round: which events each channel is asked for, in which order, and which answers are rebuilt.
+
+Where the budgets of a channel do not reach all events, those that move or end soon come first (`domain.poll_order`).
+The others are older then, and their answers say as of when they are.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import zip_longest
+from typing import NamedTuple
 
-from hannun.domain.rounds import POLL, REBUILD, SPACED_POLL, PlannedPiece
+from hannun.domain import poll_order
+from hannun.domain.budgets import Budget
+from hannun.domain.poll_order import Pollable
+from hannun.domain.rounds import POLL, REBUILD, SPACED_POLL, Pair, PlannedPiece
+from hannun.store import rounds
+from hannun.store.database import Connection
 
 POLLED_EVENTS_MAX = 1_000
 """Events in a piece that asks a channel: one piece is one transaction, and what is done again where a process dies."""
 REBUILT_EVENTS_MAX = 500
+MOVES_WITHIN = timedelta(hours=1)
+"""An event moves if anything of it has changed so recently."""
+SPACED_WINDOWS = 4
+"""A budget whose window is shorter than so many periods spaces its calls over a period."""
+
+
+class PolledChannel(NamedTuple):
+    """What planning knows of a channel.
+
+    settle_s: how long its numbers still change after an event's end, in seconds.
+    """
+
+    settle_s: int
+    budgets: Sequence[Budget] = ()
+
+
+class Planner:
+    """Plans the pieces of each round.
+
+    Args:
+        channels: those that are polled, by their keys.
+        period: of the rounds.
+    """
+
+    def __init__(self, channels: Mapping[str, PolledChannel], period: timedelta) -> None:
+        self._settle_s = {key: channel.settle_s for key, channel in channels.items()}
+        self._spaced = {
+            key
+            for key, channel in channels.items()
+            if any(
+                budget.window_s and budget.window_s < SPACED_WINDOWS * period.total_seconds()
+                for budget in channel.budgets
+            )
+        }
+
+    def __call__(self, conn: Connection) -> list[PlannedPiece]:
+        """The pieces of a round that begins now, in its transaction."""
+        now = rounds.clock(conn)
+        by_channel: dict[str, list[Pollable]] = {key: [] for key in self._settle_s}
+        for pair in rounds.pairs(conn, self._settle_s):
+            by_channel[pair.channel].append(_pollable(pair, now))
+        ordered = {key: [each.event_no for each in poll_order.in_order(events)] for key, events in by_channel.items()}
+        return pieces(ordered, rounds.active_events(conn), self._spaced)
+
+
+def _pollable(pair: Pair, now: datetime) -> Pollable:
+    weight = poll_order.weight(
+        moving=now - pair.changed_at < MOVES_WITHIN,
+        ends_in_s=None if pair.ends_at is None else (pair.ends_at - now).total_seconds(),
+    )
+    return Pollable(pair.event_no, None if pair.polled_at is None else (now - pair.polled_at).total_seconds(), weight)
 
 
 def pieces(

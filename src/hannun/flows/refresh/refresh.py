@@ -22,7 +22,8 @@ from typing import NamedTuple, Protocol, TypeVar
 from anyio import CapacityLimiter
 
 from hannun.deadlines import run_in_thread
-from hannun.domain.rounds import HEARTBEAT_S, POLL, REBUILD, SPACED_POLL, OpenRound, Piece, WorkToken
+from hannun.domain.measurements import PieceResult
+from hannun.domain.rounds import HEARTBEAT_S, POLL, REBUILD, SPACED_POLL, OpenRound, Piece
 from hannun.errors import StoreUnavailable
 from hannun.flows.refresh.rounds import RoundKeeper
 from hannun.telemetry import log, metrics
@@ -45,26 +46,19 @@ POLLS_SHARE = 0.8
 RETRY_S = 1.0
 
 
-class Measured(NamedTuple):
-    """The measurements of a piece, and how many of them there are of each kind."""
-
-    measurements: Sequence[object]
-    counts: Mapping[str, int]
-
-
 class Polls(Protocol):
     """Asks one channel (`flows.refresh.polling.ChannelPoller`)."""
 
-    async def poll(self, piece: Piece, now: Callable[[], datetime], until_s: float) -> Measured:
+    async def poll(self, piece: Piece, now: Callable[[], datetime], until_s: float) -> PieceResult:
         """Ask for the events of a piece, until this moment of the monotonic clock at most. It raises nothing."""
 
 
 class Records(Protocol):
     """Records measurements (`counting.measurement_counter.MeasurementCounter`). It blocks."""
 
-    def record(self, pieces: Sequence[tuple[WorkToken, Measured]]) -> None:
-        """Record the measurements of pieces, and that they are done, in one transaction. A piece that somebody else has
-        taken is left out.
+    def record(self, pieces: Sequence[PieceResult]) -> object:
+        """Record the measurements of pieces, and that they are done, in one transaction. A piece that another process
+        has taken is left out.
 
         Raises:
             StoreUnavailable: PostgreSQL is away, and nothing is recorded.
@@ -144,7 +138,7 @@ class Refresh:
             heartbeat.cancel()
         return self.look_every_s
 
-    async def record(self, pieces: Sequence[tuple[WorkToken, Measured]]) -> None:
+    async def record(self, pieces: Sequence[PieceResult]) -> None:
         """Record in a thread. Raises as `Records.record`."""
         await run_in_thread(lambda: self._recorder.record(pieces), self._recording)
 
@@ -155,7 +149,7 @@ class Refresh:
 
 class _Polled(NamedTuple):
     piece: Piece
-    measured: Measured
+    result: PieceResult
     at_s: float
 
 
@@ -237,10 +231,10 @@ class _Work:
         """Ask the piece's channel."""
         poller = self._refresh.pollers.get(piece.channel or "")
         if poller is None:  # the process that planned it has a channel that this one has not
-            measured = Measured([], {"skipped": len(piece.event_nos)})
+            result = PieceResult(piece.token, (), {"skipped": len(piece.event_nos)})
         else:
-            measured = await poller.poll(piece, self._refresh.clock.now, self._polls_until_s)
-        return _Polled(piece, measured, time.monotonic())
+            result = await poller.poll(piece, self._refresh.clock.now, self._polls_until_s)
+        return _Polled(piece, result, time.monotonic())
 
     async def take(self, kind: str, limit: int, full: Collection[str]) -> list[Piece]:
         pieces, now = await self.call(lambda: self._keeper.take(self._found, kind, limit, full))
@@ -250,7 +244,7 @@ class _Work:
 
     async def record(self, polled: Sequence[_Polled]) -> None:
         """Record what was polled; while PostgreSQL is away try again, until the round ends."""
-        pieces = [(each.piece.token, each.measured) for each in polled]
+        pieces = [each.result for each in polled]
         while True:
             try:
                 return await self._refresh.record(pieces)
@@ -326,7 +320,8 @@ class _Lane:
                 log.info("a piece of a round was taken by another process", piece=piece.token.work_no)
             elif (error := task.exception()) is not None:
                 log.error("a piece of a round failed unexpectedly", channel=piece.channel, exc_info=error)
-                self._polled.append(_Polled(piece, Measured([], {"failed": len(piece.event_nos)}), time.monotonic()))
+                failed = PieceResult(piece.token, (), {"failed": len(piece.event_nos)})
+                self._polled.append(_Polled(piece, failed, time.monotonic()))
             else:
                 self._polled.append(task.result())
 

@@ -1,0 +1,266 @@
+"""Asks one channel for the totals of many events: within its breaker and its budgets, and until a given moment.
+
+    ids in batches ─► workers ─► permit: breaker admits, budget has a call ─► ask ─► measurements
+                                    │ none                                   └─► outcome to the breaker
+                                    └─► the rest is left out, and is older in the next round
+
+Permits are taken in blocks, so that breaker and budget cost one thread switch for some dozens of calls. A channel whose
+breaker opens is left at once: nobody waits for it. While its trials are on their way, the other calls wait for them.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from anyio import CapacityLimiter
+
+from hannun.channels.reply import Reply
+from hannun.counting.channel_limits import Admission, Grant
+from hannun.deadlines import run_in_thread
+from hannun.domain.breaker import Outcomes
+from hannun.domain.measurements import Measurement, PieceResult
+from hannun.domain.rounds import Piece
+
+BLOCK_CALLS = 64
+"""Permits that are taken at once, at most."""
+UNKNOWN_EVENT = "unknown-event"
+"""Why there are no totals: the channel does not know the event."""
+
+
+class Asks(Protocol):
+    """A client of a channel (`channels.client.ChannelClient`)."""
+
+    async def ask(self, event_ids: Sequence[str]) -> Reply: ...
+
+
+class Breakers(Protocol):
+    """`counting.channel_limits.SharedBreakers`. Its methods may block."""
+
+    def admit(self, channel: str, wanted: int = 1) -> Admission: ...
+
+    def record(self, channel: str, generation: int, outcomes: Outcomes) -> None: ...
+
+    def outcome(self, seconds: float, *, failed: bool) -> Outcomes: ...
+
+
+class Budgets(Protocol):
+    """`counting.channel_limits.SharedBudgets`. Its methods block."""
+
+    def take(self, channel: str, wanted: int) -> Grant: ...
+
+    def give_back(self, channel: str, grant: Grant, calls: int) -> None: ...
+
+    def charge(self, channel: str, calls: int) -> None: ...
+
+    def block(self, channel: str, retry_after_s: float | None) -> None: ...
+
+
+class ChannelPoller:
+    """Polls one channel.
+
+    Args:
+        channel: the channel's key.
+        batch: event ids in a call.
+        calls_at_once: how many calls are under way at the same time, over all pieces.
+    """
+
+    def __init__(
+        self, channel: str, client: Asks, breakers: Breakers, budgets: Budgets, *, batch: int, calls_at_once: int
+    ) -> None:
+        self.channel = channel
+        self.client = client
+        self.batch = batch
+        self.calls_at_once = calls_at_once
+        self._breakers = breakers
+        self._budgets = budgets
+        self._threads = CapacityLimiter(1)
+
+    async def poll(self, piece: Piece, now: Callable[[], datetime], until_s: float) -> PieceResult:
+        """Ask for the events of a piece.
+
+        Args:
+            now: PostgreSQL's time.
+            until_s: no call begins after this moment of the monotonic clock.
+        """
+        poll = _Poll(self, piece, now, until_s)
+        await poll.run()
+        return poll.result()
+
+    async def permit(self, wanted: int, ended: "_Ended") -> tuple[Admission, Grant]:
+        """Permits for up to `wanted` calls; what has ended is recorded before."""
+        return await run_in_thread(lambda: self._permit(wanted, ended), self._threads)
+
+    def _permit(self, wanted: int, ended: "_Ended") -> tuple[Admission, Grant]:
+        self._record(ended)
+        admission = self._breakers.admit(self.channel, wanted)
+        if not admission.granted:
+            return admission, Grant(0, admission.retry_after_s, 0.0, 0.0)
+        grant = self._budgets.take(self.channel, admission.granted)
+        if unused := admission.granted - grant.calls:
+            self._breakers.record(self.channel, admission.generation, Outcomes(unused=unused))
+        return admission, grant
+
+    async def finish(self, ended: "_Ended", grant: Grant | None, unused: int) -> None:
+        """Record what has ended, and give the last `unused` calls of a grant back."""
+
+        def work() -> None:
+            self._record(ended)
+            if grant is not None and unused:
+                self._budgets.give_back(self.channel, grant, unused)
+
+        await run_in_thread(work, self._threads)
+
+    def _record(self, ended: "_Ended") -> None:
+        for generation, outcomes in ended.outcomes.items():
+            self._breakers.record(self.channel, generation, outcomes)
+        self._budgets.charge(self.channel, ended.further_calls)
+
+    async def block(self, retry_after_s: float | None) -> None:
+        """The channel says that it is asked too often."""
+        await run_in_thread(lambda: self._budgets.block(self.channel, retry_after_s), self._threads)
+
+    def outcome(self, reply: Reply) -> Outcomes:
+        """What a reply says about the channel. Being over quota says nothing."""
+        if reply.kind == "over-quota":
+            return Outcomes(unused=1)
+        return self._breakers.outcome(reply.seconds, failed=reply.kind == "failed")
+
+
+class _Ended:
+    """Calls that have ended and are not recorded yet: their outcomes by generation, and the calls to the API beyond one
+    each, for further pages and attempts."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[int, Outcomes] = {}
+        self.further_calls = 0
+
+    def add(self, generation: int, outcome: Outcomes) -> None:
+        self.outcomes[generation] = self.outcomes.get(generation, Outcomes()) + outcome
+
+
+class _Poll:
+    """One piece on its way: its workers share its batches and its permits."""
+
+    def __init__(self, poller: ChannelPoller, piece: Piece, now: Callable[[], datetime], until_s: float) -> None:
+        self._poller = poller
+        self._piece = piece
+        self._now = now
+        self._until_s = until_s
+        self._batches = _batches(piece.event_ids, poller.batch)
+        self._left = -(-len(piece.event_ids) // poller.batch)
+        self._measurements: list[Measurement] = []
+        self._counts: Counter[str] = Counter()
+        self._ended = _Ended()
+        self._permits = self._running = 0
+        self._generation = 0
+        self._grant: Grant | None = None
+        self._begins_s = self._spacing_s = 0.0
+        self._refill = asyncio.Lock()
+        self._call_ended = asyncio.Event()
+        self._stopped = ""
+
+    async def run(self) -> None:
+        workers = [self._work() for _ in range(min(self._left, self._poller.calls_at_once))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            if self._permits:
+                self._ended.add(self._generation, Outcomes(unused=self._permits))
+            await self._poller.finish(self._ended, self._grant, self._permits)
+
+    def result(self) -> PieceResult:
+        skipped = len(self._piece.event_ids) - len(self._measurements)
+        counts = dict(self._counts)
+        if skipped:
+            counts[self._stopped or "skipped"] = skipped
+        return PieceResult(self._piece.token, self._measurements, counts)
+
+    async def _work(self) -> None:
+        while self._left and await self._has_permit():
+            ids = next(self._batches, None)
+            if ids is None:
+                self._permits += 1
+                return
+            self._left -= 1
+            self._running += 1
+            try:
+                await self._ask(ids, self._generation)
+            except asyncio.CancelledError:  # what the channel would have said is not known
+                self._ended.add(self._generation, Outcomes(unused=1))
+                raise
+            finally:
+                self._running -= 1
+                self._call_ended.set()
+
+    async def _ask(self, ids: Sequence[str], generation: int) -> None:
+        asked_at = self._now()
+        reply = await self._poller.client.ask(ids)
+        self._counts["calls"] += reply.units
+        self._ended.add(generation, self._poller.outcome(reply))
+        self._ended.further_calls += max(reply.units - 1, 0)
+        if reply.kind == "over-quota":
+            self._stopped = "over-quota"
+        if reply.kind == "over-quota" or reply.retry_after_s is not None:
+            await self._poller.block(reply.retry_after_s)
+        if reply.kind != "over-quota":
+            failure = reply.reason if reply.kind == "failed" else UNKNOWN_EVENT
+            self._measurements += [
+                Measurement(id_, self._poller.channel, reply.totals.get(id_, failure), asked_at) for id_ in ids
+            ]
+
+    # -- permits
+
+    async def _has_permit(self) -> bool:
+        """Wait for the right to make a call. False where the rest of the piece is left out."""
+        while not self._stopped:
+            if time.monotonic() >= self._until_s:
+                self._stopped = "too-late"
+            elif self._permits:
+                return await self._begin_in_time()
+            else:
+                async with self._refill:
+                    if not self._permits and not self._stopped:
+                        await self._take_permits()
+        return False
+
+    async def _begin_in_time(self) -> bool:
+        """Use a permit at its time: spaced calls begin one after the other."""
+        self._permits -= 1
+        begins_s, self._begins_s = self._begins_s, self._begins_s + self._spacing_s
+        wait_s = begins_s - time.monotonic()
+        if (
+            self._grant is not None and -wait_s > self._grant.late_s_max
+        ):  # too late for the API's window: it is not made
+            self._ended.add(self._generation, Outcomes(unused=1))
+            return await self._has_permit()
+        if wait_s > 0:
+            if begins_s >= self._until_s:
+                self._permits += 1
+                self._stopped = "too-late"
+                return False
+            await asyncio.sleep(wait_s)
+        return not self._stopped
+
+    async def _take_permits(self) -> None:
+        ended, self._ended = self._ended, _Ended()
+        admission, grant = await self._poller.permit(min(BLOCK_CALLS, self._left), ended)
+        if grant.calls:
+            self._generation, self._grant, self._permits = admission.generation, grant, grant.calls
+            self._begins_s, self._spacing_s = time.monotonic() + grant.wait_s, grant.spacing_s
+        elif not admission.granted:
+            if self._running:  # among them may be trials, which decide
+                self._call_ended.clear()
+                await self._call_ended.wait()
+            else:
+                self._stopped = "breaker-open"
+        elif time.monotonic() + grant.wait_s < self._until_s:
+            await asyncio.sleep(grant.wait_s)
+        else:
+            self._stopped = "over-budget"
+
+
+def _batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (ids[first : first + size] for first in range(0, len(ids), size))

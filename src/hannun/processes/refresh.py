@@ -1,0 +1,117 @@
+"""What the periodic refresh of `schedule` opens: clients of the channels, breakers, budgets, the counter, the cache."""
+
+import os
+import secrets
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hannun.cache import AnswerCache
+from hannun.channels.client import ChannelClient
+from hannun.channels.declaration import Declaration
+from hannun.counting.channel_limits import SharedBreakers, SharedBudgets
+from hannun.counting.measurement_counter import MeasurementCounter
+from hannun.domain.budgets import Budget
+from hannun.flows.refresh.planning import Planner, PolledChannel
+from hannun.flows.refresh.polling import ChannelPoller
+from hannun.flows.refresh.refresh import Refresh
+from hannun.flows.refresh.rounds import RoundKeeper
+from hannun.flows.report.rebuild import Rebuilder
+from hannun.processes.channels import channel_access, channel_declarations
+from hannun.processes.writing import Writing
+from hannun.settings import Settings
+from hannun.store.database import ReadPool
+
+JOB = "refresh"
+SETTLED_NEXT_DAY_S = 32 * 3_600
+"""Numbers that are final at a time of the next morning are so by then, whenever the event has ended."""
+
+
+@asynccontextmanager
+async def open_refresh(settings: Settings, writing: Writing) -> AsyncIterator[Refresh]:
+    """The refresh of this process, with everything that it uses open until the block ends.
+
+    Raises:
+        OperatorError: a declaration, the access file or the timetable cannot be used.
+    """
+    timetable = settings.refresh_timetable
+    period_s = timetable.period.total_seconds()
+    declarations = channel_declarations(settings)
+    access = channel_access(settings, declarations)
+    polled = {key: declarations[key] for key in access if declarations[key].request is not None}
+    budgets = {key: budgets_of(declaration) for key, declaration in polled.items()}
+    async with AsyncExitStack() as stack:
+        breakers = SharedBreakers(writing.database("-breakers"), polled)
+        shared_budgets = SharedBudgets(writing.database("-budgets"), budgets, period_s)
+        stack.callback(breakers.flush)
+        pollers: dict[str, ChannelPoller] = {}
+        tls = ssl.create_default_context()
+        for key, declaration in polled.items():
+            client = await stack.enter_async_context(
+                ChannelClient(
+                    declaration,
+                    access[key],
+                    calls_at_once=settings.channel_calls_at_once,
+                    private_addresses=settings.channel_private_addresses,
+                    tls=tls,
+                )
+            )
+            assert declaration.request is not None
+            pollers[key] = ChannelPoller(
+                key,
+                client,
+                breakers,
+                shared_budgets,
+                batch=declaration.request.batch,
+                calls_at_once=settings.channel_calls_at_once,
+            )
+        planner = Planner({key: PolledChannel(settle_s(polled[key]), budgets[key]) for key in polled}, timetable.period)
+        keeper = RoundKeeper(writing.database("-rounds"), JOB, timetable, planner, owner=owner_name())
+        relay = stack.enter_context(writing.relaying())
+        counter = MeasurementCounter(writing.database("-measurements"), relay)
+        rebuilder = await stack.enter_async_context(_open_rebuilder(settings))
+        yield Refresh(keeper, pollers, counter, rebuilder.rebuild)
+
+
+@asynccontextmanager
+async def _open_rebuilder(settings: Settings) -> AsyncIterator[Rebuilder]:
+    limits = replace(settings.pool, size_max=2, size_min=1)
+    reader = ReadPool(settings.needed("database_url"), limits, application="hannun-schedule-rebuild")
+    cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s)
+    await reader.open()
+    await cache.open()
+    try:
+        yield Rebuilder(reader, cache, lambda: datetime.now(UTC), settings.stale_after)
+    finally:
+        await cache.close()
+        await reader.close()
+
+
+def owner_name() -> str:
+    """A name that no other process has, and that says to an operator where this one runs."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def budgets_of(declaration: Declaration) -> list[Budget]:
+    """The budgets of a channel's API."""
+    return [
+        Budget(
+            name=each.name,
+            scope=f"{declaration.key}/{each.scope}",
+            units=each.units,
+            window_s=each.window_s,
+            day_zone=each.day_zone,
+            units_per_call=each.units_per_call,
+        )
+        for each in declaration.budget
+    ]
+
+
+def settle_s(declaration: Declaration) -> int:
+    """How long a channel's numbers still change after an event's end, in seconds."""
+    if declaration.lag is None:
+        return 0
+    return SETTLED_NEXT_DAY_S if declaration.lag.hours is None else round(declaration.lag.hours * 3_600)
