@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import contract  # noqa: E402  # a tool of the repository, not of the package
 
 EXAMPLES = ROOT / "src/hannun/web/examples.json"
-CHANGING = {"lastUpdatedAt", "asOf", "createdAt", "shareId", "address", "expiresAt"}
+CHANGING = {"lastUpdatedAt", "asOf", "createdAt", "shareId", "address", "expiresAt", "measuredAt"}
 Json = dict[str, Any]
 
 

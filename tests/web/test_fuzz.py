@@ -37,6 +37,7 @@ DECODERS = [
     "path",
     "sign-in",
     "share link",
+    "typed totals",
     "messages",
     "other headers",
 ]
@@ -195,6 +196,11 @@ def requests_by_decoder(site: Site) -> dict[str, st.SearchStrategy[Sent]]:
         "share link": st.builds(
             lambda body: Sent("POST", EVENT + b"/shares", JSON_BODY, body),
             bodies({"until": "2027-01-01T00:00:00Z", "label": "for the team"}),
+        ),
+        "typed totals": st.builds(
+            lambda name, body: Sent("POST", EVENT + b"/channels/" + name + b"/totals", JSON_BODY, body),
+            BYTES.map(in_url) | st.sampled_from([b"NAVER", b"KAKAO", *PATH_PARTS]),
+            bodies({"views": 5, "totalCalls": 2, "averageDuration": 1.5, "measuredAt": "2026-11-22T00:00:00Z"}),
         ),
         "messages": st.builds(
             lambda body, packed, kind: (

@@ -23,7 +23,12 @@ def requests_to(site: Site) -> Iterator[tuple[str, str]]:
     """Method and an existing path of every route."""
     for route in routes_in(application(site.services)):
         method, path = route.split(" ")
-        path = path.replace("{event_id}", SPRING).replace("{user_id}", OWNER).replace("{share_id}", "a-link")
+        path = (
+            path.replace("{event_id}", SPRING)
+            .replace("{user_id}", OWNER)
+            .replace("{share_id}", "a-link")
+            .replace("{channel_name}", "NAVER")
+        )
         yield method, "/static/favicon.svg" if path == "/static" else path
 
 
@@ -132,6 +137,7 @@ def test_nothing_below_an_event_that_does_not_exist_is_there_for_an_admin(site: 
         if path.endswith("/session"):  # of a share link's cookie, whoever signs in
             continue
         path = path.replace(SPRING, NONE)
-        answer = site.admin.request(method, path, json={"until": in_a_day()} if method == "POST" else None)
+        body = {"views": 1} if path.endswith("/totals") else {"until": in_a_day()}
+        answer = site.admin.request(method, path, json=body if method == "POST" else None)
         assert (answer.status_code, answer.json()["code"]) == (404, "not-found"), (method, path)
     assert site.admin.get(f"/api/v1/events/{SPRING}/shares").json() == {"shares": []}

@@ -37,7 +37,12 @@ def reading_requests(site: Site) -> Iterator[tuple[str, str]]:
     for route in (route for router in routers for route in router.routes):
         if not isinstance(route, APIRoute) or not route.path.startswith("/api/v1/"):
             continue
-        path = re.sub("{event_id}", SPRING, route.path).replace("{user_id}", OWNER).replace("{share_id}", "a-link")
+        path = (
+            re.sub("{event_id}", SPRING, route.path)
+            .replace("{user_id}", OWNER)
+            .replace("{share_id}", "a-link")
+            .replace("{channel_name}", "NAVER")
+        )
         if path not in (SESSION, MESSAGES, BY_LINK):
             yield from ((method, path) for method in route.methods)
 

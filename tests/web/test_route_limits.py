@@ -64,6 +64,7 @@ ROUTES: dict[str, dict[str, str]] = {
             "GET /api/v1/users/{user_id}/live",
             "POST /api/v1/events/{event_id}/shares",
             "DELETE /api/v1/events/{event_id}/shares/{share_id}",
+            "POST /api/v1/events/{event_id}/channels/{channel_name}/totals",
             "GET /api/v1/session",
         ),
         EVENT,
@@ -205,7 +206,12 @@ def callers_of(site: Site) -> dict[str, httpx2.Client]:
 def send(client: httpx2.Client, route: str) -> httpx2.Response:
     """Send a request of this route. Of a live stream, only the head is awaited."""
     method, path = route.split(" ")
-    path = path.replace("{event_id}", SPRING).replace("{user_id}", OWNER).replace("{share_id}", "a-link")
+    path = (
+        path.replace("{event_id}", SPRING)
+        .replace("{user_id}", OWNER)
+        .replace("{share_id}", "a-link")
+        .replace("{channel_name}", "NAVER")
+    )
     assert "{" not in path, "a parameter for which this test has no value"
     path = "/static/favicon.svg" if path == "/static" else path
     with client.stream(method, path, json={"token": "guessed"} if method == "POST" else None) as answer:

@@ -538,6 +538,24 @@ class MessagesTaken(ApiStruct):
     results: list[MessageResult]
 
 
+class TotalsTaken(ApiStruct):
+    """What became of typed totals. `increments` and `corrections` say by how much each total changed.
+
+    `awaitingConfirmation` holds totals that are lower than before: sent once more, with a later `measuredAt`, they are
+    taken over. `baseline` says that an increment holds the first total of a count. `older`: newer totals are stored;
+    `no-type`: no distribution has named the channel's type for this event yet; `minute-full`: send them with another
+    `measuredAt`. In these cases nothing was changed.
+    """
+
+    channel_name: str
+    measured_at: Instant
+    result: Annotated[str, _one_of(("changed", "unchanged", "falling", "older", "no-type", "minute-full"))]
+    baseline: bool
+    increments: dict[str, int]
+    corrections: dict[str, int]
+    awaiting_confirmation: dict[str, int]
+
+
 def encode(answer: ApiStruct) -> bytes:
     """The answer as JSON."""
     return msgspec.json.encode(answer)

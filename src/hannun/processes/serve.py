@@ -25,9 +25,10 @@ from hannun.flows.report.cached_reader import CachedReader
 from hannun.flows.report.registry import dashboard_question
 from hannun.flows.sessions import EndedSessions, Sessions
 from hannun.flows.share_links import ShareLinks
+from hannun.flows.typed_totals import TypedTotals
 from hannun.processes import jobs
 from hannun.processes.background import TRANSACTIONS_STOP_S_MAX, run_in_task, run_jobs
-from hannun.processes.channels import channel_table
+from hannun.processes.channels import channel_access, channel_declarations, channel_table
 from hannun.processes.commands.tokens import issue_token
 from hannun.processes.writing import open_writing
 from hannun.settings import Settings
@@ -153,6 +154,11 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
             exports=Exports(settings.exports_at_once),
             ingestion=ingestion,
             ingestion_threads=CapacityLimiter(settings.counting_threads),
+            typed_totals=TypedTotals(
+                writing.measurement_counter("-totals", relay),
+                channel_table(settings),
+                channel_access(settings, channel_declarations(settings)),
+            ),
             live_updates=LiveUpdates(cache.announcements, lambda topic: _etag(reports, topic, settings.request_s)),
             share_links=ShareLinks(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
             verifier=verifier,

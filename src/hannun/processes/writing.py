@@ -42,6 +42,10 @@ class Writing:
         database = self.database()
         return BatchCounter(database, self.decoder, DirectDelivery(database, self.invalidator))
 
+    def measurement_counter(self, suffix: str, delivery: Delivers) -> MeasurementCounter:
+        """A counter of measurements on a connection of its own."""
+        return MeasurementCounter(self.database(suffix), delivery)
+
     def direct_measurement_counter(self) -> MeasurementCounter:
         """A counter of measurements for a command: it delivers each invalidation at once."""
         database = self.database()

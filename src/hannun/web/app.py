@@ -12,7 +12,7 @@ from starlette.routing import compile_path
 
 from hannun import errors
 from hannun.telemetry import log
-from hannun.web import api, events, messages, operations, pages, sessions, shares, watch
+from hannun.web import api, events, messages, operations, pages, sessions, shares, totals, watch
 from hannun.web.compression import Compression
 from hannun.web.middleware import (
     HeadAsGet,
@@ -49,6 +49,7 @@ def application(services: Services) -> FastAPI:
     app.include_router(messages.router)
     app.include_router(watch.router)
     app.include_router(shares.router)
+    app.include_router(totals.router)
     app.include_router(sessions.router)
     app.include_router(pages.router)
     app.include_router(operations.router)

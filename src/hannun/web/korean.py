@@ -98,6 +98,14 @@ KOREAN: dict[str, str] = {
         "{field}에 UTC 오프셋이 없습니다. +09:00 또는 Z처럼 붙여 주세요"
     ),
     "{field} is before 1970 or after 9997": "{field}: 1970년부터 9997년까지만 쓸 수 있습니다",
+    "these totals cannot be taken ({reason}): give whole numbers from 0, not more completed calls than calls": (
+        "이 숫자는 저장할 수 없습니다 ({reason}). 0 이상의 정수로, 완료 통화는 전체 통화보다 크지 않게 보내 주세요"
+    ),
+    "{channel} is measured through its API: its totals cannot be typed": (
+        "{channel}: API로 측정되는 채널이라 직접 입력할 수 없습니다"
+    ),
+    "{field} must be a past instant, at most {days} days ago": "{field}: 지난 {days}일 안의 과거 시각이어야 합니다",
+    "there is no channel of this name": "그런 이름의 채널이 없습니다",
     "{field} is not an ISO 8601 instant with an offset": "{field}: 오프셋이 있는 ISO 8601 시각이 아닙니다",
     "{field} is neither an ISO 8601 instant with an offset nor a date": (
         "{field}: 오프셋이 있는 ISO 8601 시각도 날짜도 아닙니다"

@@ -37,6 +37,11 @@ CODES: dict[str, ProblemKind] = {
     "format-not-installed": ProblemKind(501, "지원하지 않는 형식입니다", "This format is not installed here"),
     "bad-cursor": ProblemKind(400, "커서가 올바르지 않습니다", "The cursor is invalid"),
     "bad-body": ProblemKind(400, "본문을 읽을 수 없습니다", "The body cannot be read"),
+    "bad-totals": ProblemKind(400, "숫자를 저장할 수 없습니다", "These totals cannot be taken"),
+    "outside-of-time": ProblemKind(
+        409, "지금 저장할 수 있는 시각이 아닙니다", "Totals of this moment are not taken now"
+    ),
+    "channel-is-polled": ProblemKind(409, "API로 측정되는 채널입니다", "This channel is measured through its API"),
     "bad-sign-in": ProblemKind(400, "로그인 본문을 읽을 수 없습니다", "The sign-in cannot be read"),
     "not-json": ProblemKind(400, "본문이 JSON이 아닙니다", "The body is not JSON"),
     "body-too-large": ProblemKind(413, "본문이 너무 큽니다", "The body is too large"),

@@ -16,6 +16,7 @@ from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import CachedReader
 from hannun.flows.sessions import Sessions
 from hannun.flows.share_links import ShareLinks
+from hannun.flows.typed_totals import TypedTotals
 from hannun.web.auth import Verifier
 from hannun.web.compression import PackedAnswers
 from hannun.web.limits import RateLimit, StreamLimit
@@ -50,6 +51,7 @@ class Services:
     exports: Exports
     ingestion: HttpIngestion
     ingestion_threads: CapacityLimiter
+    typed_totals: TypedTotals
     live_updates: LiveUpdates
     share_links: ShareLinks
     verifier: Verifier

@@ -47,16 +47,17 @@ ShareId = Annotated[str, Path(min_length=1, max_length=64, pattern="^[A-Za-z0-9_
 
 
 _HOUR = "([01][0-9]|2[0-3])"
-_AHEAD = (
+INSTANT_PATTERN = (
     "^2[0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
     f"[Tt ]{_HOUR}:[0-5][0-9]:[0-5][0-9]([.][0-9]{{1,9}})?([Zz]|[+-]{_HOUR}:[0-5][0-9])$"
 )
+"""Instants of the years 2000 to 2999 with an offset, for the contract: what is generated from it can be parsed."""
 
 
 class WantedLink(msgspec.Struct):
     """A link to create: when it expires (up to 366 days ahead), and a label that says whom it is for."""
 
-    until: Annotated[str, Meta(extra_json_schema={"pattern": _AHEAD})]
+    until: Annotated[str, Meta(extra_json_schema={"pattern": INSTANT_PATTERN})]
     label: Annotated[str, Meta(extra_json_schema={"maxLength": LABEL_LENGTH_MAX, "pattern": "^[^\\x00]*$"})] = ""
 
 
