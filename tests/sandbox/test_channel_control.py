@@ -266,6 +266,23 @@ def test_a_run_keeps_the_address_and_the_access_file_private(tmp_path: Path) -> 
         assert json.loads((tmp_path / "home" / "channel-sandbox.json").read_text()) == {"address": address}
 
 
+@pytest.mark.parametrize("command", ["sandbox serve --port 0", "simulate --api http://127.0.0.1:9 --token t"])
+def test_a_home_that_cannot_be_written_is_refused(tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").touch()
+    refused = CliRunner().invoke(app, [*command.split(), "--home", str(tmp_path / "file" / "home")])
+    assert isinstance(refused.exception, OperatorError), refused.exception
+    assert "--home" in refused.exception.hint
+
+
+def test_an_access_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OperatorError, match="cannot write"),
+        opened(SandboxOptions(access_file=tmp_path / "file" / "access.toml")),
+    ):
+        pass
+
+
 def test_a_port_that_is_taken_is_refused() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

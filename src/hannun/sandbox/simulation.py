@@ -42,7 +42,6 @@ def run_simulation(
             "cannot send messages: neither an API with a token nor Kafka is given",
             hint="--api and --token (HANNUN_API, HANNUN_ADMIN_TOKEN), or --kafka; `hannun up --demo` sets them",
         )
-    home.mkdir(parents=True, exist_ok=True)
     state = _SimulationState(home / _STATE_NAME)
     sender: Sender = KafkaSender(bootstrap) if bootstrap else HttpSender(api, token, wait=stop.wait)
     try:
@@ -73,7 +72,7 @@ def _read_state(path: Path) -> dict[str, datetime]:
     try:
         saved: dict[str, Any] = json.loads(path.read_text())
         return {name: datetime.fromisoformat(value) for name, value in saved.items()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise OperatorError(
@@ -83,13 +82,14 @@ def _read_state(path: Path) -> dict[str, datetime]:
 
 
 def founding_time(home: Path) -> datetime:
-    """The founding time of the platform that this home simulates. Where there is none yet, it is now."""
+    """The founding time of the platform that this home simulates. Where there is none yet, it is now.
+
+    Raises:
+        OperatorError: the home cannot be read, or cannot be written where it has none.
+    """
     path = home / _STATE_NAME
     saved = _read_state(path)  # no more than this where a simulation runs: it writes the file
-    if "founded" not in saved:
-        home.mkdir(parents=True, exist_ok=True)
-        return _SimulationState(path).founded_at
-    return saved["founded"]
+    return saved["founded"] if "founded" in saved else _SimulationState(path).founded_at
 
 
 class _SimulationState:
@@ -114,5 +114,12 @@ class _SimulationState:
         if self.sent_until is not None:
             state["reached"] = self.sent_until.isoformat()
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps(state))
-        new.replace(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(json.dumps(state))
+            new.replace(self._path)
+        except OSError as error:
+            raise OperatorError(
+                f"cannot write the state of the simulation to {self._path}: {error.strerror}",
+                hint="--home names a folder that this user may write, on a disk with space",
+            ) from error
