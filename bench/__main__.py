@@ -22,6 +22,7 @@ from bench import (
     kafka_ingestion,
     ledger_bytes,
     page,
+    rebuild,
     views,
 )
 from bench.figures import Figure, as_json, print_table
@@ -38,6 +39,7 @@ BENCHES: dict[str, tuple[str, Run]] = {
     "answers": ("a cached dashboard, compared with minimal servers", answers.run),
     "views": ("uncached answers, over a database of a year", views.run),
     "channels": ("calls to a channel's API, compared with a bare HTTP client", channel_calls.run),
+    "rebuild": ("the cached answers of 10,000 events, rebuilt together and one by one", rebuild.run),
     "page": ("the memory of a page that stays open", page.run),
     "freshness": ("from sending a message to the first answer that includes it", freshness.run),
 }

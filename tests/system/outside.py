@@ -274,14 +274,6 @@ class Service:
 
         return wait_for("the messages to be accepted", accepted).json(), refused
 
-    def type_totals(self, event: str, channel: str, **totals: int) -> Message:
-        """Send totals of a channel, as somebody who types them. Returns what became of them."""
-        address = f"{self.api}/api/v1/events/{event}/channels/{channel}/totals"
-        response = self.http.post(address, json=totals, headers=_headers())
-        assert response.status_code == 200, response.text
-        answer: Message = response.json()
-        return answer
-
     def get(self, path: str) -> httpx2.Response:
         return self.http.get(self.api + path, headers=_headers())
 

@@ -314,31 +314,6 @@ def test_after_a_swap_an_event_with_detached_months_has_the_answers_it_had(repla
 
 
 @pytest.mark.faults
-def test_what_channels_measured_survives_a_swap_and_goes_on(replayed: ReplayWorld) -> None:
-    """No log holds it: increments, corrections and totals are copied, and so are all figures that follow from them."""
-    service, event = replayed.service, Event()
-    service.start_ingest()
-    service.start_serve()
-    replayed.send_and_count(event)
-    for views in (100, 90, 91):
-        service.type_totals(event.id, "NAVER", views=views, likes=views // 10, conversions=1)
-    before = replayed.answers(event)
-    assert before[""]["summary"]["totalViews"] == 91
-    replayed.run("--from", "earliest")
-    assert "differences: 0" in replayed.run("compare")
-    service.type_totals(event.id, "NAVER", views=95)  # meanwhile
-    assert "swapped" in replayed.run("swap")
-    wait_for("the service to read the other database", lambda: service.health()["status"] == "ready")
-    assert replayed.execute("SELECT metric, amount FROM hannun.corrections ORDER BY 1") == [
-        ("likes", -1),
-        ("views", -9),
-    ]
-    assert service.type_totals(event.id, "NAVER", views=99)["increments"] == {"views": 4}
-    assert replayed.answers(event)[""]["summary"]["totalViews"] == 99
-    service.assert_no_drift()
-
-
-@pytest.mark.faults
 def test_ingest_and_serve_go_on_counting_across_a_swap(replayed: ReplayWorld) -> None:
     """Over Kafka and over HTTP; no process is restarted."""
     service, topics = replayed.service, replayed.topics

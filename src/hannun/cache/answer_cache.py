@@ -242,8 +242,8 @@ class AnswerCache:
             return []
         return [Lease(key, token, server) for key, token, got in zip(keys_, tokens, acquired, strict=True) if got]
 
-    async def fill_all(self, answers: Sequence[tuple[Lease, EncodedAnswer]]) -> int:
-        """Cache many answers in one round trip, each as `fill` does. Returns how many were accepted."""
+    async def fill_all(self, answers: Sequence[tuple[Lease, EncodedAnswer]]) -> set[str]:
+        """Cache many answers in one round trip, each as `fill` does. Returns the keys whose answers were accepted."""
         pipeline = self._client.pipeline(transaction=False)
         for lease, answer in answers:
             keys_, args = self._fill_arguments(lease, answer)
@@ -252,14 +252,13 @@ class AnswerCache:
             accepted = await self._within_timeout(pipeline.execute())
         except UNAVAILABLE:
             self.available = False
-            return 0
-        filled = sum(map(bool, accepted))
-        self.fills += filled
-        self.refused_fills += len(answers) - filled
-        for (lease, answer), is_filled in zip(answers, accepted, strict=True):
-            if is_filled:
-                self._floors.record_filled(lease.key, answer.version)
-        return filled
+            return set()
+        filled = [answer for answer, is_filled in zip(answers, accepted, strict=True) if is_filled]
+        self.fills += len(filled)
+        self.refused_fills += len(answers) - len(filled)
+        for lease, answer in filled:
+            self._floors.record_filled(lease.key, answer.version)
+        return {lease.key for lease, _ in filled}
 
     async def release_all(self, leases: Sequence[Lease]) -> None:
         """Give up many leases in one round trip."""

@@ -7,7 +7,6 @@
 Instants are UTC, without a zone.
 """
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,18 +49,26 @@ def conversion_needs(type_: str) -> Needs:
 
 def freshness(known: KnownCounts, needs: Needs) -> Freshness | None:
     """When a figure that is computed from these sums of counts was measured; None where it is unknown."""
-    sums = [[known[name] for name in names if name in known] for names in needs]
-    return oldest(itertools.chain(*sums)) if all(sums) else None
+    found: list[Freshness] = []
+    for names in needs:
+        parts = [known[name] for name in names if name in known]
+        if not parts:
+            return None
+        found += parts
+    return oldest(found)
 
 
 def oldest(figures: Iterable[Freshness]) -> Freshness | None:
     """The freshness of a sum of these figures; None where there are none."""
-    parts = list(figures)
-    if not parts:
-        return None
-    return Freshness(
-        min(part.as_of for part in parts), min((part.stale_at for part in parts if part.stale_at), default=None)
-    )
+    found = None
+    for each in figures:
+        found = each if found is None or each is found else _older(found, each)
+    return found
+
+
+def _older(one: Freshness, other: Freshness) -> Freshness:
+    stale_at = [each.stale_at for each in (one, other) if each.stale_at is not None]
+    return Freshness(min(one.as_of, other.as_of), min(stale_at, default=None))
 
 
 def together(parts: Iterable[KnownCounts]) -> KnownCounts:

@@ -34,6 +34,7 @@ from hannun.domain.provenance import current_roi_kind
 from hannun.domain.questions import Order, SortBy
 from hannun.domain.ranges import DEFAULT_TZ, Preceding, Range
 from hannun.domain.response_schemas import (
+    MEASURED_COUNTS,
     Channel,
     ChannelCost,
     ChannelMetrics,
@@ -49,7 +50,6 @@ from hannun.domain.response_schemas import (
     SocialInteractions,
     Summary,
     UserEvent,
-    camel_case,
     format_instant,
     format_utc,
     instant_of_version,
@@ -193,14 +193,14 @@ def channel(figures: ChannelFigures, comparison: PeriodComparison | None = None)
             conversion_rate=_known_rate(
                 _conversion_rate(figures.type, within), figures.measured, conversion_needs(figures.type)
             ),
-            distribution_cost=json_number(figures.cost),
-            cost_per_participant=json_number(cost_per(figures.cost, figures.counts.participants)),
-            cost_per_view=json_number(cost_per(figures.cost, figures.counts.views)),
-            cost_per_conversion=json_number(cost_per(figures.cost, figures.counts.conversions)),
+            **_costs(figures),
         ),
         **_measured_fields(figures),
         last_updated_at=instant_of_version(figures.changed_at_us),
     )
+
+
+_JSON_NAMES = list(zip(COUNTS, MEASURED_COUNTS, strict=True))
 
 
 def _measured_fields(figures: ChannelFigures) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def _measured_fields(figures: ChannelFigures) -> dict[str, Any]:
     return {
         "measured_at": None if found is None else format_utc(found.as_of),
         "stale_since": format_utc(found.stale_at) if found and figures.state == "stale" else None,
-        "measured_counts": [camel_case(name) for name in COUNTS if name in figures.measured],
+        "measured_counts": [shown for name, shown in _JSON_NAMES if name in figures.measured],
     }
 
 
@@ -241,16 +241,20 @@ def channel_performance(figures: ChannelFigures, comparison: PeriodComparison | 
 
 
 def channel_cost(figures: ChannelFigures, comparison: PeriodComparison | None) -> ChannelCost:
-    whole = channel(figures, comparison)
+    within = figures.counts if comparison is None else comparison.period.counts_of(figures)
     return ChannelCost(
-        channel_name=whole.channel_name,
-        channel_type=whole.channel_type,
-        participants=whole.metrics.participants,
-        distribution_cost=whole.performance.distribution_cost,
-        cost_per_participant=whole.performance.cost_per_participant,
-        cost_per_view=whole.performance.cost_per_view,
-        cost_per_conversion=whole.performance.cost_per_conversion,
+        channel_name=figures.name, channel_type=figures.type, participants=within.participants, **_costs(figures)
     )
+
+
+def _costs(figures: ChannelFigures) -> dict[str, Number | None]:
+    """The costs of a channel, which are those of all time."""
+    return {
+        "distribution_cost": json_number(figures.cost),
+        "cost_per_participant": json_number(cost_per(figures.cost, figures.counts.participants)),
+        "cost_per_view": json_number(cost_per(figures.cost, figures.counts.views)),
+        "cost_per_conversion": json_number(cost_per(figures.cost, figures.counts.conversions)),
+    }
 
 
 def with_channels_of_period(

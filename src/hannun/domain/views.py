@@ -94,7 +94,8 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
     event, comparison = figures.event, figures.comparison
     as_of, channels = instant_of_version(event.version), with_channels_of_period(event.channels, comparison)
     counts = MeasuredCounts(event.measured, figures.now)
-    counted = summary(event.totals, counts.known, comparison, figures.preceding)
+    totals = event.totals
+    counted = summary(totals, counts.known, comparison, figures.preceding)
     return Dashboard(
         event_id=event.event_id,
         event_title=event.title,
@@ -105,7 +106,7 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
         money_period=ALL_TIME_PERIOD,
         summary=counted,
         channel_performance=[channel_performance(each, comparison) for each in channels],
-        roi=roi(event.money, event.totals.counts, event.target_roi),
+        roi=roi(event.money, totals.counts, event.target_roi),
         provenance=summary_provenance(counts, as_of, compared=counted.previous is not None)
         | channels_provenance("channelPerformance", _parts(channels), figures.now, as_of)
         | roi_provenance("roi.", event.money, event.target_roi, counts, as_of)

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from hannun.domain.answer import EncodedAnswer
-from hannun.domain.buckets import to_epoch_s
 from hannun.domain.channels import ChannelTable
 from hannun.domain.figures import PeriodComparison
 from hannun.domain.ranges import Preceding, Range
@@ -116,5 +115,6 @@ def end_of_comparison(range_: Range, now: datetime) -> datetime | None:
 def encoded(answer: ApiStruct, loaded: Loaded[Any]) -> EncodedAnswer:
     """An answer as bytes, with what the cache needs."""
     body = encode(answer)
-    until_ms = 0 if loaded.valid_until is None else to_epoch_s(loaded.valid_until) * 1000
+    until = loaded.valid_until
+    until_ms = 0 if until is None else int(until.replace(tzinfo=UTC).timestamp() * 1_000)
     return EncodedAnswer(body, loaded.version, loaded.owner, etag_of(loaded.version, body), until_ms)
