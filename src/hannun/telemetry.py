@@ -132,6 +132,13 @@ class Metrics:
         ["job"],
         registry=REGISTRY,
     )
+    channel_measurements = Counter(
+        "hannun_channel_measurements_total",
+        "Measurements of an event on a channel, by what became of them: changed, unchanged, falling, older, refused, "
+        "failed, and others that docs/channels.md lists",
+        ["channel", "outcome"],
+        registry=REGISTRY,
+    )
     refresh_rounds = Counter(
         "hannun_refresh_rounds_total",
         "Rounds of the refresh that this process has ended, by result: complete, overdue",

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from world import SPRING, Row, World
+from world import SPRING, Row, World, gauges
 
 from hannun.counting.measurement_counter import MeasurementCounter
 from hannun.domain.channel_totals import COUNTS, ChannelTotals
@@ -145,6 +145,23 @@ def test_a_failed_or_refused_attempt_leaves_the_last_good_numbers_and_says_why(s
     spring.measure(spring.measurement(views=101, at="2026-11-20 10:15"))
     assert (spring.measured().refused, spring.measured().polled_at.minute) == (None, 15)
     assert spring.drift() == []
+
+
+def test_what_became_of_each_measurement_is_counted(spring: World) -> None:
+    def counted() -> dict[str, float]:
+        series = gauges("hannun_channel_measurements_total")
+        return {outcome: series.get(f'{{channel="instagram",outcome="{outcome}"}}', 0) for outcome in before}
+
+    before = dict.fromkeys(("changed", "unchanged", "failed", "refused"), 0.0)
+    before = counted()
+    spring.measure(spring.measurement(views=100))
+    spring.measure(spring.measurement(failed="timeout", at=LATER), spring.measurement(views=-1, at=LAST))
+    assert {outcome: now - before[outcome] for outcome, now in counted().items()} == {
+        "changed": 1,
+        "unchanged": 0,
+        "failed": 1,
+        "refused": 1,
+    }
 
 
 def test_a_channel_that_never_answered_has_an_attempt_and_no_totals(spring: World) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Collection, Sequence
 from datetime import date, datetime
 
 from hannun.counting.outbox_relay import Delivers
-from hannun.domain.measurements import PieceResult, WrittenMeasurements
+from hannun.domain.measurements import PieceResult, WrittenMeasurements, outcomes_by_channel
 from hannun.errors import OutdatedCaches, StaleWork, StoreUnavailable
 from hannun.store import measurements as store
 from hannun.store.database import Database
 from hannun.store.partitions import create_months
-from hannun.telemetry import log
+from hannun.telemetry import log, metrics
 
 
 class MeasurementCounter:
@@ -75,7 +75,10 @@ class MeasurementCounter:
         if written.outbox_no is not None and self._delivery is not None:
             self._delivery.deliver(written.outbox_no, written.events)
         kept, results = {id(piece) for piece in own}, iter(written.results)
-        return written._replace(results=[next(results) if id(piece) in kept else None for piece in pieces])
+        written = written._replace(results=[next(results) if id(piece) in kept else None for piece in pieces])
+        for (channel, outcome), times in outcomes_by_channel(pieces, written).items():
+            metrics.channel_measurements.labels(channel, outcome).inc(times)
+        return written
 
     def _record_with_months(self, pieces: Sequence[PieceResult]) -> WrittenMeasurements:
         """Record pieces, once more where a month was detached meanwhile."""
