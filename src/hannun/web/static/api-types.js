@@ -29,6 +29,8 @@
  * @property {string} channelType
  * @property {ChannelState} state
  * @property {string | null} measuredAt
+ * @property {string | null} staleSince
+ * @property {string[]} measuredCounts what the channel has reported; every other count is unknown, and 0 here
  * @property {Figure} participants
  * @property {Figure} views
  * @property {Figure} [expectedViews] a plan, never a measurement
@@ -36,6 +38,8 @@
  * @property {Figure} conversionRate
  * @property {Figure} distributionCost
  * @property {Figure} costPerParticipant
+ * @property {Figure} costPerView
+ * @property {Figure} costPerConversion
  *
  * @typedef {object} Roi
  * @property {Figure} currentRoi

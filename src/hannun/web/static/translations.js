@@ -179,6 +179,9 @@ const ko = {
     states: { measured: "측정됨", stale: "오래됨", planned: "계획", failed: "응답 없음", unknown: "확인 안 됨" },
     types: /** @type {Record<string, string>} */ ({ TV: "TV", VOICE: "음성", SNS: "SNS" }),
     notMeasured: "아직 재지 않음",
+    /** @param {string} when */ staleSince: (when) => `${when}부터 지난 값`,
+    /** @param {string} cost */ perView: (cost) => `조회당 ${cost}`,
+    /** @param {string} cost */ perConversion: (cost) => `전환당 ${cost}`,
     /** @param {string} n */ plannedViews: (n) => `계획 ${n}`,
   },
 
@@ -442,6 +445,9 @@ const en = {
     states: { measured: "Measured", stale: "Stale", planned: "Planned", failed: "No answer", unknown: "Unknown" },
     types: { TV: "TV", VOICE: "Voice", SNS: "SNS" },
     notMeasured: "Not measured yet",
+    staleSince: (when) => `Stale since ${when}`,
+    perView: (cost) => `${cost} per view`,
+    perConversion: (cost) => `${cost} per conversion`,
     plannedViews: (n) => `${n} planned`,
   },
 

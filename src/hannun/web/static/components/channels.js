@@ -3,12 +3,12 @@
  * as cards; the explicit roles keep it a table for assistive technology.
  */
 import { html } from "../html.js";
-import { formatCount, formatDateTime, formatPercent, formatRecentTime } from "../format.js";
+import { formatCount, formatDateTime, formatMoney, formatPercent, formatRecentTime } from "../format.js";
 import { now, texts } from "../state.js";
-import { StateBadge } from "./badge.js";
+import { KindBadge, StateBadge } from "./badge.js";
 import { Bar } from "./bars.js";
 import { AnimatedNumber, Money } from "./number.js";
-import { measuredOrNull } from "./tile.js";
+import { measuredOrNull, provenanceOf } from "./tile.js";
 
 /** @param {{ dashboard: import("../api-types.js").Dashboard }} props */
 export function Channels({ dashboard }) {
@@ -61,9 +61,9 @@ export function Channels({ dashboard }) {
             <th role="rowheader" scope="row" class="cell-name"><span>${t.total}</span></th>
             <td role="cell" class="cell-state"></td>
             <${Cell} name=${t.participants} class="cell-participants"><${Figure} figure=${summary.totalParticipants} format=${formatCount} /><//>
-            <${Cell} name=${t.views}><${Figure} figure=${measuredOrNull(summary.totalViews, provenance, "summary.totalViews")} format=${formatCount} /><//>
-            <${Cell} name=${t.clickThroughRate}><${Figure} figure=${summary.clickThroughRate} format=${formatPercent} /><//>
-            <${Cell} name=${t.conversionRate}><${Figure} figure=${summary.conversionRate} format=${formatPercent} /><//>
+            <${Cell} name=${t.views}><${Total} figure=${summary.totalViews} provenance=${provenance} path="summary.totalViews" format=${formatCount} /><//>
+            <${Cell} name=${t.clickThroughRate}><${Total} figure=${summary.clickThroughRate} provenance=${provenance} path="summary.clickThroughRate" format=${formatPercent} /><//>
+            <${Cell} name=${t.conversionRate}><${Total} figure=${summary.conversionRate} provenance=${provenance} path="summary.conversionRate" format=${formatPercent} /><//>
             <${Cell} name=${t.cost}><${MoneyFigure} figure=${roi.investment?.channels} missingReason=${texts.value.missingReason.channelCost} /><//>
             <td role="cell" class="blank"></td>
           </tr>
@@ -87,6 +87,7 @@ function ChannelRow({ channel, total }) {
         ${channel.measuredAt
           ? html`<time datetime=${channel.measuredAt} title=${formatDateTime(channel.measuredAt)}>${formatRecentTime(channel.measuredAt, now.value)}</time>`
           : html`<small>${t.notMeasured}</small>`}
+        ${channel.staleSince && html`<small title=${formatDateTime(channel.staleSince)}>${t.staleSince(formatRecentTime(channel.staleSince, now.value))}</small>`}
       </td>
       <${Cell} name=${t.participants} class="cell-participants">
         <${Figure} figure=${channel.participants} format=${formatCount} />
@@ -94,7 +95,7 @@ function ChannelRow({ channel, total }) {
       <//>
       <${Cell} name=${t.views}><${Views} channel=${channel} /><//>
       <${Cell} name=${t.clickThroughRate}><${Figure} figure=${channel.clickThroughRate} format=${formatPercent} /><//>
-      <${Cell} name=${t.conversionRate}><${Figure} figure=${channel.conversionRate} format=${formatPercent} /><//>
+      <${Cell} name=${t.conversionRate}><${Figure} figure=${channel.conversionRate} format=${formatPercent} /><${CostPer} cost=${channel.costPerConversion} name=${t.perConversion} /><//>
       <${Cell} name=${t.cost}><${MoneyFigure} figure=${channel.distributionCost} missingReason=${texts.value.missingReason.channelCost} /><//>
       <${Cell} name=${t.costPerParticipant}><${MoneyFigure} figure=${channel.costPerParticipant} /><//>
     </tr>
@@ -106,16 +107,35 @@ const Cell = ({ name, class: extraClass = "", children }) => html`
   <td role="cell" class="figure ${extraClass}"><span class="cell-label" aria-hidden="true">${name}</span>${children}</td>
 `;
 
-/** The measured views; before the first measurement the planned views, marked as planned. @param {{ channel: import("../api-types.js").Channel }} props */
-function Views({ channel: { views, measuredAt, expectedViews } }) {
-  if (measuredAt || views) return html`<${Figure} figure=${views} format=${formatCount} />`;
+/** The views that the channel has reported; before that the planned views, marked as planned. @param {{ channel: import("../api-types.js").Channel }} props */
+function Views({ channel: { views, measuredCounts, costPerView, expectedViews } }) {
   const t = texts.value;
+  if (measuredCounts.includes("views")) {
+    return html`<${Figure} figure=${views} format=${formatCount} /><${CostPer} cost=${costPerView} name=${t.channels.perView} />`;
+  }
   return html`${t.none} ${(expectedViews ?? null) !== null && html`<small>${t.channels.plannedViews(formatCount(expectedViews ?? 0))}</small>`}`;
 }
 
 /** @param {{ figure: import("../api-types.js").Figure, format: (value: number) => string }} props */
 const Figure = ({ figure, format }) =>
   figure === null || figure === undefined ? texts.value.none : html`<${AnimatedNumber} value=${figure} format=${format} />`;
+
+/** What one view or conversion costs. @param {{ cost: import("../api-types.js").Figure, name: (cost: string) => string }} props */
+const CostPer = ({ cost, name }) => (cost === null || cost === undefined ? null : html`<small>${name(formatMoney(cost))}</small>`);
+
+/**
+ * A figure of all channels together, with its kind.
+ * @param {object} props
+ * @param {import("../api-types.js").Figure} props.figure
+ * @param {import("../api-types.js").Provenance | undefined} props.provenance
+ * @param {string} props.path
+ * @param {(value: number) => string} props.format
+ */
+function Total({ figure, provenance, path, format }) {
+  const known = measuredOrNull(figure, provenance, path);
+  const origin = provenanceOf(known, provenance, path);
+  return html`<${Figure} figure=${known} format=${format} />${origin && html`<${KindBadge} kind=${origin.kind} />`}`;
+}
 
 /** @param {{ figure: import("../api-types.js").Figure, missingReason?: string }} props */
 const MoneyFigure = ({ figure, missingReason }) =>

@@ -16,7 +16,7 @@ import { AnimatedNumber } from "../components/number.js";
 import { ProblemView } from "../components/problem.js";
 import { isMissing, missingRoiReason, revenueBasis, RoiText, targetText } from "../components/roi.js";
 import { Skeleton } from "../components/skeleton.js";
-import { provenanceOf, Tile, Value } from "../components/tile.js";
+import { measuredOrNull, provenanceOf, Tile, Value } from "../components/tile.js";
 
 /** @typedef {import("../api-types.js").MerchantAnalytics} MerchantAnalytics */
 
@@ -65,8 +65,7 @@ export function MerchantView({ userId }) {
   // One scale for the sparklines of all cards.
   const busiestHour = Math.max(1, ...events.flatMap((event) => (event.sparkline ?? []).map((value) => value ?? 0)));
   const nextCursor = pages.value[pages.value.length - 1]?.nextCursor;
-  // If views and reach are both 0, no channel has reported yet as far as the totals show. A missing figure must not show as 0.
-  const views = summary.totalViews || summary.totalReach ? summary.totalViews : null;
+  const views = measuredOrNull(summary.totalViews, first.provenance, "summary.totalViews");
   const tz = `?${new URLSearchParams({ tz: timeZone.value })}`;
   const parts = [
     { name: t.exportMenu.events, contents: t.exportMenu.eventsContents(formatCount(totalEvents)), url: `${base}/analytics${tz}` },
@@ -87,7 +86,7 @@ export function MerchantView({ userId }) {
         <${Tile} name=${t.tile.participants} definition=${t.definitions.participants}>
           <${Value} figure=${summary.totalParticipants} missingReason=${t.missingReason.participants}><${AnimatedNumber} value=${summary.totalParticipants} format=${formatCount} /><//>
         <//>
-        <${Tile} name=${t.tile.views} definition=${t.definitions.views}>
+        <${Tile} name=${t.tile.views} definition=${t.definitions.views} provenance=${provenanceOf(views, first.provenance, "summary.totalViews")}>
           <${Value} figure=${views} missingReason=${t.missingReason.views}><${AnimatedNumber} value=${views} format=${formatCount} /><//>
         <//>
         ${roi && html`<${RoiTotalTile} roi=${roi} provenance=${first.provenance} />`}
