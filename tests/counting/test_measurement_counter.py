@@ -150,7 +150,7 @@ def test_a_failed_or_refused_attempt_leaves_the_last_good_numbers_and_says_why(s
 def test_what_became_of_each_measurement_is_counted(spring: World) -> None:
     def counted() -> dict[str, float]:
         series = gauges("hannun_channel_measurements_total")
-        return {outcome: series.get(f'{{channel="instagram",outcome="{outcome}"}}', 0) for outcome in before}
+        return {outcome: series.get(f'{{channel="naverblog",outcome="{outcome}"}}', 0) for outcome in before}
 
     before = dict.fromkeys(("changed", "unchanged", "failed", "refused"), 0.0)
     before = counted()
