@@ -151,6 +151,31 @@ class Metrics:
         buckets=(0.5, 1, 2.5, 5, 10, 15, 30, 60, 100, 150, 200, 250, 300),
         registry=REGISTRY,
     )
+    refresh_pairs = Gauge(
+        "hannun_refresh_pairs",
+        "Pairs of event and channel that the newest round has done, by state: measured, unchanged, failed, refused, "
+        "over-quota, skipped; no series while PostgreSQL is away",
+        ["state"],
+        registry=REGISTRY,
+    )
+    refresh_pieces_open = Gauge(
+        "hannun_refresh_pieces_open",
+        "Pieces of the running round that are not done, 0 where none runs; NaN while PostgreSQL is away",
+        registry=REGISTRY,
+    )
+    refresh_oldest_measurement = Gauge(
+        "hannun_refresh_oldest_measurement_seconds",
+        "Age of the oldest measurement that the answers of ACTIVE events show of a channel; no series where there is "
+        "none, and while PostgreSQL is away",
+        ["channel"],
+        registry=REGISTRY,
+    )
+    refresh_last_end = Gauge(
+        "hannun_refresh_last_end_timestamp_seconds",
+        "When a round of the refresh last ended, in seconds since 1970; NaN before the first, and while PostgreSQL is "
+        "away",
+        registry=REGISTRY,
+    )
 
 
 metrics = Metrics()

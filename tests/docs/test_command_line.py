@@ -69,7 +69,9 @@ def commands_in_docs() -> Iterator[tuple[str, str]]:
 def with_home_changes(command: str) -> bool:
     """Whether a command takes `--home`, and a printed one names it."""
     return (
-        re.match(r"hannun (positions|dead-letters|replay|reconcile|export|partitions|sign-in-code)\b", command)
+        re.match(
+            r"hannun (positions|channels|dead-letters|replay|reconcile|export|partitions|sign-in-code|watch)\b", command
+        )
         is not None
     )
 
@@ -160,18 +162,20 @@ def test_a_printed_command_can_be_pasted_as_one_line(
         assert word in text, "nothing else is lost"
 
 
-@pytest.mark.parametrize("group", ["dead-letters", "partitions", "positions", "replay"])
+@pytest.mark.parametrize("group", ["channels", "dead-letters", "partitions", "positions", "replay"])
 def test_home_is_understood_before_and_behind_each_command_of_a_group(
     monkeypatch: pytest.MonkeyPatch, group: str
 ) -> None:
     commands = typer.main.get_command(app).commands[group].commands  # type: ignore[attr-defined]
     assert commands
     for name, command in commands.items():
-        needed = [ANY_VALUE for each in command.params if each.required and each.param_type_name == "argument"]
+        required = [each for each in command.params if each.required]
+        needed = [ANY_VALUE for each in required if each.param_type_name == "argument"]
+        options = [word for each in required if each.param_type_name == "option" for word in (each.opts[0], ANY_VALUE)]
         for words in ([group, "--home", "h", name, *needed], [group, name, *needed, "--home", "h"]):
             used: list[Path] = []
             monkeypatch.setattr(terminal, "_used_homes", used)
-            parse([*words, *(["--to", "1"] if name == "set" else [])])
+            parse([*words, *options])
             assert used == [Path("h")], words
 
 

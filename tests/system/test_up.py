@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient
 from outside import DEADLINE_S, Event, Figures, Message, Process, client, figures_in, figures_of_dashboard, wait_for
 
 ENDS_S_MAX = 30.0
-KEYS = {"api", "database_url", "redis_url", "kafka_bootstrap", "admin_token"}
+KEYS = {"api", "database_url", "redis_url", "kafka_bootstrap", "admin_token", "settings"}
 
 
 class Up:
@@ -306,12 +306,17 @@ def test_the_figures_of_the_demo_grow(up: Up) -> None:
 
 
 @pytest.mark.faults
-def test_the_demo_says_after_a_restart_that_its_weeks_are_counted(up: Up) -> None:
+def test_the_demo_measures_its_events_and_says_after_a_restart_that_its_weeks_are_counted(up: Up) -> None:
     up.start("--demo")
     assert up.process is not None
     up.process.wait_for_log("simulated weeks arrive within a minute")
     state = up.home / "simulation.json"
     wait_for("the weeks to be sent", lambda: state.exists() and "reached" in state.read_text(), 90)
+    assert up.endpoints["settings"]["HANNUN_REFRESH_AT"] == "*/30 * * * * *"
+    measured = "SELECT count(*) FROM hannun.channel_measurements WHERE views > 0"
+    wait_for("a round to measure the events", lambda: up.rows(measured)[0][0], 90)
+    assert "last rounds" in up.run("watch", "--once", "--home", str(up.home))
+    assert "call: ok" in up.run("channels", "check", "NaverBlog", "--home", str(up.home))
     up.stop()
     up.start("--demo")
     up.process.wait_for_log("simulated weeks are counted")

@@ -26,7 +26,7 @@ import stamina.instrumentation
 from hannun.channels.access import Access
 from hannun.channels.addresses import Addresses, AddressRefused, Lookup, NameNotFound
 from hannun.channels.calls import Calls, Origin, token_call
-from hannun.channels.declaration import Declaration, OAuth2Authentication
+from hannun.channels.declaration import Declaration, Limits, OAuth2Authentication
 from hannun.channels.http_exchange import ExchangeFailed, HttpExchange, Received
 from hannun.channels.mapping import RawCounts, mapping_of
 from hannun.channels.paging import Page, PagingFailed, first_page, next_page
@@ -89,6 +89,7 @@ class ChannelClient:
             and memory to read them.
         look_up: finds the addresses of a name, by default that of the system.
         now_s: returns the seconds since 1970, for signatures and dates in headers.
+        open_exchange: opens what sends the requests.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class ChannelClient:
         tls: ssl.SSLContext | None = None,
         look_up: Lookup | None = None,
         now_s: Callable[[], float] = time.time,
+        open_exchange: Callable[[Limits, int, ssl.SSLContext], HttpExchange] = HttpExchange,
     ) -> None:
         if declaration.request is None or declaration.response is None:
             raise ValueError(f"{declaration.name} has no API")
@@ -117,13 +119,14 @@ class ChannelClient:
         self._private = private_addresses
         self._look_up = look_up
         self._addresses: dict[Origin, Addresses] = {}
+        self._open_exchange = open_exchange
         self._exchange: HttpExchange | None = None
         self._tokens = TokenSource(self._request_token) if _has_token(declaration) else None
         self._seconds = metrics.channel_call_seconds.labels(declaration.name)
 
     async def __aenter__(self) -> "ChannelClient":
         tls = self._tls or ssl.create_default_context()
-        self._exchange = HttpExchange(self._limits, self._calls_at_once, tls)
+        self._exchange = self._open_exchange(self._limits, self._calls_at_once, tls)
         return self
 
     async def __aexit__(

@@ -18,6 +18,7 @@ from hannun import telemetry
 from hannun.cli import channels, dead_letters, partitions, positions, replay, sandbox
 from hannun.cli.export import export
 from hannun.cli.terminal import HomeOption, check_number, err, home_of_group, out, print_error, print_folded
+from hannun.cli.watch import watch
 from hannun.errors import HannunError, OperatorError, Transient, install_hint
 from hannun.processes.signals import stop_on_signal
 
@@ -213,3 +214,4 @@ def simulate(
 
 
 app.command()(export)
+app.command()(watch)

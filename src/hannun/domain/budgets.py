@@ -163,6 +163,28 @@ def margin_s(budget: Budget) -> float:
     return DAY_MARGIN_S if budget.window_s is None else min(max(budget.window_s / 10, 2.0), 600.0)
 
 
+class Usage(NamedTuple):
+    """What is taken of a budget in its window, and when that ends; None where the window has not begun.
+
+    `blocked_until_s` is set while the API says that the budget is used up.
+    """
+
+    units: int
+    ends_at_s: float | None
+    blocked_until_s: float | None
+
+
+def usage(budget: Budget, state: BudgetState, now_s: float) -> Usage:
+    """How much of a budget is taken now."""
+    blocked = state.blocked_until_s if (state.blocked_until_s or 0.0) > now_s else None
+    if budget.day_zone is not None:
+        day = day_of(budget.day_zone, now_s)
+        return Usage(state.units if state.window_starts_s >= day.starts_s else 0, day.ends_s, blocked)
+    assert budget.window_s is not None
+    ends_at_s = state.window_starts_s + budget.window_s
+    return Usage(state.units, ends_at_s, blocked) if ends_at_s > now_s else Usage(0, None, blocked)
+
+
 def usable_units(budget: Budget) -> int:
     """The units of a day that are taken, without the reserve."""
     return max(budget.units - budget.units // DAY_RESERVE, budget.units_per_call)

@@ -1,9 +1,10 @@
 """Small timed jobs on the database: each is one function, run once; `processes.schedule` says how often."""
 
 import math
+from datetime import UTC, timedelta
 
 from hannun.errors import StoreUnavailable
-from hannun.store import known_channels, outbox, positions, uncreated_events
+from hannun.store import known_channels, outbox, positions, refresh_status, uncreated_events
 from hannun.store.database import Database
 from hannun.telemetry import log, metrics, replace_series
 
@@ -41,3 +42,30 @@ def update_gauges(database: Database) -> None:
         raise
     replace_series(metrics.stopped, {(topic,): count for topic, count in stopped.items()})
     metrics.owed.set(pending)
+
+
+def update_refresh_gauges(database: Database, stale_after: timedelta) -> None:
+    """Set the gauges of the refresh: the newest round, and how old what channels have measured is.
+
+    Raises:
+        StoreUnavailable: PostgreSQL is away; the gauges then show no value, or not a number.
+    """
+    try:
+        with database.transaction() as conn:
+            status = refresh_status.read(conn, stale_after)
+    except StoreUnavailable:
+        replace_series(metrics.refresh_pairs, {})
+        replace_series(metrics.refresh_oldest_measurement, {})
+        metrics.refresh_pieces_open.set(math.nan)
+        metrics.refresh_last_end.set(math.nan)
+        raise
+    replace_series(metrics.refresh_pairs, {(state,): amount for state, amount in status.pairs.items()})
+    ages: dict[tuple[str, ...], float] = {
+        (each.name,): (status.now - each.oldest_at).total_seconds()
+        for each in status.ages.values()
+        if each.oldest_at is not None
+    }
+    replace_series(metrics.refresh_oldest_measurement, ages)
+    metrics.refresh_pieces_open.set(status.pieces_open)
+    last = status.last_end
+    metrics.refresh_last_end.set(math.nan if last is None else last.replace(tzinfo=UTC).timestamp())

@@ -17,7 +17,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from hannun.processes.endpoints import (
     PageUser,
     child_environment,
     endpoints_path,
+    shared_settings,
     write_endpoints,
     write_page_user,
 )
@@ -44,6 +45,9 @@ from hannun.sandbox.simulation import DEMO_PACE, DEMO_SEED, has_sent_history
 from hannun.tokens import sign_token
 
 DEFAULT_PORT = 8080
+DEMO_REFRESH_AT = "*/30 * * * * *"
+"""So that the page of the demo shows measured numbers within a minute. `serve` has it too: what is stale follows from
+the period."""
 TOKEN_LASTS_S = 365 * 86_400.0
 READY_S_MAX = 60.0
 CHECK_EVERY_S = 0.2
@@ -91,6 +95,8 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         channels = stack.enter_context(_channel_sandbox_socket(options.home)) if options.demo else None
         environment = child_environment(endpoints, servers.valkey, known[JWT_SECRET])
         environment |= _channel_access(options.home, channels)
+        if options.demo and not environment.get("HANNUN_REFRESH_AT"):
+            environment["HANNUN_REFRESH_AT"] = DEMO_REFRESH_AT
         children = stack.enter_context(Supervisor(options.home, environment, progress).running())
         if channels is not None:
             _start_channel_sandbox(children, options.home, channels)
@@ -99,7 +105,7 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         if options.kafka:
             children.start("ingest", "ingest")
         _wait_until_ready(endpoints.api, children, stop)
-        write_endpoints(options.home, endpoints)
+        write_endpoints(options.home, replace(endpoints, settings=shared_settings(environment)))
         sent_before = has_sent_history(options.home)
         if options.demo:
             over_kafka = ["--kafka"] if options.kafka else []
@@ -139,6 +145,8 @@ def _channel_instructions(home: str) -> list[str]:
     return [
         "Let a channel of the demo fail, and see what the page says:",
         f"  {_program()} sandbox tell WooriTV status --home {home}",
+        f"  {_program()} channels list --home {home}",
+        f"  {_program()} watch --home {home}",
     ]
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from hannun.channels import access, declaration
 from hannun.channels.access import Access
 from hannun.channels.declaration import Declaration
+from hannun.domain.budgets import Budget
 from hannun.domain.channels import ChannelTable, NewChannel, extended, load_table
 from hannun.errors import OperatorError
+from hannun.flows.channel_status import OperatedChannel
 from hannun.settings import Settings
 
 
@@ -46,6 +48,38 @@ def channel_access(settings: Settings, declarations: Mapping[str, Declaration]) 
         OperatorError: the access file cannot be used.
     """
     return access.load(settings.channel_access_file, declarations, private_addresses=settings.channel_private_addresses)
+
+
+def budgets_of(declaration: Declaration) -> list[Budget]:
+    """The budgets of a channel's API."""
+    return [
+        Budget(
+            name=each.name,
+            scope=f"{declaration.key}/{each.scope}",
+            units=each.units,
+            window_s=each.window_s,
+            day_zone=each.day_zone,
+            units_per_call=each.units_per_call,
+        )
+        for each in declaration.budget
+    ]
+
+
+def operated_channels(settings: Settings) -> list[OperatedChannel]:
+    """Every known or declared channel, in the order of their names.
+
+    Raises:
+        OperatorError: a declaration, or the access file, cannot be used.
+    """
+    declarations = channel_declarations(settings)
+    access = channel_access(settings, declarations)
+    channels = []
+    for channel in sorted(channel_table(settings).known, key=lambda each: each.name):
+        declared = declarations.get(channel.key)
+        has_api = declared is not None and declared.request is not None
+        budgets = budgets_of(declared) if declared is not None else []
+        channels.append(OperatedChannel(channel, has_api, channel.key in access, budgets))
+    return channels
 
 
 def _known_channels(settings: Settings) -> ChannelTable:

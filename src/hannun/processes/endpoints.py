@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,17 +13,20 @@ from hannun.errors import OperatorError
 from hannun.processes.embedded_servers import JWT_SECRET, OWNER, load_secrets
 
 _PAGE_USER = "page-user.json"
+_PATHS = ("HANNUN_CHANNELS_FILE", "HANNUN_CHANNEL_ACCESS_FILE", "HANNUN_CHANNEL_DECLARATIONS")
+_VALUES = ("HANNUN_CHANNEL_PRIVATE_ADDRESSES", "HANNUN_REFRESH_AT")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The fields of `endpoints.json`."""
+    """The fields of `endpoints.json`. `settings` are those of the processes that commands need too."""
 
     api: str
     database_url: str
     redis_url: str
     kafka_bootstrap: str | None
     admin_token: str
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 def endpoints_path(home: Path) -> Path:
@@ -33,6 +37,15 @@ def endpoints_path(home: Path) -> Path:
 def write_endpoints(home: Path, endpoints: Endpoints) -> None:
     """Write the file under another name and rename it, readable by its owner alone: it holds secrets."""
     write_private_file(endpoints_path(home), json.dumps(asdict(endpoints), indent=2) + "\n")
+
+
+def shared_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings of an environment that commands need as its processes have them: what is measured, where and when.
+
+    Paths are absolute, since a command may run in another folder.
+    """
+    paths = {name: str(Path(environment[name]).resolve()) for name in _PATHS if environment.get(name)}
+    return paths | {name: environment[name] for name in _VALUES if environment.get(name)}
 
 
 def read_endpoints(home: Path) -> Endpoints:
@@ -73,7 +86,7 @@ def command_environment(home: Path) -> dict[str, str]:
         "KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka_bootstrap or "",
         "HANNUN_JWT_SECRET": known[JWT_SECRET],
         "HANNUN_API": endpoints.api,
-    }
+    } | {name: value for name, value in endpoints.settings.items() if name in (*_PATHS, *_VALUES)}
 
 
 @dataclass(frozen=True, slots=True)

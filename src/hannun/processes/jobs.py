@@ -4,13 +4,13 @@ Each job has a connection to PostgreSQL of its own, so that none waits for anoth
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hannun.counting import outbox_relay
 from hannun.errors import OperatorError
 from hannun.flows import maintenance, partitions
 from hannun.flows.dead_letter_publishing import publish_dead_letters
-from hannun.flows.health_checks import Health
+from hannun.flows.health_checks import Health, RefreshHealth
 from hannun.flows.timeline_rollup import RollUpRounds
 from hannun.kafka.publisher import Publisher
 from hannun.processes.writing import Writing
@@ -24,6 +24,9 @@ PROBE_EVERY_S = 0.5
 """How soon a cached answer says that PostgreSQL is away."""
 GAUGES_EVERY_S = 5.0
 """More often than Prometheus usually reads the gauges."""
+REFRESH_EVERY_S = 10.0
+"""How soon gauges and the health report show what has become of the refresh. It reads a row of each pair of an ACTIVE
+event and a channel, so not more often."""
 
 
 def on_database(name: str, every_s: float, database: Database, work: Callable[[Database, datetime], object]) -> Job:
@@ -51,6 +54,26 @@ def update_gauges(writing: Writing) -> Job:
     return on_database(
         "update-gauges", GAUGES_EVERY_S, writing.database("-gauges"), lambda db, _: maintenance.update_gauges(db)
     )
+
+
+def update_refresh_gauges(writing: Writing, stale_after: timedelta) -> Job:
+    """Set the gauges of the refresh."""
+    return on_database(
+        "update-refresh-gauges",
+        REFRESH_EVERY_S,
+        writing.database("-refresh-gauges"),
+        lambda db, _: maintenance.update_refresh_gauges(db, stale_after),
+    )
+
+
+def check_refresh(health: RefreshHealth) -> Job:
+    """Find out what of the refresh and of the channels needs an operator."""
+
+    def check(_: datetime) -> Result:
+        health.check()
+        return Result()
+
+    return Job("check-refresh", Every(REFRESH_EVERY_S), check)
 
 
 def probe_postgresql(health: Health) -> Job:

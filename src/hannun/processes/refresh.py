@@ -14,18 +14,17 @@ from hannun.channels.client import ChannelClient
 from hannun.channels.declaration import Declaration
 from hannun.counting.channel_limits import SharedBreakers, SharedBudgets
 from hannun.counting.measurement_counter import MeasurementCounter
-from hannun.domain.budgets import Budget
+from hannun.domain.refresh_status import JOB
 from hannun.flows.refresh.planning import Planner, PolledChannel
 from hannun.flows.refresh.polling import ChannelPoller
 from hannun.flows.refresh.refresh import Refresh
 from hannun.flows.refresh.rounds import RoundKeeper
 from hannun.flows.report.rebuild import Rebuilder
-from hannun.processes.channels import channel_access, channel_declarations
+from hannun.processes.channels import budgets_of, channel_access, channel_declarations
 from hannun.processes.writing import Writing
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
 
-JOB = "refresh"
 SETTLED_NEXT_DAY_S = 32 * 3_600
 """Numbers that are final at a time of the next morning are so by then, whenever the event has ended."""
 
@@ -93,21 +92,6 @@ async def _open_rebuilder(settings: Settings) -> AsyncIterator[Rebuilder]:
 def owner_name() -> str:
     """A name that no other process has, and that says to an operator where this one runs."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-
-
-def budgets_of(declaration: Declaration) -> list[Budget]:
-    """The budgets of a channel's API."""
-    return [
-        Budget(
-            name=each.name,
-            scope=f"{declaration.key}/{each.scope}",
-            units=each.units,
-            window_s=each.window_s,
-            day_zone=each.day_zone,
-            units_per_call=each.units_per_call,
-        )
-        for each in declaration.budget
-    ]
 
 
 def settle_s(declaration: Declaration) -> int:

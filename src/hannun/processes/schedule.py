@@ -55,7 +55,12 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
         refresh = await stack.enter_async_context(open_refresh(settings, writing))
         await stack.enter_async_context(run_in_task("refresh", refresh.run()))
         await stack.enter_async_context(
-            run_jobs(jobs.deliver_pending_invalidations(writing), jobs.update_gauges(writing), *maintenance)
+            run_jobs(
+                jobs.deliver_pending_invalidations(writing),
+                jobs.update_gauges(writing),
+                jobs.update_refresh_gauges(writing, settings.stale_after),
+                *maintenance,
+            )
         )
         stack.callback(writing.end_transactions_after, TRANSACTIONS_STOP_S_MAX)
         yield

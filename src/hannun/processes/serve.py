@@ -93,10 +93,16 @@ async def open_verifier(settings: Settings, ended: Container[bytes]) -> AsyncIte
 async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSessions) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         writing = stack.enter_context(open_writing(settings, "hannun-serve", settings.request_pool))
-        health = health_checks.Health(writing.database("-health"), writing.invalidator)
+        refresh_health = health_checks.RefreshHealth(
+            writing.database("-refresh-health"), settings.refresh_timetable.period, settings.stale_after
+        )
+        health = health_checks.Health(writing.database("-health"), writing.invalidator, refresh_health)
         await stack.enter_async_context(
             run_jobs(
-                jobs.deliver_pending_invalidations(writing), jobs.update_gauges(writing), jobs.probe_postgresql(health)
+                jobs.deliver_pending_invalidations(writing),
+                jobs.update_gauges(writing),
+                jobs.probe_postgresql(health),
+                jobs.check_refresh(refresh_health),
             )
         )
         reader = ReadPool(settings.needed("database_url"), settings.request_pool, application="hannun-serve-read")

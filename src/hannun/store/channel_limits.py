@@ -66,7 +66,7 @@ def synchronize_breakers(
     if not rows:
         return Synchronized(now(conn), {}, frozenset())
     breakers = {
-        channel: VersionedBreaker(version, _state(channel, details)) for _, channel, version, details, _ in rows
+        channel: VersionedBreaker(version, stored_breaker(channel, details)) for _, channel, version, details, _ in rows
     }
     return Synchronized(rows[0][0], breakers, frozenset(row[1] for row in rows if row[4]))
 
@@ -101,7 +101,7 @@ def _budget_row(key: BudgetKey, state: BudgetState) -> tuple[Any, ...]:
     return *key, state.window_starts_s, state.units, state.free_at_s, state.blocked_until_s
 
 
-def _state(channel: str, details: Any) -> State:
+def stored_breaker(channel: str, details: Any) -> State:
     """The state in a row. One that another version of the service has written otherwise begins closed."""
     if details is None:
         return State()

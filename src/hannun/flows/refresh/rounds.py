@@ -15,6 +15,7 @@ from hannun.domain.rounds import LOST_AFTER_S, OpenRound, Piece, PlannedPiece, W
 from hannun.domain.timetable import Timetable
 from hannun.store import rounds
 from hannun.store.database import Connection, Database
+from hannun.telemetry import log, metrics
 
 LENGTH_SHARE = 0.9
 """Of the period: after so long a round is ended as it is, so that the next one begins in time."""
@@ -57,7 +58,7 @@ class RoundKeeper:
             StoreUnavailable: PostgreSQL is away.
         """
         with self._database.transaction() as conn:
-            rounds.end_overdue(conn, self.job)
+            overdue = rounds.end_overdue(conn, self.job)
             found = rounds.open_round(conn, self.job)
             now = found.now if found is not None else rounds.clock(conn)
             if found is None:
@@ -66,6 +67,9 @@ class RoundKeeper:
             elif found.owner != self.owner and found.silent_s > self._lost_after_s:
                 rounds.take_over(conn, found, self.owner, self._lost_after_s)
                 found = rounds.open_round(conn, self.job)
+        if overdue:
+            metrics.refresh_rounds.labels("overdue").inc(overdue)
+            log.warning("a round of the refresh passed its deadline and was ended as it was", rounds=overdue)
         return found, (self._timetable.following(now) - now).total_seconds()
 
     def _begin(self, conn: Connection, due_at: datetime) -> None:
