@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import psycopg
@@ -19,6 +20,7 @@ from world import World, gauges
 from hannun.counting.channel_limits import SharedBreakers, SharedBudgets
 from hannun.domain.breaker import UNUSED, Outcomes, Policy, State
 from hannun.domain.budgets import Budget
+from hannun.store import channel_limits
 from hannun.store.database import Database, PoolLimits
 
 TV, BLOG = "wooritv", "naverblog"
@@ -104,6 +106,30 @@ def test_a_process_that_has_not_read_any_breaker_yet_reads_it_before_its_first_c
     processes.fail(before, 10)
     before.flush()
     assert processes.start().admit(TV).granted == 0
+
+
+def test_every_channel_waits_for_the_first_read_of_a_process(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The channels are polled at once: those that do not read must not take an unread breaker for an open one."""
+    begun, go_on = threading.Event(), threading.Event()
+    synchronize = channel_limits.synchronize_breakers
+
+    def slow(*arguments: Any) -> channel_limits.Synchronized:
+        begun.set()
+        assert go_on.wait(30)
+        return synchronize(*arguments)
+
+    monkeypatch.setattr(channel_limits, "synchronize_breakers", slow)
+    process = processes.start()
+    with ThreadPoolExecutor(2) as threads:
+        reading = threads.submit(process.admit, TV, 5)
+        assert begun.wait(30)
+        waiting = threads.submit(process.admit, BLOG, 5)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.05)
+        go_on.set()
+        assert reading.result(30).granted == waiting.result(30).granted == 5
 
 
 def test_all_processes_together_admit_no_more_trials_than_allowed(processes: Processes) -> None:

@@ -238,3 +238,69 @@ def test_a_cancelled_poll_gives_its_unused_calls_back() -> None:
     breakers, budgets = asyncio.run(run())
     assert budgets.given_back == 46
     assert breakers.recorded.unused == 50
+
+
+TRIALS = 3
+
+
+class Trials:
+    """A channel with a half-open breaker: it admits `TRIALS` calls, and closes when all of them have ended.
+
+    The trials end while another permit is being decided: after its outcomes were collected, before it is refused.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._end_trials = asyncio.Event()
+        self.ended = self.asked = 0
+
+    async def ask(self, event_ids: Sequence[str]) -> Reply:
+        self.asked += 1
+        if self.asked <= TRIALS:
+            await self._end_trials.wait()
+        return await measured(event_ids)
+
+    def admit(self, channel: str, wanted: int = 1) -> Admission:
+        if self.ended == TRIALS:
+            return Admission(wanted, 2)
+        if not self.asked:
+            return Admission(TRIALS, 1)
+        asyncio.run_coroutine_threadsafe(self._let_trials_end(), self._loop).result(30)
+        return Admission(0, 1, 1.0)
+
+    async def _let_trials_end(self) -> None:
+        self._end_trials.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    def record(self, channel: str, generation: int, outcomes: Outcomes) -> None:
+        self.ended += outcomes.calls
+
+    def outcome(self, seconds: float, *, failed: bool) -> Outcomes:
+        return Outcomes(1)
+
+    def take(self, channel: str, wanted: int) -> Grant:
+        return Grant(wanted, 0.0, 0.0, 1_000.0)
+
+    def give_back(self, channel: str, grant: Grant, calls: int) -> None:
+        """Nothing is counted."""
+
+    def charge(self, channel: str, calls: int) -> None:
+        """Nothing is counted."""
+
+    def block(self, channel: str, retry_after_s: float | None) -> None:
+        raise AssertionError("the channel is not over quota")
+
+
+def test_trials_that_end_while_a_permit_is_refused_still_decide() -> None:
+    async def run() -> None:
+        channel = Trials(asyncio.get_running_loop())
+        poller = ChannelPoller("instagram", channel, channel, channel, batch=1, calls_at_once=8)
+        events = [str(number) for number in range(20)]
+        piece = Piece(WorkToken("refresh", NOON, 1, 1), POLL, "instagram", range(20), events)
+        async with asyncio.timeout(30):
+            result = await poller.poll(piece, lambda: NOON, time.monotonic() + 30)
+        assert channel.asked == len(events)
+        assert {measurement.event_id for measurement in result.measurements} == set(events)
+
+    asyncio.run(run())

@@ -142,15 +142,22 @@ class SharedBreakers:
     # -- with PostgreSQL
 
     def _synchronize_when_due(self) -> None:
+        """Synchronize if it is time, and no other thread does. Before the first read, wait for that thread: until then
+        nothing is admitted."""
+        with self._lock:
+            wait = self._ahead_s is None
+        if self._synchronizing.acquire(blocking=wait):
+            try:
+                if self._is_due():
+                    self._synchronize()
+            finally:
+                self._synchronizing.release()
+
+    def _is_due(self) -> bool:
         with self._lock:
             closed = all(local.state.name == local.read.state.name == "closed" for local in self._local.values())
             interval_s = SHARED_S if closed and self._ahead_s is not None else SHARED_S_MIN
-            due = self._now() - self._tried_at_s >= interval_s
-        if due and self._synchronizing.acquire(blocking=False):
-            try:
-                self._synchronize()
-            finally:
-                self._synchronizing.release()
+            return self._now() - self._tried_at_s >= interval_s
 
     def _synchronize(self) -> bool:
         """Save what ended here, and read what other processes have saved. Returns whether that was possible."""

@@ -215,7 +215,7 @@ class _Poll:
 
     async def _has_permit(self) -> bool:
         """Wait for the right to make a call. False where the rest of the piece is left out."""
-        while not self._stopped:
+        while self._left and not self._stopped:
             if time.monotonic() >= self._until_s:
                 self._stopped = "too-late"
             elif self._permits:
@@ -251,7 +251,9 @@ class _Poll:
             self._generation, self._grant, self._permits = admission.generation, grant, grant.calls
             self._begins_s, self._spacing_s = time.monotonic() + grant.wait_s, grant.spacing_s
         elif not admission.granted:
-            if self._running:  # among them may be trials, which decide
+            if self._ended.outcomes:  # meanwhile: they may be trials, which decide
+                return
+            if self._running:  # among them may be trials
                 self._call_ended.clear()
                 await self._call_ended.wait()
             else:
