@@ -526,13 +526,14 @@ $$;
 
 -- From when on totals that a channel has measured are stale: some time after they were true, or a day where people gave them.
 -- NULL where they are final: they were still good when their event ended. An archived event has ended with its plan, at the latest
--- when it was archived.
+-- when it was archived. One expression without FROM, which PostgreSQL puts into the statement: a call costs 8 us a row.
 CREATE FUNCTION hannun.stale_at(measured_at timestamp, imported boolean, stale_after interval, status text, status_at timestamp,
                                 ends_at timestamp)
 RETURNS timestamp LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN status = 'ACTIVE' OR stale_at < CASE status WHEN 'ENDED' THEN status_at ELSE least(status_at, ends_at) END
-                THEN stale_at END
-      FROM (SELECT measured_at + CASE WHEN imported THEN interval '1 day' ELSE stale_after END AS stale_at) AS measured
+    SELECT CASE WHEN status = 'ACTIVE'
+                  OR measured_at + CASE WHEN imported THEN interval '1 day' ELSE stale_after END
+                     < CASE status WHEN 'ENDED' THEN status_at ELSE least(status_at, ends_at) END
+                THEN measured_at + CASE WHEN imported THEN interval '1 day' ELSE stale_after END END
 $$;
 
 -- The parts of [since, until) that attached months cover; consecutive months are one part. A statement that calls it sees the

@@ -72,7 +72,8 @@ CREATE INDEX round_work_open ON hannun.round_work (job, due_at, work_no) WHERE d
 CREATE FUNCTION hannun.stale_at(measured_at timestamp, imported boolean, stale_after interval, status text, status_at timestamp,
                                 ends_at timestamp)
 RETURNS timestamp LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN status = 'ACTIVE' OR stale_at < CASE status WHEN 'ENDED' THEN status_at ELSE least(status_at, ends_at) END
-                THEN stale_at END
-      FROM (SELECT measured_at + CASE WHEN imported THEN interval '1 day' ELSE stale_after END AS stale_at) AS measured
+    SELECT CASE WHEN status = 'ACTIVE'
+                  OR measured_at + CASE WHEN imported THEN interval '1 day' ELSE stale_after END
+                     < CASE status WHEN 'ENDED' THEN status_at ELSE least(status_at, ends_at) END
+                THEN measured_at + CASE WHEN imported THEN interval '1 day' ELSE stale_after END END
 $$;

@@ -164,7 +164,8 @@ SELECT coalesce((SELECT array_agg(event_no) FROM counted), '{}'),
 -- measured_counts --
 -- When the counts of these events' channels were measured, and from when on they are stale: the earliest of each count, by channel
 -- name and type.
-SELECT n.name, coalesce(n.channel_type, d.channel_type),
+SELECT n.name, coalesce(n.channel_type, (SELECT channel_type FROM hannun.distributions
+                                          WHERE event_no = e.event_no AND channel_no = n.channel_no)),
        ARRAY[min(measured_at) FILTER (WHERE impressions IS NOT NULL),
              min(measured_at) FILTER (WHERE views IS NOT NULL),
              min(measured_at) FILTER (WHERE clicks IS NOT NULL),
@@ -188,7 +189,6 @@ SELECT n.name, coalesce(n.channel_type, d.channel_type),
                        FROM hannun.channel_measurements
                       WHERE event_no = e.event_no AND measured_at IS NOT NULL OFFSET 0) m
   JOIN hannun.channels n USING (channel_no)
-  LEFT JOIN hannun.distributions d ON d.event_no = e.event_no AND d.channel_no = m.channel_no
  WHERE e.event_no = ANY(%(event_nos)s::int[])
  GROUP BY 1, 2;
 
