@@ -13,7 +13,7 @@ from hannun.counting.channel_limits import Admission, Grant
 from hannun.domain.breaker import Outcomes
 from hannun.domain.channel_totals import ChannelTotals, checked
 from hannun.domain.measurements import PieceResult
-from hannun.domain.rounds import POLL, Piece, WorkToken
+from hannun.domain.rounds import POLL, SPACED_POLL, Piece, WorkToken
 from hannun.flows.refresh.polling import ChannelPoller
 
 NOON = datetime(2026, 11, 27, 12)
@@ -94,6 +94,10 @@ class Budgets:
         self.blocked.append(retry_after_s)
 
 
+def piece_of(numbers: Sequence[int], kind: str = POLL) -> Piece:
+    return Piece(WorkToken("refresh", NOON, 1, 1), kind, "instagram", numbers, [f"event {no}" for no in numbers])
+
+
 def poll(
     client: Client,
     breakers: Breakers | None = None,
@@ -103,9 +107,9 @@ def poll(
     batch: int = 1,
     calls_at_once: int = 8,
     until_s: float = FOREVER,
+    kind: str = POLL,
 ) -> PieceResult:
-    numbers = list(range(events))
-    piece = Piece(WorkToken("refresh", NOON, 1, 1), POLL, "instagram", numbers, [f"event {no}" for no in numbers])
+    piece = piece_of(range(events), kind)
     poller = ChannelPoller(
         "instagram", client, breakers or Breakers(), budgets or Budgets(), batch=batch, calls_at_once=calls_at_once
     )
@@ -180,6 +184,52 @@ def test_calls_beyond_the_budget_are_left_out_and_counted() -> None:
     assert result.counts == {"calls": 30, "over-budget": 70}
 
 
+class Trickling(Budgets):
+    """A budget that has ten more calls a moment after it had none."""
+
+    def take(self, channel: str, wanted: int) -> Grant:
+        grant = super().take(channel, wanted)
+        self.left = 0 if grant.calls else 10
+        return grant
+
+
+@pytest.mark.parametrize(("kind", "asked"), [(POLL, 10), (SPACED_POLL, 100)])
+def test_only_spaced_polls_wait_for_a_budget_that_trickles(kind: str, asked: int) -> None:
+    client = Client()
+    poll(client, budgets=Trickling(calls=10, again_in_s=0.001), until_s=time.monotonic() + 30, kind=kind)
+    assert len(client.calls) == asked
+
+
+async def poll_both(client: Client, budgets: Budgets) -> tuple[PieceResult, ...]:
+    """A piece of urgent events, 0 to 99, and one of others, both of which a process polls at the same time."""
+    poller = ChannelPoller("instagram", client, Breakers(), budgets, batch=1, calls_at_once=200)
+    pieces = [piece_of(range(100)), piece_of(range(100, 200))]
+    async with asyncio.timeout(30):
+        return tuple(await asyncio.gather(*(poller.poll(piece, lambda: NOON, FOREVER) for piece in pieces)))
+
+
+def test_a_scarce_budget_goes_to_the_more_urgent_of_two_pieces() -> None:
+    client = Client()
+    asyncio.run(poll_both(client, Budgets(calls=80)))
+    assert sorted(id_ for ids in client.calls for id_ in ids) == sorted(f"event {no}" for no in range(80))
+
+
+def test_a_call_that_hangs_does_not_delay_the_next_piece() -> None:
+    async def run() -> tuple[PieceResult, ...]:
+        others_are_asked = asyncio.Event()
+
+        async def hang_until_others_are_asked(ids: Sequence[str]) -> Reply:
+            if ids == ["event 199"]:
+                others_are_asked.set()
+            if ids == ["event 0"]:
+                await others_are_asked.wait()
+            return await measured(ids)
+
+        return await poll_both(Client(hang_until_others_are_asked), Budgets())
+
+    assert [len(result.measurements) for result in asyncio.run(run())] == [100, 100]
+
+
 def test_an_open_breaker_ends_the_piece() -> None:
     client = Client()
     result = poll(client, Breakers(admits=0))
@@ -225,8 +275,7 @@ def test_a_cancelled_poll_gives_its_unused_calls_back() -> None:
     async def run() -> tuple[Breakers, Budgets]:
         client, breakers, budgets = Client(hang), Breakers(), Budgets()
         poller = ChannelPoller("instagram", client, breakers, budgets, batch=1, calls_at_once=4)
-        piece = Piece(WorkToken("refresh", NOON, 1, 1), POLL, "instagram", list(range(50)), [str(n) for n in range(50)])
-        task = asyncio.create_task(poller.poll(piece, lambda: NOON, FOREVER))
+        task = asyncio.create_task(poller.poll(piece_of(range(50)), lambda: NOON, FOREVER))
         async with asyncio.timeout(30):
             while client.under_way < 4:  # noqa: ASYNC110  a thread takes the permits
                 await asyncio.sleep(0.01)

@@ -6,6 +6,10 @@
 
 Permits are taken in blocks, so that breaker and budget cost one thread switch for some dozens of calls. A channel whose
 breaker opens is left at once: nobody waits for it. While its trials are on their way, the other calls wait for them.
+
+Pieces of a channel begin their calls one after the other, the most urgent events first: where the budget does not reach
+all, it reaches those. A piece whose channel spaces its calls waits for the next one; any other leaves the rest out, so
+that nobody waits for a budget of a day.
 """
 
 import asyncio
@@ -22,7 +26,7 @@ from hannun.counting.channel_limits import Admission, Grant
 from hannun.deadlines import run_in_thread
 from hannun.domain.breaker import Outcomes
 from hannun.domain.measurements import Measurement, PieceResult
-from hannun.domain.rounds import Piece
+from hannun.domain.rounds import SPACED_POLL, Piece
 
 BLOCK_CALLS = 64
 """Permits that are taken at once, at most."""
@@ -77,6 +81,8 @@ class ChannelPoller:
         self._breakers = breakers
         self._budgets = budgets
         self._threads = CapacityLimiter(1)
+        self.beginning = asyncio.Lock()
+        """Held by the piece that begins calls."""
 
     async def poll(self, piece: Piece, now: Callable[[], datetime], until_s: float) -> PieceResult:
         """Ask for the events of a piece.
@@ -161,15 +167,25 @@ class _Poll:
         self._refill = asyncio.Lock()
         self._call_ended = asyncio.Event()
         self._stopped = ""
+        self._is_beginning = False
 
     async def run(self) -> None:
+        await self._poller.beginning.acquire()
+        self._is_beginning = True
         workers = [self._work() for _ in range(min(self._left, self._poller.calls_at_once))]
         try:
             await asyncio.gather(*workers)
         finally:
+            self._let_next_begin()
             if self._permits:
                 self._ended.add(self._generation, Outcomes(unused=self._permits))
             await self._poller.finish(self._ended, self._grant, self._permits)
+
+    def _let_next_begin(self) -> None:
+        """Let the next piece begin calls: this one has begun all of its own."""
+        if self._is_beginning:
+            self._is_beginning = False
+            self._poller.beginning.release()
 
     def result(self) -> PieceResult:
         skipped = len(self._piece.event_ids) - len(self._measurements)
@@ -186,6 +202,8 @@ class _Poll:
                 return
             self._left -= 1
             self._running += 1
+            if not self._left:
+                self._let_next_begin()
             try:
                 await self._ask(ids, self._generation)
             except asyncio.CancelledError:  # what the channel would have said is not known
@@ -194,6 +212,8 @@ class _Poll:
             finally:
                 self._running -= 1
                 self._call_ended.set()
+        if self._stopped:
+            self._let_next_begin()
 
     async def _ask(self, ids: Sequence[str], generation: int) -> None:
         asked_at = self._now()
@@ -258,7 +278,7 @@ class _Poll:
                 await self._call_ended.wait()
             else:
                 self._stopped = "breaker-open"
-        elif time.monotonic() + grant.wait_s < self._until_s:
+        elif self._piece.kind == SPACED_POLL and time.monotonic() + grant.wait_s < self._until_s:
             await asyncio.sleep(grant.wait_s)
         else:
             self._stopped = "over-budget"
