@@ -102,7 +102,7 @@ class ChannelClient:
         tls: ssl.SSLContext | None = None,
         look_up: Lookup | None = None,
         now_s: Callable[[], float] = time.time,
-        open_exchange: Callable[[Limits, int, ssl.SSLContext], HttpExchange] = HttpExchange,
+        open_exchange: Callable[[Limits, ssl.SSLContext], HttpExchange] = HttpExchange,
     ) -> None:
         if declaration.request is None or declaration.response is None:
             raise ValueError(f"{declaration.name} has no API")
@@ -112,7 +112,6 @@ class ChannelClient:
         self._repeatable = declaration.request.repeatable
         self._calls = Calls(declaration, declaration.request, access, now_s)
         self._raw_counts = mapping_of(declaration.response)
-        self._calls_at_once = calls_at_once
         self._places = asyncio.Semaphore(calls_at_once)
         self._tls = tls
         self._now_s = now_s
@@ -126,7 +125,7 @@ class ChannelClient:
 
     async def __aenter__(self) -> "ChannelClient":
         tls = self._tls or ssl.create_default_context()
-        self._exchange = self._open_exchange(self._limits, self._calls_at_once, tls)
+        self._exchange = self._open_exchange(self._limits, tls)
         return self
 
     async def __aexit__(

@@ -110,8 +110,8 @@ async def call(declaration: Declaration, access: Access, event_id: str, *, priva
     once = msgspec.structs.replace(declaration, limits=msgspec.structs.replace(declaration.limits, attempts=1))
     exchanges: list[tuple[Call, Received | None]] = []
 
-    def recording(limits: Limits, calls_at_once: int, tls: ssl.SSLContext) -> HttpExchange:
-        return _RecordingExchange(limits, calls_at_once, tls, exchanges)
+    def recording(limits: Limits, tls: ssl.SSLContext) -> HttpExchange:
+        return _RecordingExchange(limits, tls, exchanges)
 
     client = ChannelClient(once, access, calls_at_once=1, private_addresses=private_addresses, open_exchange=recording)
     async with client:
@@ -148,11 +148,10 @@ class _RecordingExchange(HttpExchange):
     def __init__(
         self,
         limits: Limits,
-        calls_at_once: int,
         tls: ssl.SSLContext,
         exchanges: list[tuple[Call, Received | None]],
     ) -> None:
-        super().__init__(limits, calls_at_once, tls)
+        super().__init__(limits, tls)
         self._exchanges = exchanges
 
     async def send(self, origin: Origin, address: str, call: Call) -> Received:
