@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
-from world import World
+from world import World, gauges
 
 from hannun.domain.measurements import PieceResult
 from hannun.domain.rounds import POLL, Piece, PlannedPiece, RoundRecord, WorkToken
@@ -133,6 +133,19 @@ def test_the_next_round_begins_when_it_is_due(world: World) -> None:
     asyncio.run(scheduler.refresh.run_once())
     assert len(asked) == 2
     scheduler.close()
+
+
+def test_a_round_that_passes_its_deadline_is_counted_once_and_the_next_one_begins(world: World) -> None:
+    schedulers = [Scheduler(world, name, {"instagram": Channel()}, by_channel={"instagram": [1]}) for name in "ab"]
+    with world.database.transaction() as conn:
+        long_ago = rounds.clock(conn).replace(microsecond=0) - timedelta(hours=1)
+        assert rounds.begin(conn, JOB, long_ago, "c", -1.0)
+    before = gauges("hannun_refresh_rounds_total").get('{result="overdue"}', 0.0)
+    for scheduler in schedulers:
+        found, _ = scheduler.keeper.look()
+        assert found is not None and found.due_at > long_ago
+        scheduler.close()
+    assert gauges("hannun_refresh_rounds_total")['{result="overdue"}'] == before + 1
 
 
 def test_several_schedulers_share_the_pieces_of_a_round(world: World) -> None:
