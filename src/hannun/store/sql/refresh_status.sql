@@ -15,17 +15,23 @@ SELECT w.channel, coalesce(c.name, w.channel), sum(cardinality(w.event_nos))::bi
 
 -- channel_ages --
 -- How old the measurements of each channel are, over the ACTIVE events that it has distributed, or measured.
-SELECT c.key, c.name, count(*), count(p.measured_at),
-       count(*) FILTER (WHERE hannun.stale_at(p.measured_at, p.imported, %(stale_after)s, e.status, e.status_at,
-                              e.ends_at) <= clock_timestamp()::timestamp),
-       min(p.measured_at)
-  FROM (SELECT event_no, channel_no, m.measured_at, m.imported
-          FROM (SELECT event_no, channel_no FROM hannun.distributions WHERE succeeded_at IS NOT NULL) AS d
-          FULL JOIN hannun.channel_measurements m USING (event_no, channel_no)) AS p
-  JOIN hannun.events e USING (event_no)
-  JOIN hannun.channels c USING (channel_no)
- WHERE e.status = 'ACTIVE' AND e.user_id IS NOT NULL
- GROUP BY c.key, c.name;
+WITH active AS MATERIALIZED (
+    SELECT event_no, status, status_at, ends_at FROM hannun.events WHERE status = 'ACTIVE' AND user_id IS NOT NULL
+), pairs AS (
+    SELECT m.channel_no, m.measured_at,
+           hannun.stale_at(m.measured_at, m.imported, %(stale_after)s, e.status, e.status_at, e.ends_at) AS stale_at
+      FROM active e JOIN hannun.channel_measurements m USING (event_no)
+     UNION ALL
+    SELECT d.channel_no, NULL, NULL
+      FROM active e JOIN hannun.distributions d USING (event_no)
+      LEFT JOIN hannun.channel_measurements m USING (event_no, channel_no)
+     WHERE d.succeeded_at IS NOT NULL AND m.event_no IS NULL
+)
+SELECT c.key, c.name, p.active, p.measured, p.stale, p.oldest_at
+  FROM (SELECT channel_no, count(*) AS active, count(measured_at) AS measured,
+               count(*) FILTER (WHERE stale_at <= clock_timestamp()::timestamp) AS stale, min(measured_at) AS oldest_at
+          FROM pairs GROUP BY channel_no) AS p
+  JOIN hannun.channels c USING (channel_no);
 
 -- breakers --
 -- The circuit breakers of all channels that were ever called.
