@@ -241,7 +241,9 @@ def test_the_last_hours_of_a_merchants_events_are_the_sum_of_their_minutes(world
     async def lines() -> dict[str, tuple[int | None, ...]]:
         async with await psycopg.AsyncConnection.connect(world.url) as conn:
             nos = [world.event_row(event).event_no for event in (SPRING, SUMMER)]
-            page = await reports.merchant_page(conn, OWNER, nos, ALL_TIME, before=None, limit=50, hour=hour)
+            page = await reports.merchant_page(
+                conn, OWNER, nos, ALL_TIME, before=None, limit=50, hour=hour, stale_after=timedelta(minutes=10)
+            )
             return {line.event_id: line.last_hours for line in page}
 
     def expected(unknown: int = 0) -> dict[str, tuple[int | None, ...]]:

@@ -37,6 +37,7 @@ def test_typed_totals_are_in_the_next_answer(spring: Site) -> None:
         "awaitingConfirmation": {},
     }
     assert spring.owner.get(f"/api/v1/events/{SPRING}/analytics").json()["summary"]["totalViews"] == 1200
+    assert spring.world.measured().imported, "people gave them: they are good for a day"
     assert spring.world.drift() == []
 
 

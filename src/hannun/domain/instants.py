@@ -27,6 +27,8 @@ _ZONE_NAME = re.compile(
 a machine with an older database would refuse messages from a newer zone, and a replay could decide differently."""
 
 _SEPARATOR = re.compile("[Tt ]")
+_SIXTY_MINUTES = re.compile("[+-][0-9]{2}(?::?[0-5][0-9])?:?[6-9]")
+"""An offset with 60 minutes or seconds, or more."""
 
 
 class NoOffset(ValueError):
@@ -56,6 +58,8 @@ def parse_moment(text: str) -> datetime:
     if separator is None:
         return datetime.combine(date.fromisoformat(text), time())
     day, clock = text[: separator.start()], text[separator.end() :]
+    if _SIXTY_MINUTES.search(clock):  # Python would carry them over: +13:60 is no +14:00
+        raise ValueError(text)
     # `datetime.fromisoformat` takes any character between date and time, and no lower-case z as RFC 3339 does
     return datetime.fromisoformat(f"{date.fromisoformat(day)}T{clock.upper()}")
 

@@ -166,6 +166,10 @@ def _parse_instant(field: str, text: str | None, zone: ZoneInfo) -> datetime | N
 def _parse_query_instant(text: str) -> datetime:
     """An instant in a query string. A + that the client did not encode arrives as a space."""
     clock_begins = len("0000-00-00T")
+    if (
+        len(text) <= clock_begins
+    ):  # a date in another form than that of `start_of_day`: an offset would not make it right
+        raise ValueError(text)
     return parse_instant_with_offset(text[:clock_begins] + text[clock_begins:].replace(" ", "+"))
 
 

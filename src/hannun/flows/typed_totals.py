@@ -77,7 +77,7 @@ class TypedTotals:
                 field="measuredAt",
                 days=AGE_MAX.days,
             )
-        measurement = Measurement(event_id, channel, totals, at)
+        measurement = Measurement(event_id, channel, totals, at, imported=True)
         (results,) = self._counter.record([PieceResult(None, [measurement])]).results
         assert results is not None
         return at, results[0]
