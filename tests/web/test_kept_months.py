@@ -1,7 +1,8 @@
 """Over months whose minutes are not kept every answer says so, also one that was cached before."""
 
-from datetime import date
-from typing import Any
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
@@ -16,6 +17,8 @@ MINE = f"/api/v1/users/{OWNER}/analytics"
 RANGE = {"startDate": "2026-01-10", "endDate": "2026-03-10", "tz": "UTC"}
 NOT_KEPT = ["2026-01-10T00:00:00+00:00/2026-02-01T00:00:00+00:00"]
 VIEWS = ("", "/channels", "/timeline", "/roi")
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -101,10 +104,26 @@ def test_a_cached_timeline_follows_when_a_month_is_detached_and_attached_again(w
         site.world.wait_for("the cached answer to follow", lambda path=path: months(path)[:2] == [2, 1])
 
 
+def within_a_minute(work: Callable[[], T]) -> T:
+    """The result of work that begins and ends in the same minute."""
+    while True:
+        began = datetime.now(UTC).minute
+        result = work()
+        if datetime.now(UTC).minute == began:
+            return result
+
+
 def test_a_range_without_an_end_gets_another_etag_when_a_month_of_it_is_detached(with_history: Site) -> None:
     addresses = [f"{base}{view}?startDate=2026-01-10" for base in (ANALYTICS, MINE) for view in VIEWS]
-    tags = {address: with_history.owner.get(address).headers["ETag"] for address in addresses}
-    assert {with_history.owner.get(at, headers={"If-None-Match": tag}).status_code for at, tag in tags.items()} == {304}
+
+    def tags_and_statuses() -> tuple[dict[str, str], set[int]]:
+        tags = {address: with_history.owner.get(address).headers["ETag"] for address in addresses}
+        return tags, {
+            with_history.owner.get(at, headers={"If-None-Match": tag}).status_code for at, tag in tags.items()
+        }
+
+    tags, statuses = within_a_minute(tags_and_statuses)  # a range that is not over has another answer each minute
+    assert statuses == {304}
     keep(with_history, months=9)
     assert {with_history.owner.get(at, headers={"If-None-Match": tag}).status_code for at, tag in tags.items()} == {200}
 
