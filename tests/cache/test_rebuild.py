@@ -111,7 +111,7 @@ def test_what_a_commit_changes_during_a_rebuild_is_not_filled(world: World) -> N
 
         async def read_and_be_overtaken(load: Any) -> Any:
             found = await read(load)
-            await asyncio.to_thread(world.count, world.registered("late", changed))
+            await asyncio.to_thread(world.count, world.registered(None, changed))
             return found
 
         serve.reader.read = read_and_be_overtaken  # type: ignore[method-assign]
@@ -119,6 +119,35 @@ def test_what_a_commit_changes_during_a_rebuild_is_not_filled(world: World) -> N
         assert await serve.cache.get(keys.dashboard(changed)) is None
         assert await serve.cache.get(keys.roi(changed)) is None
         assert await serve.cache.acquire_lease(keys.dashboard(changed)) is not None  # the next reader need not wait
+
+    rebuilding(world, work)
+
+
+def test_what_was_refused_because_of_one_commit_is_rebuilt_again(world: World) -> None:
+    """As at the end of a round: the invalidations of what was recorded last arrive during the rebuild."""
+    ids = several_events(world)
+    changed = ids[4]
+
+    async def work(serve: Serve, rebuilder: Rebuilder) -> None:
+        read, reads = serve.reader.read, 0
+
+        async def read_and_be_overtaken_once(load: Any) -> Any:
+            nonlocal reads
+            reads += 1
+            found = await read(load)
+            if reads == 1:
+                await asyncio.to_thread(world.count, world.registered("late", changed))
+            return found
+
+        serve.reader.read = read_and_be_overtaken_once  # type: ignore[method-assign]
+        assert await rebuilder.rebuild(ids) == 2 * 8
+        assert reads == 2
+        cached = await serve.cache.get(keys.dashboard(changed))
+        assert cached is not None
+        (version,) = (
+            row.version for row in world.rows("SELECT version FROM hannun.events WHERE event_id = %s", changed)
+        )
+        assert cached.version == version
 
     rebuilding(world, work)
 

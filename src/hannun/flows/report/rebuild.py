@@ -10,6 +10,7 @@ Other answers are computed for their next reader: timelines and a merchant's ans
 and the answers about one channel, which are rarely read and would be six times as many entries.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,10 @@ from hannun.store.database import ReadPool
 
 EVENTS_AT_ONCE = 250
 """Events in one snapshot: their leases must not expire before their answers are filled, which takes a tenth of that."""
+
+ATTEMPTS = 3
+AGAIN_S = 0.25
+"""The pause before another attempt: in so long the relay delivers the invalidations that wait."""
 
 
 class Rebuilder:
@@ -46,28 +51,47 @@ class Rebuilder:
     async def rebuild(self, event_ids: Sequence[str]) -> int:
         """Rebuild the answers of these events. Returns how many answers were cached: none while Redis is unavailable.
 
+        The invalidations of what was just recorded may arrive while it is rebuilt; then those answers are refused, and
+        rebuilt again.
+
         Raises:
             StoreUnavailable: PostgreSQL is away.
         """
-        filled = 0
-        for first in range(0, len(event_ids), EVENTS_AT_ONCE):
-            filled += await self._rebuild(event_ids[first : first + EVENTS_AT_ONCE])
-        return filled
+        filled = set[str]()
+        left = list(event_ids)
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(AGAIN_S)
+            refused: list[str] = []
+            for first in range(0, len(left), EVENTS_AT_ONCE):
+                refused += await self._rebuild(left[first : first + EVENTS_AT_ONCE], filled)
+            if not refused:
+                break
+            left = refused
+        return len(filled)
 
-    async def _rebuild(self, event_ids: Sequence[str]) -> int:
-        wanted = [key for id_ in event_ids for key in (keys.dashboard(id_), keys.roi(id_))]
+    async def _rebuild(self, event_ids: Sequence[str], filled: set[str]) -> list[str]:
+        """Rebuild events at once, and add the keys whose answers were cached to `filled`. Returns the events of which
+        an answer was refused."""
+        wanted = [key for id_ in event_ids for key in (keys.dashboard(id_), keys.roi(id_)) if key not in filled]
         leases = {lease.key: lease for lease in await self._cache.acquire_leases(wanted)}
         if not leases:
-            return 0
-        filled = set[str]()
+            return []
+        accepted = set[str]()
         try:
             now = self._now().astimezone(UTC).replace(tzinfo=None)
             events = await self._database.read(lambda conn: reports.events(conn, event_ids, now, self._stale_after))
-            answers = (found for event in events for found in answers_of(event, now))
-            filled = await self._cache.fill_all([(leases[key], answer) for key, answer in answers if key in leases])
-            return len(filled)
+            ready = [
+                (event.event_id, leases[key], answer)
+                for event in events
+                for key, answer in answers_of(event, now)
+                if key in leases
+            ]
+            accepted = await self._cache.fill_all([(lease, answer) for _, lease, answer in ready])
+            filled |= accepted
+            return list(dict.fromkeys(event_id for event_id, lease, _ in ready if lease.key not in accepted))
         finally:
-            if unfilled := [lease for key, lease in leases.items() if key not in filled]:
+            if unfilled := [lease for key, lease in leases.items() if key not in accepted]:
                 await self._cache.release_all(unfilled)
 
 
