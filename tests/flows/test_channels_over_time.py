@@ -99,15 +99,15 @@ def test_a_poll_that_arrives_after_a_newer_one_changes_nothing(rounds: Rounds, p
 
 @pytest.mark.faults
 def test_a_channel_that_changes_its_mind_for_weeks_ends_at_what_it_says_last(rounds: Rounds) -> None:
-    """Three weeks with a round each half a day: the channel takes a random part of its totals back, again and again."""
+    """Three weeks with a round each day: the channel takes a random part of its totals back, again and again."""
     chance = random.Random(3)
     rounds.distribute(SPRING, channels=["WooriTV"])
     before = None
-    for _ in range(42):
+    for _ in range(21):
         rounds.control.forget("WooriTV")
         if chance.random() < 0.5:
             rounds.control.tell("WooriTV", "fall", {"options": {"by": chance.choice((0.1, 0.5, 1.0))}})
-        rounds.pass_time(43_200)
+        rounds.pass_time(86_400)
         counts = rounds.run()["WooriTV"]
         assert sum(counts[outcome] for outcome in (*GOOD, "falling")) == 1
         measured = rounds.world.measured("WooriTV")
@@ -115,7 +115,7 @@ def test_a_channel_that_changes_its_mind_for_weeks_ends_at_what_it_says_last(rou
             assert measured.views >= before.views, "one poll alone takes nothing back"
         before = measured
         assert_history_adds_up(rounds.world)
-    assert len(rounds.world.rows("SELECT metric FROM hannun.corrections")) > 5, "it has changed its mind"
+    assert len(rounds.world.rows("SELECT metric FROM hannun.corrections")) > 3, "it has changed its mind"
     rounds.control.forget("WooriTV")
     rounds.next()
     rounds.next()

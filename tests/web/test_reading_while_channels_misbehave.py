@@ -18,7 +18,7 @@ from hannun.domain.channel_totals import COUNTS
 from hannun.sandbox.channels.behaviours import BEHAVIOURS
 
 EVENTS = [f"5b0c2f64-0000-4000-8000-00000000000{n}" for n in range(1, 5)]
-ROUNDS = 40
+ROUNDS = 25
 READERS = 3
 SHOWN = ("views", "impressions", "clicks", "conversions")
 CALL_S = 6.0
