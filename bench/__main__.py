@@ -15,6 +15,8 @@ from rich.console import Console
 from bench import (
     answers,
     channel_calls,
+    channel_day,
+    channel_rounds,
     counting,
     flat,
     freshness,
@@ -40,6 +42,8 @@ BENCHES: dict[str, tuple[str, Run]] = {
     "views": ("uncached answers, over a database of a year", views.run),
     "channels": ("calls to a channel's API, compared with a bare HTTP client", channel_calls.run),
     "rebuild": ("the cached answers of 10,000 events, rebuilt together and one by one", rebuild.run),
+    "day": ("the budgets of the channels over 24 simulated hours", channel_day.run),
+    "rounds": ("rounds of the refresh against the channel sandbox", channel_rounds.run),
     "page": ("the memory of a page that stays open", page.run),
     "freshness": ("from sending a message to the first answer that includes it", freshness.run),
 }

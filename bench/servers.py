@@ -31,6 +31,7 @@ from hannun.domain.facts import Kind
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer, kafka_version, valkey_program
 from hannun.embedded.process import spawn
 from hannun.errors import OperatorError
+from hannun.sandbox.channels.control_client import ControlClient
 from hannun.store.migrate import ROLES, migrate
 from hannun.tokens import sign_token
 
@@ -58,6 +59,15 @@ class ServeProcess:
 
     pid: int
     port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSandbox:
+    """A running channel sandbox: its process, the access file that it has written, and its control address."""
+
+    pid: int
+    access_file: Path
+    control: ControlClient
 
 
 class Servers:
@@ -157,6 +167,28 @@ class Servers:
         with self._process(["ingest"], environment, []) as process:
             yield process.pid
 
+    @contextmanager
+    def schedule(self, database: BenchDatabase, **settings: str) -> Iterator[int]:
+        """Run `hannun schedule`, and yield its pid. It begins a round of the refresh at once, if none was begun."""
+        with self._process(["schedule"], self._environment(database) | settings, []) as process:
+            yield process.pid
+
+    @contextmanager
+    def channel_sandbox(self) -> Iterator[ChannelSandbox]:
+        """Run `hannun sandbox serve` without budgets, and yield it when its access file is written."""
+        access_file = self.home / "channel-access.toml"
+        access_file.unlink(missing_ok=True)
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(4_096)
+            listener.set_inheritable(True)
+            arguments = ["sandbox", "serve", "--fd", str(listener.fileno()), "--no-budgets"]
+            arguments += ["--access", str(access_file)]
+            with self._process(arguments, dict(os.environ), [listener.fileno()]) as process:
+                wait_for(access_file.exists, "hannun sandbox serve writes its access file")
+                address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+                yield ChannelSandbox(process.pid, access_file, ControlClient(address))
+
     def _environment(self, database: BenchDatabase) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HANNUN_")}
         return (
@@ -193,14 +225,15 @@ class Servers:
             )
         try:
             yield process
-            if process.poll() is not None:
+        finally:
+            status = process.poll()
+            _stop(process)
+            if status is not None:
                 raise OperatorError(
-                    f"{module} {arguments[0]} ended with status {process.returncode} during the measurement:\n"
+                    f"{module} {arguments[0]} ended with status {status} during the measurement:\n"
                     + log.read_text(errors="replace")[-2_000:],
                     hint="fix the cause that the log names, then measure again",
                 )
-        finally:
-            _stop(process)
 
     def _wait_until_ready(self, port: int, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + READY_S_MAX
@@ -217,6 +250,19 @@ class Servers:
         )
 
 
+def wait_for(condition: Callable[[], bool], what: str, seconds_max: float = READY_S_MAX) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        OperatorError: it does not within `seconds_max`.
+    """
+    deadline = time.monotonic() + seconds_max
+    while not condition():
+        if time.monotonic() > deadline:
+            raise OperatorError(f"not within {seconds_max:.0f} s: {what}", hint="is the machine very busy?")
+        time.sleep(0.05)
+
+
 @contextmanager
 def start_servers(log_progress: LogProgress) -> Iterator[Servers]:
     """Start PostgreSQL and Valkey in a temporary folder. At the end of the block all is stopped and removed."""
@@ -225,7 +271,8 @@ def start_servers(log_progress: LogProgress) -> Iterator[Servers]:
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         home.chmod(0o711)  # under root, PostgreSQL runs as another user, which must be able to enter
         # `freshness` reads the commit time of transactions. PostgreSQL stores it in 10 bytes a transaction.
-        settings = {"track_commit_timestamp": "on"}
+        # `rounds` counts statements by application in the log; it has its database's statements logged.
+        settings = {"track_commit_timestamp": "on", "log_line_prefix": "%m [%p] %u@%d %a "}
         postgres, valkey = PostgresServer(home / "postgres", settings=settings), ValkeyServer(home / "valkey")
         stack.callback(postgres.destroy)
         stack.callback(valkey.stop)

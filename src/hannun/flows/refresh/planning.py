@@ -18,7 +18,7 @@ from hannun.store.database import Connection
 
 POLLED_EVENTS_MAX = 1_000
 """Events in a piece that asks a channel: one piece is one transaction, and what is done again where a process dies."""
-REBUILT_EVENTS_MAX = 500
+REBUILT_EVENTS_MAX = 1_000
 MOVES_WITHIN = timedelta(hours=1)
 """An event moves if anything of it has changed so recently."""
 SPACED_WINDOWS = 4
@@ -35,6 +35,12 @@ class PolledChannel(NamedTuple):
     budgets: Sequence[Budget] = ()
 
 
+def spaces_calls(budgets: Sequence[Budget], period: timedelta) -> bool:
+    """Whether budgets of a channel space its calls, so that it is polled beside the others."""
+    windows_s = (budget.window_s for budget in budgets)
+    return any(window_s and window_s < SPACED_WINDOWS * period.total_seconds() for window_s in windows_s)
+
+
 class Planner:
     """Plans the pieces of each round.
 
@@ -45,14 +51,7 @@ class Planner:
 
     def __init__(self, channels: Mapping[str, PolledChannel], period: timedelta) -> None:
         self._settle_s = {key: channel.settle_s for key, channel in channels.items()}
-        self._spaced = {
-            key
-            for key, channel in channels.items()
-            if any(
-                budget.window_s and budget.window_s < SPACED_WINDOWS * period.total_seconds()
-                for budget in channel.budgets
-            )
-        }
+        self._spaced = {key for key, channel in channels.items() if spaces_calls(channel.budgets, period)}
 
     def __call__(self, conn: Connection) -> list[PlannedPiece]:
         """The pieces of a round that begins now, in its transaction."""

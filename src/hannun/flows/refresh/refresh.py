@@ -305,7 +305,7 @@ class _Lane:
                 return  # what is polled already is not lost
             for piece in pieces:
                 self._in_flight[asyncio.create_task(self._work.poll_piece(piece))] = piece
-            if not pieces:
+            if len(pieces) < PIECES_OF_CHANNEL_MAX:
                 return
 
     async def _wait(self) -> None:
