@@ -65,6 +65,17 @@ def test_the_same_event_is_delivered_once_within_50_ms(world: World) -> None:
     assert merged == (SPRING, world.event_row().version)
 
 
+def test_one_can_wait_until_everything_is_delivered(world: World) -> None:
+    relayed = RelayedCounter(world)
+    relayed.counts("p1")
+    assert relayed.relay.wait_until_delivered(0)
+    relayed.counts("p2")
+    assert not relayed.relay.wait_until_delivered(0)
+    relayed.now += INTERVAL_S
+    relayed.relay.deliver_due()
+    assert relayed.relay.wait_until_delivered(0)
+
+
 def test_another_event_is_delivered_at_once(world: World) -> None:
     relayed = RelayedCounter(world)
     relayed.counts("p1")

@@ -82,7 +82,9 @@ class Scheduler:
         )
         self.recorder = Recorder(self._databases[1], away)
         self.rebuilt: list[str] = []
-        self.refresh = Refresh(self.keeper, channels, self.recorder, self._rebuild, look_every_s=0.05, heartbeat_s=0.05)
+        self.refresh = Refresh(
+            self.keeper, channels, self.recorder, self._rebuild, lambda _: None, look_every_s=0.05, heartbeat_s=0.05
+        )
 
     async def _rebuild(self, event_ids: Sequence[str]) -> int:
         self.rebuilt += event_ids

@@ -93,6 +93,8 @@ class OutboxRelay:
         self._wake = threading.Event()
         self._delivered_at: dict[str, float] = {}
         self._scheduled: list[_Scheduled] = []
+        self._nothing_scheduled = threading.Event()
+        self._nothing_scheduled.set()
         self._delivered: list[int] = []
 
     def deliver(self, entry_no: int, events: Sequence[ChangedEvent]) -> None:
@@ -106,12 +108,18 @@ class OutboxRelay:
             )
             if due_s > now:
                 self._scheduled.append(_Scheduled(due_s, entry_no, events))
+                self._nothing_scheduled.clear()
             else:
                 self._record_delivery(events, now)
         if due_s <= now and self._invalidator.invalidate(events):
             with self._lock:
                 self._delivered.append(entry_no)
         self._wake.set()
+
+    def wait_until_delivered(self, timeout_s: float) -> bool:
+        """Wait until no delivery is scheduled: what this process has committed before is delivered, or tried. Returns
+        False after `timeout_s` seconds."""
+        return self._nothing_scheduled.wait(timeout_s)
 
     def wake(self) -> None:
         """Make `run` look at its stop event now."""
@@ -142,6 +150,9 @@ class OutboxRelay:
             delivered, self._delivered = self._delivered, []
         if due and self._invalidator.invalidate(events):
             delivered += [entry.entry_no for entry in due]
+        with self._lock:
+            if not self._scheduled:
+                self._nothing_scheduled.set()
         if delivered:
             _mark_delivered(self._database, delivered)
         with self._lock:

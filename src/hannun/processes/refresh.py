@@ -72,7 +72,7 @@ async def open_refresh(settings: Settings, writing: Writing) -> AsyncIterator[Re
         relay = stack.enter_context(writing.relaying())
         counter = MeasurementCounter(writing.database("-measurements"), relay)
         rebuilder = await stack.enter_async_context(_open_rebuilder(settings))
-        yield Refresh(keeper, pollers, counter, rebuilder.rebuild)
+        yield Refresh(keeper, pollers, counter, rebuilder.rebuild, relay.wait_until_delivered)
 
 
 @asynccontextmanager

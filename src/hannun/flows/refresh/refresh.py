@@ -44,6 +44,10 @@ transactions cost less than many small ones."""
 POLLS_SHARE = 0.8
 """Of the time until a round's deadline: the rest is for recording and rebuilding."""
 RETRY_S = 1.0
+SPACED_WAIT_S = 1.0
+"""How long rebuilding waits for polls whose budget spaces the calls: few of them are over by then."""
+DELIVERY_WAIT_S = 2.0
+"""By then any process has delivered an invalidation."""
 
 
 class Polls(Protocol):
@@ -87,6 +91,8 @@ class Refresh:
     Args:
         pollers: by the key of their channel.
         rebuild: rebuilds the cached answers of events, given by their ids; returns how many.
+        wait_until_delivered: waits, at most so many seconds, until the invalidations of what was recorded are
+            delivered: a later one would remove what was just rebuilt.
         look_every_s: how soon it notices that a round is due, or that another process is lost.
         heartbeat_s: between two heartbeats.
     """
@@ -97,6 +103,7 @@ class Refresh:
         pollers: Mapping[str, Polls],
         recorder: Records,
         rebuild: Callable[[Sequence[str]], Awaitable[int]],
+        wait_until_delivered: Callable[[float], object],
         *,
         look_every_s: float = LOOK_EVERY_S,
         heartbeat_s: float = HEARTBEAT_S,
@@ -106,6 +113,7 @@ class Refresh:
         self.heartbeat_s = heartbeat_s
         self.pollers = pollers
         self.rebuild = rebuild
+        self.wait_until_delivered = wait_until_delivered
         self.clock = DatabaseClock()
         self._recorder = recorder
         self._keeping, self._recording = CapacityLimiter(1), CapacityLimiter(1)
@@ -171,6 +179,7 @@ class _Work:
         beside = asyncio.create_task(self._poll(spaced), name="spaced polls of a round")
         try:
             await self._poll(polls)
+            await asyncio.wait([beside], timeout=SPACED_WAIT_S)
             await self._rebuild()
             await beside
             await self._end()
@@ -206,6 +215,7 @@ class _Work:
             await asyncio.sleep(self._refresh.look_every_s)
 
     async def _rebuild(self) -> None:
+        await self.call(lambda: self._refresh.wait_until_delivered(DELIVERY_WAIT_S))
         while time.monotonic() < self._ends_s:
             pieces, _ = await self.call(lambda: self._keeper.take(self._found, REBUILD, 1))
             if not pieces:
