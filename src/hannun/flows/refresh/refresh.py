@@ -38,7 +38,7 @@ PIECES_OF_CHANNEL_MAX = 2
 """Pieces of one channel that a process polls at the same time, and takes at a time: the others are left to other
 processes."""
 RECORD_EVENTS = 10_000
-RECORD_AFTER_S = 10.0
+RECORD_AFTER_S = 20.0
 """What was polled is recorded when it is so much or so old, or when nothing else is being polled: a few large
 transactions cost less than many small ones."""
 POLLS_SHARE = 0.8
