@@ -311,7 +311,7 @@ class World:
     def rows(self, query: str, *arguments: Any) -> list[Row]:
         """Run a statement as the owner, and return its rows. It may also change or falsify data."""
         cursor = self._as_owner().execute(query, arguments or None)  # type: ignore[arg-type]
-        return [Row(row) for row in cursor.fetchall()] if cursor.description else []
+        return [Row(row) for row in cursor.fetchall()] if cursor.description is not None else []
 
     @contextmanager
     def owner_connection(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
