@@ -116,6 +116,7 @@ class _Bench:
                 wait_for(lambda: _value(conn, condition) is not None, f"a round ends: {name}", ROUND_S_MAX)
                 measured.seconds = _value(conn, condition)
                 measured.queries = self._queries_since(logged)
+                self._servers.log_progress(f"channels: {dict(sorted(measured.queries.items()))} queries")
                 measured.memory_bytes = peak_memory_bytes(pid)
             measured.counts = _value(conn, _COUNTS) or {}
             measured.breakers = dict(conn.execute("SELECT channel, state FROM hannun.channel_breakers").fetchall())
@@ -162,8 +163,8 @@ SELECT jsonb_object_agg(name, amount) FROM (
      CROSS JOIN LATERAL jsonb_each_text(w.result) AS counted (name, amount) GROUP BY 1) counted
 """
 _QUERY = re.compile(
-    r"analytics_readwrite@bench_channels hannun-schedule-(?!gauges)(\S+) LOG:  (?:statement|execute [^:]+): "
-    r"(?!BEGIN|COMMIT|ROLLBACK|SET )"
+    r"analytics_readwrite@bench_channels hannun-schedule-(?!(?:refresh-)?gauges)(\S+) "
+    r"LOG:  (?:statement|execute [^:]+): (?!BEGIN|COMMIT|ROLLBACK|SET )"
 )
 """A logged query of a round. The other jobs of `schedule` have no suffix, and the gauges their own."""
 

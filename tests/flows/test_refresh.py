@@ -19,7 +19,7 @@ from hannun.store import rounds
 from hannun.store.database import Database, PoolLimits
 
 JOB = "refresh"
-EVENTS = list(range(1, 2_501))
+EVENTS = list(range(1, 6_251))
 """Three pieces of one channel."""
 Poll = Callable[[Piece], Awaitable[None]]
 
@@ -275,7 +275,7 @@ def test_a_poll_that_fails_unexpectedly_costs_its_own_piece(world: World) -> Non
     asyncio.run(scheduler.refresh.run_once())
     record = newest(world)
     assert record.ended_at is not None
-    assert record.result == {"measured": 1_500, "failed": 1_000, "rebuilt": 0}
+    assert record.result == {"measured": 3_750, "failed": 2_500, "rebuilt": 0}
     scheduler.close()
 
 

@@ -16,9 +16,9 @@ from hannun.domain.rounds import POLL, REBUILD, SPACED_POLL, Pair, PlannedPiece
 from hannun.store import rounds
 from hannun.store.database import Connection
 
-POLLED_EVENTS_MAX = 1_000
-"""Events in a piece that asks a channel: one piece is one transaction, and what is done again where a process dies."""
-REBUILT_EVENTS_MAX = 1_000
+POLLED_EVENTS_MAX = 2_500
+"""Events in a piece that asks a channel: what is done again where a process dies. Fewer pieces cost fewer queries."""
+REBUILT_EVENTS_MAX = 2_500
 MOVES_WITHIN = timedelta(hours=1)
 """An event moves if anything of it has changed so recently."""
 SPACED_WINDOWS = 4
