@@ -86,7 +86,8 @@ class _Channel:
     def round(self) -> None:
         """One round: the most urgent events first, until its polls end or nothing is granted in time."""
         ends_s = self.now_s + POLLS_S
-        waiting = [each.event_no for each in poll_order.in_order(self._pollable())]
+        everyone_s = budgets.everyone_s(self.budgets, len(self.polled_at_s), self.batch, PERIOD_S)
+        waiting = [each.event_no for each in poll_order.in_order(self._pollable(), everyone_s)]
         arrivals: list[float] = []
         while waiting and self.now_s < ends_s:
             wanted = min(BLOCK_CALLS, -(-len(waiting) // self.batch))

@@ -23,6 +23,7 @@ from hannun.domain.budgets import (
     block,
     charge,
     day_of,
+    everyone_s,
     give_back,
     margin_s,
     promised_age_s,
@@ -316,7 +317,7 @@ class Day:
 
     def _round(self, number: int, now: float) -> None:
         events = [Pollable(no, now - polled, self.weights[no]) for no, polled in self.polled_at.items()]
-        work = self._pieces(in_order(events))
+        work = self._pieces(in_order(events, everyone_s([self.budget], self.events, self.batch, PERIOD_S)))
         left, ends_s = -(-self.events // self.batch), now + PERIOD_S
         turns = [(now + process * 0.01, process) for process in range(self.processes)]
         while turns and left:

@@ -64,3 +64,19 @@ def test_a_light_event_among_heavy_ones_is_polled_in_its_turn() -> None:
         ages = {no: age + 1 for no, age in ages.items()} | {event.event_no: 1.0 for event in chosen}
         oldest = max(oldest, ages[0])
     assert oldest <= WEIGHT_MAX * events / a_round + 1
+
+
+@pytest.mark.parametrize("heavy_share", [0.0, 0.1, 0.5, 0.9])
+def test_nobody_becomes_older_than_promised_while_new_events_come_first(heavy_share: float) -> None:
+    """No event has been polled yet: those of the first rounds wait until all others had their turn."""
+    events, a_round = 300, 6
+    weights = [WEIGHT_MAX if no < heavy_share * events else 1 for no in range(events)]
+    everyone = events / a_round
+    promised = everyone * sum(weights) / events
+    ages: dict[int, float | None] = dict.fromkeys(range(events))
+    for _ in range(1_000):
+        chosen = in_order((Pollable(no, age, weights[no]) for no, age in ages.items()), everyone)[:a_round]
+        for event in chosen:
+            assert event.age_s is None or event.age_s <= promised + 1
+        ages = {no: None if age is None else age + 1 for no, age in ages.items()}
+        ages |= {event.event_no: 1.0 for event in chosen}

@@ -197,6 +197,12 @@ def seconds_per_call(budget: Budget, period_s: float) -> float:
     return _spacing_s(budget, period_s)
 
 
+def everyone_s(budgets: Sequence[Budget], events: int, batch: int, period_s: float) -> float:
+    """How long it takes to ask for every event once, where the slowest of these budgets is used as it comes."""
+    slowest = max((seconds_per_call(budget, period_s) for budget in budgets), default=0.0)
+    return math.ceil(events / batch) * slowest
+
+
 def promised_age_s(
     budgets: Sequence[Budget], events: int, batch: int, period_s: float, *, mean_weight: float = 1.0, weight: float = 1
 ) -> float:

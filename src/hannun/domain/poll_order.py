@@ -1,9 +1,10 @@
 """Which events of a channel are polled first, where its budgets do not reach all of them in one round.
 
 The score of an event is its age times its weight: seconds since its last poll, times 1 to 4. Those that move or end
-soon are polled up to four times as often. The score of any event rises with its age, so none is left out for ever: see
-`domain.budgets.promised_age_s`. The age is that of the last poll and not of the last measurement: an event that the
-channel does not know must not come first in every round.
+soon are polled up to four times as often. The score of any event rises with its age, so none is left out for ever. One
+that is overdue comes before all that are not, whatever they weigh: so `domain.budgets.promised_age_s` holds also while
+weights change and when many events are new. The age is that of the last poll and not of the last measurement: an event
+that the channel does not know must not come first in every round.
 """
 
 import math
@@ -36,6 +37,23 @@ def score(event: Pollable) -> float:
     return math.inf if event.age_s is None else max(event.age_s, 0.0) * event.weight
 
 
-def in_order(events: Iterable[Pollable]) -> list[Pollable]:
-    """The events as they are to be polled. Equal scores are in the order of weights, then of numbers."""
-    return sorted(events, key=lambda event: (-score(event), -event.weight, event.event_no))
+def in_order(events: Iterable[Pollable], everyone_s: float = math.inf) -> list[Pollable]:
+    """The events as they are to be polled: those without a poll, the overdue ones by their age, the others by score.
+    Equal ones are in the order of weights, then of numbers.
+
+    Args:
+        everyone_s: how long the budgets take to ask for every event once (`domain.budgets.everyone_s`). An event is
+            overdue half-way between that and the age that it is promised.
+    """
+    listed = list(events)
+    mean_weight = sum(event.weight for event in listed) / max(len(listed), 1)
+    overdue_s = everyone_s * (1 + mean_weight) / 2
+
+    def key(event: Pollable) -> tuple[int, float, int, int]:
+        if event.age_s is None:
+            return 0, 0.0, -event.weight, event.event_no
+        if event.age_s >= overdue_s > 0:
+            return 1, -event.age_s, -event.weight, event.event_no
+        return 2, -score(event), -event.weight, event.event_no
+
+    return sorted(listed, key=key)

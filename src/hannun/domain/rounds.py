@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-HEARTBEAT_S: Final = 5.0
+HEARTBEAT_S: Final = 8.0
 LOST_AFTER_S: Final = 20.0
 """A process that has written no heartbeat for so long has died, or stands still: its work is given to another."""
 

@@ -67,7 +67,8 @@ async def open_refresh(settings: Settings, writing: Writing) -> AsyncIterator[Re
                 batch=declaration.request.batch,
                 calls_at_once=settings.channel_calls_at_once,
             )
-        planner = Planner({key: PolledChannel(settle_s(polled[key]), budgets[key]) for key in polled}, timetable.period)
+        planned = {key: PolledChannel(settle_s(polled[key]), budgets[key], pollers[key].batch) for key in polled}
+        planner = Planner(planned, timetable.period)
         keeper = RoundKeeper(writing.database("-rounds"), JOB, timetable, planner, owner=owner_name())
         relay = stack.enter_context(writing.relaying())
         counter = MeasurementCounter(writing.database("-measurements"), relay)

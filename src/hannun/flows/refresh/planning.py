@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import NamedTuple
 
-from hannun.domain import poll_order
+from hannun.domain import budgets, poll_order
 from hannun.domain.budgets import Budget
 from hannun.domain.poll_order import Pollable
 from hannun.domain.rounds import POLL, REBUILD, SPACED_POLL, Pair, PlannedPiece
@@ -29,15 +29,17 @@ class PolledChannel(NamedTuple):
     """What planning knows of a channel.
 
     settle_s: how long its numbers still change after an event's end, in seconds.
+    batch: event ids in a call.
     """
 
     settle_s: int
     budgets: Sequence[Budget] = ()
+    batch: int = 1
 
 
-def spaces_calls(budgets: Sequence[Budget], period: timedelta) -> bool:
+def spaces_calls(of_channel: Sequence[Budget], period: timedelta) -> bool:
     """Whether budgets of a channel space its calls, so that it is polled beside the others."""
-    windows_s = (budget.window_s for budget in budgets)
+    windows_s = (budget.window_s for budget in of_channel)
     return any(window_s and window_s < SPACED_WINDOWS * period.total_seconds() for window_s in windows_s)
 
 
@@ -50,6 +52,8 @@ class Planner:
     """
 
     def __init__(self, channels: Mapping[str, PolledChannel], period: timedelta) -> None:
+        self._channels = channels
+        self._period_s = period.total_seconds()
         self._settle_s = {key: channel.settle_s for key, channel in channels.items()}
         self._spaced = {key for key, channel in channels.items() if spaces_calls(channel.budgets, period)}
 
@@ -59,8 +63,12 @@ class Planner:
         by_channel: dict[str, list[Pollable]] = {key: [] for key in self._settle_s}
         for pair in rounds.pairs(conn, self._settle_s):
             by_channel[pair.channel].append(_pollable(pair, now))
-        ordered = {key: [each.event_no for each in poll_order.in_order(events)] for key, events in by_channel.items()}
+        ordered = {key: self._in_order(self._channels[key], events) for key, events in by_channel.items()}
         return pieces(ordered, rounds.active_events(conn), self._spaced)
+
+    def _in_order(self, channel: PolledChannel, events: Sequence[Pollable]) -> list[int]:
+        everyone_s = budgets.everyone_s(channel.budgets, len(events), channel.batch, self._period_s)
+        return [event.event_no for event in poll_order.in_order(events, everyone_s)]
 
 
 def _pollable(pair: Pair, now: datetime) -> Pollable:

@@ -3,7 +3,7 @@
     every second: look ─► a round is open
         ├─► lane of polls:  take pieces ─► poll several at once ─► record many at once ─► more pieces ...
         ├─► lane of spaced polls: the same, beside it           └─► none is open ─► rebuild answers
-        ├─► a heartbeat every 5 s keeps round and pieces
+        ├─► a heartbeat every 8 s keeps round and pieces
         └─► all pieces are done ─► the owner ends the round
 
 Polls run as tasks of one event loop; everything that blocks (PostgreSQL) runs in threads. So a channel that hangs
@@ -38,7 +38,7 @@ PIECES_OF_CHANNEL_MAX = 2
 """Pieces of one channel that a process polls at the same time, and takes at a time: the others are left to other
 processes."""
 RECORD_EVENTS = 10_000
-RECORD_AFTER_S = 20.0
+RECORD_AFTER_S = 40.0
 """What was polled is recorded when it is so much or so old, or when nothing else is being polled: a few large
 transactions cost less than many small ones."""
 POLLS_SHARE = 0.8
