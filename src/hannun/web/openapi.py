@@ -61,7 +61,10 @@ _STATUS_DESCRIPTIONS = {
 _HEADERS: dict[str, Json] = {
     "ETag": {
         "description": "Identifies this response: send it as `If-None-Match`.",
-        "schema": {"type": "string", "pattern": '^W/"[0-9a-f]+-[0-9a-f]{12}(-(csv|xlsx|parquet)(-[a-z]+)?-(ko|en))?"$'},
+        "schema": {
+            "type": "string",
+            "pattern": '^W/"[0-9a-f]+-[0-9a-f]{12}(-(csv|xlsx|parquet)(-[a-z]+)?-(ko|en)-[0-9a-f]{8})?"$',
+        },
     },
     "Cache-Control": {
         "description": "Who may cache the response.",
