@@ -4,7 +4,9 @@ SCHEMATHESIS_HOOKS.
 Nothing is excluded: every response is checked against the document, and invalid requests are generated too.
 """
 
+import json
 from datetime import UTC, date, datetime, timedelta, timezone
+from importlib import resources
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -13,6 +15,9 @@ from hypothesis import strategies as st
 
 from hannun.domain.questions import encode_cursor
 
+_EXAMPLES = json.loads(resources.files("hannun.web").joinpath("examples.json").read_text("utf-8"))
+MERCHANT = _EXAMPLES["userDashboard"]["path"]["userId"]
+"""A merchant with events, whom the examples of the document name."""
 _ZONES = sorted(available_timezones() - {"Factory", "localtime"})
 _OFFSETS = st.integers(-14 * 4, 14 * 4).map(lambda quarters: timezone(timedelta(minutes=15 * quarters)))
 _DAYS = st.dates(date(1971, 1, 1), date(2069, 1, 1))
@@ -32,10 +37,19 @@ def ndjson(_: Any, value: Any) -> Any:
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """What no schema can say: that a range begins before it ends, and has not too many minutes in it, that a link ends
-    within the next year, that a workbook holds all tables, and a file all pages, and which channels are known."""
+    within the next year, that a workbook holds all tables, and a file all pages, which channels and merchants are
+    known, and that totals name a count, with no more completed calls than calls."""
     query, body = case.query, case.body
-    if isinstance(query, dict) and query.get("channels") and case.meta and case.meta.generation.mode.is_positive:
-        query["channels"] = "NAVER"
+    if case.meta and case.meta.generation.mode.is_positive:
+        if isinstance(query, dict) and query.get("channels"):
+            query["channels"] = "NAVER"
+        if isinstance(query, dict) and query.get("userId"):
+            query["userId"] = MERCHANT
+        if isinstance(case.path_parameters, dict) and "channelName" in case.path_parameters:
+            case.path_parameters["channelName"] = "NAVER"
+            if isinstance(body, dict):
+                body["views"] = body.get("views") or 1200
+                body.pop("completedCalls", None)
     if isinstance(query, dict) and query.get("format") in ("csv", "xlsx", "parquet"):
         for name in ("cursor", "limit") + (("table",) if query["format"] == "xlsx" else ()):
             query.pop(name, None)

@@ -64,6 +64,7 @@ def test_totals_that_are_older_than_what_is_stored_change_nothing(spring: Site) 
         ({"views": -1}, "bad-totals", "views"),
         ({"views": 2**31}, "bad-totals", "views"),
         ({"likes": "many"}, "bad-totals", "likes"),
+        ({"likes": "12"}, "bad-totals", "likes"),
         ({"totalCalls": 1, "completedCalls": 2}, "bad-totals", "completedCalls"),
         ({}, "bad-totals", None),
         ({"veiws": 1}, "bad-body", None),

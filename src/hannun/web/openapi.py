@@ -105,11 +105,14 @@ def document_of(app: FastAPI) -> Json:
     """The whole document of an application."""
     generated = get_openapi(title=app.title, version=app.version, routes=app.routes)
     structs: set[type] = {Problem}
+    received: set[type] = set()
     paths: Json = {}
     for path, operations in generated["paths"].items():
         name = re.sub(r"\{(\w+)\}", lambda parameter: f"{{{in_camel_case(parameter[1])}}}", path)
         paths[name] = {
-            method: _operation(path, operations[method], structs) for method in _METHODS if method in operations
+            method: _operation(path, operations[method], structs, received)
+            for method in _METHODS
+            if method in operations
         }
     return {
         "openapi": "3.1.0",
@@ -123,7 +126,7 @@ def document_of(app: FastAPI) -> Json:
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": component_schemas(structs, generated.get("components", {}).get("schemas", {})),
+            "schemas": component_schemas(structs, received, generated.get("components", {}).get("schemas", {})),
             "headers": {name: {"required": True, **header} for name, header in _HEADERS.items()},
             "securitySchemes": _SECURITY_SCHEMES,
         },
@@ -138,7 +141,7 @@ def as_text(document: Json) -> str:
 # -- operations ------------------------------------------------------------------------------------------------------
 
 
-def _operation(path: str, generated: Json, structs: set[type]) -> Json:
+def _operation(path: str, generated: Json, structs: set[type], received: set[type]) -> Json:
     contract, name = ROUTE_CONTRACTS[generated["operationId"]], in_camel_case(generated["operationId"])
     example = _EXAMPLES.get(name, {})
     summary, _, more = str(generated["description"]).partition("\n")
@@ -152,7 +155,7 @@ def _operation(path: str, generated: Json, structs: set[type]) -> Json:
     }
     if contract.request_body is not None:
         content = {
-            media_type: {"schema": schema_of(shape, structs)}
+            media_type: {"schema": schema_of(shape, received)}
             for media_type, shape in contract.request_body.content.items()
         }
         if "body" in example:

@@ -1,7 +1,7 @@
 """The schemas of the OpenAPI document: those of msgspec's structs, and those that FastAPI finds for parameters."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -25,19 +25,28 @@ def reference_to(name: str) -> Json:
     return {"$ref": _REFERENCE.format(name=name)}
 
 
-def component_schemas(structs: Iterable[type], parameter_schemas: Json) -> Json:
-    """The schemas of structs and of the types of parameters, by name in alphabetical order."""
-    schemas = {**{name: simplified(schema) for name, schema in parameter_schemas.items()}, **_struct_schemas(structs)}
+def component_schemas(structs: set[type], received: set[type], parameter_schemas: Json) -> Json:
+    """The schemas of structs and of the types of parameters, by name in alphabetical order.
+
+    Args:
+        structs: those of responses. Fields with a default are required, since a response always has them.
+        received: those of request bodies, which may omit such fields.
+    """
+    schemas = {
+        **{name: simplified(schema) for name, schema in parameter_schemas.items()},
+        **_struct_schemas(structs | received, {struct.__name__ for struct in received} | {"Problem"}),
+    }
     _describe_problems(schemas)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     return dict(sorted(schemas.items()))
 
 
-def _struct_schemas(structs: Iterable[type]) -> Json:
+def _struct_schemas(structs: Iterable[type], may_omit: Collection[str]) -> Json:
     ordered = sorted(structs, key=lambda struct: struct.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
-    return {name: _with_defaults_required(simplified(schema)) for name, schema in schemas.items()}
+    simple = {name: simplified(schema) for name, schema in schemas.items()}
+    return {name: each if name in may_omit else _with_defaults_required(each) for name, each in simple.items()}
 
 
 def simplified(schema: Any) -> Any:
@@ -64,20 +73,14 @@ def _is_integer_besides_number(schema: Json, choices: list[Json]) -> bool:
 
 
 def _with_defaults_required(schema: Json) -> Json:
-    """Marks fields with a default as required, since a response always has them.
-
-    Problems and request bodies may omit theirs.
-    """
+    """Marks fields with a default as required."""
     properties: Json = schema.get("properties", {})
-    if schema["title"] in ("Problem", *_REQUEST_STRUCTS):
-        return schema
     always = [name for name, field in properties.items() if name in schema.get("required", ()) or "default" in field]
     for field in properties.values():
         field.pop("default", None)
     return {**schema, "required": always} if always else schema
 
 
-_REQUEST_STRUCTS = ("WantedLink", "LinkSecret", "SignIn")
 """The structs of request bodies: a field with a default may be omitted."""
 
 

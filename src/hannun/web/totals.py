@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from msgspec import Meta
 
 from hannun.domain import response_schemas
-from hannun.domain.channel_totals import ChannelTotals, RefusedTotals, checked
+from hannun.domain.channel_totals import ChannelTotals, Refusal, RefusedTotals, checked
 from hannun.domain.channels import NAME_LENGTH_MAX
 from hannun.domain.field_values import COUNT_MAX
 from hannun.domain.instants import NoOffset, no_offset, parse_instant_with_offset, to_naive_utc
@@ -29,7 +29,7 @@ ChannelName = Annotated[
 Total = Annotated[int, Meta(ge=0, le=COUNT_MAX)] | None
 
 
-class TypedBody(msgspec.Struct, rename="camel"):
+class TypedBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """Running totals since the event began; what is absent or null is unknown. `measuredAt` is by default now."""
 
     impressions: Total = None
@@ -41,7 +41,7 @@ class TypedBody(msgspec.Struct, rename="camel"):
     shares: Total = None
     total_calls: Total = None
     completed_calls: Total = None
-    average_duration: Total = None
+    average_duration: Annotated[float, Meta(ge=0, le=COUNT_MAX)] | None = None
     measured_at: Annotated[str, Meta(extra_json_schema={"pattern": INSTANT_PATTERN})] | None = None
 
 
@@ -97,7 +97,9 @@ async def type_totals(
 
 
 def _totals(counts: Mapping[str, object]) -> ChannelTotals:
-    totals = checked(counts)
+    """The totals in a body. A number in a text, as some channels send it, is none here: people send JSON numbers."""
+    text = next((name for name, value in counts.items() if name != "measured_at" and isinstance(value, str)), None)
+    totals = checked(counts) if text is None else RefusedTotals(Refusal.WRONG_TYPE, text)
     if isinstance(totals, RefusedTotals):
         raise BadRequest(
             "these totals cannot be taken ({reason}): give whole numbers from 0, not more completed calls than calls",
