@@ -24,7 +24,7 @@ from hannun.store import channel_limits
 from hannun.store.database import Database, PoolLimits
 
 TV, BLOG = "wooritv", "naverblog"
-POLICY = Policy(failure_calls_min=10, trials=3, open_s=300)
+POLICY = Policy(failure_calls_min=10, trials=3, open_s=200)
 PERIOD_S = 300.0
 DAILY = Budget(name="units", scope="app", units=1_000, day_zone="UTC")
 ROLLING = Budget(name="calls", scope="app", units=100_000, window_s=86_400)

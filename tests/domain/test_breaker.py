@@ -304,3 +304,17 @@ def _closes_where_all_trials_succeed(state: State, policy: Policy, now: float) -
         state, admitted = admit(state, policy, now, policy.trials)
         state = record(state, policy, state.generation, Outcomes(admitted), now)
     return False
+
+
+@pytest.mark.parametrize("trials_take_s", [0.1, 15.0, 45.0])
+def test_each_round_tries_a_channel_that_stays_away(trials_take_s: float) -> None:
+    policy = Policy()
+    state = hold_open(State(), NOON)
+    state = replace(state, held=False, openings=20, reason="failures")
+    for number in range(1, 20):
+        begins_s = NOON + number * 300.0
+        state, granted = admit(state, policy, begins_s, 10)
+        assert granted == policy.trials
+        failed = Outcomes(calls=granted, failed=granted)
+        state = record(state, policy, state.generation, failed, begins_s + trials_take_s)
+        assert state.name == "open"

@@ -30,8 +30,8 @@ class Policy:
     """When a breaker opens and closes. Ratios are shares of all calls in the window, or of all trials.
 
     A round asks a channel for a few seconds to minutes, and the next begins 5 minutes after it. The window is shorter
-    than that: the good calls of the round before say nothing about now. The longest open time is one period, so that
-    each round tries a channel at least once.
+    than that: the good calls of the round before say nothing about now. The longest open time begins when the
+    trials of a round fail, and is over before the next: so each round tries a channel at least once.
 
     Args:
         window_s, slices: the sliding window, and how many slices of time it has.
@@ -50,7 +50,7 @@ class Policy:
     slow_ratio: float = 0.8
     slow_s: float = 4.0
     open_s: float = 30.0
-    open_s_max: float = 300.0
+    open_s_max: float = 240.0
     trials: int = 3
     trial_wait_s: float = 60.0
 

@@ -1,8 +1,8 @@
 """Which events of a channel are polled first, where its budgets do not reach all of them in one round.
 
 The score of an event is its age times its weight: seconds since its last poll, times 1 to 4. Those that move or end
-soon are polled up to four times as often. The score of any event rises with its age, so none is left out for ever. One
-that is overdue comes before all that are not, whatever they weigh: so `domain.budgets.promised_age_s` holds also while
+soon are polled up to four times as often. The score of any event rises with its age, so none is left out for ever. New
+events come first, then overdue ones, whatever they weigh: so `domain.budgets.promised_age_s` holds also while
 weights change and when many events are new. The age is that of the last poll and not of the last measurement: an event
 that the channel does not know must not come first in every round.
 """
