@@ -26,6 +26,8 @@ def test_at_a_due_time_it_is_due() -> None:
 
 def test_the_period_of_an_uneven_timetable_is_its_longest() -> None:
     assert Timetable("0 0 9-18 * * *").period == timedelta(hours=15)
+    assert Timetable("0 */5 8-20 * * *").period == timedelta(hours=11, minutes=5)
+    assert Timetable("0 0 8 * * 1-5").period == timedelta(days=3)
 
 
 @pytest.mark.parametrize(

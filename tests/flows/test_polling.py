@@ -353,3 +353,75 @@ def test_trials_that_end_while_a_permit_is_refused_still_decide() -> None:
         assert {measurement.event_id for measurement in result.measurements} == set(events)
 
     asyncio.run(run())
+
+
+def test_calls_that_wait_for_their_time_are_given_back_where_the_piece_is_stopped() -> None:
+    """Otherwise the trials of a half-open breaker would never end."""
+
+    async def refuse(_: Sequence[str]) -> Reply:
+        return Reply("over-quota", retry_after_s=60.0, units=1)
+
+    class Spaced(Budgets):
+        def take(self, channel: str, wanted: int) -> Grant:
+            return Grant(wanted, 0.0, 0.2, math.inf)
+
+    breakers, client = Breakers(admits=3), Client(refuse)
+    poll(client, breakers, Spaced(), events=10)
+    assert len(client.calls) == 1
+    assert breakers.recorded == Outcomes(unused=3)
+
+
+def test_calls_wait_for_postgresql_which_knows_breaker_and_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hannun.flows.refresh.polling.UNAVAILABLE_S", 0.01)
+
+    class AwayAtFirst(Budgets):
+        asked = 0
+
+        def take(self, channel: str, wanted: int) -> Grant:
+            self.asked += 1
+            if self.asked < 4:
+                return Grant(0, 1.0, 0.0, 0.0, unavailable=True)
+            return super().take(channel, wanted)
+
+    assert len(poll(Client(), budgets=AwayAtFirst()).measurements) == 100
+
+
+def test_calls_begin_no_earlier_than_their_spacing_says() -> None:
+    class Spaced(Budgets):
+        def take(self, channel: str, wanted: int) -> Grant:
+            return Grant(wanted, 0.02, 0.02, math.inf)
+
+    began_s: list[float] = []
+
+    async def note_time(ids: Sequence[str]) -> Reply:
+        began_s.append(time.monotonic())
+        return await measured(ids)
+
+    before_s = time.monotonic()
+    poll(Client(note_time), budgets=Spaced(), events=5)
+    waited_s = [at_s - before_s for at_s in sorted(began_s)]
+    assert all(waited >= 0.02 * (number + 1) for number, waited in enumerate(waited_s)), waited_s
+
+
+def test_a_call_that_would_be_too_late_for_its_window_is_not_made() -> None:
+    class Late(Budgets):
+        def take(self, channel: str, wanted: int) -> Grant:
+            calls, self.left = (0 if self.left == 0 else 3), 0
+            return Grant(calls, -1.0 if calls else 3_600.0, 0.0, 0.5)
+
+    breakers, client = Breakers(), Client()
+    result = poll(client, breakers, Late(), events=3)
+    assert client.calls == []
+    assert breakers.recorded.calls == 0
+    assert result.counts == {"over-budget": 3}
+
+
+def test_calls_that_were_granted_are_made_though_the_budget_has_no_more() -> None:
+    class Few(Budgets):
+        def take(self, channel: str, wanted: int) -> Grant:
+            calls, self.left = (0 if self.left == 0 else 3), 0
+            return Grant(calls, 0.0 if calls else 3_600.0, 0.02, math.inf)
+
+    client = Client()
+    poll(client, budgets=Few(), events=10, until_s=time.monotonic() + 30)
+    assert len(client.calls) == 3

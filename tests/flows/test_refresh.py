@@ -71,23 +71,40 @@ class Scheduler:
         by_channel: dict[str, Sequence[int]] | None = None,
         lost_after_s: float = 60.0,
         away: int = 0,
+        fails: int = 0,
+        spaced: Sequence[str] = (),
     ) -> None:
         self.channels = channels
+        self.fails = fails
+        self.hang_in_rebuild = False
         self._databases = [Database(world.url, PoolLimits(), application=name) for _ in range(2)]
         by_channel = by_channel or dict.fromkeys(channels, EVENTS)
-        planned = planning.pieces(by_channel, active=[1, 2])
-        timetable = Timetable("0 */5 * * * *")
+        planned = planning.pieces(by_channel, active=[1, 2], spaced=spaced)
+        timetable = Timetable("0 0 0 1 1 *")
         self.keeper = RoundKeeper(
             self._databases[0], JOB, timetable, lambda _: planned, owner=name, lost_after_s=lost_after_s
         )
         self.recorder = Recorder(self._databases[1], away)
         self.rebuilt: list[str] = []
+        self.steps: list[str] = []
         self.refresh = Refresh(
-            self.keeper, channels, self.recorder, self._rebuild, lambda _: None, look_every_s=0.05, heartbeat_s=0.05
+            self.keeper,
+            channels,
+            self.recorder,
+            self._rebuild,
+            lambda _: self.steps.append("delivered"),
+            look_every_s=0.05,
+            heartbeat_s=0.05,
         )
 
     async def _rebuild(self, event_ids: Sequence[str]) -> int:
+        if self.fails:
+            self.fails -= 1
+            raise StoreUnavailable("PostgreSQL is away")
         self.rebuilt += event_ids
+        self.steps.append("rebuilt")
+        if self.hang_in_rebuild:
+            await asyncio.Event().wait()
         return len(event_ids)
 
     def close(self) -> None:
@@ -122,6 +139,7 @@ def test_a_round_asks_each_channel_once_for_each_event_and_ends(world: World) ->
     record = newest(world)
     assert record.ended_at is not None
     assert record.result == {"measured": 2 * len(EVENTS), "rebuilt": 0}
+    assert scheduler.steps == ["delivered", "rebuilt"], "a later invalidation would remove what was rebuilt"
     scheduler.close()
 
 
@@ -140,7 +158,7 @@ def test_the_next_round_begins_when_it_is_due(world: World) -> None:
 def test_a_round_that_passes_its_deadline_is_counted_once_and_the_next_one_begins(world: World) -> None:
     schedulers = [Scheduler(world, name, {"instagram": Channel()}, by_channel={"instagram": [1]}) for name in "ab"]
     with world.database.transaction() as conn:
-        long_ago = rounds.clock(conn).replace(microsecond=0) - timedelta(hours=1)
+        long_ago = rounds.clock(conn).replace(microsecond=0) - timedelta(days=400)
         assert rounds.begin(conn, JOB, long_ago, "c", -1.0)
     before = gauges("hannun_refresh_rounds_total").get('{result="overdue"}', 0.0)
     for scheduler in schedulers:
@@ -289,3 +307,89 @@ def test_the_channels_take_turns_in_the_plan_and_rebuilding_comes_last() -> None
         ("rebuild", None),
     ]
     assert planned[1] == PlannedPiece(POLL, "quick", [1])
+
+
+def test_an_absence_of_postgresql_in_the_rebuild_leaves_no_piece_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hannun.flows.refresh.refresh.RETRY_S", 0.01)
+    scheduler = Scheduler(world, "a", {"instagram": Channel()}, by_channel={"instagram": [1]}, fails=1)
+    asyncio.run(scheduler.refresh.run_once())
+    assert newest(world).ended_at is not None
+    scheduler.close()
+
+
+def test_a_heartbeat_keeps_no_piece_that_this_process_does_not_work_on(world: World) -> None:
+    """As after a take whose answer was lost: the piece is this process's own, and nobody does it."""
+    scheduler = Scheduler(world, "a", {"instagram": Channel()}, by_channel={"instagram": [1]}, lost_after_s=0.3)
+    found, _ = scheduler.keeper.look()
+    assert found is not None
+    assert scheduler.keeper.take(found, POLL, 1)[0]
+    asyncio.run(asyncio.wait_for(scheduler.refresh.run_once(), 30))
+    assert newest(world).ended_at is not None
+    assert len(scheduler.channels["instagram"].asked) == 1
+    scheduler.close()
+
+
+def test_answers_that_a_killed_scheduler_was_rebuilding_are_rebuilt_by_another(world: World) -> None:
+    world.count(world.created())
+
+    async def run() -> tuple[Scheduler, Scheduler]:
+        killed, heir = (
+            Scheduler(world, name, {"instagram": Channel()}, by_channel={"instagram": [1]}, lost_after_s=0.3)
+            for name in ("killed", "heir")
+        )
+        killed.hang_in_rebuild = True
+        dying = asyncio.create_task(killed.refresh.run_once())
+        await until(lambda: bool(killed.rebuilt))
+        dying.cancel()
+        with suppress(asyncio.CancelledError):
+            await dying
+        async with asyncio.timeout(30):
+            await heir.refresh.run_once()
+        return killed, heir
+
+    killed, heir = asyncio.run(run())
+    assert heir.rebuilt == killed.rebuilt
+    assert newest(world).ended_at is not None
+    killed.close()
+    heir.close()
+
+
+def test_what_spaced_polls_have_brought_is_kept_while_the_rest_waits_for_postgresql(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hannun.flows.refresh.refresh.RETRY_S", 0.01)
+    channels = {"instagram": Channel(), "kakaochannel": Channel()}
+    scheduler = Scheduler(world, "a", channels, fails=2, away=2, spaced=("kakaochannel",))
+    asyncio.run(scheduler.refresh.run_once())
+    for channel in channels.values():
+        assert sorted(no for piece in channel.asked for no in piece.event_nos) == EVENTS, "asked once"
+    record = newest(world)
+    assert record.ended_at is not None
+    assert record.result is not None
+    assert record.result["measured"] == 2 * len(EVENTS)
+    scheduler.close()
+
+
+def test_answers_are_rebuilt_while_spaced_polls_go_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hannun.flows.refresh.refresh.SPACED_WAIT_S", 0.01)
+
+    async def run() -> Scheduler:
+        rest = asyncio.Event()
+
+        async def wait(_: Piece) -> None:
+            await rest.wait()
+
+        channels = {"instagram": Channel(), "kakaochannel": Channel(wait)}
+        scheduler = Scheduler(world, "a", channels, spaced=("kakaochannel",))
+        working = asyncio.create_task(scheduler.refresh.run_once())
+        await until(lambda: bool(scheduler.steps))
+        assert newest(world).ended_at is None
+        rest.set()
+        await working
+        return scheduler
+
+    scheduler = asyncio.run(run())
+    assert newest(world).ended_at is not None
+    scheduler.close()

@@ -93,6 +93,7 @@ def test_only_stale_measurements_of_a_channel_degrade_and_one_good_one_does_not(
     ended_round(world, "instagram", "naverblog")
     assert problems(world) == {}, "nothing is measured yet"
     measure(world, "Instagram", STALE_AFTER + timedelta(minutes=1))
+    world.measure(world.measurement("Instagram", at=str(world.measurement_counter.now()), failed="timeout"))
     assert problems(world) == {
         "channels": "Instagram has only stale measurements, of 1 ACTIVE event (hannun channels list)"
     }

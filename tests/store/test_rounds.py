@@ -132,11 +132,12 @@ def test_a_heartbeat_keeps_pieces_and_tells_which_are_lost(world: World) -> None
     plan(world, *pieces_of("wooritv", "instagram"))
     first, second = take(world, "a", limit=2)
     with world.database.transaction() as conn:
-        assert len(rounds.heartbeat(conn, JOB, DUE, "a", 1)) == 2
+        assert len(rounds.heartbeat(conn, JOB, DUE, "a", 1, [first.token.held, second.token.held])) == 2
     (taken,) = take(world, "b", lost_after_s=LOST_AT_ONCE_S)
     assert taken.token.work_no == first.token.work_no
     with world.database.transaction() as conn:
-        assert rounds.heartbeat(conn, JOB, DUE, "a", 1) == {(second.token.work_no, second.token.epoch)}
+        held = [first.token.held, second.token.held]
+        assert rounds.heartbeat(conn, JOB, DUE, "a", 1, held) == {second.token.held}
 
 
 def test_a_round_whose_owner_is_lost_has_one_heir(world: World) -> None:

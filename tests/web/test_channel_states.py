@@ -78,6 +78,7 @@ def spring(site: Site) -> Site:
     )
     measure(world, "NaverBlog", timedelta(minutes=9, seconds=59), views=400, impressions=1_000, clicks=70)
     measure(world, "Instagram", STALE_AFTER, views=30, likes=0)
+    measure(world, "Instagram", timedelta(), failed="timeout")
     site.set_now(NOW.isoformat())
     return site
 
@@ -210,7 +211,9 @@ def test_a_cached_answer_ends_at_the_moment_at_which_a_count_becomes_stale(site:
         before, cached = read()
         if not before and cached.headers["x-data-source"] == "cache":
             break
-    etags: dict[bool, set[str]] = {False: set(), True: set()}
+    else:
+        pytest.fail("no answer was cached before the moment")
+    etags = {False: {cached.headers["etag"]}, True: set()}
     while not etags[True]:
         after, answer = read()
         assert is_stale(answer) == after

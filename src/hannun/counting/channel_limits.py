@@ -43,12 +43,14 @@ _STATE_VALUES: Final = {"closed": 0, "half-open": 1, "open": 2}
 class Admission(NamedTuple):
     """How many calls may be made, and the generation that their outcomes belong to.
 
-    With none, `retry_after_s` is when to ask again; infinite where an operator holds the breaker open.
+    With none, `retry_after_s` is when to ask again; infinite where an operator holds the breaker open. `unavailable`:
+    PostgreSQL is away, so it is not known whether the breaker would admit any.
     """
 
     granted: int
     generation: int
     retry_after_s: float = 0.0
+    unavailable: bool = False
 
 
 @dataclass
@@ -117,7 +119,7 @@ class SharedBreakers:
 
     def _admit_locally(self, channel: str, wanted: int) -> tuple[Admission, State]:
         if self._ahead_s is None:
-            return Admission(0, 0, SHARED_S_MIN), State()  # nothing was read yet
+            return Admission(0, 0, SHARED_S_MIN, unavailable=True), State()  # nothing was read yet
         state, granted = breaker.admit(self._local[channel].state, self._policy, self._clock(), wanted)
         if granted:
             return Admission(granted, state.generation), state
@@ -137,7 +139,7 @@ class SharedBreakers:
                     ended = dict(local.ended)
                 if unchanged or channel in self._save({channel: changed}, {channel: ended}):
                     return admission
-        return Admission(0, 0, SHARED_S_MIN)
+            return Admission(0, 0, SHARED_S_MIN, unavailable=self._away)
 
     # -- with PostgreSQL
 
@@ -229,8 +231,8 @@ class SharedBreakers:
 class Grant(NamedTuple):
     """Calls of a channel that may be made: the first in `wait_s`, each further one `spacing_s` later.
 
-    A call that cannot begin within `late_s_max` of its time is not made: `give_back` it. With no calls, `wait_s` is
-    when to take again.
+    A call that cannot begin within `late_s_max` of its time is not made. With no calls, `wait_s` is when to take again.
+    `unavailable`: PostgreSQL is away, so it is not known whether the budgets have any.
     """
 
     calls: int
@@ -238,6 +240,7 @@ class Grant(NamedTuple):
     spacing_s: float
     late_s_max: float
     taken: Sequence[tuple[Budget, Taken]] = ()
+    unavailable: bool = False
 
 
 class SharedBudgets:
@@ -279,7 +282,9 @@ class SharedBudgets:
             granted[:] = [grant]
             return {budget.key: taken.state for budget, taken in grant.taken}
 
-        return granted[0] if self._change(of_channel, decide) else Grant(0, SHARED_S_MIN, 0.0, 0.0)
+        if self._change(of_channel, decide):
+            return granted[0]
+        return Grant(0, SHARED_S_MIN, 0.0, 0.0, unavailable=True)
 
     def give_back(self, channel: str, grant: Grant, calls: int) -> None:
         """Give the last `calls` of a grant back, which were not made. Where PostgreSQL is away they stay used up."""
@@ -314,7 +319,7 @@ class SharedBudgets:
 
     def block(self, channel: str, retry_after_s: float | None) -> None:
         """Take nothing for a channel whose API says that a budget is used up: for as long as it says, else until the
-        shortest of the channel's windows ends. Other channels of that budget take nothing either."""
+        shortest of the channel's windows ends."""
         of_channel = self._budgets.get(channel, ())
         shortest = min(of_channel, key=lambda budget: budget.window_s or 86_400.0, default=None)
         wait_s = BLOCK_S if retry_after_s is None or math.isnan(retry_after_s) else max(retry_after_s, 1.0)

@@ -34,10 +34,6 @@ class MeasurementCounter:
         self._months: set[date] = set()
         self._generation = 0
 
-    def abort(self) -> None:
-        """Close the connection under a transaction that gets no answer. For any thread."""
-        self._database.abort()
-
     def now(self) -> datetime:
         """The database's time, by which measurements are ordered: UTC, without a zone.
 

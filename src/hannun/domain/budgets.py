@@ -27,6 +27,8 @@ DAY_MARGIN_S = 30.0
 """Before and after the midnight of a budget nothing is taken for so long."""
 DAY_RESERVE = 50
 """One unit of so many is kept back, for retries and further pages, which the caller did not know of before."""
+SPACED_BELOW_PERIODS = 4
+"""A budget whose window is shorter than so many periods spaces each call."""
 BLOCK_S_MAX = 2 * 86_400.0
 """No answer of an API blocks a budget for longer. It is asked again then."""
 
@@ -35,7 +37,7 @@ BLOCK_S_MAX = 2 * 86_400.0
 class Budget:
     """How many units an API grants in a window: a day of `day_zone`, or any `window_s` seconds.
 
-    Budgets of equal `scope` and `name` are one, also where they stand in the declarations of several channels.
+    Budgets of equal `scope` and `name` are one.
 
     Args:
         units_per_call: what one call of the channel uses.
@@ -268,11 +270,16 @@ def _take_of_day(budget: Budget, state: BudgetState, zone: str, now_s: float, wa
 # -- any so many seconds
 
 
+def is_spaced(budget: Budget, period_s: float) -> bool:
+    """Whether the calls of one round cannot begin together: the window is shorter than some rounds."""
+    return budget.window_s is not None and budget.window_s < SPACED_BELOW_PERIODS * period_s
+
+
 def _calls_at_once(budget: Budget, period_s: float) -> int:
     """How many calls may begin together: one; of a window of many rounds, as many as one round may make."""
     assert budget.window_s is not None
     calls = budget.units // budget.units_per_call
-    return max(1, math.floor(calls * period_s / budget.window_s)) if budget.window_s >= 4 * period_s else 1
+    return 1 if is_spaced(budget, period_s) else max(1, math.floor(calls * period_s / budget.window_s))
 
 
 def _spacing_s(budget: Budget, period_s: float) -> float:

@@ -27,7 +27,12 @@ class Pollable(NamedTuple):
 
 
 def weight(*, moving: bool, ends_in_s: float | None) -> int:
-    """The weight of an event: whether its last poll found an increment, and when it ends (None: not known)."""
+    """The weight of an event.
+
+    Args:
+        moving: whether the channel has measured an increment of it lately.
+        ends_in_s: when it ends; None where that is not known.
+    """
     ends_soon = ends_in_s is not None and 0 <= ends_in_s <= ENDS_SOON_S
     return (MOVING_WEIGHT if moving else 1) * (ENDING_WEIGHT if ends_soon else 1)
 

@@ -23,6 +23,10 @@ REBUILD: Final = "rebuild"
 that nothing waits for it; rebuild the cached answers of events."""
 
 
+HeldPiece = tuple[int, int]
+"""A piece that a process works on: its number, and the epoch under which it was taken."""
+
+
 class PlannedPiece(NamedTuple):
     """A piece of work that is not taken yet. `channel` is a channel's key, None where the piece needs none."""
 
@@ -38,6 +42,10 @@ class WorkToken(NamedTuple):
     due_at: datetime
     work_no: int
     epoch: int
+
+    @property
+    def held(self) -> HeldPiece:
+        return self.work_no, self.epoch
 
 
 class Piece(NamedTuple):
@@ -84,15 +92,13 @@ class Pair(NamedTuple):
     """An event and a channel that measures it.
 
     Args:
-        measured_at: when its newest totals were true; None before the first.
-        polled_at: the newest attempt, also one that failed.
-        changed_at: when anything of the event last changed.
+        polled_at: the newest attempt, also one that failed; None before the first.
+        moved_at: the minute of the newest increment that the channel has measured; None without one.
         ends_at: the planned end, or the moment of the end; None without.
     """
 
     channel: str
     event_no: int
-    measured_at: datetime | None
     polled_at: datetime | None
-    changed_at: datetime
+    moved_at: datetime | None
     ends_at: datetime | None

@@ -11,8 +11,9 @@ from functools import cached_property
 from cronsim import CronSim, CronSimError
 
 FIELDS = 6
-PERIODS_COMPARED = 50
-"""So many times in a row decide how long a period is: enough to see the nights or week-ends of an uneven timetable."""
+COMPARED = timedelta(days=8)
+TIMES_COMPARED_MAX = 5_000
+"""The times of so many days, at most so many, decide how long a period is: so nights and week-ends are seen."""
 PERIOD_MIN = timedelta(seconds=10)
 
 
@@ -56,5 +57,9 @@ class Timetable:
         return [later - earlier for earlier, later in itertools.pairwise(times)]
 
     def _times_after(self, start: datetime) -> list[datetime]:
-        simulated = CronSim(self.expression, start)
-        return [next(simulated) for _ in range(PERIODS_COMPARED)]
+        times: list[datetime] = []
+        for time in itertools.islice(CronSim(self.expression, start), TIMES_COMPARED_MAX):
+            times.append(time)
+            if len(times) > 1 and time - times[0] > COMPARED:
+                break
+        return times

@@ -13,7 +13,6 @@ from hannun.cache import AnswerCache
 from hannun.channels.client import ChannelClient
 from hannun.channels.declaration import Declaration
 from hannun.counting.channel_limits import SharedBreakers, SharedBudgets
-from hannun.counting.measurement_counter import MeasurementCounter
 from hannun.domain.refresh_status import JOB
 from hannun.flows.refresh.planning import Planner, PolledChannel
 from hannun.flows.refresh.polling import ChannelPoller
@@ -71,9 +70,9 @@ async def open_refresh(settings: Settings, writing: Writing) -> AsyncIterator[Re
         planner = Planner(planned, timetable.period)
         keeper = RoundKeeper(writing.database("-rounds"), JOB, timetable, planner, owner=owner_name())
         relay = stack.enter_context(writing.relaying())
-        counter = MeasurementCounter(writing.database("-measurements"), relay)
+        counter = writing.measurement_counter("-measurements", relay)
         rebuilder = await stack.enter_async_context(_open_rebuilder(settings))
-        yield Refresh(keeper, pollers, counter, rebuilder.rebuild, relay.wait_until_delivered)
+        yield Refresh(keeper, pollers, counter, rebuilder.rebuild, relay.wait_until_delivered, breakers.flush)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from psycopg.types.json import Jsonb
 
-from hannun.domain.rounds import OpenRound, Pair, Piece, PlannedPiece, RoundRecord, WorkToken
+from hannun.domain.rounds import HeldPiece, OpenRound, Pair, Piece, PlannedPiece, RoundRecord, WorkToken
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
@@ -106,14 +106,23 @@ def finish_many(conn: Connection, results: Mapping[WorkToken, Mapping[str, int]]
     return {WorkToken(*row) for row in conn.execute(SQL["finish_many"], {"pieces": Jsonb(described)}).fetchall()}
 
 
-def heartbeat(conn: Connection, job: str, due_at: datetime, owner: str, epoch: int) -> set[tuple[int, int]]:
-    """Say that this process is alive. Returns which pieces are still its own, as (work_no, epoch).
+def heartbeat(
+    conn: Connection, job: str, due_at: datetime, owner: str, epoch: int, held: Collection[HeldPiece]
+) -> set[HeldPiece]:
+    """Say that this process is alive. Returns which of the pieces that it works on are still its own.
 
     Args:
         epoch: the epoch under which it owns the round; 0 where it does not.
     """
-    given = {"job": job, "due_at": due_at, "owner": owner, "epoch": epoch}
-    return set(conn.execute(SQL["heartbeat"], given).fetchall())
+    given = {
+        "job": job,
+        "due_at": due_at,
+        "owner": owner,
+        "epoch": epoch,
+        "work_nos": [work_no for work_no, _ in held],
+        "epochs": [epoch for _, epoch in held],
+    }
+    return {(work_no, epoch) for work_no, epoch in conn.execute(SQL["heartbeat"], given)}
 
 
 def take_over(conn: Connection, found: OpenRound, owner: str, lost_after_s: float) -> int:

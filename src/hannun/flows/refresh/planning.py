@@ -20,9 +20,7 @@ POLLED_EVENTS_MAX = 2_500
 """Events in a piece that asks a channel: what is done again where a process dies. Fewer pieces cost fewer queries."""
 REBUILT_EVENTS_MAX = 2_500
 MOVES_WITHIN = timedelta(hours=1)
-"""An event moves if anything of it has changed so recently."""
-SPACED_WINDOWS = 4
-"""A budget whose window is shorter than so many periods spaces its calls over a period."""
+"""An event moves on a channel if the channel has measured an increment so recently."""
 
 
 class PolledChannel(NamedTuple):
@@ -39,8 +37,7 @@ class PolledChannel(NamedTuple):
 
 def spaces_calls(of_channel: Sequence[Budget], period: timedelta) -> bool:
     """Whether budgets of a channel space its calls, so that it is polled beside the others."""
-    windows_s = (budget.window_s for budget in of_channel)
-    return any(window_s and window_s < SPACED_WINDOWS * period.total_seconds() for window_s in windows_s)
+    return any(budgets.is_spaced(budget, period.total_seconds()) for budget in of_channel)
 
 
 class Planner:
@@ -73,7 +70,7 @@ class Planner:
 
 def _pollable(pair: Pair, now: datetime) -> Pollable:
     weight = poll_order.weight(
-        moving=now - pair.changed_at < MOVES_WITHIN,
+        moving=pair.moved_at is not None and now - pair.moved_at < MOVES_WITHIN,
         ends_in_s=None if pair.ends_at is None else (pair.ends_at - now).total_seconds(),
     )
     return Pollable(pair.event_no, None if pair.polled_at is None else (now - pair.polled_at).total_seconds(), weight)

@@ -24,12 +24,16 @@ from anyio import CapacityLimiter
 from hannun.channels.reply import Reply
 from hannun.counting.channel_limits import Admission, Grant
 from hannun.deadlines import run_in_thread
-from hannun.domain.breaker import Outcomes
+from hannun.domain.breaker import UNUSED, Outcomes
 from hannun.domain.measurements import Measurement, PieceResult
 from hannun.domain.rounds import SPACED_POLL, Piece
 
 BLOCK_CALLS = 64
 """Permits that are taken at once, at most."""
+UNAVAILABLE_S = 1.0
+"""While PostgreSQL is away, and so neither breaker nor budget is known, permits are asked for so often."""
+_DROPS_PERMITS = ("over-quota", "breaker-open")
+"""Why calls are not made although they are permitted: the channel does not want them."""
 UNKNOWN_EVENT = "unknown-event"
 """Why there are no totals: the channel does not know the event."""
 
@@ -131,7 +135,7 @@ class ChannelPoller:
     def outcome(self, reply: Reply) -> Outcomes:
         """What a reply says about the channel. Being over quota says nothing."""
         if reply.kind == "over-quota":
-            return Outcomes(unused=1)
+            return UNUSED
         return self._breakers.outcome(reply.seconds, failed=reply.kind == "failed")
 
 
@@ -156,14 +160,15 @@ class _Poll:
         self._now = now
         self._until_s = until_s
         self._batches = _batches(piece.event_ids, poller.batch)
-        self._left = -(-len(piece.event_ids) // poller.batch)
+        self._left = -(-len(piece.event_ids) // poller.batch)  # batches for which no call has begun
+        self._unpermitted = self._left  # those of them for which no worker holds a permit, either
         self._measurements: list[Measurement] = []
         self._counts: Counter[str] = Counter()
         self._ended = _Ended()
         self._permits = self._running = 0
         self._generation = 0
         self._grant: Grant | None = None
-        self._begins_s = self._spacing_s = 0.0
+        self._begins_s = self._spacing_s = self._late_s_max = 0.0
         self._refill = asyncio.Lock()
         self._call_ended = asyncio.Event()
         self._stopped = ""
@@ -195,19 +200,16 @@ class _Poll:
         return PieceResult(self._piece.token, self._measurements, counts)
 
     async def _work(self) -> None:
-        while self._left and await self._has_permit():
-            ids = next(self._batches, None)
-            if ids is None:
-                self._permits += 1
-                return
+        while self._left and (generation := await self._permit()) is not None:
+            ids = next(self._batches)
             self._left -= 1
             self._running += 1
             if not self._left:
                 self._let_next_begin()
             try:
-                await self._ask(ids, self._generation)
+                await self._ask(ids, generation)
             except asyncio.CancelledError:  # what the channel would have said is not known
-                self._ended.add(self._generation, Outcomes(unused=1))
+                self._ended.add(generation, UNUSED)
                 raise
             finally:
                 self._running -= 1
@@ -233,43 +235,51 @@ class _Poll:
 
     # -- permits
 
-    async def _has_permit(self) -> bool:
-        """Wait for the right to make a call. False where the rest of the piece is left out."""
-        while self._left and not self._stopped:
+    async def _permit(self) -> int | None:
+        """Wait for the right to make a call. Returns the breaker's generation in which it was admitted; None where the
+        rest of the piece is left out."""
+        while self._unpermitted and not self._stopped:
             if time.monotonic() >= self._until_s:
                 self._stopped = "too-late"
             elif self._permits:
-                return await self._begin_in_time()
+                generation = self._generation
+                if await self._begin_in_time(generation):
+                    return generation
             else:
                 async with self._refill:
-                    if not self._permits and not self._stopped:
+                    if not self._permits and self._unpermitted and not self._stopped:
                         await self._take_permits()
-        return False
+        return None
 
-    async def _begin_in_time(self) -> bool:
-        """Use a permit at its time: spaced calls begin one after the other."""
+    async def _begin_in_time(self, generation: int) -> bool:
+        """Use a permit at its time: spaced calls begin one after the other. Returns False where it is not used."""
         self._permits -= 1
+        self._unpermitted -= 1
         begins_s, self._begins_s = self._begins_s, self._begins_s + self._spacing_s
         wait_s = begins_s - time.monotonic()
-        if (
-            self._grant is not None and -wait_s > self._grant.late_s_max
-        ):  # too late for the API's window: it is not made
-            self._ended.add(self._generation, Outcomes(unused=1))
-            return await self._has_permit()
-        if wait_s > 0:
+        used = False
+        try:
             if begins_s >= self._until_s:
-                self._permits += 1
                 self._stopped = "too-late"
-                return False
-            await asyncio.sleep(wait_s)
-        return not self._stopped
+            elif -wait_s <= self._late_s_max:  # later, the API would count the call in another window
+                if wait_s > 0:
+                    await asyncio.sleep(wait_s)
+                used = self._stopped not in _DROPS_PERMITS
+        finally:
+            if not used:
+                self._unpermitted += 1
+                self._ended.add(generation, UNUSED)
+        return used
 
     async def _take_permits(self) -> None:
         ended, self._ended = self._ended, _Ended()
-        admission, grant = await self._poller.permit(min(BLOCK_CALLS, self._left), ended)
+        admission, grant = await self._poller.permit(min(BLOCK_CALLS, self._unpermitted), ended)
         if grant.calls:
             self._generation, self._grant, self._permits = admission.generation, grant, grant.calls
             self._begins_s, self._spacing_s = time.monotonic() + grant.wait_s, grant.spacing_s
+            self._late_s_max = grant.late_s_max
+        elif admission.unavailable or grant.unavailable:
+            await asyncio.sleep(UNAVAILABLE_S)
         elif not admission.granted:
             if self._ended.outcomes:  # meanwhile: they may be trials, which decide
                 return

@@ -1,8 +1,8 @@
 """The periodic refresh: ask the channels, record what they measured, rebuild the answers.
 
-    every second: look ─► a round is open
-        ├─► lane of polls:  take pieces ─► poll several at once ─► record many at once ─► more pieces ...
-        ├─► lane of spaced polls: the same, beside it           └─► none is open ─► rebuild answers
+    every second, or five without a round: look ─► a round is open
+        ├─► polls: take pieces ─► poll several at once ─► record many at once ─► more pieces ...
+        ├─► spaced polls: the same, at the same time     └─► no poll is open ─► rebuild answers
         ├─► a heartbeat every 8 s keeps round and pieces
         └─► all pieces are done ─► the owner ends the round
 
@@ -23,7 +23,7 @@ from anyio import CapacityLimiter
 
 from hannun.deadlines import run_in_thread
 from hannun.domain.measurements import PieceResult
-from hannun.domain.rounds import HEARTBEAT_S, POLL, REBUILD, SPACED_POLL, OpenRound, Piece
+from hannun.domain.rounds import HEARTBEAT_S, POLL, REBUILD, SPACED_POLL, HeldPiece, OpenRound, Piece
 from hannun.errors import StoreUnavailable
 from hannun.flows.refresh.rounds import RoundKeeper
 from hannun.telemetry import log, metrics
@@ -34,9 +34,8 @@ LOOK_EVERY_S = 1.0
 """How soon a process notices that a round is due, or that another process is lost."""
 IDLE_LOOKS = 5
 """While no round is open, a look is so many times as long after the one before."""
-PIECES_OF_CHANNEL_MAX = 2
-"""Pieces of one channel that a process polls at the same time, and takes at a time: the others are left to other
-processes."""
+PIECES_OF_CHANNEL = 2
+"""With so many pieces of a channel a process takes no more of it: they are left to other processes."""
 RECORD_EVENTS = 10_000
 RECORD_AFTER_S = 40.0
 """What was polled is recorded when it is so much or so old, or when nothing else is being polled: a few large
@@ -47,7 +46,7 @@ RETRY_S = 1.0
 SPACED_WAIT_S = 1.0
 """How long rebuilding waits for polls whose budget spaces the calls: few of them are over by then."""
 DELIVERY_WAIT_S = 2.0
-"""By then any process has delivered an invalidation."""
+"""How long rebuilding waits for this process's own invalidations: Redis may be away."""
 
 
 class Polls(Protocol):
@@ -93,6 +92,7 @@ class Refresh:
         rebuild: rebuilds the cached answers of events, given by their ids; returns how many.
         wait_until_delivered: waits, at most so many seconds, until the invalidations of what was recorded are
             delivered: a later one would remove what was just rebuilt.
+        share_outcomes: shares what this process knows of the channels' breakers, at the end of its polls.
         look_every_s: how soon it notices that a round is due, or that another process is lost.
         heartbeat_s: between two heartbeats.
     """
@@ -104,6 +104,7 @@ class Refresh:
         recorder: Records,
         rebuild: Callable[[Sequence[str]], Awaitable[int]],
         wait_until_delivered: Callable[[float], object],
+        share_outcomes: Callable[[], object] = lambda: None,
         *,
         look_every_s: float = LOOK_EVERY_S,
         heartbeat_s: float = HEARTBEAT_S,
@@ -113,10 +114,11 @@ class Refresh:
         self.heartbeat_s = heartbeat_s
         self.pollers = pollers
         self.rebuild = rebuild
-        self.wait_until_delivered = wait_until_delivered
         self.clock = DatabaseClock()
         self._recorder = recorder
-        self._keeping, self._recording = CapacityLimiter(1), CapacityLimiter(1)
+        self._wait_until_delivered = wait_until_delivered
+        self._share_outcomes = share_outcomes
+        self._keeping, self._recording, self._waiting = CapacityLimiter(1), CapacityLimiter(1), CapacityLimiter(1)
 
     async def run(self) -> None:
         """Take part in each round until cancelled. While PostgreSQL is away there are none."""
@@ -150,6 +152,14 @@ class Refresh:
         """Record in a thread. Raises as `Records.record`."""
         await run_in_thread(lambda: self._recorder.record(pieces), self._recording)
 
+    async def wait_for_delivery(self) -> None:
+        """Wait until the invalidations of what was recorded are delivered, for a while at most."""
+        await run_in_thread(lambda: self._wait_until_delivered(DELIVERY_WAIT_S), self._waiting)
+
+    async def share_outcomes(self) -> None:
+        """Let other processes know of the breakers what this one knows."""
+        await run_in_thread(self._share_outcomes, self._waiting)
+
     async def call(self, work: Callable[[], T]) -> T:
         """The result of work of the keeper, in a thread: its connection serves one at a time."""
         return await run_in_thread(work, self._keeping)
@@ -171,58 +181,63 @@ class _Work:
         left_s = (found.deadline_at - found.now).total_seconds()
         self._polls_until_s = time.monotonic() + left_s * POLLS_SHARE
         self._ends_s = time.monotonic() + left_s
-        self._lanes = [_Lane(self, kind) for kind in (POLL, SPACED_POLL)]
+        self._held: set[HeldPiece] = set()
+        self._runners = [_PieceRunner(self, kind) for kind in (POLL, SPACED_POLL)]
 
     async def run(self) -> None:
         """Poll, rebuild, end: until the round is ended, by whom ever."""
-        polls, spaced = self._lanes
-        beside = asyncio.create_task(self._poll(spaced), name="spaced polls of a round")
+        polls, spaced_polls = self._runners
+        spaced = asyncio.create_task(self._poll(spaced_polls), name="spaced polls of a round")
         try:
             await self._poll(polls)
-            await asyncio.wait([beside], timeout=SPACED_WAIT_S)
+            await asyncio.wait([spaced], timeout=SPACED_WAIT_S)
             await self._rebuild()
-            await beside
+            await spaced
+            await self._refresh.share_outcomes()
             await self._end()
         finally:
-            beside.cancel()
-            for lane in self._lanes:
-                lane.cancel()
+            spaced.cancel()
+            for runner in self._runners:
+                runner.cancel()
 
     async def beat(self) -> None:
         """Write heartbeats, and drop the pieces that another process has taken."""
         while True:
             await asyncio.sleep(self._refresh.heartbeat_s)
             with suppress(StoreUnavailable):  # it is tried again; a lost piece is found by its epoch
-                mine = await self.call(lambda: self._keeper.heartbeat(self._found))
-                for lane in self._lanes:
-                    lane.keep_only(mine)
-
-    @property
-    def channels(self) -> Collection[str]:
-        """The keys of the channels that this process can poll."""
-        return self._refresh.pollers.keys()
+                held = set(self._held)
+                lost = held - await self._refresh.call(partial(self._keeper.heartbeat, self._found, held))
+                for runner in self._runners:
+                    runner.drop(lost)
 
     @property
     def polls_are_over(self) -> bool:
         return time.monotonic() >= self._polls_until_s
 
-    async def _poll(self, lane: "_Lane") -> None:
-        """Poll until no piece of the lane is open, here or elsewhere: a lost process's pieces become free."""
+    async def _poll(self, runner: "_PieceRunner") -> None:
+        """Poll until no piece of the runner's kind is open, here or elsewhere: a lost process's pieces become free."""
         while True:
-            await lane.run()
-            if self.polls_are_over or not await self.call(lambda: self._keeper.open_work(self._found, lane.kind)):
+            await runner.run()
+            if self.polls_are_over or not await self._open_work(runner.kind):
                 return
             await asyncio.sleep(self._refresh.look_every_s)
 
     async def _rebuild(self) -> None:
-        await self.call(lambda: self._refresh.wait_until_delivered(DELIVERY_WAIT_S))
+        """Rebuild until no piece is open, here or elsewhere."""
+        await self._refresh.wait_for_delivery()
         while time.monotonic() < self._ends_s:
-            pieces, _ = await self.call(lambda: self._keeper.take(self._found, REBUILD, 1))
-            if not pieces:
-                return
-            (piece,) = pieces
-            rebuilt = await self._refresh.rebuild(piece.event_ids)
-            await self.call(partial(self._keeper.finish, piece.token, {"rebuilt": rebuilt}))
+            for piece in await self.take(REBUILD, 1, ()):
+                rebuilt = await self._retried(partial(self._refresh.rebuild, piece.event_ids))
+                await self.call(partial(self._keeper.finish, piece.token, {"rebuilt": rebuilt}))
+                self.let_go(piece)
+                break
+            else:
+                if not await self._open_work(REBUILD):
+                    return
+                await asyncio.sleep(self._refresh.look_every_s)
+
+    async def _open_work(self, kind: str) -> int:
+        return await self.call(lambda: self._keeper.open_work(self._found, kind))
 
     async def _end(self) -> None:
         """End the round, or wait until its owner does; become the owner where that one is lost."""
@@ -247,28 +262,45 @@ class _Work:
         return _Polled(piece, result, time.monotonic())
 
     async def take(self, kind: str, limit: int, full: Collection[str]) -> list[Piece]:
+        """Take pieces. They are held until they are recorded or let go."""
         pieces, now = await self.call(lambda: self._keeper.take(self._found, kind, limit, full))
+        self._held.update(piece.token.held for piece in pieces)
         if now is not None:
             self._refresh.clock.set(now)
         return pieces
 
+    def let_go(self, piece: Piece) -> None:
+        """A piece is done, or another process has taken it."""
+        self._held.discard(piece.token.held)
+
     async def record(self, polled: Sequence[_Polled]) -> None:
-        """Record what was polled; while PostgreSQL is away try again, until the round ends."""
-        pieces = [each.result for each in polled]
+        """Record what was polled."""
+        await self._retried(partial(self._refresh.record, [each.result for each in polled]))
+        for each in polled:
+            self.let_go(each.piece)
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """The result of work of the keeper."""
+        return await self._retried(partial(self._refresh.call, work))
+
+    async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """The result of an attempt, which is repeated while PostgreSQL is away, until the round ends: what was polled
+        waits for it.
+
+        Raises:
+            StoreUnavailable: it was away until then.
+        """
         while True:
             try:
-                return await self._refresh.record(pieces)
+                return await attempt()
             except StoreUnavailable as error:
                 if time.monotonic() >= self._ends_s:
                     raise
-                log.warning("what channels measured waits for PostgreSQL", pieces=len(pieces), error=str(error))
+                log.warning("a round of the refresh waits for PostgreSQL", error=str(error))
                 await asyncio.sleep(RETRY_S)
 
-    async def call(self, work: Callable[[], T]) -> T:
-        return await self._refresh.call(work)
 
-
-class _Lane:
+class _PieceRunner:
     """The pieces of one kind that this process polls, several at once."""
 
     def __init__(self, work: _Work, kind: str) -> None:
@@ -276,9 +308,11 @@ class _Lane:
         self._work = work
         self._in_flight: dict[asyncio.Task[_Polled], Piece] = {}
         self._polled: list[_Polled] = []
+        self._nothing_without: set[str] | None = None
 
     async def run(self) -> None:
         """Take, poll and record, until there is nothing to take."""
+        self._nothing_without = None
         while True:
             if not self._work.polls_are_over:
                 await self._take()
@@ -290,10 +324,10 @@ class _Lane:
                 ready, self._polled = self._polled, []
                 await self._work.record(ready)
 
-    def keep_only(self, mine: Collection[tuple[int, int]]) -> None:
-        """Drop the pieces that are not among these, (work_no, epoch)."""
+    def drop(self, lost: Collection[HeldPiece]) -> None:
+        """Drop these pieces, which another process has taken."""
         for task, piece in self._in_flight.items():
-            if (piece.token.work_no, piece.token.epoch) not in mine:
+            if piece.token.held in lost:
                 task.cancel()
 
     def cancel(self) -> None:
@@ -304,18 +338,14 @@ class _Lane:
         """Take pieces until each channel has enough of them, or none is left."""
         while True:
             busy = [piece.channel for piece in self._in_flight.values() if piece.channel is not None]
-            full = {channel for channel in busy if busy.count(channel) >= PIECES_OF_CHANNEL_MAX}
-            if full and full.issuperset(self._work.channels):
-                return
-            try:
-                pieces = await self._work.take(self.kind, PIECES_OF_CHANNEL_MAX, full)
-            except StoreUnavailable:
-                if not self._in_flight and not self._polled:
-                    raise
-                return  # what is polled already is not lost
+            full = {channel for channel in busy if busy.count(channel) >= PIECES_OF_CHANNEL}
+            if self._nothing_without is not None and full >= self._nothing_without:
+                return  # only channels that have enough had pieces left
+            pieces = await self._work.take(self.kind, PIECES_OF_CHANNEL, full)
             for piece in pieces:
                 self._in_flight[asyncio.create_task(self._work.poll_piece(piece))] = piece
-            if len(pieces) < PIECES_OF_CHANNEL_MAX:
+            if len(pieces) < PIECES_OF_CHANNEL:
+                self._nothing_without = full
                 return
 
     async def _wait(self) -> None:
@@ -328,6 +358,7 @@ class _Lane:
             piece = self._in_flight.pop(task)
             if task.cancelled():
                 log.info("a piece of a round was taken by another process", piece=piece.token.work_no)
+                self._work.let_go(piece)
             elif (error := task.exception()) is not None:
                 log.error("a piece of a round failed unexpectedly", channel=piece.channel, exc_info=error)
                 failed = PieceResult(piece.token, (), {"failed": len(piece.event_nos)})

@@ -11,14 +11,14 @@ right, or when one of them dies or stands still.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from hannun.domain.rounds import LOST_AFTER_S, OpenRound, Piece, PlannedPiece, WorkToken
+from hannun.domain.rounds import LOST_AFTER_S, HeldPiece, OpenRound, Piece, PlannedPiece, WorkToken
 from hannun.domain.timetable import Timetable
 from hannun.store import rounds
 from hannun.store.database import Connection, Database
 from hannun.telemetry import log, metrics
 
 LENGTH_SHARE = 0.9
-"""Of the period: after so long a round is ended as it is, so that the next one begins in time."""
+"""Of the time until the next round is due: after so long a round is ended as it is, so that the next begins in time."""
 
 Plan = Callable[[Connection], Sequence[PlannedPiece]]
 """Plans the pieces of a round that begins, in its transaction."""
@@ -74,7 +74,7 @@ class RoundKeeper:
 
     def _begin(self, conn: Connection, due_at: datetime) -> None:
         """Begin the round and plan its pieces, unless another process has begun it."""
-        length_s = self._timetable.period.total_seconds() * LENGTH_SHARE
+        length_s = (self._timetable.following(due_at) - due_at).total_seconds() * LENGTH_SHARE
         if rounds.begin(conn, self.job, due_at, self.owner, length_s):
             rounds.prune(conn, self.job)
             rounds.add_work(conn, self.job, due_at, self._plan(conn))
@@ -104,11 +104,12 @@ class RoundKeeper:
         with self._database.transaction() as conn:
             return rounds.open_work(conn, self.job, found.due_at, kind)
 
-    def heartbeat(self, found: OpenRound) -> set[tuple[int, int]]:
-        """Say that this process is alive. Returns which pieces are still its own, as (work_no, epoch)."""
+    def heartbeat(self, found: OpenRound, held: Collection[HeldPiece]) -> set[HeldPiece]:
+        """Say that this process is alive. Returns which of the pieces that it works on are still its own. Raises as
+        `look`."""
         with self._database.transaction() as conn:
             epoch = found.epoch if self.owns(found) else 0
-            return rounds.heartbeat(conn, self.job, found.due_at, self.owner, epoch)
+            return rounds.heartbeat(conn, self.job, found.due_at, self.owner, epoch, held)
 
     def finish(self, token: WorkToken, result: Mapping[str, int]) -> bool:
         """Record that a piece is done. Returns False where another process does it by now. Raises as `look`."""

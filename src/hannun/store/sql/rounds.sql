@@ -32,7 +32,8 @@ SELECT %(job)s, %(due_at)s, %(owner)s, 1, now, now, now + %(length_s)s * interva
 -- pairs --
 -- The pairs of an event and a channel that are measured: events that are ACTIVE, or ended so recently that the channel's numbers
 -- still change, which the channel has distributed. Channels are given by their keys, with the seconds that their numbers take.
-SELECT c.key, e.event_no, m.measured_at, m.polled_at, to_timestamp(e.version / 1000000.0) AT TIME ZONE 'UTC',
+SELECT c.key, e.event_no, m.polled_at,
+       (SELECT max(i.minute) FROM hannun.increments i WHERE i.event_no = e.event_no AND i.channel_no = c.channel_no),
        least(e.ends_at, CASE WHEN e.status <> 'ACTIVE' THEN e.status_at END)
   FROM unnest(%(keys)s::text[], %(settle_s)s::int[]) AS asked (key, settle_s)
   JOIN hannun.channels c USING (key)
@@ -92,14 +93,17 @@ UPDATE hannun.round_work w SET done_at = clock_timestamp(), result = done.result
 RETURNING w.job, w.due_at, w.work_no, w.epoch;
 
 -- heartbeat --
--- This process is alive: the round, if it is the owner, and its pieces. Returns which pieces are still its own.
+-- This process is alive: the round, if it is the owner, and the pieces that it works on. Others that bear its name are left to
+-- get lost: it has given them up. Returns which pieces are still its own.
 WITH owned AS (
     UPDATE hannun.rounds SET heartbeat_at = clock_timestamp()
      WHERE job = %(job)s AND due_at = %(due_at)s AND owner = %(owner)s AND epoch = %(epoch)s AND ended_at IS NULL
 )
-UPDATE hannun.round_work SET heartbeat_at = clock_timestamp()
- WHERE job = %(job)s AND due_at = %(due_at)s AND owner = %(owner)s AND done_at IS NULL
-RETURNING work_no, epoch;
+UPDATE hannun.round_work w SET heartbeat_at = clock_timestamp()
+  FROM unnest(%(work_nos)s::int[], %(epochs)s::bigint[]) AS held (work_no, epoch)
+ WHERE w.job = %(job)s AND w.due_at = %(due_at)s AND w.work_no = held.work_no AND w.epoch = held.epoch
+   AND w.done_at IS NULL
+RETURNING w.work_no, w.epoch;
 
 -- take_over --
 -- Become the owner of a round whose owner has written no heartbeat for too long. The epoch decides between two that try.
