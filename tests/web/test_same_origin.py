@@ -66,11 +66,11 @@ def changing_requests(site: Site) -> list[tuple[str, str]]:
     return requests
 
 
-def body_of(path: str, site: Site) -> dict[str, str]:
+def body_of(path: str, site: Site) -> dict[str, object]:
     if path.endswith("/shares"):
         return {"until": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
     if path.endswith("/totals"):
-        return {"views": "5"}
+        return {"views": 5}
     return {"token": site.token(OTHER_MERCHANT), "share": "guessed"}
 
 
