@@ -278,6 +278,8 @@ def test_compare_finds_a_wrong_figure_and_swap_corrects_it(replayed: ReplayWorld
     replayed.execute("INSERT INTO hannun.ended_sessions VALUES ('hash', now(), now() + interval '1 day')")
     links = replayed.execute("SELECT * FROM hannun.shares")
     ended = replayed.execute("SELECT * FROM hannun.ended_sessions")
+    replayed.execute("INSERT INTO hannun.operation_runs (kind, started_at) VALUES ('drill', now()), ('restore', now())")
+    runs = replayed.execute("SELECT * FROM hannun.operation_runs ORDER BY run_no")
     assert "swapped" in replayed.run("swap")
     replayed.assert_as_expected(event, other)
     wait_for("the invalidations to be delivered", lambda: service.pending_invalidations() == 0)
@@ -286,6 +288,8 @@ def test_compare_finds_a_wrong_figure_and_swap_corrects_it(replayed: ReplayWorld
     assert replayed.execute("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2") == records
     assert replayed.execute("SELECT * FROM hannun.shares") == links
     assert replayed.execute("SELECT * FROM hannun.ended_sessions") == ended != []
+    assert replayed.execute("SELECT * FROM hannun.operation_runs ORDER BY run_no") == runs != []
+    replayed.execute("INSERT INTO hannun.operation_runs (kind, started_at) VALUES ('drill', now())")
     replayed.send_and_count(event, more=True)
     replayed.assert_as_expected(event, other)
     assert "is dropped" in replayed.run("drop", "--before")

@@ -22,10 +22,10 @@ _NO_EVENTS: dict[str, list[Any]] = {
 def carry_over(live: Connection, shadow: Connection, replayed: Replayed, by: str) -> None:
     """Copy what no log holds from the live database to the shadow, in one transaction of the shadow's.
 
-    That is: dead letters and their resolution, share links, ended sessions, circuit breakers and budgets of channels,
-    decisions of operators, partitions that wait for one, and the versions and ages of events. Position epochs are
-    raised above every epoch in use, and every cached answer gets an outbox entry. Running it again is harmless. What
-    channels have measured was copied before (`store.measurement_copy`).
+    That is: dead letters and their resolution, share links, ended sessions, runs of operations, circuit breakers and
+    budgets of channels, decisions of operators, partitions that wait for one, and the versions and ages of events.
+    Position epochs are raised above every epoch in use, and every cached answer gets an outbox entry. Running it again
+    is harmless. What channels have measured was copied before (`store.measurement_copy`).
 
     Args:
         replayed: what of the logs the shadow has read.
@@ -40,6 +40,9 @@ def carry_over(live: Connection, shadow: Connection, replayed: Replayed, by: str
             shadow.execute(SQL["copy_share"], share)
         for ended in _rows(live, "ended_sessions"):
             shadow.execute(SQL["copy_ended_session"], ended)
+        for run in _rows(live, "operation_runs"):
+            shadow.execute(SQL["copy_operation_run"], run | {"detail": Jsonb(run["detail"])})
+        shadow.execute(SQL["continue_run_numbers"])
         for breaker in _rows(live, "breakers"):
             shadow.execute(SQL["copy_breaker"], breaker | {"details": Jsonb(breaker["details"])})
         for budget in _rows(live, "budgets"):

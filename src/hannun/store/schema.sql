@@ -481,12 +481,29 @@ CREATE TABLE hannun.ended_sessions (
 );
 CREATE INDEX ended_sessions_by_time ON hannun.ended_sessions (ended_at);
 
+-- Runs of backups, restores and other operations, by commands and timed jobs: when each began and ended, what it made, and how it
+-- ended. A run that was killed has no end. No log holds them, so the swap of a replay copies them. The newest 1,000 stay, and the
+-- newest success of each kind.
+CREATE TABLE hannun.operation_runs (
+    run_no     bigint           GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind       text             NOT NULL CHECK (kind IN ('backup-logical', 'backup-physical', 'backup-redis', 'wal-archive', 'verify',
+                                                         'drill', 'restore', 'reconcile')),
+    name       text             NOT NULL DEFAULT '',
+    started_at timestamp        NOT NULL,
+    ended_at   timestamp,
+    outcome    text             CHECK (outcome IN ('succeeded', 'failed')),
+    seconds    double precision,
+    bytes      bigint,
+    detail     jsonb            NOT NULL DEFAULT '{}',
+    CONSTRAINT operation_runs_ended CHECK ((ended_at IS NULL) = (outcome IS NULL))
+);
+
 -- The version of this schema: the number of its newest migration. Alembic writes it; every process checks it at its start.
 CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0017');
+INSERT INTO hannun.schema_version VALUES ('0018');
 
 -- -- views for other teams and for the operator ------------------------------------------------------------------
 

@@ -69,6 +69,24 @@ SELECT token_hash, ended_at, expires_at FROM hannun.ended_sessions;
 INSERT INTO hannun.ended_sessions (token_hash, ended_at, expires_at)
 VALUES (%(token_hash)s, %(ended_at)s, %(expires_at)s) ON CONFLICT DO NOTHING;
 
+-- operation_runs --
+-- The runs of backups and other operations.
+SELECT run_no, kind, name, started_at, ended_at, outcome, seconds, bytes, detail FROM hannun.operation_runs ORDER BY run_no;
+
+-- copy_operation_run --
+-- Copy a run of an operation under its number, so that one in progress is ended in the database that is then live.
+INSERT INTO hannun.operation_runs (run_no, kind, name, started_at, ended_at, outcome, seconds, bytes, detail)
+OVERRIDING SYSTEM VALUE
+VALUES (%(run_no)s, %(kind)s, %(name)s, %(started_at)s, %(ended_at)s, %(outcome)s, %(seconds)s, %(bytes)s, %(detail)s)
+    ON CONFLICT (run_no) DO UPDATE SET
+       ended_at = excluded.ended_at, outcome = excluded.outcome, seconds = excluded.seconds, bytes = excluded.bytes,
+       name = excluded.name, detail = excluded.detail;
+
+-- continue_run_numbers --
+-- New runs get numbers above those that were copied.
+SELECT setval(pg_get_serial_sequence('hannun.operation_runs', 'run_no'), coalesce(max(run_no), 1), max(run_no) IS NOT NULL)
+  FROM hannun.operation_runs;
+
 -- breakers --
 -- The circuit breakers of channels.
 SELECT channel, version, state, since, details FROM hannun.channel_breakers;
