@@ -1,9 +1,11 @@
-"""Swap the shadow and the live database by renaming both.
+"""Swap a replacement and the live database by renaming both.
 
 PostgreSQL renames a database only while it has no sessions. So for a moment the live database accepts no connections,
 and its sessions are ended. To the service's processes this looks like a restart of PostgreSQL: they reconnect, and then
 use the other database.
 """
+
+from collections.abc import Callable, Sequence
 
 import psycopg
 from psycopg import sql
@@ -11,31 +13,31 @@ from psycopg import sql
 from hannun.errors import OperatorError, Transient
 from hannun.store.database import Connection
 from hannun.store.queries import load
-from hannun.store.shadow import MARK, Shadow, not_the_owner
+from hannun.store.replacement import Replacement, comment_on, not_the_owner
 
 SQL = load("database_swap")
 WRITERS_WAIT_S_MAX = 10.0
 
 
-def check_owner(shadow: Shadow) -> None:
+def check_owner(replacement: Replacement) -> None:
     """Check that the owner's role may rename both databases.
 
     Raises:
         OperatorError: it may not.
     """
-    with shadow.as_server_owner() as conn:
-        for name in (shadow.live, shadow.name):
+    with replacement.as_server_owner() as conn:
+        for name in (replacement.live, replacement.name):
             row = conn.execute(SQL["owns"], {"name": name}).fetchone()
             if row is None or not row[0]:
                 raise not_the_owner(conn, name)
 
 
-def reopen_live(shadow: Shadow) -> None:
+def reopen_live(replacement: Replacement) -> None:
     """Let the live database accept connections again, where a swap that was killed has left it closed."""
-    with shadow.as_server_owner() as conn:
-        row = conn.execute(SQL["accepts_connections"], {"name": shadow.live}).fetchone()
+    with replacement.as_server_owner() as conn:
+        row = conn.execute(SQL["accepts_connections"], {"name": replacement.live}).fetchone()
         if row is not None and not row[0]:
-            conn.execute(_allow_connections(shadow.live, True))
+            conn.execute(_allow_connections(replacement.live, True))
 
 
 def lock_out_writers(live: Connection) -> None:
@@ -54,45 +56,74 @@ def lock_out_writers(live: Connection) -> None:
         raise Transient(f"a writer held the live tables for {WRITERS_WAIT_S_MAX:.0f} s; nothing has changed") from error
 
 
-def swap_names(shadow: Shadow, live_conn: Connection, shadow_conn: Connection) -> None:
-    """Rename live to before and shadow to live, in one transaction.
+def swap_names(
+    replacement: Replacement,
+    live_conn: Connection | None,
+    replacement_conn: Connection,
+    while_closed: Callable[[], object] = lambda: None,
+) -> None:
+    """Rename live to before and the replacement to live, in one transaction.
 
     The two connections are the last sessions in their databases, and are closed. The live database accepts no
     connections before its writers' locks are released, so it ends with exactly what `live_conn` has seen.
 
+    Args:
+        live_conn: None where nothing was read of the live database.
+        while_closed: called while nobody can read either database.
+
     Raises:
         OperatorError: a database has a session that we may not end. Nothing has changed.
     """
-    with shadow.as_server_owner() as conn:
-        conn.execute(_allow_connections(shadow.live, False))
+    ours = [conn.info.backend_pid for conn in (live_conn, replacement_conn) if conn is not None]
+    with replacement.as_server_owner() as conn:
+        conn.execute(_allow_connections(replacement.live, False))
         try:
-            shadow.end_sessions(shadow.live, but=live_conn.info.backend_pid)
-            shadow.end_sessions(shadow.name, but=shadow_conn.info.backend_pid)
+            replacement.end_sessions(replacement.live, but=ours)
+            replacement.end_sessions(replacement.name, but=ours)
             # RENAME waits for the sessions that remain. A writer whose lock is released meanwhile would commit into the
             # database that is renamed away.
-            remaining = _sessions(conn, shadow, live_conn.info.backend_pid, shadow_conn.info.backend_pid)
+            remaining = _sessions(conn, replacement, ours)
             if remaining:
                 raise _sessions_remain(remaining)
-            live_conn.close()
-            shadow_conn.close()
+            while_closed()
+            if live_conn is not None:
+                live_conn.close()
+            replacement_conn.close()
             with conn.transaction():  # so that both are renamed, or none
-                conn.execute(_rename(shadow.live, shadow.before))
-                conn.execute(_rename(shadow.name, shadow.live))
-                conn.execute(_allow_connections(shadow.before, True))
-                conn.execute(sql.SQL("COMMENT ON DATABASE {} IS NULL").format(sql.Identifier(shadow.live)))
-                comment = sql.Literal(f"{MARK}the live database until a swap")
-                conn.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(shadow.before), comment))
+                conn.execute(_rename(replacement.live, replacement.before))
+                conn.execute(_rename(replacement.name, replacement.live))
+                conn.execute(_allow_connections(replacement.before, True))
+                conn.execute(comment_on(replacement.live, None))
+                comment = f"{replacement.mark}the live database until a swap"
+                conn.execute(comment_on(replacement.before, comment))
         except psycopg.errors.ObjectInUse as error:
-            conn.execute(_allow_connections(shadow.live, True))
-            raise _sessions_remain(_sessions(conn, shadow)) from error
+            conn.execute(_allow_connections(replacement.live, True))
+            raise _sessions_remain(_sessions(conn, replacement, [])) from error
         except BaseException:
-            conn.execute(_allow_connections(shadow.live, True))
+            conn.execute(_allow_connections(replacement.live, True))
             raise
 
 
-def _sessions(conn: Connection, shadow: Shadow, *but: int) -> str:
+def take_name(replacement: Replacement, replacement_conn: Connection) -> None:
+    """Rename the replacement to live where there is no live database. The connection is closed.
+
+    Raises:
+        OperatorError: the replacement has another session. Nothing has changed.
+    """
+    with replacement.as_server_owner() as conn:
+        replacement.end_sessions(replacement.name, but=[replacement_conn.info.backend_pid])
+        replacement_conn.close()
+        try:
+            with conn.transaction():
+                conn.execute(_rename(replacement.name, replacement.live))
+                conn.execute(comment_on(replacement.live, None))
+        except psycopg.errors.ObjectInUse as error:
+            raise _sessions_remain(_sessions(conn, replacement, [])) from error
+
+
+def _sessions(conn: Connection, replacement: Replacement, but: Sequence[int]) -> str:
     """Roles and numbers of the sessions in the two databases, except some backends; empty where there is none."""
-    found = conn.execute(SQL["sessions"], {"names": [shadow.live, shadow.name], "but": list(but)}).fetchall()
+    found = conn.execute(SQL["sessions"], {"names": [replacement.live, replacement.name], "but": but}).fetchall()
     return ", ".join(f"{role} ({count})" for role, count in found)
 
 
