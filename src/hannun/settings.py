@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     redis_read_wait_s: float = 0.5  # a read that waits longer for Redis goes to PostgreSQL
     redis_connections_max: int = 20
     kafka_bootstrap_servers: str = Field("", validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"))
+    key_ring_file: str = ""  # the keys of encrypted data; "": nothing is encrypted, and nothing encrypted is read
 
     # connections to PostgreSQL; the values are those of the specification
     pool_size_max: int = 20
@@ -273,7 +274,7 @@ class Settings(BaseSettings):
                 hint=f"any of these, with commas: {', '.join(TimeForm)}; or nothing",
             ) from error
 
-    def needed(self, name: Literal["database_url", "jwt_secret", "kafka_bootstrap_servers"]) -> str:
+    def needed(self, name: Literal["database_url", "jwt_secret", "kafka_bootstrap_servers", "key_ring_file"]) -> str:
         """A setting that the command needs.
 
         Raises:
@@ -310,6 +311,7 @@ _NEEDED = {
         "hannun up",
     ),
     "kafka_bootstrap_servers": ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", "hannun up --kafka"),
+    "key_ring_file": ("HANNUN_KEY_RING_FILE", "/etc/hannun/keys.toml", "hannun up"),
 }
 
 

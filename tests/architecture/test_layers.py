@@ -17,6 +17,7 @@ LAYERS = [
     ["flows", "scheduler"],
     ["counting"],
     ["store", "kafka", "cache", "channels", "issuer", "tokens", "files"],
+    ["key_ring"],
     ["telemetry", "deadlines"],
     ["domain"],
     ["errors"],

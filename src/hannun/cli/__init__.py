@@ -15,7 +15,7 @@ import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli import channels, dead_letters, partitions, positions, replay, sandbox
+from hannun.cli import channels, dead_letters, keys, partitions, positions, replay, sandbox
 from hannun.cli.export import export
 from hannun.cli.terminal import HomeOption, check_number, err, home_of_group, out, print_error, print_folded
 from hannun.cli.watch import watch
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(channels.app, name="channels", callback=home_of_group)
 app.add_typer(dead_letters.app, name="dead-letters", callback=home_of_group)
+app.add_typer(keys.app, name="keys")
 app.add_typer(partitions.app, name="partitions")
 app.add_typer(positions.app, name="positions", callback=home_of_group)
 app.add_typer(replay.app, name="replay")
