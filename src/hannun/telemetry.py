@@ -5,16 +5,66 @@ positions, never the content of a message. `Metrics` holds every metric of all p
 """
 
 import logging
+import math
 import sys
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 from structlog.typing import FilteringBoundLogger
 
 REGISTRY = CollectorRegistry()
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+Series = Mapping[tuple[str, ...], float]
+"""Values of a metric, by the values of its labels."""
+
+
+class Sampled(Collector):
+    """A metric whose values are read from other objects when Prometheus asks: it costs the hot paths nothing.
+
+    The values of several sources under the same labels are added.
+    """
+
+    def __init__(
+        self, kind: Literal["counter", "gauge"], name: str, documentation: str, labels: Sequence[str], /
+    ) -> None:
+        self._family = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
+        self._name, self._documentation, self.labels = name, documentation, labels
+        self._sources: list[Callable[[], Series]] = []
+        REGISTRY.register(self)
+
+    def add_source(self, read: Callable[[], Series]) -> None:
+        """Read values here, too, from now on."""
+        self._sources.append(read)
+
+    def remove_source(self, read: Callable[[], Series]) -> None:
+        """Read no values here any more."""
+        self._sources.remove(read)
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """The metric with its values now."""
+        values: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        for read in list(self._sources):
+            for labels, value in read().items():
+                values[labels] += value
+        family = self._family(self._name, self._documentation, labels=self.labels)
+        for labels, value in values.items():
+            family.add_metric(labels, value)
+        yield family
+
+
+def _unknown(name: str, documentation: str) -> Gauge:
+    """A gauge without labels that is NaN until it is set: prometheus_client would begin with 0."""
+    gauge = Gauge(name, documentation, registry=REGISTRY)
+    gauge.set(math.nan)
+    return gauge
 
 
 class Metrics:
@@ -99,10 +149,9 @@ class Metrics:
         buckets=_SECONDS,
         registry=REGISTRY,
     )
-    owed = Gauge(
+    owed = _unknown(
         "hannun_owed_invalidations",
         "Batches whose invalidations are not delivered to Redis yet; NaN while PostgreSQL is away",
-        registry=REGISTRY,
     )
     channel_breaker_state = Gauge(
         "hannun_channel_breaker_state",
@@ -158,10 +207,9 @@ class Metrics:
         ["state"],
         registry=REGISTRY,
     )
-    refresh_pieces_open = Gauge(
+    refresh_pieces_open = _unknown(
         "hannun_refresh_pieces_open",
         "Pieces of the running round that are not done, 0 where none runs; NaN while PostgreSQL is away",
-        registry=REGISTRY,
     )
     refresh_oldest_measurement = Gauge(
         "hannun_refresh_oldest_measurement_seconds",
@@ -170,11 +218,90 @@ class Metrics:
         ["channel"],
         registry=REGISTRY,
     )
-    refresh_last_end = Gauge(
+    refresh_last_end = _unknown(
         "hannun_refresh_last_end_timestamp_seconds",
         "When a round of the refresh last ended, in seconds since 1970; NaN before the first, and while PostgreSQL is "
         "away",
+    )
+    cache_reads = Sampled(
+        "counter",
+        "hannun_cache_reads_total",
+        "Reads of a cached answer, by result: local (found in this process), redis (found in Redis), miss, unavailable "
+        "(Redis did not answer)",
+        ["result"],
+    )
+    cache_fills = Sampled(
+        "counter",
+        "hannun_cache_fills_total",
+        "Answers that were sent to Redis, by result: filled, refused (the lease was gone, or a newer answer cached)",
+        ["result"],
+    )
+    pool_connections = Sampled(
+        "gauge",
+        "hannun_pool_connections",
+        "Connections of a pool to PostgreSQL, by state: used, idle, and max, the most that it may open",
+        ["pool", "state"],
+    )
+    pool_waiting = Sampled(
+        "gauge", "hannun_pool_waiting_requests", "Requests that wait for a connection of a pool", ["pool"]
+    )
+    pool_timeouts = Sampled(
+        "counter",
+        "hannun_pool_timeouts_total",
+        "Requests that got no connection of a pool in time",
+        ["pool"],
+    )
+    relation_bytes = Gauge(
+        "hannun_relation_bytes",
+        "Size of a table, by part: table (with TOAST), indexes. A partitioned table is the sum of its partitions",
+        ["table", "part"],
         registry=REGISTRY,
+    )
+    database_bytes = _unknown("hannun_database_bytes", "Size of the database on disk; NaN while PostgreSQL is away")
+    months_ahead = _unknown(
+        "hannun_timeline_months_ahead",
+        "Months after the current one (UTC) for which the timeline has a partition, without a gap; NaN while "
+        "PostgreSQL is away",
+    )
+    dead_letters_open = _unknown(
+        "hannun_dead_letters_open",
+        "Dead letters that nobody has retried or dropped, at most 100,000; NaN while PostgreSQL is away",
+    )
+    operation_last_success = Gauge(
+        "hannun_operation_last_success_timestamp_seconds",
+        "When an operation last succeeded, by kind (backup-logical, backup-physical, backup-redis, wal-archive, "
+        "verify, drill, restore, reconcile), in seconds since 1970; no series before the first time, and while "
+        "PostgreSQL is away",
+        ["kind"],
+        registry=REGISTRY,
+    )
+    operation_last_seconds = Gauge(
+        "hannun_operation_last_seconds",
+        "Seconds that the newest success of an operation took; no series as above",
+        ["kind"],
+        registry=REGISTRY,
+    )
+    operation_last_bytes = Gauge(
+        "hannun_operation_last_bytes",
+        "Size of what the newest success of an operation made; no series where it made nothing, and as above",
+        ["kind"],
+        registry=REGISTRY,
+    )
+    drift = _unknown(
+        "hannun_drift_figures",
+        "Figures that differed in the newest run of `hannun reconcile` that is on record; NaN before the first, and "
+        "while PostgreSQL is away",
+    )
+    redis_used_bytes = _unknown("hannun_redis_used_bytes", "Memory that Redis uses for data; NaN while Redis is away")
+    redis_max_bytes = _unknown("hannun_redis_max_bytes", "Redis's maxmemory, 0 for no limit; NaN while Redis is away")
+    redis_evicted_keys = _unknown(
+        "hannun_redis_evicted_keys",
+        "Keys that Redis has evicted for lack of memory since it started; NaN while Redis is away",
+    )
+    redis_hit_ratio = _unknown(
+        "hannun_redis_hit_ratio",
+        "Share of Redis's key look-ups that found a key since it started; NaN before the first, and while Redis is "
+        "away",
     )
 
 

@@ -16,6 +16,7 @@ from world import NOTHING_PENDING, SPRING, World
 
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.flows.reconcile import reconcile
+from hannun.store import operation_runs
 from hannun.store.database import connect
 from hannun.store.reconciliation import CHECKS, find_drift
 
@@ -435,6 +436,8 @@ def test_the_command_exits_with_1_and_prints_the_drift(busy: World) -> None:
     assert ran.returncode == 1, ran.stderr
     assert f"channel_stats: {SPRING} / NaverBlog: clicks is 99, the ledgers say 6" in ran.stdout
     assert ran.stdout.strip().endswith("drift: 1")
+    with busy.database.transaction() as conn:
+        assert operation_runs.newest_drift(conn) == 1, "the metric hannun_drift_figures shows it"
 
 
 def test_the_command_refuses_a_schema_of_another_version(busy: World) -> None:

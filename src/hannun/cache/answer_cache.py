@@ -37,6 +37,7 @@ from hannun.cache.subscription import PING_INTERVAL_S, RECONNECT_INTERVAL_S, Rec
 from hannun.cache.version_floors import VersionFloors
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.batch import ChangedEvent
+from hannun.telemetry import Series, metrics
 
 POLL_INTERVAL_S: Final = 0.01
 """How often a waiting reader looks for the answer and the lease."""
@@ -103,13 +104,17 @@ class AnswerCache:
         self._polls: dict[str, asyncio.Task[tuple[EncodedAnswer | None, bool]]] = {}
         self.available = False
         """Whether Redis answered the most recent command."""
-        self.local_hits = self.hits = self.misses = self.fills = self.refused_fills = 0
+        self.local_hits = self.hits = self.misses = self.unanswered = self.fills = self.refused_fills = 0
 
     async def open(self) -> None:
         """Check whether Redis answers. If not, the service is degraded; that is no error."""
+        metrics.cache_reads.add_source(self._count_reads)
+        metrics.cache_fills.add_source(self._count_fills)
         await self.check()
 
     async def close(self) -> None:
+        metrics.cache_reads.remove_source(self._count_reads)
+        metrics.cache_fills.remove_source(self._count_fills)
         await self._get_pool.close()
         await self._client.aclose()
 
@@ -158,6 +163,7 @@ class AnswerCache:
         if self._cooldown_until:
             now = time.monotonic()
             if now < self._cooldown_until:
+                self.unanswered += 1
                 return None
             # This reader tries whether Redis is back; the others need not wait for the result.
             self._cooldown_until = now + TIMEOUT_COOLDOWN_S
@@ -169,6 +175,7 @@ class AnswerCache:
         except UNAVAILABLE as error:
             self.available = _is_wrong_type(error)
             self._cooldown_until = time.monotonic() + TIMEOUT_COOLDOWN_S if isinstance(error, TIMED_OUT) else 0.0
+            self.unanswered += 1
             return None
         self.available = True
         self._cooldown_until = 0.0
@@ -376,6 +383,17 @@ class AnswerCache:
         else:
             self._local.invalidate(keys.invalidated_by(event))
         return event
+
+    def _count_reads(self) -> Series:
+        return {
+            ("local",): self.local_hits,
+            ("redis",): self.hits,
+            ("miss",): self.misses,
+            ("unavailable",): self.unanswered,
+        }
+
+    def _count_fills(self) -> Series:
+        return {("filled",): self.fills, ("refused",): self.refused_fills}
 
     async def _record_server_run(self, connection: redis.asyncio.Connection) -> None:
         """On each new connection: record which run of the server it reached. A restarted server may hold old data."""

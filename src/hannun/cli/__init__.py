@@ -182,13 +182,13 @@ def sign_in_code(
 @app.command()
 def reconcile(home: HomeOption = None) -> None:
     """Recompute every aggregate from the ledgers and print the drift: status 0 where there is none, else 1."""
-    from hannun.flows.reconcile import reconcile as run
+    from hannun.flows.reconcile import reconcile_on_record
     from hannun.processes.commands.database import open_connection
 
     with open_connection(settings_.read(), "hannun-reconcile") as conn:
         conn.rollback()  # ends the transaction of the version check
         found = 0
-        for drift in run(conn, lambda step: print_folded(f"{step} ...", indent="  ", console=err)):
+        for drift in reconcile_on_record(conn, lambda step: print_folded(f"{step} ...", indent="  ", console=err)):
             found += 1
             print_folded(str(drift))
     print_folded(f"drift: {found}")

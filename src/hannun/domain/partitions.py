@@ -32,6 +32,14 @@ def plan(existing: Collection[date], today: date, *, ahead: int, keep: int | Non
     )
 
 
+def count_months_ahead(existing: Collection[date], today: date) -> int:
+    """How many months after the current one have a partition, up to the first that has none."""
+    count = 0
+    while month_after(today.replace(day=1), count + 1) in existing:
+        count += 1
+    return count
+
+
 def month_after(month: date, count: int) -> date:
     """The first day of the month `count` months after `month`, or before it where `count` is negative."""
     months = month.year * 12 + month.month - 1 + count

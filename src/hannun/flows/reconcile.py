@@ -6,9 +6,27 @@ compared in one snapshot. So this may run beside a service that counts, and repo
 
 from collections.abc import Callable, Iterator
 
-from hannun.store import timeline_rollup
+from hannun.store import operation_runs, timeline_rollup
 from hannun.store.database import Connection, snapshot, transactions_on
 from hannun.store.reconciliation import CHECKS, Drift, find_drift
+
+
+def reconcile_on_record(conn: Connection, progress: Callable[[str], None]) -> Iterator[Drift]:
+    """As `reconcile`; and where the role may write, the run and the number of differing figures are recorded.
+
+    A run that ends early stays on record without an end.
+    """
+    run_no = None
+    if timeline_rollup.can_roll_up(conn):
+        run_no = operation_runs.begin(conn, "reconcile")
+    conn.commit()
+    found = 0
+    for drift in reconcile(conn, progress):
+        found += 1
+        yield drift
+    if run_no is not None:
+        conn.set_read_only(False)
+        operation_runs.end(conn, run_no, "succeeded", detail={"drift": found})
 
 
 def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Drift]:

@@ -6,9 +6,10 @@ Each job has a connection to PostgreSQL of its own, so that none waits for anoth
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from hannun.cache.server_statistics import ServerInspector
 from hannun.counting import outbox_relay
 from hannun.errors import OperatorError
-from hannun.flows import maintenance, partitions
+from hannun.flows import gauges, maintenance, partitions
 from hannun.flows.dead_letter_publishing import publish_dead_letters
 from hannun.flows.health_checks import Health, RefreshHealth
 from hannun.flows.timeline_rollup import RollUpRounds
@@ -24,6 +25,8 @@ PROBE_EVERY_S = 0.5
 """How soon a cached answer says that PostgreSQL is away."""
 GAUGES_EVERY_S = 5.0
 """More often than Prometheus usually reads the gauges."""
+SERVERS_EVERY_S = 30.0
+"""How often the gauges of sizes and of Redis are set: reading the sizes takes some milliseconds of PostgreSQL."""
 REFRESH_EVERY_S = 10.0
 """How soon gauges and the health report show what has become of the refresh. It reads a row of each pair of an ACTIVE
 event and a channel, so not more often."""
@@ -64,6 +67,26 @@ def update_refresh_gauges(writing: Writing, stale_after: timedelta) -> Job:
         writing.database("-refresh-gauges"),
         lambda db, _: maintenance.update_refresh_gauges(db, stale_after),
     )
+
+
+def update_database_gauges(writing: Writing) -> Job:
+    """Set the gauges of sizes, months ahead, dead letters and operations on record."""
+    return on_database(
+        "update-database-gauges",
+        SERVERS_EVERY_S,
+        writing.database("-sizes"),
+        lambda db, now: gauges.update_database_gauges(db, now.date()),
+    )
+
+
+def update_redis_gauges(inspector: ServerInspector) -> Job:
+    """Set the gauges of Redis."""
+
+    def update(_: datetime) -> Result:
+        gauges.update_redis_gauges(inspector)
+        return Result()
+
+    return Job("update-redis-gauges", Every(SERVERS_EVERY_S), update)
 
 
 def check_refresh(health: RefreshHealth) -> Job:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from hannun.cache import AnswerCache
+from hannun.cache.server_statistics import ServerInspector
 from hannun.flows.cache_consistency import ConsistencyChecker
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
@@ -52,6 +53,8 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
         if settings.consistency_samples_a_second > 0:
             consistency = await stack.enter_async_context(_open_consistency(settings))
             await stack.enter_async_context(run_in_task("compare the cache with the database", consistency.run()))
+        inspector = ServerInspector(settings.redis)
+        stack.callback(inspector.close)
         refresh = await stack.enter_async_context(open_refresh(settings, writing))
         await stack.enter_async_context(run_in_task("refresh", refresh.run()))
         await stack.enter_async_context(
@@ -59,6 +62,8 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
                 jobs.deliver_pending_invalidations(writing),
                 jobs.update_gauges(writing),
                 jobs.update_refresh_gauges(writing, settings.stale_after),
+                jobs.update_database_gauges(writing),
+                jobs.update_redis_gauges(inspector),
                 *maintenance,
             )
         )

@@ -33,7 +33,7 @@ from hannun.store.connections import (
     one_line,
 )
 from hannun.store.refused_connections import refused_connection
-from hannun.telemetry import log
+from hannun.telemetry import Series, log, metrics
 
 T = TypeVar("T")
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -297,9 +297,15 @@ class ReadPool:
         )
 
     async def open(self) -> None:
+        metrics.pool_connections.add_source(self._count_connections)
+        metrics.pool_waiting.add_source(self._count_waiting)
+        metrics.pool_timeouts.add_source(self._count_timeouts)
         await self._pool.open()
 
     async def close(self) -> None:
+        metrics.pool_connections.remove_source(self._count_connections)
+        metrics.pool_waiting.remove_source(self._count_waiting)
+        metrics.pool_timeouts.remove_source(self._count_timeouts)
         await self._pool.close(timeout=CLOSE_S_MAX)
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -354,6 +360,18 @@ class ReadPool:
 
     async def _get_connection(self) -> connections.AsyncConnection:
         return await self._pool.getconn(timeout=min(self._wait_s, deadlines.remaining_s()))
+
+    def _count_connections(self) -> Series:
+        found = self._pool.get_stats()
+        size, idle = found.get("pool_size", 0), found.get("pool_available", 0)
+        counts = {"used": size - idle, "idle": idle, "max": found.get("pool_max", 0)}
+        return {(self._pool.name, state): count for state, count in counts.items()}
+
+    def _count_waiting(self) -> Series:
+        return {(self._pool.name,): self._pool.get_stats().get("requests_waiting", 0)}
+
+    def _count_timeouts(self) -> Series:
+        return {(self._pool.name,): self._pool.get_stats().get("requests_errors", 0)}
 
     async def _discard(self, conn: connections.AsyncConnection) -> None:
         await conn.close()  # otherwise the pool would lend it again

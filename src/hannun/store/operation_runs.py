@@ -60,6 +60,12 @@ def newest_successes(conn: Connection) -> dict[str, Success]:
     return {kind: Success(*found) for kind, *found in conn.execute(SQL["newest_successes"]).fetchall()}
 
 
+def newest_drift(conn: Connection) -> int | None:
+    """How many figures differed in the newest run of `hannun reconcile` that has ended; None before the first."""
+    row = conn.execute(SQL["newest_drift"]).fetchone()
+    return None if row is None else row[0]
+
+
 def newest(conn: Connection, limit: int) -> list[OperationRun]:
     """The newest runs, newest first."""
     return [OperationRun(*row) for row in conn.execute(SQL["newest"], {"limit": limit}).fetchall()]

@@ -22,6 +22,11 @@ SELECT DISTINCT ON (kind) kind, ended_at, name, bytes, seconds,
        extract(epoch FROM clock_timestamp()::timestamp - ended_at)::double precision AS age_s
   FROM hannun.operation_runs WHERE outcome = 'succeeded' ORDER BY kind, ended_at DESC;
 
+-- newest_drift --
+-- How many figures differed in the newest run of `hannun reconcile` that has ended.
+SELECT (detail->>'drift')::int FROM hannun.operation_runs
+ WHERE kind = 'reconcile' AND outcome = 'succeeded' ORDER BY run_no DESC LIMIT 1;
+
 -- newest --
 -- The newest runs, newest first.
 SELECT run_no, kind, name, started_at, ended_at, outcome, seconds, bytes, detail

@@ -1,0 +1,103 @@
+"""What Redis reports about itself: memory, look-ups, evictions, and its slow log. It reads only."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import redis
+
+from hannun import deadlines
+from hannun.cache.address import RedisAddress
+from hannun.errors import RedisUnavailable
+
+COMMAND_CHARACTERS_MAX = 60
+
+
+class ServerStatistics(NamedTuple):
+    """Figures of the server since it started. `max_bytes` is 0 where it has no limit."""
+
+    used_bytes: int
+    max_bytes: int
+    keys: int
+    clients: int
+    commands_a_second: int
+    hits: int
+    misses: int
+    evicted_keys: int
+    expired_keys: int
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """The share of key look-ups that found a key; None before the first."""
+        looked_up = self.hits + self.misses
+        return self.hits / looked_up if looked_up else None
+
+
+class SlowCommand(NamedTuple):
+    """An entry of the slow log. Of the command only its name and the number of its arguments are kept."""
+
+    age_s: float
+    microseconds: int
+    command: str
+
+
+class ServerInspector:
+    """Reads figures of a Redis server on a connection of its own. For one thread."""
+
+    def __init__(self, address: RedisAddress) -> None:
+        self._client = redis.Redis.from_pool(
+            redis.ConnectionPool(connection_class=address.connection, **address.options())
+        )
+        self._timeout_s = address.timeout_s
+
+    def close(self) -> None:
+        self._client.close()
+
+    def statistics(self) -> ServerStatistics:
+        """The figures now.
+
+        Raises:
+            RedisUnavailable: Redis does not answer, or refuses INFO.
+        """
+        info = self._execute("INFO")
+        keys = sum(int(value["keys"]) for name, value in info.items() if name.startswith("db") and "keys" in value)
+        return ServerStatistics(
+            used_bytes=int(info.get("used_memory", 0)),
+            max_bytes=int(info.get("maxmemory", 0)),
+            keys=keys,
+            clients=int(info.get("connected_clients", 0)),
+            commands_a_second=int(info.get("instantaneous_ops_per_sec", 0)),
+            hits=int(info.get("keyspace_hits", 0)),
+            misses=int(info.get("keyspace_misses", 0)),
+            evicted_keys=int(info.get("evicted_keys", 0)),
+            expired_keys=int(info.get("expired_keys", 0)),
+        )
+
+    def slow_commands(self, limit: int) -> Sequence[SlowCommand]:
+        """The newest entries of the slow log, newest first.
+
+        Raises:
+            RedisUnavailable: Redis does not answer, or refuses SLOWLOG, as managed servers may.
+        """
+        now = time.time()
+        return [
+            SlowCommand(max(now - entry["start_time"], 0.0), int(entry["duration"]), _command_shape(entry["command"]))
+            for entry in self._execute("SLOWLOG GET", limit)
+        ]
+
+    def _execute(self, *command: Any) -> Any:
+        try:
+            with deadlines.within(self._timeout_s):
+                return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+        except (redis.RedisError, OSError) as error:
+            raise RedisUnavailable(
+                f"Redis does not answer {command[0]}: {error}",
+                hint="is it running, and may this login use the command?",
+            ) from error
+
+
+def _command_shape(command: bytes | str) -> str:
+    """The name of a command and how many arguments it had: arguments hold keys and answers."""
+    words = (command.decode("utf-8", "replace") if isinstance(command, bytes) else command).split(" ")
+    shown = words[0][:COMMAND_CHARACTERS_MAX]
+    return f"{shown} with {len(words) - 1} arguments" if len(words) > 1 else shown
