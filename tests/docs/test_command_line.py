@@ -70,7 +70,8 @@ def with_home_changes(command: str) -> bool:
     """Whether a command takes `--home`, and a printed one names it."""
     return (
         re.match(
-            r"hannun (positions|channels|dead-letters|replay|reconcile|export|partitions|sign-in-code|watch)\b", command
+            r"hannun (positions|channels|dead-letters|replay|reconcile|export|partitions|sign-in-code|watch|doctor)\b",
+            command,
         )
         is not None
     )

@@ -1,9 +1,10 @@
-"""The tables of docs/operating.md and docs/messages.md are complete."""
+"""The tables of docs/operating.md, docs/messages.md and docs/doctor.md are complete."""
 
 import re
 from pathlib import Path
 
 from hannun.domain.facts import Kind, Reason
+from hannun.flows.doctor.registry import CHECKS
 from hannun.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -30,3 +31,8 @@ def test_every_kind_and_every_reason_of_a_dead_letter_is_documented() -> None:
     text = (DOCS / "messages.md").read_text("utf-8")
     for word in [*Kind, *Reason]:
         assert f"`{word}`" in text
+
+
+def test_the_table_of_the_doctor_lists_every_check_and_no_other() -> None:
+    rows = (DOCS / "doctor.md").read_text("utf-8").splitlines()
+    assert re.findall(r"^\| `([a-z-]+)` \|", "\n".join(rows), re.MULTILINE) == list(CHECKS)

@@ -11,9 +11,9 @@ from redis.retry import Retry
 from hannun import deadlines
 from hannun.cache import announcements, keys
 from hannun.cache.address import RedisAddress
-from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S, UNAVAILABLE_NOW
+from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S
+from hannun.cache.server import translated
 from hannun.domain.batch import ChangedEvent
-from hannun.errors import OperatorError, RedisUnavailable
 from hannun.telemetry import metrics
 
 FAILURE_COOLDOWN_S: Final = 0.5
@@ -48,23 +48,8 @@ class Invalidator:
             OperatorError: it refuses the login or the command.
         """
         where = self._client.connection_pool.connection_kwargs
-        try:
-            with deadlines.within(self._timeout_s):
-                self._client.ping()
-        except redis.AuthenticationError as error:
-            raise OperatorError(
-                f"Redis at {where['host']}:{where['port']} refuses the login: {error}", hint="is REDIS_PASSWORD right?"
-            ) from error
-        except (*UNAVAILABLE_NOW, OSError) as error:
-            raise RedisUnavailable(
-                f"cannot reach Redis at {where['host']}:{where['port']}: {error}",
-                hint="is it running, and are REDIS_HOST and REDIS_PORT right? `hannun up` starts an embedded one",
-            ) from error
-        except redis.RedisError as error:
-            raise OperatorError(
-                f"Redis at {where['host']}:{where['port']} refuses a command: {error}",
-                hint="are REDIS_HOST, REDIS_PORT and REDIS_DATABASE right, and may this login use the database?",
-            ) from error
+        with translated(where["host"], where["port"]), deadlines.within(self._timeout_s):
+            self._client.ping()
 
     def invalidate(self, events: Sequence[ChangedEvent], *, ignore_cooldown: bool = False) -> bool:
         """Delete every answer that these changes make false, with its lease, and announce the changes.

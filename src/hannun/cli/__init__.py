@@ -16,6 +16,7 @@ import typer
 from hannun import settings as settings_
 from hannun import telemetry
 from hannun.cli import channels, dead_letters, keys, partitions, positions, replay, sandbox
+from hannun.cli.doctor import doctor
 from hannun.cli.export import export
 from hannun.cli.terminal import HomeOption, check_number, err, home_of_group, out, print_error, print_folded
 from hannun.cli.watch import watch
@@ -214,5 +215,6 @@ def simulate(
         run_simulation(home, api, token, bootstrap, pace, stop, lambda line: err.print(line, markup=False))
 
 
+app.command()(doctor)
 app.command()(export)
 app.command()(watch)

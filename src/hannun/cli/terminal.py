@@ -73,7 +73,7 @@ def with_home(text: str) -> str:
     if not _used_homes:
         return text
     return re.sub(
-        r"\bhannun (?:positions|channels|dead-letters|replay|reconcile|export|partitions|sign-in-code|watch)\b",
+        r"\bhannun (?:positions|channels|dead-letters|replay|reconcile|export|partitions|sign-in-code|watch|doctor)\b",
         lambda command: f"{command[0]} --home {shlex.quote(str(_used_homes[-1]))}",
         text,
     )

@@ -1,0 +1,73 @@
+"""Runs checks: all groups at the same time, the checks of a group one after the other, each with a deadline."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Final
+
+from hannun import deadlines
+from hannun.domain.findings import CheckResult
+from hannun.errors import HannunError
+from hannun.flows.doctor.examined import CHECK_S_MAX, Check, Examined, Expected, Servers, Skipped
+from hannun.store.database import Database
+
+TOTAL_S_MAX: Final = 4.5
+"""How long an examination may take. A check that has not ended by then is unfinished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Examines the system.
+
+    Args:
+        now: this machine's clock.
+    """
+
+    servers: Servers
+    expected: Expected
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def run(self, checks: Sequence[Check], total_s_max: float = TOTAL_S_MAX) -> list[CheckResult]:
+        """The result of each check, in their order. It takes at most `total_s_max`, whatever hangs."""
+        results = {
+            each.name: CheckResult(each.name, "unfinished", reason="it was not begun in time") for each in checks
+        }
+        ends_at = time.monotonic() + total_s_max
+        threads = [
+            threading.Thread(target=self._run_group, args=[list(group), results, ends_at], name=name, daemon=True)
+            for name, group in groupby(sorted(checks, key=lambda each: each.group), key=lambda each: each.group)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, ends_at - time.monotonic()))
+        return [results[each.name] for each in checks]
+
+    def _run_group(self, checks: Iterable[Check], results: dict[str, CheckResult], ends_at: float) -> None:
+        database = self.servers.database()
+        try:
+            for check in checks:
+                left_s = min(CHECK_S_MAX, ends_at - time.monotonic())
+                if left_s <= 0:
+                    return
+                results[check.name] = CheckResult(check.name, "unfinished", reason="it did not end in time")
+                began = time.monotonic()
+                with deadlines.within(left_s):
+                    result = self._run(check, database)
+                results[check.name] = replace(result, seconds=round(time.monotonic() - began, 3))
+        finally:
+            database.close()
+
+    def _run(self, check: Check, database: Database) -> CheckResult:
+        try:
+            with ExitStack() as stack:
+                findings = list(check.run(Examined(self.servers, self.expected, database, stack, self.now)))
+        except Skipped as skipped:
+            return CheckResult(check.name, "skipped", reason=str(skipped))
+        except HannunError as error:
+            return CheckResult(check.name, "unfinished", reason=str(error.args[0]))
+        return CheckResult(check.name, "found" if findings else "ok", findings)

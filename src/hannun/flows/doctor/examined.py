@@ -1,0 +1,101 @@
+"""What the checks examine: the servers, and what the settings say that the system should be like."""
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Final, Literal
+
+from hannun.cache.server import RedisServer
+from hannun.domain.findings import Finding
+from hannun.kafka.broker import Broker
+from hannun.store.database import Connection, Database
+
+CHECK_S_MAX: Final = 2.0
+"""How long one check may take."""
+
+Group = Literal["postgresql", "redis", "kafka", "machine"]
+"""Checks of one group run one after the other, in a thread of their own: a server that hangs delays no other group."""
+
+
+class Skipped(Exception):
+    """What a check examines is not set up here; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the settings say that the system should be like."""
+
+    months_ahead: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Where the servers are.
+
+    Args:
+        database: opens the database of a group: one connection, whose statements end after `CHECK_S_MAX`.
+        connect: opens one connection and closes it. It raises what an operator can correct.
+        broker: opens the broker; None where no setting says where it is.
+    """
+
+    database: Callable[[], Database]
+    connect: Callable[[], None]
+    redis: RedisServer
+    broker: Callable[[], Broker] | None
+
+
+@dataclass
+class Examined:
+    """What one check sees.
+
+    Args:
+        database: of its group. `conn` is a transaction on it.
+        now: this machine's clock.
+    """
+
+    servers: Servers
+    expected: Expected
+    database: Database
+    stack: ExitStack
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    @cached_property
+    def conn(self) -> Connection:
+        """A read-only transaction, of the service's role.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away.
+        """
+        conn = self.stack.enter_context(self.database.transaction())
+        conn.execute("SET TRANSACTION READ ONLY")
+        return conn
+
+    @property
+    def redis(self) -> RedisServer:
+        return self.servers.redis
+
+    @property
+    def broker(self) -> Broker:
+        """
+        Raises:
+            Skipped: no setting says where Kafka is.
+        """
+        if self.servers.broker is None:
+            raise Skipped("KAFKA_BOOTSTRAP_SERVERS is not set")
+        return self.servers.broker()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A named check.
+
+    Args:
+        in_health: `serve` runs it every 10 s for its health report, so it takes some milliseconds.
+    """
+
+    name: str
+    group: Group
+    run: Callable[[Examined], Iterable[Finding]]
+    in_health: bool = False

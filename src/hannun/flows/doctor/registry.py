@@ -1,0 +1,38 @@
+"""Every check of the doctor, by its name. `docs/operating.md` lists them.
+
+To add one: a generator of findings in a module of this package, and its line here.
+"""
+
+from typing import Final
+
+from hannun.errors import OperatorError
+from hannun.flows.doctor import counting, schema, servers, timeline
+from hannun.flows.doctor.examined import Check
+
+CHECKS: Final = {
+    each.name: each
+    for each in (
+        Check("postgresql", "postgresql", servers.postgresql),
+        Check("schema", "postgresql", schema.schema),
+        Check("rights", "postgresql", schema.rights),
+        Check("time-zone", "postgresql", schema.time_zone),
+        Check("months-ahead", "postgresql", timeline.months_ahead, in_health=True),
+        Check("stopped-partitions", "postgresql", counting.stopped),
+        Check("redis", "redis", servers.redis),
+        Check("clocks", "redis", servers.clocks),
+        Check("kafka", "kafka", servers.kafka),
+    )
+}
+"""Checks of one group run in this order."""
+
+
+def named(names: list[str]) -> list[Check]:
+    """The checks of these names; all of them where none is given.
+
+    Raises:
+        OperatorError: no check has one of the names.
+    """
+    unknown = [name for name in names if name not in CHECKS]
+    if unknown:
+        raise OperatorError(f"no check is named {unknown[0][:80]!r}", hint=f"one of {', '.join(CHECKS)}")
+    return [CHECKS[name] for name in names] or list(CHECKS.values())

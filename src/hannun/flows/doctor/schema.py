@@ -1,0 +1,76 @@
+"""Checks of the database's schema, rights and settings."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from hannun.domain.findings import Finding, Severity
+from hannun.flows.doctor.examined import Examined
+from hannun.store import diagnosis
+from hannun.store.version import newest_version, version_of
+
+RIGHTS_SHOWN = 5
+
+
+def schema(examined: Examined) -> Iterator[Finding]:
+    """Whether the schema has the version that this code needs."""
+    found, needed = version_of(examined.conn), newest_version()
+    if found == needed:
+        return
+    older = found is None or found < needed
+    yield Finding(
+        Severity.CRITICAL,
+        "schema hannun",
+        "the schema is of version {found}, and this Hannun needs {needed}",
+        "migrate it, as its owner" if older else "run the newer Hannun that migrated it",
+        {"found": found or "(none)", "needed": needed},
+        ("hannun migrate",) if older else (),
+    )
+
+
+def rights(examined: Examined) -> Iterator[Finding]:
+    """Whether the service's role and analytics_readonly have the rights that they need."""
+    missing: defaultdict[str, list[diagnosis.MissingRight]] = defaultdict(list)
+    for each in diagnosis.missing_rights(examined.conn):
+        missing[each.role].append(each)
+    for role, lacking in missing.items():
+        yield Finding(
+            Severity.WARNING if role == "analytics_readonly" else Severity.CRITICAL,
+            role,
+            "the role {role} lacks {count} rights: {first}",
+            "grant them, as the owner of the tables",
+            {
+                "role": role,
+                "count": len(lacking),
+                "first": ", ".join(f"{each.right} on {each.object}" for each in lacking[:RIGHTS_SHOWN]),
+            },
+            tuple(f"GRANT {each.right} ON {_kind(each)}{each.object} TO {role};" for each in lacking[:RIGHTS_SHOWN]),
+        )
+
+
+def _kind(missing: diagnosis.MissingRight) -> str:
+    return {"EXECUTE": "FUNCTION ", "USAGE": "SEQUENCE "}.get(missing.right, "")
+
+
+def time_zone(examined: Examined) -> Iterator[Finding]:
+    """Whether the database writes UTC also in sessions that set no time zone."""
+    database = examined.conn.info.dbname
+    zones = diagnosis.other_time_zones(examined.conn)
+    for role, zone in zones.items():
+        where = f"ROLE {role} IN DATABASE {database}" if role else f"DATABASE {database}"
+        yield Finding(
+            Severity.WARNING,
+            role or database,
+            "the time zone of {where} is {zone}: other programs write DEFAULT now() in local time",
+            "set it to UTC, as the owner; new sessions follow",
+            {"where": where, "zone": zone},
+            (f"ALTER {where} SET timezone = 'UTC';",),
+        )
+    if not zones and not diagnosis.names_time_zone(examined.conn):
+        yield Finding(
+            Severity.NOTICE,
+            database,
+            "the database {database} sets no time zone, as after a restore of a dump, which leaves it out",
+            "set it to UTC, as the owner; new sessions follow",
+            {"database": database},
+            (f"ALTER DATABASE {database} SET timezone = 'UTC';",),
+        )

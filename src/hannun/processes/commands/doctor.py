@@ -1,0 +1,44 @@
+"""What the doctor examines, opened from the settings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from hannun.cache.server import RedisServer
+from hannun.flows.doctor.examination import Examination
+from hannun.flows.doctor.examined import CHECK_S_MAX, Expected, Servers
+from hannun.kafka.broker import Broker
+from hannun.settings import Settings
+from hannun.store.database import Database, connected
+
+APPLICATION = "hannun-doctor"
+
+
+@contextmanager
+def open_examination(settings: Settings) -> Iterator[Examination]:
+    """An examination of this installation. Nothing is opened before a check needs it, so it starts whatever is away.
+
+    Raises:
+        OperatorError: no setting says where PostgreSQL is.
+    """
+    url = settings.needed("database_url")
+    bootstrap = settings.kafka_bootstrap_servers
+    limits = replace(settings.pool, lock_wait_s=CHECK_S_MAX, statement_s=CHECK_S_MAX, answer_s=CHECK_S_MAX)
+
+    def connect() -> None:
+        with connected(url, application=APPLICATION):
+            pass
+
+    redis = RedisServer(replace(settings.redis, timeout_s=min(settings.redis.timeout_s, CHECK_S_MAX)))
+    try:
+        yield Examination(
+            Servers(
+                database=lambda: Database(url, limits, application=APPLICATION),
+                connect=connect,
+                redis=redis,
+                broker=(lambda: Broker(bootstrap)) if bootstrap else None,
+            ),
+            Expected(months_ahead=settings.months_ahead),
+        )
+    finally:
+        redis.close()
