@@ -32,7 +32,8 @@ from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer, kafka_ver
 from hannun.embedded.process import spawn
 from hannun.errors import OperatorError
 from hannun.sandbox.channels.control_client import ControlClient
-from hannun.store.migrate import ROLES, migrate
+from hannun.store.migrate import migrate
+from hannun.store.roles import ROLES
 from hannun.tokens import sign_token
 
 OWNER, PASSWORD = "hannun_owner", secrets.token_urlsafe(24)

@@ -35,8 +35,9 @@ from hannun.flows.reconcile import reconcile
 from hannun.flows.timeline_rollup import RollUpRounds
 from hannun.store.batches import participant_key
 from hannun.store.database import Connection, Database, PoolLimits, connect
-from hannun.store.migrate import ROLES, migrate
+from hannun.store.migrate import migrate
 from hannun.store.reconciliation import Drift
+from hannun.store.roles import ROLES
 from hannun.telemetry import REGISTRY
 
 PASSWORD = "secret-of-a-test"

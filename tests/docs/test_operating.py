@@ -6,6 +6,7 @@ from pathlib import Path
 from hannun.domain.facts import Kind, Reason
 from hannun.flows.doctor.registry import CHECKS
 from hannun.settings import Settings
+from hannun.store.roles import ROLES
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -23,7 +24,7 @@ def test_the_table_of_settings_lists_every_setting_and_no_other() -> None:
     text = (DOCS / "operating.md").read_text("utf-8")
     table = "\n".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
     listed = set(re.findall(r"`([A-Z_]{6,})`", table))
-    by_migrate = {"HANNUN_ANALYTICS_READWRITE_PASSWORD", "HANNUN_ANALYTICS_READONLY_PASSWORD"}
+    by_migrate = {f"HANNUN_{role.upper()}_PASSWORD" for role in ROLES}
     assert listed - by_migrate == variables()
 
 

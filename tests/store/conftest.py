@@ -1,13 +1,31 @@
-"""Databases of earlier schema versions."""
+"""Both major versions of PostgreSQL; databases of earlier schema versions."""
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
-from world import DATABASE_OWNER, PASSWORD, World
+from world import DATABASE_OWNER, NOT_DURABLE, PASSWORD, World, make_owner
 
-from hannun.embedded import PostgresServer
+from hannun.embedded import PostgresServer, postgres_binaries
 from hannun.store.version import migration_files, number_of
+
+OTHER_MAJOR = 16 if os.environ.get("HANNUN_TEST_POSTGRES", "18") == "18" else 18
+
+
+@pytest.fixture(scope="session")
+def other_postgres(home: Path) -> Iterator[PostgresServer]:
+    """A server of the other major version that the contract names."""
+    with PostgresServer(home / "other", binaries=postgres_binaries(OTHER_MAJOR), settings=NOT_DURABLE) as server:
+        make_owner(server)
+        yield server
+
+
+@pytest.fixture(scope="session", params=["this", "other"])
+def server(request: pytest.FixtureRequest, postgres: PostgresServer) -> PostgresServer:
+    found: PostgresServer = postgres if request.param == "this" else request.getfixturevalue("other_postgres")
+    return found
 
 
 @pytest.fixture

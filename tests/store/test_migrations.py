@@ -17,8 +17,16 @@ from hannun.domain.channels import load_table
 from hannun.embedded import PostgresServer
 from hannun.errors import OperatorError, StoreUnavailable
 from hannun.store.database import connect
-from hannun.store.migrate import ROLES, migrate
-from hannun.store.version import check_version, migration_files, newest_version, number_of, version_of
+from hannun.store.migrate import migrate
+from hannun.store.roles import ROLES
+from hannun.store.version import (
+    check_same_version,
+    check_version,
+    migration_files,
+    newest_version,
+    number_of,
+    version_of,
+)
 
 PASSWORDS: dict[str, str | None] = dict.fromkeys(ROLES, PASSWORD)
 
@@ -66,6 +74,7 @@ CATALOG = {
     "settings": """SELECT setconfig::text FROM pg_db_role_setting
                     WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())""",
     "version": "SELECT version_num FROM hannun.schema_version",
+    "compatibility": "SELECT oldest_version FROM hannun.schema_compatibility",
 }
 
 
@@ -205,12 +214,25 @@ def test_migrating_a_server_that_refuses_connections_may_be_tried_again() -> Non
         migrate("postgresql://nobody@127.0.0.1:1/x", load_table(), PASSWORDS)
 
 
-@pytest.mark.parametrize("version", ["0000", "9999"])
-def test_a_schema_of_another_version_is_not_served(world: World, version: str) -> None:
+@pytest.mark.parametrize(("version", "usable_from", "hint"), [
+    ("0000", "0000", "run `hannun migrate`"),
+    ("9999", "9999", "newer Hannun"),
+    ("9999", "9998", "newer Hannun"),
+])  # fmt: skip
+def test_a_schema_of_another_version_is_not_served(world: World, version: str, usable_from: str, hint: str) -> None:
     world.rows("UPDATE hannun.schema_version SET version_num = %s", version)
-    hint = "run `hannun migrate`" if version == "0000" else "newer Hannun"
+    world.rows("UPDATE hannun.schema_compatibility SET oldest_version = %s", usable_from)
     with connect(world.url, application="test") as conn, pytest.raises(OperatorError, match=hint):
         check_version(conn)
+
+
+def test_a_newer_schema_that_this_code_can_use_is_served_and_not_copied(world: World) -> None:
+    world.rows("UPDATE hannun.schema_version SET version_num = '9999'")
+    world.rows("UPDATE hannun.schema_compatibility SET oldest_version = %s", newest_version())
+    with connect(world.url, application="test") as conn:
+        check_version(conn)
+        with pytest.raises(OperatorError, match="this command of the newer Hannun"):
+            check_same_version(conn)
 
 
 def test_a_schema_of_a_newer_version_is_not_migrated(world: World) -> None:

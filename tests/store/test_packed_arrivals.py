@@ -17,8 +17,9 @@ from hannun.domain.channels import load_table
 from hannun.domain.wire_formats import REGISTERED_FROM_US
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.store import shadow_comparison
-from hannun.store.migrate import ROLES, migrate
+from hannun.store.migrate import migrate
 from hannun.store.packed_arrivals import CHANNELS, FIRST_MINUTE, LAST_MINUTE, packed
+from hannun.store.roles import ROLES
 
 MINUTE_US = 60_000_000
 MINUTES = st.sampled_from([FIRST_MINUTE, FIRST_MINUTE + 1, LAST_MINUTE, LAST_MINUTE + 1, 68_375_520]) | st.integers(

@@ -13,8 +13,9 @@ from hannun.errors import StaleBatch
 from hannun.store import positions
 from hannun.store.batches import advance
 from hannun.store.database import connect
-from hannun.store.migrate import ROLES, migrate
+from hannun.store.migrate import migrate
 from hannun.store.positions import Claim, StartPoint
+from hannun.store.roles import ROLES
 
 PLACE = ("participant-registered", 0)
 BESIDE = ("participant-registered", 1)

@@ -3,35 +3,17 @@
 A test runs over all cases of its rule at once, and its failure names every case that breaks the rule.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 from world import DATABASE_OWNER as OWNER
-from world import NOT_DURABLE, PASSWORD, World, make_database, make_owner
+from world import PASSWORD, World, make_database
 
-from hannun.embedded import PostgresServer, ValkeyServer, postgres_binaries
-
-OTHER_MAJOR = 16 if os.environ.get("HANNUN_TEST_POSTGRES", "18") == "18" else 18
-
-
-@pytest.fixture(scope="module")
-def other_postgres(home: Path) -> Iterator[PostgresServer]:
-    """A server of the other major version that the contract names."""
-    with PostgresServer(home / "other", binaries=postgres_binaries(OTHER_MAJOR), settings=NOT_DURABLE) as server:
-        make_owner(server)
-        yield server
-
-
-@pytest.fixture(scope="module", params=["this", "other"])
-def server(request: pytest.FixtureRequest, postgres: PostgresServer) -> PostgresServer:
-    found: PostgresServer = postgres if request.param == "this" else request.getfixturevalue("other_postgres")
-    return found
+from hannun.embedded import PostgresServer, ValkeyServer
 
 
 @pytest.fixture(scope="module")
@@ -492,25 +474,6 @@ def test_readwrite_changes_no_table_no_key_and_no_privilege(readwrite: Conn) -> 
         "SET ROLE hannun_owner",
     )
     assert accepted(readwrite, statements, DENIED) == []
-
-
-def test_the_function_that_runs_as_the_owner_has_a_fixed_search_path(readwrite: Conn) -> None:
-    (row,) = readwrite.execute(
-        "SELECT prosecdef AS as_owner, proconfig AS settings FROM pg_proc WHERE proname = 'make_timeline_month'"
-    ).fetchall()
-    assert row["as_owner"]
-    assert row["settings"] == ["search_path=pg_catalog, pg_temp"]
-
-
-def test_the_two_roles_can_log_in_and_have_no_other_attribute(owner: Conn) -> None:
-    rows = owner.execute(
-        "SELECT * FROM pg_roles WHERE rolname IN ('analytics_readonly', 'analytics_readwrite')"
-    ).fetchall()
-    assert len(rows) == 2
-    for row in rows:
-        assert row["rolcanlogin"], row["rolname"]
-        for right in ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls"):
-            assert not row[right], f"{row['rolname']} is {right}"
 
 
 # -- counting on both major versions ---------------------------------------------------------------------------------

@@ -23,8 +23,9 @@ from hannun.errors import RowRefused
 from hannun.flows.partitions import detach_old_months
 from hannun.flows.timeline_rollup import RollUpRounds
 from hannun.store import reports, timeline_rollup
-from hannun.store.migrate import ROLES, migrate
+from hannun.store.migrate import migrate
 from hannun.store.queries import load
+from hannun.store.roles import ROLES
 
 SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
 # Zones of half hours and quarter hours, half-hour summer time, and one that was no multiple of a quarter until 1972.

@@ -11,7 +11,8 @@ from hannun.domain.wire_formats import Decoder, Rules
 from hannun.processes.channels import channel_table
 from hannun.settings import Settings
 from hannun.store.batches import participant_key
-from hannun.store.migrate import ROLES, migrate
+from hannun.store.migrate import migrate
+from hannun.store.roles import ROLES
 
 NAME = "ShinChannel"
 DECLARATION = """

@@ -15,7 +15,8 @@ from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer
 from hannun.embedded.private_files import write_private_file
 from hannun.errors import OperatorError
 from hannun.store.database import connected
-from hannun.store.migrate import ROLES, migrate
+from hannun.store.migrate import migrate
+from hannun.store.roles import ROLES, grant_server_rights
 
 DATABASE = "analytics_db"
 OWNER = "hannun_owner"
@@ -94,4 +95,6 @@ def migrate_database(postgres: PostgresServer, passwords: Mapping[str, str], cha
         if conn.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone() is None:
             conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER)))
     migrate(postgres.url(DATABASE, OWNER, passwords[OWNER]), channels, {role: passwords[role] for role in ROLES})
+    with connected(postgres.superuser_url, application="hannun-up") as conn:
+        grant_server_rights(conn)
     return postgres.url(DATABASE, SERVICE_ROLE, passwords[SERVICE_ROLE])

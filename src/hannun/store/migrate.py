@@ -25,10 +25,10 @@ from hannun.domain.channels import ChannelTable
 from hannun.errors import HannunError, OperatorError
 from hannun.store import known_channels
 from hannun.store.database import Connection, connect, connected, translate_error
+from hannun.store.roles import ROLES, grant_server_rights
 from hannun.store.version import migration_files, newest_version, number_of
 
 APPLICATION = "hannun-migrate"
-ROLES = ("analytics_readonly", "analytics_readwrite")
 
 
 def migrate(owner_url: str, channels: ChannelTable, passwords: dict[str, str | None]) -> str:
@@ -50,6 +50,7 @@ def migrate(owner_url: str, channels: ChannelTable, passwords: dict[str, str | N
             for role, password in passwords.items():
                 if password:
                     owner.execute(_password_statement(role, password))
+            grant_server_rights(owner)
     except (psycopg.Error, StatementError) as error:
         cause = error.orig if isinstance(error, StatementError) else error
         if isinstance(cause, HannunError):  # a connection of ours says by itself that it is lost

@@ -13,7 +13,7 @@ from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError
 from hannun.store.queries import load
 from hannun.store.replacement import Replacement
-from hannun.store.version import check_version
+from hannun.store.version import check_same_version
 
 SQL = load("shadow")
 
@@ -46,7 +46,7 @@ class Shadow(Replacement):
             OperatorError: a privilege is missing, or another database has the shadow's name.
         """
         with self.as_owner(self.live) as live:
-            check_version(live)
+            check_same_version(live)
             row = live.execute(SQL["participant_key"]).fetchone()
             assert row is not None
         new = self.find(self.name) is None

@@ -49,14 +49,39 @@ def version_of(conn: Connection) -> str | None:
 
 
 def check_version(conn: Connection) -> None:
-    """Check that the database's schema has the version that this code needs.
+    """Check that this code can use the database's schema: it has the version of this code, or a newer one that says so.
+
+    Processes of two versions run side by side while a deployment replaces one by the other.
+
+    Raises:
+        OperatorError: it has an older version, or none, or a newer one that this code cannot use.
+    """
+    found = version_of(conn)
+    if found is None or found < newest_version():
+        raise _other_version(found, "run `hannun migrate`")
+    if found > newest_version() and oldest_usable_version(conn) > newest_version():
+        raise _other_version(found, "run the newer Hannun that migrated it")
+
+
+def check_same_version(conn: Connection) -> None:
+    """Check that the database's schema has exactly the version of this code, for what copies a whole database.
 
     Raises:
         OperatorError: it has another version, or none.
     """
-    found, needed = version_of(conn), newest_version()
-    if found != needed:
-        raise OperatorError(
-            f"the database's schema is of version {found or '(none)'}; this Hannun needs {needed}",
-            hint="run `hannun migrate`" if found is None or found < needed else "run the newer Hannun that migrated it",
-        )
+    check_version(conn)
+    found = version_of(conn)
+    if found != newest_version():
+        raise _other_version(found, "run this command of the newer Hannun that migrated it")
+
+
+def oldest_usable_version(conn: Connection) -> str:
+    """The oldest version of code that can use the schema as it is."""
+    (row,) = conn.execute(SQL["oldest_usable_version"]).fetchall()
+    return str(row[0])
+
+
+def _other_version(found: str | None, hint: str) -> OperatorError:
+    return OperatorError(
+        f"the database's schema is of version {found or '(none)'}; this Hannun needs {newest_version()}", hint=hint
+    )

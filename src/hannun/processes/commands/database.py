@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from hannun.processes.channels import channel_table
 from hannun.settings import Settings
 from hannun.store.database import Connection, Database, connected
+from hannun.store.roles import ROLES
 from hannun.store.version import check_version
 
 
@@ -59,5 +60,5 @@ def migrate(settings: Settings, environment: Mapping[str, str]) -> str:
     """
     from hannun.store import migrate as store  # imports alembic, which no other command needs
 
-    passwords = {role: environment.get(f"HANNUN_{role.upper()}_PASSWORD") for role in store.ROLES}
+    passwords = {role: environment.get(f"HANNUN_{role.upper()}_PASSWORD") for role in ROLES}
     return str(store.migrate(owner_url(settings), channel_table(settings), passwords))
