@@ -132,6 +132,7 @@ class Settings(BaseSettings):
     consistency_samples_a_second: float = 1.0  # invalidations whose cached answers are compared; 0 compares none
     months_ahead: int = 3
     months_kept: int | None = None  # None keeps all months
+    archive_folder: str = ""  # where months that are not kept go as Parquet; "" keeps their detached tables
     metrics_port: int | None = None  # of `ingest`, which has no HTTP server otherwise; None opens none, 0 any free port
     schedule_metrics_port: int | None = None  # of `schedule`: both may run on one machine with one environment
     log_level: Literal["debug", "info", "warning", "error"] = "info"

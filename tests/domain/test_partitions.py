@@ -42,13 +42,19 @@ def test_a_month_ahead_is_never_detached() -> None:
     st.dates(date(2015, 1, 1), date(2030, 1, 1)),
     st.integers(0, 24),
     st.none() | st.integers(0, 60),
+    st.sets(st.dates(date(2015, 1, 1), date(2030, 1, 1)).map(lambda day: day.replace(day=1)), max_size=30),
 )
-def test_a_second_run_plans_nothing(existing: set[date], today: date, ahead: int, keep: int | None) -> None:
-    first = plan(existing, today, ahead=ahead, keep=keep)
+def test_a_second_run_plans_nothing(
+    existing: set[date], today: date, ahead: int, keep: int | None, detached: set[date]
+) -> None:
+    detached -= existing
+    first = plan(existing, today, ahead=ahead, keep=keep, detached=detached)
     after = (existing | set(first.create)) - set(first.detach)
-    second = plan(after, today, ahead=ahead, keep=keep)
-    assert (second.create, second.detach) == ((), ())
+    tables_left = (detached | set(first.detach)) - set(first.archive)
+    second = plan(after, today, ahead=ahead, keep=keep, detached=tables_left)
+    assert (second.create, second.detach, second.archive) == ((), (), ())
     assert today.replace(day=1) in after, "the current month always exists"
+    assert after.isdisjoint(first.archive), "what is archived is detached first"
 
 
 def test_months_follow_each_other_over_december() -> None:

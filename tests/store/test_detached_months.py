@@ -19,7 +19,7 @@ from hannun.domain.questions import EventSubject, TimelineQuestion
 from hannun.domain.ranges import Range
 from hannun.domain.response_schemas import EventTimeline
 from hannun.domain.views import event_timeline
-from hannun.flows.partitions import detach_old_months
+from hannun.flows.partitions.months import detach_old_months
 from hannun.flows.report.snapshot import Snapshot
 from hannun.flows.report.timeline_loaders import load_event_timeline
 from hannun.store import timeline_rollup

@@ -13,7 +13,7 @@ from world import SPRING, World
 
 from hannun import cli
 from hannun.errors import OperatorError
-from hannun.flows.partitions import (
+from hannun.flows.partitions.months import (
     attach_months,
     create_months_ahead,
     detach_old_months,
@@ -325,10 +325,10 @@ def test_the_commands_say_what_they_did_in_lines_of_80_columns(world: World) -> 
     assert "timeline_data_2020_01 detached" in run(**kept)
     world.rows("DROP TABLE public.timeline_data_2020_02")
     assert [line for line in run("list") if line < "2020-03"] == ["2020-01  detached", "2020-02  dropped"]
-    assert run("attach", "2020-01", "--dry-run") == ["timeline_data_2020_01 would be attached"]
+    assert run("attach", "2020-01", "--dry-run") == ["timeline_data_2020_01 would be attached, from its detached table"]
     assert run("attach", "2020-01", "2020-02", **kept)[:2] == [
-        "timeline_data_2020_01 attached",
-        "timeline_data_2020_02 attached",
+        "timeline_data_2020_01 attached, from its detached table",
+        "timeline_data_2020_02 attached, made from the ledgers",
     ]
     assert run("attach", "2020-01") == ["timeline_data_2020_01 was attached already"]
     assert world.drift() == []

@@ -20,7 +20,7 @@ from hannun.domain.granularity import Granularity
 from hannun.domain.ranges import ALL_TIME
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import RowRefused
-from hannun.flows.partitions import detach_old_months
+from hannun.flows.partitions.months import detach_old_months
 from hannun.flows.timeline_rollup import RollUpRounds
 from hannun.store import reports, timeline_rollup
 from hannun.store.migrate import migrate

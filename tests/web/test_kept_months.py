@@ -10,7 +10,7 @@ from served import Site
 from sheets import Workbook, csv_rows, parquet
 from world import OWNER, SPRING
 
-from hannun.flows.partitions import apply_partition_plan, attach_months
+from hannun.flows.partitions.months import apply_partition_plan, attach_months
 
 ANALYTICS = f"/api/v1/events/{SPRING}/analytics"
 MINE = f"/api/v1/users/{OWNER}/analytics"

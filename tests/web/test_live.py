@@ -18,7 +18,7 @@ from world import OWNER, SPRING, World
 from hannun.domain.batch import ChangedEvent
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.flows.live_updates import LiveUpdates
-from hannun.flows.partitions import apply_partition_plan
+from hannun.flows.partitions.months import apply_partition_plan
 
 ANALYTICS = f"/api/v1/events/{SPRING}/analytics"
 LIVE = f"/api/v1/events/{SPRING}/live"

@@ -1,4 +1,7 @@
-"""The timeline's monthly partitions: which must exist, and which to detach. `flows.partitions` applies the plan."""
+"""The timeline's monthly partitions: which must exist, which to detach, and which to archive and drop.
+
+`flows.partitions` applies the plan.
+"""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -9,26 +12,40 @@ MINUTES_A_DAY = 1_440
 
 @dataclass(frozen=True, slots=True)
 class PartitionPlan:
-    """The months to create and to detach, by their first days. After they are applied, a second plan is empty."""
+    """The months to create and to detach, and those whose tables then go into the archive, by their first days.
+
+    After they are applied, a second plan is empty.
+    """
 
     create: tuple[date, ...]
     detach: tuple[date, ...]
+    archive: tuple[date, ...]
 
 
-def plan(existing: Collection[date], today: date, *, ahead: int, keep: int | None) -> PartitionPlan:
-    """Plan which months to create and which to detach.
+def plan(
+    existing: Collection[date],
+    today: date,
+    *,
+    ahead: int,
+    keep: int | None,
+    detached: Collection[date] = (),
+) -> PartitionPlan:
+    """Plan which months to create, which to detach, and which to archive.
 
     Args:
         existing: first days of the months that have a partition.
         ahead: months after the current one that must exist.
         keep: whole months before the current one to keep; None keeps all.
+        detached: first days of the months whose table is detached, and still there.
     """
     this_month = today.replace(day=1)
     wanted = [month_after(this_month, count) for count in range(ahead + 1)]
     oldest = None if keep is None else month_after(this_month, -keep)
+    old = [month for month in sorted({*existing, *detached}) if oldest is not None and month < oldest]
     return PartitionPlan(
-        tuple(month for month in wanted if month not in existing),
-        tuple(sorted(month for month in existing if oldest is not None and month < oldest)),
+        create=tuple(month for month in wanted if month not in existing),
+        detach=tuple(month for month in old if month in existing),
+        archive=tuple(old),
     )
 
 

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 
 from hannun.cache.server_statistics import ServerInspector
 from hannun.counting import outbox_relay
-from hannun.errors import OperatorError
-from hannun.flows import gauges, maintenance, partitions
+from hannun.errors import OperatorError, Transient
+from hannun.flows import gauges, maintenance
 from hannun.flows.dead_letter_publishing import publish_dead_letters
 from hannun.flows.health_checks import Health, RefreshHealth
+from hannun.flows.partitions import months
 from hannun.flows.timeline_rollup import RollUpRounds
 from hannun.kafka.publisher import Publisher
+from hannun.processes.commands.partitions import apply_plan
 from hannun.processes.writing import Writing
 from hannun.scheduler import Every, Job, Result
 from hannun.settings import Settings
@@ -121,17 +123,36 @@ def maintenance_jobs(settings: Settings, writing: Writing) -> list[Job]:
         ("roll-up-timelines", 20.0, lambda db, _: roll_up.run_once(db)),
         ("attribute-untyped-participants", 20.0, lambda db, _: maintenance.attribute_untyped_participants(db)),
         ("log-uncreated-events", 300.0, lambda db, _: maintenance.log_uncreated_events(db)),
-        ("invalidate-changed-months", 2.0, lambda db, _: partitions.invalidate_changed_months(db.transaction)),
+        ("invalidate-changed-months", 2.0, lambda db, _: months.invalidate_changed_months(db.transaction)),
         (
             "create-months-ahead",
             3_600.0,
-            lambda db, now: len(partitions.create_months_ahead(db, now.date(), ahead=months_ahead)),
+            lambda db, now: len(months.create_months_ahead(db, now.date(), ahead=months_ahead)),
         ),
     ]
     if settings.dead_letter_topic:
         publisher = _dead_letter_publisher(settings)
         jobs.append(("publish-dead-letters", 5.0, lambda db, _: publish_dead_letters(db, publisher)))
-    return [on_database(name, every_s, writing.database(), work) for name, every_s, work in jobs]
+    on_databases = [on_database(name, every_s, writing.database(), work) for name, every_s, work in jobs]
+    return on_databases + ([_apply_partition_plan(settings)] if applies_partition_plan(settings) else [])
+
+
+def applies_partition_plan(settings: Settings) -> bool:
+    """Whether `schedule` detaches, archives and drops old months by itself: it may, and is told how many to keep."""
+    return settings.months_kept is not None and bool(settings.owner_database_url.get_secret_value())
+
+
+def _apply_partition_plan(settings: Settings) -> Job:
+    """Detach the months that are not kept, archive and drop their tables: what `hannun partitions` does."""
+
+    def apply(now: datetime) -> Result:
+        try:
+            changes = apply_plan(settings, now.date(), dry_run=False)
+        except OperatorError as error:  # a full archive must not end what else this process does
+            raise Transient(error.args[0], hint=error.hint) from error
+        return Result(len(changes.created) + len(changes.detached) + len(changes.archived))
+
+    return Job("apply-partition-plan", Every(3_600.0), apply)
 
 
 def _dead_letter_publisher(settings: Settings) -> Publisher:

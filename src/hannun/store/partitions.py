@@ -1,6 +1,6 @@
 """The partitions of `timeline_data`, one a month. `domain.partitions` decides which there must be."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Literal, NamedTuple
 
@@ -107,6 +107,81 @@ def raise_versions(conn: Connection, change: MonthChange, after: int, limit: int
 def record_change(conn: Connection, change: MonthChange) -> None:
     """Record that the answers over a month are invalidated."""
     conn.execute(SQL["record_attached" if change.attached else "record_detached"], {"month": change.month})
+
+
+def lock_maintenance(conn: Connection) -> str | None:
+    """Lock other maintenance of the partitions out, until the end of this connection's transaction.
+
+    It is a connection of its own: no session lock, so it also works through PgBouncer in transaction mode.
+
+    Returns:
+        None where the lock is held; otherwise who holds it.
+    """
+    conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # it idles while another connection works
+    row = conn.execute(SQL["lock_maintenance"]).fetchone()
+    if row is not None and row[0]:
+        return None
+    holder = conn.execute(SQL["maintenance_in_progress"]).fetchone()
+    return "one that ends now" if holder is None else "process {} of PostgreSQL, from {}, since {} UTC".format(*holder)
+
+
+def detached_tables(conn: Connection) -> set[date]:
+    """First days of the months that are detached, and whose table is still there."""
+    return {month for month, state in month_states(conn).items() if state == "detached"}
+
+
+def database_id(conn: Connection) -> str:
+    """Identifies this database's data: another database has another one, a restored or swapped one has the same."""
+    row = conn.execute(SQL["database_id"]).fetchone()
+    assert row is not None, "hannun.identity has one row"
+    return str(row[0])
+
+
+def rows_of_month(owner: Connection, month: date) -> Iterator[bytes]:
+    """The rows of a month's table as CSV with a header, in the order of the primary key. Each chunk ends with a row."""
+    with owner.cursor().copy(sql.SQL(SQL["read_month"]).format(_name(month))) as copy:
+        yield from map(bytes, copy)
+
+
+def lock_detached_month(owner: Connection, month: date) -> bool:
+    """Lock the table of a detached month against everything until the end of the transaction.
+
+    Returns:
+        Whether the month is detached, and its table still there.
+    """
+    try:
+        owner.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(_name(month)))
+    except psycopg.errors.UndefinedTable:
+        return False
+    return month not in existing_months(owner)
+
+
+def drop_month(owner: Connection, month: date) -> None:
+    """Drop the table of a detached month, which `lock_detached_month` has locked."""
+    owner.execute(sql.SQL("DROP TABLE {}").format(_name(month)))
+
+
+def load_month(owner: Connection, month: date, rows: Iterable[bytes]) -> bool:
+    """Load the table of a dropped month, so that `create_months` attaches it. In a transaction.
+
+    Args:
+        rows: CSV without a header, as `rows_of_month` has written them.
+
+    Returns:
+        Whether it is loaded. Not so where the ledgers have other sums: these rows are older than the ledgers.
+    """
+    owner.execute(SQL["create_loading_table"])
+    with owner.cursor().copy(SQL["load"]) as copy:
+        for chunk in rows:
+            copy.write(chunk)
+    owner.execute(SQL["lock_partition_changes"])  # from here on, no message for this month is counted
+    row = owner.execute(SQL["events_that_differ"], {"month": month}).fetchone()
+    if month_states(owner).get(month) != "dropped" or row is None or row[0]:
+        owner.execute(SQL["drop_loading_table"])
+        return False
+    name = sql.Identifier(f"timeline_data_{month:%Y_%m}")
+    owner.execute(sql.SQL("ALTER TABLE public.timeline_data_loading RENAME TO {}").format(name))
+    return True
 
 
 def _name(month: date) -> sql.Identifier:

@@ -72,3 +72,56 @@ INSERT INTO hannun.attached_months VALUES (%(month)s) ON CONFLICT DO NOTHING;
 -- record_detached --
 -- The answers over this month are invalidated since it was detached.
 DELETE FROM hannun.attached_months WHERE month = %(month)s;
+
+-- lock_maintenance --
+-- Only one maintenance of the partitions at a time: held until the end of the transaction. Returns whether it is held.
+SELECT pg_try_advisory_xact_lock(hashtext('hannun.partitions'));
+
+-- maintenance_in_progress --
+-- The session that maintains the partitions now: process, address, and since when.
+SELECT a.pid, coalesce(host(a.client_addr), 'this machine'), to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS')
+  FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT oid FROM pg_database
+       WHERE datname = current_database()) AND l.classid::bigint << 32 | l.objid::bigint = hashtext('hannun.partitions');
+
+-- database_id --
+-- Identifies this database's data, without revealing its key.
+SELECT encode(sha256(participant_key), 'hex') FROM hannun.identity;
+
+-- read_month --
+-- The rows of a month's table, in the order of the primary key.
+COPY (SELECT id, event_id, timestamp, participants, views, engagement, conversions, cumulative_participants, created_at,
+             updated_at FROM {} ORDER BY event_id, timestamp) TO STDOUT (FORMAT csv, HEADER);
+
+-- create_loading_table --
+-- The table into which a month is loaded, in the transaction that then attaches it. Nobody else ever sees it.
+CREATE TABLE public.timeline_data_loading (LIKE public.timeline_data INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+
+-- load --
+-- Load the rows of a month.
+COPY public.timeline_data_loading (id, event_id, timestamp, participants, views, engagement, conversions,
+                                   cumulative_participants, created_at, updated_at) FROM STDIN (FORMAT csv);
+
+-- drop_loading_table --
+-- Remove what was loaded.
+DROP TABLE public.timeline_data_loading;
+
+-- events_that_differ --
+-- How many events have other sums in the loaded month than in the ledgers.
+WITH loaded AS (
+    SELECT event_id, sum(participants) AS participants, sum(views) AS views, sum(engagement) AS engagement,
+           sum(conversions) AS conversions
+      FROM public.timeline_data_loading GROUP BY event_id
+), ledger AS (
+    SELECT e.event_id, sum(l.participants) AS participants, sum(l.views) AS views, sum(l.engagement) AS engagement,
+           sum(l.conversions) AS conversions
+      FROM (SELECT event_no, participants::bigint, 0::bigint AS views, 0::bigint AS engagement, 0::bigint AS conversions
+              FROM hannun.timeline_months WHERE month = %(month)s
+             UNION ALL
+            SELECT event_no, 0, sum(views), sum(likes + comments + shares + clicks), sum(conversions)
+              FROM hannun.increments WHERE minute >= %(month)s AND minute < %(month)s + interval '1 month'
+             GROUP BY event_no) AS l JOIN hannun.events e USING (event_no) GROUP BY e.event_id
+)
+SELECT count(*) FROM loaded a FULL JOIN ledger b USING (event_id)
+ WHERE (coalesce(a.participants, 0), coalesce(a.views, 0), coalesce(a.engagement, 0), coalesce(a.conversions, 0))
+    <> (coalesce(b.participants, 0), coalesce(b.views, 0), coalesce(b.engagement, 0), coalesce(b.conversions, 0));
