@@ -127,6 +127,17 @@ class Settings(BaseSettings):
     unread_answer_s: float = Field(30.0, gt=0)  # how long a client may take no byte of its answer
     secure_cookies: bool = False  # set it to true behind TLS
 
+    # backups
+    backup_folder: str = ""  # "" makes no backups
+    backup_database_url: SecretStr = SecretStr("")  # of the role that makes them; "" is the owner's
+    backup_recipient: str = ""  # the public key (age) for which backups are encrypted; "" encrypts none
+    backup_logical_at: str = "0 0 18 * * *"  # 03:00 in Seoul; like refresh_at, "" makes none at set times
+    backup_physical_at: str = "0 0 19 * * SUN"
+    backup_redis_at: str = "0 0 15 * * *"  # midnight in Seoul
+    backup_daily_kept: int = Field(7, ge=1)
+    backup_weekly_kept: int = 4
+    postgres_programs: str = ""  # the folder of pg_dump and the others; "": PATH, then the wheel of `hannun up`
+
     # timed jobs, metrics, logs
     refresh_at: str = "0 */5 * * * *"  # second minute hour day month weekday, in UTC
     consistency_samples_a_second: float = 1.0  # invalidations whose cached answers are compared; 0 compares none

@@ -1,0 +1,1 @@
+"""The folder of backups: its layout, the manifests in it, hashes, encryption. It knows nothing of PostgreSQL."""
