@@ -68,13 +68,7 @@ def commands_in_docs() -> Iterator[tuple[str, str]]:
 
 def with_home_changes(command: str) -> bool:
     """Whether a command takes `--home`, and a printed one names it."""
-    return (
-        re.match(
-            r"hannun (positions|channels|dead-letters|replay|reconcile|export|partitions|sign-in-code|watch|doctor)\b",
-            command,
-        )
-        is not None
-    )
+    return re.match(rf"hannun ({'|'.join(terminal.COMMANDS_WITH_HOME)})\b", command) is not None
 
 
 def parse(words: list[str]) -> None:
@@ -197,7 +191,7 @@ def test_every_command_that_the_docs_name_exists_with_its_options() -> None:
 
 
 def test_a_command_that_does_not_exist_is_found() -> None:
-    for wrong in ("positions set --to earliest", "restore", "positions set t --to 1 --partition x"):
+    for wrong in ("positions set --to earliest", "give-back", "positions set t --to 1 --partition x"):
         with pytest.raises(UsageError):
             parse(wrong.split())
     assert COMMAND.findall("to give it up: hannun positions forget t") == ["positions forget t"]

@@ -47,6 +47,10 @@ def lease(key: str) -> str:
     return f"hannun:lease:{{{key}}}"
 
 
+PATTERNS = (lease("*"), *map("analytics:{}:*".format, ("dashboard", "channel", "roi", "timeline", "user", "processed")))
+"""Glob patterns of all keys: first of the leases, without which nothing is filled."""
+
+
 def of_event(event: ChangedEvent) -> list[str]:
     """The keys of the event's own answers that its change makes false.
 

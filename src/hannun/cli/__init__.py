@@ -18,6 +18,7 @@ from hannun import telemetry
 from hannun.cli import channels, dead_letters, keys, partitions, positions, replay, sandbox
 from hannun.cli.doctor import doctor
 from hannun.cli.export import export
+from hannun.cli.restore import restore
 from hannun.cli.terminal import HomeOption, check_number, err, home_of_group, out, print_error, print_folded
 from hannun.cli.watch import watch
 from hannun.errors import HannunError, OperatorError, Transient, install_hint
@@ -217,4 +218,5 @@ def simulate(
 
 app.command()(doctor)
 app.command()(export)
+app.command()(restore)
 app.command()(watch)

@@ -9,7 +9,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Generic, Self, TypeVar
+from typing import Annotated, Final, Generic, Self, TypeVar
 
 import typer
 from rich.cells import cell_len
@@ -29,6 +29,20 @@ PARTITION_MAX = 2**31 - 1
 """The largest number of a partition of Kafka."""
 _COMMAND = re.compile(r"""(?:(?<=[`(])|(?<=: )|^)hannun [a-z-]+(?: (?:[^\s;,`()'"]|'[^']*'|"[^"]*")+)*""")
 """A command in a text: at its start, in backticks or parentheses, or behind a colon. A quoted word holds anything."""
+COMMANDS_WITH_HOME: Final = (
+    "channels",
+    "dead-letters",
+    "doctor",
+    "export",
+    "partitions",
+    "positions",
+    "reconcile",
+    "replay",
+    "restore",
+    "sign-in-code",
+    "watch",
+)
+"""The commands that take `--home`, and that our texts name."""
 _PLACEHOLDER = "\ue000"
 """Stands for each column of a command while a text is folded: textwrap does not fold within a word."""
 _CUT = " ..."
@@ -73,7 +87,7 @@ def with_home(text: str) -> str:
     if not _used_homes:
         return text
     return re.sub(
-        r"\bhannun (?:positions|channels|dead-letters|replay|reconcile|export|partitions|sign-in-code|watch|doctor)\b",
+        rf"\bhannun (?:{'|'.join(COMMANDS_WITH_HOME)})\b",
         lambda command: f"{command[0]} --home {shlex.quote(str(_used_homes[-1]))}",
         text,
     )

@@ -34,23 +34,9 @@ def carry_over(live: Connection, shadow: Connection, replayed: Replayed, by: str
     with shadow.transaction():
         _carry_over_dead_letters(live, shadow, replayed, by)
         shadow.execute(SQL["delete_failed_swaps"])
-        for decision in _rows(live, "decisions"):
-            shadow.execute(SQL["copy_decision"], decision)
-        for share in _rows(live, "shares"):
-            shadow.execute(SQL["copy_share"], share)
-        for ended in _rows(live, "ended_sessions"):
-            shadow.execute(SQL["copy_ended_session"], ended)
-        for run in _rows(live, "operation_runs"):
-            shadow.execute(SQL["copy_operation_run"], run | {"detail": Jsonb(run["detail"])})
-        shadow.execute(SQL["continue_run_numbers"])
-        for breaker in _rows(live, "breakers"):
-            shadow.execute(SQL["copy_breaker"], breaker | {"details": Jsonb(breaker["details"])})
-        for budget in _rows(live, "budgets"):
-            shadow.execute(SQL["copy_budget"], budget)
+        carry_over_decided(live, shadow)
         for stopped in _rows(live, "stopped_partitions"):
             shadow.execute(SQL["copy_stopped_partition"], stopped)
-        for topic in _rows(live, "forgotten_topics"):
-            shadow.execute(SQL["copy_forgotten_topic"], topic)
         replayed_to = {(row["topic"], row["partition"]): row["next_offset"] for row in _rows(shadow, "positions")}
         for position in _rows(live, "positions"):
             shadow.execute(SQL["raise_epoch"], position)
@@ -58,11 +44,39 @@ def carry_over(live: Connection, shadow: Connection, replayed: Replayed, by: str
             record = {"decided_by": by, "was_at": position["next_offset"], "how": "replay swap", "skipped_from": None}
             goes_on_at = replayed_to.get(partition, position["next_offset"])
             shadow.execute(positions.SQL["record_decision"], position | record | {"goes_on_at": goes_on_at})
-        events = _rows(live, "events")
-        columns = {f"{name}s": [row[name] for row in events] for name in events[0]} if events else _NO_EVENTS
+        columns = live_events(live)
         shadow.execute(SQL["raise_versions"], columns)
         shadow.execute(SQL["copy_creation_times"], columns)
         shadow.execute(SQL["invalidate_everything"], columns)
+
+
+def carry_over_decided(live: Connection, into: Connection) -> None:
+    """Copy what operators and merchants have decided, and what must not be undone, from the live database.
+
+    That is: decisions about positions, share links, ended sessions, runs of operations, circuit breakers and budgets of
+    channels, and forgotten topics. In the caller's transaction. Running it again is harmless.
+    """
+    for decision in _rows(live, "decisions"):
+        into.execute(SQL["copy_decision"], decision)
+    for share in _rows(live, "shares"):
+        into.execute(SQL["copy_share"], share)
+    for ended in _rows(live, "ended_sessions"):
+        into.execute(SQL["copy_ended_session"], ended)
+    for run in _rows(live, "operation_runs"):
+        into.execute(SQL["copy_operation_run"], run | {"detail": Jsonb(run["detail"])})
+    into.execute(SQL["continue_run_numbers"])
+    for breaker in _rows(live, "breakers"):
+        into.execute(SQL["copy_breaker"], breaker | {"details": Jsonb(breaker["details"])})
+    for budget in _rows(live, "budgets"):
+        into.execute(SQL["copy_budget"], budget)
+    for topic in _rows(live, "forgotten_topics"):
+        into.execute(SQL["copy_forgotten_topic"], topic)
+
+
+def live_events(live: Connection | None) -> dict[str, list[Any]]:
+    """Every event of the live database as lists of columns, for statements; empty lists where there is none."""
+    events = _rows(live, "events") if live is not None else []
+    return {f"{name}s": [row[name] for row in events] for name in events[0]} if events else _NO_EVENTS
 
 
 def _carry_over_dead_letters(live: Connection, shadow: Connection, replayed: Replayed, by: str) -> None:

@@ -1,0 +1,21 @@
+"""Values of a restore."""
+
+from typing import NamedTuple
+
+
+class RestoredPosition(NamedTuple):
+    """Where reading a partition resumes after a restore.
+
+    `was_at` is the position in the database that is replaced; None where that is not known.
+    """
+
+    topic: str
+    partition: int
+    topic_id: str
+    next_offset: int
+    was_at: int | None
+
+    @property
+    def to_read_again(self) -> int | None:
+        """How many messages were counted after the backup and are read again; None where that is not known."""
+        return None if self.was_at is None else max(self.was_at - self.next_offset, 0)

@@ -1,0 +1,1 @@
+"""Restores: a backup becomes a database again, and the database goes on as if it had never been away."""
