@@ -12,8 +12,11 @@ from typer.testing import CliRunner
 from world import SPRING, World
 
 from hannun import cli
+from hannun.embedded import PostgresServer
 from hannun.errors import OperatorError
 from hannun.flows.partitions.months import (
+    PartitionChanges,
+    apply_partition_plan,
     attach_months,
     create_months_ahead,
     detach_old_months,
@@ -334,3 +337,66 @@ def test_the_commands_say_what_they_did_in_lines_of_80_columns(world: World) -> 
     assert world.drift() == []
     with pytest.raises(OperatorError, match="'january' is no month"):
         run("attach", "january")
+
+
+# -- who creates the months ahead ------------------------------------------------------------------------------------
+
+
+def test_a_months_end_without_a_scheduler_for_a_week_loses_nothing(world: World) -> None:
+    """The scheduler dies on November 28 with no month ahead. Messages of the next nine days come, also late ones."""
+    assert create_months_ahead(world.database, date(2026, 11, 28), ahead=0) == [NOVEMBER]
+    world.count(world.created(), world.distributed(channel="NAVER"))
+    days = [datetime(2026, 11, 28, 12, tzinfo=UTC) + timedelta(days=n) for n in range(10)]
+    for now in days:
+        at_us = int(now.timestamp()) * 1_000_000
+        late = now - timedelta(days=6)
+        world.count(*(world.registered(at=at.isoformat(), at_us=at_us) for at in (now, late)))
+        world.record_measurement(SPRING, "NaverBlog", f"{now:%Y-%m-%d %H:%M}", {"views": 2})
+        world.roll_up()
+    assert months(world) == {NOVEMBER, DECEMBER}
+    assert sum(row.participants for row in world.timeline()) == world.event_stats().total_participants == 20
+    assert sum(row.views for row in world.timeline()) == 20
+    assert world.drift() == []
+    assert create_months_ahead(world.database, date(2026, 12, 7), ahead=2) == [JANUARY, date(2027, 2, 1)]
+
+
+DOUBLE_OF_PG_CRON = """
+    CREATE SCHEMA cron;
+    CREATE TABLE cron.job (jobname text PRIMARY KEY, schedule text, command text, active boolean DEFAULT true);
+    CREATE FUNCTION cron.schedule(name text, schedule text, command text) RETURNS bigint LANGUAGE sql AS $$
+        INSERT INTO cron.job VALUES (name, schedule, command)
+        ON CONFLICT (jobname) DO UPDATE SET schedule = excluded.schedule, command = excluded.command;
+        SELECT 1::bigint $$
+"""
+"""The part of pg_cron that we call. It has no clock: the test runs the job's command itself."""
+
+
+def apply(world: World, *, ahead: int, dry_run: bool = False) -> PartitionChanges:
+    with psycopg.connect(world.owner_url) as owner:
+        return apply_partition_plan(owner, datetime.now(UTC).date(), ahead=ahead, keep=None, dry_run=dry_run)
+
+
+def test_pg_cron_creates_the_months_ahead_where_the_database_has_it(world: World) -> None:
+    assert apply(world, ahead=1).cron_job is False
+    world.rows(DOUBLE_OF_PG_CRON)
+    assert apply(world, ahead=1, dry_run=True).cron_job is True
+    assert world.rows("SELECT FROM cron.job") == []
+    assert apply(world, ahead=1).cron_job is True
+    assert apply(world, ahead=1).cron_job is False, "a second run has nothing to do"
+    assert apply(world, ahead=4).cron_job is True, "another number of months"
+    (job,) = world.rows("SELECT * FROM cron.job")
+    assert job.schedule == "17 * * * *"
+    before = months(world)
+    for month in before:
+        world.rows(f"DROP TABLE public.timeline_data_{month:%Y_%m}")
+    world.rows(job.command)
+    assert months(world) == before
+    assert len(before) == 5
+
+
+def test_an_owner_who_may_not_use_pg_cron_is_told_what_to_grant(world: World, postgres: PostgresServer) -> None:
+    with psycopg.connect(postgres.url(world.name), autocommit=True) as superuser:
+        superuser.execute(DOUBLE_OF_PG_CRON)
+    with pytest.raises(OperatorError, match="the role hannun_owner may not use it") as refused:
+        apply(world, ahead=1)
+    assert refused.value.hint == "as a superuser: GRANT USAGE ON SCHEMA cron TO hannun_owner"

@@ -145,7 +145,9 @@ def _apply(*, dry_run: bool) -> None:
     _print_months(changes.created, "made", dry_run=dry_run)
     _print_months(changes.detached, "detached", dry_run=dry_run)
     _print_months(changes.archived, "archived and dropped", dry_run=dry_run)
-    if not (changes.created or changes.detached or changes.archived):
+    if changes.cron_job:
+        out.print(f"pg_cron {'would create' if dry_run else 'creates'} the months ahead, every hour")
+    if not (changes.created or changes.detached or changes.archived or changes.cron_job):
         out.print("every month is as it should be")
 
 

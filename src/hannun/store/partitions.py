@@ -8,11 +8,14 @@ import psycopg
 from psycopg import sql
 
 from hannun.domain.batch import ChangedEvent
+from hannun.errors import OperatorError
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
 SQL = load("partitions")
 EVENTS_PER_TRANSACTION = 100
+CRON_SCHEDULE = "17 * * * *"
+"""Every hour, and not at its beginning, when many jobs run."""
 
 MonthState = Literal["attached", "detached", "dropped"]
 """Of a detached month the table is still there. Of a dropped one it is not: only the ledgers have its participants."""
@@ -36,6 +39,35 @@ def create_months(conn: Connection, months: Iterable[date]) -> list[date]:
         if row is not None and row[0]:
             created.append(month)
     return created
+
+
+def needs_cron_job(owner: Connection, ahead: int) -> bool:
+    """Whether pg_cron is here and does not create the months ahead yet, or creates another number of them.
+
+    Raises:
+        OperatorError: pg_cron is here, and this role may not use it.
+    """
+    row = owner.execute(SQL["cron_schema_usable"]).fetchone()
+    if row is None:
+        return False
+    if not row[0]:
+        raise OperatorError(
+            f"this database has pg_cron, and the role {owner.info.user} may not use it",
+            hint=f"as a superuser: GRANT USAGE ON SCHEMA cron TO {owner.info.user}",
+        )
+    return owner.execute(SQL["cron_job"]).fetchone() != (CRON_SCHEDULE, _cron_command(owner, ahead))
+
+
+def schedule_cron_job(owner: Connection, ahead: int) -> None:
+    """Let pg_cron create the months ahead every hour, as the owner."""
+    job = {"schedule": CRON_SCHEDULE, "command": _cron_command(owner, ahead)}
+    owner.execute(SQL["schedule_cron_job"], job)
+
+
+def _cron_command(owner: Connection, ahead: int) -> str:
+    row = owner.execute(SQL["cron_command"], {"ahead": ahead}).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def existing_months(conn: Connection) -> set[date]:

@@ -25,11 +25,15 @@ class PartitionChanges:
     """First days of the months whose partitions were created and detached, and whose tables were archived and dropped.
 
     With `dry_run`, of those that would be.
+
+    Args:
+        cron_job: whether pg_cron was told to create the months ahead.
     """
 
     created: tuple[date, ...]
     detached: tuple[date, ...]
     archived: tuple[date, ...] = ()
+    cron_job: bool = False
 
 
 class AttachedFrom(StrEnum):
@@ -52,30 +56,36 @@ def apply_partition_plan(
 ) -> PartitionChanges:
     """Create the missing partitions up to `ahead` months after `today`, and detach those older than `keep` months.
 
+    Where this database has pg_cron, it goes on creating the months ahead, also while no `schedule` runs.
+
     Args:
         owner: a connection of the tables' owner. It is in autocommit mode afterwards.
         keep: whole months to keep before the current one; None detaches nothing new.
         archives: where tables of detached months older than that go before they are dropped; None keeps the tables.
 
     Raises:
-        OperatorError: a month cannot be archived. Its table stays, and so do those of later months.
+        OperatorError: a month cannot be archived: its table and those of later months stay. Or the owner may not
+            use pg_cron, and nothing is changed.
     """
     missing = plan(partitions.existing_months(owner), today, ahead=ahead, keep=None).create
+    cron_job = partitions.needs_cron_job(owner, ahead)
     if not dry_run:
         partitions.create_months(owner, missing)
+        if cron_job:
+            partitions.schedule_cron_job(owner, ahead)
     owner.commit()
     owner.autocommit = True  # PostgreSQL detaches CONCURRENTLY only outside a transaction
     detached = tuple(detach_old_months(owner, today, keep=keep, dry_run=dry_run))
     if not dry_run:
         invalidate_changed_months(transactions_on(owner))
     if archives is None:
-        return PartitionChanges(missing, detached)
+        return PartitionChanges(missing, detached, cron_job=cron_job)
     tables = partitions.detached_tables(owner)
     old = plan(detached, today, ahead=0, keep=keep, detached=tables).archive
     if not dry_run:
         for month in old:
             archive_and_drop(owner, archives, month)
-    return PartitionChanges(missing, detached, old)
+    return PartitionChanges(missing, detached, old, cron_job)
 
 
 def create_months_ahead(database: Database, today: date, *, ahead: int) -> Sequence[date]:

@@ -2,6 +2,24 @@
 -- Create the partition of a month where it is missing; returns whether it was created.
 SELECT hannun.make_timeline_month(%(month)s::date);
 
+-- cron_schema_usable --
+-- Whether this role may use the functions of pg_cron; no row where this database does not have it.
+SELECT has_schema_privilege(n.oid, 'USAGE') FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+ WHERE n.nspname = 'cron' AND p.proname = 'schedule' AND p.pronargs = 3;
+
+-- cron_command --
+-- The statement that pg_cron runs: it creates the missing months up to some months ahead.
+SELECT format('SELECT hannun.make_timeline_month((date_trunc(''month'', now() AT TIME ZONE ''UTC'')'
+              ' + make_interval(months => n))::date) FROM generate_series(0, %%s) AS n', %(ahead)s::int);
+
+-- cron_job --
+-- The job of this database's months in pg_cron.
+SELECT schedule, command FROM cron.job WHERE jobname = 'hannun-create-months-ahead' AND active;
+
+-- schedule_cron_job --
+-- Create the job in pg_cron, or change it.
+SELECT cron.schedule('hannun-create-months-ahead', %(schedule)s, %(command)s);
+
 -- months --
 -- The months that have a partition.
 SELECT to_date(right(c.relname, 7), 'YYYY_MM') FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
