@@ -31,7 +31,7 @@ def ago(world: World, **parts: int) -> str:
 def run(world: World, folder: Path, text: str | bytes, channel: str = "naverblog") -> dict[Outcome, int]:
     path = folder / "totals.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return dict(import_totals(path, channel, world.measurement_counter, lambda _: None))
+    return dict(import_totals(path, channel, world.measurement_counter, "test", lambda _: None))
 
 
 def refusals(world: World, folder: Path, text: str) -> dict[int, str]:
@@ -75,9 +75,11 @@ def test_an_import_that_was_interrupted_is_started_again(
         raise Interrupted
 
     with pytest.raises(Interrupted):
-        import_totals(path, "naverblog", spring.measurement_counter, interrupt)
+        import_totals(path, "naverblog", spring.measurement_counter, "test", interrupt)
     progress: list[str] = []
-    outcomes = import_totals(path, "naverblog", spring.measurement_counter, lambda done: progress.append(str(done)))
+    outcomes = import_totals(
+        path, "naverblog", spring.measurement_counter, "test", lambda done: progress.append(str(done))
+    )
     assert outcomes == {"older": 1, "changed": 2}
     assert progress == ["1 of 3 lines", "2 of 3 lines", "3 of 3 lines"]
     assert spring.measured().views == 8
@@ -120,7 +122,7 @@ def test_a_channel_without_a_type_for_the_event_is_named(spring: World, tmp_path
     path = tmp_path / "totals.csv"
     path.write_text(HEADER + f"{SPRING},{ago(spring, hours=1)},5,\n")
     with pytest.raises(BadFile) as refused:
-        import_totals(path, "radio", spring.measurement_counter, lambda _: None)
+        import_totals(path, "radio", spring.measurement_counter, "test", lambda _: None)
     assert "has no type" in refused.value.lines[0].reason
 
 
@@ -149,7 +151,7 @@ def test_a_file_is_bounded(spring: World, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(OperatorError, match="more than 0 MB"):
         run(spring, tmp_path, HEADER + "x" * 100)
     with pytest.raises(OperatorError, match="cannot read"):
-        import_totals(tmp_path / "nothing.csv", "naverblog", spring.measurement_counter, lambda _: None)
+        import_totals(tmp_path / "nothing.csv", "naverblog", spring.measurement_counter, "test", lambda _: None)
 
 
 def test_the_command_says_what_was_imported_and_names_bad_lines(spring: World, tmp_path: Path) -> None:

@@ -78,13 +78,13 @@ def test_no_round_for_two_periods_degrades_and_the_next_end_makes_ready(world: W
 def test_a_breaker_that_is_open_degrades_while_rounds_ask_its_channel(world: World) -> None:
     ended_round(world, "instagram")
     with world.database.transaction() as conn:
-        channel_breakers.hold_open(conn, "wooritv")
+        channel_breakers.hold_open(conn, "wooritv", "test")
     assert problems(world) == {}, "no round asks WooriTV"
     with world.database.transaction() as conn:
-        channel_breakers.hold_open(conn, "instagram")
+        channel_breakers.hold_open(conn, "instagram", "test")
     assert problems(world) == {"channels": "Instagram is held open by an operator (hannun channels list)"}
     with world.database.transaction() as conn:
-        channel_breakers.reset(conn, "instagram")
+        channel_breakers.reset(conn, "instagram", "test")
     assert problems(world) == {}
 
 

@@ -50,7 +50,7 @@ def test_it_shows_the_running_round_the_last_ones_and_the_channels(world: World)
     age_rounds(world, timedelta(minutes=5))
     Round(world, "instagram", "wooritv").finish(changed=1, failed=1)
     with world.database.transaction() as conn:
-        channel_breakers.hold_open(conn, "wooritv")
+        channel_breakers.hold_open(conn, "wooritv", "test")
     shown = once(world)
     assert re.search(r"round of \d\d-\d\d [\d:]{8}Z runs for \d+ s, 1 of 3 pieces done\n", shown)
     assert row(shown, "Instagram") == ["0", "1", "0", "1", "0", "0", "0"]

@@ -23,6 +23,11 @@ EVERYONE = (OWNER, *ROLES)
 
 FOR_OTHER_TEAMS = {"hannun.dead_letter_reasons", "hannun.event_totals"}
 FOR_MONITORING = {"hannun.monitored_figures", "hannun.schema_version"}
+REFUSED_TO_EVERYBODY = {
+    "hannun.audit_log": {"update", "delete", "truncate"},
+    "hannun.audit_subjects": {"delete", "truncate"},
+}
+"""By a trigger, so also to the owner: who is recorded must not change the record."""
 ONLY_MIGRATIONS_WRITE = {"hannun.identity", "hannun.schema_version", "hannun.schema_compatibility"}
 
 READS = {"select"}
@@ -88,13 +93,14 @@ STATEMENTS_OF_A_SUPERUSER = (
 
 def expected_on_table(role: str, name: str) -> set[str]:
     in_public = name.startswith("public.")
-    return {
+    allowed: set[str] = {
         OWNER: READS | WRITES | STRUCTURE,
         "analytics_readwrite": READS if name in ONLY_MIGRATIONS_WRITE else READS | WRITES,
         "analytics_readonly": READS if in_public or name in FOR_OTHER_TEAMS else set(),
         "analytics_backup": READS,
         "analytics_monitor": READS if name in FOR_MONITORING else set(),
     }[role]
+    return allowed - REFUSED_TO_EVERYBODY.get(name, set())
 
 
 def expected_on_sequence(role: str, _: str) -> set[str]:

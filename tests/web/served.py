@@ -231,7 +231,7 @@ class Site:
     def sign_in_code(self, user: str) -> str:
         """A new one-time code that signs this merchant in."""
         with psycopg.connect(self.world.url) as conn:
-            return create_code(conn, user, ["MERCHANT"])
+            return create_code(conn, user, ["MERCHANT"], "test")
 
     # -- verbs
 

@@ -15,11 +15,11 @@ import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli import channels, dead_letters, keys, partitions, positions, replay, sandbox
+from hannun.cli import audit, channels, dead_letters, keys, partitions, positions, replay, sandbox
 from hannun.cli.doctor import doctor
 from hannun.cli.export import export
 from hannun.cli.restore import restore
-from hannun.cli.terminal import HomeOption, check_number, err, home_of_group, out, print_error, print_folded
+from hannun.cli.terminal import HomeOption, check_number, err, home_of_group, operator, out, print_error, print_folded
 from hannun.cli.watch import watch
 from hannun.errors import HannunError, OperatorError, Transient, install_hint
 from hannun.processes.signals import stop_on_signal
@@ -33,6 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(audit.app, name="audit", callback=home_of_group)
 app.add_typer(channels.app, name="channels", callback=home_of_group)
 app.add_typer(dead_letters.app, name="dead-letters", callback=home_of_group)
 app.add_typer(keys.app, name="keys")
@@ -178,7 +179,7 @@ def sign_in_code(
 
         page_user = read_page_user(home)
         user, roles = page_user.user_id, role or page_user.roles
-    print(sign_in_link(api, settings_.read().needed("database_url"), user, roles))
+    print(sign_in_link(api, settings_.read().needed("database_url"), user, roles, operator()))
 
 
 @app.command()

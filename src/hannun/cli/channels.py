@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, Progress, err, print_folded, with_home
+from hannun.cli.terminal import HomeOption, Progress, err, operator, print_folded, with_home
 from hannun.domain.channels import Channel
 from hannun.errors import OperatorError
 
@@ -260,9 +260,12 @@ def breaker(
         raise OperatorError("--open and --reset contradict each other", hint="give one of them")
     settings = settings_.read()
     channel = _channel(settings, name)
-    act = channel_breakers.hold_open if hold else channel_breakers.reset if reset else channel_breakers.read
     with open_connection(settings, APPLICATION) as conn:
-        found = act(conn, channel.key)
+        if hold or reset:
+            decide = channel_breakers.hold_open if hold else channel_breakers.reset
+            found = decide(conn, channel.key, operator())
+        else:
+            found = channel_breakers.read(conn, channel.key)
     _print_breaker(channel, found)
 
 
@@ -283,7 +286,7 @@ def import_file(
         Progress[object](lambda line: err.print(str(line))) as progress,
     ):
         try:
-            outcomes = import_totals(file, channel.key, counter, progress.update)
+            outcomes = import_totals(file, channel.key, counter, operator(), progress.update)
         except BadFile as error:
             for line in error.lines[:BAD_LINES_SHOWN]:
                 print_folded(f"line {line.number}: {line.reason}", console=err)

@@ -10,8 +10,10 @@ from collections.abc import Collection, Sequence
 from datetime import date, datetime
 
 from hannun.counting.outbox_relay import Delivers
+from hannun.domain.audit_chain import NewEntry
 from hannun.domain.measurements import PieceResult, WrittenMeasurements, outcomes_by_channel
 from hannun.errors import OutdatedCaches, StaleWork, StoreUnavailable
+from hannun.store import audit_log
 from hannun.store import measurements as store
 from hannun.store.database import Database
 from hannun.store.partitions import create_months
@@ -50,12 +52,15 @@ class MeasurementCounter:
         """
         return self._database.run(lambda conn: store.measurable(conn, channel, event_ids))
 
-    def record(self, pieces: Sequence[PieceResult]) -> WrittenMeasurements:
+    def record(self, pieces: Sequence[PieceResult], entry: NewEntry | None = None) -> WrittenMeasurements:
         """Commit the measurements of pieces, thousands at once, and finish the pieces in the same transaction. Then
         deliver the invalidations.
 
         A piece that another process has taken is left out with its measurements. Of all others everything is written,
         or nothing.
+
+        Args:
+            entry: of the audit log, where a person gave the measurements.
 
         Raises:
             ConnectionLost: the connection broke, and nothing was written. Record them again.
@@ -64,7 +69,7 @@ class MeasurementCounter:
         own = list(pieces)
         while True:
             try:
-                written = self._record_with_months(own)
+                written = self._record_with_months(own, entry)
                 break
             except StaleWork as stale:
                 own = [piece for piece in own if piece.token not in stale.tokens]
@@ -76,19 +81,22 @@ class MeasurementCounter:
             metrics.channel_measurements.labels(channel, outcome).inc(times)
         return written
 
-    def _record_with_months(self, pieces: Sequence[PieceResult]) -> WrittenMeasurements:
+    def _record_with_months(self, pieces: Sequence[PieceResult], entry: NewEntry | None) -> WrittenMeasurements:
         """Record pieces, once more where a month was detached meanwhile."""
         try:
-            return self._record(pieces)
+            return self._record(pieces, entry)
         except OutdatedCaches as outdated:
             log.info("the cached months are outdated and are made again", why=str(outdated))
-        return self._record(pieces)
+        return self._record(pieces, entry)
 
-    def _record(self, pieces: Sequence[PieceResult]) -> WrittenMeasurements:
+    def _record(self, pieces: Sequence[PieceResult], entry: NewEntry | None) -> WrittenMeasurements:
         try:
             self._make_months(pieces)
             with self._database.transaction() as conn:
-                return store.write(conn, pieces)
+                written = store.write(conn, pieces)
+                if entry is not None:
+                    audit_log.record(conn, entry)
+                return written
         except StoreUnavailable:
             self._months.clear()
             raise

@@ -6,7 +6,7 @@ something that has not the form of a zone name make the whole text unreadable: t
 """
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
 from hannun.errors import BadRequest
 
@@ -80,3 +80,12 @@ def no_offset(field: str) -> BadRequest:
 def to_naive_utc(moment: datetime) -> datetime:
     """A moment with an offset as UTC without a zone, the form of every instant in the tables."""
     return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def microseconds_since_1970(moment: datetime) -> int:
+    """A moment in UTC without a zone, as a timestamp column holds it, in microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND

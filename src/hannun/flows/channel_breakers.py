@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from hannun.domain import breaker
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.breaker import Outcomes, Policy, State
 from hannun.errors import StoreUnavailable
-from hannun.store import channel_limits
+from hannun.store import audit_log, channel_limits
 from hannun.store.channel_limits import VersionedBreaker
 from hannun.store.database import Connection
 
@@ -38,14 +39,18 @@ def read(conn: Connection, channel: str, policy: Policy | None = None) -> Breake
     return _shown(found.breakers[channel], found.now_s, policy or Policy())
 
 
-def hold_open(conn: Connection, channel: str) -> Breaker:
+def hold_open(conn: Connection, channel: str, by: str) -> Breaker:
     """Open until it is reset: the channel is not called, during a maintenance for example."""
-    return _decide(conn, channel, breaker.hold_open)
+    held = _decide(conn, channel, breaker.hold_open)
+    audit_log.record(conn, NewEntry(operator(by), Action.BREAKER_SET, f"channel {channel}", reason="held open"))
+    return held
 
 
-def reset(conn: Connection, channel: str) -> Breaker:
+def reset(conn: Connection, channel: str, by: str) -> Breaker:
     """Close: the channel is called again, and the window is empty."""
-    return _decide(conn, channel, breaker.reset)
+    closed = _decide(conn, channel, breaker.reset)
+    audit_log.record(conn, NewEntry(operator(by), Action.BREAKER_SET, f"channel {channel}", reason="closed"))
+    return closed
 
 
 def _decide(conn: Connection, channel: str, decide: Callable[[State, float], State]) -> Breaker:

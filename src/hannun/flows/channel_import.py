@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.channel_totals import ChannelTotals, RefusedTotals, checked
 from hannun.domain.ids import ID_LENGTH_MAX, addressable_id
 from hannun.domain.instants import NoOffset, parse_instant_with_offset, to_naive_utc
@@ -34,7 +35,7 @@ class Counts(Protocol):
 
     def measurable(self, channel: str, event_ids: Sequence[str]) -> Mapping[str, bool]: ...
 
-    def record(self, pieces: Sequence[PieceResult]) -> WrittenMeasurements: ...
+    def record(self, pieces: Sequence[PieceResult], entry: NewEntry | None = None) -> WrittenMeasurements: ...
 
 
 class BadLine(NamedTuple):
@@ -73,12 +74,13 @@ class BadFile(OperatorError):
 
 
 def import_totals(
-    path: Path, channel: str, counter: Counts, on_progress: Callable[[ImportProgress], object]
+    path: Path, channel: str, counter: Counts, by: str, on_progress: Callable[[ImportProgress], object]
 ) -> Counter[Outcome]:
     """Count the totals in a CSV file. Returns how often each outcome occurred.
 
     Args:
         channel: the channel's key.
+        by: the operator, for the audit log.
 
     Raises:
         OperatorError: the file cannot be read, or is no such file; or `BadFile`. Nothing was imported.
@@ -94,7 +96,9 @@ def import_totals(
     outcomes = Counter[Outcome]()
     for start in range(0, len(ordered), LINES_AT_ONCE):
         chunk = ordered[start : start + LINES_AT_ONCE]
-        (results,) = counter.record([PieceResult(None, chunk)]).results
+        count = f"{len(chunk)} lines"
+        entry = NewEntry(operator(by), Action.TOTALS_IMPORTED, f"channel {channel}", reason=count)
+        (results,) = counter.record([PieceResult(None, chunk)], entry).results
         outcomes.update(result.outcome for result in results or ())
         on_progress(ImportProgress(start + len(chunk), len(ordered)))
     return outcomes

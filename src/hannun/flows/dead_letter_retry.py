@@ -10,15 +10,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from hannun.counting.batch_counter import BatchCounter
+from hannun.domain.audit_chain import Action, NewEntry, number_ranges, operator
 from hannun.domain.batch import OutcomeKind, ReceivedMessage, RecordId
 from hannun.domain.dead_letter_redaction import rebuild_message
 from hannun.domain.facts import Rejected
+from hannun.domain.instants import microseconds_since_1970
 from hannun.domain.wire_formats import Decoder
 from hannun.errors import OperatorError
-from hannun.store import dead_letters
+from hannun.store import audit_log, dead_letters
 from hannun.store.database import Database
 from hannun.store.dead_letters import DeadLetter
-from hannun.store.registers import microseconds
 
 ReadRecord = Callable[[RecordId], bytes | None]
 """Reads a record's value from Kafka; None where the log no longer holds it, or the topic was recreated."""
@@ -56,6 +57,9 @@ def drop(database: Database, nos: Collection[int] | None, reason: str | None, by
     with database.transaction() as conn:
         for dead_letter in chosen:
             dead_letters.resolve(conn, dead_letter.no, "dropped", by)
+        if chosen:
+            dropped = number_ranges(dead_letter.no for dead_letter in chosen)
+            audit_log.record(conn, NewEntry(operator(by), Action.DEAD_LETTER_DROPPED, f"dead letter {dropped}"))
     return len(chosen)
 
 
@@ -73,6 +77,8 @@ def retry(
         if result is not OutcomeKind.DEAD_LETTER:
             with database.transaction() as conn:
                 dead_letters.resolve(conn, dead_letter.no, "retried", by)
+                entry = NewEntry(operator(by), Action.DEAD_LETTER_RETRIED, f"dead letter {dead_letter.no}")
+                audit_log.record(conn, entry)
         yield RetryResult(dead_letter, result, why)
 
 
@@ -91,7 +97,7 @@ def _retry_one(
 
 def _message_of(dead_letter: DeadLetter, read_record: ReadRecord) -> ReceivedMessage | None:
     """The message as it was first received; None where it can neither be read nor rebuilt."""
-    received_at = microseconds(dead_letter.received_at)
+    received_at = microseconds_since_1970(dead_letter.received_at)
     if dead_letter.topic is not None:
         assert dead_letter.topic_id is not None and dead_letter.partition is not None and dead_letter.offset is not None
         record_id = RecordId(dead_letter.topic, dead_letter.topic_id, dead_letter.partition, dead_letter.offset)

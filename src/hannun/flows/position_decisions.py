@@ -10,6 +10,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Literal, NamedTuple
 
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.positions import (
     KnownPosition,
     PartitionLog,
@@ -21,7 +22,7 @@ from hannun.domain.positions import (
 from hannun.errors import OperatorError
 from hannun.kafka.broker import Broker
 from hannun.kafka.records import Partition
-from hannun.store import positions
+from hannun.store import audit_log, positions
 from hannun.store.database import Connection
 from hannun.store.positions import Position as Position
 from hannun.store.positions import StoppedTopic as StoppedTopic
@@ -170,6 +171,10 @@ def decide(conn: Connection, by: str, decisions: list[Decision], how: str) -> No
             how,
             skipped_from=decision.skipped_from,
         )
+    for decision in decisions:
+        change = f"offset {decision.resume_at}, {how}; skips {decision.skipped} offsets"
+        place = f"{decision.topic}[{decision.partition}]"
+        audit_log.record(conn, NewEntry(operator(by), Action.POSITION_SET, place, reason=change))
     conn.commit()
 
 
@@ -222,4 +227,6 @@ def forget(conn: Connection, by: str, forgotten: Forgettable) -> None:
         positions.forget_partition(conn, by, position)
     if forgotten.stop is not None:
         positions.forget_topic(conn, by, forgotten.topic, forgotten.stop)
+    given_up = [f"{at.topic}[{at.partition}]" for at in forgotten.partitions] or [forgotten.topic]
+    audit_log.record(conn, *(NewEntry(operator(by), Action.POSITION_FORGOTTEN, place) for place in given_up))
     conn.commit()

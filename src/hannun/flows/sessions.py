@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from hannun import deadlines
+from hannun.domain.audit_chain import Action, NewEntry, operator, user
 from hannun.domain.secret_hashes import hash_secret
 from hannun.errors import Unauthenticated
+from hannun.store import audit_log
 from hannun.store import sessions as store
 from hannun.store.async_writer import AsyncWriter
 from hannun.store.database import Connection, Database, ReadPool
@@ -32,10 +34,12 @@ OVERLAP_S = 60.0
 DROP_EXPIRED_EVERY_S = 60.0
 
 
-def create_code(conn: Connection, user_id: str, roles: Sequence[str]) -> str:
+def create_code(conn: Connection, user_id: str, roles: Sequence[str], by: str) -> str:
     """A new code that signs one browser in as this user, within `CODE_LASTS_S` seconds."""
     code = secrets.token_urlsafe(16)
     store.insert_code(conn, hash_secret(code), user_id, roles, CODE_LASTS_S)
+    for_whom = f"roles {', '.join(roles)}"
+    audit_log.record(conn, NewEntry(operator(by), Action.SIGN_IN_CODE_MADE, for_whom, user(user_id)))
     return code
 
 

@@ -16,11 +16,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from hannun.domain.audit_chain import Action, NewEntry, event_object, user
 from hannun.domain.authorization import Principal, ShareGrant
 from hannun.domain.instants import to_naive_utc
 from hannun.domain.secret_hashes import hash_secret
 from hannun.errors import BadRequest, NotFound
-from hannun.store import shares
+from hannun.store import audit_log, shares
 from hannun.store.async_writer import AsyncWriter
 from hannun.store.database import Connection, Database, ReadPool
 from hannun.store.shares import NewShare, Share
@@ -87,6 +88,7 @@ class ShareLinks:
 
         def insert(conn: Connection) -> None:
             if shares.insert(conn, new, active_max=ACTIVE_MAX, inactive_kept_max=INACTIVE_KEPT_MAX):
+                audit_log.record(conn, _entry(principal, Action.SHARE_CREATED, event_id, new.share_id))
                 return
             if not shares.event_exists(conn, event_id):
                 raise NotFound("no such event")
@@ -112,13 +114,20 @@ class ShareLinks:
             raise NotFound("no such event")
         return listed
 
-    async def revoke(self, event_id: str, share_id: str) -> None:
+    async def revoke(self, principal: Principal, event_id: str, share_id: str) -> None:
         """Revoke a link. Revoking it again is not an error.
 
         Raises:
             NotFound: the event has no such link.
         """
-        if not await self._writer.run(lambda conn: shares.revoke(conn, event_id, share_id, self._utc_now())):
+
+        def revoke(conn: Connection) -> bool:
+            found = shares.revoke(conn, event_id, share_id, self._utc_now())
+            if found:
+                audit_log.record(conn, _entry(principal, Action.SHARE_REVOKED, event_id, share_id))
+            return found
+
+        if not await self._writer.run(revoke):
             raise NotFound("no such link")
         self._grants.clear()  # in this process at once; in the others within GRANT_CACHE_S
 
@@ -159,6 +168,10 @@ class ShareLinks:
 
     def _utc_now(self) -> datetime:
         return to_naive_utc(self._now())
+
+
+def _entry(principal: Principal, action: Action, event_id: str, share_id: str) -> NewEntry:
+    return NewEntry(user(principal.user_id), action, event_object(event_id), reason=f"link {share_id}")
 
 
 def _failed(task: "asyncio.Task[ShareGrant | None]") -> bool:

@@ -8,6 +8,8 @@ from anyio import CapacityLimiter
 
 from hannun import deadlines
 from hannun.counting.measurement_counter import MeasurementCounter
+from hannun.domain.audit_chain import Action, NewEntry, event_object, user
+from hannun.domain.authorization import Principal
 from hannun.domain.channel_totals import ChannelTotals
 from hannun.domain.channels import Channel, ChannelTable
 from hannun.domain.measurements import AGE_MAX, Measurement, MeasurementResult, Outcome, PieceResult
@@ -28,7 +30,12 @@ class TypedTotals:
         self._slot = CapacityLimiter(1)  # the counter has one connection
 
     async def record(
-        self, event_id: str, channel_name: str, totals: ChannelTotals, measured_at: datetime | None
+        self,
+        principal: Principal,
+        event_id: str,
+        channel_name: str,
+        totals: ChannelTotals,
+        measured_at: datetime | None,
     ) -> tuple[Channel, datetime, MeasurementResult]:
         """Count totals of an event on a channel.
 
@@ -44,7 +51,9 @@ class TypedTotals:
             StoreUnavailable: PostgreSQL is away. Nothing was counted, or all of it; send it again.
         """
         channel = self._channel(channel_name)
-        write = partial(self._record, event_id, channel.key, totals, measured_at)
+        place = f"channel {channel.key}"
+        entry = NewEntry(user(principal.user_id), Action.TOTALS_TYPED, event_object(event_id), reason=place)
+        write = partial(self._record, event_id, channel.key, totals, measured_at, entry)
         measured, result = await deadlines.run_in_thread(write, self._slot)
         if result.outcome is Outcome.UNKNOWN_EVENT:
             raise NotFound("no such event")
@@ -66,7 +75,7 @@ class TypedTotals:
         return channel
 
     def _record(
-        self, event_id: str, channel: str, totals: ChannelTotals, measured_at: datetime | None
+        self, event_id: str, channel: str, totals: ChannelTotals, measured_at: datetime | None, entry: NewEntry
     ) -> tuple[datetime, MeasurementResult]:
         now = self._counter.now()
         at = now if measured_at is None else measured_at
@@ -78,7 +87,7 @@ class TypedTotals:
                 days=AGE_MAX.days,
             )
         measurement = Measurement(event_id, channel, totals, at, imported=True)
-        (results,) = self._counter.record([PieceResult(None, [measurement])]).results
+        (results,) = self._counter.record([PieceResult(None, [measurement])], entry).results
         assert results is not None
         return at, results[0]
 

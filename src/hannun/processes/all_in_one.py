@@ -110,7 +110,7 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         if options.demo:
             over_kafka = ["--kafka"] if options.kafka else []
             children.start("simulate", "simulate", "--home", str(options.home), "--pace", str(DEMO_PACE), *over_kafka)
-        progress(f"ready: {sign_in_link(endpoints.api, database_url, page_user.user_id, page_user.roles)}")
+        progress(f"ready: {sign_in_link(endpoints.api, database_url, page_user.user_id, page_user.roles, 'hannun up')}")
         for line in _instructions(options, sent_before=sent_before):
             progress(f"  {line}")
         while not stop.wait(CHECK_EVERY_S):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from hannun.cache.server_statistics import ServerInspector
 from hannun.counting import outbox_relay
 from hannun.errors import OperatorError, Transient
-from hannun.flows import gauges, maintenance
+from hannun.flows import audit_log, gauges, maintenance
 from hannun.flows.dead_letter_publishing import publish_dead_letters
 from hannun.flows.health_checks import Health, RefreshHealth
 from hannun.flows.partitions import months
@@ -123,6 +123,7 @@ def maintenance_jobs(settings: Settings, writing: Writing) -> list[Job]:
         ("roll-up-timelines", 20.0, lambda db, _: roll_up.run_once(db)),
         ("attribute-untyped-participants", 20.0, lambda db, _: maintenance.attribute_untyped_participants(db)),
         ("log-uncreated-events", 300.0, lambda db, _: maintenance.log_uncreated_events(db)),
+        ("log-newest-audit-entry", 3_600.0, lambda db, _: audit_log.log_newest(db)),
         ("invalidate-changed-months", 2.0, lambda db, _: months.invalidate_changed_months(db.transaction)),
         (
             "create-months-ahead",

@@ -23,9 +23,9 @@ def carry_over(live: Connection, shadow: Connection, replayed: Replayed, by: str
     """Copy what no log holds from the live database to the shadow, in one transaction of the shadow's.
 
     That is: dead letters and their resolution, share links, ended sessions, runs of operations, circuit breakers and
-    budgets of channels, decisions of operators, partitions that wait for one, and the versions and ages of events.
-    Position epochs are raised above every epoch in use, and every cached answer gets an outbox entry. Running it again
-    is harmless. What channels have measured was copied before (`store.measurement_copy`).
+    budgets of channels, decisions of operators, partitions that wait for one, the audit log, and the versions and ages
+    of events. Position epochs are raised above every epoch in use, and every cached answer gets an outbox entry.
+    Running it again is harmless. What channels have measured was copied before (`store.measurement_copy`).
 
     Args:
         replayed: what of the logs the shadow has read.
@@ -48,6 +48,23 @@ def carry_over(live: Connection, shadow: Connection, replayed: Replayed, by: str
         shadow.execute(SQL["raise_versions"], columns)
         shadow.execute(SQL["copy_creation_times"], columns)
         shadow.execute(SQL["invalidate_everything"], columns)
+        _carry_over_audit_log(live, shadow)
+
+
+def _carry_over_audit_log(live: Connection, shadow: Connection) -> None:
+    """Continue the shadow's audit log, which only a swap that failed has begun, to the end of the live one."""
+    row = shadow.execute(SQL["newest_audit_entry"]).fetchone()
+    assert row is not None
+    _copy(live, shadow, "audit_subjects", "copy_audit_subject", {})
+    _copy(live, shadow, "audit_entries", "copy_audit_entry", {"after": row[0]})
+
+
+def _copy(live: Connection, shadow: Connection, query: str, insert: str, parameters: dict[str, object]) -> None:
+    """Copy the rows of a query, a thousand at a time."""
+    with live.cursor(name=query) as rows, shadow.cursor() as cursor:
+        rows.execute(SQL[query], parameters)
+        while chunk := rows.fetchmany(1_000):
+            cursor.executemany(SQL[insert], chunk)
 
 
 def carry_over_decided(live: Connection, into: Connection) -> None:

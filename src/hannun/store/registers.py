@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from hannun.domain.channels import ChannelType
 from hannun.domain.facts import DeliveryState, EventStatus
 from hannun.domain.fold import Distribution, Plan, Registers
+from hannun.domain.instants import microseconds_since_1970
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
@@ -21,7 +22,12 @@ def read(conn: Connection, event_nos: list[int]) -> dict[int, Registers]:
     distributions: dict[int, dict[str, Distribution]] = {no: {} for no in event_nos}
     for no, key, type_, state, completed_at, views, cost, succeeded_at in conn.execute(SQL["distributions"], wanted):
         distributions[no][key] = Distribution(
-            ChannelType(type_), DeliveryState(state), microseconds(completed_at), views, cost, _us_or_none(succeeded_at)
+            ChannelType(type_),
+            DeliveryState(state),
+            microseconds_since_1970(completed_at),
+            views,
+            cost,
+            _us_or_none(succeeded_at),
         )
     registers: dict[int, Registers] = {}
     for no, status, status_at, plan_at, *figures, starts_at, ends_at in conn.execute(SQL["registers"], wanted):
@@ -29,7 +35,9 @@ def read(conn: Connection, event_nos: list[int]) -> dict[int, Registers]:
         if plan_at is not None:
             title, user_id, investment, revenue, target, baseline = figures
             starts, ends = _us_or_none(starts_at), _us_or_none(ends_at)
-            plan = Plan(microseconds(plan_at), title, user_id, investment, revenue, target, baseline, starts, ends)
+            plan = Plan(
+                microseconds_since_1970(plan_at), title, user_id, investment, revenue, target, baseline, starts, ends
+            )
         registers[no] = Registers(plan, EventStatus(status), _us_or_none(status_at), distributions[no])
     return registers
 
@@ -81,7 +89,6 @@ def save_distributions(conn: Connection, states: Mapping[tuple[int, int], Distri
 
 
 _EPOCH = datetime(1970, 1, 1)  # without a zone on purpose: the columns are UTC
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def timestamp(microseconds: int) -> datetime:
@@ -93,10 +100,5 @@ def timestamp_or_none(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else timestamp(microseconds)
 
 
-def microseconds(moment: datetime) -> int:
-    """A value of a timestamp column as microseconds since 1970."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
 def _us_or_none(moment: datetime | None) -> int | None:
-    return None if moment is None else microseconds(moment)
+    return None if moment is None else microseconds_since_1970(moment)

@@ -119,7 +119,7 @@ async def shares_of_event(services: Served, sharer: Sharer, event_id: EventId) -
 @answers_with(None, 204, problems=EVENT_PROBLEMS, headers=())
 async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, share_id: ShareId) -> Response:
     """Revoke a link. It stops working within 2 s everywhere."""
-    await services.share_links.revoke(event_id, share_id)
+    await services.share_links.revoke(sharer.principal, event_id, share_id)
     return Response(status_code=204)
 
 

@@ -67,7 +67,7 @@ _IN_CAMEL_CASE = {name: encoded for encoded, name in _FIELDS.items()}
     request_body=RequestBody({"application/json": TypedBody}),
 )
 async def type_totals(
-    request: Request, services: Served, _: Sharer, event_id: EventId, channel_name: ChannelName
+    request: Request, services: Served, sharer: Sharer, event_id: EventId, channel_name: ChannelName
 ) -> Response:
     """Record running totals of this event on a channel that has no API, or none that is set up.
 
@@ -81,7 +81,9 @@ async def type_totals(
         raise invalid
     totals = _totals({_FIELDS[name]: value for name, value in body.items()})
     measured_at = None if body.get("measuredAt") is None else _instant(body["measuredAt"])
-    channel, at, result = await services.typed_totals.record(event_id, channel_name, totals, measured_at)
+    channel, at, result = await services.typed_totals.record(
+        sharer.principal, event_id, channel_name, totals, measured_at
+    )
     taken = response_schemas.TotalsTaken(
         channel_name=channel.name,
         measured_at=at.isoformat() + "Z",

@@ -11,10 +11,11 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.replay import Difference, dead_letter_differences, differences
 from hannun.errors import OperatorError
 from hannun.flows.replay.shadow import ShadowReplay
-from hannun.store import database_swap
+from hannun.store import audit_log, database_swap
 from hannun.store import shadow_comparison as store
 from hannun.store.carry_over import carry_over
 from hannun.store.database import Connection, snapshot
@@ -90,6 +91,9 @@ def swap(
     first = compare(replay, report)
     _refuse_losses(first, accept)
     with shadow.as_owner(shadow.live) as live, shadow.as_owner(shadow.name) as shadowed:
+        # Before the swap, in the database that it replaces: entries are carried over with their hashes.
+        audit_log.record(live, NewEntry(operator(replay.recount.by), Action.REPLAY_SWAPPED, shadow.live))
+        live.commit()
         replay.catch_up(live)  # what was counted during the comparison, so that writers need not wait for it
         report("locking out the writers")
         database_swap.lock_out_writers(live)

@@ -176,3 +176,26 @@ SELECT jsonb_object_agg(event_id, jsonb_build_object('userId', user_id, 'version
           LEFT JOIN (SELECT event_id, jsonb_agg(channel_name) AS channels FROM public.channel_stats GROUP BY event_id) c
             ON c.event_id = e.event_id) all_events
  GROUP BY chunk;
+
+-- audit_entries --
+-- Entries of the audit log after the first so many, oldest first.
+SELECT entry_no, at, actor, action, object, subject, reason, previous_hash, hash
+  FROM hannun.audit_log WHERE entry_no > %(after)s ORDER BY entry_no;
+
+-- newest_audit_entry --
+-- The number of the newest entry of the audit log; 0 where it is empty.
+SELECT coalesce(max(entry_no), 0) FROM hannun.audit_log;
+
+-- copy_audit_entry --
+-- Copy an entry of the audit log as it is, with its hashes.
+INSERT INTO hannun.audit_log (entry_no, at, actor, action, object, subject, reason, previous_hash, hash)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s);
+
+-- audit_subjects --
+-- Whom the entries of the audit log name.
+SELECT subject_ref, kind, salt, subject_id FROM hannun.audit_subjects;
+
+-- copy_audit_subject --
+-- Copy whom entries of the audit log name. Who was forgotten since the last copy is forgotten here too.
+INSERT INTO hannun.audit_subjects (subject_ref, kind, salt, subject_id) VALUES (%s, %s, %s, %s)
+    ON CONFLICT (subject_ref) DO UPDATE SET salt = NULL, subject_id = NULL WHERE excluded.subject_id IS NULL;
