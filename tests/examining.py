@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from world import World
 
-from hannun.cache.server import RedisServer
+from hannun.cache.server_statistics import ServerInspector
 from hannun.domain.findings import CheckResult, Finding
 from hannun.flows.doctor.examination import Examination
 from hannun.flows.doctor.examined import CHECK_S_MAX, Expected, Servers
@@ -23,9 +23,10 @@ def examination(
     *,
     url: str | None = None,
     bootstrap: str | None = None,
+    redis_port: int | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[Examination]:
-    """An examination of a world; `url` is another way to its database."""
+    """An examination of a world; `url` and `redis_port` are other ways to its servers."""
     limits = PoolLimits(lock_wait_s=CHECK_S_MAX, statement_s=CHECK_S_MAX, answer_s=CHECK_S_MAX)
     at = url or world.url
 
@@ -33,7 +34,7 @@ def examination(
         with connected(at, application="test-doctor"):
             pass
 
-    redis = RedisServer(replace(world.redis, timeout_s=1.0))
+    redis = ServerInspector(replace(world.redis, timeout_s=1.0, port=redis_port or world.redis.port))
     broker = (lambda: Broker(bootstrap)) if bootstrap else None
     try:
         yield Examination(

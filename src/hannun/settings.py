@@ -146,6 +146,8 @@ class Settings(BaseSettings):
     archive_folder: str = ""  # where months that are not kept go as Parquet; "" keeps their detached tables
     metrics_port: int | None = None  # of `ingest`, which has no HTTP server otherwise; None opens none, 0 any free port
     schedule_metrics_port: int | None = None  # of `schedule`: both may run on one machine with one environment
+    watched_folders: str = ""  # folders whose disks the doctor watches, as PostgreSQL's data where this machine sees it
+    database_bytes_max: int = 0  # the room for the database, where nobody sees its disk; 0 says nothing
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("*")

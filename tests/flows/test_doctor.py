@@ -1,22 +1,39 @@
 """Each trouble is produced for real, and the doctor finds it: alone, and two at once. A healthy system yields none."""
 
+import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import os
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
+import psycopg
 import pytest
 from examining import examination, found, run
+from faults import PostgresRequests, Proxy, RedisRequests
+from psycopg.conninfo import make_conninfo
 from typer.testing import CliRunner
-from world import World
+from world import DATABASE_OWNER, World
 
+from hannun.cache import Invalidator
 from hannun.cli import app
-from hannun.domain.findings import Severity
+from hannun.domain.findings import Finding, Severity
+from hannun.domain.partitions import month_after
 from hannun.domain.positions import KnownPosition, PartitionLog, WaitForOperator, resume_or_stop
+from hannun.embedded import PostgresServer, ValkeyServer
+from hannun.errors import HannunError
 from hannun.flows.doctor.examined import Expected
-from hannun.store import positions
-from hannun.store.database import connect
+from hannun.flows.doctor.registry import CHECKS
+from hannun.store import operation_runs, positions
+from hannun.store.database import PoolLimits, ReadPool, connect
 from hannun.store.partitions import create_months
 
 
@@ -25,35 +42,41 @@ class Scene:
     """A healthy system, and how the doctor reaches it. A trouble changes either."""
 
     world: World
+    undo: ExitStack
     expected: Expected = field(default_factory=Expected)
     clock_ahead: timedelta = timedelta()
+    redis_port: int | None = None
+
+    def expect(self, **limits: object) -> None:
+        self.expected = replace(self.expected, **limits)  # type: ignore[arg-type]
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.clock_ahead
 
-    def examine(self, *names: str) -> dict[str, list[str]]:
-        """The subjects of the findings, by check."""
-        with examination(self.world, self.expected, now=self.now) as prepared:
-            results = run(prepared, *names)
-        return {check: [finding.subject for finding in findings] for check, findings in found(results).items()}
+    def examine(self, *names: str) -> dict[str, list[Finding]]:
+        """The findings, by check. Every other check finds nothing, or is skipped."""
+        with examination(self.world, self.expected, redis_port=self.redis_port, now=self.now) as prepared:
+            return dict(found(run(prepared, *names)))
 
 
 @pytest.fixture
-def scene(world: World) -> Scene:
-    today = datetime.now(UTC).date().replace(day=1)
-    with connect(world.url, application="test") as conn:
-        create_months(conn, [(today + timedelta(days=31 * ahead)).replace(day=1) for ahead in range(4)])
+def scene(world: World) -> Iterator[Scene]:
+    """A system with an event, months ahead, a backup and a drill."""
     world.rows(f"ALTER DATABASE {world.name} SET timezone = 'UTC'")  # a copy of a template has no settings
-    return Scene(world)
+    world.count(world.created(), world.distributed(channelName="Instagram"), *(world.registered() for _ in range(3)))
+    this_month = datetime.now(UTC).date().replace(day=1)
+    with connect(world.url, application="test") as conn:
+        create_months(conn, [month_after(this_month, ahead) for ahead in range(4)])
+        for kind in ("backup-logical", "drill"):
+            operation_runs.end(conn, operation_runs.begin(conn, kind, "a backup"), "succeeded")
+    with ExitStack() as undo:
+        yield Scene(world, undo)
 
 
 def a_month_is_missing(scene: Scene) -> None:
     """As where no schedule runs: the newest month of those ahead was never created."""
-    (newest,) = scene.world.rows(
-        "SELECT max(inhrelid::regclass::text) AS name FROM pg_inherits WHERE inhparent = "
-        "'public.timeline_data'::regclass"
-    )
-    scene.world.rows(f"DROP TABLE {newest.name}")
+    this_month = datetime.now(UTC).date().replace(day=1)
+    scene.world.rows(f"DROP TABLE public.timeline_data_{month_after(this_month, 3):%Y_%m}")
 
 
 def the_schema_is_older(scene: Scene) -> None:
@@ -90,15 +113,187 @@ def this_machine_is_late(scene: Scene) -> None:
     scene.clock_ahead = timedelta(seconds=-30)
 
 
+def the_timeline_is_a_plain_table(scene: Scene) -> None:
+    scene.world.rows("CREATE TABLE public.plain (LIKE public.timeline_data INCLUDING ALL)")
+    scene.world.rows("DROP TABLE public.timeline_data CASCADE")
+    scene.world.rows("ALTER TABLE public.plain RENAME TO timeline_data")
+
+
+def pruning_is_off(scene: Scene) -> None:
+    scene.world.rows(f"ALTER DATABASE {scene.world.name} SET enable_partition_pruning = off")
+
+
+def the_brin_index_is_dropped(scene: Scene) -> None:
+    (brin,) = scene.world.rows(
+        "SELECT c.oid::regclass::text AS name FROM pg_index JOIN pg_class c ON c.oid = indexrelid "
+        "JOIN pg_am a ON a.oid = c.relam WHERE amname = 'brin' AND indrelid = 'public.timeline_data'::regclass"
+    )
+    scene.world.rows(f"DROP INDEX {brin.name}")
+
+
+def an_index_is_invalid(scene: Scene) -> None:
+    """As after an interrupted build: of a unique index over values that are not unique."""
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        scene.world.rows("CREATE UNIQUE INDEX CONCURRENTLY a_broken_one ON hannun.participants (event_no)")
+
+
+def statistics_are_stale(scene: Scene) -> None:
+    scene.world.rows("ALTER TABLE hannun.ended_sessions SET (autovacuum_enabled = false)")
+    scene.world.rows(
+        "INSERT INTO hannun.ended_sessions SELECT sha256(n::text::bytea), now(), now() FROM generate_series(1, 11000) n"
+    )
+    scene.world.rows("SELECT pg_stat_force_next_flush()")
+
+
+def connections_run_out(scene: Scene) -> None:
+    """Of 40 connections 35 are open: with that of the doctor 90 %."""
+    scene.world.rows(f"ALTER DATABASE {scene.world.name} CONNECTION LIMIT 40")
+    count = "SELECT count(*) AS open FROM pg_stat_activity WHERE datname = current_database()"
+    for _ in range(35 - scene.world.rows(count)[0].open):
+        scene.undo.enter_context(connect(scene.world.url, application="another program"))
+
+
+def a_pool_is_exhausted(scene: Scene) -> None:
+    """Both connections of a pool of readers run a statement that does not end."""
+    scene.expect(pool_size_max=2, busy_s=0.1)
+    pool = ReadPool(scene.world.url, PoolLimits(size_max=2, size_min=2), application="hannun-serve-read")
+
+    async def sleep() -> None:
+        async with pool.connection() as conn:
+            await conn.execute("SELECT pg_sleep(100)")
+
+    async def read() -> None:
+        await pool.open()
+        await asyncio.gather(sleep(), sleep(), return_exceptions=True)
+        await pool.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(read()))
+    thread.start()
+    scene.undo.callback(thread.join)
+    scene.undo.callback(end_sessions, scene, "hannun-serve-read")
+    waits_for(scene, "hannun-serve-read", 2, "query LIKE '%%pg_sleep%%'")
+
+
+def a_lock_is_held(scene: Scene) -> None:
+    """A session that is idle in its transaction holds a row that another one needs."""
+    scene.expect(lock_waited_s=0.1)
+    update = "UPDATE hannun.events SET version = version"
+    scene.undo.enter_context(connect(scene.world.url, application="a forgotten session")).execute(update)
+
+    def wait() -> None:
+        with suppress(HannunError, psycopg.Error), connect(scene.world.url, application="a waiting one") as conn:
+            conn.execute(update)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    scene.undo.callback(thread.join)
+    scene.undo.callback(end_sessions, scene, "a waiting one")
+    waits_for(scene, "a waiting one", 1, "wait_event_type = 'Lock'")
+
+
+def waits_for(scene: Scene, application: str, sessions: int, condition: str) -> None:
+    """Wait until so many sessions have been in a condition for 0.1 s."""
+    query = (
+        f"SELECT count(*) AS found FROM pg_stat_activity WHERE application_name = %s AND {condition} "
+        "AND clock_timestamp() - state_change > interval '0.1 s' AND datname = current_database()"
+    )
+    with psycopg.connect(scene.world.postgres.superuser_url, dbname=scene.world.name, autocommit=True) as conn:
+        scene.world.wait_for(
+            application,
+            lambda: (row := conn.execute(query, [application]).fetchone()) and row[0] == sessions,  # type: ignore[arg-type]
+        )
+
+
+def end_sessions(scene: Scene, application: str) -> None:
+    with psycopg.connect(scene.world.postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [application]
+        )
+
+
+def the_database_outgrows_its_disk(scene: Scene) -> None:
+    scene.expect(database_bytes_max=scene.world.rows("SELECT pg_database_size(current_database()) AS size")[0].size)
+
+
+def a_slot_keeps_wal(scene: Scene) -> None:
+    scene.expect(slot_bytes_max=0)
+    name = f"slot_of_{scene.world.name}"
+    with psycopg.connect(scene.world.postgres.superuser_url, autocommit=True) as conn:
+        conn.execute("SELECT pg_create_physical_replication_slot(%s, true)", [name])
+    scene.undo.callback(drop_slot, scene, name)
+    scene.world.count(scene.world.registered())
+
+
+def drop_slot(scene: Scene, name: str) -> None:
+    with psycopg.connect(scene.world.postgres.superuser_url, autocommit=True) as conn:
+        conn.execute("SELECT pg_drop_replication_slot(%s)", [name])
+
+
+def messages_are_unusable(scene: Scene) -> None:
+    scene.expect(dead_letters_an_hour_max=5)
+    scene.world.count(*(scene.world.registered(at=f"never {number}") for number in range(5)))
+
+
+def redis_takes_no_invalidation(scene: Scene) -> None:
+    scene.expect(invalidation_late_s=0)
+    nobody = Invalidator(replace(scene.world.redis, port=1))
+    scene.undo.callback(nobody.close)
+    scene.world.counter_on(scene.world.database, nobody).count([scene.world.registered()])
+
+
+def an_event_is_never_created(scene: Scene) -> None:
+    event = "5b0c2f64-0000-4000-8000-0000000000ff"
+    scene.world.count(scene.world.registered(event=event))
+    scene.world.rows(
+        "UPDATE hannun.events SET first_seen_at = first_seen_at - interval '2 h' WHERE event_id = %s", event
+    )
+
+
+def the_backup_is_old(scene: Scene) -> None:
+    age(scene, "backup-logical", "2 days")
+
+
+def the_drill_is_old(scene: Scene) -> None:
+    age(scene, "drill", "9 days")
+
+
+def age(scene: Scene, kind: str, by: str) -> None:
+    scene.world.rows(f"UPDATE hannun.operation_runs SET ended_at = ended_at - interval '{by}' WHERE kind = '{kind}'")
+
+
+def a_figure_is_falsified(scene: Scene) -> None:
+    scene.world.rows("UPDATE public.event_stats SET total_participants = total_participants + 1")
+
+
+def redis_is_away(scene: Scene) -> None:
+    scene.redis_port = 1
+
+
 TROUBLES: dict[str, Callable[[Scene], None]] = {
     "months-ahead": a_month_is_missing,
     "schema": the_schema_is_older,
     "rights": a_right_is_revoked,
     "time-zone": the_database_is_in_seoul,
+    "partitioned": the_timeline_is_a_plain_table,
+    "indexes": the_brin_index_is_dropped,
+    "pruning": pruning_is_off,
+    "statistics": statistics_are_stale,
+    "connections": connections_run_out,
+    "pool": a_pool_is_exhausted,
+    "locks": a_lock_is_held,
+    "disk": the_database_outgrows_its_disk,
+    "replication-slots": a_slot_keeps_wal,
     "stopped-partitions": a_partition_stops,
+    "dead-letters": messages_are_unusable,
+    "invalidations": redis_takes_no_invalidation,
+    "uncreated-events": an_event_is_never_created,
+    "backups": the_backup_is_old,
+    "restore-drill": the_drill_is_old,
+    "drift": a_figure_is_falsified,
+    "redis": redis_is_away,
     "clocks": this_machine_is_late,
 }
-"""A trouble for each check, by the check's name."""
+"""A trouble for each check, by the check's name. Those of the servers that these leave out have tests of their own."""
 
 
 def test_a_healthy_system_yields_no_finding(scene: Scene) -> None:
@@ -118,26 +313,40 @@ def test_two_troubles_at_once_are_both_found(scene: Scene, pair: tuple[str, str]
     assert set(scene.examine()) == set(pair)
 
 
+def no_backup_was_ever_made(scene: Scene) -> None:
+    scene.world.rows("DELETE FROM hannun.operation_runs")
+    scene.expect(backups_are_made=True)
+
+
+def a_reconcile_found_drift(scene: Scene) -> None:
+    with connect(scene.world.url, application="test") as conn:
+        run_no = operation_runs.begin(conn, "reconcile")
+        operation_runs.end(conn, run_no, "succeeded", detail={"drift": 2})
+
+
 @pytest.mark.parametrize(
     ("trouble", "check", "subject"),
     [
         (readers_lack_a_right, "rights", "analytics_readonly"),
-        (the_time_zone_is_lost, "time-zone", None),
+        (the_time_zone_is_lost, "time-zone", "the database"),
+        (an_index_is_invalid, "indexes", "hannun.a_broken_one"),
+        (no_backup_was_ever_made, "backups", "backups"),
+        (a_reconcile_found_drift, "drift", "hannun reconcile"),
     ],
 )
 def test_another_trouble_of_the_same_check_is_found(
-    scene: Scene, trouble: Callable[[Scene], None], check: str, subject: str | None
+    scene: Scene, trouble: Callable[[Scene], None], check: str, subject: str
 ) -> None:
     trouble(scene)
-    assert scene.examine() == {check: [subject or scene.world.name]}
+    findings = scene.examine()
+    assert {name: [each.subject for each in of_check] for name, of_check in findings.items()} == {check: [subject]}
 
 
 def test_the_command_prints_what_to_do_and_its_status_is_the_severity(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", scene.world.url)
-    monkeypatch.setenv("REDIS_PORT", str(scene.world.redis.port))
-    monkeypatch.setenv("REDIS_PASSWORD", scene.world.redis.password)
+    for name, value in environment_of(scene).items():
+        monkeypatch.setenv(name, value)
     healthy = CliRunner().invoke(app, ["doctor", "--only", "rights", "--only", "schema"])
     assert (healthy.exit_code, healthy.output) == (0, "2 checks: 2 found nothing, 0 findings\n")
     readers_lack_a_right(scene)
@@ -151,3 +360,94 @@ def test_the_command_prints_what_to_do_and_its_status_is_the_severity(
     assert answer["severity"] == str(Severity.CRITICAL)
     assert [finding["subject"] for finding in answer["findings"]] == ["analytics_readonly", "analytics_readwrite"]
     assert answer["findings"][1]["statements"] == ["GRANT UPDATE ON hannun.events TO analytics_readwrite;"]
+
+
+def test_a_flipped_byte_in_a_table_file_is_found(postgres: PostgresServer, valkey: ValkeyServer) -> None:
+    """PostgreSQL copies the files of a template without reading their pages, so no page of the copy is cached."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests STRATEGY file_copy OWNER {DATABASE_OWNER}")
+        with psycopg.connect(postgres.superuser_url, dbname="template_of_tests") as template:
+            row = template.execute("SELECT pg_relation_filenode('hannun.channels')").fetchone()
+        oid = conn.execute("SELECT oid FROM pg_database WHERE datname = %s", [name]).fetchone()
+        assert row is not None and oid is not None
+        flip_byte(postgres.data / "base" / str(oid[0]) / str(row[0]), 8_000)
+        try:
+            world = World(postgres, valkey, name)
+            with examination(world, Expected()) as prepared:
+                (result,) = run(prepared, "damaged-pages")
+            (finding,) = result.findings
+            assert (finding.severity, finding.subject) == (Severity.CRITICAL, "hannun.channels")
+            assert "invalid page in block 0" in finding.cause_text
+        finally:
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def flip_byte(file: Path, at: int) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(at)
+        (byte,) = opened.read(1)
+        opened.seek(at)
+        opened.write(bytes([byte ^ 1]))
+
+
+def test_a_nearly_full_disk_is_found(scene: Scene, tmp_path: Path) -> None:
+    """A file system of 1 MB in memory, in a mount namespace of its own, that is filled to 95 %."""
+    script = (
+        f"mount -t tmpfs -o size=1m nothing {tmp_path} && head -c 990000 /dev/zero > {tmp_path}/full; "
+        f"exec {sys.executable} -m hannun doctor --only disk --json"
+    )
+    environment = environment_of(scene) | {"HANNUN_WATCHED_FOLDERS": str(tmp_path)}
+    unshare = ["unshare", "-m", "sh", "-c", script]
+    ended = subprocess.run(unshare, env=os.environ | environment, capture_output=True, text=True, check=False)
+    if "unshare" in ended.stderr or "mount:" in ended.stderr:
+        pytest.skip(f"SKIPPED LOUDLY: this user may not mount: {ended.stderr}")
+    (finding,) = [each for each in json.loads(ended.stdout)["findings"] if each["subject"] == str(tmp_path)]
+    assert finding["check"] == "disk"
+    assert finding["evidence"]["free_percent"] < 15
+
+
+def environment_of(scene: Scene) -> dict[str, str]:
+    """What the settings of a command need to reach the servers of a test."""
+    redis = scene.world.redis
+    return {"DATABASE_URL": scene.world.url, "REDIS_PORT": str(redis.port), "REDIS_PASSWORD": redis.password}
+
+
+def test_postgresql_that_refuses_everybody_is_one_finding_and_the_rest_is_unfinished(scene: Scene) -> None:
+    with examination(scene.world, Expected(), url="postgresql://127.0.0.1:1/nobody") as prepared:
+        results = {each.check: each for each in run(prepared)}
+    assert [check for check, each in results.items() if each.findings] == ["postgresql"]
+    assert results["redis"].state == "ok"
+    assert {each.state for each in results.values()} == {"found", "ok", "unfinished", "skipped"}
+
+
+def test_no_free_connection_is_a_finding(scene: Scene) -> None:
+    scene.world.rows(f"ALTER DATABASE {scene.world.name} CONNECTION LIMIT 1")
+    with examination(scene.world, Expected()) as prepared:
+        (result,) = run(prepared, "postgresql")
+    (finding,) = result.findings
+    assert "too many connections" in finding.cause_text
+
+
+def test_servers_that_hang_do_not_hang_the_doctor(scene: Scene) -> None:
+    """Each accepts connections and answers nothing more."""
+    world = scene.world
+    with (
+        Proxy(world.postgres.port, PostgresRequests) as postgres,
+        Proxy(world.redis.port, RedisRequests) as valkey,
+        socket.create_server(("127.0.0.1", 0)) as broker,
+        examination(
+            world,
+            Expected(),
+            url=make_conninfo(world.url, host="127.0.0.1", port=postgres.port),
+            redis_port=valkey.port,
+            bootstrap=f"127.0.0.1:{broker.getsockname()[1]}",
+        ) as prepared,
+    ):
+        postgres.hold("BEGIN")
+        valkey.hold("PING")
+        results = prepared.run(list(CHECKS.values()), total_s_max=1.0)  # it would wait for ever
+        valkey.release()
+        postgres.release()
+    assert "redis" in {each.check for each in results if each.findings or each.state == "unfinished"}
+    assert {each.check for each in results if each.state == "unfinished"} >= {"schema", "drift", "kafka"}

@@ -11,8 +11,7 @@ from redis.retry import Retry
 from hannun import deadlines
 from hannun.cache import announcements, keys
 from hannun.cache.address import RedisAddress
-from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S
-from hannun.cache.server import translated
+from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S, translated
 from hannun.domain.batch import ChangedEvent
 from hannun.telemetry import metrics
 

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import redis
 
 from hannun import deadlines
 from hannun.cache.address import RedisAddress
+from hannun.cache.failures import translated
 from hannun.errors import RedisUnavailable
 
 COMMAND_CHARACTERS_MAX = 60
@@ -52,6 +54,21 @@ class ServerInspector:
 
     def close(self) -> None:
         self._client.close()
+
+    def check(self) -> None:
+        """Ping the server. Raises as `translated`."""
+        where = self._client.connection_pool.connection_kwargs
+        with translated(where["host"], where["port"]), deadlines.within(self._timeout_s):
+            self._client.ping()
+
+    def clock(self) -> datetime:
+        """The server's clock.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        seconds, microseconds = self._execute("TIME")
+        return datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
 
     def statistics(self) -> ServerStatistics:
         """The figures now.

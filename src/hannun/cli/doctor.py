@@ -38,14 +38,20 @@ def _print(results: "list[CheckResult]") -> None:
     found = [(finding, each) for each in results for finding in each.findings]
     for finding, each in sorted(found, key=lambda pair: -pair[0].severity):
         _print_finding(each.check, finding)
-    for each in results:
-        if each.state == "unfinished":
-            print_folded(f"UNFINISHED {each.check}: {each.reason}")
-    for each in results:
-        if each.state == "skipped":
-            print_folded(f"skipped {each.check}: {each.reason}")
+    _print_reasons(results, "unfinished")
+    _print_reasons(results, "skipped")
     clean = sum(each.state == "ok" for each in results)
     print_folded(f"{len(results)} checks: {clean} found nothing, {len(found)} findings")
+
+
+def _print_reasons(results: "list[CheckResult]", state: str) -> None:
+    """Print why checks are in this state, those of one reason together."""
+    names: dict[str, list[str]] = {}
+    for each in results:
+        if each.state == state:
+            names.setdefault(each.reason, []).append(each.check)
+    for reason, checks in names.items():
+        print_folded(f"{state} {', '.join(checks)}: {reason}")
 
 
 def _print_finding(check: str, finding: "Finding") -> None:

@@ -1,13 +1,13 @@
 """What the checks examine: the servers, and what the settings say that the system should be like."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final, Literal
 
-from hannun.cache.server import RedisServer
+from hannun.cache.server_statistics import ServerInspector
 from hannun.domain.findings import Finding
 from hannun.kafka.broker import Broker
 from hannun.store.database import Connection, Database
@@ -15,7 +15,7 @@ from hannun.store.database import Connection, Database
 CHECK_S_MAX: Final = 2.0
 """How long one check may take."""
 
-Group = Literal["postgresql", "redis", "kafka", "machine"]
+Group = Literal["postgresql", "pages", "redis", "kafka"]
 """Checks of one group run one after the other, in a thread of their own: a server that hangs delays no other group."""
 
 
@@ -25,9 +25,26 @@ class Skipped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the settings say that the system should be like."""
+    """What the settings say that the system should be like, and from when on something counts as trouble.
+
+    Args:
+        pool_size_max: connections of the pool of one `serve`; its readers are busy after `busy_s`.
+        folders: what the folders are for whose disks the doctor watches, and their paths.
+        database_bytes_max: the room for the database; 0 where nobody has said.
+        changed_rows_min: so many changed rows of a table, and 30 % of it, make its statistics stale.
+    """
 
     months_ahead: int = 3
+    pool_size_max: int = 20
+    busy_s: float = 1.0
+    lock_waited_s: float = 2.0
+    folders: Mapping[str, str] = field(default_factory=dict)
+    database_bytes_max: int = 0
+    slot_bytes_max: int = 1_000_000_000
+    changed_rows_min: int = 10_000
+    dead_letters_an_hour_max: int = 100
+    invalidation_late_s: float = 60.0
+    backups_are_made: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +59,7 @@ class Servers:
 
     database: Callable[[], Database]
     connect: Callable[[], None]
-    redis: RedisServer
+    redis: ServerInspector
     broker: Callable[[], Broker] | None
 
 
@@ -73,7 +90,7 @@ class Examined:
         return conn
 
     @property
-    def redis(self) -> RedisServer:
+    def redis(self) -> ServerInspector:
         return self.servers.redis
 
     @property

@@ -6,7 +6,7 @@ To add one: a generator of findings in a module of this package, and its line he
 from typing import Final
 
 from hannun.errors import OperatorError
-from hannun.flows.doctor import counting, schema, servers, timeline
+from hannun.flows.doctor import backups, capacity, counting, data, schema, servers, timeline
 from hannun.flows.doctor.examined import Check
 
 CHECKS: Final = {
@@ -17,7 +17,23 @@ CHECKS: Final = {
         Check("rights", "postgresql", schema.rights),
         Check("time-zone", "postgresql", schema.time_zone),
         Check("months-ahead", "postgresql", timeline.months_ahead, in_health=True),
+        Check("partitioned", "postgresql", timeline.partitioned),
+        Check("pruning", "postgresql", timeline.pruning),
+        Check("indexes", "postgresql", timeline.indexes),
+        Check("statistics", "postgresql", timeline.statistics),
+        Check("connections", "postgresql", capacity.connections, in_health=True),
+        Check("pool", "postgresql", capacity.pool, in_health=True),
+        Check("locks", "postgresql", capacity.locks),
+        Check("disk", "postgresql", capacity.disk, in_health=True),
+        Check("replication-slots", "postgresql", capacity.replication_slots, in_health=True),
         Check("stopped-partitions", "postgresql", counting.stopped),
+        Check("dead-letters", "postgresql", counting.dead_letters, in_health=True),
+        Check("invalidations", "postgresql", counting.invalidations),
+        Check("uncreated-events", "postgresql", counting.uncreated),
+        Check("backups", "postgresql", backups.backups, in_health=True),
+        Check("restore-drill", "postgresql", backups.drills, in_health=True),
+        Check("drift", "postgresql", data.drift),
+        Check("damaged-pages", "pages", data.damaged_pages),
         Check("redis", "redis", servers.redis),
         Check("clocks", "redis", servers.clocks),
         Check("kafka", "kafka", servers.kafka),

@@ -4,27 +4,22 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from hannun.domain.findings import Finding, Severity
+from hannun.errors import OperatorError
 from hannun.flows.doctor.examined import Examined
 from hannun.store import diagnosis
-from hannun.store.version import newest_version, version_of
+from hannun.store.version import check_version
 
 RIGHTS_SHOWN = 5
 
 
 def schema(examined: Examined) -> Iterator[Finding]:
-    """Whether the schema has the version that this code needs."""
-    found, needed = version_of(examined.conn), newest_version()
-    if found == needed:
-        return
-    older = found is None or found < needed
-    yield Finding(
-        Severity.CRITICAL,
-        "schema hannun",
-        "the schema is of version {found}, and this Hannun needs {needed}",
-        "migrate it, as its owner" if older else "run the newer Hannun that migrated it",
-        {"found": found or "(none)", "needed": needed},
-        ("hannun migrate",) if older else (),
-    )
+    """Whether this code can use the schema's version."""
+    try:
+        check_version(examined.conn)
+    except OperatorError as error:
+        yield Finding(
+            Severity.CRITICAL, "schema hannun", "{error}", "{hint}", {"error": error.args[0], "hint": error.hint}
+        )
 
 
 def rights(examined: Examined) -> Iterator[Finding]:
@@ -59,7 +54,7 @@ def time_zone(examined: Examined) -> Iterator[Finding]:
         where = f"ROLE {role} IN DATABASE {database}" if role else f"DATABASE {database}"
         yield Finding(
             Severity.WARNING,
-            role or database,
+            role or "the database",
             "the time zone of {where} is {zone}: other programs write DEFAULT now() in local time",
             "set it to UTC, as the owner; new sessions follow",
             {"where": where, "zone": zone},
@@ -68,7 +63,7 @@ def time_zone(examined: Examined) -> Iterator[Finding]:
     if not zones and not diagnosis.names_time_zone(examined.conn):
         yield Finding(
             Severity.NOTICE,
-            database,
+            "the database",
             "the database {database} sets no time zone, as after a restore of a dump, which leaves it out",
             "set it to UTC, as the owner; new sessions follow",
             {"database": database},

@@ -1,10 +1,11 @@
 """What the doctor examines, opened from the settings."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from hannun.cache.server import RedisServer
+from hannun.cache.server_statistics import ServerInspector
 from hannun.flows.doctor.examination import Examination
 from hannun.flows.doctor.examined import CHECK_S_MAX, Expected, Servers
 from hannun.kafka.broker import Broker
@@ -29,7 +30,7 @@ def open_examination(settings: Settings) -> Iterator[Examination]:
         with connected(url, application=APPLICATION):
             pass
 
-    redis = RedisServer(replace(settings.redis, timeout_s=min(settings.redis.timeout_s, CHECK_S_MAX)))
+    redis = ServerInspector(replace(settings.redis, timeout_s=min(settings.redis.timeout_s, CHECK_S_MAX)))
     try:
         yield Examination(
             Servers(
@@ -38,7 +39,19 @@ def open_examination(settings: Settings) -> Iterator[Examination]:
                 redis=redis,
                 broker=(lambda: Broker(bootstrap)) if bootstrap else None,
             ),
-            Expected(months_ahead=settings.months_ahead),
+            expected(settings),
         )
     finally:
         redis.close()
+
+
+def expected(settings: Settings) -> Expected:
+    """What the settings say that the system should be like."""
+    folders = {"temporary files": tempfile.gettempdir()}
+    watched = [path.strip() for path in settings.watched_folders.split(",") if path.strip()]
+    return Expected(
+        months_ahead=settings.months_ahead,
+        pool_size_max=settings.pool_size_max,
+        folders=folders | {f"HANNUN_WATCHED_FOLDERS, {number}": path for number, path in enumerate(watched, 1)},
+        database_bytes_max=settings.database_bytes_max,
+    )
