@@ -97,7 +97,12 @@ def world(postgres: PostgresServer, valkey: ValkeyServer, database: str) -> Iter
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip tests whose program is missing, and say why. With CI=true they fail instead."""
-    for mark, missing_reason in (("kafka", java_missing_reason), ("browser", browser_missing_reason)):
+    programs = (
+        ("kafka", java_missing_reason),
+        ("browser", browser_missing_reason),
+        ("promtool", promtool_missing_reason),
+    )
+    for mark, missing_reason in programs:
         marked = [item for item in items if item.get_closest_marker(mark) is not None]
         reason = missing_reason() if marked else None
         if reason is None:
@@ -124,6 +129,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if missing:
         print(f"\nCI must run everything, and cannot: {'; '.join(sorted(missing))}", file=sys.stderr)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def promtool_missing_reason() -> str | None:
+    """Why alerts and dashboards cannot be tested; None where promtool is there."""
+    if shutil.which("promtool"):
+        return None
+    return "no promtool; Debian: apt-get download prometheus, dpkg -x it, and put usr/bin/promtool on the PATH"
 
 
 def browser_missing_reason() -> str | None:
