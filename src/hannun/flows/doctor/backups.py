@@ -37,7 +37,6 @@ def backups(examined: Examined) -> Iterator[Finding]:
                     "hours": round(newest[kind].age_s / HOUR_S),
                     "hours_max": age_s_max // HOUR_S,
                 },
-                (f"hannun backup create --kind {kind.removeprefix('backup-')}", "hannun backup list"),
             )
 
 
@@ -49,7 +48,6 @@ def _none_yet(expected: Expected) -> Finding:
             "HANNUN_BACKUP_FOLDER is set, and no backup has succeeded yet",
             "make one now; it says what is in its way",
             {},
-            ("hannun backup create --kind logical",),
         )
     return Finding(
         Severity.NOTICE,
@@ -57,7 +55,6 @@ def _none_yet(expected: Expected) -> Finding:
         "Hannun makes no backups here: HANNUN_BACKUP_FOLDER is not set",
         "set it for schedule, or make sure that something else backs up PostgreSQL and proves it by restoring",
         {},
-        ("hannun backup create --kind logical",),
     )
 
 
@@ -76,5 +73,4 @@ def drills(examined: Examined) -> Iterator[Finding]:
         else "no backup was ever restored in a drill: nobody knows whether one can be",
         "run a drill; it restores the newest backup into a scratch server and changes nothing",
         {"days": round(drill.age_s / DAY_S)} if drill else {},
-        ("hannun restore --drill",),
     )

@@ -128,7 +128,7 @@ def replication_slots(examined: Examined) -> Iterator[Finding]:
                 slot.name,
                 "nobody reads the replication slot {slot}, and it keeps {mb} MB of WAL on PostgreSQL's disk, which "
                 "grow until the disk is full",
-                "start its reader again (`hannun backup wal` where it archives WAL), or drop the slot",
+                "start its reader again (the one that archives WAL, for example), or drop the slot",
                 {"slot": slot.name, "mb": round(slot.bytes / 1_000_000, 1)},
                 (f"SELECT pg_drop_replication_slot('{slot.name}');",),
             )

@@ -42,7 +42,7 @@ def drift(examined: Examined) -> Iterator[Finding]:
                 "found": first.found,
                 "expected": first.expected,
             },
-            ("hannun reconcile", "hannun replay start --into shadow"),
+            ("hannun reconcile", "hannun replay --into shadow"),
         )
         return
     recorded = operation_runs.newest_drift(examined.conn)
@@ -53,7 +53,7 @@ def drift(examined: Examined) -> Iterator[Finding]:
             "the newest reconcile found {count} figures that differ from the ledgers",
             "run it again to see which; then count again from the logs into a shadow, compare, and swap",
             {"count": recorded},
-            ("hannun reconcile", "hannun replay start --into shadow"),
+            ("hannun reconcile", "hannun replay --into shadow"),
         )
 
 
@@ -74,7 +74,7 @@ def damaged_pages(examined: Examined) -> Iterator[Finding]:
                 "stop writing to it, find out all that is damaged, and restore the newest good backup; the disk or "
                 "the memory of PostgreSQL's machine is broken",
                 {"table": table, "error": error},
-                (f"pg_amcheck --heapallindexed -d {conn.info.dbname}", "hannun backup list"),
+                (f"pg_amcheck --heapallindexed -d {conn.info.dbname}",),
             )
     checksums = diagnosis.checksums(conn)
     if checksums.failures and not damaged:
@@ -85,7 +85,7 @@ def damaged_pages(examined: Examined) -> Iterator[Finding]:
             "find out what is damaged, and restore the newest good backup; the disk or the memory of PostgreSQL's "
             "machine is broken",
             {"failures": checksums.failures, "last_at": f"{checksums.last_at:%Y-%m-%d %H:%M:%S}"},
-            (f"pg_amcheck --heapallindexed -d {conn.info.dbname}", "hannun backup list"),
+            (f"pg_amcheck --heapallindexed -d {conn.info.dbname}",),
         )
     if not checksums.enabled:
         yield Finding(

@@ -51,7 +51,7 @@ def partitioned(examined: Examined) -> Iterator[Finding]:
             "public.timeline_data is a plain table, so each query of a time range reads the index of all years",
             "count it again into a new database and swap it in: a replay makes the partitions; or restore a backup",
             {},
-            ("hannun replay start --into shadow", "hannun replay swap"),
+            ("hannun replay --into shadow", "hannun replay swap"),
         )
 
 
