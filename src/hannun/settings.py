@@ -4,9 +4,11 @@
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,11 +20,15 @@ from hannun.domain.field_values import TimeForm
 from hannun.domain.granularity import WeekStart
 from hannun.domain.timetable import Timetable
 from hannun.errors import OperatorError
+from hannun.secret_file import SecretFile, both_set, one_text
+from hannun.store.connections import UrlSource
 from hannun.store.database import PoolLimits
-from hannun.tokens import ROLES, RoleClaim
+from hannun.tokens import ROLES, RoleClaim, signing_secrets
 
 LOCK_WAIT_SHARE = 0.75
 """Of a request's deadline: a lock that is not free then is refused by PostgreSQL itself, which names the reason."""
+SECRETS = ("database_url", "owner_database_url", "redis_password", "jwt_secret")
+"""The fields whose value can stand in a file, which the field of that name with `_file` names."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
 
@@ -32,11 +38,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HANNUN_", frozen=True, extra="ignore", allow_inf_nan=False)
 
     # PostgreSQL, Redis, Kafka
+    # A field `..._file` names the file that holds a secret. It is read again when it changes.
     database_url: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("DATABASE_URL"))
+    database_url_file: str = Field("", validation_alias=AliasChoices("DATABASE_URL_FILE"))
     owner_database_url: SecretStr = SecretStr("")  # of the tables' owner, who migrates; "" is DATABASE_URL
+    owner_database_url_file: str = ""
     redis_host: str = Field("localhost", validation_alias=AliasChoices("REDIS_HOST"))
     redis_port: int = Field(6379, validation_alias=AliasChoices("REDIS_PORT"))
     redis_password: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("REDIS_PASSWORD"))
+    redis_password_file: str = Field("", validation_alias=AliasChoices("REDIS_PASSWORD_FILE"))
     redis_database: int = Field(0, validation_alias=AliasChoices("REDIS_DATABASE"))
     redis_tls: bool = False
     redis_timeout_s: float = 3.0
@@ -91,6 +101,7 @@ class Settings(BaseSettings):
     answer_lifetime_s: float = 3_600.0
     copies_bytes_max: int = 32_000_000  # of cached answers in the memory of each `serve`; 0 caches none there
     jwt_secret: SecretStr = SecretStr("")  # of HS256; "" accepts only tokens signed by published keys
+    jwt_secret_file: str = ""  # several lines: the first secret signs, each of them verifies
     jwt_jwks_url: str = ""  # the address of the issuer's public keys (JWKS), for RS256 and ES256
     jwt_jwks_file: str = ""  # the same key set in a file
     jwt_jwks_read_s: float = 3.0  # for one read of the key set, which a request with an unknown key waits for
@@ -158,15 +169,60 @@ class Settings(BaseSettings):
         return value
 
     @cached_property
+    def secret_files(self) -> dict[str, SecretFile[tuple[str, ...]]]:
+        """The files that hold secrets, by the name of the secret's field.
+
+        Raises:
+            OperatorError: one of them cannot be used, or the secret is also set itself.
+        """
+        return {name: self._secret_file(name) for name in SECRETS if getattr(self, f"{name}_file")}
+
+    def _secret_file(self, name: str) -> SecretFile[tuple[str, ...]]:
+        variable = variable_of(f"{name}_file")
+        if getattr(self, name).get_secret_value():
+            raise both_set(variable_of(name))
+        parse = signing_secrets if name == "jwt_secret" else one_text
+        return SecretFile(Path(getattr(self, f"{name}_file")), variable, partial(parse, variable))
+
+    def secret(self, name: str) -> str:
+        """A secret as it is now; "" where it is not set. Where its file holds several, the newest."""
+        return self.secrets_source(name)()[0]
+
+    def secrets_source(self, name: str) -> Callable[[], tuple[str, ...]]:
+        """Returns the secrets under this name as they are at that moment, the newest first."""
+        file = self.secret_files.get(name)
+        if file is not None:
+            return file.current
+        secrets = (getattr(self, name).get_secret_value(),)
+        return lambda: secrets
+
+    def source(self, name: str) -> str | Callable[[], str]:
+        """A secret for what uses it for long: its value, or what reads it from its file."""
+        file = self.secret_files.get(name)
+        return self.secret(name) if file is None else lambda: file.read_if_changed()[0]
+
+    @property
+    def database_source(self) -> UrlSource:
+        """The URL of the database, for a process that runs for long.
+
+        Raises:
+            OperatorError: it is not set.
+        """
+        self.needed("database_url")
+        return self.source("database_url")
+
+    @cached_property
     def redis(self) -> RedisAddress:
+        password = self.source("redis_password")
         return RedisAddress(
             self.redis_host,
             self.redis_port,
-            self.redis_password.get_secret_value(),
+            password if isinstance(password, str) else "",
             self.redis_database,
             self.redis_tls,
             self.redis_timeout_s,
             self.redis_connections_max,
+            None if isinstance(password, str) else password,
         )
 
     @cached_property
@@ -294,8 +350,7 @@ class Settings(BaseSettings):
         Raises:
             OperatorError: it is not set.
         """
-        value = getattr(self, name)
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        text = self.secret(name) if name in SECRETS else getattr(self, name)
         if not text:
             variable, example, running = _NEEDED[name]
             raise OperatorError(
@@ -329,14 +384,20 @@ _NEEDED = {
 }
 
 
+def variable_of(name: str) -> str:
+    """The environment variable of a field."""
+    choices = getattr(Settings.model_fields[name].validation_alias, "choices", None)
+    return str(choices[0]) if choices else f"HANNUN_{name.upper()}"
+
+
 def read() -> Settings:
     """The settings of this process.
 
     Raises:
-        OperatorError: the value of a variable cannot be used.
+        OperatorError: the value of a variable, or a file with a secret, cannot be used.
     """
     try:
-        return Settings()  # type: ignore[call-arg]
+        settings = Settings()  # type: ignore[call-arg]
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -344,3 +405,5 @@ def read() -> Settings:
         raise OperatorError(
             f"{variable} cannot be used: {first['msg']}", hint="docs/operating.md lists every setting"
         ) from error
+    _ = settings.secret_files  # checked at the start
+    return settings

@@ -13,11 +13,42 @@ from typing import Any
 import jwt
 
 from hannun.errors import OperatorError
+from hannun.secret_file import lines_of
 
+SECRET_LENGTH_MIN = 32
 SESSION_LASTS_S = 12 * 3_600.0
 """How long a session lasts that begins with a one-time code."""
 ROLES = frozenset({"MERCHANT", "ADMIN", "SERVICE"})
 """The roles that a token may carry."""
+
+
+def check_secret(variable: str, secret: str) -> None:
+    """
+    Raises:
+        OperatorError: the secret is too short, or is a public key.
+    """
+    if "-----BEGIN" in secret:
+        raise OperatorError(
+            f"{variable} is a key in PEM form: anybody who knows a public key could sign tokens with it",
+            hint="a random secret for HS256; public keys come by HANNUN_JWT_JWKS_URL or HANNUN_JWT_JWKS_FILE",
+        )
+    if len(secret) < SECRET_LENGTH_MIN:
+        raise OperatorError(
+            f"{variable} has {len(secret)} characters, at least {SECRET_LENGTH_MIN} are needed",
+            hint="python3 -c 'import secrets; print(secrets.token_urlsafe(48))' makes one",
+        )
+
+
+def signing_secrets(variable: str, content: bytes) -> tuple[str, ...]:
+    """The secrets of a file, one a line: the first signs, each of them verifies.
+
+    Raises:
+        OperatorError: there is none, or one cannot be used.
+    """
+    secrets_ = lines_of(variable, content)
+    for secret in secrets_:
+        check_secret(variable, secret)
+    return secrets_
 
 
 def check_roles(roles: Collection[str]) -> None:

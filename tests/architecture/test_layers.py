@@ -17,7 +17,7 @@ LAYERS = [
     ["flows", "scheduler"],
     ["counting"],
     ["store", "kafka", "cache", "channels", "issuer", "tokens", "files", "backups", "pg_programs"],
-    ["key_ring"],
+    ["key_ring", "secret_file"],
     ["telemetry", "deadlines"],
     ["domain"],
     ["errors"],

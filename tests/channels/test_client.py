@@ -523,6 +523,27 @@ def test_a_token_is_got_once_for_all_calls() -> None:
     assert "cursor" not in json.loads(server.requests[-1].body)
 
 
+def test_credentials_are_rotated_between_two_calls() -> None:
+    """Also of a channel whose token was got with the credentials of before."""
+    accesses: list[Access] = []
+
+    async def ask() -> tuple[list[Reply], Server]:
+        channel = RingoBiz()
+        async with (
+            serving(channel) as server,
+            client_of(server, declared("RingoBiz"), present_access=lambda known: (accesses or [known])[-1]) as client,
+        ):
+            found = [await client.ask(["e1"])]
+            accesses.append(Access(server.address, {"client_id": "us", "client_secret": "rotated"}))
+            channel.valid = ""  # the channel has ended what the secret of before got
+            return [*found, await client.ask(["e1"]), await client.ask(["e1"])], server
+
+    found, server = asyncio.run(ask())
+    assert {reply.kind for reply in found} == {"measured"}
+    identities = [request.headers["authorization"] for request in server.requests if request.target == "/oauth/token"]
+    assert identities == ["Basic " + base64.b64encode(pair).decode() for pair in (b"us:s3cr3t", b"us:rotated")]
+
+
 def test_a_token_that_the_channel_refuses_is_renewed_once() -> None:
     channel = RingoBiz()
 

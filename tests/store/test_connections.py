@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from world import World
 
 from hannun import deadlines
-from hannun.errors import ConnectionLost, StoreUnavailable
+from hannun.errors import ConnectionLost, OperatorError, StoreUnavailable
 from hannun.store import connections
 from hannun.store.database import AsyncConnection, Connection, Database, PoolLimits, ReadPool, connect
 
@@ -303,3 +303,22 @@ def test_a_reader_whose_connection_is_cut_reads_again(proxy: Proxy, world: World
 
 def is_select(request: Request) -> bool:
     return "SELECT 1" in request.text
+
+
+def test_a_refused_login_waits_until_the_url_is_another_one(world: World) -> None:
+    """PostgreSQL has a new password a moment before the file has it."""
+    urls = [make_conninfo(world.url, password="of-yesterday")] * 4
+    database = Database(lambda: urls.pop() if urls else world.url, PoolLimits(), application="rotated")
+    try:
+        with database.transaction() as conn:
+            assert one(conn) == (1,)
+        assert urls == []
+    finally:
+        database.close()
+
+
+def test_a_login_that_stays_refused_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ROTATION_S_MAX", 0.2)
+    wrong = make_conninfo(world.url, password="of-yesterday")
+    with pytest.raises(OperatorError, match="password authentication failed"):
+        connect(lambda: wrong, application="refused")

@@ -132,7 +132,7 @@ def test_a_token_that_no_published_key_signed_is_refused(open_with_issuer: OpenS
 
 def test_a_public_key_cannot_be_the_secret() -> None:
     with pytest.raises(OperatorError, match="PEM"):
-        Verifier(pem_of(RSA).decode())
+        Verifier(lambda: (pem_of(RSA).decode(),))
 
 
 def test_only_usable_verification_keys_are_taken_from_a_set() -> None:

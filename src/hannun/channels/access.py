@@ -50,24 +50,34 @@ def load(path: str, declarations: Mapping[str, Declaration], *, private_addresse
     """
     if not path:
         return {}
-    entries = _read(path)
+    return parse(path, _read(path), declarations, private_addresses=private_addresses)
+
+
+def parse(
+    path: str, content: bytes, declarations: Mapping[str, Declaration], *, private_addresses: bool = False
+) -> dict[str, Access]:
+    """As `load`, of a file whose content is read already."""
     return {
         declaration.key: _access(f"{path}: [{name}]", entry, declaration, private_addresses)
-        for name, entry in entries.items()
+        for name, entry in _entries(path, content).items()
         if (declaration := _declared(path, name, declarations)) is not None
     }
 
 
-def _read(path: str) -> dict[str, object]:
+def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            content = file.read(BYTES_MAX + 1)
-        if len(content) > BYTES_MAX:
-            raise OperatorError(f"HANNUN_CHANNEL_ACCESS_FILE {path} has more than {BYTES_MAX} bytes", hint=_FORM)
-        return tomllib.loads(content.decode("utf-8"))
+            return file.read(BYTES_MAX + 1)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
         raise OperatorError(f"HANNUN_CHANNEL_ACCESS_FILE {path} cannot be read: {reason}", hint=_FORM) from error
+
+
+def _entries(path: str, content: bytes) -> dict[str, object]:
+    if len(content) > BYTES_MAX:
+        raise OperatorError(f"HANNUN_CHANNEL_ACCESS_FILE {path} has more than {BYTES_MAX} bytes", hint=_FORM)
+    try:
+        return tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         where = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
         raise OperatorError(f"HANNUN_CHANNEL_ACCESS_FILE {path} is not TOML{where}", hint=_FORM) from None

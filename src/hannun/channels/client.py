@@ -83,6 +83,7 @@ class ChannelClient:
     """The API of one channel. Use it as an asynchronous context manager, in one event loop.
 
     Args:
+        present_access: returns the access of that moment, from the access in use: credentials may be rotated.
         calls_at_once: calls under way at the same time; further ones wait.
         private_addresses: allow servers inside our own network, for development.
         tls: verifies the server; by default with the certificates of the system. Clients can share one: it takes time
@@ -97,6 +98,7 @@ class ChannelClient:
         declaration: Declaration,
         access: Access,
         *,
+        present_access: Callable[[Access], Access] | None = None,
         calls_at_once: int = CALLS_AT_ONCE,
         private_addresses: bool = False,
         tls: ssl.SSLContext | None = None,
@@ -107,10 +109,9 @@ class ChannelClient:
         if declaration.request is None or declaration.response is None:
             raise ValueError(f"{declaration.name} has no API")
         self.declaration = declaration
-        self._access = access
+        self._present_access = present_access
         self._limits = declaration.limits
         self._repeatable = declaration.request.repeatable
-        self._calls = Calls(declaration, declaration.request, access, now_s)
         self._raw_counts = mapping_of(declaration.response)
         self._places = asyncio.Semaphore(calls_at_once)
         self._tls = tls
@@ -120,8 +121,14 @@ class ChannelClient:
         self._addresses: dict[Origin, Addresses] = {}
         self._open_exchange = open_exchange
         self._exchange: HttpExchange | None = None
-        self._tokens = TokenSource(self._request_token) if _has_token(declaration) else None
         self._seconds = metrics.channel_call_seconds.labels(declaration.name)
+        self._use(access)
+
+    def _use(self, access: Access) -> None:
+        assert self.declaration.request is not None
+        self._access = access
+        self._calls = Calls(self.declaration, self.declaration.request, access, self._now_s)
+        self._tokens = TokenSource(self._request_token) if _has_token(self.declaration) else None
 
     async def __aenter__(self) -> "ChannelClient":
         tls = self._tls or ssl.create_default_context()
@@ -136,6 +143,8 @@ class ChannelClient:
 
     async def ask(self, event_ids: Sequence[str]) -> Reply:
         """The totals of at most `declaration.request.batch` events. It does not raise for what the channel does."""
+        if self._present_access is not None and (access := self._present_access(self._access)) != self._access:
+            self._use(access)
         ids = self._calls.separable(event_ids)
         if not ids:
             return Reply("measured")

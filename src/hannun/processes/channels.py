@@ -1,6 +1,6 @@
 """The channels of a process: their table, their declarations, and access to their APIs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hannun.channels import access, declaration
@@ -10,6 +10,7 @@ from hannun.domain.budgets import Budget
 from hannun.domain.channels import ChannelTable, NewChannel, extended, load_table
 from hannun.errors import OperatorError
 from hannun.flows.channel_status import OperatedChannel
+from hannun.secret_file import SecretFile
 from hannun.settings import Settings
 
 
@@ -48,6 +49,24 @@ def channel_access(settings: Settings, declarations: Mapping[str, Declaration]) 
         OperatorError: the access file cannot be used.
     """
     return access.load(settings.channel_access_file, declarations, private_addresses=settings.channel_private_addresses)
+
+
+def present_access(settings: Settings, declarations: Mapping[str, Declaration]) -> Callable[[str, Access], Access]:
+    """Returns the access of a channel as the file says at that moment; what was given, where it has no entry any more.
+
+    Raises:
+        OperatorError: the access file cannot be used.
+    """
+    path = settings.channel_access_file
+    if not path:
+        return lambda _, known: known
+    private = settings.channel_private_addresses
+    file = SecretFile(
+        Path(path),
+        "HANNUN_CHANNEL_ACCESS_FILE",
+        lambda content: access.parse(path, content, declarations, private_addresses=private),
+    )
+    return lambda key, known: file.current().get(key, known)
 
 
 def budgets_of(declaration: Declaration) -> list[Budget]:

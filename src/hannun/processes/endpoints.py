@@ -11,7 +11,10 @@ from hannun.embedded import ValkeyServer
 from hannun.embedded.private_files import write_private_file
 from hannun.errors import OperatorError
 from hannun.processes.embedded_servers import JWT_SECRET, OWNER, load_secrets
+from hannun.settings import SECRETS, variable_of
 
+_NO_SECRET_FILES = dict.fromkeys(map(variable_of, (f"{name}_file" for name in SECRETS)), "")
+"""The embedded servers have passwords of their own, whatever files the environment names."""
 _PAGE_USER = "page-user.json"
 _PATHS = ("HANNUN_CHANNELS_FILE", "HANNUN_CHANNEL_ACCESS_FILE", "HANNUN_CHANNEL_DECLARATIONS")
 _VALUES = ("HANNUN_CHANNEL_PRIVATE_ADDRESSES", "HANNUN_REFRESH_AT")
@@ -76,17 +79,21 @@ def command_environment(home: Path) -> dict[str, str]:
     redis = urlsplit(endpoints.redis_url)
     database = urlsplit(endpoints.database_url)
     owner = database._replace(netloc=f"{OWNER}:{known[OWNER]}@{database.hostname}:{database.port}")
-    return {
-        "DATABASE_URL": endpoints.database_url,
-        "HANNUN_OWNER_DATABASE_URL": owner.geturl(),
-        "REDIS_HOST": redis.hostname or "",
-        "REDIS_PORT": str(redis.port),
-        "REDIS_PASSWORD": redis.password or "",
-        "REDIS_DATABASE": "0",
-        "KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka_bootstrap or "",
-        "HANNUN_JWT_SECRET": known[JWT_SECRET],
-        "HANNUN_API": endpoints.api,
-    } | {name: value for name, value in endpoints.settings.items() if name in (*_PATHS, *_VALUES)}
+    return (
+        _NO_SECRET_FILES
+        | {
+            "DATABASE_URL": endpoints.database_url,
+            "HANNUN_OWNER_DATABASE_URL": owner.geturl(),
+            "REDIS_HOST": redis.hostname or "",
+            "REDIS_PORT": str(redis.port),
+            "REDIS_PASSWORD": redis.password or "",
+            "REDIS_DATABASE": "0",
+            "KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka_bootstrap or "",
+            "HANNUN_JWT_SECRET": known[JWT_SECRET],
+            "HANNUN_API": endpoints.api,
+        }
+        | {name: value for name, value in endpoints.settings.items() if name in (*_PATHS, *_VALUES)}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,7 @@ def child_environment(endpoints: Endpoints, valkey: ValkeyServer, jwt_secret: st
     """The environment of the child processes: that of this one, and over it the settings of the embedded servers."""
     return {
         **os.environ,
+        **_NO_SECRET_FILES,
         "DATABASE_URL": endpoints.database_url,
         "REDIS_HOST": "127.0.0.1",
         "REDIS_PORT": str(valkey.port),

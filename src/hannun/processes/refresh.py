@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from hannun.cache import AnswerCache
 from hannun.channels.client import ChannelClient
@@ -19,7 +20,7 @@ from hannun.flows.refresh.polling import ChannelPoller
 from hannun.flows.refresh.refresh import Refresh
 from hannun.flows.refresh.rounds import RoundKeeper
 from hannun.flows.report.rebuild import Rebuilder
-from hannun.processes.channels import budgets_of, channel_access, channel_declarations
+from hannun.processes.channels import budgets_of, channel_access, channel_declarations, present_access
 from hannun.processes.writing import Writing
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
@@ -39,6 +40,7 @@ async def open_refresh(settings: Settings, writing: Writing) -> AsyncIterator[Re
     period_s = timetable.period.total_seconds()
     declarations = channel_declarations(settings)
     access = channel_access(settings, declarations)
+    present = present_access(settings, declarations)
     polled = {key: declarations[key] for key in access if declarations[key].request is not None}
     budgets = {key: budgets_of(declaration) for key, declaration in polled.items()}
     async with AsyncExitStack() as stack:
@@ -52,6 +54,7 @@ async def open_refresh(settings: Settings, writing: Writing) -> AsyncIterator[Re
                 ChannelClient(
                     declaration,
                     access[key],
+                    present_access=partial(present, key),
                     calls_at_once=settings.channel_calls_at_once,
                     private_addresses=settings.channel_private_addresses,
                     tls=tls,
@@ -78,7 +81,7 @@ async def open_refresh(settings: Settings, writing: Writing) -> AsyncIterator[Re
 @asynccontextmanager
 async def _open_rebuilder(settings: Settings) -> AsyncIterator[Rebuilder]:
     limits = replace(settings.pool, size_max=2, size_min=1)
-    reader = ReadPool(settings.needed("database_url"), limits, application="hannun-schedule-rebuild")
+    reader = ReadPool(settings.database_source, limits, application="hannun-schedule-rebuild")
     cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s)
     await reader.open()
     await cache.open()

@@ -75,7 +75,7 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
 async def _open_consistency(settings: Settings) -> AsyncIterator[ConsistencyChecker]:
     """The comparison, with a cache and a read pool of its own."""
     limits = replace(settings.pool, size_max=2, size_min=1)
-    reader = ReadPool(settings.needed("database_url"), limits, application="hannun-schedule-read")
+    reader = ReadPool(settings.database_source, limits, application="hannun-schedule-read")
     cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s, timeout_s=settings.redis_read_wait_s)
     reports = Reports(reader, DirectReader(), lambda: datetime.now(UTC), channel_table(settings), settings.stale_after)
     await reader.open()

@@ -62,6 +62,7 @@ async def open_verifier(settings: Settings, ended: Container[bytes]) -> AsyncIte
     Raises:
         OperatorError: a setting is wrong, and which.
     """
+    secrets = settings.secrets_source("jwt_secret")
     verifier = partial(
         Verifier,
         issuer=settings.jwt_issuer,
@@ -70,7 +71,8 @@ async def open_verifier(settings: Settings, ended: Container[bytes]) -> AsyncIte
         ended=ended,
     )
     if not (settings.jwt_jwks_url or settings.jwt_jwks_file):
-        yield verifier(settings.needed("jwt_secret"))
+        settings.needed("jwt_secret")
+        yield verifier(secrets)
         return
     if settings.jwt_jwks_good_s < settings.jwt_jwks_refresh_s:
         raise OperatorError(
@@ -84,7 +86,7 @@ async def open_verifier(settings: Settings, ended: Container[bytes]) -> AsyncIte
             good_s=settings.jwt_jwks_good_s,
             cooldown_s=settings.jwt_jwks_cooldown_s,
         )
-        verifies = verifier(settings.jwt_secret.get_secret_value(), keys)
+        verifies = verifier(secrets, keys)
         async with run_in_task("read the issuer's keys", keys.run()):
             yield verifies
 
@@ -105,7 +107,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
                 jobs.check_refresh(refresh_health),
             )
         )
-        reader = ReadPool(settings.needed("database_url"), settings.request_pool, application="hannun-serve-read")
+        reader = ReadPool(settings.database_source, settings.request_pool, application="hannun-serve-read")
         packed_bytes_max = settings.copies_bytes_max // 4  # an answer takes about a fifth of its bytes when compressed
         cache = AnswerCache(
             settings.redis,

@@ -76,7 +76,7 @@ def open_writing(settings: Settings, application: str, limits: PoolLimits | None
         Transient: one of them cannot be reached now.
         OperatorError: one of them is not as it must be, with what to do.
     """
-    url = settings.needed("database_url")
+    url = settings.database_source
     with connected(url, application=application) as conn:
         health_checks.check_database(conn)
         key = participant_key(conn)

@@ -15,6 +15,7 @@ import asyncio
 import math
 import select
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from psycopg.waiting import READY_NONE
 
 from hannun import deadlines
 from hannun.errors import ConnectionLost, StoreUnavailable
+from hannun.store.refused_connections import refuses_login
 
 T = TypeVar("T")
 
@@ -49,11 +51,23 @@ _WAKE_S: Final = 0.1
 """How often psycopg wakes during a wait."""
 
 
+UrlSource = str | Callable[[], str]
+"""The URL of a database, or what returns the present one: its password may be rotated while the process runs."""
+
+ROTATION_S_MAX: Final = 2.0
+"""How long a refused login waits for another URL: PostgreSQL has the new password a moment before the file has it."""
+
+
+def url_now(source: UrlSource) -> str:
+    """The URL for a connection that is opened now."""
+    return source if isinstance(source, str) else source()
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """Where PostgreSQL is, the options of connections to it, and after how many seconds it counts as silent."""
 
-    url: str
+    url: UrlSource
     options: dict[str, Any]
     answer_s: float = ANSWER_S
 
@@ -76,9 +90,29 @@ class Server:
             raise StoreUnavailable("PostgreSQL does not answer a new connection") from error
 
     def _open(self) -> "SyncConnection":
-        conn = SyncConnection.connect(self.url, **self.options)
+        url = url_now(self.url)
+        try:
+            conn = SyncConnection.connect(url, **self.options)
+        except psycopg.OperationalError as error:
+            renewed = self._renewed_url(url) if refuses_login(error) else None
+            if renewed is None:
+                raise
+            conn = SyncConnection.connect(renewed, **self.options)
         conn.server = self
         return conn
+
+    def _renewed_url(self, refused: str) -> str | None:
+        """Another URL than the one with which a login failed, as soon as there is one; None where there is none."""
+        if isinstance(self.url, str):
+            return None
+        ends_at_s = time.monotonic() + min(ROTATION_S_MAX, deadlines.remaining_s())
+        while True:
+            url = self.url()
+            if url != refused:
+                return url
+            if time.monotonic() >= ends_at_s:
+                return None
+            time.sleep(_WAKE_S)
 
     def check_answers(self) -> None:
         """

@@ -29,8 +29,10 @@ from hannun.store.connections import (
     READ_S_MAX,
     Server,
     SyncConnection,
+    UrlSource,
     is_lost,
     one_line,
+    url_now,
 )
 from hannun.store.refused_connections import refused_connection
 from hannun.telemetry import Series, log, metrics
@@ -116,8 +118,8 @@ class Database:
     transaction. A connection that the server has closed meanwhile is replaced before a transaction begins on it.
     """
 
-    def __init__(self, url: str, limits: PoolLimits, *, application: str) -> None:
-        options = _connection_options(url, application, limits.lock_wait_s, limits.statement_s)
+    def __init__(self, url: UrlSource, limits: PoolLimits, *, application: str) -> None:
+        options = _connection_options(url_now(url), application, limits.lock_wait_s, limits.statement_s)
         self._server = Server(url, options, limits.answer_s)
         self._lifetime_s = limits.lifetime_s
         self._lock = threading.Lock()
@@ -280,12 +282,12 @@ class Database:
 class ReadPool:
     """The reading side of `serve`: a pool of read-only connections, with one snapshot for each request."""
 
-    def __init__(self, url: str, limits: PoolLimits, *, application: str) -> None:
+    def __init__(self, url: UrlSource, limits: PoolLimits, *, application: str) -> None:
         self._wait_s = limits.wait_s
         self._pool: AsyncConnectionPool[connections.AsyncConnection] = AsyncConnectionPool(
             url,
             connection_class=connections.AsyncConnection,
-            kwargs=_connection_options(url, application, limits.lock_wait_s, limits.statement_s),
+            kwargs=_connection_options(url_now(url), application, limits.lock_wait_s, limits.statement_s),
             min_size=limits.size_min,
             max_size=limits.size_max,
             max_idle=limits.idle_s,
@@ -418,7 +420,7 @@ def snapshot(conn: Connection) -> Iterator[None]:
         yield
 
 
-def connect(url: str, *, application: str) -> Connection:
+def connect(url: UrlSource, *, application: str) -> Connection:
     """Open a single connection, for a command or at the start of a process.
 
     Raises:
@@ -426,9 +428,9 @@ def connect(url: str, *, application: str) -> Connection:
         OperatorError: it refuses the login, or the URL cannot be parsed.
     """
     try:
-        return Server(url, _connection_options(url, application)).connect()
+        return Server(url, _connection_options(url_now(url), application)).connect()
     except (StoreUnavailable, psycopg.OperationalError) as error:
-        raise refused_connection(url, error) from error
+        raise refused_connection(url_now(url), error) from error
     except psycopg.ProgrammingError as error:
         raise OperatorError(
             f"cannot read DATABASE_URL: {one_line(error)}",
@@ -437,7 +439,7 @@ def connect(url: str, *, application: str) -> Connection:
 
 
 @contextmanager
-def connected(url: str, *, application: str) -> Iterator[Connection]:
+def connected(url: UrlSource, *, application: str) -> Iterator[Connection]:
     """A single connection for the block, committed at its end.
 
     Raises:

@@ -11,11 +11,19 @@ from psycopg.conninfo import conninfo_to_dict
 
 from hannun.errors import OperatorError, StoreUnavailable
 
+_LOGIN: Final = re.compile(
+    'authentication failed|no password supplied|role ".*" does not exist|not permitted to log in'
+)
 _UNTIL_CORRECTED: Final = re.compile(
-    "password authentication failed|no password supplied|authentication failed|no pg_hba.conf entry"
-    '|(database|role) ".*" does not exist|permission denied for database|not permitted to log in'
+    f"{_LOGIN.pattern}|no pg_hba.conf entry"
+    '|database ".*" does not exist|permission denied for database'
     "|does not support SSL|certificate|SSL error"
 )
+
+
+def refuses_login(error: Exception) -> bool:
+    """Whether PostgreSQL does not accept the user or the password."""
+    return _LOGIN.search(str(error)) is not None
 
 
 def refused_connection(url: str, error: Exception) -> OperatorError | StoreUnavailable:

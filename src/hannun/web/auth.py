@@ -10,7 +10,8 @@ import math
 import time
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,12 @@ import jwt
 from hannun.domain.authorization import Principal
 from hannun.domain.ids import canonical_id
 from hannun.domain.secret_hashes import hash_secret
-from hannun.errors import OperatorError, Unauthenticated
-from hannun.tokens import ROLES_CLAIM, RoleClaim
+from hannun.errors import Unauthenticated
+from hannun.tokens import ROLES_CLAIM, RoleClaim, check_secret
 from hannun.web.jwks import PUBLIC_KEY_ALGORITHMS, TokenKeys, VerificationKey
 
 COOKIE = "hannun_session"
 SESSIONS_CACHED_MAX = 20_000
-SECRET_LENGTH_MIN = 32
 TOKEN_LENGTH_MAX = 8_192
 """A longer token is refused before any of it is parsed."""
 SUBJECT_LENGTH_MAX = 255
@@ -43,20 +43,22 @@ class Session:
     Args:
         expires_at: seconds since 1970.
         token_hash: identifies the session, also after it has ended.
-        key_fingerprint: the published key that verified it; None if the shared secret did.
+        key_fingerprint: the published key that verified it; None if a shared secret did.
+        secret_hash: identifies that shared secret.
     """
 
     principal: Principal
     expires_at: float
     token_hash: bytes
     key_fingerprint: bytes | None = None
+    secret_hash: bytes | None = None
 
 
 class Verifier:
     """Verifies tokens that are signed with a shared secret (HS256), by a published key (RS256, ES256), or both.
 
     Args:
-        secret: "" to accept tokens by published keys only.
+        secrets: the shared secrets of that moment, each of which may have signed a token; "" is none.
         keys: the issuer's published keys; None to accept tokens by the secret only.
         issuer: the required `iss`; "" accepts any issuer that has the key.
         audience: the required `aud`; "" accepts only tokens without an audience.
@@ -69,7 +71,7 @@ class Verifier:
 
     def __init__(
         self,
-        secret: str,
+        secrets: Callable[[], tuple[str, ...]],
         keys: TokenKeys | None = None,
         *,
         issuer: str = "",
@@ -77,17 +79,12 @@ class Verifier:
         role_claim: RoleClaim = ROLES_CLAIM,
         ended: Container[bytes] = frozenset(),
     ) -> None:
-        if len(secret) < SECRET_LENGTH_MIN and (secret or keys is None):
-            raise OperatorError(
-                f"HANNUN_JWT_SECRET has {len(secret)} characters, at least {SECRET_LENGTH_MIN} are needed",
-                hint="python3 -c 'import secrets; print(secrets.token_urlsafe(48))' makes one",
-            )
-        if "-----BEGIN" in secret:
-            raise OperatorError(
-                "HANNUN_JWT_SECRET is a key in PEM form: anybody who knows a public key could sign tokens with it",
-                hint="a random secret for HS256; public keys come by HANNUN_JWT_JWKS_URL or HANNUN_JWT_JWKS_FILE",
-            )
-        self._secret = secret
+        for secret in secrets():
+            if secret or keys is None:
+                check_secret("HANNUN_JWT_SECRET", secret)
+        self._secrets = secrets
+        self._known_secrets: tuple[str, ...] = ()
+        self._secret_hashes: frozenset[bytes] = frozenset()
         self._keys = keys
         self._issuer = issuer or None
         self._audience = audience or None
@@ -100,7 +97,7 @@ class Verifier:
         session = self._sessions.get(token)
         if session is None or session.expires_at + LEEWAY_S <= time.time() or session.token_hash in self._ended:
             return None
-        return session if session.key_fingerprint is None or self._key_is_trusted(session) else None
+        return session if self._key_is_trusted(session) else None
 
     async def verify(self, token: str) -> Session:
         """
@@ -124,8 +121,26 @@ class Verifier:
 
     def _key_is_trusted(self, session: Session) -> bool:
         if session.key_fingerprint is None:
-            return True
+            return session.secret_hash in self._hashes_of_secrets()
         return self._keys is not None and self._keys.is_trusted(session.key_fingerprint)
+
+    def _hashes_of_secrets(self) -> frozenset[bytes]:
+        secrets = self._secrets()
+        if secrets != self._known_secrets:
+            self._known_secrets = secrets
+            self._secret_hashes = frozenset(map(hash_secret, filter(None, secrets)))
+        return self._secret_hashes
+
+    def _session_by_secret(self, token: str) -> Session:
+        """The session of a token that one of the shared secrets has signed.
+
+        Raises:
+            jwt.InvalidTokenError: none has, or the token is refused for another reason.
+        """
+        for secret in filter(None, self._secrets()):
+            with suppress(jwt.InvalidSignatureError):
+                return self._session_of(token, self._claims(token, secret, "HS256"), secret_hash=hash_secret(secret))
+        raise jwt.InvalidSignatureError("Signature verification failed")
 
     async def _verify_signature(self, token: str) -> Session:
         if len(token) > TOKEN_LENGTH_MAX:
@@ -135,8 +150,8 @@ class Verifier:
             algorithm, kid = header.get("alg"), header.get("kid")
             if not isinstance(algorithm, str):
                 raise Unauthenticated("the token is invalid: it cannot be decoded")
-            if algorithm == "HS256" and self._secret:
-                return self._session_of(token, self._claims(token, self._secret, algorithm), None)
+            if algorithm == "HS256" and any(self._secrets()):
+                return self._session_by_secret(token)
             if algorithm in PUBLIC_KEY_ALGORITHMS and self._keys is not None:
                 if not isinstance(kid, str):
                     raise Unauthenticated("the token is invalid: it names no key (kid)")
@@ -150,7 +165,14 @@ class Verifier:
             raise Unauthenticated("the token is invalid: it cannot be decoded") from error
         raise Unauthenticated("the token is invalid: its signature algorithm is not accepted here")
 
-    def _session_of(self, token: str, claims: dict[str, Any], key_fingerprint: bytes | None) -> Session:
+    def _session_of(
+        self,
+        token: str,
+        claims: dict[str, Any],
+        key_fingerprint: bytes | None = None,
+        *,
+        secret_hash: bytes | None = None,
+    ) -> Session:
         """The session of verified claims. The signature says who wrote them, not that their types are right.
 
         Raises:
@@ -175,6 +197,7 @@ class Verifier:
             min(float(expires_at), _EXPIRY_MAX_S),
             hash_secret(token),
             key_fingerprint,
+            secret_hash,
         )
 
     def _claims(self, token: str, key: str | VerificationKey, algorithm: str) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 from hannun.processes.channels import channel_table
+from hannun.secret_file import SecretFile, both_set, one_text
 from hannun.settings import Settings
 from hannun.store.database import Connection, Database, connected
 from hannun.store.roles import ROLES
@@ -49,7 +52,7 @@ def open_database(settings: Settings, application: str) -> Iterator[Database]:
 
 def owner_url(settings: Settings) -> str:
     """The database's address for its owner; without one, for the service."""
-    return settings.owner_database_url.get_secret_value() or settings.needed("database_url")
+    return settings.secret("owner_database_url") or settings.needed("database_url")
 
 
 def migrate(settings: Settings, environment: Mapping[str, str]) -> str:
@@ -60,5 +63,19 @@ def migrate(settings: Settings, environment: Mapping[str, str]) -> str:
     """
     from hannun.store import migrate as store  # imports alembic, which no other command needs
 
-    passwords = {role: environment.get(f"HANNUN_{role.upper()}_PASSWORD") for role in ROLES}
+    passwords = {role: _password(environment, f"HANNUN_{role.upper()}_PASSWORD") for role in ROLES}
     return str(store.migrate(owner_url(settings), channel_table(settings), passwords))
+
+
+def _password(environment: Mapping[str, str], variable: str) -> str | None:
+    """The password in a variable, or in the file that the variable of that name with `_FILE` names; None for neither.
+
+    Raises:
+        OperatorError: both are set, or the file cannot be used.
+    """
+    value, file = environment.get(variable), environment.get(f"{variable}_FILE")
+    if not file:
+        return value
+    if value:
+        raise both_set(variable)
+    return SecretFile(Path(file), f"{variable}_FILE", partial(one_text, f"{variable}_FILE")).current()[0]
