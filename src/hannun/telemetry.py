@@ -45,8 +45,9 @@ class Sampled(Collector):
         self._sources.append(read)
 
     def remove_source(self, read: Callable[[], Series]) -> None:
-        """Read no values here any more."""
-        self._sources.remove(read)
+        """Read no values here any more. Harmless where none were read, as of a cache that never opened."""
+        if read in self._sources:
+            self._sources.remove(read)
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """The metric with its values now."""
