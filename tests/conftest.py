@@ -18,6 +18,7 @@ import pytest
 pytest.register_assert_rewrite("outside", "accounts", "world", "oracle", "faults", "waits")
 
 import structlog
+from small_disks import no_mount_reason
 from world import DATABASE_OWNER, NOT_DURABLE, World, make_database, make_owner
 
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer, java_missing_reason, postgres_binaries
@@ -97,12 +98,13 @@ def world(postgres: PostgresServer, valkey: ValkeyServer, database: str) -> Iter
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip tests whose program is missing, and say why. With CI=true they fail instead."""
-    programs = (
+    needed = (
         ("kafka", java_missing_reason),
         ("browser", browser_missing_reason),
         ("promtool", promtool_missing_reason),
+        ("small_disk", no_mount_reason),
     )
-    for mark, missing_reason in programs:
+    for mark, missing_reason in needed:
         marked = [item for item in items if item.get_closest_marker(mark) is not None]
         reason = missing_reason() if marked else None
         if reason is None:

@@ -16,6 +16,7 @@ writes). `local` holds answers in the process as well, and `version_floors` what
 """
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -37,8 +38,12 @@ from hannun.cache.subscription import PING_INTERVAL_S, RECONNECT_INTERVAL_S, Rec
 from hannun.cache.version_floors import VersionFloors
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.batch import ChangedEvent
-from hannun.telemetry import Series, metrics
+from hannun.telemetry import Series, log, metrics
 
+WRITE_CHECK_INTERVAL_S: Final = 0.5
+"""How often it is checked that Redis accepts deletions, and so invalidations."""
+PENDING_DELIVERED_S: Final = 2.0
+"""Within this time after Redis accepts invalidations again, those that are pending are delivered."""
 POLL_INTERVAL_S: Final = 0.01
 """How often a waiting reader looks for the answer and the lease."""
 LOCAL_CACHE_PING_INTERVAL_S: Final = 0.04
@@ -101,6 +106,7 @@ class AnswerCache:
         self._run_release_script = self._client.register_script(RELEASE_SCRIPT)
         self._server = ""
         self._cooldown_until = 0.0
+        self._distrusted_until = 0.0
         self._polls: dict[str, asyncio.Task[tuple[EncodedAnswer | None, bool]]] = {}
         self.available = False
         """Whether Redis answered the most recent command."""
@@ -126,6 +132,31 @@ class AnswerCache:
         except UNAVAILABLE:
             self.available = False
         return self.available
+
+    async def watch_writes(self) -> None:
+        """Check at intervals whether Redis accepts invalidations, until cancelled."""
+        while True:
+            await self.check_writes()
+            await asyncio.sleep(WRITE_CHECK_INTERVAL_S)
+
+    async def check_writes(self) -> None:
+        """Check whether Redis accepts invalidations. While it refuses them, everything that it holds is a miss.
+
+        A server answers reads and refuses deletions where its disk is full, where it became a replica, and where this
+        login may not delete: no commit then removes the answers that it makes false.
+        """
+        try:
+            await self._within_timeout(self._client.unlink(keys.WRITE_CHECK))
+        except redis.ResponseError as error:
+            if self._distrusted_until != math.inf:
+                log.error("Redis refuses invalidations; its answers are not used", error=str(error))
+            self._distrusted_until = math.inf
+        except UNAVAILABLE:
+            pass  # what it holds cannot be read either, and is as true as before when it is back
+        else:
+            if self._distrusted_until == math.inf:
+                log.info("Redis accepts invalidations again")
+                self._distrusted_until = time.monotonic() + PENDING_DELIVERED_S
 
     # -- the local cache
 
@@ -158,8 +189,12 @@ class AnswerCache:
     async def get(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
         """The cached answer of a key.
 
-        None if no valid answer is cached, it is below `version_min` or the key's floor, or Redis is unavailable.
+        None if no valid answer is cached, it is below `version_min` or the key's floor, or Redis is unavailable or
+        refuses invalidations.
         """
+        if self._is_distrusted():
+            self.unanswered += 1
+            return None
         if self._cooldown_until:
             now = time.monotonic()
             if now < self._cooldown_until:
@@ -191,7 +226,7 @@ class AnswerCache:
 
         It reads only the head of the value, so that the time it takes does not reveal the size of the answer.
         """
-        if time.monotonic() < self._cooldown_until:
+        if self._is_distrusted() or time.monotonic() < self._cooldown_until:
             return None
         try:
             head: bytes = await self._within_timeout(self._client.getrange(key, 0, entry.HEAD_LAST))
@@ -202,6 +237,9 @@ class AnswerCache:
             return None
         self.available = True
         return entry.decode_owner(head, key, self._server)
+
+    def _is_distrusted(self) -> bool:
+        return self._distrusted_until > 0 and time.monotonic() < self._distrusted_until
 
     async def acquire_lease(self, key: str, *, by_force: bool = False) -> Lease | None:
         """The right to fill `key`; None if another reader holds it, or Redis is unavailable (see `available`).

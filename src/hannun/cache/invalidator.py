@@ -40,7 +40,7 @@ class Invalidator:
         self._client.close()
 
     def check(self) -> None:
-        """Ping the server.
+        """Check that the server accepts deletions: one whose disk is full, or that is a replica, still answers reads.
 
         Raises:
             RedisUnavailable: Redis does not answer, or not now, and why.
@@ -48,7 +48,7 @@ class Invalidator:
         """
         where = self._client.connection_pool.connection_kwargs
         with translated(where["host"], where["port"]), deadlines.within(self._timeout_s):
-            self._client.ping()
+            self._client.unlink(keys.WRITE_CHECK)
 
     def invalidate(self, events: Sequence[ChangedEvent], *, ignore_cooldown: bool = False) -> bool:
         """Delete every answer that these changes make false, with its lease, and announce the changes.

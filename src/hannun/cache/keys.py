@@ -7,6 +7,8 @@ ANNOUNCEMENTS = "hannun:changed"
 """The channel on which changed events are announced, one JSON object each."""
 LIMIT_USAGE = "hannun:taken"
 """The channel on which the `serve` processes share what callers have used of their rate limits."""
+WRITE_CHECK = "hannun:write-check"
+"""A key that nobody ever sets: its deletion tells whether Redis accepts deletions."""
 
 
 _GRANULARITIES = tuple(

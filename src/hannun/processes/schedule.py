@@ -81,12 +81,13 @@ async def _open_consistency(settings: Settings) -> AsyncIterator[ConsistencyChec
     await reader.open()
     await cache.open()
     try:
-        yield ConsistencyChecker(
-            cache.announcements,
-            lambda topic: cache.get(dashboard_key(topic)),
-            lambda topic: reports.from_database(dashboard_question(topic)),
-            samples_a_second=settings.consistency_samples_a_second,
-        )
+        async with run_in_task("check that Redis accepts invalidations", cache.watch_writes()):
+            yield ConsistencyChecker(
+                cache.announcements,
+                lambda topic: cache.get(dashboard_key(topic)),
+                lambda topic: reports.from_database(dashboard_question(topic)),
+                samples_a_second=settings.consistency_samples_a_second,
+            )
     finally:
         await cache.close()
         await reader.close()

@@ -146,6 +146,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
         stack.push_async_callback(limit_usage.close)
         await reader.open()
         await cache.open()
+        await stack.enter_async_context(run_in_task("check that Redis accepts invalidations", cache.watch_writes()))
         await stack.enter_async_context(
             run_in_task("share the limits", LimitSharing(limits, limit_usage.publish, limit_usage.subscribe).run())
         )
