@@ -124,6 +124,12 @@ def test_the_domain_has_no_clock_no_input_or_output_and_no_logger() -> None:
     ] == []
 
 
+def test_only_the_settings_open_the_variables_of_secrets() -> None:
+    """`Settings.secret` also reads a secret that stands in a file."""
+    may = ("settings", "processes.commands.settings_in_force")
+    assert [module.name for module in MODULES if "get_secret_value" in module.text and module.name not in may] == []
+
+
 def test_only_the_store_imports_the_driver_of_postgresql() -> None:
     assert [
         f"{module.name}: {found[0]}"

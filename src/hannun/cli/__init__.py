@@ -19,6 +19,7 @@ from hannun.cli import audit, channels, dead_letters, keys, partitions, position
 from hannun.cli.doctor import doctor
 from hannun.cli.export import export
 from hannun.cli.restore import restore
+from hannun.cli.settings import settings as settings_command
 from hannun.cli.terminal import HomeOption, check_number, err, home_of_group, operator, out, print_error, print_folded
 from hannun.cli.watch import watch
 from hannun.errors import HannunError, OperatorError, Transient, install_hint
@@ -102,6 +103,16 @@ def up(
         all_in_one.up(options, stop, lambda line: out.print(line, markup=False, highlight=False))
 
 
+def _settings_of_process() -> settings_.Settings:
+    """The settings of a process that writes a log."""
+    from hannun.processes.commands.settings_in_force import warn_of_unknown_variables
+
+    settings = settings_.read()
+    telemetry.configure(settings.log_level)
+    warn_of_unknown_variables(os.environ)
+    return settings
+
+
 @app.command()
 def serve(
     fd: Annotated[int | None, typer.Option(min=0, help="an open socket to listen on", hidden=True)] = None,
@@ -109,8 +120,7 @@ def serve(
     """Serve the API and the page, and count messages that are posted."""
     from hannun.processes.http_server import run
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
+    settings = _settings_of_process()
     run(settings, fd)
 
 
@@ -119,8 +129,7 @@ def ingest() -> None:
     """Count what Kafka's topics hold, as a member of the consumer group."""
     from hannun.processes.ingest import run
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
+    settings = _settings_of_process()
     run(settings)
 
 
@@ -129,8 +138,7 @@ def schedule() -> None:
     """Run the timed jobs: pending invalidations, the timeline's roll-up, partitions ahead."""
     from hannun.processes.schedule import run
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
+    settings = _settings_of_process()
     run(settings)
 
 
@@ -221,3 +229,4 @@ app.command()(doctor)
 app.command()(export)
 app.command()(restore)
 app.command()(watch)
+app.command(name="settings")(settings_command)

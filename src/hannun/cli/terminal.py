@@ -40,6 +40,7 @@ COMMANDS_WITH_HOME: Final = (
     "reconcile",
     "replay",
     "restore",
+    "settings",
     "sign-in-code",
     "watch",
 )

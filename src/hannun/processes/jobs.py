@@ -140,7 +140,7 @@ def maintenance_jobs(settings: Settings, writing: Writing) -> list[Job]:
 
 def applies_partition_plan(settings: Settings) -> bool:
     """Whether `schedule` detaches, archives and drops old months by itself: it may, and is told how many to keep."""
-    return settings.months_kept is not None and bool(settings.owner_database_url.get_secret_value())
+    return settings.months_kept is not None and bool(settings.secret("owner_database_url"))
 
 
 def _apply_partition_plan(settings: Settings) -> Job:

@@ -24,6 +24,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import waiting
 from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.waiting import READY_NONE
 
 from hannun import deadlines
@@ -61,6 +62,18 @@ ROTATION_S_MAX: Final = 2.0
 def url_now(source: UrlSource) -> str:
     """The URL for a connection that is opened now."""
     return source if isinstance(source, str) else source()
+
+
+def masked_url(url: str) -> str:
+    """Which database a URL names and as whom, without its password and its other options."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return "*** (no URL of a database)"
+    password = ":***" if parts.get("password") else ""
+    user = f"{parts['user']}{password}@" if "user" in parts else ""
+    host, port = parts.get("host", parts.get("hostaddr", "")), parts.get("port")
+    return f"postgresql://{user}{host}{f':{port}' if port else ''}/{parts.get('dbname', '')}"
 
 
 @dataclass(frozen=True, slots=True)
