@@ -27,7 +27,7 @@ from hannun.tokens import ROLES, RoleClaim, signing_secrets
 
 LOCK_WAIT_SHARE = 0.75
 """Of a request's deadline: a lock that is not free then is refused by PostgreSQL itself, which names the reason."""
-SECRETS = ("database_url", "owner_database_url", "redis_password", "jwt_secret")
+SECRETS = ("database_url", "owner_database_url", "backup_database_url", "redis_password", "jwt_secret")
 """The fields whose value can stand in a file, which the field of that name with `_file` names."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
@@ -141,6 +141,7 @@ class Settings(BaseSettings):
     # backups
     backup_folder: str = ""  # "" makes no backups
     backup_database_url: SecretStr = SecretStr("")  # of the role that makes them; "" is the owner's
+    backup_database_url_file: str = ""
     backup_recipient: str = ""  # the public key (age) for which backups are encrypted; "" encrypts none
     backup_logical_at: str = "0 0 18 * * *"  # 03:00 in Seoul; like refresh_at, "" makes none at set times
     backup_physical_at: str = "0 0 19 * * SUN"

@@ -2,7 +2,7 @@
 
     <folder>/<kind>/<YYYYMMDDTHHMMSSZ>/      a backup: its files, then manifest.json
     <folder>/wal/                            archived write-ahead log
-    <folder>/making.lock  reading.lock       held while a backup is made, or read
+    <folder>/*.lock                          held while a backup is made or read, and while the log is archived
 
 A backup is made in its own folder, and its manifest is written last: under another name, then renamed. So what was
 interrupted has no manifest, is never taken for a backup, and is removed by `prune`.
@@ -27,6 +27,7 @@ from hannun.errors import OperatorError, Transient
 WAL: Final = "wal"
 MAKING: Final = "making.lock"
 READING: Final = "reading.lock"
+ARCHIVING: Final = "archiving.lock"
 CHUNK_BYTES: Final = 1 << 20
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"(?:(logical|physical|redis)/)?(\d{8}T\d{6}Z)")
@@ -195,7 +196,7 @@ class BackupFolder:
         if not found:
             raise OperatorError(
                 f"there is no complete {kind} backup in {self.path}",
-                hint=f"make one: hannun backup create --kind {kind}",
+                hint="make one: `hannun backup create` with its --kind",
             )
         return found[-1]
 
@@ -207,6 +208,8 @@ class BackupFolder:
         """
         chain = [manifest]
         while chain[0].parent is not None:
+            if chain[0].parent in {part.name for part in chain}:
+                raise manifests.damaged(manifest.name, "it builds on itself")
             try:
                 chain.insert(0, self.read(chain[0].parent))
             except OperatorError as error:
@@ -259,6 +262,16 @@ class BackupFolder:
             Transient: another process has it.
         """
         with self._locked(MAKING, fcntl.LOCK_EX, "another backup is being made, or backups are being pruned"):
+            yield
+
+    @contextmanager
+    def archiving(self) -> Iterator[None]:
+        """The right to archive the write-ahead log: one process at a time.
+
+        Raises:
+            Transient: another process has it.
+        """
+        with self._locked(ARCHIVING, fcntl.LOCK_EX, "the write-ahead log is being archived by another process"):
             yield
 
     @contextmanager

@@ -15,7 +15,7 @@ import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli import audit, channels, dead_letters, keys, partitions, positions, replay, sandbox
+from hannun.cli import audit, backup, channels, dead_letters, keys, partitions, positions, replay, sandbox
 from hannun.cli.doctor import doctor
 from hannun.cli.export import export
 from hannun.cli.restore import restore
@@ -35,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(audit.app, name="audit", callback=home_of_group)
+app.add_typer(backup.app, name="backup", callback=home_of_group)
 app.add_typer(channels.app, name="channels", callback=home_of_group)
 app.add_typer(dead_letters.app, name="dead-letters", callback=home_of_group)
 app.add_typer(keys.app, name="keys")

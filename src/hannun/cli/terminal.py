@@ -31,6 +31,7 @@ _COMMAND = re.compile(r"""(?:(?<=[`(])|(?<=: )|^)hannun [a-z-]+(?: (?:[^\s;,`()'
 """A command in a text: at its start, in backticks or parentheses, or behind a colon. A quoted word holds anything."""
 COMMANDS_WITH_HOME: Final = (
     "audit",
+    "backup",
     "channels",
     "dead-letters",
     "doctor",

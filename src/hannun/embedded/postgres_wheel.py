@@ -33,7 +33,7 @@ def postgres_binaries(major: int) -> Path:
     Raises:
         OperatorError: no installed wheel has this version.
     """
-    for folder in _installed_binaries():
+    for folder in installed_binaries():
         if read_major_version(folder) == major:
             return folder
     raise OperatorError(
@@ -42,7 +42,8 @@ def postgres_binaries(major: int) -> Path:
     )
 
 
-def _installed_binaries() -> Iterator[Path]:
+def installed_binaries() -> Iterator[Path]:
+    """The folders with PostgreSQL's programs in the wheels that are installed."""
     for wheel in _WHEELS:
         # find_spec does not import the package, whose code we do not want to run.
         spec = importlib.util.find_spec(wheel)

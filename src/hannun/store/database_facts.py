@@ -130,7 +130,7 @@ def counted(conn: Connection) -> Counted:
         with conn.cursor(row_factory=dict_row) as cursor:
             sums = cursor.execute(SQL["sums"]).fetchone()
         positions = [PositionFacts(*row) for row in conn.execute(SQL["positions"])]
-        (identity,) = _row(conn, "identity")
+        identity = identity_hash(conn)
     except psycopg.errors.InsufficientPrivilege as error:
         raise OperatorError(
             f"{conn.info.user} may not read the whole database: {error.diag.message_primary}",
@@ -144,6 +144,23 @@ def _count(conn: Connection, schema: str, table: str) -> int:
     row = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def system_identifier(conn: Connection) -> str:
+    """The number that tells this server's data from those of another."""
+    (found,) = _row(conn, "system_identifier")
+    return str(found)
+
+
+def schema_version(conn: Connection) -> str:
+    """The version of the schema; empty where the database has none of Hannun's."""
+    return version_of(conn) or ""
+
+
+def identity_hash(conn: Connection) -> str:
+    """The SHA-256 of this installation's identity, in hexadecimal."""
+    (found,) = _row(conn, "identity")
+    return str(found)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from hannun.store.database import Connection
 from hannun.store.queries import load
 
 SQL = load("operation_runs")
+Outcome = Literal["succeeded", "failed"]
 
 
 def begin(conn: Connection, kind: Kind, name: str = "") -> int:
@@ -32,7 +33,7 @@ def begin(conn: Connection, kind: Kind, name: str = "") -> int:
 def end(
     conn: Connection,
     run_no: int,
-    outcome: Literal["succeeded", "failed"],
+    outcome: Outcome,
     *,
     name: str | None = None,
     size_bytes: int | None = None,
@@ -53,6 +54,11 @@ def end(
         "detail": Jsonb(dict(detail or {})),
     }
     conn.execute(SQL["end"], given)
+
+
+def extend(conn: Connection, run_no: int, *, detail: Mapping[str, Any]) -> None:
+    """Record that an operation without an end, as the archive of the write-ahead log, has succeeded up to now."""
+    conn.execute(SQL["extend"], {"run_no": run_no, "detail": Jsonb(dict(detail))})
 
 
 def newest_successes(conn: Connection) -> dict[str, Success]:

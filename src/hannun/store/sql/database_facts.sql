@@ -60,6 +60,10 @@ SELECT topic, partition, topic_id, next_offset, leader_epoch FROM hannun.positio
 -- The hash of this installation's identity.
 SELECT encode(sha256(participant_key), 'hex') FROM hannun.identity;
 
+-- system_identifier --
+-- The number that tells this server's data from those of another: a restored copy has the same.
+SELECT system_identifier::text FROM pg_control_system();
+
 -- export_snapshot --
 -- A snapshot that other connections can use while this transaction is open.
 SELECT pg_export_snapshot();

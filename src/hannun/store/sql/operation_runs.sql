@@ -3,12 +3,19 @@
 INSERT INTO hannun.operation_runs (kind, name, started_at) VALUES (%(kind)s, %(name)s, clock_timestamp()) RETURNING run_no;
 
 -- end --
--- Record how a run ended. Nothing where it is not open.
+-- Record how a run ended. Nothing where it has ended. The archive of the write-ahead log has succeeded up to its newest `extend`.
 UPDATE hannun.operation_runs
    SET ended_at = now, outcome = %(outcome)s, seconds = extract(epoch FROM now - started_at), bytes = %(bytes)s,
        name = coalesce(%(name)s, name), detail = %(detail)s
   FROM (SELECT clock_timestamp()::timestamp AS now) AS clock
- WHERE run_no = %(run_no)s AND ended_at IS NULL;
+ WHERE run_no = %(run_no)s AND (ended_at IS NULL OR (kind = 'wal-archive' AND outcome = 'succeeded'));
+
+-- extend --
+-- Record that an operation without an end has succeeded up to now.
+UPDATE hannun.operation_runs
+   SET ended_at = now, outcome = 'succeeded', seconds = extract(epoch FROM now - started_at), detail = %(detail)s
+  FROM (SELECT clock_timestamp()::timestamp AS now) AS clock
+ WHERE run_no = %(run_no)s AND outcome IS DISTINCT FROM 'failed';
 
 -- prune --
 -- Keep the newest 1,000 runs, and the newest success of each kind.

@@ -1,0 +1,1 @@
+"""Backups: made, verified, pruned. A restore is a flow of its own."""

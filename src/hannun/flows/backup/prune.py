@@ -1,0 +1,91 @@
+"""Remove the backups that retention does not keep, and what interrupted ones have left.
+
+Archived write-ahead log goes with the physical backups: what is older than the oldest of them restores nothing.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from hannun.backups.folder import BackupFolder, Unusable
+from hannun.backups.manifest import Manifest
+from hannun.domain.retention import KeptBackup, to_remove
+from hannun.telemetry import log
+
+SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{16})(?:\.partial)?")
+SEGMENT_SIZES = {2**bits for bits in range(20, 31)}
+"""The sizes that initdb gives to a segment: 1 MB to 1 GB; 16 MB by default."""
+
+
+class PrunePlan(NamedTuple):
+    """What is removed: backups; unfinished ones; segments of archived log. `damaged` stays: an operator decides."""
+
+    backups: list[Manifest]
+    unfinished: list[Unusable]
+    segments: list[Path]
+    damaged: list[Unusable]
+
+
+def prune(folder: BackupFolder, *, daily: int, weekly: int, dry_run: bool = False) -> PrunePlan:
+    """Remove what is not kept. Returns what was removed, or would be.
+
+    Raises:
+        Transient: a backup is being made, verified or restored.
+    """
+    folder.check()
+    with folder.making():
+        return prune_while_making(folder, daily=daily, weekly=weekly, dry_run=dry_run)
+
+
+def prune_while_making(folder: BackupFolder, *, daily: int, weekly: int, dry_run: bool = False) -> PrunePlan:
+    """As `prune`, for a caller that has the right to make backups."""
+    with folder.removing():
+        plan = _plan(folder, daily=daily, weekly=weekly)
+        if not dry_run:
+            for backup in plan.backups:
+                folder.discard(backup.name)
+            for unfinished in plan.unfinished:
+                folder.discard(unfinished.name)
+            for segment in plan.segments:
+                segment.unlink(missing_ok=True)
+            if plan.backups or plan.unfinished or plan.segments:
+                log.info(
+                    "backups were pruned",
+                    removed=[backup.name for backup in plan.backups],
+                    unfinished=len(plan.unfinished),
+                    segments=len(plan.segments),
+                )
+    return plan
+
+
+def _plan(folder: BackupFolder, *, daily: int, weekly: int) -> PrunePlan:
+    contents = folder.contents()
+    known = [KeptBackup(found.name, found.kind, found.started_at, found.parent) for found in contents.backups]
+    names = to_remove(known, daily=daily, weekly=weekly)
+    by_name = {found.name: found for found in contents.backups}
+    return PrunePlan(
+        [by_name[name] for name in names],
+        [found for found in contents.unusable if not found.finished],
+        _unneeded_segments(folder.wal, [found for found in contents.backups if found.name not in names]),
+        [found for found in contents.unusable if found.finished],
+    )
+
+
+def _unneeded_segments(wal: Path, kept: list[Manifest]) -> list[Path]:
+    """Segments older than the first that a kept physical backup needs. Where there is no such backup, all stay."""
+    starts = [_position(found.wal.start_lsn) for found in kept if found.wal is not None]
+    if not starts:
+        return []
+    segments = {path: match[2] for path in wal.glob("*") if (match := SEGMENT.fullmatch(path.name)) is not None}
+    # Also an unfinished segment has its full size.
+    size = max((path.stat().st_size for path in segments), default=0)
+    if size not in SEGMENT_SIZES:
+        return []
+    number = min(starts) // size
+    oldest = f"{number // (2**32 // size):08X}{number % (2**32 // size):08X}"
+    return sorted(path for path, position in segments.items() if position < oldest)
+
+
+def _position(lsn: str) -> int:
+    upper, _, lower = lsn.partition("/")
+    return (int(upper, 16) << 32) | int(lower, 16)
