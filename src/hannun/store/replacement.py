@@ -74,7 +74,7 @@ class Replacement:
             return None
         if not (row[0] or "").startswith(self.mark):
             raise OperatorError(
-                f"cannot use the name {name}: a database has it that {self._application} did not create",
+                f"cannot use the name {name}: another database already has it",
                 hint=f"rename it, or drop it: DROP DATABASE {name}",
             )
         return DatabaseState(*row)
