@@ -1,34 +1,114 @@
 """`hannun restore`: a backup becomes the live database, a drill proves it, or a restore by other means is finished."""
 
-from collections.abc import Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, operator, print_folded, with_home
-from hannun.errors import OperatorError, RedisUnavailable
+from hannun import telemetry
+from hannun.cli.terminal import HomeOption, Progress, operator, print_folded, with_home
+from hannun.errors import OperatorError, RedisUnavailable, Transient
+from hannun.processes.signals import stop_on_signal
 
 if TYPE_CHECKING:
     from hannun.domain.restores import RestoredPosition
+    from hannun.flows.restore.loading import Loaded, Shown
+    from hannun.processes.commands.restore import RestoreOptions
 
 
 def restore(
+    name: Annotated[str | None, typer.Argument(help="of the backup, as `hannun backup list` shows it")] = None,
+    into: Annotated[
+        str | None, typer.Option(help="a new database of this name, which replaces nothing", metavar="DATABASE")
+    ] = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="the file of the age identity that opens an encrypted backup")
+    ] = None,
+    ignore_live: Annotated[
+        bool, typer.Option("--ignore-live", help="read nothing of the live database: it is damaged")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do it, and do not ask")] = False,
     finish: Annotated[
-        bool,
-        typer.Option(
-            "--finish", help="something else has restored the live database: prepare it for consumers and cache"
-        ),
+        bool, typer.Option("--finish", help="something else has restored the live database: make it fit to go on")
+    ] = False,
+    drop_replaced: Annotated[
+        bool, typer.Option("--drop-replaced", help="drop the database that the last restore has replaced")
     ] = False,
     home: HomeOption = None,
 ) -> None:
-    """Restore a backup."""
+    """Restore a backup in the place of the live database. Shows the plan first, and asks."""
     if finish:
         _finish()
+    elif drop_replaced:
+        _drop_replaced()
+    elif name is None:
+        raise OperatorError("nothing to restore is named", hint="`hannun backup list` shows the backups")
+    else:
+        from hannun.processes.commands.restore import RestoreOptions
+
+        _restore(RestoreOptions(name, into, reads_live=not ignore_live, identity=identity), yes=yes)
+
+
+def _restore(options: "RestoreOptions", *, yes: bool) -> None:
+    from hannun.processes.commands.restore import open_restore
+
+    settings = settings_.read()
+    telemetry.configure(settings.log_level)
+    with open_restore(settings, options, operator()) as restore:
+        plan = restore.plan
+        for line in plan.lines():
+            print_folded(line)
+        _confirm(yes=yes)
+        with _shown() as shown:
+            done = restore.run(shown)
+    _print_loaded(done.loaded)
+    if not plan.replaces:
+        print_folded(f"{plan.target} holds {plan.manifest.name}, and equals its manifest")
         return
-    raise OperatorError(
-        "nothing to restore is named", hint="--finish prepares a database that something else has restored"
-    )
+    print_folded(f"{plan.live_name} now holds {plan.manifest.name}")
+    _print_positions(done.positions)
+    if plan.live is not None:
+        print_folded(f"{plan.before} holds what was there before; hannun restore --drop-replaced")
+    _print_cached(done.cached_keys)
+
+
+def _confirm(*, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise OperatorError("nothing was restored: nobody can answer here", hint="add --yes, when the plan is right")
+    if not typer.confirm("Do it?"):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _shown() -> Iterator["Shown"]:
+    """Shows steps and progress, and ends the work where the operator stops it."""
+    from hannun.flows.restore.loading import Shown
+
+    with stop_on_signal() as stop, Progress[str](lambda line: telemetry.log.info("restore", at=line)) as progress:
+        yield Shown(progress.show_step, progress.update, _check(stop))
+
+
+def _check(stop: threading.Event) -> Callable[[], None]:
+    def check() -> None:
+        if stop.is_set():
+            raise Transient("the restore was stopped; the live database is as it was", hint="the same command goes on")
+
+    return check
+
+
+def _print_loaded(loaded: "Loaded") -> None:
+    for what in loaded.left_out:
+        print_folded(f"not restored: {what}")
+    if loaded.seconds:
+        steps = ", ".join(f"{step} {seconds:g} s" for step, seconds in loaded.seconds.items())
+        print_folded(f"took {sum(loaded.seconds.values()) / 60:.1f} minutes: {steps}")
 
 
 def _finish() -> None:
@@ -41,6 +121,16 @@ def _finish() -> None:
     print_folded("the restored database is prepared: its events have new versions")
     _print_positions(finished.positions)
     _print_cached(finished.cached_keys)
+
+
+def _drop_replaced() -> None:
+    from hannun.processes.commands.restore import restore_target
+
+    target = restore_target(settings_.read())
+    if target.drop(target.before):
+        print_folded(f"{target.before} is dropped")
+    else:
+        print_folded(f"nothing to drop: there is no {target.before}, which a restore would have kept")
 
 
 def _print_positions(positions: Sequence["RestoredPosition"]) -> None:

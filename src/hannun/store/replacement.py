@@ -60,6 +60,10 @@ class Replacement:
         """The replacement, for the role that counts."""
         return make_conninfo(self._service_url, dbname=self.name)
 
+    def owner_url_of(self, name: str) -> str:
+        """One of the databases, for the owner."""
+        return make_conninfo(self.owner_url, dbname=name)
+
     # -- create, find, drop
 
     def find(self, name: str) -> DatabaseState | None:
@@ -146,15 +150,13 @@ class Replacement:
         Raises:
             StoreUnavailable: PostgreSQL became unavailable in the block.
         """
-        with connected(make_conninfo(self.owner_url, dbname=name), application=self._application) as conn:
+        with connected(self.owner_url_of(name), application=self._application) as conn:
             yield conn
 
     @contextmanager
     def as_server_owner(self) -> Iterator[Connection]:
         """An autocommit connection of the owner's to the maintenance database."""
-        with connected(
-            make_conninfo(self.owner_url, dbname=MAINTENANCE_DATABASE), application=self._application
-        ) as conn:
+        with connected(self.owner_url_of(MAINTENANCE_DATABASE), application=self._application) as conn:
             conn.autocommit = True
             yield conn
 

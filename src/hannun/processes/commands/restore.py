@@ -4,12 +4,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+from hannun.backups import encryption
 from hannun.cache import Invalidator, flush
 from hannun.counting import outbox_relay
-from hannun.processes.commands.database import open_owner_connection
+from hannun.flows.restore.loading import BackupSource
+from hannun.flows.restore.plan import ReadLogs, plan
+from hannun.flows.restore.replacing import Restore
+from hannun.kafka.broker import Broker
+from hannun.processes.channels import channel_table
+from hannun.processes.commands.backup import backup_folder, program_folders
+from hannun.processes.commands.database import open_owner_connection, owner_url
 from hannun.settings import Settings
 from hannun.store.database import Connection, Database
+from hannun.store.restore_target import RestoreTarget
 
 RESTORE = "hannun-restore"
 """The application name of a restore in `pg_stat_activity`."""
@@ -43,3 +52,60 @@ def open_live(settings: Settings) -> Iterator[Connection]:
     """The live database, for its owner."""
     with open_owner_connection(settings, RESTORE) as conn:
         yield conn
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """What an operator wants restored.
+
+    Args:
+        name: of the backup; None for the newest logical one.
+        into: a database beside the live one, which is not replaced then.
+        reads_live: whether what was decided since is copied from the live database.
+        identity: the file that opens an encrypted backup.
+    """
+
+    name: str | None
+    into: str | None
+    reads_live: bool
+    identity: Path | None
+
+
+@contextmanager
+def open_restore(settings: Settings, options: RestoreOptions, by: str) -> Iterator[Restore]:
+    """A restore that may begin: the backup, the versions, the rights and the live database are checked."""
+    source = backup_source(settings, options.identity)
+    manifest = source.folder.find(options.name) if options.name else source.folder.newest("logical")
+    target = restore_target(settings, options.into)
+    made = plan(
+        target,
+        manifest,
+        source,
+        _read_logs(settings),
+        replaces=options.into is None,
+        reads_live=options.reads_live,
+    )
+    with open_cache_cleanup(settings) as cleanup:
+        yield Restore(made, target, source, channel_table(settings), by, cleanup.delete_cached, cleanup.deliver_pending)
+
+
+def restore_target(settings: Settings, into: str | None = None) -> RestoreTarget:
+    """The database that a restore fills, whether it exists or not."""
+    return RestoreTarget(owner_url(settings), settings.needed("database_url"), into)
+
+
+def backup_source(settings: Settings, identity: Path | None) -> BackupSource:
+    """Where backups are read from.
+
+    Raises:
+        OperatorError: no setting says where, or the identity cannot be read.
+    """
+    identities = None if identity is None else encryption.read_identities(identity)
+    return BackupSource(backup_folder(settings), identities, program_folders(settings))
+
+
+def _read_logs(settings: Settings) -> ReadLogs | None:
+    if not settings.kafka_bootstrap_servers:
+        return None
+    broker = Broker(settings.kafka_bootstrap_servers)
+    return lambda partitions, known: broker.partition_logs(partitions, known, allow_missing=True)

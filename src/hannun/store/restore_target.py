@@ -1,0 +1,181 @@
+"""The database that a restore fills: created, given what a dump leaves out, checked, and then swapped in.
+
+    live ────────────────────────────────────► NAME_before_restore (kept until it is dropped)
+    target ── loaded ── checked ── prepared ──► live
+
+Its comment says which backup it holds and how far the restore has come, so an interrupted one goes on, or begins anew.
+"""
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from hannun.errors import OperatorError, Transient
+from hannun.store.database import Connection
+from hannun.store.queries import load
+from hannun.store.replacement import Replacement
+
+SQL = load("restore_target")
+MARK: Final = "hannun restore: "
+_LISTS: Final = frozenset({"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"})
+"""Settings whose value is a list of names that are quoted already."""
+
+
+class Stage(StrEnum):
+    """How far the restore into a database has come."""
+
+    LOADING = "loading"
+    CHECKED = "checked"
+
+
+class LiveFacts(NamedTuple):
+    """What is known of the live database without reading its tables."""
+
+    owner: str
+    size_bytes: int
+
+
+class RestoreTarget(Replacement):
+    """The database that a restore fills.
+
+    Args:
+        owner_url: the live database, for its owner, who creates, renames and drops databases.
+        service_url: the live database, for the role that counts.
+        into: another name than that of the live database with `_restored`; it is not swapped in then.
+    """
+
+    def __init__(self, owner_url: str, service_url: str, into: str | None = None) -> None:
+        super().__init__(
+            owner_url,
+            service_url,
+            suffix="_restored",
+            before="_before_restore",
+            mark=MARK,
+            application="hannun-restore",
+        )
+        self.name = into or self.name
+
+    def stage_of(self, backup: str) -> Stage | None:
+        """How far an earlier restore of this backup into this database has come; None where there is none.
+
+        Raises:
+            OperatorError: another database has the name.
+        """
+        state = self.find(self.name)
+        if state is None:
+            return None
+        return Stage.CHECKED if state.comment == self._comment(backup, Stage.CHECKED) else Stage.LOADING
+
+    def set_stage(self, backup: str, stage: Stage) -> None:
+        """Record how far the restore has come."""
+        self.set_comment(self._comment(backup, stage).removeprefix(MARK))
+
+    def create(self, backup: str) -> None:
+        """Create the database, empty. One that an interrupted restore has left is dropped."""
+        self.drop(self.name)
+        self.create_database(self._comment(backup, Stage.LOADING).removeprefix(MARK))
+
+    def live_facts(self) -> LiveFacts | None:
+        """Owner and size of the live database; None where there is none."""
+        with self.as_server_owner() as conn:
+            row = conn.execute(SQL["live"], {"name": self.live}).fetchone()
+        return None if row is None else LiveFacts(*row)
+
+    def _comment(self, backup: str, stage: Stage) -> str:
+        return f"{MARK}{backup}, {stage}"
+
+
+def lock(conn: Connection, name: str) -> None:
+    """Take the right to restore a database of this server, until the connection is closed.
+
+    Args:
+        conn: to the maintenance database.
+
+    Raises:
+        Transient: another session has it.
+    """
+    row = conn.execute(SQL["lock"], {"name": name}).fetchone()
+    if row is None or not row[0]:
+        raise Transient(
+            f"{name} is being restored already, perhaps from another machine",
+            hint="wait for its end: SELECT * FROM pg_stat_activity WHERE application_name = 'hannun-restore'",
+        )
+
+
+def roles_not_ours(conn: Connection, roles: Collection[str]) -> list[str]:
+    """Those of the existing roles as which this one may not act: it cannot give them what they owned."""
+    return [str(name) for (name,) in conn.execute(SQL["not_ours"], {"names": sorted(roles)})]
+
+
+def create_missing_role(conn: Connection, name: str, attributes: Sequence[str], memberships: Sequence[str]) -> bool:
+    """Create a role that the server does not have, without a password. Returns whether it did.
+
+    Attributes that only a superuser may give are left out, where this role is none.
+
+    Raises:
+        OperatorError: this role may not create roles.
+    """
+    if conn.execute(SQL["role_exists"], {"name": name}).fetchone() is not None:
+        return False
+    plain = [attribute for attribute in attributes if attribute in ("LOGIN", "NOINHERIT")]
+    identifier = sql.Identifier(name)
+    try:
+        conn.execute(sql.SQL("CREATE ROLE {} {}").format(identifier, sql.SQL(" ".join(plain))))
+        for group in memberships:
+            if conn.execute(SQL["role_exists"], {"name": group}).fetchone() is not None:
+                conn.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), identifier))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise OperatorError(
+            f"the server has no role {name}, and {conn.info.user} may not create it: {error.diag.message_primary}",
+            hint=f"CREATE ROLE {name}, as a superuser; or ALTER ROLE {conn.info.user} CREATEROLE",
+        ) from error
+    return True
+
+
+def apply_setting(conn: Connection, database: str, setting: str, role: str | None = None) -> bool:
+    """Set a setting of a database, or of a role in it. Returns whether this role was allowed to.
+
+    Args:
+        setting: as the catalogue holds it, `TimeZone=UTC`.
+    """
+    name, _, value = setting.partition("=")
+    # The catalogue holds the elements of a list quoted as they must be.
+    shown = sql.SQL(value) if name in _LISTS else sql.Literal(value)
+    at = sql.SQL("DATABASE {}").format(sql.Identifier(database))
+    if role is not None:
+        at = sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(role), sql.Identifier(database))
+    try:
+        conn.execute(sql.SQL("ALTER {} SET {} TO {}").format(at, sql.Identifier(name), shown))
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+def grant(conn: Connection, database: str, privileges: Sequence[str]) -> None:
+    """Grant the privileges on a database that a backup records, as `CONNECT TO analytics_readwrite`."""
+    if not privileges:
+        return
+    name = sql.Identifier(database)
+    conn.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    for privilege in privileges:
+        what, _, whom = privilege.partition(" TO ")
+        conn.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}").format(sql.SQL(what), name, sql.SQL(whom)))
+
+
+def give_to(conn: Connection, database: str, owner: str) -> None:
+    """Make a role the owner of a database."""
+    conn.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(database), sql.Identifier(owner)))
+
+
+def extensions_to_leave_out(conn: Connection, names: Collection[str]) -> list[str]:
+    """Those of the extensions that this server does not have, or that this role may not create."""
+    return [str(name) for (name,) in conn.execute(SQL["not_creatable"], {"names": sorted(names)})]
+
+
+def analyze(conn: Connection) -> None:
+    """Gather the statistics that a dump leaves out, and mark pages as visible, which index-only scans need."""
+    conn.autocommit = True
+    conn.execute("VACUUM (ANALYZE)")

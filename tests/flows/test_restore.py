@@ -1,0 +1,231 @@
+"""A logical backup is restored in the place of the live database, or not at all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from made_backups import PROGRAMS, make_backup, owner_url, restore
+from world import SPRING, World
+
+from hannun.backups.folder import BackupFolder
+from hannun.backups.manifest import Manifest
+from hannun.embedded import PostgresServer
+from hannun.errors import OperatorError, Transient
+from hannun.flows.restore.loading import BackupSource, Shown
+from hannun.flows.restore.plan import plan
+from hannun.store.restore_target import RestoreTarget, lock
+
+SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
+SUFFIXES = ("_restored", "_before_restore", "_elsewhere")
+
+
+@pytest.fixture
+def live(world: World, postgres: PostgresServer) -> Iterator[World]:
+    """A live database with an event, whose owner may create databases."""
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute("ALTER ROLE hannun_owner CREATEDB")
+        world.count(world.created(), world.registered("p1", channel="Radio"), world.sold(700))
+        yield world
+        for suffix in SUFFIXES:
+            conn.execute(f"DROP DATABASE IF EXISTS {world.name}{suffix} WITH (FORCE)")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "backups"
+
+
+@pytest.fixture
+def backup(live: World, folder: Path) -> Manifest:
+    """A backup, after which the live database has counted another event."""
+    made = make_backup(live, folder)
+    live.count(live.created(SUMMER), live.registered("p2"))
+    return made
+
+
+def exists(world: World, suffix: str) -> bool:
+    with psycopg.connect(world.postgres.superuser_url) as conn:
+        found = conn.execute("SELECT FROM pg_database WHERE datname = %s", [f"{world.name}{suffix}"]).fetchone()
+    return found is not None
+
+
+def participants(world: World) -> int:
+    return int(world.rows("SELECT coalesce(sum(participants), 0) AS found FROM hannun.events")[0].found)
+
+
+def test_the_backup_takes_the_place_of_the_live_database_which_is_kept(
+    live: World, backup: Manifest, folder: Path
+) -> None:
+    done = restore(live, folder, backup)
+    assert done.loaded.left_out == []
+    assert live.event_stats(SPRING).total_participants == 1
+    assert live.event_stats(SUMMER) is None
+    assert live.drift() == []
+    with psycopg.connect(live.postgres.url(f"{live.name}_before_restore")) as before:
+        assert before.execute("SELECT count(*) FROM hannun.events").fetchone() == (2,)
+    with psycopg.connect(live.url) as conn:
+        assert conn.execute("SHOW timezone").fetchone() == ("UTC",)
+    (run,) = live.rows("SELECT * FROM hannun.operation_runs WHERE kind = 'restore'")
+    assert (run.outcome, run.name, run.bytes) == ("succeeded", backup.name, backup.size_bytes)
+    assert live.count_with_retries(live.registered("p3"))[0].result == "counted"
+    assert live.drift() == []
+
+
+def test_settings_and_privileges_that_a_dump_leaves_out_are_those_of_before(live: World, folder: Path) -> None:
+    statements = (
+        f"ALTER DATABASE {live.name} SET work_mem = '5MB'",
+        f"ALTER DATABASE {live.name} SET search_path = public, pg_catalog",
+        f"ALTER ROLE analytics_readonly IN DATABASE {live.name} SET statement_timeout = '7s'",
+        f"REVOKE ALL ON DATABASE {live.name} FROM PUBLIC",
+        f"GRANT CONNECT ON DATABASE {live.name} TO analytics_readonly, analytics_readwrite",
+    )
+    with psycopg.connect(live.postgres.url(live.name), autocommit=True) as conn:
+        for statement in statements:
+            conn.execute(statement)
+    restore(live, folder, make_backup(live, folder))
+    with psycopg.connect(live.readonly_url) as conn:
+        shown = [conn.execute(f"SHOW {name}").fetchone() for name in ("work_mem", "search_path", "statement_timeout")]
+        assert shown == [("5MB",), ("public, pg_catalog",), ("7s",)]
+    with psycopg.connect(live.postgres.superuser_url) as conn:
+        allowed = "SELECT has_database_privilege('analytics_monitor', %s, 'CONNECT')"
+        assert conn.execute(allowed, [live.name]).fetchone() == (False,)
+
+
+def test_a_lost_database_is_restored_under_its_name(live: World, backup: Manifest, folder: Path) -> None:
+    with psycopg.connect(live.postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE {live.name} WITH (FORCE)")
+    restore(live, folder, backup)
+    assert live.event_stats(SPRING).total_participants == 1
+    assert not exists(live, "_before_restore")
+    assert live.drift() == []
+
+
+def test_a_damaged_live_database_is_replaced_unread(live: World, backup: Manifest, folder: Path) -> None:
+    live.rows("DROP TABLE hannun.schema_version, hannun.shares")
+    with pytest.raises(OperatorError, match="ignore-live"):
+        restore(live, folder, backup)
+    restore(live, folder, backup, reads_live=False)
+    assert live.event_stats(SPRING).total_participants == 1
+    assert live.drift() == []
+
+
+def test_beside_the_live_database_nothing_is_replaced(live: World, backup: Manifest, folder: Path) -> None:
+    restore(live, folder, backup, into=f"{live.name}_elsewhere")
+    assert participants(live) == 2
+    with psycopg.connect(live.postgres.url(f"{live.name}_elsewhere")) as conn:
+        assert conn.execute("SELECT count(*) FROM hannun.events").fetchone() == (1,)
+
+
+def test_a_restore_that_is_stopped_changes_nothing_and_is_repeated(live: World, backup: Manifest, folder: Path) -> None:
+    def stop() -> None:
+        raise Transient("stopped")
+
+    with pytest.raises(Transient):
+        restore(live, folder, backup, shown=Shown(check=stop))
+    assert participants(live) == 2
+    (run,) = live.rows("SELECT outcome FROM hannun.operation_runs WHERE kind = 'restore'")
+    assert run.outcome == "failed"
+    restore(live, folder, backup)
+    assert participants(live) == 1
+
+
+def test_what_was_loaded_and_checked_is_not_loaded_again(live: World, backup: Manifest, folder: Path) -> None:
+    def fail() -> int:
+        raise OperatorError("no", hint="no")
+
+    with pytest.raises(OperatorError, match="no"):
+        restore(live, folder, backup, delete_cached=fail)
+    assert participants(live) == 2
+    assert exists(live, "_restored")
+    done = restore(live, folder, backup)
+    assert done.loaded.seconds == {}
+    assert participants(live) == 1
+    assert live.drift() == []
+
+
+def test_two_operators_cannot_restore_at_once(live: World, backup: Manifest, folder: Path) -> None:
+    with psycopg.connect(live.postgres.superuser_url, autocommit=True) as other:
+        lock(other, live.name)
+        with pytest.raises(Transient, match="being restored already"):
+            restore(live, folder, backup)
+    assert participants(live) == 2
+
+
+def test_what_the_last_restore_replaced_is_not_overwritten(live: World, backup: Manifest, folder: Path) -> None:
+    restore(live, folder, backup)
+    with pytest.raises(OperatorError, match="drop-replaced"):
+        restore(live, folder, backup)
+
+
+def dump_path(folder: Path, backup: Manifest) -> Path:
+    return folder / backup.name / backup.files[0].name
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+def test_a_damaged_backup_is_refused_and_the_live_database_stays(
+    live: World, backup: Manifest, folder: Path, damage: str
+) -> None:
+    path = dump_path(folder, backup)
+    text = bytearray(path.read_bytes())
+    text[len(text) // 2] ^= 1
+    match damage:
+        case "truncated":
+            path.write_bytes(path.read_bytes()[:-100])
+        case "flipped":
+            path.write_bytes(text)
+        case _:
+            path.unlink()
+    with pytest.raises(OperatorError, match="damaged"):
+        restore(live, folder, backup)
+    assert participants(live) == 2
+
+
+def test_a_backup_of_another_installation_is_refused(live: World, backup: Manifest, folder: Path) -> None:
+    live.rows("UPDATE hannun.identity SET participant_key = sha256('another')")
+    with pytest.raises(OperatorError, match="another installation"):
+        restore(live, folder, backup)
+
+
+def replaced(manifest: Manifest, **fields: object) -> Manifest:
+    import msgspec
+
+    return msgspec.structs.replace(manifest, **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"schema_version": "9999"}, "knows versions up to"),
+        ({"server_version": "99.1"}, "99.1, and this server is"),
+        ({"program_version": "99.1"}, "needs programs of PostgreSQL 99"),
+        ({"kind": "redis"}, "no logical backup"),
+    ],
+)
+def test_versions_are_compared_before(
+    live: World, backup: Manifest, folder: Path, fields: dict[str, object], found: str
+) -> None:
+    with pytest.raises(OperatorError, match=found):
+        restore(live, folder, replaced(backup, **fields))
+    assert not exists(live, "_restored")
+
+
+def test_a_database_that_differs_from_its_manifest_replaces_nothing(
+    live: World, backup: Manifest, folder: Path
+) -> None:
+    counts = {**backup.snapshot_counts, "hannun.participants": 5}
+    with pytest.raises(OperatorError, match=r"rows of hannun.participants: 1 instead of 5"):
+        restore(live, folder, replaced(backup, snapshot_counts=counts))
+    assert participants(live) == 2
+
+
+def test_the_plan_says_what_kafka_no_longer_holds(live: World, folder: Path) -> None:
+    live.rows("INSERT INTO hannun.positions (topic, partition, topic_id, next_offset) VALUES ('t', 0, 'id', 7)")
+    backup = make_backup(live, folder)
+    from hannun.domain.positions import PartitionLog
+
+    target = RestoreTarget(owner_url(live), live.url)
+    source = BackupSource(BackupFolder(folder), None, PROGRAMS)
+    logs = {("t", 0): PartitionLog("id", low=20, high=30)}
+    made = plan(target, backup, source, lambda *_: logs, replaces=True, reads_live=True)
+    assert [line for line in made.lines() if "will wait for an operator" in line]

@@ -1,0 +1,52 @@
+"""Backups for tests: made by the flow, of a world's database, in a folder of the test's own."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from world import DATABASE_OWNER, PASSWORD, World
+
+from hannun.backups.folder import BackupFolder
+from hannun.backups.manifest import Manifest
+from hannun.domain.channels import load_table
+from hannun.embedded import postgres_binaries
+from hannun.flows.backup.context import BackupContext
+from hannun.flows.backup.create import create
+from hannun.flows.restore.loading import BackupSource, Shown
+from hannun.flows.restore.plan import ReadLogs, plan
+from hannun.flows.restore.replacing import Restore, Restored
+from hannun.store.restore_target import RestoreTarget
+
+NOT_SHOWN = Shown()
+PROGRAMS: Sequence[Path] = (postgres_binaries(18),)
+
+
+def owner_url(world: World) -> str:
+    return world.postgres.url(world.name, DATABASE_OWNER, PASSWORD)
+
+
+def make_backup(world: World, folder: Path, recipient: str | None = None) -> Manifest:
+    """A logical backup of the world's database."""
+    context = BackupContext(
+        BackupFolder(folder), world.another_database(), owner_url(world), PROGRAMS, "test", lambda: datetime.now(UTC)
+    )
+    return create(context, "logical", world.redis, recipient=recipient)
+
+
+def restore(
+    world: World,
+    folder: Path,
+    backup: Manifest,
+    *,
+    into: str | None = None,
+    reads_live: bool = True,
+    shown: Shown = NOT_SHOWN,
+    read_logs: ReadLogs | None = None,
+    delete_cached: Callable[[], int] = lambda: 0,
+) -> Restored:
+    """Restore a backup in the place of the world's database, or into another one."""
+    source = BackupSource(BackupFolder(folder), None, PROGRAMS)
+    target = RestoreTarget(owner_url(world), world.url, into)
+    made = plan(target, backup, source, read_logs, replaces=into is None, reads_live=reads_live)
+    assert list(made.lines())
+    return Restore(made, target, source, load_table(), "an operator", delete_cached, world.deliver_pending).run(shown)
