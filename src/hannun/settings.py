@@ -250,13 +250,21 @@ class Settings(BaseSettings):
         Raises:
             OperatorError: HANNUN_REFRESH_AT is no timetable.
         """
-        try:
-            return Timetable(self.refresh_at)
-        except ValueError as error:
-            raise OperatorError(
-                f"HANNUN_REFRESH_AT cannot be used: {error}",
-                hint="six fields, in UTC: `0 */5 * * * *` is every five minutes",
-            ) from error
+        return _timetable("HANNUN_REFRESH_AT", self.refresh_at)
+
+    @cached_property
+    def backup_timetables(self) -> dict[Literal["logical", "physical", "redis"], Timetable]:
+        """When backups are made, by their kind; without those that are never made at set times.
+
+        Raises:
+            OperatorError: one of them is no timetable.
+        """
+        times: dict[Literal["logical", "physical", "redis"], str] = {
+            "logical": self.backup_logical_at,
+            "physical": self.backup_physical_at,
+            "redis": self.backup_redis_at,
+        }
+        return {kind: _timetable(f"HANNUN_BACKUP_{kind.upper()}_AT", at) for kind, at in times.items() if at.strip()}
 
     @cached_property
     def stale_after(self) -> timedelta:
@@ -360,6 +368,19 @@ class Settings(BaseSettings):
                 f"give it the folder of a running `{running}`",
             )
         return str(text)
+
+
+def _timetable(variable: str, text: str) -> Timetable:
+    """
+    Raises:
+        OperatorError: the text is no timetable.
+    """
+    try:
+        return Timetable(text)
+    except ValueError as error:
+        raise OperatorError(
+            f"{variable} cannot be used: {error}", hint="six fields, in UTC: `0 */5 * * * *` is every five minutes"
+        ) from error
 
 
 def _origins_in(variable: str, text: str) -> list[str]:

@@ -67,6 +67,16 @@ def dump_waits(world: World) -> Iterator[Callable[[], object]]:
         yield blocker.rollback
 
 
+def pg_dump_that_waits_for(file: Path, binaries: Path, folder: Path) -> Path:
+    """A folder with a pg_dump that connects only when a file is there."""
+    folder.mkdir()
+    program = folder / "pg_dump"
+    waits = f'[ "$1" = --version ] || while [ ! -e "{file}" ]; do sleep 0.05; done'
+    program.write_text(f'#!/bin/sh\n{waits}\nexec {binaries}/pg_dump "$@"\n')
+    program.chmod(0o755)
+    return folder
+
+
 # -- logical ---------------------------------------------------------------------------------------------------------
 
 
@@ -94,15 +104,18 @@ def test_a_logical_backup_holds_what_its_manifest_says(filled: World, context: B
 
 
 def test_what_is_counted_during_the_dump_is_neither_in_it_nor_in_its_manifest(
-    filled: World, context: BackupContext
+    filled: World, context: BackupContext, tmp_path: Path
 ) -> None:
-    with dump_waits(filled) as release:
+    go = tmp_path / "go"
 
-        def write() -> None:
+    def write() -> None:
+        """Write between the snapshot of the counts and the first look of pg_dump."""
+        if not go.exists():
             filled.count(filled.registered())
-            release()
+            go.touch()
 
-        made = logical(replace(context, check=write), filled)
+    late = pg_dump_that_waits_for(go, filled.postgres.binaries, tmp_path / "programs")
+    made = logical(replace(context, check=write, programs=[late]), filled)
     assert made.snapshot_counts["hannun.participants"] == 2
     name = restored(filled, context.folder.path_of(made.name) / made.files[0].name)
     try:

@@ -6,25 +6,33 @@ Each job has a connection to PostgreSQL of its own, so that none waits for anoth
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from hannun.backups.manifest import Kind as BackupKind
 from hannun.cache.server_statistics import ServerInspector
 from hannun.counting import outbox_relay
+from hannun.domain.timetable import Timetable
 from hannun.errors import OperatorError, Transient
 from hannun.flows import audit_log, gauges, maintenance
+from hannun.flows.backup.scheduled import ScheduledBackup
 from hannun.flows.dead_letter_publishing import publish_dead_letters
 from hannun.flows.health_checks import Health, RefreshHealth
 from hannun.flows.partitions import months
 from hannun.flows.timeline_rollup import RollUpRounds
 from hannun.kafka.publisher import Publisher
+from hannun.processes.commands.backup import backup_context, backup_folder
 from hannun.processes.commands.partitions import apply_plan
+from hannun.processes.refresh import owner_name
 from hannun.processes.writing import Writing
 from hannun.scheduler import Every, Job, Result
 from hannun.settings import Settings
 from hannun.store.database import Database
+from hannun.store.due_work import DueWork
 
 OUTBOX_EVERY_S = 0.5
 """The invalidations that a dead writer left are delivered within 2 s: 0.5 s until they count as old, and a run."""
 PROBE_EVERY_S = 0.5
 """How soon a cached answer says that PostgreSQL is away."""
+BACKUP_EVERY_S = 60.0
+"""How soon a backup begins when it is due, or when the process that made it has died."""
 GAUGES_EVERY_S = 5.0
 """More often than Prometheus usually reads the gauges."""
 SERVERS_EVERY_S = 30.0
@@ -136,6 +144,32 @@ def maintenance_jobs(settings: Settings, writing: Writing) -> list[Job]:
         jobs.append(("publish-dead-letters", 5.0, lambda db, _: publish_dead_letters(db, publisher)))
     on_databases = [on_database(name, every_s, writing.database(), work) for name, every_s, work in jobs]
     return on_databases + ([_apply_partition_plan(settings)] if applies_partition_plan(settings) else [])
+
+
+def backup_jobs(settings: Settings, writing: Writing) -> list[Job]:
+    """The backups at set times, where there is a folder for them.
+
+    Raises:
+        OperatorError: a time cannot be used.
+    """
+    if not settings.backup_folder:
+        return []
+    return [_backup_job(settings, writing, kind, at) for kind, at in settings.backup_timetables.items()]
+
+
+def _backup_job(settings: Settings, writing: Writing, kind: BackupKind, at: Timetable) -> Job:
+    folder, database = backup_folder(settings), writing.database(f"-backup-{kind}")
+    name = f"backup-{kind}"
+    scheduled = ScheduledBackup(
+        kind,
+        DueWork(database, name, at, owner_name()),
+        lambda: backup_context(settings, folder, database),
+        settings.redis,
+        recipient=settings.backup_recipient or None,
+        daily=settings.backup_daily_kept,
+        weekly=settings.backup_weekly_kept,
+    )
+    return Job(name, Every(BACKUP_EVERY_S), lambda now: Result(scheduled.run_once(now)))
 
 
 def applies_partition_plan(settings: Settings) -> bool:

@@ -48,6 +48,7 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         writing = stack.enter_context(open_writing(settings, "hannun-schedule"))
         maintenance = jobs.maintenance_jobs(settings, writing)
+        backups = jobs.backup_jobs(settings, writing)
         metrics = metrics_endpoint(settings.schedule_metrics_port, settings.page_requests_a_minute)
         await stack.enter_async_context(metrics)
         if settings.consistency_samples_a_second > 0:
@@ -65,6 +66,7 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
                 jobs.update_database_gauges(writing),
                 jobs.update_redis_gauges(inspector),
                 *maintenance,
+                *backups,
             )
         )
         stack.callback(writing.end_transactions_after, TRANSACTIONS_STOP_S_MAX)
