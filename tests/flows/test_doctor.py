@@ -8,69 +8,36 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import psycopg
 import pytest
-from examining import examination, found, run
+from examining import Scene, examination, redis_client, run
 from faults import PostgresRequests, Proxy, RedisRequests
 from psycopg.conninfo import make_conninfo
+from refresh_rounds import age_rounds, ended_round
 from typer.testing import CliRunner
-from world import DATABASE_OWNER, World
+from world import DATABASE_OWNER, OWNER, SPRING, World
 
-from hannun.cache import Invalidator
+from hannun.cache import AnswerCache, Invalidator, keys
+from hannun.cache.server_statistics import ServerInspector
 from hannun.cli import app
-from hannun.domain.findings import Finding, Severity
+from hannun.domain.answer import EncodedAnswer
+from hannun.domain.findings import Severity
 from hannun.domain.partitions import month_after
 from hannun.domain.positions import KnownPosition, PartitionLog, WaitForOperator, resume_or_stop
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import HannunError
+from hannun.flows import channel_breakers
 from hannun.flows.doctor.examined import Expected
 from hannun.flows.doctor.registry import CHECKS
 from hannun.store import operation_runs, positions
 from hannun.store.database import PoolLimits, ReadPool, connect
-from hannun.store.partitions import create_months
-
-
-@dataclass
-class Scene:
-    """A healthy system, and how the doctor reaches it. A trouble changes either."""
-
-    world: World
-    undo: ExitStack
-    expected: Expected = field(default_factory=Expected)
-    clock_ahead: timedelta = timedelta()
-    redis_port: int | None = None
-
-    def expect(self, **limits: object) -> None:
-        self.expected = replace(self.expected, **limits)  # type: ignore[arg-type]
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.clock_ahead
-
-    def examine(self, *names: str) -> dict[str, list[Finding]]:
-        """The findings, by check. Every other check finds nothing, or is skipped."""
-        with examination(self.world, self.expected, redis_port=self.redis_port, now=self.now) as prepared:
-            return dict(found(run(prepared, *names)))
-
-
-@pytest.fixture
-def scene(world: World) -> Iterator[Scene]:
-    """A system with an event, months ahead, a backup and a drill."""
-    world.rows(f"ALTER DATABASE {world.name} SET timezone = 'UTC'")  # a copy of a template has no settings
-    world.count(world.created(), world.distributed(channelName="Instagram"), *(world.registered() for _ in range(3)))
-    this_month = datetime.now(UTC).date().replace(day=1)
-    with connect(world.url, application="test") as conn:
-        create_months(conn, [month_after(this_month, ahead) for ahead in range(4)])
-        for kind in ("backup-logical", "drill"):
-            operation_runs.end(conn, operation_runs.begin(conn, kind, "a backup"), "succeeded")
-    with ExitStack() as undo:
-        yield Scene(world, undo)
 
 
 def a_month_is_missing(scene: Scene) -> None:
@@ -269,6 +236,105 @@ def redis_is_away(scene: Scene) -> None:
     scene.redis_port = 1
 
 
+def answers_are_evicted(scene: Scene) -> None:
+    """Redis has room for 2 MB of 10 MB of answers."""
+    configure_redis(scene, "maxmemory", redis_used(scene) + 2_000_000)
+    read_answers(scene, count=200, size=50_000, times=4)
+
+
+def answers_live_too_short(scene: Scene) -> None:
+    scene.expect(answer_lifetime_s=0.02)
+    read_answers(scene, count=200, size=10, times=5, until_gone=True)
+
+
+def answers_are_invalidated_too_often(scene: Scene) -> None:
+    """Between two changes of an event its answer is read 20 times, and 8 times before it is filled again."""
+
+    async def read() -> None:
+        async with opened_cache(scene) as cache:
+            for _ in range(40):
+                await fill(cache, keys.dashboard(SPRING), 10)
+                assert all([await cache.get(keys.dashboard(SPRING)) for _ in range(20)])
+                scene.world.count(scene.world.registered())
+                assert not any([await cache.get(keys.dashboard(SPRING)) for _ in range(8)])
+
+    asyncio.run(read())
+
+
+def answers_are_read_for_the_first_time(scene: Scene) -> None:
+    async def read() -> None:
+        async with opened_cache(scene) as cache:
+            for number in range(1_000):
+                await cache.get(keys.dashboard(f"event {number}"))
+
+    asyncio.run(read())
+
+
+def read_answers(scene: Scene, *, count: int, size: int, times: int, until_gone: bool = False) -> None:
+    """Fill answers of so many bytes, and read each so often."""
+
+    async def read() -> None:
+        async with opened_cache(scene) as cache:
+            names = [keys.dashboard(f"event {number}") for number in range(count)]
+            for name in names:
+                await fill(cache, name, size)
+            if until_gone:
+                client = redis_client(scene.world)
+                scene.undo.callback(client.close)
+                scene.world.wait_for("the answers to expire", lambda: not client.exists(names[-1]))
+            for name in names * times:
+                await cache.get(name)
+
+    asyncio.run(read())
+
+
+@asynccontextmanager
+async def opened_cache(scene: Scene) -> AsyncIterator[AnswerCache]:
+    cache = AnswerCache(scene.world.redis, lifetime_s=scene.expected.answer_lifetime_s)
+    await cache.open()
+    yield cache
+    await cache.close()
+
+
+async def fill(cache: AnswerCache, key: str, size: int) -> None:
+    lease = await cache.acquire_lease(key)
+    assert lease is not None
+    assert await cache.fill(lease, EncodedAnswer(b'"%s"' % (b"x" * size), 1, OWNER, "an etag"))
+
+
+def redis_used(scene: Scene) -> int:
+    client = redis_client(scene.world)
+    used = int(client.info("memory")["used_memory"])  # type: ignore[index]
+    client.close()
+    return used
+
+
+def configure_redis(scene: Scene, name: str, value: object) -> None:
+    """Set an option of Redis until the end of the test."""
+    client = redis_client(scene.world)
+    before = client.config_get(name)[name]  # type: ignore[index]
+    client.config_set(name, str(value))
+    scene.undo.callback(client.close)
+    scene.undo.callback(client.config_set, name, before)
+
+
+def redis_is_full(scene: Scene) -> None:
+    configure_redis(scene, "maxmemory-policy", "noeviction")
+    configure_redis(scene, "maxmemory", redis_used(scene) + 1_000)
+
+
+def an_operator_holds_a_breaker_open(scene: Scene) -> None:
+    ended_round(scene.world, "instagram")
+    with scene.world.database.transaction() as conn:
+        channel_breakers.hold_open(conn, "instagram", "an operator")
+
+
+def no_round_has_ended_lately(scene: Scene) -> None:
+    if not scene.world.rows("SELECT FROM hannun.rounds"):
+        ended_round(scene.world)
+    age_rounds(scene.world, timedelta(minutes=11))
+
+
 TROUBLES: dict[str, Callable[[Scene], None]] = {
     "months-ahead": a_month_is_missing,
     "schema": the_schema_is_older,
@@ -290,8 +356,12 @@ TROUBLES: dict[str, Callable[[Scene], None]] = {
     "backups": the_backup_is_old,
     "restore-drill": the_drill_is_old,
     "drift": a_figure_is_falsified,
-    "redis": redis_is_away,
+    "channels": an_operator_holds_a_breaker_open,
+    "refresh": no_round_has_ended_lately,
+    "cache-misses": answers_are_evicted,
+    "redis-memory": redis_is_full,
     "clocks": this_machine_is_late,
+    "redis": redis_is_away,
 }
 """A trouble for each check, by the check's name. Those of the servers that these leave out have tests of their own."""
 
@@ -332,6 +402,9 @@ def a_reconcile_found_drift(scene: Scene) -> None:
         (an_index_is_invalid, "indexes", "hannun.a_broken_one"),
         (no_backup_was_ever_made, "backups", "backups"),
         (a_reconcile_found_drift, "drift", "hannun reconcile"),
+        (answers_live_too_short, "cache-misses", "answers in Redis: lifetime"),
+        (answers_are_invalidated_too_often, "cache-misses", "answers in Redis: invalidations"),
+        (answers_are_read_for_the_first_time, "cache-misses", "answers in Redis: first-reads"),
     ],
 )
 def test_another_trouble_of_the_same_check_is_found(
@@ -451,3 +524,14 @@ def test_servers_that_hang_do_not_hang_the_doctor(scene: Scene) -> None:
         postgres.release()
     assert "redis" in {each.check for each in results if each.findings or each.state == "unfinished"}
     assert {each.check for each in results if each.state == "unfinished"} >= {"schema", "drift", "kafka"}
+
+
+def test_misses_that_rise_are_compared_with_the_counts_that_schedule_records(scene: Scene) -> None:
+    inspector = ServerInspector(scene.world.redis)
+    scene.undo.callback(inspector.close)
+    inspector.record_lookups()
+    answers_are_read_for_the_first_time(scene)
+    (recorded,) = inspector.recorded_lookups()
+    assert inspector.lookups().misses - recorded.misses >= 1_000
+    (finding,) = scene.examine("cache-misses")["cache-misses"]
+    assert finding.severity == Severity.NOTICE

@@ -10,6 +10,9 @@ LIMIT_USAGE = "hannun:taken"
 WRITE_CHECK = "hannun:write-check"
 """A key that nobody ever sets: its deletion tells whether Redis accepts deletions."""
 
+LOOKUPS = "hannun:lookups"
+"""What Redis has counted of look-ups, a list of JSON arrays, newest first."""
+
 
 _GRANULARITIES = tuple(
     granularity.value for granularity in Granularity

@@ -5,14 +5,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import msgspec
 import redis
 
 from hannun import deadlines
+from hannun.cache import keys
 from hannun.cache.address import RedisAddress
 from hannun.cache.failures import translated
+from hannun.domain.lookups import LookupCounts
 from hannun.errors import RedisUnavailable
 
 COMMAND_CHARACTERS_MAX = 60
+LOOKUPS_RECORDED = 90
+"""One a minute, for the last hour and a half."""
 
 
 class ServerStatistics(NamedTuple):
@@ -27,6 +32,7 @@ class ServerStatistics(NamedTuple):
     misses: int
     evicted_keys: int
     expired_keys: int
+    evicts: bool = True
 
     @property
     def hit_ratio(self) -> float | None:
@@ -88,7 +94,35 @@ class ServerInspector:
             misses=int(info.get("keyspace_misses", 0)),
             evicted_keys=int(info.get("evicted_keys", 0)),
             expired_keys=int(info.get("expired_keys", 0)),
+            evicts=info.get("maxmemory_policy") != "noeviction",
         )
+
+    def lookups(self) -> LookupCounts:
+        """What the server has counted of look-ups since it started. Raises as `statistics`."""
+        info = self._execute("INFO", "everything")
+        return LookupCounts(
+            at_s=time.time(),
+            run=str(info.get("run_id", "")),
+            hits=int(info.get("keyspace_hits", 0)),
+            misses=int(info.get("keyspace_misses", 0)),
+            evicted=int(info.get("evicted_keys", 0)),
+            expired=int(info.get("expired_keys", 0)),
+            invalidations=int(info.get("cmdstat_unlink", {}).get("calls", 0)),
+        )
+
+    def started_at_s(self) -> float:
+        """When the server started, in seconds since 1970. Raises as `statistics`."""
+        return time.time() - float(self._execute("INFO", "server").get("uptime_in_seconds", 0))
+
+    def record_lookups(self) -> None:
+        """Add the counts of now to those that `recorded_lookups` returns. Raises as `statistics`."""
+        self._execute("LPUSH", keys.LOOKUPS, msgspec.json.encode(self.lookups()))
+        self._execute("LTRIM", keys.LOOKUPS, 0, LOOKUPS_RECORDED - 1)
+
+    def recorded_lookups(self) -> list[LookupCounts]:
+        """The recorded counts, newest first. Raises as `statistics`."""
+        recorded = self._execute("LRANGE", keys.LOOKUPS, 0, LOOKUPS_RECORDED - 1)
+        return [counts for counts in map(_decoded, recorded) if counts is not None]
 
     def slow_commands(self, limit: int) -> Sequence[SlowCommand]:
         """The newest entries of the slow log, newest first.
@@ -111,6 +145,14 @@ class ServerInspector:
                 f"Redis does not answer {command[0]}: {error}",
                 hint="is it running, and may this login use the command?",
             ) from error
+
+
+def _decoded(recorded: bytes) -> LookupCounts | None:
+    """Counts as they were recorded; None where another version has written them otherwise."""
+    try:
+        return msgspec.json.decode(recorded, type=LookupCounts)
+    except msgspec.DecodeError:
+        return None
 
 
 def _command_shape(command: bytes | str) -> str:

@@ -37,6 +37,8 @@ GAUGES_EVERY_S = 5.0
 """More often than Prometheus usually reads the gauges."""
 SERVERS_EVERY_S = 30.0
 """How often the gauges of sizes and of Redis are set: reading the sizes takes some milliseconds of PostgreSQL."""
+LOOKUPS_EVERY_S = 60.0
+"""The doctor compares ten minutes with the time before them."""
 REFRESH_EVERY_S = 10.0
 """How soon gauges and the health report show what has become of the refresh. It reads a row of each pair of an ACTIVE
 event and a channel, so not more often."""
@@ -87,6 +89,16 @@ def update_database_gauges(writing: Writing) -> Job:
         writing.database("-sizes"),
         lambda db, now: gauges.update_database_gauges(db, now.date()),
     )
+
+
+def record_lookups(inspector: ServerInspector) -> Job:
+    """Record what Redis has counted of look-ups, so that the doctor sees what has changed."""
+
+    def record(_: datetime) -> Result:
+        inspector.record_lookups()
+        return Result()
+
+    return Job("record-lookups", Every(LOOKUPS_EVERY_S), record)
 
 
 def update_redis_gauges(inspector: ServerInspector) -> Job:

@@ -56,6 +56,8 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
             await stack.enter_async_context(run_in_task("compare the cache with the database", consistency.run()))
         inspector = ServerInspector(settings.redis)
         stack.callback(inspector.close)
+        lookups_inspector = ServerInspector(settings.redis)  # each job has a thread, an inspector is for one
+        stack.callback(lookups_inspector.close)
         refresh = await stack.enter_async_context(open_refresh(settings, writing))
         await stack.enter_async_context(run_in_task("refresh", refresh.run()))
         await stack.enter_async_context(
@@ -65,6 +67,7 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
                 jobs.update_refresh_gauges(writing, settings.stale_after),
                 jobs.update_database_gauges(writing),
                 jobs.update_redis_gauges(inspector),
+                jobs.record_lookups(lookups_inspector),
                 *maintenance,
                 *backups,
             )

@@ -44,6 +44,14 @@ def read(conn: Connection, stale_after: timedelta) -> RefreshStatus:
     )
 
 
+def newest_refusals(conn: Connection) -> dict[str, dict[str, int]]:
+    """Why the newest attempts of ACTIVE events brought nothing: by channel, the most frequent reason first."""
+    reasons: dict[str, dict[str, int]] = {}
+    for key, reason, count in conn.execute(SQL["newest_refusals"]).fetchall():
+        reasons.setdefault(key, {})[reason] = count
+    return reasons
+
+
 def budgets(conn: Connection) -> dict[BudgetKey, BudgetState]:
     """What is taken of every budget that was ever used."""
     return {(scope, name): BudgetState(*taken) for scope, name, *taken in conn.execute(SQL["budgets"]).fetchall()}

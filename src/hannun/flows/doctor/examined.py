@@ -1,9 +1,9 @@
 """What the checks examine: the servers, and what the settings say that the system should be like."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final, Literal
 
@@ -31,6 +31,7 @@ class Expected:
         pool_size_max: connections of the pool of one `serve`; its readers are busy after `busy_s`.
         folders: what the folders are for whose disks the doctor watches, and their paths.
         database_bytes_max: the room for the database; 0 where nobody has said.
+        call_limits: seconds for the next piece of a response, and for a whole call, by a channel's key.
         changed_rows_min: so many changed rows of a table, and 30 % of it, make its statistics stale.
     """
 
@@ -45,6 +46,16 @@ class Expected:
     dead_letters_an_hour_max: int = 100
     invalidation_late_s: float = 60.0
     backups_are_made: bool = False
+    answer_lifetime_s: float = 3_600.0
+    refresh_period_s: float = 300.0
+    topics: Collection[str] = ()
+    lag_s_max: float = 120.0
+    call_limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def stale_after(self) -> timedelta:
+        """How long a measurement is good: two periods of the refresh."""
+        return timedelta(seconds=2 * self.refresh_period_s)
 
 
 @dataclass(frozen=True, slots=True)

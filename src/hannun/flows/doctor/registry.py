@@ -6,7 +6,7 @@ To add one: a generator of findings in a module of this package, and its line he
 from typing import Final
 
 from hannun.errors import OperatorError
-from hannun.flows.doctor import backups, capacity, counting, data, schema, servers, timeline
+from hannun.flows.doctor import backups, cache, capacity, counting, data, lag, refresh, schema, servers, timeline
 from hannun.flows.doctor.examined import Check
 
 CHECKS: Final = {
@@ -34,9 +34,15 @@ CHECKS: Final = {
         Check("restore-drill", "postgresql", backups.drills, in_health=True),
         Check("drift", "postgresql", data.drift),
         Check("damaged-pages", "pages", data.damaged_pages),
+        Check("refresh", "postgresql", refresh.rounds, in_health=True),
+        Check("channels", "postgresql", refresh.channels, in_health=True),
         Check("redis", "redis", servers.redis),
+        Check("cache-misses", "redis", cache.misses),
+        Check("redis-memory", "redis", cache.memory),
         Check("clocks", "redis", servers.clocks),
         Check("kafka", "kafka", servers.kafka),
+        Check("lag", "kafka", lag.lag),
+        Check("record-times", "kafka", lag.record_times),
     )
 }
 """Checks of one group run in this order."""

@@ -9,6 +9,7 @@ from hannun.cache.server_statistics import ServerInspector
 from hannun.flows.doctor.examination import Examination
 from hannun.flows.doctor.examined import CHECK_S_MAX, Expected, Servers
 from hannun.kafka.broker import Broker
+from hannun.processes.channels import channel_declarations
 from hannun.settings import Settings
 from hannun.store.database import Database, connected
 
@@ -54,4 +55,10 @@ def expected(settings: Settings) -> Expected:
         pool_size_max=settings.pool_size_max,
         folders=folders | {f"HANNUN_WATCHED_FOLDERS, {number}": path for number, path in enumerate(watched, 1)},
         database_bytes_max=settings.database_bytes_max,
+        answer_lifetime_s=settings.answer_lifetime_s,
+        refresh_period_s=settings.refresh_timetable.period.total_seconds(),
+        topics=tuple(settings.topics),
+        call_limits={
+            key: (each.limits.read_s, each.limits.call_s) for key, each in channel_declarations(settings).items()
+        },
     )

@@ -55,3 +55,12 @@ SELECT e.event_id::text
   JOIN hannun.events e USING (event_no)
  WHERE c.key = %(channel)s AND d.succeeded_at IS NOT NULL AND e.status = 'ACTIVE' AND e.user_id IS NOT NULL
  ORDER BY e.event_no DESC LIMIT 1;
+
+-- newest_refusals --
+-- Why the newest attempts of ACTIVE events brought nothing, by channel; the most frequent reason first.
+SELECT c.key, left(m.refused, 60), count(*)
+  FROM hannun.channel_measurements m
+  JOIN hannun.events e USING (event_no)
+  JOIN hannun.channels c USING (channel_no)
+ WHERE m.refused IS NOT NULL AND e.status = 'ACTIVE'
+ GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2;
