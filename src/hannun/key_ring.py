@@ -57,6 +57,7 @@ class Keys:
     active: str
     by_id: Mapping[str, bytes] = field(repr=False)
     _ciphers: dict[tuple[str, str], AESGCM] = field(default_factory=dict, repr=False)
+    _derived: dict[tuple[str, str], bytes] = field(default_factory=dict, repr=False)
 
     def cipher(self, key_id: str, purpose: str) -> AESGCM:
         cipher = self._ciphers.get((key_id, purpose))
@@ -65,6 +66,12 @@ class Keys:
         return cipher
 
     def derive(self, key_id: str, info: str) -> bytes:
+        derived = self._derived.get((key_id, info))
+        if derived is None:
+            derived = self._derived[key_id, info] = self._derive(key_id, info)
+        return derived
+
+    def _derive(self, key_id: str, info: str) -> bytes:
         return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"hannun {info}".encode()).derive(self.by_id[key_id])
 
 

@@ -15,7 +15,7 @@ import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli import audit, backup, channels, dead_letters, keys, partitions, positions, replay, sandbox
+from hannun.cli import audit, backup, channels, dead_letters, keys, partitions, positions, privacy, replay, sandbox
 from hannun.cli.doctor import doctor
 from hannun.cli.export import export
 from hannun.cli.restore import restore
@@ -41,6 +41,7 @@ app.add_typer(dead_letters.app, name="dead-letters", callback=home_of_group)
 app.add_typer(keys.app, name="keys")
 app.add_typer(partitions.app, name="partitions")
 app.add_typer(positions.app, name="positions", callback=home_of_group)
+app.add_typer(privacy.app, name="privacy", callback=home_of_group)
 app.add_typer(replay.app, name="replay")
 app.add_typer(sandbox.app, name="sandbox")
 

@@ -38,6 +38,7 @@ COMMANDS_WITH_HOME: Final = (
     "export",
     "partitions",
     "positions",
+    "privacy",
     "reconcile",
     "replay",
     "restore",

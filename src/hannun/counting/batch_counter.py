@@ -21,10 +21,13 @@ from hannun.counting.refused_rows import BatchPart, RefusedRowSearch
 from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage, message_outcomes
 from hannun.domain.facts import Fact, Rejected
 from hannun.domain.fold import FactsByEvent, group_by_event
+from hannun.domain.forgotten import NOTHING_FORGOTTEN, ForgottenIds
 from hannun.domain.partitions import months_of
 from hannun.domain.quarantine import Quarantine
 from hannun.domain.wire_formats import Decoder, message_id
 from hannun.errors import ConnectionLost, OutdatedCaches, RowRefused, StoreUnavailable
+from hannun.key_ring import KeyRing
+from hannun.store import forgotten as forgotten_ids
 from hannun.store.batches import BatchWriter, advance, participant_key
 from hannun.store.database import Connection, Database
 from hannun.store.ledger_copy import LedgerText
@@ -41,6 +44,7 @@ class PreparedBatch(NamedTuple):
     by_event: FactsByEvent
     ledger_text: LedgerText | None
     decoder: Decoder
+    forgotten: ForgottenIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class BatchCounter:
         delivery: delivers the outbox entry of each batch; None leaves the entries to `deliver_pending`.
         source: label of the metrics of messages, "http" or "kafka"; None records no metrics.
         markers: marks counted messages in Redis for other applications; None marks none.
+        key_ring: tells forgotten ids by their digests; needed where any was forgotten.
     """
 
     def __init__(
@@ -92,12 +97,15 @@ class BatchCounter:
         *,
         source: str | None = None,
         markers: ProcessedMarkers | None = None,
+        key_ring: KeyRing | None = None,
     ) -> None:
         self._database = database
         self._decoder = decoder
         self._delivery = delivery
         self._source = source
         self._markers = markers
+        self._key_ring = key_ring
+        self._forgotten = NOTHING_FORGOTTEN
         self._keys = SurrogateKeys()
         self._writer = BatchWriter(self._keys)
         self._months: set[date] = set()
@@ -118,10 +126,13 @@ class BatchCounter:
 
     def prepare(self, batch: Sequence[ReceivedMessage]) -> PreparedBatch:
         """Decode a batch and group it by event. No I/O, so any thread may call it."""
-        decoder = self._decoder
+        decoder, forgotten = self._decoder, self._forgotten
         facts = decoder.decode_all(batch)
         by_event = group_by_event(facts)
-        return PreparedBatch(batch, facts, by_event, self._writer.ledger_text(by_event), decoder)
+        if forgotten.concern(by_event):
+            facts = forgotten.substituted(facts)
+            by_event = group_by_event(facts)
+        return PreparedBatch(batch, facts, by_event, self._writer.ledger_text(by_event), decoder, forgotten)
 
     def write(
         self, prepared: PreparedBatch, ranges: Sequence[OffsetRange] = (), quarantine: Quarantine | None = None
@@ -141,7 +152,7 @@ class BatchCounter:
         started = time.perf_counter()
         try:
             self._check_connection()
-            if prepared.decoder is not self._decoder:  # this database hashes participant ids with another key
+            if (prepared.decoder, prepared.forgotten) != (self._decoder, self._forgotten):  # those of another database
                 prepared = self.prepare(prepared.messages)
             counted = self._write_with_present_caches(prepared, ranges, quarantine)
         except StoreUnavailable:
@@ -162,6 +173,11 @@ class BatchCounter:
         self._generation = generation
         with self._transaction() as conn:
             self._decoder = self._decoder.with_participant_key(participant_key(conn))
+            self._use_forgotten(forgotten_ids.load(conn, self._key_ring))
+
+    def _use_forgotten(self, forgotten: ForgottenIds) -> None:
+        """Let batches from here on be prepared, and written, with these ids forgotten."""
+        self._forgotten = self._writer.forgotten = forgotten
 
     def _clear_caches(self) -> None:
         self._months.clear()
@@ -178,19 +194,21 @@ class BatchCounter:
     def _write_with_present_caches(
         self, prepared: PreparedBatch, ranges: Sequence[OffsetRange], quarantine: Quarantine | None
     ) -> CountedBatch:
-        """Write a batch. If a cached key or month no longer holds, drop the caches and write it once more: the caller
-        learns nothing of it."""
+        """Write a batch. If a cached key or month no longer holds, or an id was forgotten since, drop the caches, then
+        prepare the batch anew and write it once more: the caller learns nothing of it."""
         try:
             return self._write(prepared, ranges, quarantine)
         except OutdatedCaches as outdated:
             log.info("the cached keys and months are outdated and are read again", why=str(outdated))
             self._clear_caches()
-        return self._write(prepared, ranges, quarantine)
+        with self._transaction() as conn:
+            self._use_forgotten(forgotten_ids.load(conn, self._key_ring))
+        return self._write(self.prepare(prepared.messages), ranges, quarantine)
 
     def _write(
         self, prepared: PreparedBatch, ranges: Sequence[OffsetRange], quarantine: Quarantine | None
     ) -> CountedBatch:
-        batch, facts, by_event, ledger_text, _ = prepared
+        batch, facts, by_event, ledger_text, *_ = prepared
         after = quarantine and quarantine.after(batch, facts)
         try:
             self._make_prerequisites(by_event)
@@ -211,7 +229,7 @@ class BatchCounter:
         quarantine: Quarantine | None,
     ) -> CountedBatch:
         """Write the batch without the messages that PostgreSQL refuses; those become dead letters."""
-        search = RefusedRowSearch(self._decoder, self._writer, self._make_prerequisites)
+        search = RefusedRowSearch(self._decoder, self._writer, self._make_prerequisites, self._forgotten)
         facts = search.accepted(batch, facts)
         with self._transaction() as conn:
             advance(conn, ranges)

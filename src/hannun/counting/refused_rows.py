@@ -11,6 +11,7 @@ from typing import NamedTuple
 from hannun.domain.batch import BatchResult, ReceivedMessage
 from hannun.domain.facts import Fact, Reason, Rejected
 from hannun.domain.fold import FactsByEvent, group_by_event
+from hannun.domain.forgotten import ForgottenIds
 from hannun.domain.wire_formats import Decoder
 from hannun.errors import RowRefused
 from hannun.store.batches import BatchWriter
@@ -37,14 +38,20 @@ class RefusedRowSearch:
 
     Args:
         make_prerequisites: creates the partitions and surrogate keys of facts; raises RowRefused.
+        forgotten: the ids that no dead letter may keep.
     """
 
     def __init__(
-        self, decoder: Decoder, writer: BatchWriter, make_prerequisites: Callable[[FactsByEvent], None]
+        self,
+        decoder: Decoder,
+        writer: BatchWriter,
+        make_prerequisites: Callable[[FactsByEvent], None],
+        forgotten: ForgottenIds,
     ) -> None:
         self._decoder = decoder
         self._writer = writer
         self._make_prerequisites = make_prerequisites
+        self._forgotten = forgotten
 
     def accepted(self, batch: Sequence[ReceivedMessage], facts: Sequence[Fact | Rejected]) -> list[Fact | Rejected]:
         """The facts, with a rejection where PostgreSQL refuses to create what a fact needs. Opens transactions."""
@@ -86,4 +93,5 @@ class RefusedRowSearch:
             yield BatchPart([rejected], self._writer.write(conn, batch, group_by_event([rejected])))
 
     def _rejected(self, message: ReceivedMessage, refusal: str) -> Rejected:
-        return self._decoder.reject(message.kind, message.raw, Reason.REFUSED, refusal)
+        rejected = self._decoder.reject(message.kind, message.raw, Reason.REFUSED, refusal)
+        return self._forgotten.without(rejected)

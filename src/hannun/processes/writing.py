@@ -13,9 +13,11 @@ from hannun.counting.outbox_relay import Delivers, DirectDelivery, OutboxRelay
 from hannun.domain.quarantine import QuarantineLimits
 from hannun.domain.wire_formats import Decoder, Rules
 from hannun.flows import health_checks
+from hannun.key_ring import KeyRing, open_key_ring
 from hannun.processes.background import run_in_background
 from hannun.processes.channels import channel_table
 from hannun.settings import Settings
+from hannun.store import forgotten
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, PoolLimits, connected
 
@@ -28,6 +30,7 @@ class Writing:
     database: Callable[..., Database]
     invalidator: Invalidator
     decoder: Decoder
+    key_ring: KeyRing | None
     marks: ProcessedMarkers
     apart_s: float
     end_transactions_after: Callable[[float], None]
@@ -35,12 +38,15 @@ class Writing:
 
     def counter(self, source: str, delivery: Delivers) -> BatchCounter:
         """A counter on a connection of its own; `source` labels its metrics ("http" or "kafka")."""
-        return BatchCounter(self.database(), self.decoder, delivery, source=source, markers=self.marks)
+        return BatchCounter(
+            self.database(), self.decoder, delivery, source=source, markers=self.marks, key_ring=self.key_ring
+        )
 
     def direct_counter(self) -> BatchCounter:
         """A counter for a command: it delivers each invalidation at once, and records no metrics."""
         database = self.database()
-        return BatchCounter(database, self.decoder, DirectDelivery(database, self.invalidator))
+        delivery = DirectDelivery(database, self.invalidator)
+        return BatchCounter(database, self.decoder, delivery, key_ring=self.key_ring)
 
     def measurement_counter(self, suffix: str, delivery: Delivers) -> MeasurementCounter:
         """A counter of measurements on a connection of its own."""
@@ -77,9 +83,11 @@ def open_writing(settings: Settings, application: str, limits: PoolLimits | None
         OperatorError: one of them is not as it must be, with what to do.
     """
     url = settings.database_source
+    key_ring = optional_key_ring(settings)
     with connected(url, application=application) as conn:
         health_checks.check_database(conn)
         key = participant_key(conn)
+        forgotten.load(conn, key_ring)  # without its keys, counting would bring forgotten ids back
     databases: list[Database] = []
     closed = threading.Event()
 
@@ -111,7 +119,18 @@ def open_writing(settings: Settings, application: str, limits: PoolLimits | None
         stack.callback(marks.close)
         stack.enter_context(run_in_background("mark messages", marks.run, marks.wake))
         decoder = Decoder(Rules(key, channel_table(settings), settings.naive_zone, settings.time_forms))
-        yield Writing(database, invalidator, decoder, marks, settings.invalidations_apart_s, end_transactions_after)
+        yield Writing(
+            database, invalidator, decoder, key_ring, marks, settings.invalidations_apart_s, end_transactions_after
+        )
+
+
+def optional_key_ring(settings: Settings) -> KeyRing | None:
+    """The key ring; None where no setting names one.
+
+    Raises:
+        OperatorError: it cannot be used.
+    """
+    return open_key_ring(settings.key_ring_file) if settings.key_ring_file else None
 
 
 def quarantine_limits(settings: Settings) -> QuarantineLimits:

@@ -11,6 +11,7 @@ import psycopg
 from hannun.domain.batch import BatchResult, ChangedEvent
 from hannun.domain.channels import ChannelType
 from hannun.domain.fold import Distribution, FactsByEvent, RegisterFact, Registers, settle
+from hannun.domain.forgotten import NOTHING_FORGOTTEN, ForgottenIds
 from hannun.errors import OutdatedCaches
 from hannun.store import registers
 from hannun.store.database import Connection
@@ -56,8 +57,10 @@ class BatchChanges:
         by_event: FactsByEvent,
         written: BatchResult,
         prepared_text: LedgerText | None = None,
+        forgotten: ForgottenIds = NOTHING_FORGOTTEN,
     ) -> None:
         self._conn = conn
+        self._forgotten = forgotten
         self._prepared_text = prepared_text
         self._channels = keys.channels
         self._keys = keys
@@ -70,10 +73,10 @@ class BatchChanges:
 
     def lock_events(self) -> None:
         """Lock the batch's events until the commit, and check that the cached surrogate keys are those of this
-        database.
+        database, and that no id of these events was forgotten since the batch was prepared.
 
         Raises:
-            OutdatedCaches: a surrogate key differs. Drop the caches, and count the batch again.
+            OutdatedCaches: a surrogate key differs, or an id was forgotten. Drop the caches, and count it again.
         """
         keys = list(self._by_event.channels)
         known = {"channel_keys": keys, "channel_nos": [self._channels[key].no for key in keys]}
@@ -82,7 +85,10 @@ class BatchChanges:
             raise OutdatedCaches(
                 "the surrogate keys of this database differ from the cached ones: it was restored or replaced"
             )
-        self._owners = {no: owner for no, _, owner, _ in rows}
+        counts = self._forgotten.counts
+        if any(forgotten != counts.get(event_id, 0) for _, event_id, *_, forgotten in rows):
+            raise OutdatedCaches("ids of an event were forgotten since the batch was prepared")
+        self._owners = {no: owner for no, _, owner, *_ in rows}
 
     # -- registers: the last writer wins
 
@@ -96,6 +102,8 @@ class BatchChanges:
         if not by_event_no:
             return
         before = registers.read(self._conn, list(by_event_no))
+        if any(before[no].plan is None for no in by_event_no):
+            self._check_forgotten_merchants()
         events: dict[int, Registers] = {}
         distributions: dict[EventChannel, Distribution] = {}
         for no, messages in by_event_no.items():
@@ -118,6 +126,12 @@ class BatchChanges:
         if distributions:
             registers.save_distributions(self._conn, distributions)
             self._attribute_untyped(distributions)
+
+    def _check_forgotten_merchants(self) -> None:
+        """Check that every forgotten merchant is known, before an event gets its owner."""
+        row = self._conn.execute(SQL["forgotten_merchants"]).fetchone()
+        if row is None or row[0] != len(self._forgotten.merchants):
+            raise OutdatedCaches("a merchant was forgotten since the batch was prepared")
 
     def _attribute_untyped(self, typed: Mapping[EventChannel, Distribution]) -> None:
         """Move participants who were unattributed because their channel had no type to the channel, which has one

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from hannun.domain.batch import BatchResult, OffsetRange, ReceivedMessage
 from hannun.domain.facts import Rejected
 from hannun.domain.fold import FactsByEvent
+from hannun.domain.forgotten import NOTHING_FORGOTTEN
 from hannun.errors import StaleBatch
 from hannun.store import outbox, registers
 from hannun.store.batch_changes import BatchChanges
@@ -36,10 +37,14 @@ def participant_key(conn: Connection) -> bytes:
 
 
 class BatchWriter:
-    """Writes batches. It keeps only what makes the next batch cheaper; all that counts is in the database."""
+    """Writes batches. It keeps only what makes the next batch cheaper; all that counts is in the database.
+
+    `forgotten` is what was known of forgotten ids when the batches were prepared that it writes.
+    """
 
     def __init__(self, keys: SurrogateKeys) -> None:
         self._keys = keys
+        self.forgotten = NOTHING_FORGOTTEN
         self._repeats_expected = False
 
     def ledger_text(self, by_event: FactsByEvent) -> LedgerText | None:
@@ -64,12 +69,13 @@ class BatchWriter:
 
         Raises:
             StaleBatch: a position is no longer at the start of the batch, or has another owner. Roll back.
-            OutdatedCaches: a cached surrogate key, or a cached month, is not one of this database. Write it again.
+            OutdatedCaches: a cached surrogate key, or a cached month, is not one of this database, or an id was
+                forgotten meanwhile. Prepare it anew, and write it again.
         """
         advance(conn, ranges)
         written = BatchResult(rejected=list(by_event.rejected))
         if by_event.events:
-            changes = BatchChanges(conn, self._keys, by_event, written, prepared_text)
+            changes = BatchChanges(conn, self._keys, by_event, written, prepared_text, self.forgotten)
             changes.lock_events()
             changes.settle_registers()
             self._repeats_expected = changes.add_participants(repeats_expected=self._repeats_expected)
@@ -92,7 +98,7 @@ class BatchWriter:
 
     def lock_events(self, conn: Connection, by_event: FactsByEvent) -> None:
         """Lock the events of a whole batch before its parts are written one by one, so that parts cannot deadlock."""
-        BatchChanges(conn, self._keys, by_event, BatchResult()).lock_events()
+        BatchChanges(conn, self._keys, by_event, BatchResult(), forgotten=self.forgotten).lock_events()
 
 
 def advance(conn: Connection, ranges: Iterable[OffsetRange]) -> None:

@@ -136,7 +136,8 @@ CREATE TABLE hannun.channels (
 -- `version` is the microsecond (since 1970) of the newest change. It always increases, also when the clock does not.
 -- `cumulative_owed_from` is the roll-up watermark: from this minute on, the timeline's cumulative column and its 15-minute
 -- roll-up are pending. A writer of a minute of the timeline lowers it to that minute in the same transaction. The year 9999
--- means that nothing is pending.
+-- means that nothing is pending. `forgotten` is how often ids of the event were forgotten; a batch that was prepared with another
+-- number is prepared again.
 CREATE TABLE hannun.events (
     event_no              integer        GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event_id              varchar(36)    NOT NULL UNIQUE,
@@ -157,10 +158,12 @@ CREATE TABLE hannun.events (
     target_roi            decimal(10, 2),
     baseline_revenue      decimal(15, 2),
     starts_at             timestamp,
-    ends_at               timestamp
+    ends_at               timestamp,
+    forgotten             integer        NOT NULL DEFAULT 0
     -- Free space for the next version of a row on the same page (HOT updates): these rows change with every batch.
 ) WITH (fillfactor = 60);
 CREATE INDEX events_user_id ON hannun.events (user_id, event_no) WHERE user_id IS NOT NULL;
+CREATE INDEX events_forgotten ON hannun.events (event_no) WHERE forgotten > 0;
 CREATE INDEX events_cumulative_owed ON hannun.events (event_no) WHERE cumulative_owed_from < '9999-01-01';
 
 -- The 15-minute roll-up of the timeline (UTC). Hours, days, weeks and months of every time zone are sums of its rows: a year is
@@ -498,6 +501,17 @@ CREATE TABLE hannun.operation_runs (
     CONSTRAINT operation_runs_ended CHECK ((ended_at IS NULL) = (outcome IS NULL))
 );
 
+-- Ids that were forgotten, by keyed digests: a participant of an event, or a merchant (event_id is then empty). The key is in the
+-- operator's key ring. What stands in the place of an id is made of the first 16 bytes of its digest.
+CREATE TABLE hannun.forgotten (
+    kind         text        NOT NULL CHECK (kind IN ('participant', 'merchant')),
+    event_id     varchar(36) NOT NULL DEFAULT '',
+    digest       bytea       NOT NULL CHECK (octet_length(digest) = 32),
+    key_id       text        NOT NULL,
+    forgotten_at timestamp   NOT NULL DEFAULT now(),
+    PRIMARY KEY (kind, event_id, digest)
+);
+
 -- Whom the audit log names: operators, users, share links. `subject_ref` is sha256(salt || kind || ' ' || subject_id). Where a
 -- person is forgotten, salt and id become NULL: the reference stays, and nobody can find the id from it.
 CREATE TABLE hannun.audit_subjects (
@@ -530,7 +544,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0020');
+INSERT INTO hannun.schema_version VALUES ('0021');
 
 -- Which processes may use this schema: those whose own newest version is at least `oldest_version`. So a process of the
 -- version before can start while the new one is deployed. A migration that such a process would not survive raises it.
@@ -696,6 +710,14 @@ BEGIN
         VALUES (sha256(salt || convert_to(wanted_kind || ' ' || wanted_id, 'UTF8')), wanted_kind, salt, wanted_id)
             ON CONFLICT (kind, subject_id) WHERE subject_id IS NOT NULL DO NOTHING;
     END LOOP;
+END $$;
+
+-- How many merchants are forgotten. None is forgotten before the caller's transaction ends.
+CREATE FUNCTION hannun.forgotten_merchants() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtext('hannun.forgotten_merchants'));
+    RETURN (SELECT count(*) FROM hannun.forgotten WHERE kind = 'merchant');
 END $$;
 
 -- A field of an entry as its hash covers it: behind its length, so that no two lists of fields have the same bytes.

@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError
+from hannun.store.forgotten import copy_to, read_all
 from hannun.store.queries import load
 from hannun.store.replacement import Replacement
 from hannun.store.version import check_same_version
@@ -49,6 +50,7 @@ class Shadow(Replacement):
             check_same_version(live)
             row = live.execute(SQL["participant_key"]).fetchone()
             assert row is not None
+            forgotten = read_all(live)
         new = self.find(self.name) is None
         if new:
             self.create_database(begun)
@@ -57,6 +59,7 @@ class Shadow(Replacement):
         migrate(make_conninfo(self.owner_url, dbname=self.name), channels, {})
         with self.as_owner(self.name) as conn:
             conn.execute(SQL["set_participant_key"], {"key": row[0]})
+            copy_to(conn, forgotten)
         return new
 
     def check_complete(self) -> None:

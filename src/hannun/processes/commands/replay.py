@@ -69,7 +69,8 @@ def open_shadow_replay(
         recount = _recount(settings, progress, stop, by)
         database = Database(shadow.url, settings.pool, application=REPLAY)
         stack.callback(database.close)
-        counter = BatchCounter(database, writing.decoder, DirectDelivery(database, NoCache()))
+        delivery = DirectDelivery(database, NoCache())
+        counter = BatchCounter(database, writing.decoder, delivery, key_ring=writing.key_ring)
         live = writing.database()
         freeze_garbage_collector()
         yield ShadowServices(

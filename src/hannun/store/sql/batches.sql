@@ -12,13 +12,18 @@ UPDATE hannun.positions SET next_offset = %(end)s, leader_epoch = %(leader_epoch
 -- lock_events --
 -- Locks these events until the commit: what is read of them from here on stays true. In the order of their numbers, so
 -- that two batches wait for each other and never deadlock. Each row also returns how many of the cached channel numbers
--- are still those of this database.
+-- are still those of this database, and how often ids of the event were forgotten.
 SELECT event_no, event_id, user_id,
        (SELECT count(*) FROM hannun.channels
           JOIN unnest(%(channel_keys)s::text[], %(channel_nos)s::int[]) AS known (key, channel_no)
-         USING (key, channel_no))
+         USING (key, channel_no)),
+       forgotten
   FROM hannun.events
  WHERE event_no = ANY(%(event_nos)s::int[]) ORDER BY event_no FOR UPDATE;
+
+-- forgotten_merchants --
+-- How many merchants are forgotten. None is forgotten until this transaction ends.
+SELECT hannun.forgotten_merchants();
 
 -- copy_participants --
 -- The fast path into the ledger: it fails where a participant of the batch is already there.

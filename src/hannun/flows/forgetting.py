@@ -1,0 +1,68 @@
+"""Forgets a merchant or a participant: their id goes everywhere, and every count stays.
+
+    live: ONE TRANSACTION (ledger, registers, links, codes, dead letters, digest, audit log) ─► cached answers ─► shadow
+
+Running it again does no harm, and finishes what was interrupted.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hannun.domain.audit_chain import Action, NewEntry, event_object, operator, user
+from hannun.domain.field_values import ledger_participant
+from hannun.errors import OperatorError
+from hannun.key_ring import KeyRing
+from hannun.store import audit_log, forgotten
+from hannun.store.batches import participant_key
+from hannun.store.database import Connection
+from hannun.store.forgotten import ForgottenCounts
+
+
+class Person(NamedTuple):
+    """Whose id is forgotten: a merchant's userId in its canonical form, or a participant's as messages name them.
+
+    A participant is forgotten in `event_ids`, or in all events that count them where that is None.
+    """
+
+    merchant: str | None = None
+    participant: str | None = None
+    event_ids: Sequence[str] | None = None
+
+
+def forget(conn: Connection, ring: KeyRing, person: Person, by: str, reason: str) -> ForgottenCounts:
+    """Forget a person in the live database, in one transaction, with an entry in the audit log.
+
+    Raises:
+        OperatorError: there is no such event.
+    """
+    with conn.transaction():
+        done = forget_in(conn, ring, person)
+        if person.merchant is not None:
+            subject = user(person.merchant)
+            counts = f"merchant of {len(done.events)} events"
+            audit_log.record(conn, NewEntry(operator(by), Action.FORGOTTEN, counts, subject, reason))
+            audit_log.forget(conn, subject)
+        else:
+            objects = [f"participant of {event_object(event_id)}" for event_id in done.events]
+            entries = [NewEntry(operator(by), Action.FORGOTTEN, object_, None, reason) for object_ in objects]
+            audit_log.record(conn, *entries)
+    return done
+
+
+def forget_in(conn: Connection, ring: KeyRing, person: Person) -> ForgottenCounts:
+    """Forget a person in a database, the live one or a shadow, without an entry in the audit log.
+
+    Raises:
+        OperatorError: there is no such event.
+    """
+    if person.merchant is not None:
+        return forgotten.forget_merchant(conn, ring, person.merchant)
+    participant = ledger_participant(person.participant or "", participant_key(conn))
+    event_ids = person.event_ids
+    if event_ids is None:
+        event_ids = forgotten.events_of_participant(conn, participant)
+    done = forgotten.forget_participant(conn, ring, participant, event_ids)
+    missing = sorted(set(event_ids) - set(done.events))
+    if missing:
+        raise OperatorError(f"no event has the id {missing[0]}", hint="give the eventId of the event's messages")
+    return done

@@ -1,0 +1,90 @@
+-- counts --
+-- How often ids of an event were forgotten, where any was.
+SELECT event_id, forgotten FROM hannun.events WHERE forgotten > 0;
+
+-- digests --
+-- The digests of all forgotten ids.
+SELECT kind, event_id, digest, key_id FROM hannun.forgotten;
+
+-- recorded --
+-- The digest under which an id was forgotten, of its digests by all keys.
+SELECT digest FROM hannun.forgotten
+ WHERE kind = %(kind)s AND event_id = %(event_id)s AND digest = ANY(%(digests)s::bytea[]) ORDER BY forgotten_at LIMIT 1;
+
+-- record --
+-- Record a forgotten id.
+INSERT INTO hannun.forgotten (kind, event_id, digest, key_id) VALUES (%(kind)s, %(event_id)s, %(digest)s, %(key_id)s);
+
+-- raise_count --
+-- An id of this event was forgotten: batches that were prepared before are prepared again.
+UPDATE hannun.events SET forgotten = forgotten + 1 WHERE event_no = %(event_no)s;
+
+-- events_of_participant --
+-- The events in which a participant is counted.
+SELECT e.event_id FROM hannun.participants p JOIN hannun.events e USING (event_no)
+ WHERE p.participant = %(participant)s::uuid ORDER BY e.event_no;
+
+-- lock_events --
+-- Lock events in the order in which batches lock them.
+SELECT event_no, event_id FROM hannun.events WHERE event_id = ANY(%(event_ids)s::text[]) ORDER BY event_no FOR UPDATE;
+
+-- replace_participant --
+-- Replace a participant in the ledger. Minute and channel stay, so every count stays.
+UPDATE hannun.participants SET participant = %(new)s::uuid
+ WHERE event_no = %(event_no)s AND participant = %(old)s::uuid;
+
+-- replace_participant_in_dead_letters --
+-- Replace a participant among the kept fields of dead letters.
+UPDATE hannun.dead_letters SET fields = fields || jsonb_build_object('participant', %(new)s::text)
+ WHERE event_id = %(event_id)s AND fields ->> 'participant' = %(old)s;
+
+-- lock_events_of_merchant --
+-- Lock a merchant's events in the order in which batches lock them.
+SELECT event_no FROM hannun.events WHERE user_id = %(old)s ORDER BY event_no FOR UPDATE;
+
+-- lock_merchants --
+-- Wait for every transaction that creates an event, and let others wait until the commit (`hannun.forgotten_merchants`).
+SELECT pg_advisory_xact_lock(hashtext('hannun.forgotten_merchants'));
+
+-- replace_owner --
+-- Replace the owner of events, and their titles. Returns each event with its new version and its channels.
+UPDATE hannun.events e
+   SET user_id = %(new)s, title = %(title)s, forgotten = forgotten + 1,
+       version = greatest(version + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+ WHERE user_id = %(old)s
+RETURNING event_id, version, (SELECT coalesce(array_agg(channel_name::text), '{}') FROM public.channel_stats c
+                               WHERE c.event_id = e.event_id);
+
+-- replace_owner_in_totals --
+-- Replace the owner of events, and their titles, in the contract's table.
+UPDATE public.event_stats SET user_id = %(new)s, event_title = %(title)s,
+       updated_at = clock_timestamp() AT TIME ZONE 'UTC'
+ WHERE user_id = %(old)s;
+
+-- delete_shares --
+-- Delete the share links to a merchant's events: their labels may name people.
+DELETE FROM hannun.shares WHERE user_id = %(old)s;
+
+-- replace_maker_of_shares --
+-- Replace who has made share links to other merchants' events.
+UPDATE hannun.shares SET created_by = %(new)s WHERE created_by = %(old)s;
+
+-- delete_sign_in_codes --
+-- Delete the unused sign-in codes of a user.
+DELETE FROM hannun.sign_in_codes WHERE user_id = %(old)s;
+
+-- replace_merchant_in_dead_letters --
+-- Replace a merchant among the kept fields of dead letters, where a UUID stands as it was sent, also in capitals.
+UPDATE hannun.dead_letters
+   SET fields = fields || jsonb_build_object('userId', %(new)s::text)
+                || CASE WHEN fields ? 'eventTitle' THEN jsonb_build_object('eventTitle', %(title)s::text) ELSE '{}' END
+ WHERE fields ->> 'userId' = %(old)s OR (length(%(old)s) = 36 AND lower(fields ->> 'userId') = %(old)s);
+
+-- copy_forgotten --
+-- Copy a forgotten id to another database.
+INSERT INTO hannun.forgotten (kind, event_id, digest, key_id, forgotten_at) VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT DO NOTHING;
+
+-- forgotten --
+-- All forgotten ids, to copy.
+SELECT kind, event_id, digest, key_id, forgotten_at FROM hannun.forgotten;
