@@ -27,7 +27,14 @@ from hannun.tokens import ROLES, RoleClaim, signing_secrets
 
 LOCK_WAIT_SHARE = 0.75
 """Of a request's deadline: a lock that is not free then is refused by PostgreSQL itself, which names the reason."""
-SECRETS = ("database_url", "owner_database_url", "backup_database_url", "redis_password", "jwt_secret")
+SECRETS = (
+    "database_url",
+    "owner_database_url",
+    "backup_database_url",
+    "drill_database_url",
+    "redis_password",
+    "jwt_secret",
+)
 """The fields whose value can stand in a file, which the field of that name with `_file` names."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?")
 
@@ -148,6 +155,8 @@ class Settings(BaseSettings):
     backup_redis_at: str = "0 0 15 * * *"  # midnight in Seoul
     backup_daily_kept: int = Field(7, ge=1)
     backup_weekly_kept: int = 4
+    drill_database_url: SecretStr = SecretStr("")  # where drills restore; "" starts a server in a temporary folder
+    drill_database_url_file: str = ""
     postgres_programs: str = ""  # the folder of pg_dump and the others; "": PATH, then the wheel of `hannun up`
 
     # timed jobs, metrics, logs

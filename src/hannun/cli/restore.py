@@ -33,6 +33,10 @@ def restore(
         bool, typer.Option("--ignore-live", help="read nothing of the live database: it is damaged")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do it, and do not ask")] = False,
+    drill: Annotated[
+        bool,
+        typer.Option("--drill", help="prove a backup on a scratch server, by default the newest, and replace nothing"),
+    ] = False,
     finish: Annotated[
         bool, typer.Option("--finish", help="something else has restored the live database: make it fit to go on")
     ] = False,
@@ -42,8 +46,12 @@ def restore(
     home: HomeOption = None,
 ) -> None:
     """Restore a backup in the place of the live database. Shows the plan first, and asks."""
+    if sum((drill, finish, drop_replaced)) > 1:
+        raise OperatorError("--drill, --finish and --drop-replaced exclude each other", hint="give one of them")
     if finish:
         _finish()
+    elif drill:
+        _drill(name, identity)
     elif drop_replaced:
         _drop_replaced()
     elif name is None:
@@ -75,6 +83,26 @@ def _restore(options: "RestoreOptions", *, yes: bool) -> None:
     if plan.live is not None:
         print_folded(f"{plan.before} holds what was there before; hannun restore --drop-replaced")
     _print_cached(done.cached_keys)
+
+
+def _drill(name: str | None, identity: Path | None) -> None:
+    from hannun.flows.restore.drill import DrillFailed
+    from hannun.processes.commands.restore import open_drill
+
+    settings = settings_.read()
+    telemetry.configure(settings.log_level)
+    try:
+        with open_drill(settings, name, identity) as drill, _shown() as shown:
+            result = drill.run(shown)
+    except DrillFailed as error:  # behind the block, which shows the progress on the line of the cursor
+        for drift in error.result.drift:
+            print_folded(drift)
+        raise
+    _print_loaded(result.loaded)
+    print_folded(
+        f"{result.name} was restored in {result.seconds / 60:.1f} minutes: it equals its manifest, and every figure "
+        "its recomputation. Nothing of it is left."
+    )
 
 
 def _confirm(*, yes: bool) -> None:

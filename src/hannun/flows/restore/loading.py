@@ -87,14 +87,14 @@ def check_versions(manifest: Manifest, server: ServerVersion, source: BackupSour
             f"{newest_version()}",
             hint="restore it with the Hannun that made it, or a newer one",
         )
-    made_on = _major(manifest.server_version)
+    made_on = major_of(manifest.server_version)
     if made_on > server.major:
         raise OperatorError(
             f"{manifest.name} is of PostgreSQL {manifest.server_version}, and this server is {server.text}",
             hint="restore it into a server that is not older than the one it came from",
         )
     # An archive is read only by programs that are as new as the one that wrote it.
-    needed = max(server.major, _major(manifest.program_version))
+    needed = max(server.major, major_of(manifest.program_version))
     return programs.newer_or_equal(source.program_folders, needed, f"a restore of {manifest.name}")
 
 
@@ -284,6 +284,7 @@ def _timed(loaded: Loaded, step: str) -> Iterator[None]:
     loaded.seconds[step] = round(time.monotonic() - begun, 1)
 
 
-def _major(version: str) -> int:
+def major_of(version: str) -> int:
+    """The major version in the text of a version: 18 of `18.6`."""
     found = re.match(r"\d+", version)
     return int(found[0]) if found else 0

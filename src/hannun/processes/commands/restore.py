@@ -7,21 +7,27 @@ from functools import partial
 from pathlib import Path
 
 from hannun.backups import encryption
+from hannun.backups.manifest import Manifest
 from hannun.cache import Invalidator, flush
 from hannun.counting import outbox_relay
-from hannun.flows.restore.loading import BackupSource
+from hannun.flows.reconcile import reconcile
+from hannun.flows.restore.drill import DrillResult, drill, recorded
+from hannun.flows.restore.loading import BackupSource, Shown, major_of
 from hannun.flows.restore.plan import ReadLogs, plan
 from hannun.flows.restore.replacing import Restore
 from hannun.kafka.broker import Broker
 from hannun.processes.channels import channel_table
 from hannun.processes.commands.backup import backup_folder, program_folders
-from hannun.processes.commands.database import open_owner_connection, owner_url
+from hannun.processes.commands.database import open_database, open_owner_connection, owner_url
+from hannun.processes.commands.scratch_server import open_scratch_server
 from hannun.settings import Settings
 from hannun.store.database import Connection, Database
 from hannun.store.restore_target import RestoreTarget
 
 RESTORE = "hannun-restore"
 """The application name of a restore in `pg_stat_activity`."""
+DRILL_DATABASE = "hannun_drill"
+"""The scratch database of a drill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,39 @@ def open_restore(settings: Settings, options: RestoreOptions, by: str) -> Iterat
     )
     with open_cache_cleanup(settings) as cleanup:
         yield Restore(made, target, source, channel_table(settings), by, cleanup.delete_cached, cleanup.deliver_pending)
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A drill that may begin. `run` does and records it."""
+
+    manifest: Manifest
+    run: Callable[[Shown], DrillResult]
+
+
+@contextmanager
+def open_drill(settings: Settings, name: str | None, identity: Path | None) -> Iterator[Drill]:
+    """A drill of a backup, by default of the newest logical one, on a scratch server.
+
+    Raises:
+        StoreUnavailable: the live database, which records the drill, is away.
+        OperatorError: there is no backup, no scratch server, or the backup is of another kind.
+    """
+    source = backup_source(settings, identity)
+    manifest = source.folder.find(name) if name else source.folder.newest("logical")
+    with open_database(settings, RESTORE) as records:
+
+        def run(shown: Shown) -> DrillResult:
+            with (
+                recorded(records, manifest) as succeed,
+                open_scratch_server(settings, major_of(manifest.server_version)) as url,
+            ):
+                target = RestoreTarget(url, url, DRILL_DATABASE)
+                result = drill(target, manifest, source, channel_table(settings), reconcile, shown)
+                succeed(result)
+                return result
+
+        yield Drill(manifest, run)
 
 
 def restore_target(settings: Settings, into: str | None = None) -> RestoreTarget:
