@@ -23,11 +23,11 @@ class SmallDisk:
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.folder).free
 
-    def fill(self) -> None:
-        """Take all room that is left."""
+    def fill(self, *, leave_bytes: int = 0) -> None:
+        """Take the room that is left, but for so many bytes."""
         with self._filler.open("ab", buffering=0) as file:
-            for block in (FILL_BLOCK, FILL_BLOCK[:4_096], FILL_BLOCK[:1]):
-                while _written(file.fileno(), block):
+            for block in (FILL_BLOCK, FILL_BLOCK[:4_096]):
+                while self.free_bytes > leave_bytes and _written(file.fileno(), block):
                     pass
 
     def make_room(self) -> None:

@@ -3,13 +3,15 @@
 HannunError
 ├── Transient             try again later; loops do so by themselves
 │   ├── StoreUnavailable  PostgreSQL is unreachable, silent or restarting
+│   │   ├── DiskFull       PostgreSQL has no room to write: nothing was written, and an operator must make room
 │   │   ├── ConnectionLost the connection broke, and nothing was committed: a new connection may work at once
 │   │   └── OutdatedCaches keys or months that the counter has cached no longer hold: drop them and try once more
 │   ├── RedisUnavailable  Redis is unreachable or loading, at the start of a process
 │   ├── KafkaUnavailable  no Kafka broker answers
 │   ├── IssuerUnavailable the token issuer's keys cannot be read; `retry_after_s` as below
 │   └── Busy              one of the service's limits is reached; `retry_after_s` says when to try again
-│       └── TooManyConnections
+│       ├── TooManyConnections
+│       └── NoRoomForFile the disk for temporary files is full
 ├── RowRefused            PostgreSQL rejects a row of the batch: find the row and set it aside
 ├── PartitionUnusable     too many messages of a partition are unusable: stop it until an operator decides
 ├── StaleBatch            a position has moved since the batch began, or has another owner: drop the batch
@@ -71,6 +73,12 @@ class StoreUnavailable(Transient):
     hint = "is PostgreSQL running? Its own log says why it refused or ended a connection; then try again"
 
 
+class DiskFull(StoreUnavailable):
+    """The disk of PostgreSQL is full. Nothing was written, and the same works again when there is room."""
+
+    hint = "make room on the disk that PostgreSQL's log names, or enlarge it; never delete files of pg_wal by hand"
+
+
 class ConnectionLost(StoreUnavailable):
     """The connection to PostgreSQL broke before anything was committed."""
 
@@ -107,6 +115,12 @@ class Busy(LocalizedError, Transient):
 
 class TooManyConnections(Busy):
     """As many HTTP connections are open as there may be: in all, or of the caller's address."""
+
+
+class NoRoomForFile(Busy):
+    """The disk for temporary files is full, so that no file can be made."""
+
+    hint = "make room in TMPDIR, or set it to another folder"
 
 
 class RowRefused(HannunError):

@@ -258,6 +258,10 @@ class Metrics:
         ["table", "part"],
         registry=REGISTRY,
     )
+    disk_full = _unknown(
+        "hannun_postgresql_disk_full",
+        "Whether PostgreSQL's disk has no room for a temporary file of 1 MB: 1 or 0; NaN while PostgreSQL is away",
+    )
     database_bytes = _unknown("hannun_database_bytes", "Size of the database on disk; NaN while PostgreSQL is away")
     months_ahead = _unknown(
         "hannun_timeline_months_ahead",

@@ -13,7 +13,7 @@ from hannun.web.problem_codes import CODES
 from hannun.web.problems import OTHER_PARAMETER_MESSAGE, PARAMETER_MESSAGES
 
 ROOT = Path(__file__).parents[2]
-LOCALIZED = {"BadRequest", "Busy", "Unauthenticated", "Forbidden", "TooManyConnections"}
+LOCALIZED = {"BadRequest", "Busy", "Unauthenticated", "Forbidden", "TooManyConnections", "NoRoomForFile"}
 HANGUL = re.compile("[가-힣]")
 
 
@@ -49,7 +49,7 @@ def test_every_code_is_documented_and_has_a_title_in_both_languages() -> None:
         if word.arg == "code" and isinstance(word.value, ast.Constant)
     }
     others = {"unauthenticated", "forbidden", "not-found", "no-such-path", "method-not-allowed", "too-many-requests"}
-    others |= {"too-many-connections", "store-unavailable", "issuer-unavailable", "internal"}
+    others |= {"too-many-connections", "no-room-for-file", "store-unavailable", "issuer-unavailable", "internal"}
     assert set(CODES) == used | others
     documented = dict(re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", (ROOT / "docs/api.md").read_text(), re.MULTILINE))
     assert documented == {code: str(kind.status) for code, kind in CODES.items()}

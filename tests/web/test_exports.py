@@ -16,10 +16,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+import httpx2
 import pytest
 import sheets
 from served import Site
 from sheets import Workbook
+from small_disks import small_disk
 from typer.testing import CliRunner
 from world import OWNER, SPRING, World
 
@@ -638,6 +640,32 @@ def test_a_client_that_disconnects_leaves_no_file_and_no_connection_in_use(
     assert list(export_folder.iterdir()) == []
     assert len(sheets.csv_rows(site.owner.get(f"{many_minutes}csv").content)) == 34 * 1_440 + 1
     assert site.services.reports._database._pool.get_stats()["requests_waiting"] == 0
+
+
+@pytest.mark.small_disk
+@pytest.mark.parametrize("form", ["csv", "xlsx", "parquet"])
+@pytest.mark.parametrize("free_kb", [0, 100])
+def test_with_a_full_disk_no_file_ends_as_if_it_were_complete(
+    world: World, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, free_kb: int
+) -> None:
+    """The disk for temporary files is full before the file is created, or while it is written."""
+    two_events(world)
+    address = f"{ONE}/timeline?granularity=minute&startDate=2026-10-25&endDate=2026-11-28&format={form}"
+    with small_disk(tmp_path / "small", 64) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.folder))
+        disk.fill(leave_bytes=free_kb * 1_000)
+        try:
+            answer = site.owner.get(address, headers={"Accept-Language": "en"})
+        except httpx2.RemoteProtocolError:
+            assert form == "csv" and free_kb, "only a file that is sent while it grows has begun with 200 by then"
+        else:
+            assert answer.status_code == 503, (len(answer.content), answer.headers)
+            assert answer.json()["code"] == "no-room-for-file" and answer.headers["retry-after"] == "60"
+        world.wait_for("the export to end", lambda: site.services.exports.open == 0)
+        assert site.owner.get(ONE).status_code == 200
+        disk.make_room()
+        assert site.owner.get(address).status_code == 200
+        world.wait_for("the export to end", lambda: site.services.exports.open == 0)
 
 
 def test_the_number_of_concurrent_exports_is_limited(world: World, site: Site) -> None:

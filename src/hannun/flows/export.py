@@ -11,6 +11,7 @@ snapshot and removes the file when writing and reading have both ended, in whate
 import asyncio
 import math
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
@@ -28,12 +29,15 @@ from hannun.domain.about import about
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.tables import Row, Table, ViewAnswer, ViewTables
 from hannun.domain.terms import Language
-from hannun.errors import BadRequest, Busy
+from hannun.errors import BadRequest, Busy, NoRoomForFile
 from hannun.files import FileWriter, Format, writer_of
 from hannun.files.layout_version import layout_version
+from hannun.telemetry import log
 
 ROWS_OF_A_BATCH = 2_000
 CHUNK_BYTES = 65_536
+NO_ROOM_RETRY_S = 60
+_NO_ROOM = re.compile("No space left on device|Disk quota exceeded")
 CONCURRENT_MAX_PER_CALLER = 2
 """The most exports of one caller at the same time."""
 
@@ -181,15 +185,24 @@ class Export:
         """The number of entries of the view's list."""
         return tables.count_of(self.request.view, self.answer)
 
+    async def begun(self) -> None:
+        """Wait until the file has its first bytes, or raise the error that prevented them."""
+        await self._wait_until(lambda: self._complete or self._size > 0)
+        if self._error is not None and not self._size:
+            raise self._error
+
     async def completed(self) -> int:
         """Wait until the file is complete. Returns its size in bytes, or raises the error of writing."""
-        self._may_write.set()
-        while not self._complete:
-            self._changed.clear()  # waiting for an event that is set does not yield to other tasks
-            await self._changed.wait()
+        await self._wait_until(lambda: self._complete)
         if self._error is not None:
             raise self._error
         return self._size
+
+    async def _wait_until(self, reached: Callable[[], bool]) -> None:
+        self._may_write.set()
+        while not reached():
+            self._changed.clear()  # waiting for an event that is set does not yield to other tasks
+            await self._changed.wait()
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """The bytes of the file, until it is complete. An error of writing is raised after the bytes written."""
@@ -235,10 +248,13 @@ class Export:
                 await self._may_write.wait()
                 if self._closed.is_set():
                     return
-                with self._open_file() as folder:
-                    await self._write_file(folder)
-                    self._end()
-                    await self._closed.wait()
+                try:
+                    with self._open_file() as folder:
+                        await self._write_file(folder)
+                        self._end()
+                        await self._closed.wait()
+                except OSError as error:  # the folder, or the file in it, could not be created
+                    self._error = self._error or _translated(error)
         finally:
             self._end()
 
@@ -259,7 +275,7 @@ class Export:
         try:
             await self._write_tables(folder)
         except Exception as error:
-            self._error = error
+            self._error = _translated(error)
         finally:
             await self._pages.aclose()  # the snapshot ends here, however long reading takes
 
@@ -324,6 +340,14 @@ class Export:
         self._file.flush()
         self._size = self._file.seek(0, os.SEEK_END)
         self._changed.set()
+
+
+def _translated(error: Exception) -> Exception:
+    """Our error where the disk for temporary files is full; any other error as it is. Libraries wrap the system's."""
+    if _NO_ROOM.search(str(error)) is None:
+        return error
+    log.error("no file can be made: the disk for temporary files is full", error=str(error), hint=NoRoomForFile.hint)
+    return NoRoomForFile("the server's disk for files is full", retry_after_s=NO_ROOM_RETRY_S)
 
 
 async def single_page(answer: EncodedAnswer) -> AsyncGenerator[EncodedAnswer]:

@@ -1,6 +1,7 @@
 """Health checks: the same ones at the start of a process (which fails early, with a hint) and in its health report."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -9,11 +10,12 @@ from datetime import datetime, timedelta
 from hannun import deadlines
 from hannun.cache import Invalidator
 from hannun.domain.refresh_status import channel_problems, round_problem
-from hannun.errors import HannunError, OperatorError
-from hannun.store import refresh_status
+from hannun.errors import DiskFull, HannunError, OperatorError, StoreUnavailable
+from hannun.store import disk_room, refresh_status
 from hannun.store.database import Connection, Database
 from hannun.store.positions import stopped_partitions, stopped_topics
 from hannun.store.version import check_version
+from hannun.telemetry import log, metrics
 
 
 def check_database(conn: Connection) -> None:
@@ -112,16 +114,58 @@ class RefreshHealth:
         self.problems = problems
 
 
+class DiskHealth:
+    """Whether PostgreSQL's disk has room. `check` finds out, `problem` is what it found last.
+
+    Args:
+        database: used by nothing else.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.problem: str | None = None
+
+    def check(self) -> None:
+        """Find out now.
+
+        Raises:
+            StoreUnavailable: PostgreSQL is away; `problem` is then what it was.
+        """
+        try:
+            with deadlines.within(CHECK_S_MAX):
+                self._database.run(disk_room.check_room)
+        except DiskFull as error:
+            if self.problem is None:
+                log.error("PostgreSQL's disk is full; nothing is counted", error=error.args[0], hint=error.hint)
+            self.problem = f"{error.args[0]}; nothing is counted until there is room"
+            metrics.disk_full.set(1)
+        except StoreUnavailable:
+            metrics.disk_full.set(math.nan)
+            raise
+        else:
+            if self.problem is not None:
+                log.info("PostgreSQL's disk has room again")
+            self.problem = None
+            metrics.disk_full.set(0)
+
+
 class Health:
     """The health of the process: ready; degraded (it answers, but a dependency is unavailable); unavailable.
 
     For any thread. `database_unavailable` is the result of the last check of PostgreSQL.
     """
 
-    def __init__(self, database: Database, invalidator: Invalidator, refresh: RefreshHealth | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        invalidator: Invalidator,
+        refresh: RefreshHealth | None = None,
+        disk: DiskHealth | None = None,
+    ) -> None:
         self._database = database
         self._invalidator = invalidator
         self._refresh = refresh
+        self._disk = disk
         self._postgres = _Dependency(self._check_postgres)
         self._redis = _Dependency(self._check_redis)
         self._waiting: list[str] = []
@@ -142,6 +186,8 @@ class Health:
             parts["kafka"] = f"degraded: {names} wait for an operator (hannun positions list)"
         if self._refresh is not None and not self.database_unavailable:
             parts |= {part: f"degraded: {problem}" for part, problem in self._refresh.problems.items()}
+        if self._disk is not None and self._disk.problem is not None and not self.database_unavailable:
+            parts["disk"] = f"degraded: {self._disk.problem}"
         parts["redis"] = self._redis.state(CHECK_WAIT_S) or f"degraded: no answer within {CHECK_WAIT_S} s"
         if self.database_unavailable:
             status = "unavailable"

@@ -14,7 +14,7 @@ from hannun.errors import OperatorError, Transient
 from hannun.flows import audit_log, gauges, maintenance
 from hannun.flows.backup.scheduled import ScheduledBackup
 from hannun.flows.dead_letter_publishing import publish_dead_letters
-from hannun.flows.health_checks import Health, RefreshHealth
+from hannun.flows.health_checks import DiskHealth, Health, RefreshHealth
 from hannun.flows.partitions import months
 from hannun.flows.timeline_rollup import RollUpRounds
 from hannun.kafka.publisher import Publisher
@@ -39,6 +39,8 @@ SERVERS_EVERY_S = 30.0
 """How often the gauges of sizes and of Redis are set: reading the sizes takes some milliseconds of PostgreSQL."""
 LOOKUPS_EVERY_S = 60.0
 """The doctor compares ten minutes with the time before them."""
+DISK_EVERY_S = 10.0
+"""How soon a full disk of PostgreSQL is in the health report and its gauge. The check writes 1 MB."""
 REFRESH_EVERY_S = 10.0
 """How soon gauges and the health report show what has become of the refresh. It reads a row of each pair of an ACTIVE
 event and a channel, so not more often."""
@@ -119,6 +121,16 @@ def check_refresh(health: RefreshHealth) -> Job:
         return Result()
 
     return Job("check-refresh", Every(REFRESH_EVERY_S), check)
+
+
+def check_disk(health: DiskHealth) -> Job:
+    """Find out whether PostgreSQL's disk has room."""
+
+    def check(_: datetime) -> Result:
+        health.check()
+        return Result()
+
+    return Job("check-disk", Every(DISK_EVERY_S), check)
 
 
 def probe_postgresql(health: Health) -> Job:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from hannun.cache import AnswerCache
 from hannun.cache.server_statistics import ServerInspector
 from hannun.flows.cache_consistency import ConsistencyChecker
+from hannun.flows.health_checks import DiskHealth
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
 from hannun.flows.report.registry import dashboard_key, dashboard_question
@@ -68,6 +69,7 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
                 jobs.update_database_gauges(writing),
                 jobs.update_redis_gauges(inspector),
                 jobs.record_lookups(lookups_inspector),
+                jobs.check_disk(DiskHealth(writing.database("-disk"))),
                 *maintenance,
                 *backups,
             )

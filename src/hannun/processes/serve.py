@@ -98,13 +98,15 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
         refresh_health = health_checks.RefreshHealth(
             writing.database("-refresh-health"), settings.refresh_timetable.period, settings.stale_after
         )
-        health = health_checks.Health(writing.database("-health"), writing.invalidator, refresh_health)
+        disk_health = health_checks.DiskHealth(writing.database("-disk"))
+        health = health_checks.Health(writing.database("-health"), writing.invalidator, refresh_health, disk_health)
         await stack.enter_async_context(
             run_jobs(
                 jobs.deliver_pending_invalidations(writing),
                 jobs.update_gauges(writing),
                 jobs.probe_postgresql(health),
                 jobs.check_refresh(refresh_health),
+                jobs.check_disk(disk_health),
             )
         )
         reader = ReadPool(settings.database_source, settings.request_pool, application="hannun-serve-read")

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from hannun import deadlines
-from hannun.errors import ConnectionLost, HannunError, OperatorError, RowRefused, StoreUnavailable
+from hannun.errors import ConnectionLost, DiskFull, HannunError, OperatorError, RowRefused, StoreUnavailable
 from hannun.store import connections
 from hannun.store.connections import (
     ANSWER_S,
@@ -143,7 +143,7 @@ class Database:
             try:
                 self._connect()
             except _UNAVAILABLE as error:
-                raise StoreUnavailable(one_line(error)) from error
+                raise _store_unavailable(error) from error
             return self._generation
 
     @property
@@ -450,6 +450,8 @@ def connected(url: UrlSource, *, application: str) -> Iterator[Connection]:
         with connect(url, application=application) as conn:
             yield conn
     except (ConnectionLost, *_UNAVAILABLE) as error:
+        if isinstance(error, psycopg.errors.DiskFull):
+            raise _store_unavailable(error) from error
         raise StoreUnavailable(f"PostgreSQL ended the connection or the transaction: {one_line(error)}") from error
 
 
@@ -457,10 +459,12 @@ def translate_error(error: Exception) -> StoreUnavailable | None:
     """Our error for an error of psycopg's that means that PostgreSQL is away; None for any other, which is a bug."""
     if isinstance(error, StoreUnavailable):
         return error
-    return StoreUnavailable(one_line(error)) if isinstance(error, _UNAVAILABLE) else None
+    return _store_unavailable(error) if isinstance(error, _UNAVAILABLE) else None
 
 
 def _store_unavailable(error: Exception) -> StoreUnavailable:
+    if isinstance(error, psycopg.errors.DiskFull):
+        return DiskFull(f"PostgreSQL's disk is full: {one_line(error)}")
     if isinstance(error, psycopg.errors.LockNotAvailable):
         # Batches hold their locks for a short time: this is somebody's open transaction, or a change of the schema.
         hint = "SELECT pid, application_name, xact_start, query FROM pg_stat_activity WHERE pid IN (SELECT unnest("

@@ -29,7 +29,7 @@ EVENT_PROBLEMS = (*AUTHENTICATION_PROBLEMS, "not-found", "bad-parameter", "store
 RANGE_PROBLEMS = ("bad-date", "no-offset", "unknown-zone", "empty-range", "range-too-long")
 EVENT_VIEW_PROBLEMS = (*EVENT_PROBLEMS, *RANGE_PROBLEMS)
 MERCHANT_VIEW_PROBLEMS = (*EVENT_PROBLEMS, *RANGE_PROBLEMS)
-FILE_PROBLEMS = ("unknown-table", "format-not-installed")
+FILE_PROBLEMS = ("unknown-table", "format-not-installed", "no-room-for-file")
 """The problem codes of a view that is requested as a file."""
 
 BODY_PROBLEMS = ("body-too-large", "unsupported-encoding", "bad-encoding")

@@ -148,7 +148,9 @@ async def _file(
             "Content-Language": file.language,
             "X-Row-Count": str(export.rows),
         }
-        if not file.format.grows:
+        if file.format.grows:
+            await export.begun()  # what prevents the first byte is an error with a status
+        else:
             headers["Content-Length"] = str(await export.completed())
         return Download(export, headers)
     except BaseException:

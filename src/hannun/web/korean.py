@@ -56,6 +56,7 @@ KOREAN: dict[str, str] = {
         "여기서는 {format} 파일을 만들 수 없습니다. 서비스가 실행되는 곳에서: {hint}"
     ),
     "a file holds all events: leave out {field}": "파일에는 모든 이벤트가 들어 있습니다. {field} 없이 요청해 주세요",
+    "the server's disk for files is full": "서버에 파일을 만들 공간이 없습니다",
     "too many exports at the same time": "동시에 만들 수 있는 파일 수를 넘었습니다",
     # -- parameters
     "{field} is not a parameter here; known: {known}": "{field}: 없는 매개변수입니다. 쓸 수 있는 것: {known}",

@@ -59,6 +59,11 @@ CODES: dict[str, ProblemKind] = {
     "store-unavailable": ProblemKind(
         503, "잠시 후 다시 시도해 주세요", "The database is unavailable; try again in a moment"
     ),
+    "no-room-for-file": ProblemKind(
+        503,
+        "파일을 만들 공간이 없습니다. 나중에 다시 시도해 주세요",
+        "The server has no room for a file; try again later",
+    ),
     "issuer-unavailable": ProblemKind(
         503,
         "로그인을 확인할 수 없습니다. 잠시 후 다시 시도해 주세요",

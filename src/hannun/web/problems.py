@@ -20,6 +20,7 @@ _CODE_OF: dict[type[BaseException], str] = {
     errors.NotFound: "not-found",
     errors.Busy: "too-many-requests",
     errors.TooManyConnections: "too-many-connections",
+    errors.NoRoomForFile: "no-room-for-file",
     errors.StoreUnavailable: "store-unavailable",
     errors.IssuerUnavailable: "issuer-unavailable",
 }

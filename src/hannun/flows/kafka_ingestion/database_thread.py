@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from hannun.counting.batch_counter import BatchCounter
+from hannun.errors import StoreUnavailable
 from hannun.flows.kafka_ingestion.progress import IngestionProgress
 from hannun.kafka.consumer import GroupConsumer
 from hannun.store.database import Connection, Database
@@ -111,10 +112,10 @@ class DatabaseThread:
                 self._abort()
         return False
 
-    def record_unavailable(self, error: str) -> None:
+    def record_unavailable(self, error: str, hint: str = StoreUnavailable.hint) -> None:
         """PostgreSQL is unavailable; logged once until it is available again."""
         if self._available:
-            log.warning("PostgreSQL is unavailable; partitions wait", error=error)
+            log.warning("PostgreSQL is unavailable; partitions wait", error=error, hint=hint)
         self._available = False
 
     def keep_group_membership(self) -> None:

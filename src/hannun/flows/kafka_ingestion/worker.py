@@ -88,7 +88,7 @@ class IngestionWorker:
                 try:
                     self._run_once(assignments, pipeline, wait_s)
                 except StoreUnavailable as error:
-                    database_thread.record_unavailable(str(error))
+                    database_thread.record_unavailable(str(error), error.hint)
                     database_thread.keep_group_membership()
                 assignments.after_poll()
             with suppress(StoreUnavailable):  # then nothing of the last batch is counted, and it is read again
