@@ -106,7 +106,7 @@ def watching(url: str) -> Iterator[Terminal]:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "DATABASE_URL": url, "TERM": "xterm", "COLUMNS": "80", "LINES": "40"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "hannun", "watch"],
+        [sys.executable, "-m", "hannun", "watch", "--section", "refresh"],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -153,6 +153,8 @@ def test_it_lives_through_an_absence_of_postgresql_and_restores_the_terminal(
             postgres.allow()
             terminal.forget()
             wait_for("a frame with PostgreSQL", lambda: "now " in terminal.shown, 60)
+            terminal.press(b"4")
+            wait_for("the section of the key", lambda: "largest indexes" in terminal.shown, 60)
             end(terminal)
             assert terminal.process.wait(60) == 0
             wait_for("the screen of before", lambda: "\x1b[?1049l" in terminal.shown)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from hannun.domain.channels import ChannelTable
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer
@@ -94,7 +95,23 @@ def migrate_database(postgres: PostgresServer, passwords: Mapping[str, str], cha
         )
         if conn.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone() is None:
             conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER)))
+    _create_statement_statistics(postgres)
     migrate(postgres.url(DATABASE, OWNER, passwords[OWNER]), channels, {role: passwords[role] for role in ROLES})
     with connected(postgres.superuser_url, application="hannun-up") as conn:
         grant_server_rights(conn)
     return postgres.url(DATABASE, SERVICE_ROLE, passwords[SERVICE_ROLE])
+
+
+def _create_statement_statistics(postgres: PostgresServer) -> None:
+    """Let `hannun watch` and the doctor see the slowest queries, where the server has loaded the library.
+
+    The extension is in a schema of its own: it belongs to the superuser, and the migration grants rights on all tables
+    of its own schemas.
+    """
+    url = make_conninfo(postgres.superuser_url, dbname=DATABASE)
+    with connected(url, application="hannun-up") as conn:
+        if conn.execute("SELECT current_setting('pg_stat_statements.max', true)").fetchone() == (None,):
+            return
+        conn.execute("CREATE SCHEMA IF NOT EXISTS statement_statistics")
+        conn.execute("GRANT USAGE ON SCHEMA statement_statistics TO PUBLIC")
+        conn.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA statement_statistics")

@@ -1,5 +1,6 @@
 """Sizes and the slowest queries of the database, as PostgreSQL's catalogs report them. It reads only."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 import psycopg
@@ -42,6 +43,25 @@ class SlowQuery(NamedTuple):
     text: str
 
 
+class Counting(NamedTuple):
+    """How far messages are counted, by PostgreSQL's clock (UTC, without a zone).
+
+    Args:
+        offsets: the sum of all positions in Kafka.
+        ledger_rows: participants and sales that were added since PostgreSQL's statistics began.
+        stopped: partitions that wait for an operator.
+        counted_at: when a position last moved; None where none ever did.
+        pending: outbox entries that are not delivered.
+    """
+
+    now: datetime
+    offsets: int
+    ledger_rows: int
+    stopped: int
+    counted_at: datetime | None
+    pending: int
+
+
 class SlowQueries(NamedTuple):
     """The slowest statements by total time; or, where the server has no statistics, what to do."""
 
@@ -62,6 +82,13 @@ def index_sizes(conn: Connection, limit: int) -> list[IndexSize]:
 def database_bytes(conn: Connection) -> int:
     """The size of the database on disk."""
     return _value(conn, "database_bytes")
+
+
+def counting(conn: Connection) -> Counting:
+    """How far messages are counted now."""
+    row = conn.execute(SQL["counting"]).fetchone()
+    assert row is not None
+    return Counting(*row)
 
 
 def open_dead_letters(conn: Connection) -> int:

@@ -33,3 +33,15 @@ SELECT count(*)
 -- The schema of the extension pg_stat_statements in this database, and whether the server has loaded its library.
 SELECT (SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'pg_stat_statements'),
        current_setting('pg_stat_statements.max', true) IS NOT NULL;
+
+-- counting --
+-- How far messages are counted: PostgreSQL's clock, the sum of all positions, the rows that were added to the ledgers of
+-- participants and sales since the statistics began, partitions that wait for an operator, when one was last counted further,
+-- and outbox entries that are not delivered.
+SELECT clock_timestamp() AT TIME ZONE 'UTC',
+       (SELECT coalesce(sum(next_offset), 0)::bigint FROM hannun.positions),
+       (SELECT coalesce(sum(n_tup_ins), 0)::bigint FROM pg_stat_user_tables
+         WHERE schemaname = 'hannun' AND relname IN ('participants', 'sales')),
+       (SELECT count(*)::int FROM hannun.stopped_partitions),
+       (SELECT max(updated_at) FROM hannun.positions),
+       (SELECT count(*)::int FROM hannun.owed_invalidations);

@@ -1,0 +1,123 @@
+"""`hannun watch` about the servers: rate, lag, months, sizes, the slowest queries, Redis."""
+
+import json
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from typer.testing import CliRunner
+from world import World
+
+from hannun.cache.server_statistics import ServerInspector
+from hannun.cli import app
+from hannun.cli.watch import SECTIONS
+from hannun.cli.watch_text import duration, size
+from hannun.domain.positions import WaitForOperator
+from hannun.store import positions
+from hannun.store.database_statistics import slowest_queries
+
+
+def shown(world: World, *options: str, **environment: str) -> str:
+    servers = {
+        "DATABASE_URL": world.url,
+        "REDIS_HOST": world.redis.host,
+        "REDIS_PORT": str(world.redis.port),
+        "REDIS_PASSWORD": world.redis.password,
+    }
+    ran = CliRunner().invoke(app, ["watch", *options], env={**servers, **environment}, catch_exceptions=False)
+    assert ran.exit_code == 0
+    return ran.output
+
+
+@pytest.fixture
+def with_statement_statistics(world: World) -> World:
+    """A database whose slowest queries can be seen, with none yet."""
+    url = make_conninfo(world.postgres.superuser_url, dbname=world.name)
+    with psycopg.connect(url, autocommit=True) as superuser:
+        if not superuser.execute("SELECT current_setting('pg_stat_statements.max', true)").fetchone()[0]:
+            pytest.skip("SKIPPED LOUDLY: this PostgreSQL has no pg_stat_statements")
+        superuser.execute("CREATE EXTENSION pg_stat_statements")
+    return world
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_each_section_fits_80_columns(world: World, section: str) -> None:
+    world.count(world.created(), world.registered())
+    lines = shown(world, "--once", "--section", section).splitlines()
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_overview_fits_a_terminal_of_24_lines(with_statement_statistics: World) -> None:
+    world = with_statement_statistics
+    world.count(world.created(), world.registered())
+    lines = shown(world, "--once", "--section", "overview").splitlines()
+    assert len(lines) + 1 <= 24, "with the line of sections above"
+    labels = [line.split()[0] for line in lines if line]
+    for label in ("Kafka", "counted", "refresh", "breakers", "months", "backups", "database", "Redis", "hit"):
+        assert label in labels
+
+
+def test_tables_and_indexes_are_listed_the_largest_first_with_partitions_summed(world: World) -> None:
+    for month in ("2026-09-01", "2026-10-01"):
+        world.rows(f"SELECT hannun.make_timeline_month('{month}')")
+    view = json.loads(shown(world, "--json"))
+    tables = [(each["bytes"] + each["indexBytes"], each["name"]) for each in view["tables"]]
+    assert [total for total, _ in tables] == sorted((total for total, _ in tables), reverse=True)
+    assert next(each["partitions"] for each in view["tables"] if each["name"] == "timeline_data") > 1
+    assert not [name for _, name in tables if name.startswith("timeline_data_")]
+    indexes = [each["bytes"] for each in view["indexes"]]
+    assert indexes == sorted(indexes, reverse=True)
+    assert any(each["name"] == "idx_timeline_brin_timestamp" for each in view["indexes"])
+
+
+def test_without_the_extension_it_says_what_to_do(world: World) -> None:
+    assert "CREATE EXTENSION" in shown(world, "--once", "--section", "queries")
+
+
+def test_the_ten_slowest_queries_are_shown_with_calls_total_and_mean_time(with_statement_statistics: World) -> None:
+    world = with_statement_statistics
+    with world.database.transaction() as conn:  # the role of the service sees its own queries only
+        for _ in range(3):
+            conn.execute("SELECT pg_sleep(0.05)")
+        for columns in range(12):
+            conn.execute(f"SELECT 1{', 1' * columns}")
+    with world.database.transaction() as conn:
+        found = slowest_queries(conn, 10)
+    assert found.hint is None
+    assert len(found.queries) == 10
+    slowest = found.queries[0]
+    assert (slowest.text, slowest.calls) == ("SELECT pg_sleep($1)", 3)
+    assert slowest.total_exec_time >= 150
+    assert slowest.mean_exec_time == pytest.approx(slowest.total_exec_time / 3)
+    lines = shown(world, "--once", "--section", "queries").splitlines()
+    assert any(line.startswith("SELECT pg_sleep($1)") and line.split()[2] == "3" for line in lines)
+
+
+def test_redis_is_shown_with_memory_hit_rate_and_slow_log(world: World) -> None:
+    inspector = ServerInspector(world.redis)
+    inspector._execute("CONFIG SET", "slowlog-log-slower-than", "0")
+    try:
+        inspector._execute("SET", "private-key", "private-value")
+    finally:
+        inspector._execute("CONFIG SET", "slowlog-log-slower-than", "10000")
+    text = shown(world, "--once", "--section", "redis")
+    assert "since its start" in text and "slow log" in text and "SET with 2 arguments" in text
+    assert "private" not in text
+
+
+def test_without_redis_the_rest_is_shown_and_why_redis_is_not(world: World) -> None:
+    text = shown(world, "--once", "--section", "overview", REDIS_PORT="1")
+    assert "Redis is away" in text and "largest tables" in text
+    assert "redis" in json.loads(shown(world, "--json", REDIS_PORT="1"))["errors"]
+
+
+def test_a_stopped_partition_is_pointed_out(world: World) -> None:
+    with world.database.transaction() as conn:
+        positions.stop(conn, "test", "t", 0, WaitForOperator("a reason", "a hint", until_decided=True))
+    assert "stopped 1 !" in shown(world, "--once", "--section", "counting")
+
+
+def test_sizes_and_durations_have_one_unit() -> None:
+    assert [size(each) for each in (0, 999, 1_000, 123_456_789, 5e12)] == ["0 B", "999 B", "1.0 kB", "123 MB", "5.0 TB"]
+    assert [duration(each) for each in (-3, 59, 7_200, 200_000)] == ["0 s", "59 s", "2 h", "2 d"]
