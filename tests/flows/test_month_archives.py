@@ -2,20 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from small_disks import small_disk
 from typer.testing import CliRunner
 from world import SPRING, World
 
-from hannun import cli
+from hannun import cli, settings
 from hannun.errors import OperatorError, Transient
 from hannun.files.month_archives import MonthArchives
 from hannun.flows.partitions.archives import archive_month, check_archives, drop_archived_month
 from hannun.flows.partitions.months import AttachedFrom, PartitionChanges, apply_partition_plan, attach_months
+from hannun.processes.jobs import apply_partition_plan_hourly
 from hannun.store.database import Connection
 from hannun.store.partitions import database_id
 
@@ -60,12 +62,12 @@ def owner_of(world: World) -> Iterator[Connection]:
 
 def apply(world: World, archives: MonthArchives | None, *, keep: int = 6, dry_run: bool = False) -> PartitionChanges:
     with owner_of(world) as owner:
-        return apply_partition_plan(owner, TODAY, ahead=0, keep=keep, archives=archives, dry_run=dry_run)
+        return apply_partition_plan(owner, TODAY, ahead=0, keep=keep, archives=archives, by="a test", dry_run=dry_run)
 
 
 def attach(world: World, archives: MonthArchives | None, *months: date) -> dict[date, AttachedFrom]:
     with owner_of(world) as owner:
-        return dict(attach_months(owner, months, archives=archives, dry_run=False))
+        return dict(attach_months(owner, months, archives=archives, by="a test", dry_run=False))
 
 
 def tables(world: World) -> set[str]:
@@ -91,7 +93,7 @@ def test_without_an_archive_or_a_retention_tables_stay(world: World, archives: M
     assert apply(world, None).archived == ()
     assert len(tables(world)) == 3
     with owner_of(world) as owner:
-        changes = apply_partition_plan(owner, TODAY, ahead=0, keep=None, archives=archives, dry_run=False)
+        changes = apply_partition_plan(owner, TODAY, ahead=0, keep=None, archives=archives, by="a test", dry_run=False)
     assert changes.archived == ()
     assert len(tables(world)) == 3
 
@@ -144,12 +146,12 @@ def test_a_table_that_differs_from_its_archive_is_not_dropped(world: World, arch
         archive_month(owner, archives, JANUARY)
         world.rows("UPDATE public.timeline_data_2026_01 SET views = views + 1 WHERE views > 0")
         with pytest.raises(OperatorError, match=r"archive has 5 rows, and its table 5 with other figures"):
-            drop_archived_month(owner, archives, JANUARY)
+            drop_archived_month(owner, archives, JANUARY, by="a test")
         world.rows("DELETE FROM public.timeline_data_2026_01 WHERE views > 0")
         with pytest.raises(OperatorError, match=r"archive has 5 rows, and its table 4"):
-            drop_archived_month(owner, archives, JANUARY)
+            drop_archived_month(owner, archives, JANUARY, by="a test")
         with pytest.raises(OperatorError, match="there is no archive"):
-            drop_archived_month(owner, archives, FEBRUARY)
+            drop_archived_month(owner, archives, FEBRUARY, by="a test")
     assert len(tables(world)) == 3
 
 
@@ -159,7 +161,7 @@ def test_an_attached_month_is_neither_archived_nor_dropped(world: World, archive
     attach(world, archives, JANUARY)
     with owner_of(world) as owner:
         with pytest.raises(OperatorError, match="cannot drop 2026-01: it has no detached table"):
-            drop_archived_month(owner, archives, JANUARY)
+            drop_archived_month(owner, archives, JANUARY, by="a test")
         with pytest.raises(OperatorError, match="cannot archive 2026-01: it has no detached table"):
             archive_month(owner, archives, JANUARY)
     assert "timeline_data_2026_01" in tables(world)
@@ -235,6 +237,32 @@ def test_all_archives_are_verified_at_once(world: World, archives: MonthArchives
     assert [(month, contents.rows) for month, contents in check_archives(archives, [])] == [(JANUARY, 5), (FEBRUARY, 4)]
 
 
+@pytest.mark.small_disk
+@pytest.mark.usefixtures("history")
+def test_with_a_full_disk_of_the_archive_the_month_stays_in_its_table(world: World, tmp_path: Path) -> None:
+    """The job of `schedule` reports it, runs on, and archives when there is room."""
+    with small_disk(tmp_path / "small", 1) as disk, pytest.MonkeyPatch.context() as environment:
+        for name, value in {
+            "DATABASE_URL": world.url,
+            "HANNUN_OWNER_DATABASE_URL": world.owner_url,
+            "HANNUN_MONTHS_KEPT": "6",
+            "HANNUN_ARCHIVE_FOLDER": str(disk.folder / "archive"),
+        }.items():
+            environment.setenv(name, value)
+        job = apply_partition_plan_hourly(settings.read())
+        disk.fill(leave_bytes=4_096)
+        for _ in range(2):
+            with pytest.raises(Transient, match=r"cannot write .*No space left on device"):
+                job.run_once(datetime(2026, 11, 23, tzinfo=UTC))
+        assert len(tables(world)) >= 3
+        assert [file for file in (disk.folder / "archive").iterdir() if file.is_file()] == []
+        disk.make_room()
+        assert job.run_once(datetime(2026, 11, 23, tzinfo=UTC)).changed == 2
+        assert tables(world).isdisjoint({"timeline_data_2026_01", "timeline_data_2026_02"})
+        assert len(list((disk.folder / "archive").iterdir())) == 2
+    assert world.drift() == []
+
+
 # -- the commands ----------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +301,10 @@ def test_the_commands_archive_verify_drop_and_attach_a_month(world: World, tmp_p
     assert run("attach", "2026-01") == ["timeline_data_2026_01 attached, from its archive"]
     assert run("list") == ["2026-01  attached, archived", "2026-02  attached"]
     assert world.drift() == []
+    recorded = world.rows("SELECT action, object FROM hannun.audit_log ORDER BY 1")
+    assert {(row.action.removeprefix("month "), row.object) for row in recorded} == {
+        (action, "month 2026-01") for action in ("detached", "dropped", "attached")
+    }
 
 
 @pytest.mark.usefixtures("history")

@@ -228,7 +228,7 @@ def test_a_message_for_a_month_that_is_being_detached_is_counted_when_that_is_do
 
 def attach(world: World, *months: date, dry_run: bool = False) -> list[date]:
     with psycopg.connect(world.owner_url, autocommit=True) as owner:
-        return list(attach_months(owner, months, dry_run=dry_run))
+        return list(attach_months(owner, months, by="a test", dry_run=dry_run))
 
 
 JANUARY_2026, FEBRUARY_2026 = date(2026, 1, 1), date(2026, 2, 1)
@@ -373,7 +373,9 @@ DOUBLE_OF_PG_CRON = """
 
 def apply(world: World, *, ahead: int, dry_run: bool = False) -> PartitionChanges:
     with psycopg.connect(world.owner_url) as owner:
-        return apply_partition_plan(owner, datetime.now(UTC).date(), ahead=ahead, keep=None, dry_run=dry_run)
+        return apply_partition_plan(
+            owner, datetime.now(UTC).date(), ahead=ahead, keep=None, by="a test", dry_run=dry_run
+        )
 
 
 def test_pg_cron_creates_the_months_ahead_where_the_database_has_it(world: World) -> None:

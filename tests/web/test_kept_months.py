@@ -33,13 +33,13 @@ def with_history(site: Site) -> Site:
 def keep(site: Site, months: int) -> None:
     """Apply a retention as of November 2026, and let the outbox be delivered."""
     with psycopg.connect(site.world.owner_url) as owner:
-        apply_partition_plan(owner, date(2026, 11, 23), ahead=0, keep=months, dry_run=False)
+        apply_partition_plan(owner, date(2026, 11, 23), ahead=0, keep=months, by="a test", dry_run=False)
     site.world.deliver_pending()
 
 
 def take_back(site: Site, *months: date) -> None:
     with psycopg.connect(site.world.owner_url, autocommit=True) as owner:
-        attach_months(owner, months, dry_run=False)
+        attach_months(owner, months, by="a test", dry_run=False)
     site.world.deliver_pending()
 
 

@@ -79,7 +79,7 @@ def test_a_month_that_is_detached_changes_what_a_page_shows(site: Site) -> None:
     site.send(site.world.created(), site.world.registered(at="2026-01-20T10:00Z"))
     with watched(site, site.owner) as stream, watched(site, site.owner, f"/api/v1/users/{OWNER}/live") as of_all:
         with psycopg.connect(site.world.owner_url) as owner:
-            apply_partition_plan(owner, date(2026, 11, 23), ahead=0, keep=3, dry_run=False)
+            apply_partition_plan(owner, date(2026, 11, 23), ahead=0, keep=3, by="a test", dry_run=False)
         site.world.deliver_pending()
         assert stream.next_change()["eventId"] == SPRING
         assert of_all.next_change()

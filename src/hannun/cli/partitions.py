@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import DryRunOption, HomeOption, err, out, print_folded
+from hannun.cli.terminal import DryRunOption, HomeOption, err, operator, out, print_folded
 from hannun.domain.partitions import month_after
 from hannun.errors import OperatorError
 
@@ -62,7 +62,7 @@ def detach(months: MonthsArgument, dry_run: DryRunOption = False, home: HomeOpti
 
     wanted = _months(months)
     with open_maintenance(settings_.read()) as conn:
-        detached = detach_months(conn, wanted, dry_run=dry_run)
+        detached = detach_months(conn, wanted, by=operator(), dry_run=dry_run)
     _print_months(detached, "detached", dry_run=dry_run)
     _print_others(wanted, detached, "is not attached")
 
@@ -108,7 +108,7 @@ def drop(months: MonthsArgument, home: HomeOption = None) -> None:
     with open_maintenance(settings) as conn:
         archives = needed_archives(settings, conn)
         for month in _months(months):
-            contents = drop_archived_month(conn, archives, month)
+            contents = drop_archived_month(conn, archives, month, by=operator())
             out.print(f"timeline_data_{month:%Y_%m} dropped; its archive holds {contents.rows:,} rows", highlight=False)
 
 
@@ -123,7 +123,7 @@ def attach(months: MonthsArgument, dry_run: DryRunOption = False, home: HomeOpti
 
     wanted, settings = _months(months), settings_.read()
     with open_maintenance(settings) as conn:
-        attached = attach_months(conn, wanted, archives=archives_of(settings, conn), dry_run=dry_run)
+        attached = attach_months(conn, wanted, by=operator(), archives=archives_of(settings, conn), dry_run=dry_run)
     for month, source in attached.items():
         out.print(f"timeline_data_{month:%Y_%m} {_would_be(dry_run)}attached, {source.value}", highlight=False)
     _print_others(wanted, attached, "was attached already")
@@ -141,7 +141,7 @@ def _apply(*, dry_run: bool) -> None:
     from hannun.processes.commands.partitions import apply_plan
 
     settings = settings_.read()
-    changes = apply_plan(settings, _today(), dry_run=dry_run)
+    changes = apply_plan(settings, _today(), by=operator(), dry_run=dry_run)
     _print_months(changes.created, "made", dry_run=dry_run)
     _print_months(changes.detached, "detached", dry_run=dry_run)
     _print_months(changes.archived, "archived and dropped", dry_run=dry_run)

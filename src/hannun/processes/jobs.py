@@ -3,6 +3,7 @@
 Each job has a connection to PostgreSQL of its own, so that none waits for another.
 """
 
+import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -167,7 +168,7 @@ def maintenance_jobs(settings: Settings, writing: Writing) -> list[Job]:
         publisher = _dead_letter_publisher(settings)
         jobs.append(("publish-dead-letters", 5.0, lambda db, _: publish_dead_letters(db, publisher)))
     on_databases = [on_database(name, every_s, writing.database(), work) for name, every_s, work in jobs]
-    return on_databases + ([_apply_partition_plan(settings)] if applies_partition_plan(settings) else [])
+    return on_databases + ([apply_partition_plan_hourly(settings)] if applies_partition_plan(settings) else [])
 
 
 def backup_jobs(settings: Settings, writing: Writing) -> list[Job]:
@@ -201,12 +202,12 @@ def applies_partition_plan(settings: Settings) -> bool:
     return settings.months_kept is not None and bool(settings.secret("owner_database_url"))
 
 
-def _apply_partition_plan(settings: Settings) -> Job:
+def apply_partition_plan_hourly(settings: Settings) -> Job:
     """Detach the months that are not kept, archive and drop their tables: what `hannun partitions` does."""
 
     def apply(now: datetime) -> Result:
         try:
-            changes = apply_plan(settings, now.date(), dry_run=False)
+            changes = apply_plan(settings, now.date(), by=f"schedule@{socket.gethostname()}", dry_run=False)
         except OperatorError as error:  # a full archive must not end what else this process does
             raise Transient(error.args[0], hint=error.hint) from error
         return Result(len(changes.created) + len(changes.detached) + len(changes.archived))

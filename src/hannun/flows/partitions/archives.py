@@ -6,9 +6,10 @@ detached table ─► file, read back and compared ─► table locked, compared
 from collections.abc import Collection, Sequence
 from datetime import date
 
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.errors import OperatorError
 from hannun.files.month_archives import Contents, MonthArchives, contents_of_rows
-from hannun.store import partitions
+from hannun.store import audit_log, partitions
 from hannun.store.database import Connection
 
 
@@ -29,11 +30,12 @@ def archive_month(owner: Connection, archives: MonthArchives, month: date) -> Co
     return archives.write(month, partitions.rows_of_month(owner, month))
 
 
-def drop_archived_month(owner: Connection, archives: MonthArchives, month: date) -> Contents:
+def drop_archived_month(owner: Connection, archives: MonthArchives, month: date, *, by: str) -> Contents:
     """Drop the table of a detached month, if its archive holds every row of it. Returns what the archive holds.
 
     Args:
         owner: an autocommit connection of the tables' owner.
+        by: who does it, for the audit log.
 
     Raises:
         OperatorError: the table stays, because its archive is missing, damaged or of other rows; or the month has no
@@ -54,13 +56,15 @@ def drop_archived_month(owner: Connection, archives: MonthArchives, month: date)
                 hint=f"archive it again: `hannun partitions archive {month:%Y-%m}`",
             )
         partitions.drop_month(owner, month)
+        reason = f"archived to {archives.path(month)}"
+        audit_log.record(owner, NewEntry(operator(by), Action.MONTH_DROPPED, f"month {month:%Y-%m}", reason=reason))
     return archived
 
 
-def archive_and_drop(owner: Connection, archives: MonthArchives, month: date) -> Contents:
+def archive_and_drop(owner: Connection, archives: MonthArchives, month: date, *, by: str) -> Contents:
     """Archive the table of a detached month, and drop it. Raises as `archive_month` and `drop_archived_month`."""
     archive_month(owner, archives, month)
-    return drop_archived_month(owner, archives, month)
+    return drop_archived_month(owner, archives, month, by=by)
 
 
 def check_archives(archives: MonthArchives, months: Collection[date]) -> Sequence[tuple[date, Contents]]:

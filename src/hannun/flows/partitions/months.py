@@ -4,16 +4,17 @@ a month is attached or detached, by a command, a message or by hand
     ─► the catalog differs from hannun.attached_months ─► events get a new version, an outbox entry invalidates answers
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.partitions import month_after, plan
 from hannun.errors import OperatorError
 from hannun.files.month_archives import MonthArchives
 from hannun.flows.partitions.archives import archive_and_drop
-from hannun.store import outbox, partitions
+from hannun.store import audit_log, outbox, partitions
 from hannun.store.database import BeginTransaction, Connection, Database, transactions_on
 
 EVENTS_PER_ENTRY = 500
@@ -52,6 +53,7 @@ def apply_partition_plan(
     ahead: int,
     keep: int | None,
     dry_run: bool,
+    by: str,
     archives: MonthArchives | None = None,
 ) -> PartitionChanges:
     """Create the missing partitions up to `ahead` months after `today`, and detach those older than `keep` months.
@@ -61,6 +63,7 @@ def apply_partition_plan(
     Args:
         owner: a connection of the tables' owner. It is in autocommit mode afterwards.
         keep: whole months to keep before the current one; None detaches nothing new.
+        by: who does it, for the audit log.
         archives: where tables of detached months older than that go before they are dropped; None keeps the tables.
 
     Raises:
@@ -78,13 +81,14 @@ def apply_partition_plan(
     detached = tuple(detach_old_months(owner, today, keep=keep, dry_run=dry_run))
     if not dry_run:
         invalidate_changed_months(transactions_on(owner))
+        _record(owner, by, Action.MONTH_DETACHED, detached)
     if archives is None:
         return PartitionChanges(missing, detached, cron_job=cron_job)
     tables = partitions.detached_tables(owner)
     old = plan(detached, today, ahead=0, keep=keep, detached=tables).archive
     if not dry_run:
         for month in old:
-            archive_and_drop(owner, archives, month)
+            archive_and_drop(owner, archives, month, by=by)
     return PartitionChanges(missing, detached, old, cron_job)
 
 
@@ -126,11 +130,12 @@ def month_states(conn: Connection) -> dict[date, partitions.MonthState]:
     return partitions.month_states(conn)
 
 
-def detach_months(owner: Connection, months: Collection[date], *, dry_run: bool) -> Sequence[date]:
+def detach_months(owner: Connection, months: Collection[date], *, by: str, dry_run: bool) -> Sequence[date]:
     """Detach these months. Their tables stay.
 
     Args:
         owner: an autocommit connection of the tables' owner.
+        by: who does it, for the audit log.
         dry_run: change nothing.
 
     Returns:
@@ -150,16 +155,18 @@ def detach_months(owner: Connection, months: Collection[date], *, dry_run: bool)
     detached = [month for month in wanted if partitions.detach_month(owner, month)]
     partitions.delete_roll_up_of_detached_months(owner, month_after(max(months), 1))
     invalidate_changed_months(transactions_on(owner))
+    _record(owner, by, Action.MONTH_DETACHED, sorted({*detached, *interrupted}))
     return sorted({*detached, *interrupted} & set(months))
 
 
 def attach_months(
-    owner: Connection, months: Collection[date], *, dry_run: bool, archives: MonthArchives | None = None
+    owner: Connection, months: Collection[date], *, by: str, dry_run: bool, archives: MonthArchives | None = None
 ) -> Mapping[date, AttachedFrom]:
     """Attach detached months again. One whose table was dropped comes from its archive, or else from the ledgers.
 
     Args:
         owner: an autocommit connection of the tables' owner.
+        by: who does it, for the audit log.
         dry_run: change nothing.
 
     Returns:
@@ -183,7 +190,14 @@ def attach_months(
                 partitions.create_months(owner, [month])
     if not dry_run:
         invalidate_changed_months(transactions_on(owner))
+        _record(owner, by, Action.MONTH_ATTACHED, found)
     return found
+
+
+def _record(owner: Connection, by: str, action: Action, months: Iterable[date]) -> None:
+    """Record in the audit log what was done with these months."""
+    with owner.transaction():
+        audit_log.record(owner, *(NewEntry(operator(by), action, f"month {month:%Y-%m}") for month in months))
 
 
 def _attach_from_archive(owner: Connection, archives: MonthArchives, month: date) -> bool:

@@ -59,8 +59,11 @@ def needed_archives(settings: Settings, conn: Connection) -> MonthArchives:
     return archives
 
 
-def apply_plan(settings: Settings, today: date, *, dry_run: bool) -> PartitionChanges:
+def apply_plan(settings: Settings, today: date, *, by: str, dry_run: bool) -> PartitionChanges:
     """Create the months ahead, detach those that are not kept, and archive and drop their tables, as the settings say.
+
+    Args:
+        by: who does it, for the audit log.
 
     Raises:
         Transient: somebody else does so now, or PostgreSQL is away.
@@ -73,5 +76,6 @@ def apply_plan(settings: Settings, today: date, *, dry_run: bool) -> PartitionCh
             ahead=settings.months_ahead,
             keep=settings.months_kept,
             archives=archives_of(settings, conn),
+            by=by,
             dry_run=dry_run,
         )
