@@ -192,3 +192,9 @@ def test_each_name_that_a_library_does_not_document_stands_in_one_place() -> Non
         ("store.connections", "psycopg.errors._WaitTimeout"),
         ("web.uvicorn_internals", "from uvicorn.protocols.http.httptools_impl"),
     ]
+
+
+def test_each_migration_says_which_tables_it_locks() -> None:
+    """`tests/store/test_migration_plan.py` prints the lines for a new one, and proves that they are true."""
+    folder = SOURCE / "store" / "migrations"
+    assert [file.name for file in sorted(folder.glob("*.sql")) if "\n-- locks: " not in file.read_text("utf-8")] == []

@@ -200,6 +200,8 @@ def test_a_command_that_does_not_exist_is_found() -> None:
 FLOATS = {
     "token --hours": "token u1 --hours",
     "simulate --pace": "simulate --pace",
+    "migrate --lock-wait": "migrate --lock-wait",
+    "migrate --give-up-after": "migrate --give-up-after",
     "sandbox tell --share": "sandbox tell Instagram hang --share",
     "sandbox tell --seconds": "sandbox tell Instagram hang --seconds",
 }

@@ -18,6 +18,7 @@ from hannun import telemetry
 from hannun.cli import audit, backup, channels, dead_letters, keys, partitions, positions, privacy, replay, sandbox
 from hannun.cli.doctor import doctor
 from hannun.cli.export import export
+from hannun.cli.migrate import migrate
 from hannun.cli.restore import restore
 from hannun.cli.settings import settings as settings_command
 from hannun.cli.terminal import HomeOption, check_number, err, home_of_group, operator, out, print_error, print_folded
@@ -145,15 +146,6 @@ def schedule() -> None:
 
 
 @app.command()
-def migrate() -> None:
-    """Migrate the database to the newest schema, as its owner. Running it again changes nothing."""
-    from hannun.processes.commands import database
-
-    version = database.migrate(settings_.read(), os.environ)
-    out.print(f"the schema is of version {version}")
-
-
-@app.command()
 def token(
     user: Annotated[str, typer.Argument(help="the userId of a merchant, or any name of a service")],
     role: Annotated[
@@ -232,3 +224,4 @@ app.command()(export)
 app.command()(restore)
 app.command()(watch)
 app.command(name="settings")(settings_command)
+app.command()(migrate)

@@ -1,14 +1,16 @@
 """Connections to the database, for commands; and the migration of its schema."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from hannun.domain.migration_plan import MigrationPlan
 from hannun.processes.channels import channel_table
 from hannun.secret_file import SecretFile, both_set, one_text
 from hannun.settings import Settings
 from hannun.store.database import Connection, Database, connected
+from hannun.store.migration_plan import plan
 from hannun.store.roles import ROLES
 from hannun.store.version import check_version
 
@@ -55,16 +57,37 @@ def owner_url(settings: Settings) -> str:
     return settings.secret("owner_database_url") or settings.needed("database_url")
 
 
-def migrate(settings: Settings, environment: Mapping[str, str]) -> str:
+def migrate(
+    settings: Settings,
+    environment: Mapping[str, str],
+    lock_wait_s: float,
+    give_up_s: float,
+    progress: Callable[[str], object],
+) -> str:
     """Migrate the database as its owner. Returns the schema's version.
 
     Args:
         environment: holds the passwords that the service's roles get, where the operator sets them.
+        lock_wait_s: how long one try waits for a lock.
+        give_up_s: how long all tries together wait for locks.
+        progress: is called with lines for the operator.
+
+    Raises:
+        StoreUnavailable: PostgreSQL is away, or a lock was not free in time.
+        OperatorError: a right is missing, or a newer Hannun has migrated it.
     """
     from hannun.store import migrate as store  # imports alembic, which no other command needs
+    from hannun.store.migration_guard import Patience
 
     passwords = {role: _password(environment, f"HANNUN_{role.upper()}_PASSWORD") for role in ROLES}
-    return str(store.migrate(owner_url(settings), channel_table(settings), passwords))
+    patience = Patience(lock_wait_s=lock_wait_s, give_up_s=give_up_s)
+    return str(store.migrate(owner_url(settings), channel_table(settings), passwords, patience, progress))
+
+
+def migration_plan(settings: Settings) -> MigrationPlan:
+    """What `migrate` would do. Raises as `open_owner_connection`."""
+    with open_owner_connection(settings, "hannun-migrate-plan") as conn:
+        return plan(conn)
 
 
 def _password(environment: Mapping[str, str], variable: str) -> str | None:

@@ -26,3 +26,5 @@ CREATE TABLE hannun.position_decisions (
 );
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON hannun.stopped_partitions, hannun.position_decisions TO analytics_readwrite;
+
+-- locks: nothing

@@ -13,3 +13,5 @@ CREATE OR REPLACE VIEW hannun.dead_letter_reasons AS
 SELECT kind, reason, count(*) AS messages, max(created_at) AS newest_at,
        count(*) FILTER (WHERE resolved_at IS NULL) AS open
   FROM hannun.dead_letters GROUP BY kind, reason;
+
+-- locks: hannun.dead_letters ACCESS EXCLUSIVE, scanned

@@ -28,3 +28,5 @@ BEGIN
                    name, starts, (starts + interval '1 month')::date);
     RETURN true;
 END $$;
+
+-- locks: nothing

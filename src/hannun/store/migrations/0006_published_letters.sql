@@ -3,3 +3,5 @@
 ALTER TABLE hannun.dead_letters ADD COLUMN published_at timestamp;
 
 CREATE INDEX dead_letters_unpublished ON hannun.dead_letters (dead_letter_no) WHERE published_at IS NULL;
+
+-- locks: hannun.dead_letters ACCESS EXCLUSIVE, scanned

@@ -14,3 +14,5 @@ CREATE TABLE hannun.shares (
     revoked_at  timestamp
 );
 CREATE INDEX shares_of_event ON hannun.shares (event_id, created_at DESC);
+
+-- locks: nothing

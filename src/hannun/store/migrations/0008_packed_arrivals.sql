@@ -21,3 +21,5 @@ ANALYZE hannun.participants;
 CREATE VIEW hannun.arrivals AS
 SELECT event_no, participant, coalesce(minute, 23667840 + (came >> 6)) AS minute, coalesce(channel_no, came & 63) AS channel_no
   FROM hannun.participants;
+
+-- locks: hannun.participants ACCESS EXCLUSIVE, rewritten

@@ -78,3 +78,5 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
+
+-- locks: hannun.events ACCESS EXCLUSIVE, written

@@ -11,3 +11,7 @@ UPDATE hannun.stopped_partitions SET until_decided = true
 -- An operator may also give up a partition that Kafka no longer has: then there is no offset at which reading resumes.
 ALTER TABLE hannun.position_decisions ALTER COLUMN goes_on_at DROP NOT NULL;
 ALTER TABLE hannun.position_decisions ALTER COLUMN topic_id DROP NOT NULL;
+
+-- locks: hannun.position_decisions ACCESS EXCLUSIVE
+-- locks: hannun.positions ACCESS EXCLUSIVE
+-- locks: hannun.stopped_partitions ROW EXCLUSIVE, written

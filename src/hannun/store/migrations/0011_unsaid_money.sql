@@ -9,3 +9,6 @@ ALTER TABLE hannun.distributions ALTER COLUMN cost DROP NOT NULL;
 
 -- These zeros are known to say nothing: no event-created message of the event has arrived.
 UPDATE hannun.events SET total_investment = NULL, expected_revenue = NULL, target_roi = NULL WHERE plan_at IS NULL;
+
+-- locks: hannun.distributions ACCESS EXCLUSIVE
+-- locks: hannun.events ACCESS EXCLUSIVE, written

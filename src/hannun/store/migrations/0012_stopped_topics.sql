@@ -12,3 +12,5 @@ CREATE TABLE hannun.stopped_topics (
 );
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON hannun.stopped_topics TO analytics_readwrite;
+
+-- locks: nothing

@@ -28,3 +28,10 @@ UPDATE hannun.sales s SET sale_id = lower(sale_id)
  WHERE sale_id <> lower(sale_id) AND sale_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
    AND NOT EXISTS (SELECT FROM hannun.sales t WHERE t.event_no = s.event_no AND lower(t.sale_id) = lower(s.sale_id)
                       AND t.sale_id <> s.sale_id);
+
+-- locks: hannun.events ROW EXCLUSIVE, written
+-- locks: hannun.sales ROW EXCLUSIVE, written
+-- locks: hannun.shares ROW EXCLUSIVE, written
+-- locks: public.channel_stats ROW EXCLUSIVE, written
+-- locks: public.event_stats ROW EXCLUSIVE, written
+-- locks: public.timeline_data ROW EXCLUSIVE, written

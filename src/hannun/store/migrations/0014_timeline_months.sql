@@ -88,3 +88,7 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
+
+-- locks: hannun.events ROW EXCLUSIVE, written
+-- locks: hannun.increments ACCESS SHARE, scanned
+-- locks: hannun.participants ACCESS SHARE, scanned

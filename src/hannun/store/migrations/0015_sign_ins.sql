@@ -15,3 +15,5 @@ CREATE TABLE hannun.ended_sessions (
     expires_at timestamp NOT NULL
 );
 CREATE INDEX ended_sessions_by_time ON hannun.ended_sessions (ended_at);
+
+-- locks: nothing

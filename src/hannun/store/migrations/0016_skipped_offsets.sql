@@ -2,3 +2,5 @@
 ALTER TABLE hannun.position_decisions ADD COLUMN skipped_from bigint;
 UPDATE hannun.position_decisions SET skipped_from = coalesce(was_at, 0)
  WHERE goes_on_at > coalesce(was_at, 0) AND how NOT LIKE 'replay %';
+
+-- locks: hannun.position_decisions ACCESS EXCLUSIVE, written

@@ -77,3 +77,5 @@ RETURNS timestamp LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                      < CASE status WHEN 'ENDED' THEN status_at ELSE least(status_at, ends_at) END
                 THEN measured_at + CASE WHEN imported THEN interval '1 day' ELSE stale_after END END
 $$;
+
+-- locks: nothing

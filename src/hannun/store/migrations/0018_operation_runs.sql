@@ -12,3 +12,5 @@ CREATE TABLE hannun.operation_runs (
     detail     jsonb            NOT NULL DEFAULT '{}',
     CONSTRAINT operation_runs_ended CHECK ((ended_at IS NULL) = (outcome IS NULL))
 );
+
+-- locks: nothing

@@ -44,3 +44,5 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA hannun GRANT SELECT ON SEQUENCES TO analytics
 
 GRANT USAGE ON SCHEMA hannun TO analytics_monitor;
 GRANT SELECT ON hannun.monitored_figures, hannun.schema_version TO analytics_monitor;
+
+-- locks: nothing

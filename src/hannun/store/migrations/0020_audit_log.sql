@@ -89,3 +89,5 @@ CREATE TRIGGER refuse_other_changes BEFORE UPDATE ON hannun.audit_subjects
 
 REVOKE UPDATE, DELETE ON hannun.audit_log FROM analytics_readwrite;
 REVOKE DELETE ON hannun.audit_subjects FROM analytics_readwrite;
+
+-- locks: nothing

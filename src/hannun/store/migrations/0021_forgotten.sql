@@ -17,3 +17,5 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtext('hannun.forgotten_merchants'));
     RETURN (SELECT count(*) FROM hannun.forgotten WHERE kind = 'merchant');
 END $$;
+
+-- locks: hannun.events ACCESS EXCLUSIVE, scanned
