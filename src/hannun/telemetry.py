@@ -166,6 +166,11 @@ class Metrics:
         ["scope", "budget"],
         registry=REGISTRY,
     )
+    audit_entries_lost = Counter(
+        "hannun_audit_entries_lost_total",
+        "Entries of the audit log that could not be written, because PostgreSQL was away for too long or refused them",
+        registry=REGISTRY,
+    )
     job_runs = Counter("hannun_job_runs_total", "Runs of a timed job that have ended", ["job"], registry=REGISTRY)
     job_failures = Counter(
         "hannun_job_failures_total",

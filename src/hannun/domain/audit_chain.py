@@ -23,6 +23,7 @@ NO_HASH = bytes(32)
 REASON_LENGTH_MAX = 500
 OBJECT_LENGTH_MAX = 500
 _RANGES_MAX = 10
+_ID_LENGTH_MAX = 200
 
 
 class Action(StrEnum):
@@ -65,12 +66,17 @@ class Subject(NamedTuple):
 
 def operator(name: str) -> Subject:
     """The user of a command, `user@host`."""
-    return Subject(SubjectKind.OPERATOR, name)
+    return Subject(SubjectKind.OPERATOR, _storable(name))
 
 
 def user(user_id: str) -> Subject:
     """A user of the platform: a merchant, or somebody of the staff."""
-    return Subject(SubjectKind.USER, user_id)
+    return Subject(SubjectKind.USER, _storable(user_id))
+
+
+def _storable(id_: str) -> str:
+    """An id as PostgreSQL can store it: the subject of a token may be any text."""
+    return id_.replace("\0", "").encode("utf-8", "replace").decode()[:_ID_LENGTH_MAX]
 
 
 class NewEntry(NamedTuple):

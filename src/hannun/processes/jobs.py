@@ -13,6 +13,7 @@ from hannun.counting import outbox_relay
 from hannun.domain.timetable import Timetable
 from hannun.errors import OperatorError, Transient
 from hannun.flows import audit_log, gauges, maintenance
+from hannun.flows.access_records import AccessRecords
 from hannun.flows.backup.scheduled import ScheduledBackup
 from hannun.flows.dead_letter_publishing import publish_dead_letters
 from hannun.flows.health_checks import DiskHealth, Health, RefreshHealth
@@ -34,6 +35,8 @@ PROBE_EVERY_S = 0.5
 """How soon a cached answer says that PostgreSQL is away."""
 BACKUP_EVERY_S = 60.0
 """How soon a backup begins when it is due, or when the process that made it has died."""
+RECORD_EVERY_S = 1.0
+"""How much of the audit log a killed process loses."""
 GAUGES_EVERY_S = 5.0
 """More often than Prometheus usually reads the gauges."""
 SERVERS_EVERY_S = 30.0
@@ -132,6 +135,11 @@ def check_disk(health: DiskHealth) -> Job:
         return Result()
 
     return Job("check-disk", Every(DISK_EVERY_S), check)
+
+
+def record_accesses(records: AccessRecords) -> Job:
+    """Write who has read the data of others into the audit log."""
+    return Job("record-accesses", Every(RECORD_EVERY_S), lambda _: Result(records.write()))
 
 
 def probe_postgresql(health: Health) -> Job:

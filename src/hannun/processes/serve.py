@@ -1,5 +1,6 @@
 """Opens and closes everything behind the HTTP API: PostgreSQL, Redis, the flows and the background work."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Container
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +15,7 @@ from hannun.cache.pubsub import PubSubChannel
 from hannun.domain.authorization import Principal
 from hannun.errors import OperatorError
 from hannun.flows import health_checks
+from hannun.flows.access_records import AccessRecords
 from hannun.flows.authorization import Authorizer
 from hannun.flows.event_list import EventList
 from hannun.flows.export import Exports
@@ -100,6 +102,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
         )
         disk_health = health_checks.DiskHealth(writing.database("-disk"))
         health = health_checks.Health(writing.database("-health"), writing.invalidator, refresh_health, disk_health)
+        access_records = AccessRecords(writing.database("-audit"))
         await stack.enter_async_context(
             run_jobs(
                 jobs.deliver_pending_invalidations(writing),
@@ -107,6 +110,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
                 jobs.probe_postgresql(health),
                 jobs.check_refresh(refresh_health),
                 jobs.check_disk(disk_health),
+                jobs.record_accesses(access_records),
             )
         )
         reader = ReadPool(settings.database_source, settings.request_pool, application="hannun-serve-read")
@@ -155,8 +159,10 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
         sessions = Sessions(reader, writing.database("-sessions"), ended)
         await sessions.read_ended()  # before the first request
         await stack.enter_async_context(run_in_task("read ended sessions", sessions.run()))
+        stack.push_async_callback(asyncio.to_thread, access_records.write)  # what was added since the job's last run
         stack.callback(writing.end_transactions_after, TRANSACTIONS_STOP_S_MAX)
         yield Services(
+            access_records=access_records,
             authorizer=Authorizer(reader, cache),
             reports=reports,
             cached_answers=cached_answers,

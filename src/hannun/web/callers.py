@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from hannun.domain.authorization import Principal
 from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
 from hannun.errors import BadRequest, Forbidden, HannunError, IssuerUnavailable, NotFound, Unauthenticated
+from hannun.web.access import entry_of_read
 from hannun.web.auth import COOKIE, Session, bearer_token_in, token_in
 from hannun.web.request_limits import Served, give_back_to_address, take_from_address, take_from_subject
 from hannun.web.services import Services
@@ -67,13 +68,23 @@ async def caller_of(request: Request, services: Served) -> Caller:
         if event_id is not None:
             await services.authorizer.authorize(caller.principal, event_id)
         reject_unknown_parameters(request)
+        _record_read(request, services, caller)
         return caller
     except (Unauthenticated, Forbidden, NotFound):
         if not _may_use_share_link(request):
             raise
     caller = await authenticate_by_share_link(request, services)
     reject_unknown_parameters(request)
+    _record_read(request, services, caller)
     return caller
+
+
+def _record_read(request: Request, services: Services, caller: Caller) -> None:
+    """Record a request that reads the data of others, or takes a file away."""
+    if request.method in ("GET", "HEAD"):
+        entry = entry_of_read(caller.principal, caller.subject, request.path_params, request.query_params)
+        if entry is not None:
+            services.access_records.add(entry)
 
 
 async def authenticate(request: Request, services: Services) -> Caller:

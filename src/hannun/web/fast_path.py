@@ -20,6 +20,7 @@ from hannun.domain.authorization import Principal
 from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
 from hannun.flows.report.registry import dashboard_key
 from hannun.telemetry import metrics
+from hannun.web.access import entry_of_read
 from hannun.web.api import VARY
 from hannun.web.auth import COOKIE
 from hannun.web.callers import SHARE_COOKIE
@@ -66,6 +67,7 @@ class FastPath:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._verifier = services.verifier
+        self._access_records = services.access_records
         self._authorizer = services.authorizer
         self._cached = services.cached_answers
         self._packed = services.packed_answers
@@ -90,6 +92,8 @@ class FastPath:
                     answer = await self._cached.from_redis(key, version_min)
                 unchanged = answer is not None and matches(tags, answer.etag)
             if answer is not None and principal.may_see(answer.owner):
+                if principal.sees_all:
+                    self._record_read(principal, kind, request[0].id_)
                 self._request_counters[unchanged][kind].inc()
                 body: bytes | None = None if unchanged else answer.body
                 if body is not None and encoding is not None and len(body) > BODY_BYTES_MIN:
@@ -136,6 +140,12 @@ class FastPath:
             may_see = self._authorizer.is_authorized(principal, dashboard.id_)
         encoding = None if encodings is None else accepted_encoding(encodings.decode("latin-1"))
         return (dashboard, principal, tags, encoding) if may_see else None
+
+    def _record_read(self, principal: Principal, kind: str, id_: str) -> None:
+        path = {"event_id" if kind == "events" else "user_id": id_}
+        entry = entry_of_read(principal, principal.user_id, path, {})
+        if entry is not None:
+            self._access_records.add(entry)
 
     def _write(
         self, send: Send, answer: EncodedAnswer, body: bytes | None, encoding: Encoding | None, *, with_body: bool

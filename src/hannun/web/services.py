@@ -7,6 +7,7 @@ from anyio import CapacityLimiter
 from starlette.requests import Request
 
 from hannun.domain.granularity import WeekStart
+from hannun.flows.access_records import AccessRecords
 from hannun.flows.authorization import Authorizer
 from hannun.flows.event_list import EventList
 from hannun.flows.export import Exports
@@ -43,6 +44,7 @@ class Services:
         request_s: the seconds that a request may spend on waiting for other systems.
     """
 
+    access_records: AccessRecords
     authorizer: Authorizer
     reports: Reports
     cached_answers: CachedReader
