@@ -76,7 +76,7 @@ async def _measure(port: int, turns: int, calls: int) -> tuple[list[Turn], list[
     async with client, httpx2.AsyncClient(trust_env=False, limits=limits) as bare:
 
         async def ask() -> None:
-            reply = await client.ask(["e1"])
+            reply = await client.fetch(["e1"])
             assert reply.kind == "measured", reply.reason
 
         async def get() -> None:

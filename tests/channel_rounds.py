@@ -147,7 +147,7 @@ class Rounds:
             chosen = Settings(**{"pool_wait_s": 5.0, **given, **self._settings, **settings})
             writing = stack.enter_context(open_writing(chosen, "hannun-test-schedule"))
             refresh: Refresh = await stack.enter_async_context(open_refresh(chosen, writing))
-            refresh.look_every_s = 0.05
+            refresh.check_interval_s = 0.05
             yield refresh
 
     def run(self, deadline_s: float = 60.0) -> dict[str, Counter[str]]:

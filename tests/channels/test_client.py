@@ -70,14 +70,14 @@ def asked(
 ) -> tuple[Reply, Server]:
     """What a client replies about a server that behaves so, and the server."""
 
-    async def ask() -> tuple[Reply, Server]:
+    async def fetch() -> tuple[Reply, Server]:
         async with (
             serving(behaviour, tls) as server,
             client_of(server, declaration or declared(), **more) as client,
         ):
-            return await client.ask(ids), server
+            return await client.fetch(ids), server
 
-    return asyncio.run(ask())
+    return asyncio.run(fetch())
 
 
 def test_totals_are_measured() -> None:
@@ -157,7 +157,7 @@ def test_a_refused_connection_fails() -> None:
 
 async def _one(server: Server, declaration: Declaration, **more: Any) -> Reply:
     async with client_of(server, declaration, **more) as client:
-        return await client.ask(["e1"])
+        return await client.fetch(["e1"])
 
 
 # TLS
@@ -181,17 +181,17 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def test_a_server_is_verified_by_its_name_although_its_address_is_called(authority: trustme.CA) -> None:
-    async def ask(name: str) -> Reply:
+    async def fetch(name: str) -> Reply:
         async with serving(replies(response(GOOD)), server_tls(authority, "api.example.com")) as server:
             access = Access(f"https://{name}:{server.port}", CREDENTIALS["WooriTV"])
             client = ChannelClient(
                 declared(), access, private_addresses=True, tls=trusting(authority), look_up=lambda *_: ["127.0.0.1"]
             )
             async with client:
-                return await client.ask(["e1"])
+                return await client.fetch(["e1"])
 
-    assert asyncio.run(ask("api.example.com")).totals == {"e1": VIEWS_800}
-    wrong = asyncio.run(ask("other.example.com"))
+    assert asyncio.run(fetch("api.example.com")).totals == {"e1": VIEWS_800}
+    wrong = asyncio.run(fetch("other.example.com"))
     assert (wrong.kind, wrong.reason) == ("failed", "tls")
 
 
@@ -203,11 +203,11 @@ def test_a_certificate_of_nobody_we_trust_is_refused(authority: trustme.CA) -> N
 
 @pytest.mark.parametrize("behaviour", [raw_server.cuts, raw_server.cuts_in_the_body])
 def test_tls_that_is_cut_fails(authority: trustme.CA, behaviour: Behaviour) -> None:
-    async def ask() -> Reply:
+    async def fetch() -> Reply:
         async with serving(behaviour, server_tls(authority, "127.0.0.1")) as server:
             return await _one(server, declared(), tls=trusting(authority))
 
-    reply = asyncio.run(ask())
+    reply = asyncio.run(fetch())
     assert (reply.kind, reply.reason, reply.units) == ("failed", "protocol", 3)
 
 
@@ -217,13 +217,13 @@ async def cuts_the_handshake(reader: asyncio.StreamReader, writer: asyncio.Strea
 
 
 def test_a_handshake_that_is_cut_fails() -> None:
-    async def ask() -> Reply:
+    async def fetch() -> Reply:
         listener = await asyncio.start_server(cuts_the_handshake, "127.0.0.1", 0)
         async with listener:
             server = Server(listener.sockets[0].getsockname()[1], "https")
             return await _one(server, declared(limits=msgspec.structs.replace(PATIENT, attempts=1)))
 
-    reply = asyncio.run(ask())
+    reply = asyncio.run(fetch())
     assert reply.kind == "failed" and reply.reason in ("connect", "tls")
 
 
@@ -238,11 +238,11 @@ def test_an_address_inside_our_network_is_refused(address: str) -> None:
     def look_up(*_: object) -> Sequence[str]:
         return ["93.184.215.14", address]
 
-    async def ask() -> tuple[Reply, Server]:
+    async def fetch() -> tuple[Reply, Server]:
         async with serving(replies(response(GOOD))) as server:
             return await _one(server, declared(), private_addresses=False, look_up=look_up), server
 
-    reply, server = asyncio.run(ask())
+    reply, server = asyncio.run(fetch())
     assert (reply.kind, reply.reason, reply.units) == ("failed", "address-refused", 0)
     assert server.connections == 0
 
@@ -256,13 +256,13 @@ def test_a_name_that_is_not_looked_up_ends_with_the_time_to_connect() -> None:
         never.wait()
         return []
 
-    async def ask() -> list[Reply]:
+    async def fetch() -> list[Reply]:
         limits = msgspec.structs.replace(HASTY, connect_s=0.1, attempts=1)
         server = Server(1, "http")
         async with client_of(server, declared(limits=limits), look_up=look_up) as client:
-            return await asyncio.gather(*(client.ask([f"e{n}"]) for n in range(8)))
+            return await asyncio.gather(*(client.fetch([f"e{n}"]) for n in range(8)))
 
-    replies_ = asyncio.run(ask())
+    replies_ = asyncio.run(fetch())
     never.set()
     assert {(reply.kind, reply.reason) for reply in replies_} == {("failed", "name")}
     assert max(reply.seconds for reply in replies_) < MARGIN_S
@@ -278,11 +278,11 @@ def test_an_unknown_name_fails() -> None:
 
 
 def test_a_second_address_is_tried_where_the_first_refuses() -> None:
-    async def ask() -> Reply:
+    async def fetch() -> Reply:
         async with serving(replies(response(GOOD))) as server:
             return await _one(server, declared(), look_up=lambda *_: ["127.0.0.2", "127.0.0.1"])
 
-    reply = asyncio.run(ask())
+    reply = asyncio.run(fetch())
     assert reply.kind == "measured"
 
 
@@ -508,11 +508,11 @@ class RingoBiz:
 def test_a_token_is_got_once_for_all_calls() -> None:
     channel = RingoBiz()
 
-    async def ask() -> tuple[list[Reply], Server]:
+    async def fetch() -> tuple[list[Reply], Server]:
         async with serving(channel) as server, client_of(server, declared("RingoBiz")) as client:
-            return await asyncio.gather(*(client.ask(["e1"]) for _ in range(20))), server
+            return await asyncio.gather(*(client.fetch(["e1"]) for _ in range(20))), server
 
-    found, server = asyncio.run(ask())
+    found, server = asyncio.run(fetch())
     expected = ChannelTotals(total_calls=300, completed_calls=182, average_duration=41, conversions=6)
     assert [reply.totals for reply in found] == [{"e1": expected}] * 20
     assert channel.tokens == 1
@@ -527,18 +527,18 @@ def test_credentials_are_rotated_between_two_calls() -> None:
     """Also of a channel whose token was got with the credentials of before."""
     accesses: list[Access] = []
 
-    async def ask() -> tuple[list[Reply], Server]:
+    async def fetch() -> tuple[list[Reply], Server]:
         channel = RingoBiz()
         async with (
             serving(channel) as server,
             client_of(server, declared("RingoBiz"), present_access=lambda known: (accesses or [known])[-1]) as client,
         ):
-            found = [await client.ask(["e1"])]
+            found = [await client.fetch(["e1"])]
             accesses.append(Access(server.address, {"client_id": "us", "client_secret": "rotated"}))
             channel.valid = ""  # the channel has ended what the secret of before got
-            return [*found, await client.ask(["e1"]), await client.ask(["e1"])], server
+            return [*found, await client.fetch(["e1"]), await client.fetch(["e1"])], server
 
-    found, server = asyncio.run(ask())
+    found, server = asyncio.run(fetch())
     assert {reply.kind for reply in found} == {"measured"}
     identities = [request.headers["authorization"] for request in server.requests if request.target == "/oauth/token"]
     assert identities == ["Basic " + base64.b64encode(pair).decode() for pair in (b"us:s3cr3t", b"us:rotated")]
@@ -547,14 +547,14 @@ def test_credentials_are_rotated_between_two_calls() -> None:
 def test_a_token_that_the_channel_refuses_is_renewed_once() -> None:
     channel = RingoBiz()
 
-    async def ask() -> list[Reply]:
+    async def fetch() -> list[Reply]:
         async with serving(channel) as server, client_of(server, declared("RingoBiz")) as client:
-            found = [await client.ask(["e1"])]
+            found = [await client.fetch(["e1"])]
             channel.valid = "of somebody else"
-            found += await asyncio.gather(*(client.ask(["e1"]) for _ in range(5)))
+            found += await asyncio.gather(*(client.fetch(["e1"]) for _ in range(5)))
             return found
 
-    assert {reply.kind for reply in asyncio.run(ask())} == {"measured"}
+    assert {reply.kind for reply in asyncio.run(fetch())} == {"measured"}
     assert channel.tokens == 2
 
 
@@ -569,11 +569,11 @@ def test_a_channel_that_refuses_every_token_fails() -> None:
 def test_a_token_is_renewed_before_it_ends() -> None:
     channel = RingoBiz(lifetime_s=0)
 
-    async def ask() -> list[Reply]:
+    async def fetch() -> list[Reply]:
         async with serving(channel) as server, client_of(server, declared("RingoBiz")) as client:
-            return [await client.ask(["e1"]) for _ in range(3)]
+            return [await client.fetch(["e1"]) for _ in range(3)]
 
-    assert {reply.kind for reply in asyncio.run(ask())} == {"measured"}
+    assert {reply.kind for reply in asyncio.run(fetch())} == {"measured"}
     assert channel.tokens == 3
 
 
@@ -596,12 +596,12 @@ def test_without_a_token_no_call_is_made(token: bytes, reason: str) -> None:
 
 
 def test_a_request_is_signed() -> None:
-    async def ask() -> Server:
+    async def fetch() -> Server:
         async with serving(replies(response({"data": []}))) as server:
             await _one(server, declared("GenieTV"), now_s=lambda: NOW_S)
             return server
 
-    headers = asyncio.run(ask()).requests[0].headers
+    headers = asyncio.run(fetch()).requests[0].headers
     assert headers["x-timestamp"] == "1764201600000"
     assert (headers["x-api-key"], headers["x-customer"]) == ("key-1", "7")
     signature = hmac_module.digest(b"s3cr3t", b"1764201600000.GET./stats", hashlib.sha256)
@@ -630,16 +630,16 @@ def test_no_more_calls_are_under_way_than_the_limit() -> None:
         await exchange.write(response(GOOD))
         under_way -= 1
 
-    async def ask() -> list[Reply]:
+    async def fetch() -> list[Reply]:
         async with serving(behave) as server, client_of(server, declared(), calls_at_once=3) as client:
-            return await asyncio.gather(*(client.ask(["e1"]) for _ in range(30)))
+            return await asyncio.gather(*(client.fetch(["e1"]) for _ in range(30)))
 
-    assert {reply.kind for reply in asyncio.run(ask())} == {"measured"}
+    assert {reply.kind for reply in asyncio.run(fetch())} == {"measured"}
     assert most <= 3
 
 
 def test_a_cancelled_call_leaves_its_place_to_others() -> None:
-    async def ask() -> Reply:
+    async def fetch() -> Reply:
         asked_once = asyncio.Event()
 
         async def hangs(exchange: Exchange) -> None:
@@ -648,14 +648,14 @@ def test_a_cancelled_call_leaves_its_place_to_others() -> None:
 
         behaviour = once_then(hangs, replies(response(GOOD)))
         async with serving(behaviour) as server, client_of(server, declared(), calls_at_once=1) as client:
-            first = asyncio.create_task(client.ask(["e1"]))
+            first = asyncio.create_task(client.fetch(["e1"]))
             await asked_once.wait()
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
-            return await client.ask(["e1"])
+            return await client.fetch(["e1"])
 
-    assert asyncio.run(ask()).kind == "measured"
+    assert asyncio.run(fetch()).kind == "measured"
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -666,16 +666,16 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_cookies_of_a_channel_are_not_sent_back() -> None:
-    async def ask() -> Server:
+    async def fetch() -> Server:
         async with (
             serving(replies(response(GOOD, Set_Cookie="id=1; Path=/"))) as server,
             client_of(server, declared()) as client,
         ):
             for _ in range(2):
-                await client.ask(["e1"])
+                await client.fetch(["e1"])
             return server
 
-    server = asyncio.run(ask())
+    server = asyncio.run(fetch())
     assert ["cookie" in seen.headers for seen in server.requests] == [False, False]
     assert server.connections == 1
 

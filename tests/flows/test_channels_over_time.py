@@ -33,18 +33,18 @@ class Pause:
 @pytest.fixture
 def paused(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Pauses the calls to one channel; the others go on."""
-    ask = ChannelClient.ask
+    fetch = ChannelClient.fetch
 
     def pause(channel: str) -> Pause:
         stop = Pause(channel)
 
-        async def paused_ask(self: ChannelClient, event_ids: Sequence[str]) -> Reply:
+        async def paused_fetch(self: ChannelClient, event_ids: Sequence[str]) -> Reply:
             if self.declaration.name == channel:
                 stop.begun.set()
                 await stop.go_on.wait()
-            return await ask(self, event_ids)
+            return await fetch(self, event_ids)
 
-        monkeypatch.setattr(ChannelClient, "ask", paused_ask)
+        monkeypatch.setattr(ChannelClient, "fetch", paused_fetch)
         return stop
 
     return pause

@@ -39,7 +39,7 @@ class Client:
         self.calls: list[Sequence[str]] = []
         self.under_way = self.most_under_way = 0
 
-    async def ask(self, event_ids: Sequence[str]) -> Reply:
+    async def fetch(self, event_ids: Sequence[str]) -> Reply:
         self.calls.append(event_ids)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -303,7 +303,7 @@ class Trials:
         self._end_trials = asyncio.Event()
         self.ended = self.asked = 0
 
-    async def ask(self, event_ids: Sequence[str]) -> Reply:
+    async def fetch(self, event_ids: Sequence[str]) -> Reply:
         self.asked += 1
         if self.asked <= TRIALS:
             await self._end_trials.wait()

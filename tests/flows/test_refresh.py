@@ -93,7 +93,7 @@ class Scheduler:
             self.recorder,
             self._rebuild,
             lambda _: self.steps.append("delivered"),
-            look_every_s=0.05,
+            check_interval_s=0.05,
             heartbeat_s=0.05,
         )
 
@@ -162,7 +162,7 @@ def test_a_round_that_passes_its_deadline_is_counted_once_and_the_next_one_begin
         assert rounds.begin(conn, JOB, long_ago, "c", -1.0)
     before = gauges("hannun_refresh_rounds_total").get('{result="overdue"}', 0.0)
     for scheduler in schedulers:
-        found, _ = scheduler.keeper.look()
+        found, _ = scheduler.keeper.find_round()
         assert found is not None and found.due_at > long_ago
         scheduler.close()
     assert gauges("hannun_refresh_rounds_total")['{result="overdue"}'] == before + 1
@@ -322,7 +322,7 @@ def test_an_absence_of_postgresql_in_the_rebuild_leaves_no_piece_behind(
 def test_a_heartbeat_keeps_no_piece_that_this_process_does_not_work_on(world: World) -> None:
     """As after a take whose answer was lost: the piece is this process's own, and nobody does it."""
     scheduler = Scheduler(world, "a", {"instagram": Channel()}, by_channel={"instagram": [1]}, lost_after_s=0.3)
-    found, _ = scheduler.keeper.look()
+    found, _ = scheduler.keeper.find_round()
     assert found is not None
     assert scheduler.keeper.take(found, POLL, 1)[0]
     asyncio.run(asyncio.wait_for(scheduler.refresh.run_once(), 30))

@@ -72,7 +72,7 @@ def asked(api: Api, folder: Path, declaration: Declaration, *ids: str) -> Reply:
 
     async def ask() -> Reply:
         async with ChannelClient(declaration, access[declaration.key], private_addresses=True, tls=TLS) as client:
-            return await client.ask(ids)
+            return await client.fetch(ids)
 
     return asyncio.run(ask())
 
@@ -146,10 +146,10 @@ def test_each_channel_is_called_over_tls_and_may_cut_it(tmp_path: Path, channel:
         async def ask() -> list[Reply]:
             access = Access(api.state(channel)["tlsAddress"], credentials)
             async with ChannelClient(declared(channel), access, private_addresses=True, tls=tls) as client:
-                found = [await client.ask([EVENT])]
+                found = [await client.fetch([EVENT])]
             api.tell(channel, "cut-tls")
             async with ChannelClient(declared(channel), access, private_addresses=True, tls=tls) as client:
-                return [*found, await client.ask([EVENT])]
+                return [*found, await client.fetch([EVENT])]
 
         good, cut = asyncio.run(ask())
     assert good.kind == "measured" and EVENT in good.totals
@@ -173,7 +173,7 @@ def test_whatever_all_channels_are_told_together_each_replies(server: Api, tmp_p
         access = Access(f"{server.address}/{channel}", shapes[channel].credentials)
         limits = HASTY if told[channel] else PATIENT
         async with ChannelClient(declared(channel, limits), access, private_addresses=True, tls=TLS) as client:
-            return await client.ask([EVENT])
+            return await client.fetch([EVENT])
 
     async def ask_all() -> list[Reply]:
         return await asyncio.gather(*map(ask, CHANNELS))

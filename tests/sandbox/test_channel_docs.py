@@ -53,7 +53,7 @@ def test_the_channel_that_the_page_adds_is_polled(files: Path) -> None:
 
         async def ask() -> dict[str, object]:
             async with ChannelClient(declarations["radio"], accesses["radio"], private_addresses=True) as client:
-                return dict((await client.ask(ids)).totals)
+                return dict((await client.fetch(ids)).totals)
 
         totals = asyncio.run(ask())
         assert set(totals) == set(ids)

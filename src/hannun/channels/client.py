@@ -1,6 +1,6 @@
-"""Asks a channel for the totals of events, and survives whatever it does.
+"""Fetches the totals of events from a channel, and survives whatever it does.
 
-    ask(ids) ─► a place among the calls under way ─► deadline of the whole call
+    fetch(ids) ─► a place among the calls under way ─► deadline of the whole call
         for each page:
             attempt ─► address (looked up, checked) ─► token (OAuth2) ─► HTTP exchange ─► classified
                ▲                                                                 │
@@ -68,7 +68,7 @@ class _UnknownId(Exception):
 
 
 class _Progress:
-    """What one `ask` has done so far."""
+    """What one `fetch` has done so far."""
 
     __slots__ = ("ends_at_s", "units", "usage_percent", "wait_s")
 
@@ -141,7 +141,7 @@ class ChannelClient:
         if self._exchange is not None:
             await self._exchange.close()
 
-    async def ask(self, event_ids: Sequence[str]) -> Reply:
+    async def fetch(self, event_ids: Sequence[str]) -> Reply:
         """The totals of at most `declaration.request.batch` events. It does not raise for what the channel does."""
         if self._present_access is not None and (access := self._present_access(self._access)) != self._access:
             self._use(access)

@@ -115,7 +115,7 @@ async def call(declaration: Declaration, access: Access, event_id: str, *, priva
 
     client = ChannelClient(once, access, calls_at_once=1, private_addresses=private_addresses, open_exchange=recording)
     async with client:
-        reply = await client.ask([event_id])
+        reply = await client.fetch([event_id])
     own = [each for each in exchanges if not _is_for_token(declaration, each[0])]
     if not own:
         return Trial(reply, None, None, "", {})

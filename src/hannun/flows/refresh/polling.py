@@ -1,6 +1,6 @@
-"""Asks one channel for the totals of many events: within its breaker and its budgets, and until a given moment.
+"""Polls one channel for the totals of many events: within its breaker and its budgets, and until a given moment.
 
-    ids in batches ─► workers ─► permit: breaker admits, budget has a call ─► ask ─► measurements
+    ids in batches ─► workers ─► permit: breaker admits, budget has a call ─► fetch ─► measurements
                                     │ none                                   └─► outcome to the breaker
                                     └─► the rest is left out, and is older in the next round
 
@@ -38,10 +38,10 @@ UNKNOWN_EVENT = "unknown-event"
 """Why there are no totals: the channel does not know the event."""
 
 
-class Asks(Protocol):
+class FetchesTotals(Protocol):
     """A client of a channel (`channels.client.ChannelClient`)."""
 
-    async def ask(self, event_ids: Sequence[str]) -> Reply: ...
+    async def fetch(self, event_ids: Sequence[str]) -> Reply: ...
 
 
 class Breakers(Protocol):
@@ -76,7 +76,14 @@ class ChannelPoller:
     """
 
     def __init__(
-        self, channel: str, client: Asks, breakers: Breakers, budgets: Budgets, *, batch: int, calls_at_once: int
+        self,
+        channel: str,
+        client: FetchesTotals,
+        breakers: Breakers,
+        budgets: Budgets,
+        *,
+        batch: int,
+        calls_at_once: int,
     ) -> None:
         self.channel = channel
         self.client = client
@@ -207,7 +214,7 @@ class _Poll:
             if not self._left:
                 self._let_next_begin()
             try:
-                await self._ask(ids, generation)
+                await self._poll(ids, generation)
             except asyncio.CancelledError:  # what the channel would have said is not known
                 self._ended.add(generation, UNUSED)
                 raise
@@ -217,9 +224,9 @@ class _Poll:
         if self._stopped:
             self._let_next_begin()
 
-    async def _ask(self, ids: Sequence[str], generation: int) -> None:
+    async def _poll(self, ids: Sequence[str], generation: int) -> None:
         asked_at = self._now()
-        reply = await self._poller.client.ask(ids)
+        reply = await self._poller.client.fetch(ids)
         self._counts["calls"] += reply.units
         self._ended.add(generation, self._poller.outcome(reply))
         self._ended.further_calls += max(reply.units - 1, 0)

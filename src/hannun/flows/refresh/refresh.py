@@ -1,6 +1,6 @@
-"""The periodic refresh: ask the channels, record what they measured, rebuild the answers.
+"""The periodic refresh: poll the channels, record what they measured, rebuild the answers.
 
-    every second, or five without a round: look ─► a round is open
+    every second, or five without a round: find_round ─► a round is open
         ├─► polls: take pieces ─► poll several at once ─► record many at once ─► more pieces ...
         ├─► spaced polls: the same, at the same time     └─► no poll is open ─► rebuild answers
         ├─► a heartbeat every 8 s keeps round and pieces
@@ -30,10 +30,10 @@ from hannun.telemetry import log, metrics
 
 T = TypeVar("T")
 
-LOOK_EVERY_S = 1.0
+CHECK_INTERVAL_S = 1.0
 """How soon a process notices that a round is due, or that another process is lost."""
-IDLE_LOOKS = 5
-"""While no round is open, a look is so many times as long after the one before."""
+IDLE_CHECKS = 5
+"""While no round is open, the time between two checks is so many times as long."""
 PIECES_OF_CHANNEL = 2
 """With so many pieces of a channel a process takes no more of it: they are left to other processes."""
 RECORD_EVENTS = 10_000
@@ -50,7 +50,7 @@ DELIVERY_WAIT_S = 2.0
 
 
 class Polls(Protocol):
-    """Asks one channel (`flows.refresh.polling.ChannelPoller`)."""
+    """FetchesTotals one channel (`flows.refresh.polling.ChannelPoller`)."""
 
     async def poll(self, piece: Piece, now: Callable[[], datetime], until_s: float) -> PieceResult:
         """Ask for the events of a piece, until this moment of the monotonic clock at most. It raises nothing."""
@@ -93,7 +93,7 @@ class Refresh:
         wait_until_delivered: waits, at most so many seconds, until the invalidations of what was recorded are
             delivered: a later one would remove what was just rebuilt.
         share_outcomes: shares what this process knows of the channels' breakers, at the end of its polls.
-        look_every_s: how soon it notices that a round is due, or that another process is lost.
+        check_interval_s: how soon it notices that a round is due, or that another process is lost.
         heartbeat_s: between two heartbeats.
     """
 
@@ -106,11 +106,11 @@ class Refresh:
         wait_until_delivered: Callable[[float], object],
         share_outcomes: Callable[[], object] = lambda: None,
         *,
-        look_every_s: float = LOOK_EVERY_S,
+        check_interval_s: float = CHECK_INTERVAL_S,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self.keeper = keeper
-        self.look_every_s = look_every_s
+        self.check_interval_s = check_interval_s
         self.heartbeat_s = heartbeat_s
         self.pollers = pollers
         self.rebuild = rebuild
@@ -123,7 +123,7 @@ class Refresh:
     async def run(self) -> None:
         """Take part in each round until cancelled. While PostgreSQL is away there are none."""
         while True:
-            wait_s = self.look_every_s
+            wait_s = self.check_interval_s
             try:
                 wait_s = await self.run_once()
             except StoreUnavailable as error:
@@ -131,14 +131,14 @@ class Refresh:
             await asyncio.sleep(wait_s)
 
     async def run_once(self) -> float:
-        """Look once, and do what there is to do. Returns the seconds until it is worth looking again.
+        """Check once, and do what there is to do. Returns the seconds until the next check.
 
         Raises:
             StoreUnavailable: PostgreSQL is away.
         """
-        found, due_in_s = await self.call(self.keeper.look)
+        found, due_in_s = await self.call(self.keeper.find_round)
         if found is None:
-            return min(IDLE_LOOKS * self.look_every_s, due_in_s)
+            return min(IDLE_CHECKS * self.check_interval_s, due_in_s)
         self.clock.set(found.now)
         work = _Work(self, found)
         heartbeat = asyncio.create_task(work.beat(), name="heartbeat of a round")
@@ -146,7 +146,7 @@ class Refresh:
             await work.run()
         finally:
             heartbeat.cancel()
-        return self.look_every_s
+        return self.check_interval_s
 
     async def record(self, pieces: Sequence[PieceResult]) -> None:
         """Record in a thread. Raises as `Records.record`."""
@@ -220,7 +220,7 @@ class _Work:
             await runner.run()
             if self.polls_are_over or not await self._open_work(runner.kind):
                 return
-            await asyncio.sleep(self._refresh.look_every_s)
+            await asyncio.sleep(self._refresh.check_interval_s)
 
     async def _rebuild(self) -> None:
         """Rebuild until no piece is open, here or elsewhere."""
@@ -234,7 +234,7 @@ class _Work:
             else:
                 if not await self._open_work(REBUILD):
                     return
-                await asyncio.sleep(self._refresh.look_every_s)
+                await asyncio.sleep(self._refresh.check_interval_s)
 
     async def _open_work(self, kind: str) -> int:
         return await self.call(lambda: self._keeper.open_work(self._found, kind))
@@ -246,8 +246,8 @@ class _Work:
             if ended is not None:
                 _record_end(self._found, *ended)
                 return
-            await asyncio.sleep(self._refresh.look_every_s)
-            found, _ = await self.call(self._keeper.look)
+            await asyncio.sleep(self._refresh.check_interval_s)
+            found, _ = await self.call(self._keeper.find_round)
             if found is None or found.due_at != self._found.due_at:
                 return
             self._found = found

@@ -1,6 +1,6 @@
 """Begins and ends rounds, and gives their pieces out, for one process among several.
 
-    look ─┬─ a round is open ─────────► take pieces of it, whoever has begun it
+    find_round ─┬─ a round is open ─────────► take pieces of it, whoever has begun it
           ├─ due, and nobody has begun ─► begin: plan the pieces in the same transaction
           └─ nothing due ─────────────► wait
 
@@ -51,7 +51,7 @@ class RoundKeeper:
         self._plan = plan
         self._lost_after_s = lost_after_s
 
-    def look(self) -> tuple[OpenRound | None, float]:
+    def find_round(self) -> tuple[OpenRound | None, float]:
         """The open round, begun here where one is due and nobody has begun it; and the seconds until the next is due.
 
         Raises:
@@ -86,7 +86,7 @@ class RoundKeeper:
     def take(
         self, found: OpenRound, kind: str, limit: int, except_channels: Collection[str] = ()
     ) -> tuple[list[Piece], datetime | None]:
-        """Take pieces that nobody does, and PostgreSQL's time where there are any. Raises as `look`."""
+        """Take pieces that nobody does, and PostgreSQL's time where there are any. Raises as `find_round`."""
         with self._database.transaction() as conn:
             return rounds.take(
                 conn,
@@ -100,25 +100,25 @@ class RoundKeeper:
             )
 
     def open_work(self, found: OpenRound, kind: str) -> int:
-        """How many pieces of a kind are not done, by anybody. Raises as `look`."""
+        """How many pieces of a kind are not done, by anybody. Raises as `find_round`."""
         with self._database.transaction() as conn:
             return rounds.open_work(conn, self.job, found.due_at, kind)
 
     def heartbeat(self, found: OpenRound, held: Collection[HeldPiece]) -> set[HeldPiece]:
         """Say that this process is alive. Returns which of the pieces that it works on are still its own. Raises as
-        `look`."""
+        `find_round`."""
         with self._database.transaction() as conn:
             epoch = found.epoch if self.owns(found) else 0
             return rounds.heartbeat(conn, self.job, found.due_at, self.owner, epoch, held)
 
     def finish(self, token: WorkToken, result: Mapping[str, int]) -> bool:
-        """Record that a piece is done. Returns False where another process does it by now. Raises as `look`."""
+        """Record that a piece is done. Returns False where another process does it by now. Raises as `find_round`."""
         with self._database.transaction() as conn:
             return rounds.finish(conn, token, result)
 
     def end(self, found: OpenRound) -> tuple[dict[str, int], float] | None:
         """End the round, if it is this process's and all its pieces are done. Returns its counts and its length in
-        seconds. Raises as `look`."""
+        seconds. Raises as `find_round`."""
         if not self.owns(found):
             return None
         with self._database.transaction() as conn:
