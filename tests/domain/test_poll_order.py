@@ -4,7 +4,9 @@ import random
 
 import pytest
 
-from hannun.domain.poll_order import ENDS_SOON_S, WEIGHT_MAX, Pollable, in_order, score, weight
+from hannun.domain.poll_order import ENDING_WEIGHT, ENDS_SOON_S, MOVING_WEIGHT, Pollable, in_order, score, weight
+
+WEIGHT_MAX = MOVING_WEIGHT * ENDING_WEIGHT
 
 
 def order(*events: Pollable) -> list[int]:

@@ -250,8 +250,9 @@ class ErrorBody(_Part, frozen=True):
 
 
 class DeclaredBudget(_Part, frozen=True):
-    """How many units may be used in a window of time, and by whom together.
+    """How many units may be used in a window of time, by all processes together.
 
+    `scope` says whose quota it is, and is only a label.
     The window is a day that begins at midnight in `day_zone`, or any `window_s` seconds.
     """
 

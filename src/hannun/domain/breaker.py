@@ -29,9 +29,10 @@ Reason: TypeAlias = Literal["", "failures", "slow-calls", "trials-failed", "tria
 class Policy:
     """When a breaker opens and closes. Ratios are shares of all calls in the window, or of all trials.
 
-    A round asks a channel for a few seconds to minutes, and the next begins 5 minutes after it. The window is shorter
-    than that: the good calls of the round before say nothing about now. The longest open time begins when the
-    trials of a round fail, and is over before the next: so each round tries a channel at least once.
+    The defaults fit rounds that are 5 minutes apart, as HANNUN_REFRESH_AT has them by default, and poll a channel for a
+    few seconds to minutes. The window is shorter than that: the good calls of the round before say nothing about now.
+    The longest open time begins when the trials of a round fail, and is over before the next: so each round tries a
+    channel at least once. With rounds closer together, some rounds find the breaker open.
 
     Args:
         window_s, slices: the sliding window, and how many slices of time it has.

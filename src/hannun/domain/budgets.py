@@ -201,8 +201,7 @@ def seconds_per_call(budget: Budget, period_s: float) -> float:
 
 def everyone_s(budgets: Sequence[Budget], events: int, batch: int, period_s: float) -> float:
     """How long it takes to ask for every event once, where the slowest of these budgets is used as it comes."""
-    slowest = max((seconds_per_call(budget, period_s) for budget in budgets), default=0.0)
-    return math.ceil(events / batch) * slowest
+    return math.ceil(events / batch) * _slowest_s(budgets, period_s)
 
 
 def promised_age_s(
@@ -216,9 +215,13 @@ def promised_age_s(
         mean_weight, weight: of all events and of this one (`domain.poll_order`).
     """
     calls = math.ceil(events * mean_weight / weight / batch)
-    slowest = max((seconds_per_call(budget, period_s) for budget in budgets), default=0.0)
     # One poll may be among the first calls of its round, the next among the last of another. Midnight is waited for.
-    return calls * slowest + 2 * period_s + 2 * DAY_MARGIN_S
+    return calls * _slowest_s(budgets, period_s) + 2 * period_s + 2 * DAY_MARGIN_S
+
+
+def _slowest_s(budgets: Sequence[Budget], period_s: float) -> float:
+    """The mean time between two calls that the slowest budget allows; 0 without a budget."""
+    return max((seconds_per_call(budget, period_s) for budget in budgets), default=0.0)
 
 
 def _same_instant(stored_s: float, ours_s: float | None) -> bool:

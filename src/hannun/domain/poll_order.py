@@ -15,7 +15,6 @@ MOVING_WEIGHT: Final = 2
 ENDING_WEIGHT: Final = 2
 ENDS_SOON_S: Final = 86_400.0
 """An event ends soon if it ends within a day."""
-WEIGHT_MAX: Final = MOVING_WEIGHT * ENDING_WEIGHT
 
 
 class Pollable(NamedTuple):

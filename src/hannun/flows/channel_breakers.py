@@ -1,6 +1,6 @@
 """What an operator reads and decides about the circuit breaker of a channel.
 
-The processes that poll the channel learn of a decision with their next query: within 5 s.
+A process learns of a decision with its next query: within 5 s while it polls the channel, else when it begins to.
 """
 
 from collections.abc import Callable

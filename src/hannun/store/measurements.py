@@ -171,7 +171,8 @@ class MeasurementChanges:
         """Record what a row of `read_measured` says."""
         one = self._measurements[position]
         event_no, minute = self._events[one.event_id][0], minute_of(one.measured_at)
-        totals, of_minute, timeline = counts[:10], counts[10:19], counts[19:]
+        minute_at, timeline_at = len(ChannelTotals._fields), len(ChannelTotals._fields) + len(COUNTS)
+        totals, of_minute, timeline = counts[:minute_at], counts[minute_at:timeline_at], counts[timeline_at:]
         if measured_at is not None and (event_no, channel_no) not in self._pairs:
             self._pairs[event_no, channel_no] = _PairState(Measured(ChannelTotals(*totals), measured_at, falls or {}))
         if of_minute[0] is not None:

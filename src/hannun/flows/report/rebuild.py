@@ -29,7 +29,8 @@ EVENTS_AT_ONCE = 250
 
 ATTEMPTS = 3
 AGAIN_S = 0.25
-"""The pause before another attempt: in so long the relay delivers the invalidations that wait."""
+"""The pause before another attempt. The relay delivers waiting invalidations within HANNUN_INVALIDATIONS_APART_S, by
+default 0.05 s. Where that is set higher, every attempt may be refused; then the first reader computes the answer."""
 
 
 class Rebuilder:
