@@ -157,6 +157,8 @@ class Settings(BaseSettings):
     backup_weekly_kept: int = 4
     drill_database_url: SecretStr = SecretStr("")  # where drills restore; "" starts a server in a temporary folder
     drill_database_url_file: str = ""
+    drill_identity_file: str = ""  # opens encrypted backups for drills at set times
+    restore_drill_at: str = "0 0 20 * * SUN"  # like refresh_at; "" makes no drill at set times
     postgres_programs: str = ""  # the folder of pg_dump and the others; "": PATH, then the wheel of `hannun up`
 
     # timed jobs, metrics, logs
@@ -274,6 +276,15 @@ class Settings(BaseSettings):
             "redis": self.backup_redis_at,
         }
         return {kind: _timetable(f"HANNUN_BACKUP_{kind.upper()}_AT", at) for kind, at in times.items() if at.strip()}
+
+    @cached_property
+    def drill_timetable(self) -> Timetable | None:
+        """When restore drills are done; None where none is at set times.
+
+        Raises:
+            OperatorError: HANNUN_RESTORE_DRILL_AT is no timetable.
+        """
+        return _timetable("HANNUN_RESTORE_DRILL_AT", self.restore_drill_at) if self.restore_drill_at.strip() else None
 
     @cached_property
     def stale_after(self) -> timedelta:

@@ -6,6 +6,7 @@ Each job has a connection to PostgreSQL of its own, so that none waits for anoth
 import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from hannun.backups.manifest import Kind as BackupKind
 from hannun.cache.server_statistics import ServerInspector
@@ -18,10 +19,13 @@ from hannun.flows.backup.scheduled import ScheduledBackup
 from hannun.flows.dead_letter_publishing import publish_dead_letters
 from hannun.flows.health_checks import DiskHealth, Health, RefreshHealth
 from hannun.flows.partitions import months
+from hannun.flows.restore.loading import Shown
+from hannun.flows.restore.scheduled import ScheduledDrill
 from hannun.flows.timeline_rollup import RollUpRounds
 from hannun.kafka.publisher import Publisher
 from hannun.processes.commands.backup import backup_context, backup_folder
 from hannun.processes.commands.partitions import apply_plan
+from hannun.processes.commands.restore import has_logical_backup, open_drill
 from hannun.processes.refresh import owner_name
 from hannun.processes.writing import Writing
 from hannun.scheduler import Every, Job, Result
@@ -180,14 +184,16 @@ def maintenance_jobs(settings: Settings, writing: Writing) -> list[Job]:
 
 
 def backup_jobs(settings: Settings, writing: Writing) -> list[Job]:
-    """The backups at set times, where there is a folder for them.
+    """The backups and drills at set times, where there is a folder for them.
 
     Raises:
         OperatorError: a time cannot be used.
     """
     if not settings.backup_folder:
         return []
-    return [_backup_job(settings, writing, kind, at) for kind, at in settings.backup_timetables.items()]
+    made = [_backup_job(settings, writing, kind, at) for kind, at in settings.backup_timetables.items()]
+    at = settings.drill_timetable
+    return made if at is None else [*made, _drill_job(settings, writing, at)]
 
 
 def _backup_job(settings: Settings, writing: Writing, kind: BackupKind, at: Timetable) -> Job:
@@ -203,6 +209,21 @@ def _backup_job(settings: Settings, writing: Writing, kind: BackupKind, at: Time
         weekly=settings.backup_weekly_kept,
     )
     return Job(name, Every(BACKUP_EVERY_S), lambda now: Result(scheduled.run_once(now)))
+
+
+def _drill_job(settings: Settings, writing: Writing, at: Timetable) -> Job:
+    identity = Path(settings.drill_identity_file) if settings.drill_identity_file else None
+
+    def drill() -> None:
+        with open_drill(settings, None, identity) as due:
+            due.run(Shown())
+
+    scheduled = ScheduledDrill(
+        DueWork(writing.database("-drill"), "restore-drill", at, owner_name()),
+        lambda: has_logical_backup(settings),
+        drill,
+    )
+    return Job("restore-drill", Every(BACKUP_EVERY_S), lambda now: Result(scheduled.run_once(now)))
 
 
 def applies_partition_plan(settings: Settings) -> bool:

@@ -128,6 +128,11 @@ def open_drill(settings: Settings, name: str | None, identity: Path | None) -> I
         yield Drill(manifest, run)
 
 
+def has_logical_backup(settings: Settings) -> bool:
+    """Whether there is a logical backup, which a drill can prove."""
+    return any(made.kind == "logical" for made in backup_folder(settings).contents().backups)
+
+
 def restore_target(settings: Settings, into: str | None = None) -> RestoreTarget:
     """The database that a restore fills, whether it exists or not."""
     return RestoreTarget(owner_url(settings), settings.needed("database_url"), into)
