@@ -3,13 +3,15 @@
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
-from backup_clock import every_second
+from backup_clock import NOON, every_second
+from programs import commands_of_machine, pg_dump_that_waits_for
 from redis import Redis
 from world import World
 
@@ -65,16 +67,6 @@ def dump_waits(world: World) -> Iterator[Callable[[], object]]:
     with psycopg.connect(world.owner_url) as blocker:
         blocker.execute("LOCK TABLE hannun.sales IN ACCESS EXCLUSIVE MODE")
         yield blocker.rollback
-
-
-def pg_dump_that_waits_for(file: Path, binaries: Path, folder: Path) -> Path:
-    """A folder with a pg_dump that connects only when a file is there."""
-    folder.mkdir()
-    program = folder / "pg_dump"
-    waits = f'[ "$1" = --version ] || while [ ! -e "{file}" ]; do sleep 0.05; done'
-    program.write_text(f'#!/bin/sh\n{waits}\nexec {binaries}/pg_dump "$@"\n')
-    program.chmod(0o755)
-    return folder
 
 
 # -- logical ---------------------------------------------------------------------------------------------------------
@@ -142,12 +134,6 @@ def test_the_password_is_in_no_argument_of_a_program(filled: World, context: Bac
 
         logical(replace(context, check=look), filled)
     assert not [command for command in seen if password in command]
-
-
-def commands_of_machine() -> Iterator[str]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # the process has ended
-            yield path.read_bytes().decode(errors="replace")
 
 
 def test_a_second_operator_is_refused_wherever_the_first_works(
@@ -297,6 +283,7 @@ def test_an_incremental_backup_needs_summaries_and_a_full_one(filled: World, as_
 def test_a_backup_of_redis_is_a_snapshot_that_a_server_loads(filled: World, context: BackupContext, home: Path) -> None:
     key = f"kept:{filled.name}"
     with client_of(filled.redis) as client:
+        client.config_set("repl-diskless-sync-delay", "0")  # the server waits for no second replica
         client.set(key, "x" * 300_000)
         made = create(context, "redis", filled.redis, recipient=None)
         client.delete(key)
@@ -321,7 +308,8 @@ def client_of(address: RedisAddress) -> Redis:
 def test_prune_removes_what_is_not_kept_and_what_was_killed_and_not_what_is_damaged(
     filled: World, context: BackupContext
 ) -> None:
-    first, second = logical(context, filled), logical(context, filled)
+    days_ago = replace(context, now=lambda: NOON - timedelta(days=2))
+    first, second = logical(days_ago, filled), logical(context, filled)
     killed = context.folder.begin("logical", context.now())
     damaged = logical(context, filled)
     manifest = context.folder.path_of(damaged.name) / "manifest.json"

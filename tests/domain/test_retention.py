@@ -22,9 +22,11 @@ def test_a_backup_a_day_leaves_seven_days_and_the_last_of_four_weeks() -> None:
     assert {backup.name for backup in backups} - set(removed) == {f"day-{ago}" for ago in (*range(7), 12, 19)}
 
 
-def test_of_one_day_the_newest_stays() -> None:
-    hours = [KeptBackup(f"hour-{ago}", "logical", FRIDAY - timedelta(hours=ago)) for ago in range(5)]
-    assert to_remove(hours, daily=7, weekly=0) == ["hour-1", "hour-2", "hour-3", "hour-4"]
+def test_of_an_older_day_the_newest_stays_and_all_of_the_last_24_hours() -> None:
+    hours = [KeptBackup(f"hour-{ago}", "logical", FRIDAY - timedelta(hours=ago)) for ago in range(0, 48, 6)]
+    removed = to_remove(hours, daily=2, weekly=0)
+    # Friday 18:00 is the newest; before Thursday 18:00 the days count.
+    assert removed == ["hour-30", "hour-36", "hour-42"]
 
 
 def test_where_no_new_backup_is_made_none_goes() -> None:

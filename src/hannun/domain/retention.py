@@ -1,8 +1,11 @@
-"""Which backups are kept: the newest of each of so many days and weeks, and all on which a kept one builds."""
+"""Which backups are kept: all of a day, the newest of each of so many days and weeks, and all on which one builds."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+ALL_KEPT: Final = timedelta(days=1)
+"""Nothing goes that is so much older than the newest at most: what was made by hand before an upgrade stays for it."""
 
 
 class KeptBackup(NamedTuple):
@@ -17,13 +20,15 @@ class KeptBackup(NamedTuple):
 def to_remove(backups: Sequence[KeptBackup], *, daily: int, weekly: int) -> list[str]:
     """The names of the backups that are not kept, those first on which none of the others builds.
 
-    Of each kind are kept the newest backup of each of the newest `daily` days with one, and of the newest `weekly`
-    weeks (from Monday, UTC). Days without a backup do not count: where no new one is made, no old one goes. The newest
-    of each kind always stays.
+    Of each kind are kept all backups of the day before the newest, the newest backup of each of the newest `daily` days
+    with one, and of the newest `weekly` weeks (from Monday, UTC). Days without a backup do not count: where no new one
+    is made, no old one goes. The newest of each kind always stays.
     """
     kept: set[str] = set()
     for kind in {backup.kind for backup in backups}:
         newest_first = sorted((backup for backup in backups if backup.kind == kind), key=_age, reverse=True)
+        young = newest_first[0].started_at - ALL_KEPT
+        kept |= {backup.name for backup in newest_first if backup.started_at > young}
         kept |= set(_newest_by(((backup.started_at.date(), backup.name) for backup in newest_first), max(daily, 1)))
         kept |= set(_newest_by(((backup.started_at.isocalendar()[:2], backup.name) for backup in newest_first), weekly))
     by_name = {backup.name: backup for backup in backups}

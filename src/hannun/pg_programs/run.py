@@ -261,5 +261,5 @@ def _failure(program: str, status: int, lines: Sequence[str]) -> OperatorError |
     if _SERVER_AWAY.search(text):
         return StoreUnavailable(message)
     if _NO_ROOM.search(text):
-        return ProgramFailed(message, hint="make room in the folder of the backups; then try again", lines=lines)
+        return ProgramFailed(message, hint="make room in the folder of backups; then try again", lines=lines)
     return ProgramFailed(message, hint="what it said names the cause", lines=lines)

@@ -93,7 +93,7 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         page_user = PageUser(_demo_merchant_id(), ["MERCHANT"]) if options.demo else PageUser("admin", ["ADMIN"])
         write_page_user(options.home, page_user)
         channels = stack.enter_context(_channel_sandbox_socket(options.home)) if options.demo else None
-        environment = child_environment(endpoints, servers.valkey, known[JWT_SECRET])
+        environment = child_environment(endpoints, servers.valkey, known)
         environment |= _channel_access(options.home, channels)
         if options.demo and not environment.get("HANNUN_REFRESH_AT"):
             environment["HANNUN_REFRESH_AT"] = DEMO_REFRESH_AT

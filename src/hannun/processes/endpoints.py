@@ -16,8 +16,15 @@ from hannun.settings import SECRETS, variable_of
 _NO_SECRET_FILES = dict.fromkeys(map(variable_of, (f"{name}_file" for name in SECRETS)), "")
 """The embedded servers have passwords of their own, whatever files the environment names."""
 _PAGE_USER = "page-user.json"
-_PATHS = ("HANNUN_CHANNELS_FILE", "HANNUN_CHANNEL_ACCESS_FILE", "HANNUN_CHANNEL_DECLARATIONS")
-_VALUES = ("HANNUN_CHANNEL_PRIVATE_ADDRESSES", "HANNUN_REFRESH_AT")
+_PATHS = (
+    "HANNUN_CHANNELS_FILE",
+    "HANNUN_CHANNEL_ACCESS_FILE",
+    "HANNUN_CHANNEL_DECLARATIONS",
+    "HANNUN_BACKUP_FOLDER",
+    "HANNUN_POSTGRES_PROGRAMS",
+)
+_VALUES = ("HANNUN_CHANNEL_PRIVATE_ADDRESSES", "HANNUN_REFRESH_AT", "HANNUN_BACKUP_RECIPIENT")
+_BACKUP_ROLE = "analytics_backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +84,13 @@ def command_environment(home: Path) -> dict[str, str]:
     endpoints = read_endpoints(home)
     known = load_secrets(home)
     redis = urlsplit(endpoints.redis_url)
-    database = urlsplit(endpoints.database_url)
-    owner = database._replace(netloc=f"{OWNER}:{known[OWNER]}@{database.hostname}:{database.port}")
     return (
         _NO_SECRET_FILES
         | {
             "DATABASE_URL": endpoints.database_url,
-            "HANNUN_OWNER_DATABASE_URL": owner.geturl(),
+            "HANNUN_OWNER_DATABASE_URL": _url_of(endpoints, OWNER, known),
+            "HANNUN_BACKUP_DATABASE_URL": _url_of(endpoints, _BACKUP_ROLE, known),
+            "HANNUN_BACKUP_FOLDER": str(home.resolve() / "backups"),
             "REDIS_HOST": redis.hostname or "",
             "REDIS_PORT": str(redis.port),
             "REDIS_PASSWORD": redis.password or "",
@@ -94,6 +101,12 @@ def command_environment(home: Path) -> dict[str, str]:
         }
         | {name: value for name, value in endpoints.settings.items() if name in (*_PATHS, *_VALUES)}
     )
+
+
+def _url_of(endpoints: Endpoints, role: str, passwords: Mapping[str, str]) -> str:
+    """The database's address for another role."""
+    database = urlsplit(endpoints.database_url)
+    return database._replace(netloc=f"{role}:{passwords[role]}@{database.hostname}:{database.port}").geturl()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +136,12 @@ def read_page_user(home: Path) -> PageUser:
         ) from error
 
 
-def child_environment(endpoints: Endpoints, valkey: ValkeyServer, jwt_secret: str) -> dict[str, str]:
-    """The environment of the child processes: that of this one, and over it the settings of the embedded servers."""
+def child_environment(endpoints: Endpoints, valkey: ValkeyServer, known: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the child processes: that of this one, and over it the settings of the embedded servers.
+
+    Args:
+        known: the passwords and the signing key of the home.
+    """
     return {
         **os.environ,
         **_NO_SECRET_FILES,
@@ -134,7 +151,8 @@ def child_environment(endpoints: Endpoints, valkey: ValkeyServer, jwt_secret: st
         "REDIS_PASSWORD": valkey.password,
         "REDIS_DATABASE": "0",
         "KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka_bootstrap or "",
-        "HANNUN_JWT_SECRET": jwt_secret,
+        "HANNUN_BACKUP_DATABASE_URL": _url_of(endpoints, _BACKUP_ROLE, known),
+        "HANNUN_JWT_SECRET": known[JWT_SECRET],
         "HANNUN_JWT_ISSUER": "",  # the tokens that `hannun up` signs name no issuer and no audience
         "HANNUN_JWT_AUDIENCE": "",
         "HANNUN_JWT_ROLES_CLAIM": "roles",  # and their roles in the default form

@@ -4,6 +4,7 @@ Each job has a connection to PostgreSQL of its own, so that none waits for anoth
 """
 
 import socket
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -191,12 +192,13 @@ def backup_jobs(settings: Settings, writing: Writing) -> list[Job]:
     """
     if not settings.backup_folder:
         return []
-    made = [_backup_job(settings, writing, kind, at) for kind, at in settings.backup_timetables.items()]
+    lock = threading.Lock()
+    made = [_backup_job(settings, writing, kind, at, lock) for kind, at in settings.backup_timetables.items()]
     at = settings.drill_timetable
     return made if at is None else [*made, _drill_job(settings, writing, at)]
 
 
-def _backup_job(settings: Settings, writing: Writing, kind: BackupKind, at: Timetable) -> Job:
+def _backup_job(settings: Settings, writing: Writing, kind: BackupKind, at: Timetable, lock: threading.Lock) -> Job:
     folder, database = backup_folder(settings), writing.database(f"-backup-{kind}")
     name = f"backup-{kind}"
     scheduled = ScheduledBackup(
@@ -207,6 +209,7 @@ def _backup_job(settings: Settings, writing: Writing, kind: BackupKind, at: Time
         recipient=settings.backup_recipient or None,
         daily=settings.backup_daily_kept,
         weekly=settings.backup_weekly_kept,
+        one_at_a_time=lock,
     )
     return Job(name, Every(BACKUP_EVERY_S), lambda now: Result(scheduled.run_once(now)))
 

@@ -22,7 +22,7 @@ class SlotState(NamedTuple):
     @property
     def lost(self) -> bool:
         """Whether the server has removed log that the archive does not have."""
-        return self.status in ("lost", "unreserved")
+        return self.status == "lost"
 
 
 def state(conn: Connection, slot: str) -> SlotState:

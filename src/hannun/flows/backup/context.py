@@ -65,11 +65,9 @@ def recorded(records: Database, kind: OperationKind, name: str = "") -> Iterator
         yield run
     except BaseException as error:
         why = str(error.args[0]) if isinstance(error, HannunError) and error.args else type(error).__name__
-        log.error("an operation failed", operation=kind, name=run.name, error=why)
         _end(records, run_no, "failed", run, run.detail | {"error": why})
         raise
     _end(records, run_no, "succeeded", run, run.detail)
-    log.info("an operation succeeded", operation=kind, name=run.name, bytes=run.size_bytes)
 
 
 def _end(records: Database, run_no: int, outcome: operation_runs.Outcome, run: Run, detail: Mapping[str, Any]) -> None:

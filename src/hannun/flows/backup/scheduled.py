@@ -1,6 +1,8 @@
 """Backups at set times: once among all `schedule` processes, repeated where one fails, followed by a prune."""
 
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,6 +24,7 @@ class ScheduledBackup:
 
     Args:
         open_context: opens what a backup needs, for each run: URLs and passwords are those of that moment.
+        one_at_a_time: the same for all kinds of a process, so that one waits for the other instead of being refused.
     """
 
     def __init__(
@@ -34,7 +37,9 @@ class ScheduledBackup:
         recipient: str | None,
         daily: int,
         weekly: int,
+        one_at_a_time: AbstractContextManager[object] | None = None,
     ) -> None:
+        self._one_at_a_time = one_at_a_time or threading.Lock()
         self._kind = kind
         self._due = due
         self._open_context = open_context
@@ -58,11 +63,13 @@ class ScheduledBackup:
                 if due_at is None:
                     return 0
                 context = self._open_context()
-                create(context, self._kind, self._address, recipient=self._recipient)
+                with self._one_at_a_time:
+                    made = create(context, self._kind, self._address, recipient=self._recipient)
         except OperatorError as error:
             self._not_before = now + RETRY_AFTER
             # The process goes on: its other jobs do not need backups.
             raise Transient(error.args[0], hint=error.hint) from error
+        log.info("a backup was made", name=made.name, bytes=made.size_bytes)
         self._prune(context)
         return 1
 

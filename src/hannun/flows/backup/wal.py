@@ -87,6 +87,8 @@ def _receive(context: BackupContext, check: Callable[[], None]) -> None:
     program = programs.exactly(context.programs, version.major, "archiving the write-ahead log").path("pg_receivewal")
     slot = [f"--slot={SLOT}"]
     run([program, *slot, "--create-slot", "--if-not-exists", *arguments], environment=environment, check=check)
+    with context.records.transaction() as conn:
+        _check_slot(wal_slots.state(conn, SLOT))
     log.info("the write-ahead log is being archived", folder=str(context.folder.wal), slot=SLOT)
     receive: list[str | Path] = [
         program, *slot, f"--directory={context.folder.wal}", "--synchronous", "--no-loop", "--verbose", *arguments,
