@@ -84,7 +84,7 @@ def test_totals_are_measured() -> None:
     reply, server = asked(replies(response(GOOD)))
     assert reply.kind == "measured" and reply.reason == "" and reply.units == 1
     assert reply.totals == {"e1": VIEWS_800}
-    assert reply.retry_after_s is None and reply.usage_percent is None
+    assert reply.retry_after_s is None
     query = parse_qs(urlsplit(server.requests[0].target).query)
     assert query == {"part": ["statistics"], "id": ["e1"], "key": ["key-1"]}
 
@@ -384,25 +384,25 @@ def usage(**percent: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("header", "percent", "pause_s"),
+    ("header", "pause_s"),
     [
-        (usage(call_count=12, total_time=30, total_cputime=7), 30, None),
-        (usage(call_count=96, estimated_time_to_regain_access=12), 96, 720),
-        (usage(call_count=100, estimated_time_to_regain_access=0), 100, 300),
-        (usage(call_count="97"), 97, 300),
-        (usage(call_count=-5), None, None),
-        (usage(call_count=True), None, None),
-        ('{"178": [{"call_count": 1e400}]}', None, None),
-        ("[" * 5_000, None, None),
-        ("nothing", None, None),
+        (usage(call_count=12, total_time=30, total_cputime=7), None),
+        (usage(call_count=96, estimated_time_to_regain_access=12), 720),
+        (usage(call_count=100, estimated_time_to_regain_access=0), 300),
+        (usage(call_count="97"), 300),
+        (usage(call_count=-5), None),
+        (usage(call_count=True), None),
+        ('{"178": [{"call_count": 1e400}]}', None),
+        ("[" * 5_000, None),
+        ("nothing", None),
     ],
 )
-def test_the_usage_header_says_how_much_is_used(header: str, percent: float | None, pause_s: float | None) -> None:
+def test_a_usage_header_near_the_quota_pauses_the_calls(header: str, pause_s: float | None) -> None:
     body = {"data": [{"name": "views", "values": [{"value": 4321}]}]}
     answer = response(body).replace(b"\r\n\r\n", f"\r\nX-Business-Use-Case-Usage: {header}\r\n\r\n".encode(), 1)
     reply, _ = asked(replies(answer), declaration=declared("Instagram"))
     assert reply.kind == "measured" and reply.totals == {"e1": ChannelTotals(views=4321)}
-    assert (reply.usage_percent, reply.retry_after_s) == (percent, pause_s)
+    assert reply.retry_after_s == pause_s
 
 
 # Shapes

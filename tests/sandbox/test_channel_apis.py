@@ -29,12 +29,6 @@ def server() -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture
-def api(server: Api) -> Api:
-    server.reset()
-    return server
-
-
 @pytest.fixture(scope="module")
 def free() -> Iterator[Api]:
     """Without budgets."""

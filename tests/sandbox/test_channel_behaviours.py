@@ -30,12 +30,6 @@ def server() -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture
-def api(server: Api) -> Api:
-    server.reset()
-    return server
-
-
 def connect(api: Api) -> socket.socket:
     parts = urlsplit(api.address)
     return socket.create_connection((parts.hostname, parts.port), timeout=WAIT_S)

@@ -31,12 +31,6 @@ def server() -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture
-def api(server: Api) -> Api:
-    server.reset()
-    return server
-
-
 # Over HTTP
 
 

@@ -31,7 +31,7 @@ from hannun.channels.http_exchange import ExchangeFailed, HttpExchange, Received
 from hannun.channels.mapping import RawCounts, mapping_of
 from hannun.channels.paging import Page, PagingFailed, first_page, next_page
 from hannun.channels.reply import Reply
-from hannun.channels.responses import Classified, classify, retry_after_s, usage_of
+from hannun.channels.responses import Classified, classify, retry_after_s, usage_pause_s
 from hannun.channels.tokens import TokenSource
 from hannun.domain.channel_totals import checked
 from hannun.telemetry import log, metrics
@@ -70,12 +70,11 @@ class _UnknownId(Exception):
 class _Progress:
     """What one `fetch` has done so far."""
 
-    __slots__ = ("ends_at_s", "units", "usage_percent", "wait_s")
+    __slots__ = ("ends_at_s", "units", "wait_s")
 
     def __init__(self, ends_at_s: float) -> None:
         self.ends_at_s = ends_at_s
         self.units = 0
-        self.usage_percent: float | None = None
         self.wait_s: float | None = None
 
 
@@ -152,9 +151,7 @@ class ChannelClient:
             began_at_s = time.monotonic()
             progress = _Progress(began_at_s + self._limits.call_s)
             reply = await self._bounded(ids, progress)
-            return reply._replace(
-                seconds=time.monotonic() - began_at_s, units=progress.units, usage_percent=progress.usage_percent
-            )
+            return reply._replace(seconds=time.monotonic() - began_at_s, units=progress.units)
 
     async def _bounded(self, ids: Sequence[str], progress: _Progress) -> Reply:
         """The reply within the deadline of the call."""
@@ -277,9 +274,8 @@ class ChannelClient:
 
     def _classified(self, received: Received, progress: _Progress) -> Classified:
         rule = self.declaration.over_quota.usage
-        usage = None if rule is None else usage_of(rule, received.headers)
-        if usage is not None:
-            progress.usage_percent, progress.wait_s = usage
+        if rule is not None and (pause_s := usage_pause_s(rule, received.headers)) is not None:
+            progress.wait_s = pause_s
         return classify(self.declaration, received)
 
     async def _request_token(self) -> Received:

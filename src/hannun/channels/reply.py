@@ -36,7 +36,6 @@ class Reply(NamedTuple):
         totals: by event id. An event that is absent is not known to the channel.
         retry_after_s: how long to make no call, where the channel said so; also of a `measured` reply whose usage
             header says that the quota is nearly used up.
-        usage_percent: of the quota, where a header says it.
         reason: why the call failed (`Reason`, or `status-NNN`); empty where it did not.
         seconds: from the first connection to the end, without the wait for a free place among the calls under way.
         units: HTTP calls that were made: all pages, and all attempts.
@@ -45,7 +44,6 @@ class Reply(NamedTuple):
     kind: Literal["measured", "over-quota", "failed"]
     totals: Totals = MappingProxyType({})
     retry_after_s: float | None = None
-    usage_percent: float | None = None
     reason: str = ""
     seconds: float = 0.0
     units: int = 0

@@ -17,13 +17,6 @@ RETRY_AFTER_S_MAX = 86_400.0
 USAGE_LENGTH_MAX = 20_000
 
 
-class Usage(NamedTuple):
-    """How much of a quota is used; `pause_s` is set where no further call should be made for so long."""
-
-    percent: float
-    pause_s: float | None
-
-
 class Classified(NamedTuple):
     """What a response is. `reason` is empty for a document, and `over-quota` where the quota is used up."""
 
@@ -70,18 +63,18 @@ def is_error(rule: ErrorBody, document: object) -> bool:
     return not _is_one_of(value, rule.good) if rule.good else value is not None
 
 
-def usage_of(rule: UsageHeader, headers: httpx2.Headers) -> Usage | None:
-    """What the usage header says; None where it is absent or cannot be read. The highest of its numbers counts."""
+def usage_pause_s(rule: UsageHeader, headers: httpx2.Headers) -> float | None:
+    """How long to make no call, because the usage header says that the quota is nearly used up; None where it is not,
+    and where the header is absent or cannot be read. The highest of its numbers counts.
+    """
     text = headers.get(rule.header, "")
     document = _decoded(text.encode("utf-8", "replace")) if 0 < len(text) <= USAGE_LENGTH_MAX else _NOTHING
     percent = _highest(document, rule.percent)
-    if percent is None:
+    if percent is None or percent < rule.stop_at_percent:
         return None
-    if percent < rule.stop_at_percent:
-        return Usage(percent, None)
     regain = _highest(document, (rule.regain,)) if rule.regain else None
     pause_s = regain * rule.regain_unit_s if regain else rule.pause_s
-    return Usage(percent, min(pause_s, RETRY_AFTER_S_MAX))
+    return min(pause_s, RETRY_AFTER_S_MAX)
 
 
 def retry_after_s(headers: httpx2.Headers, now_s: float) -> float | None:

@@ -50,7 +50,7 @@ DELIVERY_WAIT_S = 2.0
 
 
 class Polls(Protocol):
-    """FetchesTotals one channel (`flows.refresh.polling.ChannelPoller`)."""
+    """Polls one channel (`flows.refresh.polling.ChannelPoller`)."""
 
     async def poll(self, piece: Piece, now: Callable[[], datetime], until_s: float) -> PieceResult:
         """Ask for the events of a piece, until this moment of the monotonic clock at most. It raises nothing."""
