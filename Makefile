@@ -70,7 +70,7 @@ faults: $(VENV)/.dev ## the long tests of crashes and faults
 lock: ## lock the newest versions of all requirements (needs uv)
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded \
 	   --no-header --no-annotate pyproject.toml requirements/build.in -o requirements/run.txt
-	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded --extra parquet \
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded --extra parquet --extra tracing \
 	   --no-header --no-annotate -c requirements/run.txt pyproject.toml requirements/build.in requirements/dev.in -o requirements/dev.txt
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
 	   --no-header --no-annotate requirements/uv.in -o requirements/uv.txt

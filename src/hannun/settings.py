@@ -171,6 +171,8 @@ class Settings(BaseSettings):
     schedule_metrics_port: int | None = None  # of `schedule`: both may run on one machine with one environment
     watched_folders: str = ""  # folders whose disks the doctor watches, as PostgreSQL's data where this machine sees it
     database_bytes_max: int = 0  # the room for the database, where nobody sees its disk; 0 says nothing
+    traces_endpoint: str = ""  # where a collector takes OTLP over HTTP
+    traces_share: float = 0.01  # of the requests; batches are always traced
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("*")

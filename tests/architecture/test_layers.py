@@ -18,7 +18,8 @@ LAYERS = [
     ["counting"],
     ["store", "kafka", "cache", "channels", "issuer", "tokens", "files", "backups", "pg_programs"],
     ["key_ring", "secret_file"],
-    ["telemetry", "deadlines"],
+    ["telemetry", "deadlines", "tracing"],
+    ["tracing_spans"],
     ["domain"],
     ["errors"],
 ]

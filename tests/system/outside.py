@@ -683,7 +683,13 @@ class Topics:
             if isinstance(message, dict) and message["eventId"] == event and offset < found.get(partition, 0)
         ]
 
-    def _produce(self, producer: Producer, message: Message, **where: int) -> None:
+    def send_traced(self, message: Message, traceparent: str) -> None:
+        """Send a message of a producer that traces."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all"})
+        self._produce(producer, message, headers=[("traceparent", traceparent.encode())])
+        assert producer.flush(DEADLINE_S) == 0
+
+    def _produce(self, producer: Producer, message: Message, **where: Any) -> None:
         kind = message["type"]
         remember = self._remember(kind, message)
         producer.produce(self.names[kind], _bytes_of(message), key=message["eventId"], on_delivery=remember, **where)

@@ -12,14 +12,16 @@ class _Announcement(msgspec.Struct, frozen=True, rename="camel"):
     user_id: str | None = None
     version: str = "0"
     channels: tuple[str, ...] = ()
+    traceparent: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _decoder = msgspec.json.Decoder(_Announcement)
 
 
-def encode(event: ChangedEvent) -> bytes:
-    """An announcement as it is published."""
-    return msgspec.json.encode(_Announcement(event.event_id, event.user_id, str(event.version), event.channels))
+def encode(event: ChangedEvent, traceparent: str | None = None) -> bytes:
+    """An announcement as it is published; `traceparent` names the span of the invalidation, where it is traced."""
+    trace = msgspec.UNSET if traceparent is None else traceparent
+    return msgspec.json.encode(_Announcement(event.event_id, event.user_id, str(event.version), event.channels, trace))
 
 
 def decode(data: bytes) -> ChangedEvent | None:
@@ -29,4 +31,5 @@ def decode(data: bytes) -> ChangedEvent | None:
         version = int(announced.version)
     except (msgspec.MsgspecError, ValueError):
         return None
-    return ChangedEvent(announced.event_id, announced.user_id, version, announced.channels)
+    trace = None if announced.traceparent is msgspec.UNSET else announced.traceparent
+    return ChangedEvent(announced.event_id, announced.user_id, version, announced.channels, trace)

@@ -8,7 +8,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from hannun import deadlines
+from hannun import deadlines, tracing
 from hannun.cache import announcements, keys
 from hannun.cache.address import RedisAddress
 from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S, translated
@@ -70,8 +70,9 @@ class Invalidator:
                     some = events[first : first + EVENTS_PER_COMMAND]
                     invalidated = [key for event in some for key in keys.invalidated_by(event)]
                     pipe.unlink(*invalidated, *map(keys.lease, invalidated))
+                traceparent = tracing.traceparent()
                 for event in events:
-                    pipe.publish(keys.ANNOUNCEMENTS, announcements.encode(event))
+                    pipe.publish(keys.ANNOUNCEMENTS, announcements.encode(event, traceparent))
                 pipe.execute()
         except (redis.RedisError, OSError) as error:
             cooldown_s = TIMEOUT_COOLDOWN_S if isinstance(error, TIMED_OUT) else FAILURE_COOLDOWN_S

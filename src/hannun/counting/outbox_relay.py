@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
+from hannun import tracing
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import StoreUnavailable
 from hannun.store import outbox
@@ -61,6 +62,7 @@ class _Scheduled(NamedTuple):
     due_s: float
     entry_no: int
     events: Sequence[ChangedEvent]
+    traceparent: str | None
 
 
 class OutboxRelay:
@@ -107,11 +109,11 @@ class OutboxRelay:
                 + self._interval_s
             )
             if due_s > now:
-                self._scheduled.append(_Scheduled(due_s, entry_no, events))
+                self._scheduled.append(_Scheduled(due_s, entry_no, events, tracing.traceparent()))
                 self._nothing_scheduled.clear()
             else:
                 self._record_delivery(events, now)
-        if due_s <= now and self._invalidator.invalidate(events):
+        if due_s <= now and self._invalidate(events, [tracing.traceparent()]):
             with self._lock:
                 self._delivered.append(entry_no)
         self._wake.set()
@@ -148,7 +150,7 @@ class OutboxRelay:
             events = merge_changes(entry.events for entry in due)
             self._record_delivery(events, now)
             delivered, self._delivered = self._delivered, []
-        if due and self._invalidator.invalidate(events):
+        if due and self._invalidate(events, [entry.traceparent for entry in due]):
             delivered += [entry.entry_no for entry in due]
         with self._lock:
             if not self._scheduled:
@@ -159,6 +161,11 @@ class OutboxRelay:
             if self._scheduled:
                 return max(0.0, min(entry.due_s for entry in self._scheduled) - self._now())
             return INTERVAL_S if self._delivered else None
+
+    def _invalidate(self, events: Sequence[ChangedEvent], batches: Sequence[str | None]) -> bool:
+        """Whether Redis has acknowledged the invalidation of what these batches, by their `traceparent`, changed."""
+        with tracing.following(batches, "invalidate", **{"hannun.events": len(events)}):
+            return self._invalidator.invalidate(events)
 
     def _record_delivery(self, events: Sequence[ChangedEvent], now: float) -> None:
         if len(self._delivered_at) > EVENTS_PER_DELIVERY_MAX:

@@ -47,12 +47,16 @@ class OffsetRange(NamedTuple):
 
 
 class ChangedEvent(NamedTuple):
-    """An event whose cached answers a batch made stale; `channels` are the names of the channels that changed."""
+    """An event whose cached answers a batch made stale; `channels` are the names of the channels that changed.
+
+    `traceparent` names the span under which its invalidation was announced; None where nothing is traced.
+    """
 
     event_id: str
     user_id: str | None
     version: int
     channels: tuple[str, ...]
+    traceparent: str | None = None
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from hannun import tracing
 from hannun.domain.answer import Topic as Topic
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import HannunError
@@ -42,7 +43,8 @@ class LiveUpdates:
         self._announcements = announcements
         self._etag = etag
         self._watchers: defaultdict[Topic, set[Send]] = defaultdict(set)
-        self._changed: set[Topic] = set()
+        self._changed: dict[Topic, str | None] = {}
+        """The topics that changed, each with the trace of its newest change."""
         self._wake = asyncio.Event()
         self._logged: set[str] = set()
         self._ended = asyncio.Event()
@@ -77,25 +79,26 @@ class LiveUpdates:
     async def _receive_announcements(self) -> None:
         async for event in self._announcements():
             if event is None:  # announcements may have been missed
-                self._changed.update(self._watchers)
+                self._changed.update(dict.fromkeys(self._watchers))
             else:
-                self._mark_changed(("event", event.event_id))
+                self._mark_changed(("event", event.event_id), event.traceparent)
                 if event.user_id:
-                    self._mark_changed(("user", event.user_id))
+                    self._mark_changed(("user", event.user_id), event.traceparent)
             self._wake.set()
 
-    def _mark_changed(self, topic: Topic) -> None:
+    def _mark_changed(self, topic: Topic, traceparent: str | None) -> None:
         if topic in self._watchers:
-            self._changed.add(topic)
+            self._changed[topic] = traceparent
 
     async def _notify_pages(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            changed, self._changed = self._changed, set()
-            for topic in changed:
+            changed, self._changed = self._changed, {}
+            for topic, traceparent in changed.items():
                 try:
-                    await self._notify_watchers(topic)
+                    with tracing.following([traceparent], "notify pages"):
+                        await self._notify_watchers(topic)
                 except Exception as error:  # one topic must not end the notifications of the others
                     self._log_once(topic, error)
             await asyncio.sleep(NOTIFY_INTERVAL_S)

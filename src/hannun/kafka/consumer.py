@@ -48,6 +48,7 @@ from hannun.kafka.records import (
     failed_partition,
     fatal_client_errors,
     partition_and_offset,
+    sampled_traceparents,
     to_message,
     topic_partition,
 )
@@ -213,7 +214,7 @@ class GroupConsumer:
                 reading.last = None  # the client does not report the leader epoch of undelivered offsets
         spans = [self._span(partition, start) for partition, start in starts.items()]
         self.release(unreadable)
-        return ConsumedBatch(messages, spans, tuple(filter(None, unreadable.values())))
+        return ConsumedBatch(messages, spans, tuple(filter(None, unreadable.values())), sampled_traceparents(received))
 
     def commit_offsets_for_lag_tools(self, spans: Sequence[OffsetRange]) -> None:
         """Commit Kafka's own offsets, for its lag tools. Hannun itself never reads them."""

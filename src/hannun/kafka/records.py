@@ -14,6 +14,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from hannun import tracing
 from hannun.domain.batch import OffsetRange, ReceivedMessage, RecordId
 from hannun.domain.facts import INSTANT_BEFORE_US, INSTANT_FROM_US
 from hannun.domain.positions import Partition as Partition
@@ -51,17 +52,20 @@ class ConsumedBatch(NamedTuple):
     """Messages in the order of their partitions, and the offset ranges that they cover.
 
     A range may hold offsets without messages. `unreadable` lists the partitions that the poll released.
+    `traceparents` are those headers of some of the messages, while traces are on.
     """
 
     messages: list[ReceivedMessage]
     ranges: list[OffsetRange]
     unreadable: Sequence[UnreadablePartition] = ()
+    traceparents: Sequence[bytes] = ()
 
     def without(self, partition: Partition) -> "ConsumedBatch":
         """The batch without one partition."""
         return ConsumedBatch(
             [message for message in self.messages if message.record_id is None or not _is_of(message, partition)],
             [covered for covered in self.ranges if covered[:2] != partition],
+            traceparents=self.traceparents,
         )
 
 
@@ -144,3 +148,16 @@ def client_logger() -> logging.Logger:
 class _ForwardToServiceLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         log.info("kafka client", text=record.getMessage())
+
+
+def sampled_traceparents(records: Sequence[Message]) -> Sequence[bytes]:
+    """The `traceparent` headers of a few records, spread evenly; none while nothing is traced.
+
+    Reading the headers of every record would cost more than counting it.
+    """
+    if not tracing.is_on():
+        return ()
+    step = -(-len(records) // tracing.LINKS_MAX) or 1
+    headers = (dict(record.headers() or ()) for record in records[::step] if record.error() is None)
+    found = (of_one.get("traceparent") for of_one in headers)
+    return [value for value in found if isinstance(value, bytes)]

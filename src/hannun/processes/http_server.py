@@ -16,6 +16,7 @@ from hannun.flows.live_updates import LiveUpdates
 from hannun.processes.background import freeze_garbage_collector
 from hannun.processes.serve import open_serving
 from hannun.processes.signals import stop_on_signal
+from hannun.processes.tracing import tracing_to_collector
 from hannun.settings import Settings
 from hannun.telemetry import log, metrics
 from hannun.web.app import application
@@ -30,7 +31,10 @@ OTHER_FILES_MAX = REFUSED_MAX + 256
 
 def run(settings: Settings, fd: int | None) -> None:
     """Serve on the settings' address, or on the open socket with file descriptor `fd`."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        tracing_to_collector(settings, "hannun-serve"),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(_run(settings, fd))
 
 

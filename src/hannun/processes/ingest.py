@@ -20,6 +20,7 @@ from hannun.processes.background import (
 )
 from hannun.processes.metrics_endpoint import metrics_endpoint
 from hannun.processes.signals import stop_on_signal
+from hannun.processes.tracing import tracing_to_collector
 from hannun.processes.writing import open_writing, quarantine_limits
 from hannun.settings import Settings
 from hannun.telemetry import log
@@ -31,7 +32,8 @@ def run(settings: Settings) -> None:
     Raises:
         KafkaUnavailable: the Kafka client of a worker has failed for good.
     """
-    asyncio.run(_run(settings))
+    with tracing_to_collector(settings, "hannun-ingest"):
+        asyncio.run(_run(settings))
 
 
 async def _run(settings: Settings) -> None:

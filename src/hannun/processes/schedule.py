@@ -19,6 +19,7 @@ from hannun.processes.channels import channel_table
 from hannun.processes.metrics_endpoint import metrics_endpoint
 from hannun.processes.refresh import open_refresh
 from hannun.processes.signals import stop_on_signal
+from hannun.processes.tracing import tracing_to_collector
 from hannun.processes.writing import open_writing
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
@@ -27,7 +28,8 @@ from hannun.telemetry import log
 
 def run(settings: Settings) -> None:
     """Run the timed jobs until a signal stops the process."""
-    asyncio.run(_run(settings))
+    with tracing_to_collector(settings, "hannun-schedule"):
+        asyncio.run(_run(settings))
 
 
 async def _run(settings: Settings) -> None:

@@ -27,7 +27,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.waiting import READY_NONE
 
-from hannun import deadlines
+from hannun import deadlines, tracing
 from hannun.errors import ConnectionLost, StoreUnavailable
 from hannun.store.refused_connections import refuses_login
 
@@ -148,6 +148,10 @@ class SyncConnection(psycopg.Connection[tuple[Any, ...]]):
 
     server: Server
 
+    def execute(self, query: Any, params: Any = None, **options: Any) -> psycopg.Cursor[tuple[Any, ...]]:
+        with tracing.query(query):
+            return super().execute(query, params, **options)
+
     def wait(self, gen: PQGen[T], interval: float = _WAKE_S, timeout: float | None = None) -> T:
         """psycopg waits here for everything that an open connection does."""
         if timeout is not None:
@@ -191,6 +195,10 @@ class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
     idle_since = 0.0
     """When it was last used, or opened."""
     read_s_max = READ_S_MAX
+
+    async def execute(self, query: Any, params: Any = None, **options: Any) -> psycopg.AsyncCursor[tuple[Any, ...]]:
+        with tracing.query(query):
+            return await super().execute(query, params, **options)
 
     async def wait(
         self,

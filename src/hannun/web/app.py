@@ -18,6 +18,7 @@ from hannun.web.middleware import (
     HeadAsGet,
     PageRequestLimit,
     RequestDeadline,
+    RequestTrace,
     ResponseHeaders,
     WholePath,
     is_live_stream,
@@ -78,6 +79,7 @@ def application(services: Services) -> FastAPI:
     app.add_middleware(PageRequestLimit)
     app.add_middleware(Compression)
     app.add_middleware(ResponseHeaders)
+    app.add_middleware(RequestTrace)
     app.add_middleware(HeadAsGet)
     app.openapi = partial(_document, app)  # type: ignore[method-assign]  # FastAPI documents this way to replace it
     return app

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hannun import deadlines
+from hannun import deadlines, tracing
 from hannun.errors import Busy
 from hannun.telemetry import log, metrics
 from hannun.web.problems import problem_of
@@ -76,6 +76,32 @@ class ResponseHeaders:
             await problem_of(error, request)(scope, receive, send_with_headers)
         finally:
             metrics.requests.labels(route_of(request), str(status)).inc()
+
+
+class RequestTrace:
+    """Traces requests: their queries are spans under theirs. What the fast path answers has none, and no trace."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not tracing.is_on():
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        with tracing.request(scope["method"], request.headers.get("traceparent")) as span:
+            if span is None:
+                await self._app(scope, receive, send)
+                return
+
+            async def send_with_status(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.set_attribute("http.response.status_code", message["status"])
+                await send(message)
+
+            await self._app(scope, receive, send_with_status)
+            span.update_name(f"{scope['method']} {route_of(request)}")
+            span.set_attribute("http.route", route_of(request))
 
 
 class RequestDeadline:

@@ -11,6 +11,7 @@ import time
 from concurrent.futures import Future, wait
 from typing import NamedTuple
 
+from hannun import tracing
 from hannun.counting.batch_counter import BatchCounter, CountedBatch
 from hannun.domain.batch_size import next_batch_size
 from hannun.errors import PartitionUnusable, StaleBatch
@@ -74,7 +75,8 @@ class BatchPipeline:
 
         def write() -> _TimedBatch:
             started = time.monotonic()
-            counted = self._counter.write(prepared, batch.ranges, quarantine)
+            with tracing.batch(len(batch.messages), batch.traceparents):
+                counted = self._counter.write(prepared, batch.ranges, quarantine)
             return _TimedBatch(counted, time.monotonic() - started)
 
         self._in_flight = _InFlight(batch, self._database_thread.submit(write))
