@@ -167,10 +167,13 @@ class Service:
     All processes run with the same settings, except for those that a test passes. All are killed at the end.
     """
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, source: Path | None = None, **environment: str) -> None:
+        """Use it as a context manager. `source` is the folder of another version's code, which all processes run."""
         self.folder = folder
+        self._source = source
         self.environment = {
             **base_environment(),
+            **({} if source is None else {"PYTHONPATH": str(source)}),
             "HANNUN_JWT_SECRET": SECRET,
             "HANNUN_REQUESTS_A_MINUTE": "1000000",
             **environment,
@@ -201,6 +204,9 @@ class Service:
 
     def run(self, *arguments: str, **environment: str | None) -> CompletedCommand:
         """Run a command to its end."""
+        if self._source is not None:
+            command = self.start(*arguments, **environment)
+            return CompletedCommand(command.wait(), command.log, "")
         out, err = (self._new_file(arguments[0], ending) for ending in ("out", "err"))
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = fork_hannun(arguments, self._with(environment), stdout=stdout.fileno(), stderr=stderr.fileno())
@@ -215,7 +221,8 @@ class Service:
     ) -> Process:
         """Start a process, and do not wait for it."""
         log_file = self._new_file(arguments[0], "log")
-        process = Process(arguments, self._with(environment), log_file, inherit=inherit, forked=True, variant=variant)
+        forked = self._source is None
+        process = Process(arguments, self._with(environment), log_file, inherit=inherit, forked=forked, variant=variant)
         self._processes.append(process)
         return process
 
