@@ -92,6 +92,16 @@ def test_settings_and_privileges_that_a_dump_leaves_out_are_those_of_before(live
         assert conn.execute(allowed, [live.name]).fetchone() == (False,)
 
 
+def test_what_belongs_to_a_role_that_the_owner_cannot_become_is_left_out_and_named(live: World, folder: Path) -> None:
+    with psycopg.connect(live.postgres.url(live.name)) as conn:
+        superuser = conn.info.user
+        conn.execute("CREATE SCHEMA statistics; GRANT USAGE ON SCHEMA statistics TO PUBLIC")
+    done = restore(live, folder, make_backup(live, folder))
+    assert done.loaded.left_out == [f"what {superuser} owns is to be restored by a superuser"]
+    assert live.event_stats(SPRING).total_participants == 1
+    assert live.rows("SELECT to_regnamespace('statistics') AS found")[0].found is None
+
+
 def test_a_lost_database_is_restored_under_its_name(live: World, backup: Manifest, folder: Path) -> None:
     with psycopg.connect(live.postgres.superuser_url, autocommit=True) as conn:
         conn.execute(f"DROP DATABASE {live.name} WITH (FORCE)")

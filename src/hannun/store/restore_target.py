@@ -175,6 +175,11 @@ def extensions_to_leave_out(conn: Connection, names: Collection[str]) -> list[st
     return [str(name) for (name,) in conn.execute(SQL["not_creatable"], {"names": sorted(names)})]
 
 
+def owners_to_leave_out(conn: Connection) -> list[str]:
+    """The roles that this role may not make the owner of what it creates."""
+    return [str(name) for (name,) in conn.execute(SQL["not_settable"])]
+
+
 def analyze(conn: Connection) -> None:
     """Gather the statistics that a dump leaves out, and mark pages as visible, which index-only scans need."""
     conn.autocommit = True

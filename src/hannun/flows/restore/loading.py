@@ -245,7 +245,7 @@ def _run_newer_than_server(command: Sequence[str | Path], environment: Mapping[s
 
 
 def _entries_to_restore(program: Path, dump: Path, server: Connection, loaded: Loaded, scratch: Path) -> Path:
-    """A file with the entries of the archive, without extensions that this role may not create.
+    """A file with the entries of the archive, without what this role may not create: extensions, and others' objects.
 
     Raises:
         OperatorError: the archive is damaged.
@@ -254,15 +254,22 @@ def _entries_to_restore(program: Path, dump: Path, server: Connection, loaded: L
     run([program, "--list", f"--file={listed}", dump])
     lines = listed.read_text("utf-8").splitlines()
     extensions = {match["extension"] for line in lines if (match := _LIST_ENTRY.match(line))}
-    left_out = restore_target.extensions_to_leave_out(server, extensions)
-    loaded.left_out += [f"the extension {name} is to be created by a superuser" for name in left_out]
-    kept = scratch / "kept.list"
-    kept.write_text(
-        "\n".join(line for line in lines if not ((match := _LIST_ENTRY.match(line)) and match["extension"] in left_out))
-        + "\n",
-        "utf-8",
-    )
-    return kept
+    missing = set(restore_target.extensions_to_leave_out(server, extensions))
+    loaded.left_out += [f"the extension {name} is to be created by a superuser" for name in sorted(missing)]
+    others = restore_target.owners_to_leave_out(server)
+    kept, owners = [], set()
+    for line in lines:
+        if (match := _LIST_ENTRY.match(line)) and match["extension"] in missing:
+            continue
+        # The last word of an entry is its owner.
+        if not line.startswith(";") and (owner := next((each for each in others if line.endswith(f" {each}")), None)):
+            owners.add(owner)
+            continue
+        kept.append(line)
+    loaded.left_out += [f"what {owner} owns is to be restored by a superuser" for owner in sorted(owners)]
+    entries = scratch / "kept.list"
+    entries.write_text("\n".join(kept) + "\n", "utf-8")
+    return entries
 
 
 def _complete(target: RestoreTarget, manifest: Manifest, channels: ChannelTable, shown: Shown) -> None:

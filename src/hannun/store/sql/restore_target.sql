@@ -23,3 +23,9 @@ SELECT name FROM unnest(%(names)s::text[]) AS wanted (name)
                       AND (v.trusted OR NOT v.superuser
                            OR (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)))
  ORDER BY name;
+
+-- not_settable --
+-- Roles that this role may not take, so that it can give them nothing. In a new database its owner is pg_database_owner.
+SELECT rolname FROM pg_catalog.pg_roles
+ WHERE rolname <> 'pg_database_owner' AND NOT pg_has_role(current_user, oid, 'SET')
+ ORDER BY rolname;
