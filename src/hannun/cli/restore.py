@@ -1,9 +1,11 @@
 """`hannun restore`: a backup becomes the live database, a drill proves it, or a restore by other means is finished."""
 
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +13,7 @@ import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli.terminal import HomeOption, Progress, operator, print_folded, with_home
+from hannun.cli.terminal import HomeOption, Progress, operator, out, print_folded, with_home
 from hannun.errors import OperatorError, RedisUnavailable, Transient
 from hannun.processes.signals import stop_on_signal
 
@@ -25,6 +27,12 @@ def restore(
     name: Annotated[str | None, typer.Argument(help="of the backup, as `hannun backup list` shows it")] = None,
     into: Annotated[
         str | None, typer.Option(help="a new database of this name, which replaces nothing", metavar="DATABASE")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="physical: an empty folder, which becomes PostgreSQL's data folder")
+    ] = None,
+    to_time: Annotated[
+        str | None, typer.Option(help="physical: recover to this instant, with an offset; else to the end of the log")
     ] = None,
     identity: Annotated[
         Path | None, typer.Option(help="the file of the age identity that opens an encrypted backup")
@@ -56,6 +64,10 @@ def restore(
         _drop_replaced()
     elif name is None:
         raise OperatorError("nothing to restore is named", hint="`hannun backup list` shows the backups")
+    elif folder is not None:
+        _restore_physical(name, folder, to_time, identity)
+    elif to_time is not None:
+        raise OperatorError("--to-time needs a physical backup", hint="add --folder FOLDER, an empty one")
     else:
         from hannun.processes.commands.restore import RestoreOptions
 
@@ -83,6 +95,45 @@ def _restore(options: "RestoreOptions", *, yes: bool) -> None:
     if plan.live is not None:
         print_folded(f"{plan.before} holds what was there before; hannun restore --drop-replaced")
     _print_cached(done.cached_keys)
+
+
+def _restore_physical(name: str, folder: Path, to_time: str | None, identity: Path | None) -> None:
+    from hannun.flows.restore.physical import restore_physical
+    from hannun.processes.commands.restore import backup_source
+
+    settings = settings_.read()
+    telemetry.configure(settings.log_level)
+    moment = None if to_time is None else _moment(to_time)
+    source = backup_source(settings, identity)
+    manifest = source.folder.find(name)
+    with _shown() as shown:
+        done = restore_physical(manifest, source, folder.resolve(), moment, shown)
+    print_folded(f"{done.path} holds {manifest.name}, and pg_verifybackup finds every file as it was copied")
+    if done.recovers_to is None:
+        print_folded("there is no archived log: it starts with what it held when the backup ended")
+    else:
+        print_folded(f"at its start it recovers to {done.recovers_to}")
+    port, data = 5433, shlex.quote(str(done.path))
+    print_folded("1. as the user of PostgreSQL, to whom the folder must belong, on another port than the old server:")
+    out.print(f"   {done.programs.path('pg_ctl')} -D {data} -o '-p {port}' -w start", markup=False, highlight=False)
+    print_folded("2. look whether it holds what you want; then let it take the place of the old server")
+    print_folded(f"3. with DATABASE_URL on it: {with_home('hannun restore --finish')}")
+
+
+def _moment(text: str) -> datetime:
+    """
+    Raises:
+        OperatorError: it is no instant with an offset.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is None:
+        raise OperatorError(
+            f"--to-time {text} is no instant with an offset from UTC", hint="as in 2026-11-27T09:30:00+09:00"
+        )
+    return moment
 
 
 def _drill(name: str | None, identity: Path | None) -> None:
