@@ -8,87 +8,29 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+from forgetting import KIM, Counting
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from world import DATABASE_OWNER, OWNER, PASSWORD, SPRING, World
 
-from hannun.counting.batch_counter import BatchCounter
-from hannun.counting.outbox_relay import DirectDelivery, deliver_pending
 from hannun.domain.audit_chain import NO_HASH
 from hannun.domain.batch import OutcomeKind, ReceivedMessage
 from hannun.errors import OperatorError
 from hannun.flows.audit_log import AuditCheck
-from hannun.flows.forgetting import Person, forget
+from hannun.flows.forgetting import Person
 from hannun.key_ring import KeyRing, activate, add_key, open_key_ring
-from hannun.store.database import Connection, Database, PoolLimits, connect
-from hannun.store.forgotten import ForgottenCounts, copy_to, read_all
+from hannun.store.database import connect
+from hannun.store.forgotten import copy_to, read_all
 
 AUTUMN = "5b0c2f64-0000-4000-8000-000000000002"
-KIM = "9a3e61f0-0000-4000-8000-0000000000aa"
 LEE = "lee@example.com"
 OTHER = "0d1e8a52-0000-4000-8000-00000000000b"
-BY = "kim@host"
 
 
 @pytest.fixture
 def ring(tmp_path: Path) -> KeyRing:
     add_key(tmp_path / "keys.toml", "2026-11")
     return open_key_ring(tmp_path / "keys.toml")
-
-
-class Counting:
-    """Counting with a key ring, in the database of a world or in another one."""
-
-    def __init__(self, world: World, ring: KeyRing | None, url: str | None = None) -> None:
-        self.world = world
-        self.ring = ring
-        self.url = url or world.url
-        self.database = Database(self.url, PoolLimits(wait_s=5), application="test")
-        self.counter = self.another()
-
-    def another(self) -> BatchCounter:
-        delivery = DirectDelivery(self.database, self.world.invalidator)
-        return BatchCounter(self.database, self.world.decoder, delivery, key_ring=self.ring)
-
-    def count(self, *messages: ReceivedMessage) -> list[str]:
-        return [outcome.result for outcome in self.counter.count(messages).outcomes()]
-
-    def forget(self, person: Person) -> ForgottenCounts:
-        assert self.ring is not None
-        with self.connect() as conn:
-            done = forget(conn, self.ring, person, BY, "request 17")
-        deliver_pending(self.database, self.world.invalidator, older_than_s=0)
-        return done
-
-    def connect(self) -> Connection:
-        return connect(self.url, application="test")
-
-    def tables_with(self, *texts: str) -> list[str]:
-        """The tables with a row in which one of these texts stands, in any column, as text or as hexadecimal digits."""
-        found = []
-        with self.connect() as conn:
-            tables = conn.execute(
-                "SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
-                "WHERE nspname IN ('public', 'hannun') AND relkind IN ('r', 'p') AND NOT relispartition"
-            ).fetchall()
-            for (table,) in tables:
-                for text in texts:
-                    query = f"SELECT count(*) FROM {table} t WHERE strpos(lower(t::text), lower(%s)) > 0"
-                    if conn.execute(query, [text]).fetchone() != (0,):  # type: ignore[call-overload]
-                        found.append(f"{table}: {text}")
-        return found
-
-    def figures(self) -> Any:
-        """Everything that is counted, without ids, versions and times of writing."""
-        queries = (
-            "SELECT event_id, total_participants, total_views, estimated_roi, status FROM public.event_stats",
-            "SELECT event_id, channel_name, participants FROM public.channel_stats",
-            "SELECT event_id, timestamp, participants FROM public.timeline_data",
-            "SELECT event_id, participants, unattributed, sales, recorded_revenue FROM hannun.events",
-            "SELECT event_no, count(*) FROM hannun.participants GROUP BY 1",
-        )
-        with self.connect() as conn:
-            return [sorted(conn.execute(query).fetchall()) for query in queries]
 
 
 @pytest.fixture

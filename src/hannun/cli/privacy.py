@@ -1,17 +1,23 @@
 """`hannun privacy`: forget people, and find what is left of them."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, operator, print_folded, with_home
+from hannun.cli.audit import parse_since
+from hannun.cli.terminal import HomeOption, Progress, check_number, err, operator, print_folded, with_home
 from hannun.domain.audit_chain import REASON_LENGTH_MAX
 from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
 from hannun.errors import OperatorError
 
+if TYPE_CHECKING:
+    from hannun.flows.personal_data import Exposure, Findings
+
 app = typer.Typer(help="Forget people, and find what is left of them.", no_args_is_help=True)
 PARTICIPANT_LENGTH_MAX = 64
+MINUTES_MAX = 10_000
 
 
 @app.command("forget")
@@ -58,3 +64,66 @@ def _check_options(merchant: str | None, participant: str | None, event: list[st
     for option, text, length_max in lengths:
         if text is not None and not 0 < len(text) <= length_max:
             raise OperatorError(f"{option} has {len(text)} characters", hint=f"1 to {length_max}")
+
+
+@app.command("audit")
+def audit(
+    id_: Annotated[str | None, typer.Option("--id", help="look for this id too, of a merchant or participant")] = None,
+    logs: Annotated[list[Path] | None, typer.Option(help="search this log too; may be given again")] = None,
+    backup: Annotated[str | None, typer.Option(help="search this logical backup too")] = None,
+    identity: Annotated[Path | None, typer.Option(help="the file of the identity that opens encrypted ones")] = None,
+    minutes: Annotated[float, typer.Option(help="how long the search may take")] = 10.0,
+    possible: Annotated[str | None, typer.Option(help="instead: whose data a breach of this event touched")] = None,
+    since: Annotated[str | None, typer.Option(help="with --possible: who saw it since this instant")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Search tables, Redis, logs and a backup for personal data. Status 1 where any is found."""
+    if (possible is None) != (since is None):
+        raise OperatorError(
+            "--possible and --since belong together", hint="--possible EVENT --since 2026-11-23T09:00:00+09:00"
+        )
+    if possible is not None and since is not None:
+        from hannun.processes.commands.privacy import exposure
+
+        _print_exposure(possible, since, exposure(settings_.read(), possible, parse_since(since), operator()))
+        return
+    from hannun.processes.commands.privacy import SearchOptions, search
+
+    check_number("--minutes", minutes, MINUTES_MAX)
+    if id_ is not None and not 0 < len(id_) <= PARTICIPANT_LENGTH_MAX:
+        raise OperatorError(f"--id has {len(id_)} characters", hint=f"1 to {PARTICIPANT_LENGTH_MAX}")
+    options = SearchOptions(minutes * 60, id_, logs or (), backup, identity)
+    with Progress[str](lambda step: err.print(f"  {step}", markup=False)) as progress:
+        findings = search(settings_.read(), options, operator(), progress.update)
+    _print_findings(findings)
+
+
+def _print_findings(findings: "Findings") -> None:
+    """Where what was found, never the data itself."""
+    for (place, kind), count in sorted(findings.counts.items()):
+        line = findings.first_lines.get((place, kind))
+        at = "" if line is None else f", first in line {line}"
+        print_folded(f"{place}: {kind}, {count} times{at}")
+    for place in findings.unsearched:
+        print_folded(f"{place}: not searched to its end: --minutes gives more time")
+    if findings.counts:
+        raise typer.Exit(1)
+    if findings.unsearched:
+        raise typer.Exit(75)
+    print_folded("nothing was found that looks like personal data")
+
+
+def _print_exposure(event_id: str, since: str, found: "Exposure") -> None:
+    event = found.event
+    print_folded(f"event {event_id}: the data of")
+    print_folded(f"the merchant {event.owner or '(not created yet)'}", indent="  ")
+    print_folded(f"{event.participants} participants; their ids are in hannun.participants", indent="  ")
+    print_folded(f"seen since {since} by")
+    for reader in found.readers:
+        who = f"{reader.kind or 'unknown'} {reader.id or '(forgotten)'}"
+        print_folded(f"{reader.at:%Y-%m-%d %H:%M:%S}Z  {who}: {reader.action}, {reader.object}", indent="  ")
+    if not found.readers:
+        print_folded("nobody but its merchant, as far as the audit log says", indent="  ")
+    for link in found.links:
+        print_folded(f"share link {link.share_id} could be used until {link.until:%Y-%m-%d %H:%M}Z", indent="  ")
+    print_folded("the merchant's own reading is not recorded, nor what a database client reads")

@@ -22,6 +22,9 @@ NO_HASH = bytes(32)
 """The previous hash of the first entry."""
 REASON_LENGTH_MAX = 500
 OBJECT_LENGTH_MAX = 500
+ALL_EVENTS = "the list of all events"
+MERCHANTS_EVENTS = "all events of a merchant"
+"""Objects of entries that stand for several events."""
 _RANGES_MAX = 10
 _ID_LENGTH_MAX = 200
 

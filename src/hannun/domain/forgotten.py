@@ -74,6 +74,14 @@ class ForgottenIds:
             type(fact) is EventCreated for facts in by_event.events.values() for _, fact in facts.registers
         )
 
+    def is_participant(self, event_id: str, participant: str) -> bool:
+        """Whether this is a forgotten participant of the event; 32 hexadecimal digits."""
+        return self._participant(event_id, participant) is not participant
+
+    def is_merchant(self, user_id: str) -> bool:
+        """Whether this is a forgotten merchant."""
+        return self._merchant(user_id) is not None
+
     def substituted(self, facts: Sequence[Fact | Rejected]) -> list[Fact | Rejected]:
         """The facts, with the substitute in the place of each forgotten id."""
         return [self._substituted(fact) for fact in facts]

@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 
-from hannun.domain.audit_chain import Action, NewEntry, Subject, SubjectKind, event_object, user
+from hannun.domain.audit_chain import (
+    ALL_EVENTS,
+    MERCHANTS_EVENTS,
+    Action,
+    NewEntry,
+    Subject,
+    SubjectKind,
+    event_object,
+    user,
+)
 from hannun.domain.authorization import Principal
 from hannun.domain.ids import canonical_id
-
-ALL_EVENTS = "the list of all events"
-MERCHANTS_EVENTS = "all events of a merchant"
 
 
 def entry_of_read(

@@ -1,0 +1,43 @@
+-- text_columns --
+-- Columns of the service's tables that can hold any text. Partitions are searched with their table.
+SELECT format('%I.%I', n.nspname, c.relname), a.attname, quote_ident(a.attname)
+  FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname IN ('public', 'hannun') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+   AND a.attnum > 0 AND NOT a.attisdropped
+   AND format_type(a.atttypid, NULL) IN ('text', 'character varying', 'jsonb', 'text[]', 'character varying[]')
+ ORDER BY c.reltuples, 1, a.attnum;
+
+-- user_ids --
+-- Every userId, with the column in which it stands.
+SELECT 'hannun.events.user_id', user_id FROM hannun.events WHERE user_id IS NOT NULL GROUP BY user_id
+ UNION ALL SELECT 'public.event_stats.user_id', user_id FROM public.event_stats GROUP BY user_id
+ UNION ALL SELECT 'hannun.shares.user_id', user_id FROM hannun.shares GROUP BY user_id
+ UNION ALL SELECT 'hannun.shares.created_by', created_by FROM hannun.shares GROUP BY created_by
+ UNION ALL SELECT 'hannun.sign_in_codes.user_id', user_id FROM hannun.sign_in_codes GROUP BY user_id
+ UNION ALL SELECT 'hannun.audit_subjects.subject_id', subject_id FROM hannun.audit_subjects
+            WHERE kind = 'user' AND subject_id IS NOT NULL;
+
+-- participants --
+-- The participants of an event.
+SELECT replace(participant::text, '-', '') FROM hannun.participants JOIN hannun.events USING (event_no)
+ WHERE event_id = %(event_id)s;
+
+-- exposed_event --
+-- Whose data an event holds.
+SELECT user_id, participants, first_seen_at FROM hannun.events WHERE event_id = %(event_id)s;
+
+-- readers --
+-- Who may have seen an event: entries about it, about all events of its owner, and about everything. Oldest first.
+SELECT e.at, a.kind, a.subject_id, e.action, e.object
+  FROM hannun.audit_log e
+  LEFT JOIN hannun.audit_subjects a ON a.subject_ref = e.actor
+  LEFT JOIN hannun.audit_subjects s ON s.subject_ref = e.subject
+ WHERE e.at >= %(since)s AND (e.object = ANY(%(objects)s::text[]) OR (s.kind = 'user' AND s.subject_id = %(owner)s))
+ ORDER BY e.entry_no;
+
+-- active_links --
+-- The share links of an event that were neither expired nor revoked since then.
+SELECT share_id, created_at, least(expires_at, revoked_at) FROM hannun.shares
+ WHERE event_id = %(event_id)s AND least(expires_at, revoked_at) >= %(since)s ORDER BY created_at;

@@ -1,0 +1,230 @@
+"""The search for personal data finds it wherever it stands, names no data itself, and ends in time."""
+
+import io
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import redis
+from forgetting import KIM, Counting
+from typer.testing import CliRunner
+from world import OWNER, SPRING, World
+
+from hannun.cache.key_scan import KeyScan
+from hannun.cli import app
+from hannun.domain.audit_chain import ALL_EVENTS, MERCHANTS_EVENTS, Action, NewEntry, event_object, user
+from hannun.domain.forgotten import NOTHING_FORGOTTEN
+from hannun.domain.personal_data import PATTERNS, with_id
+from hannun.flows.forgetting import Person
+from hannun.flows.personal_data import Search, exposure
+from hannun.key_ring import KeyRing, add_key, open_key_ring
+from hannun.store import audit_log, forgotten
+from hannun.store.database import connect
+from hannun.store.personal_data import text_columns
+
+TELEPHONE, EMAIL = "010-1234-5678", "kim@example.com"
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> KeyRing:
+    add_key(tmp_path / "keys.toml", "2026-11")
+    return open_key_ring(tmp_path / "keys.toml")
+
+
+@pytest.fixture
+def counting(world: World, ring: KeyRing) -> Iterator[Counting]:
+    """Counted messages that hold nothing personal, though their senders tried: what the service keeps of them."""
+    counting = Counting(world, ring)
+    client = redis.Redis(host=world.valkey.host, port=world.valkey.port, password=world.valkey.password)
+    client.flushall()
+    counting.count(
+        world.created(),
+        world.registered(EMAIL, name="김철수", phone=TELEPHONE),
+        world.registered(KIM, channel="NAVER"),
+        world.message("participant-registered", participantId=EMAIL, phone=TELEPHONE, registeredAt=TELEPHONE),
+        world.message("sales-recorded", saleId="1", amount=TELEPHONE, soldAt="2026-11-20T10:00:00+09:00"),
+    )
+    client.set(f"analytics:dashboard:{SPRING}", "an answer")
+    yield counting
+    client.close()
+    counting.database.close()
+
+
+def found(
+    counting: Counting, patterns: "dict[str, str] | None" = None, seconds_max: float = 60.0
+) -> dict[str, set[str]]:
+    """Kinds by place, over tables and Redis."""
+    with connect(counting.url, application="test") as conn:
+        known = forgotten.load(conn, counting.ring)
+        conn.rollback()
+        search = Search(patterns or PATTERNS, known, seconds_max)
+        search.search_tables(conn)
+        search.search_forgotten(conn)
+    scan = KeyScan(counting.world.redis)
+    search.search_cache(scan.entries())
+    scan.close()
+    places: dict[str, set[str]] = {}
+    for place, kind in search.findings.counts:
+        places.setdefault(place, set()).add(kind)
+    return places
+
+
+def test_what_the_service_keeps_of_messages_holds_nothing_personal(counting: Counting) -> None:
+    assert found(counting) == {}
+
+
+def test_personal_data_is_found_in_every_column_that_can_hold_a_text(counting: Counting) -> None:
+    world = counting.world
+    with connect(counting.url, application="test") as conn:
+        columns = text_columns(conn)
+        keys = {str(column) for column in columns}
+    assert {"hannun.events.title", "hannun.dead_letters.fields", "hannun.shares.label", "hannun.sales.sale_id"} <= keys
+    world.rows("UPDATE hannun.events SET title = %s", f"문의 {TELEPHONE}")
+    world.rows("UPDATE hannun.dead_letters SET fields = jsonb_build_object('note', %s::text)", EMAIL)
+    world.rows("INSERT INTO hannun.shares VALUES ('s', 'e', 'u', 's', %s, now(), 'u', now())", "900101-1234567")
+    world.rows("UPDATE public.event_stats SET event_title = %s", EMAIL)
+    assert found(counting) == {
+        "hannun.events.title": {"telephone number"},
+        "hannun.dead_letters.fields": {"e-mail address"},
+        "hannun.shares.label": {"resident registration number"},
+        "public.event_stats.event_title": {"e-mail address"},
+    }
+
+
+def test_personal_data_and_a_given_id_are_found_in_redis(counting: Counting) -> None:
+    client = redis.Redis(host=counting.world.valkey.host, port=counting.world.valkey.port,
+                         password=counting.world.valkey.password)  # fmt: skip
+    client.set(f"analytics:user:{OWNER}", f'{{"title": "{TELEPHONE}"}}')
+    client.lpush("analytics:processed:list", EMAIL)
+    assert found(counting) == {"Redis, keys analytics:user": {"telephone number"}}
+    assert found(counting, with_id(OWNER))["Redis, keys analytics:user"] == {"telephone number", "the given id"}
+    client.close()
+
+
+def test_an_id_that_was_forgotten_and_is_back_is_found(counting: Counting) -> None:
+    world = counting.world
+    counting.forget(Person(participant=KIM))
+    counting.forget(Person(merchant=OWNER))
+    assert found(counting) == {}
+    world.rows("INSERT INTO hannun.participants SELECT %s, event_no, NULL, NULL, 1 FROM hannun.events", KIM)
+    world.rows("UPDATE public.event_stats SET user_id = %s", OWNER)
+    assert found(counting) == {
+        f"hannun.participants of event {SPRING}": {"forgotten id"},
+        "public.event_stats.user_id": {"forgotten id"},
+    }
+
+
+def test_a_log_and_a_dump_are_searched_line_by_line(counting: Counting) -> None:
+    counting.forget(Person(merchant=OWNER))
+    with counting.connect() as conn:
+        search = Search(PATTERNS, forgotten.load(conn, counting.ring), 60)
+    log = f'{{"event": "started"}}\n{{"mail": "{EMAIL}"}}\n{{"user": "{OWNER.upper()}"}}\n{{"mail": "{EMAIL}"}}'
+    search.search_log("serve.log", io.BytesIO(log.encode()))
+    dump = (
+        f"COPY hannun.events (title) FROM stdin;\n{TELEPHONE}\n\\.\nCOPY hannun.shares (l) FROM stdin;\n{OWNER}\n\\.\n"
+    )
+    search.search_dump("a backup", io.BytesIO(dump.encode()))
+    assert search.findings.counts == {
+        ("serve.log", "e-mail address"): 2,
+        ("serve.log", "forgotten id"): 1,
+        ("a backup, hannun.events", "telephone number"): 1,
+        ("a backup, hannun.shares", "forgotten id"): 1,
+    }
+    assert search.findings.first_lines["serve.log", "forgotten id"] == 3
+
+
+class Endless(io.RawIOBase):
+    """A log without line breaks and without end."""
+
+    def read(self, size: int = -1) -> bytes:
+        return b"x" * 1_000
+
+
+def clock(*times: float) -> Callable[[], float]:
+    left = list(times)
+    return lambda: left.pop(0) if len(left) > 1 else left[0]
+
+
+def test_a_search_ends_at_its_deadline_and_says_what_it_left_out(counting: Counting) -> None:
+    search = Search(PATTERNS, NOTHING_FORGOTTEN, 10, clock(0, 5, 5, 11))
+    search.search_log("endless.log", Endless())
+    with counting.connect() as conn:
+        search.search_tables(conn)
+        assert len(search.findings.unsearched) == 1 + len(text_columns(conn))
+    assert search.findings.unsearched[0].startswith("endless.log from line")
+
+
+def test_a_thousand_places_are_kept_and_the_others_counted_together() -> None:
+    search = Search(PATTERNS, NOTHING_FORGOTTEN, 60)
+    for no in range(1_500):
+        search.findings.add(f"place {no}", "e-mail address")
+    assert len(search.findings.counts) == 1_001
+    assert search.findings.counts["other places", "e-mail address"] == 500
+
+
+def test_who_may_have_seen_an_event_since_an_instant(counting: Counting) -> None:
+    world = counting.world
+    with counting.connect() as conn:
+        entries = [
+            NewEntry(user("before"), Action.READ, event_object(SPRING)),
+            NewEntry(user("a"), Action.READ, event_object(SPRING)),
+            NewEntry(user("b"), Action.EXPORTED, MERCHANTS_EVENTS, user(OWNER)),
+            NewEntry(user("c"), Action.READ, ALL_EVENTS),
+            NewEntry(user("d"), Action.READ, event_object("another")),
+            NewEntry(user("e"), Action.READ, MERCHANTS_EVENTS, user("another")),
+        ]
+        for entry in entries:
+            audit_log.record(conn, entry)
+            conn.commit()
+        since = world.rows("SELECT at FROM hannun.audit_log WHERE entry_no = 2")[0].at
+        seen = exposure(conn, SPRING, since)
+    assert (seen.event.owner, seen.event.participants) == (OWNER, 2)
+    assert [reader.id for reader in seen.readers] == ["a", "b", "c"]
+
+
+def test_the_command_names_places_and_never_the_data(
+    counting: Counting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    world = counting.world
+
+    def run(*arguments: str, status: int) -> str:
+        ran = CliRunner().invoke(app, ["privacy", *arguments])
+        assert ran.exit_code == status, ran.output
+        assert all(len(line) <= 80 for line in ran.stdout.splitlines() if " " in line.strip())
+        assert not any(secret in ran.output for secret in (TELEPHONE, EMAIL))
+        return " ".join(ran.stdout.split())
+
+    for name, value in {
+        "DATABASE_URL": world.url,
+        "HANNUN_OWNER_DATABASE_URL": world.owner_url,
+        "HANNUN_KEY_RING_FILE": str(tmp_path / "keys.toml"),
+        "HANNUN_BACKUP_FOLDER": str(tmp_path / "backups"),
+        "REDIS_HOST": world.redis.host,
+        "REDIS_PORT": str(world.redis.port),
+        "REDIS_PASSWORD": world.redis.password,
+        "COLUMNS": "80",
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "backups").mkdir()
+    assert run("audit", status=0) == "nothing was found that looks like personal data"
+    world.rows("UPDATE hannun.events SET title = %s", EMAIL)
+    made = CliRunner().invoke(app, ["backup", "create"])
+    assert made.exit_code == 0, made.output
+    backup = made.stdout.split()[0]
+    (tmp_path / "serve.log").write_text(f"{TELEPHONE}\n", "utf-8")
+    said = run("audit", "--logs", str(tmp_path / "serve.log"), "--backup", backup, "--id", KIM, status=1)
+    assert "hannun.events.title: e-mail address, 1 times" in said
+    assert "serve.log: telephone number, 1 times, first in line 1" in said
+    assert f"{backup}, hannun.events: e-mail address, 1 times" in said
+    assert f"{backup}, hannun.participants: the given id, 1 times" in said
+    assert f"hannun.participants of event {SPRING}: the given id, 1 times" in said
+    forgot = run("forget", "--participant", KIM, "--reason", "request 17", status=0)
+    assert "the participant is forgotten in 1 events" in forgot
+    world.rows("UPDATE hannun.events SET title = ''")
+    assert run("audit", "--id", KIM, status=0) == "nothing was found that looks like personal data"
+    since = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
+    assert "2 participants" in run("audit", "--possible", SPRING, "--since", since, status=0)
+    actions = [row.action for row in world.rows("SELECT action FROM hannun.audit_log ORDER BY entry_no")]
+    assert actions.count("scanned for personal data") == 4
+    assert actions.count("forgotten") == 1
