@@ -13,7 +13,7 @@ from hannun.domain.rounds import POLL, Piece, PlannedPiece, RoundRecord, WorkTok
 from hannun.domain.timetable import Timetable
 from hannun.errors import StoreUnavailable
 from hannun.flows.refresh import planning
-from hannun.flows.refresh.refresh import Refresh
+from hannun.flows.refresh.refresh import PIECES_OF_CHANNEL, Refresh
 from hannun.flows.refresh.rounds import RoundKeeper
 from hannun.store import rounds
 from hannun.store.database import Database, PoolLimits
@@ -54,9 +54,9 @@ class Recorder:
             self.away -= 1
             raise StoreUnavailable("PostgreSQL is away")
         with self._database.transaction() as conn:
-            for token, _, counts in pieces:
-                if token is not None and rounds.finish(conn, token, counts):
-                    self.recorded.append(token)
+            self.recorded += rounds.finish_many(
+                conn, {token: counts for token, _, counts in pieces if token is not None}
+            )
 
 
 class Scheduler:
@@ -392,4 +392,79 @@ def test_answers_are_rebuilt_while_spaced_polls_go_on(world: World, monkeypatch:
 
     scheduler = asyncio.run(run())
     assert newest(world).ended_at is not None
+    scheduler.close()
+
+
+def test_a_piece_that_another_process_has_taken_is_dropped_at_the_next_heartbeat(world: World) -> None:
+    async def run() -> tuple[Scheduler, list[Piece]]:
+        dropped: list[Piece] = []
+
+        async def hang(piece: Piece) -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                dropped.append(piece)
+                raise
+
+        scheduler = Scheduler(world, "a", {"instagram": Channel(hang)}, by_channel={"instagram": [1]})
+        working = asyncio.create_task(scheduler.refresh.run_once())
+        await until(lambda: bool(scheduler.channels["instagram"].asked))
+        assert dropped == []
+        taken_and_done = "owner = 'b', epoch = epoch + 1, done_at = now(), result = '{}'"
+        world.rows(f"UPDATE hannun.round_work SET {taken_and_done} WHERE kind = %s", POLL)
+        async with asyncio.timeout(30):
+            await working
+        return scheduler, dropped
+
+    scheduler, dropped = asyncio.run(run())
+    assert dropped == scheduler.channels["instagram"].asked
+    assert scheduler.recorder.recorded == []
+    assert newest(world).ended_at is not None
+    scheduler.close()
+
+
+def test_heartbeats_are_written_for_the_round_and_its_pieces_while_a_channel_hangs(world: World) -> None:
+    def heartbeats() -> list[datetime]:
+        of_piece = "SELECT heartbeat_at FROM hannun.round_work WHERE kind = 'poll'"
+        return [row.heartbeat_at for row in world.rows(f"SELECT heartbeat_at FROM hannun.rounds UNION ALL {of_piece}")]
+
+    async def run() -> Scheduler:
+        answers = asyncio.Event()
+
+        async def wait(_: Piece) -> None:
+            await answers.wait()
+
+        scheduler = Scheduler(world, "a", {"instagram": Channel(wait)}, by_channel={"instagram": [1]})
+        working = asyncio.create_task(scheduler.refresh.run_once())
+        await until(lambda: bool(scheduler.channels["instagram"].asked))
+        before = heartbeats()
+        assert len(before) == 2
+        await until(lambda: all(now > then for now, then in zip(heartbeats(), before, strict=True)))
+        answers.set()
+        await working
+        return scheduler
+
+    scheduler = asyncio.run(run())
+    assert len(scheduler.recorder.recorded) == 1
+    scheduler.close()
+
+
+def test_a_channel_has_at_most_two_pieces_at_a_time_in_a_process(world: World) -> None:
+    async def run() -> Scheduler:
+        answers = asyncio.Event()
+
+        async def wait(_: Piece) -> None:
+            await answers.wait()
+
+        scheduler = Scheduler(world, "a", {"hanging": Channel(wait), "quick": Channel()})
+        working = asyncio.create_task(scheduler.refresh.run_once())
+        await until(lambda: sum(len(piece.event_nos) for piece in scheduler.channels["quick"].asked) == len(EVENTS))
+        assert len(scheduler.channels["hanging"].asked) == PIECES_OF_CHANNEL == 2
+        assert len(world.rows("SELECT FROM hannun.round_work WHERE channel = 'hanging' AND owner IS NULL")) == 1
+        answers.set()
+        await working
+        return scheduler
+
+    scheduler = asyncio.run(run())
+    assert len(scheduler.channels["hanging"].asked) == 3
     scheduler.close()

@@ -8,6 +8,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,16 @@ def rounds(world: World, tmp_path: Path) -> Iterator[Rounds]:
         yield rounds
 
 
+def every_five_minutes_from_now() -> dict[str, str]:
+    """The setting of a timetable whose newest mark is a second ago, so that no mark passes during a test."""
+    mark = datetime.now(UTC) - timedelta(seconds=1)
+    return {"HANNUN_REFRESH_AT": f"{mark.second} {mark.minute % 5}-59/5 * * * *"}
+
+
 @pytest.fixture
 def schedulers(start_service: StartService, rounds: Rounds) -> Service:
     """Starts `hannun schedule` over the channels of `rounds`."""
-    return start_service(**rounds.environment)
+    return start_service(**rounds.environment, **every_five_minutes_from_now())
 
 
 @contextmanager
@@ -154,7 +161,7 @@ def test_a_round_goes_on_when_postgresql_is_back(
     """The calls under way are answered while PostgreSQL is away: each is made once, and nothing of it is lost."""
     rounds, postgres, _ = own_rounds
     with slow_channels(rounds, 4.0):
-        schedule = start_service(**rounds.environment).start_schedule()
+        schedule = start_service(**rounds.environment, **every_five_minutes_from_now()).start_schedule()
         wait_until_all_are_asked(rounds)
         if how == "stopped":
             postgres.stop()
@@ -176,7 +183,7 @@ def test_a_round_goes_on_without_redis(
 ) -> None:
     rounds, _, valkey = own_rounds
     with slow_channels(rounds, 2.0):
-        schedule = start_service(**rounds.environment).start_schedule()
+        schedule = start_service(**rounds.environment, **every_five_minutes_from_now()).start_schedule()
         wait_until_all_are_asked(rounds)
         if how == "killed":
             valkey.kill()
