@@ -58,6 +58,15 @@ def readers_lack_a_right(scene: Scene) -> None:
     scene.world.rows("REVOKE SELECT ON public.channel_stats FROM analytics_readonly")
 
 
+def dumps_lack_a_right(scene: Scene) -> None:
+    """As where another role than the owner has made a table."""
+    scene.world.rows("REVOKE SELECT ON hannun.sales FROM analytics_backup")
+
+
+def the_schema_is_newer_and_can_be_used(scene: Scene) -> None:
+    scene.world.rows("UPDATE hannun.schema_version SET version_num = '9999'")
+
+
 def the_database_is_in_seoul(scene: Scene) -> None:
     scene.world.rows(f"ALTER DATABASE {scene.world.name} SET timezone = 'Asia/Seoul'")
 
@@ -398,6 +407,8 @@ def a_reconcile_found_drift(scene: Scene) -> None:
     ("trouble", "check", "subject"),
     [
         (readers_lack_a_right, "rights", "analytics_readonly"),
+        (dumps_lack_a_right, "rights", "analytics_backup"),
+        (the_schema_is_newer_and_can_be_used, "schema", "schema hannun"),
         (the_time_zone_is_lost, "time-zone", "the database"),
         (an_index_is_invalid, "indexes", "hannun.a_broken_one"),
         (no_backup_was_ever_made, "backups", "backups"),

@@ -43,7 +43,7 @@ def names_time_zone(conn: Connection) -> bool:
 
 
 def missing_rights(conn: Connection) -> list[MissingRight]:
-    """Rights that this role, or analytics_readonly, needs and lacks."""
+    """Rights that this role, analytics_readonly or analytics_backup needs and lacks."""
     return [MissingRight(*row) for row in conn.execute(SQL["missing_rights"]).fetchall()]
 
 

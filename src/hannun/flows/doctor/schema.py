@@ -7,29 +7,41 @@ from hannun.domain.findings import Finding, Severity
 from hannun.errors import OperatorError
 from hannun.flows.doctor.examined import Examined
 from hannun.store import diagnosis
-from hannun.store.version import check_version
+from hannun.store.version import check_version, newest_version, version_of
 
 RIGHTS_SHOWN = 5
+OTHER_ROLES = ("analytics_readonly", "analytics_backup")
+"""Without their rights other teams, or backups, fail; the service goes on."""
 
 
 def schema(examined: Examined) -> Iterator[Finding]:
-    """Whether this code can use the schema's version."""
+    """Whether this code can use the schema's version, and is of that version."""
     try:
         check_version(examined.conn)
     except OperatorError as error:
         yield Finding(
             Severity.CRITICAL, "schema hannun", "{error}", "{hint}", {"error": error.args[0], "hint": error.hint}
         )
+        return
+    found = version_of(examined.conn)
+    if found != newest_version():
+        yield Finding(
+            Severity.NOTICE,
+            "schema hannun",
+            "the schema is of version {found}, and this Hannun of {needed}: a deployment has not ended",
+            "replace the processes that are left of the version before",
+            {"found": found, "needed": newest_version()},
+        )
 
 
 def rights(examined: Examined) -> Iterator[Finding]:
-    """Whether the service's role and analytics_readonly have the rights that they need."""
+    """Whether the service's role, analytics_readonly and analytics_backup have the rights that they need."""
     missing: defaultdict[str, list[diagnosis.MissingRight]] = defaultdict(list)
     for each in diagnosis.missing_rights(examined.conn):
         missing[each.role].append(each)
     for role, lacking in missing.items():
         yield Finding(
-            Severity.WARNING if role == "analytics_readonly" else Severity.CRITICAL,
+            Severity.WARNING if role in OTHER_ROLES else Severity.CRITICAL,
             role,
             "the role {role} lacks {count} rights: {first}",
             "grant them, as the owner of the tables",

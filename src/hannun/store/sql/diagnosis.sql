@@ -11,8 +11,8 @@ SELECT coalesce(r.rolname, ''), split_part(setting, '=', 2)
    AND (s.setrole = 0 OR r.rolname IN ('analytics_readonly', 'analytics_readwrite', current_user));
 
 -- missing_rights --
--- Rights that the service needs and this role lacks, and those that analytics_readonly lacks: (role, right, object). Migrations
--- revoke those that are left out here.
+-- Rights that the service needs and this role lacks, and those that analytics_readonly and analytics_backup lack: (role, right,
+-- object). Migrations revoke those that are left out here.
 SELECT role, wanted, object FROM (
     SELECT current_user::text AS role, wanted, c.oid::regclass::text AS object,
            has_table_privilege(current_user, c.oid, wanted) AS has
@@ -32,6 +32,11 @@ SELECT role, wanted, object FROM (
     SELECT r.rolname, 'SELECT', c.oid::regclass::text, has_table_privilege(r.oid, c.oid, 'SELECT')
       FROM pg_roles r, pg_class c
      WHERE r.rolname = 'analytics_readonly' AND c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+     UNION ALL
+    SELECT r.rolname, 'SELECT', c.oid::regclass::text, has_table_privilege(r.oid, c.oid, 'SELECT')
+      FROM pg_roles r, pg_class c
+     WHERE r.rolname = 'analytics_backup' AND c.relnamespace IN ('public'::regnamespace, 'hannun'::regnamespace)
+       AND c.relkind IN ('r', 'p', 'S')
 ) AS rights WHERE NOT has ORDER BY 1, 3, 2;
 
 -- connection_use --
