@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from backup_clock import NOON, every_second
-from programs import commands_of_machine, pg_dump_that_waits_for
+from programs import commands_of_machine, pg_dump_that_waits_for, program_of
 from redis import Redis
 from world import World
 
@@ -20,7 +20,6 @@ from hannun.backups.folder import BackupFolder
 from hannun.backups.manifest import Manifest, Wal
 from hannun.cache import RedisAddress
 from hannun.embedded import ValkeyServer
-from hannun.embedded.postgres_wheel import installed_binaries
 from hannun.errors import OperatorError, StoreUnavailable, Transient
 from hannun.flows.backup.context import BackupContext
 from hannun.flows.backup.create import create
@@ -93,6 +92,8 @@ def test_a_logical_backup_holds_what_its_manifest_says(filled: World, context: B
     with filled.database.transaction() as conn:
         newest = operation_runs.newest_successes(conn)["backup-logical"]
     assert (newest.name, newest.size_bytes) == (made.name, made.size_bytes)
+    (entry,) = filled.rows("SELECT action, object, reason FROM hannun.audit_log")
+    assert (entry.action, entry.object, entry.reason) == ("backup made", made.name, "not encrypted")
 
 
 def test_what_is_counted_during_the_dump_is_neither_in_it_nor_in_its_manifest(
@@ -170,13 +171,13 @@ def test_a_stopped_backup_leaves_nothing_behind(filled: World, context: BackupCo
 
 
 def test_programs_older_than_the_server_are_refused_before_anything_is_dumped(
-    filled: World, context: BackupContext
+    filled: World, context: BackupContext, as_superuser: BackupContext, tmp_path: Path
 ) -> None:
-    (older,) = [
-        folder for folder in installed_binaries() if folder.parent.name == "pginstall" and "pixeltable" in str(folder)
-    ]
-    with pytest.raises(OperatorError, match=r"needs programs of PostgreSQL 18 or newer; found 16\.\d+ in"):
+    older = program_of(tmp_path / "older", "pg_dump", "echo 'pg_dump (PostgreSQL) 15.14'")
+    with pytest.raises(OperatorError, match=r"needs programs of PostgreSQL 1\d or newer; found 15\.14 in"):
         logical(replace(context, programs=[older]), filled)
+    with pytest.raises(OperatorError, match=r"needs programs of PostgreSQL 1\d; found 15\.14 in"):
+        create(replace(as_superuser, programs=[older]), "physical", filled.redis, recipient=None)
     with pytest.raises(OperatorError, match="found none"):
         logical(replace(context, programs=[Path("/nowhere")]), filled)
     assert context.folder.contents() == ([], [])
@@ -273,7 +274,7 @@ def test_a_role_without_replication_is_told_that_only_logical_backups_are_left(
 
 
 def test_an_incremental_backup_needs_summaries_and_a_full_one(filled: World, as_superuser: BackupContext) -> None:
-    with pytest.raises(OperatorError, match="summarize_wal is off"):
+    with pytest.raises(OperatorError, match="summarize_wal is off|needs PostgreSQL 17"):
         create(as_superuser, "physical", filled.redis, recipient=None, incremental=True)
 
 

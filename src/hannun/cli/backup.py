@@ -11,7 +11,8 @@ import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli.terminal import DryRunOption, HomeOption, Progress, err, out, print_folded
+from hannun.cli.restore import run_drill
+from hannun.cli.terminal import DryRunOption, HomeOption, Progress, err, operator, out, print_folded
 from hannun.errors import OperatorError, Transient
 from hannun.processes.signals import stop_on_signal
 
@@ -86,9 +87,12 @@ def list_backups(home: HomeOption = None) -> None:
 def verify(
     name: Annotated[str, typer.Argument(help="of the backup, as `hannun backup list` shows it")],
     identity: Annotated[Path | None, typer.Option(help="the file of the identity that opens encrypted ones")] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="logical: also restore it on a scratch server, as a drill")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
-    """Compare a backup with its hashes, and let PostgreSQL's programs read it. `restore --drill` restores it."""
+    """Compare a backup with its hashes, and let PostgreSQL's programs read it."""
     from hannun.flows.backup.verification import verify as run
 
     with _backups(settings_.read()) as context:
@@ -96,6 +100,8 @@ def verify(
     for line in checked:
         print_folded(line)
     print_folded(f"{manifest.name} is whole")
+    if restore:
+        run_drill(manifest.name, identity)
 
 
 @app.command()
@@ -131,7 +137,7 @@ def wal(
 
     settings = settings_.read()
     telemetry.configure(settings.log_level)
-    with stop_on_signal() as stop, open_backups(settings) as context:
+    with stop_on_signal() as stop, open_backups(settings, operator()) as context:
         archive(context, stopped=stop.is_set, wait=stop.wait, free_bytes_min=free_mb * 1_000_000)
 
 
@@ -160,7 +166,7 @@ def _backups(settings: settings_.Settings) -> "Iterator[BackupContext]":
             if stop.is_set():
                 raise Transient("stopped", hint="nothing is left behind; run it again")
 
-        with open_backups(settings, progress.update, check) as context:
+        with open_backups(settings, operator(), progress.update, check) as context:
             yield context
 
 

@@ -59,7 +59,7 @@ def restore(
     if finish:
         _finish()
     elif drill:
-        _drill(name, identity)
+        run_drill(name, identity)
     elif drop_replaced:
         _drop_replaced()
     elif name is None:
@@ -136,7 +136,8 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _drill(name: str | None, identity: Path | None) -> None:
+def run_drill(name: str | None, identity: Path | None) -> None:
+    """Prove a backup, by default the newest logical one, and print what was found."""
     from hannun.flows.restore.drill import DrillFailed
     from hannun.processes.commands.restore import open_drill
 

@@ -41,6 +41,7 @@ class Action(StrEnum):
     MONTH_DETACHED = "month detached"
     MONTH_ATTACHED = "month attached"
     MONTH_DROPPED = "month dropped"
+    BACKUP_MADE = "backup made"
     TOTALS_TYPED = "totals typed"
     TOTALS_IMPORTED = "totals imported"
     SHARE_CREATED = "share link created"

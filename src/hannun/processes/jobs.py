@@ -204,7 +204,7 @@ def _backup_job(settings: Settings, writing: Writing, kind: BackupKind, at: Time
     scheduled = ScheduledBackup(
         kind,
         DueWork(database, name, at, owner_name()),
-        lambda: backup_context(settings, folder, database),
+        lambda: backup_context(settings, folder, database, f"schedule@{socket.gethostname()}"),
         settings.redis,
         recipient=settings.backup_recipient or None,
         daily=settings.backup_daily_kept,

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hannun.backups.folder import BackupFolder
+from hannun.domain.audit_chain import NewEntry
 from hannun.domain.operation_runs import Kind as OperationKind
 from hannun.errors import HannunError, StoreUnavailable
-from hannun.store import operation_runs
+from hannun.store import audit_log, operation_runs
 from hannun.store.database import Database
 from hannun.telemetry import log
 
@@ -28,6 +29,7 @@ class BackupContext:
         now: the time of day, in UTC.
         show: shows how far the work has come, on one line.
         check: raises where the operator has stopped the work. Called a few times a second.
+        by: the operator, or the process at set times, for the audit log.
     """
 
     folder: BackupFolder
@@ -38,14 +40,19 @@ class BackupContext:
     now: Callable[[], datetime]
     show: Callable[[str], object] = lambda _: None
     check: Callable[[], None] = lambda: None
+    by: str = "hannun"
 
 
 @dataclass(slots=True)
 class Run:
-    """A run of an operation that is being recorded. `size_bytes` and `detail` are known at its end."""
+    """A run of an operation that is being recorded. All but its name is known at its end.
+
+    `entry` is written into the audit log where the run succeeds.
+    """
 
     name: str = ""
     size_bytes: int | None = None
+    entry: NewEntry | None = None
     detail: dict[str, Any] = field(default_factory=dict)
 
 
@@ -74,5 +81,7 @@ def _end(records: Database, run_no: int, outcome: operation_runs.Outcome, run: R
     try:
         with records.transaction() as conn:
             operation_runs.end(conn, run_no, outcome, name=run.name, size_bytes=run.size_bytes, detail=detail)
+            if run.entry is not None:
+                audit_log.record(conn, run.entry)
     except StoreUnavailable as error:
         log.warning("the end of an operation could not be recorded", outcome=outcome, name=run.name, error=str(error))

@@ -12,6 +12,7 @@ from typing import Final
 from hannun.backups import encryption
 from hannun.backups.manifest import Kind, Manifest
 from hannun.cache import RedisAddress
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.operation_runs import Kind as OperationKind
 from hannun.errors import OperatorError
 from hannun.flows.backup import logical, physical, redis
@@ -51,6 +52,8 @@ def create(
         with recorded(context.records, _OPERATIONS[kind]) as run:
             manifest = _make(context, kind, _maker(kind, context, conn, address, recipient, incremental=incremental))
             run.name, run.size_bytes = manifest.name, manifest.size_bytes
+            how = f"encrypted for {recipient}" if recipient else "not encrypted"
+            run.entry = NewEntry(operator(context.by), Action.BACKUP_MADE, manifest.name, reason=how)
     return manifest
 
 

@@ -37,7 +37,7 @@ def verify(context: BackupContext, name: str, identity: Path | None = None) -> t
     with context.folder.reading(), recorded(context.records, "verify", manifest.name) as run_record:
         for part in context.folder.chain(manifest):
             _check_hashes(context, part)
-            checked.append(f"{part.name}: size and SHA-256 of {len(part.files)} files")
+            checked.append(f"{part.name}: size and SHA-256 of {', '.join(file.name for file in part.files)}")
             if part.encrypted and identities is None:
                 checked.append(f"{part.name}: is encrypted; with --identity its contents are checked, too")
             else:

@@ -51,7 +51,10 @@ def program_folders(settings: Settings) -> list[Path]:
 
 @contextmanager
 def open_backups(
-    settings: Settings, show: Callable[[str], object] = lambda _: None, check: Callable[[], None] = lambda: None
+    settings: Settings,
+    by: str,
+    show: Callable[[str], object] = lambda _: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[BackupContext]:
     """What every operation on backups needs, for the block.
 
@@ -61,20 +64,21 @@ def open_backups(
     """
     folder = backup_folder(settings)
     with open_database(settings, APPLICATION) as records:
-        yield backup_context(settings, folder, records, show, check)
+        yield backup_context(settings, folder, records, by, show, check)
 
 
 def backup_context(
     settings: Settings,
     folder: BackupFolder,
     records: Database,
+    by: str,
     show: Callable[[str], object] = lambda _: None,
     check: Callable[[], None] = lambda: None,
 ) -> BackupContext:
     """The same, of what is open already."""
     return BackupContext(
         folder, records, backup_url(settings), program_folders(settings), hannun_version(),
-        lambda: datetime.now(UTC), show, check,
+        lambda: datetime.now(UTC), show, check, by,
     )  # fmt: skip
 
 
