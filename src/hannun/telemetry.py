@@ -7,6 +7,7 @@ positions, never the content of a message. `Metrics` holds every metric of all p
 import logging
 import math
 import sys
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
@@ -15,7 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from structlog.typing import FilteringBoundLogger
+from structlog.typing import EventDict, FilteringBoundLogger
 
 REGISTRY = CollectorRegistry()
 
@@ -329,6 +330,36 @@ def replace_series(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> Non
                 gauge.remove(*labels)
 
 
+def _format_exception(_: object, __: str, event: EventDict) -> EventDict:
+    """Replace `exc_info` by the exception with its traceback and its causes, and without the values of rows."""
+    error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        event["exception"] = "".join(_exception_lines(error)).rstrip("\n")
+    return event
+
+
+def _exception_lines(error: BaseException) -> Iterator[str]:
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _exception_lines(cause)
+        yield "which led to:\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__qualname__}: {_text_without_values(error)}\n"
+
+
+def _text_without_values(error: BaseException) -> str:
+    """The text of an error. PostgreSQL's first line says what is wrong; further lines, and those of errors about a row
+    (classes 22 and 23), hold the values of the row."""
+    state = getattr(error, "sqlstate", None)
+    if state is None:
+        return str(error)
+    if state[:2] in ("22", "23"):
+        return f"SQLSTATE {state} {getattr(error.diag, 'constraint_name', None) or ''}".rstrip()  # type: ignore[attr-defined]
+    return (str(error).splitlines() or [""])[0]
+
+
 def configure(level: str) -> None:
     """Set up logging at this level; call it once, at the start of a process."""
     structlog.configure(
@@ -336,7 +367,7 @@ def configure(level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            _format_exception,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

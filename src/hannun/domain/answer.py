@@ -6,6 +6,12 @@ Topic = tuple[str, str]
 """What an answer is about: ("event", eventId) or ("user", userId)."""
 
 
+def topic_fields(topic: Topic) -> dict[str, str]:
+    """The fields of a log line about a topic: an event by its id, a merchant never."""
+    kind, id_ = topic
+    return {"kind": kind, "event_id": id_} if kind == "event" else {"kind": kind}
+
+
 class EncodedAnswer(msgspec.Struct, frozen=True):
     """An answer as bytes of JSON, with what decides who may see it and how long it holds.
 

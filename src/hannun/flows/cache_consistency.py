@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
-from hannun.domain.answer import EncodedAnswer, Topic
+from hannun.domain.answer import EncodedAnswer, Topic, topic_fields
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import HannunError
 from hannun.telemetry import log, metrics
@@ -88,7 +88,7 @@ class ConsistencyChecker:
             except HannunError:  # PostgreSQL is unavailable: there is nothing to compare with
                 continue
             except Exception as error:  # the answer cannot be computed: there is nothing to compare with either
-                log.error("a comparison failed", kind=topic[0], id=topic[1], exc_info=error)
+                log.error("a comparison failed", **topic_fields(topic), exc_info=error)
                 return
             self._record(topic, after_s, consistent)
 
@@ -117,4 +117,4 @@ class ConsistencyChecker:
         results.append(consistent)
         metrics.consistent.labels(after).set(sum(results) / len(results))
         if not consistent:
-            log.error("cached answer differs from the database", kind=topic[0], id=topic[1], after_s=after_s)
+            log.error("cached answer differs from the database", **topic_fields(topic), after_s=after_s)

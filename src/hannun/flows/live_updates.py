@@ -14,6 +14,7 @@ import msgspec
 
 from hannun import tracing
 from hannun.domain.answer import Topic as Topic
+from hannun.domain.answer import topic_fields
 from hannun.domain.batch import ChangedEvent
 from hannun.errors import HannunError
 from hannun.telemetry import log
@@ -124,7 +125,7 @@ class LiveUpdates:
         kind = type(error).__name__
         if kind not in self._logged:
             self._logged.add(kind)
-            log.error("a page could not be notified", kind=topic[0], id=topic[1], error=kind, exc_info=error)
+            log.error("a page could not be notified", **topic_fields(topic), error=kind, exc_info=error)
 
     @staticmethod
     async def _send(watcher: Send, frame: bytes) -> None:

@@ -70,7 +70,7 @@ class ResponseHeaders:
         except ClientDisconnect:
             status = CLIENT_LEFT_STATUS
         except Exception as error:
-            log.error("request failed", path=request.url.path, error=type(error).__name__, exc_info=error)
+            log.error("request failed", route=route_of(request), error=type(error).__name__, exc_info=error)
             if status:  # the response has begun: the server closes the connection
                 raise
             await problem_of(error, request)(scope, receive, send_with_headers)
