@@ -48,7 +48,9 @@ class Processes:
         self.world, self.clock = world, Clock()
 
     def start(self, database: Database | None = None) -> SharedBreakers:
-        return SharedBreakers(database or self.world.another_database(), [TV, BLOG], POLICY, now=self.clock)
+        return SharedBreakers(
+            database or self.world.another_database(), {TV: "WooriTV", BLOG: "NaverBlog"}, POLICY, now=self.clock
+        )
 
     def later(self, seconds: float = 10.0) -> None:
         """Moves the steady clock, and PostgreSQL's as far as a row shows it."""
@@ -262,7 +264,7 @@ def test_the_state_of_each_breaker_is_a_metric(processes: Processes) -> None:
     processes.fail(process, 10)
     process.flush()
     states = gauges("hannun_channel_breaker_state")
-    assert (states[f'{{channel="{TV}"}}'], states[f'{{channel="{BLOG}"}}']) == (2, 0)
+    assert (states['{channel="WooriTV"}'], states['{channel="NaverBlog"}']) == (2, 0), "by name, as all other metrics"
 
 
 # -- budgets

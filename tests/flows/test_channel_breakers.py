@@ -21,7 +21,7 @@ def run(world: World, *words: str) -> Result:
 
 
 def breakers(world: World) -> SharedBreakers:
-    return SharedBreakers(world.another_database(), [TV], Policy())
+    return SharedBreakers(world.another_database(), {TV: "WooriTV"}, Policy())
 
 
 def end_calls(shared: SharedBreakers, outcomes: Outcomes) -> None:

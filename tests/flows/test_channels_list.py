@@ -82,7 +82,7 @@ def test_what_the_newest_round_did_budgets_and_ages_are_shown(spring: World, acc
 
 
 def test_an_open_breaker_needs_an_operator(spring: World, access: Path) -> None:
-    shared = SharedBreakers(spring.another_database(), ["instagram"])
+    shared = SharedBreakers(spring.another_database(), {"instagram": "Instagram"})
     shared.record("instagram", shared.admit("instagram").generation, Outcomes(20, failed=20))
     shared.flush()
     shown = run(spring, access)

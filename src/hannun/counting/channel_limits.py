@@ -13,7 +13,7 @@ event loop calls them in a thread.
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -67,13 +67,14 @@ class SharedBreakers:
 
     Args:
         database: used by nothing else at the same time.
+        channels: the names of the channels by their keys.
         now: a steady clock, in seconds.
     """
 
     def __init__(
         self,
         database: Database,
-        channels: Iterable[str],
+        channels: Mapping[str, str],
         policy: Policy | None = None,
         *,
         now: Callable[[], float] = time.monotonic,
@@ -82,6 +83,7 @@ class SharedBreakers:
         self._policy = policy or Policy()
         self._now = now
         self._lock = threading.Lock()  # of what is below
+        self._names = dict(channels)
         self._local = {channel: _Local() for channel in channels}
         self._ahead_s: float | None = None
         self._tried_at_s = -math.inf
@@ -220,7 +222,7 @@ class SharedBreakers:
         local.state = read.state
         for generation, outcomes in local.ended.items():
             local.state = breaker.record(local.state, self._policy, generation, outcomes, self._clock())
-        metrics.channel_breaker_state.labels(channel).set(_STATE_VALUES[local.state.name])
+        metrics.channel_breaker_state.labels(self._names[channel]).set(_STATE_VALUES[local.state.name])
 
     def _note_away(self, error: StoreUnavailable) -> None:
         if not self._away:

@@ -190,6 +190,11 @@ def opens_until_s(state: State, policy: Policy) -> float:
     return state.since_s + min(math.ldexp(policy.open_s, doubled), policy.open_s_max)
 
 
+def next_trial_s(state: State, policy: Policy) -> float | None:
+    """When an open breaker admits trials, as an operator reads it; None where it is not open, or held."""
+    return opens_until_s(state, policy) if state.name == "open" and not state.held else None
+
+
 def retry_after_s(state: State, policy: Policy, now_s: float) -> float:
     """After how many seconds a caller that was admitted nothing may be admitted; infinite where it is held."""
     if state.name == "open":

@@ -66,11 +66,11 @@ def _decide(conn: Connection, channel: str, decide: Callable[[State, float], Sta
 
 def _shown(found: VersionedBreaker, now_s: float, policy: Policy) -> Breaker:
     state = found.state
-    opens = state.name == "open" and not state.held
+    trial_s = breaker.next_trial_s(state, policy)
     return Breaker(
         state,
         datetime.fromtimestamp(state.since_s, UTC) if found.version and state.since_s else None,
-        datetime.fromtimestamp(breaker.opens_until_s(state, policy), UTC) if opens else None,
+        None if trial_s is None else datetime.fromtimestamp(trial_s, UTC),
         breaker.in_window(state, policy, now_s),
         policy,
     )

@@ -96,11 +96,11 @@ def watched(conn: Connection, stale_after: timedelta) -> Watched:
 
 def shown_breaker(state: State) -> ShownBreaker:
     """A breaker with its instants."""
-    opens = state.name == "open" and not state.held
+    trial_s = breaker.next_trial_s(state, Policy())
     return ShownBreaker(
         state,
         _utc(state.since_s) if state.since_s else None,
-        _utc(breaker.opens_until_s(state, Policy())) if opens else None,
+        None if trial_s is None else _utc(trial_s),
     )
 
 

@@ -44,7 +44,9 @@ async def open_refresh(settings: Settings, writing: Writing) -> AsyncIterator[Re
     polled = {key: declarations[key] for key in access if declarations[key].request is not None}
     budgets = {key: budgets_of(declaration) for key, declaration in polled.items()}
     async with AsyncExitStack() as stack:
-        breakers = SharedBreakers(writing.database("-breakers"), polled)
+        breakers = SharedBreakers(
+            writing.database("-breakers"), {key: declaration.name for key, declaration in polled.items()}
+        )
         shared_budgets = SharedBudgets(writing.database("-budgets"), budgets, period_s)
         stack.callback(breakers.flush)
         pollers: dict[str, ChannelPoller] = {}
