@@ -1,16 +1,19 @@
 """A restored database is prepared: what was given out since the backup is not valid again."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
-from world import SPRING, World
+from world import OWNER, SPRING, World
 
 from hannun.domain.batch import OffsetRange
 from hannun.embedded import PostgresServer, ValkeyServer
-from hannun.errors import StaleBatch
+from hannun.errors import OperatorError, StaleBatch
+from hannun.flows.forgetting import Person, forget
+from hannun.key_ring import add_key, open_key_ring
 from hannun.store.database import connected
-from hannun.store.restored import prepare
+from hannun.store.restored import prepare, record_in_audit_log
 
 SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
 TOPIC = "participant-registered"
@@ -117,6 +120,39 @@ def test_a_partition_that_the_backup_does_not_know_begins_where_an_operator_deci
     prepare_with(backup, world)
     (position,) = backup.rows("SELECT * FROM hannun.positions WHERE topic = 'new'")
     assert (position.topic_id, position.next_offset) == ("new-id", 5)
+
+
+def test_the_audit_log_goes_on_where_that_of_the_backup_ends(backup: World, world: World) -> None:
+    with connected(world.owner_url, application="test") as live:
+        record_in_audit_log(live, "an operator")
+    prepare_with(backup, world)
+    (entry,) = backup.rows("SELECT * FROM hannun.audit_log")
+    assert entry == world.rows("SELECT * FROM hannun.audit_log")[0]
+    with connected(backup.owner_url, application="test") as restored:
+        record_in_audit_log(restored, "an operator")
+    with pytest.raises(OperatorError, match="audit logs"):
+        prepare_with(backup, world)
+
+
+def test_who_was_forgotten_since_the_backup_is_forgotten_again(backup: World, world: World, tmp_path: Path) -> None:
+    add_key(tmp_path / "keys.toml", "2026-11")
+    ring = open_key_ring(tmp_path / "keys.toml")
+    with connected(world.owner_url, application="test") as live:
+        forget(live, ring, Person(participant="p1"), "an operator", "request 17")
+        forget(live, ring, Person(merchant=OWNER), "an operator", "request 18")
+    expected = {row.participant for row in world.rows("SELECT participant FROM hannun.participants")}
+    with (
+        connected(backup.owner_url, application="test") as restored,
+        connected(world.owner_url, application="test") as live,
+    ):
+        with pytest.raises(OperatorError, match="key ring"):
+            prepare(restored, live, "an operator")
+        restored.rollback()
+        prepare(restored, live, "an operator", ring)
+    assert {row.participant for row in backup.rows("SELECT participant FROM hannun.participants")} <= expected
+    assert backup.event_row().user_id == world.event_row().user_id != OWNER
+    assert backup.event_row().forgotten >= world.event_row().forgotten
+    assert backup.drift() == []
 
 
 def test_preparing_twice_is_harmless(backup: World, world: World) -> None:

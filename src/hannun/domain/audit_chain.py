@@ -37,6 +37,7 @@ class Action(StrEnum):
     DEAD_LETTER_RETRIED = "dead letter retried"
     DEAD_LETTER_DROPPED = "dead letter dropped"
     REPLAY_SWAPPED = "replay swapped"
+    RESTORED = "restored"
     BREAKER_SET = "breaker set"
     MONTH_DETACHED = "month detached"
     MONTH_ATTACHED = "month attached"

@@ -8,6 +8,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from hannun.domain.replay import Replayed
+from hannun.errors import OperatorError
 from hannun.store import positions
 from hannun.store.database import Connection
 from hannun.store.queries import load
@@ -48,15 +49,24 @@ def carry_over(live: Connection, shadow: Connection, replayed: Replayed, by: str
         shadow.execute(SQL["raise_versions"], columns)
         shadow.execute(SQL["copy_creation_times"], columns)
         shadow.execute(SQL["invalidate_everything"], columns)
-        _carry_over_audit_log(live, shadow)
+        carry_over_audit_log(live, shadow)
 
 
-def _carry_over_audit_log(live: Connection, shadow: Connection) -> None:
-    """Continue the shadow's audit log, which only a swap that failed has begun, to the end of the live one."""
-    row = shadow.execute(SQL["newest_audit_entry"]).fetchone()
+def carry_over_audit_log(live: Connection, into: Connection) -> None:
+    """Continue the audit log, which holds the beginning of the live one or nothing, to the end of the live one.
+
+    Raises:
+        OperatorError: it holds other entries than the live one.
+    """
+    row = into.execute(SQL["newest_audit_entry"]).fetchone()
     assert row is not None
-    _copy(live, shadow, "audit_subjects", "copy_audit_subject", {})
-    _copy(live, shadow, "audit_entries", "copy_audit_entry", {"after": row[0]})
+    if row != live.execute(SQL["audit_entry"], {"entry_no": row[0]}).fetchone():
+        raise OperatorError(
+            f"the audit logs of {into.info.dbname} and {live.info.dbname} differ before entry {row[0]}",
+            hint="one of them was changed, or went its own way after an earlier restore: hannun audit verify",
+        )
+    _copy(live, into, "audit_subjects", "copy_audit_subject", {})
+    _copy(live, into, "audit_entries", "copy_audit_entry", {"after": row[0]})
 
 
 def _copy(live: Connection, shadow: Connection, query: str, insert: str, parameters: dict[str, object]) -> None:

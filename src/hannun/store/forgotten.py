@@ -45,7 +45,7 @@ def load(conn: Connection, ring: KeyRing | None) -> ForgottenIds:
     rows = conn.execute(SQL["digests"]).fetchall()
     if not rows:
         return NOTHING_FORGOTTEN
-    ring = _ring_with(ring, {key_id for _, _, _, key_id in rows})
+    ring = ring_with(ring, {key_id for _, _, _, key_id in rows})
     participants: dict[str, set[bytes]] = defaultdict(set)
     merchants: set[bytes] = set()
     for kind, event_id, digest, _ in rows:
@@ -65,8 +65,12 @@ def copy_to(conn: Connection, forgotten: Sequence[tuple[object, ...]]) -> None:
         cursor.executemany(SQL["copy_forgotten"], forgotten)
 
 
-def _ring_with(ring: KeyRing | None, key_ids: set[str]) -> KeyRing:
-    """The ring, which holds these keys."""
+def ring_with(ring: KeyRing | None, key_ids: set[str]) -> KeyRing:
+    """The ring, which holds these keys.
+
+    Raises:
+        OperatorError: it does not, or there is none.
+    """
     if ring is None:
         raise OperatorError(
             "ids were forgotten in this database, and without the key ring messages would bring them back",

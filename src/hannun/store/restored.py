@@ -9,9 +9,12 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.restores import RestoredPosition
-from hannun.store import carry_over, positions
+from hannun.key_ring import KeyRing
+from hannun.store import audit_log, carry_over, positions
 from hannun.store.database import Connection
+from hannun.store.forgotten_again import forget_again
 from hannun.store.queries import load
 
 SQL = load("restored")
@@ -22,7 +25,14 @@ def set_time_zone(conn: Connection) -> None:
     conn.execute(SQL["set_time_zone"])
 
 
-def prepare(restored: Connection, live: Connection | None, by: str) -> list[RestoredPosition]:
+def record_in_audit_log(conn: Connection, by: str) -> None:
+    """Append to the audit log that the database is being restored; in the live one before it is replaced."""
+    audit_log.record(conn, NewEntry(operator(by), Action.RESTORED, f"database {conn.info.dbname}"))
+
+
+def prepare(
+    restored: Connection, live: Connection | None, by: str, ring: KeyRing | None = None
+) -> list[RestoredPosition]:
     """Prepare a restored database, in one transaction. Running it again is harmless. Returns where reading resumes.
 
     Epochs and versions rise above all that were given out before, and every answer that may be cached gets an outbox
@@ -31,12 +41,16 @@ def prepare(restored: Connection, live: Connection | None, by: str) -> list[Rest
     Args:
         live: the database that is replaced, with its writers locked out; None where it is lost, or damaged.
         by: the operator, for the record of the decision.
+        ring: the keys by which people were forgotten.
+
+    Raises:
+        OperatorError: the key ring lacks a key by which somebody was forgotten since, or the audit logs differ.
     """
     with restored.transaction():
         restored.execute(SQL["raise_epochs"])
         restored.execute(SQL["raise_versions"])
         restored.execute(SQL["delete_sign_in_codes"])
-        live_positions = {} if live is None else _copy_from_live(restored, live)
+        live_positions = {} if live is None else _copy_from_live(restored, live, ring)
         resumed = [
             RestoredPosition(**position, was_at=live_positions.get((position["topic"], position["partition"])))
             for position in _rows(restored, "positions")
@@ -44,12 +58,16 @@ def prepare(restored: Connection, live: Connection | None, by: str) -> list[Rest
         for position in resumed:
             restored.execute(positions.SQL["record_decision"], _decision(position, by))
         restored.execute(carry_over.SQL["invalidate_everything"], carry_over.live_events(live))
+        if live is None:  # otherwise the entry is among those that are copied
+            record_in_audit_log(restored, by)
     return resumed
 
 
-def _copy_from_live(restored: Connection, live: Connection) -> dict[tuple[str, int], int]:
+def _copy_from_live(restored: Connection, live: Connection, ring: KeyRing | None) -> dict[tuple[str, int], int]:
     """Copy what was decided since the backup. Returns the position of each partition in the live database."""
     carry_over.carry_over_decided(live, restored)
+    carry_over.carry_over_audit_log(live, restored)
+    forget_again(restored, live, ring)
     events = carry_over.live_events(live)
     restored.execute(SQL["raise_versions_above"], events)
     for position in _rows(live, "first_positions"):

@@ -16,6 +16,7 @@ from hannun.domain.restores import RestoredPosition
 from hannun.flows.restore.finish import delete_or_none
 from hannun.flows.restore.loading import BackupSource, Loaded, Shown, load
 from hannun.flows.restore.plan import RestorePlan
+from hannun.key_ring import KeyRing
 from hannun.store import database_swap, operation_runs, restore_target, restored
 from hannun.store.database import Connection
 from hannun.store.restore_target import RestoreTarget, Stage
@@ -38,6 +39,7 @@ class Restore:
         by: the operator, for the record.
         delete_cached: deletes every cached answer.
         deliver_pending: delivers the pending invalidations of the new live database.
+        ring: the keys by which people were forgotten; None where none is set.
     """
 
     plan: RestorePlan
@@ -47,6 +49,7 @@ class Restore:
     by: str
     delete_cached: Callable[[], int]
     deliver_pending: Callable[[], object]
+    ring: KeyRing | None = None
 
     @property
     def _manifest(self) -> Manifest:
@@ -90,8 +93,10 @@ class Restore:
             with self._live() as live:
                 shown.step("preparing it: epochs, versions, what was decided since the backup")
                 if live is not None:
+                    restored.record_in_audit_log(live, self.by)
+                    live.commit()
                     database_swap.lock_out_writers(live)
-                done.positions = restored.prepare(conn, live, self.by)
+                done.positions = restored.prepare(conn, live, self.by, self.ring)
                 conn.commit()
                 shown.step("deleting the cached answers, and renaming both databases")
 

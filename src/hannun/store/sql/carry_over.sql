@@ -183,8 +183,12 @@ SELECT entry_no, at, actor, action, object, subject, reason, previous_hash, hash
   FROM hannun.audit_log WHERE entry_no > %(after)s ORDER BY entry_no;
 
 -- newest_audit_entry --
--- The number of the newest entry of the audit log; 0 where it is empty.
-SELECT coalesce(max(entry_no), 0) FROM hannun.audit_log;
+-- Number and hash of the newest entry of the audit log; 0 and NULL where it is empty.
+SELECT coalesce(max(entry_no), 0), (SELECT hash FROM hannun.audit_log ORDER BY entry_no DESC LIMIT 1) FROM hannun.audit_log;
+
+-- audit_entry --
+-- Number and hash of an entry of the audit log; NULL where there is no such entry.
+SELECT %(entry_no)s::bigint, (SELECT hash FROM hannun.audit_log WHERE entry_no = %(entry_no)s);
 
 -- copy_audit_entry --
 -- Copy an entry of the audit log as it is, with its hashes.
