@@ -49,8 +49,10 @@ def _print(plan: "MigrationPlan") -> None:
     print_folded(f"{found}; `hannun migrate` brings it to {plan.migrations[-1].name[:4]}")
     for migration in plan.migrations:
         print_folded(f"{migration.name}: {migration.purpose}")
-        for lock in migration.locks:
-            print_folded(_line(lock), indent="  ")
+        for line in map(_line, migration.locks):
+            print_folded(line, indent="  ")
+        if plan.found and not migration.locks:
+            print_folded("locks no table of before", indent="  ")
     seconds, disk = _seconds(plan.seconds), _size(plan.disk_bytes)
     print_folded(f"altogether {seconds} at work, and at most {disk} more disk meanwhile; both are rough")
 

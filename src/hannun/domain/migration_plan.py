@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 _DECLARED: Final = re.compile(r"^-- locks: (?:nothing|(\S+) ([A-Z ]+[A-Z])(?:, (rewritten|scanned|written))?)$", re.M)
-_FIRST_COMMENT: Final = re.compile(r"^-- (?!squawk)(.*?[.:;])(?:\s|$)", re.M)
+_COMMENT: Final = re.compile(r"(?:^-- (?!squawk|locks:).*\n)+", re.M)
+"""Lines of a comment that follow each other."""
 BYTES_A_S: Final = {"rewritten": 30e6, "written": 20e6, "scanned": 200e6}
 """How fast a table is worked on: chosen by feel, as of a small machine with a common disk."""
 STOPS: Final = {
@@ -102,8 +103,11 @@ def declared_locks(text: str) -> list[TableLock]:
 
 def purpose_of(text: str) -> str:
     """The first sentence of a migration's comment."""
-    found = _FIRST_COMMENT.search(text)
-    return found[1] if found else ""
+    found = _COMMENT.search(text)
+    if found is None:
+        return ""
+    comment = " ".join(line.removeprefix("-- ") for line in found[0].splitlines())
+    return re.split(r"(?<=\.)\s", comment, maxsplit=1)[0]
 
 
 def planned_lock(lock: TableLock, size_bytes: int, heap_bytes: int, held_by: list[str]) -> PlannedLock:
