@@ -33,6 +33,7 @@ from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import Transient
 from hannun.flows.reconcile import reconcile
 from hannun.flows.timeline_rollup import RollUpRounds
+from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.batches import participant_key
 from hannun.store.database import Connection, Database, PoolLimits, connect
 from hannun.store.migrate import migrate
@@ -93,12 +94,13 @@ class World:
         self.owner_url = postgres.url(database, "hannun_owner", PASSWORD)
         self.readonly_url = postgres.url(database, "analytics_readonly", PASSWORD)
         self.redis = RedisAddress(valkey.host, valkey.port, valkey.password)
+        self.amounts = WITHOUT_KEYS
         self._ids = itertools.count(1)
         self._others: list[Database] = []
         self._owner_connection: psycopg.Connection[dict[str, Any]] | None = None
 
     def __enter__(self) -> Self:
-        self.database = Database(self.url, PoolLimits(wait_s=5), application="test")
+        self.database = Database(self.url, PoolLimits(wait_s=5), application="test", amounts=self.amounts)
         self.invalidator = Invalidator(self.redis)
         with self.database.transaction() as conn:
             self.use_decoder_for(conn)
@@ -269,6 +271,14 @@ class World:
             channel,
         )[0]
 
+    def use_amounts(self, amounts: Amounts) -> None:
+        """Read and write amounts with these keys from now on, as a process that was restarted with them."""
+        self.amounts = amounts
+        self._others.append(self.database)
+        self.database = Database(self.url, PoolLimits(wait_s=5), application="test", amounts=amounts)
+        self.counter = self.counter_on(self.database)
+        self.measurement_counter = self.measurement_counter_on(self.database)
+
     def restart(self) -> None:
         """Replace the counter by a new one, whose caches are empty."""
         self.counter = self.counter_on(self.database)
@@ -279,7 +289,8 @@ class World:
 
     def another_database(self) -> Database:
         """Another connection pool for writing, for a second thread."""
-        self._others.append(Database(self.url, PoolLimits(wait_s=5), application="test-other"))
+        other = Database(self.url, PoolLimits(wait_s=5), application="test-other", amounts=self.amounts)
+        self._others.append(other)
         return self._others[-1]
 
     def another_counter(self) -> BatchCounter:
@@ -306,7 +317,7 @@ class World:
 
     def drift(self) -> list[Drift]:
         """What reconcile finds. Empty if every figure is right."""
-        with connect(self.url, application="test-reconcile") as conn:
+        with connect(self.url, application="test-reconcile", amounts=self.amounts) as conn:
             return list(reconcile(conn, lambda _: None))
 
     def rows(self, query: str, *arguments: Any) -> list[Row]:

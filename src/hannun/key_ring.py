@@ -103,6 +103,11 @@ class KeyRing:
         keys = self._current()
         return [keys.active, *sorted(keys.by_id.keys() - {keys.active})]
 
+    @property
+    def sealed_prefix(self) -> bytes:
+        """What every value starts with that the active key has sealed, and no other."""
+        return _header(self.active)
+
     def seal(self, purpose: str, context: bytes, plain: bytes) -> bytes:
         """Encrypt a value with the active key.
 
@@ -111,8 +116,7 @@ class KeyRing:
             context: where the value stands, such as table and row. It is not stored, and `open` needs the same.
         """
         keys = self._current()
-        key_id = keys.active.encode()
-        header = bytes((FORMAT, len(key_id))) + key_id
+        header = _header(keys.active)
         nonce = os.urandom(NONCE_BYTES)
         return header + nonce + keys.cipher(keys.active, purpose).encrypt(nonce, plain, header + context)
 
@@ -197,6 +201,10 @@ def open_key_ring(path: str | Path, now: Callable[[], float] = time.monotonic) -
     path = Path(path)
     version = _version(path)
     return KeyRing(path, read_keys(path), version, now)
+
+
+def _header(key_id: str) -> bytes:
+    return bytes((FORMAT, len(key_id))) + key_id.encode()
 
 
 def key_id_of(sealed: bytes) -> str:

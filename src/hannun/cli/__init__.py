@@ -15,7 +15,19 @@ import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli import audit, backup, channels, dead_letters, keys, partitions, positions, privacy, replay, sandbox
+from hannun.cli import (
+    amounts,
+    audit,
+    backup,
+    channels,
+    dead_letters,
+    keys,
+    partitions,
+    positions,
+    privacy,
+    replay,
+    sandbox,
+)
 from hannun.cli.doctor import doctor
 from hannun.cli.export import export
 from hannun.cli.migrate import migrate
@@ -35,6 +47,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(amounts.app, name="amounts", callback=home_of_group)
 app.add_typer(audit.app, name="audit", callback=home_of_group)
 app.add_typer(backup.app, name="backup", callback=home_of_group)
 app.add_typer(channels.app, name="channels", callback=home_of_group)

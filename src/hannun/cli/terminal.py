@@ -30,6 +30,7 @@ PARTITION_MAX = 2**31 - 1
 _COMMAND = re.compile(r"""(?:(?<=[`(])|(?<=: )|^)hannun [a-z-]+(?: (?:[^\s;,`()'"]|'[^']*'|"[^"]*")+)*""")
 """A command in a text: at its start, in backticks or parentheses, or behind a colon. A quoted word holds anything."""
 COMMANDS_WITH_HOME: Final = (
+    "amounts",
     "audit",
     "backup",
     "channels",

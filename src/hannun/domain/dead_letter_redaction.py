@@ -24,6 +24,10 @@ LEFT_OUT = "leftOut"
 UNKNOWN_KIND = "unknown"
 """The kind of a dead letter whose message names none of the known kinds."""
 
+AMOUNTS = frozenset({"totalInvestment", "expectedRevenue", "baselineRevenue", "distributionCost", "amount"})
+"""The fields of messages that hold amounts of money. A target ROI is a percentage."""
+
+_LISTS = ("channels", "distributedChannels")
 _DETAIL_LENGTH_MAX = 200
 _KEPT_TEXT_LENGTH_MAX = 255
 _UNREADABLE = frozenset({Reason.NOT_JSON, Reason.BAD_TEXT, Reason.TOO_LARGE, Reason.UNKNOWN_TYPE})
@@ -121,16 +125,42 @@ def _listed_struct(type_: Any) -> type[Struct] | None:
 
 def rebuild_message(fields: Mapping[str, Any]) -> bytes | None:
     """The JSON of a message from its kept fields; None where a field of it was left out."""
-    items = [*fields.get("channels", ()), *fields.get("distributedChannels", ())]
+    items = [item for name in _LISTS for item in fields.get(name, ())]
     if LEFT_OUT in fields or any(LEFT_OUT in item for item in items):
         return None
     rebuilt = _with_counts(fields)
-    for name in ("channels", "distributedChannels"):
+    for name in _LISTS:
         if name in rebuilt:
             rebuilt[name] = [_with_counts(item) for item in rebuilt[name]]
     if "participant" in rebuilt:  # the ledger stores a UUID as itself, so the 16 bytes as a UUID are the participant
         rebuilt["participantId"] = str(uuid.UUID(rebuilt.pop("participant")))
     return msgspec.json.encode(rebuilt)
+
+
+def split_amounts(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Kept fields in two parts: without amounts, and the amounts alone. The second is empty where there is none."""
+    rest, amounts = {}, {}
+    for name, value in fields.items():
+        if name in AMOUNTS:
+            amounts[name] = value
+        elif name in _LISTS:
+            parts = [split_amounts(item) for item in value]
+            rest[name] = [without for without, _ in parts]
+            if any(of_item for _, of_item in parts):
+                amounts[name] = [of_item for _, of_item in parts]
+        else:
+            rest[name] = value
+    return rest, amounts
+
+
+def join_amounts(rest: Mapping[str, Any], amounts: Mapping[str, Any]) -> dict[str, Any]:
+    """The kept fields from the two parts of `split_amounts`."""
+    lists = {name: amounts[name] for name in _LISTS if name in amounts}
+    joined = {
+        name: [join_amounts(*pair) for pair in zip(rest[name], of_items, strict=True)]
+        for name, of_items in lists.items()
+    }
+    return {**rest, **amounts, **joined}
 
 
 def _with_counts(fields: Mapping[str, Any]) -> dict[str, Any]:

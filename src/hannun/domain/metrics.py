@@ -139,6 +139,15 @@ def sum_of_said(amounts: Iterable[Decimal | None]) -> Decimal | None:
     return sum(said, Decimal("0.00")) if said else None
 
 
+def sum_money(parts: Iterable[Money]) -> Money:
+    """The money of several together: each figure is the sum of what was said."""
+    columns = zip(
+        *((m.planned, m.channel_costs, m.expected, m.recorded, m.baseline, m.assumed, m.grown) for m in parts),
+        strict=True,
+    )
+    return Money(*map(sum_of_said, columns))
+
+
 def return_on_investment(revenue: Decimal | None, investment: Decimal | None) -> Decimal | None:
     """The return on an investment in percent; None where one of the two is not known, or nothing is invested."""
     if revenue is None or investment is None:

@@ -11,7 +11,7 @@ from hannun import deadlines
 from hannun.cache import Invalidator
 from hannun.domain.refresh_status import channel_problems, round_problem
 from hannun.errors import DiskFull, HannunError, OperatorError, StoreUnavailable
-from hannun.store import disk_room, refresh_status
+from hannun.store import amount_state, disk_room, refresh_status
 from hannun.store.database import Connection, Database
 from hannun.store.positions import stopped_partitions, stopped_topics
 from hannun.store.version import check_version
@@ -21,7 +21,8 @@ from hannun.telemetry import log, metrics
 def check_database(conn: Connection) -> None:
     """
     Raises:
-        OperatorError: the schema version is not the one this code needs, or the user lacks a privilege.
+        OperatorError: the schema version is not the one this code needs, the user lacks a privilege, or this process
+            lacks a key of the amounts.
     """
     check_version(conn)
     row = conn.execute("SELECT has_table_privilege('hannun.events', 'UPDATE')").fetchone()
@@ -31,6 +32,7 @@ def check_database(conn: Connection) -> None:
             f"the database user {user} may not write",
             hint=f"GRANT analytics_readwrite TO {user}; or use that role's URL",
         )
+    amount_state.check_keys(conn)
 
 
 def _waiting_for_an_operator(conn: Connection) -> list[str]:

@@ -6,7 +6,7 @@ compared in one snapshot. So this may run beside a service that counts, and repo
 
 from collections.abc import Callable, Iterator
 
-from hannun.store import operation_runs, timeline_rollup
+from hannun.store import operation_runs, sealed_amounts, timeline_rollup
 from hannun.store.database import Connection, snapshot, transactions_on
 from hannun.store.reconciliation import CHECKS, Drift, find_drift
 
@@ -47,3 +47,6 @@ def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Dri
         for check in CHECKS:
             progress(f"recomputing {check}")
             yield from find_drift(conn, check)
+        if sealed_amounts.may_exist(conn):
+            progress("opening encrypted amounts")
+            yield from sealed_amounts.find_drift(conn)

@@ -20,6 +20,7 @@ from hannun.flows.refresh.polling import ChannelPoller
 from hannun.flows.refresh.refresh import Refresh
 from hannun.flows.refresh.rounds import RoundKeeper
 from hannun.flows.report.rebuild import Rebuilder
+from hannun.processes.amounts import amounts
 from hannun.processes.channels import budgets_of, channel_access, channel_declarations, present_access
 from hannun.processes.writing import Writing
 from hannun.settings import Settings
@@ -83,7 +84,9 @@ async def open_refresh(settings: Settings, writing: Writing) -> AsyncIterator[Re
 @asynccontextmanager
 async def _open_rebuilder(settings: Settings) -> AsyncIterator[Rebuilder]:
     limits = replace(settings.pool, size_max=2, size_min=1)
-    reader = ReadPool(settings.database_source, limits, application="hannun-schedule-rebuild")
+    reader = ReadPool(
+        settings.database_source, limits, application="hannun-schedule-rebuild", amounts=amounts(settings)
+    )
     cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s)
     await reader.open()
     await cache.open()

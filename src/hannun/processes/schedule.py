@@ -14,6 +14,7 @@ from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
 from hannun.flows.report.registry import dashboard_key, dashboard_question
 from hannun.processes import jobs
+from hannun.processes.amounts import amounts
 from hannun.processes.background import TRANSACTIONS_STOP_S_MAX, run_in_task, run_jobs
 from hannun.processes.channels import channel_table
 from hannun.processes.metrics_endpoint import metrics_endpoint
@@ -84,7 +85,7 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
 async def _open_consistency(settings: Settings) -> AsyncIterator[ConsistencyChecker]:
     """The comparison, with a cache and a read pool of its own."""
     limits = replace(settings.pool, size_max=2, size_min=1)
-    reader = ReadPool(settings.database_source, limits, application="hannun-schedule-read")
+    reader = ReadPool(settings.database_source, limits, application="hannun-schedule-read", amounts=amounts(settings))
     cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s, timeout_s=settings.redis_read_wait_s)
     reports = Reports(reader, DirectReader(), lambda: datetime.now(UTC), channel_table(settings), settings.stale_after)
     await reader.open()

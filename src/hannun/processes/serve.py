@@ -29,6 +29,7 @@ from hannun.flows.sessions import EndedSessions, Sessions
 from hannun.flows.share_links import ShareLinks
 from hannun.flows.typed_totals import TypedTotals
 from hannun.processes import jobs
+from hannun.processes.amounts import amounts
 from hannun.processes.background import TRANSACTIONS_STOP_S_MAX, run_in_task, run_jobs
 from hannun.processes.channels import channel_access, channel_declarations, channel_table
 from hannun.processes.commands.tokens import issue_token
@@ -113,7 +114,12 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
                 jobs.record_accesses(access_records),
             )
         )
-        reader = ReadPool(settings.database_source, settings.request_pool, application="hannun-serve-read")
+        reader = ReadPool(
+            settings.database_source,
+            settings.request_pool,
+            application="hannun-serve-read",
+            amounts=amounts(settings),
+        )
         packed_bytes_max = settings.copies_bytes_max // 4  # an answer takes about a fifth of its bytes when compressed
         cache = AnswerCache(
             settings.redis,

@@ -13,11 +13,13 @@ from hannun.counting.outbox_relay import Delivers, DirectDelivery, OutboxRelay
 from hannun.domain.quarantine import QuarantineLimits
 from hannun.domain.wire_formats import Decoder, Rules
 from hannun.flows import health_checks
-from hannun.key_ring import KeyRing, open_key_ring
+from hannun.key_ring import KeyRing
+from hannun.processes.amounts import optional_key_ring
 from hannun.processes.background import run_in_background
 from hannun.processes.channels import channel_table
 from hannun.settings import Settings
 from hannun.store import forgotten
+from hannun.store.amounts import Amounts
 from hannun.store.batches import participant_key
 from hannun.store.database import Database, PoolLimits, connected
 
@@ -84,7 +86,8 @@ def open_writing(settings: Settings, application: str, limits: PoolLimits | None
     """
     url = settings.database_source
     key_ring = optional_key_ring(settings)
-    with connected(url, application=application) as conn:
+    of_process = Amounts(key_ring)
+    with connected(url, application=application, amounts=of_process) as conn:
         health_checks.check_database(conn)
         key = participant_key(conn)
         forgotten.load(conn, key_ring)  # without its keys, counting would bring forgotten ids back
@@ -103,7 +106,8 @@ def open_writing(settings: Settings, application: str, limits: PoolLimits | None
         stack.callback(closed.set)
 
         def database(suffix: str = "") -> Database:
-            opened = Database(url, limits or settings.pool, application=application + suffix)
+            of_pool = limits or settings.pool
+            opened = Database(url, of_pool, application=application + suffix, amounts=of_process)
             databases.append(opened)
             stack.callback(opened.close)
             return opened
@@ -122,15 +126,6 @@ def open_writing(settings: Settings, application: str, limits: PoolLimits | None
         yield Writing(
             database, invalidator, decoder, key_ring, marks, settings.invalidations_apart_s, end_transactions_after
         )
-
-
-def optional_key_ring(settings: Settings) -> KeyRing | None:
-    """The key ring; None where no setting names one.
-
-    Raises:
-        OperatorError: it cannot be used.
-    """
-    return open_key_ring(settings.key_ring_file) if settings.key_ring_file else None
 
 
 def quarantine_limits(settings: Settings) -> QuarantineLimits:

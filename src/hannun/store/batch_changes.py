@@ -10,10 +10,12 @@ import psycopg
 
 from hannun.domain.batch import BatchResult, ChangedEvent
 from hannun.domain.channels import ChannelType
+from hannun.domain.facts import SalesRecorded
 from hannun.domain.fold import Distribution, FactsByEvent, RegisterFact, Registers, settle
 from hannun.domain.forgotten import NOTHING_FORGOTTEN, ForgottenIds
 from hannun.errors import OutdatedCaches
 from hannun.store import registers
+from hannun.store.amounts import amounts_of, revenue_of, sale_of
 from hannun.store.database import Connection
 from hannun.store.ledger_copy import (
     NO_CHANNEL,
@@ -70,6 +72,7 @@ class BatchChanges:
         self._id_of = {no: event_id for event_id, no in self._no_of.items()}
         self._owners: dict[int, str | None] = {}
         self._changes: dict[int, _EventChange] = {}
+        self._sealed: dict[int, str] = {}  # the ids of the events whose amounts are sealed
 
     def lock_events(self) -> None:
         """Lock the batch's events until the commit, and check that the cached surrogate keys are those of this
@@ -86,9 +89,10 @@ class BatchChanges:
                 "the surrogate keys of this database differ from the cached ones: it was restored or replaced"
             )
         counts = self._forgotten.counts
-        if any(forgotten != counts.get(event_id, 0) for _, event_id, *_, forgotten in rows):
+        if any(forgotten != counts.get(event_id, 0) for _, event_id, *_, forgotten, _ in rows):
             raise OutdatedCaches("ids of an event were forgotten since the batch was prepared")
         self._owners = {no: owner for no, _, owner, *_ in rows}
+        self._sealed = {no: event_id for no, event_id, *_, sealed in rows if sealed}
 
     # -- registers: the last writer wins
 
@@ -122,9 +126,9 @@ class BatchChanges:
                     distributions[no, self._channels[key].no] = distribution
                     change.channels.add(self._channels[key].name)
         if events:
-            registers.save(self._conn, events)
+            registers.save(self._conn, events, self._sealed)
         if distributions:
-            registers.save_distributions(self._conn, distributions)
+            registers.save_distributions(self._conn, distributions, self._sealed)
             self._attribute_untyped(distributions)
 
     def _check_forgotten_merchants(self) -> None:
@@ -290,11 +294,13 @@ class BatchChanges:
         if not sales:
             return
         ordered = [sales[key] for key in sorted(sales)]
+        sealed = [self._sealed_amount(*key, sales[key]) for key in sorted(sales)]
         added = self._conn.execute(
             SQL["add_sales"],
             pair_columns(sales, "event_nos", "sale_ids")
             | {
-                "amounts": [sale.amount for sale in ordered],
+                "amounts": [None if seal else sale.amount for sale, seal in zip(ordered, sealed, strict=True)],
+                "sealed_amounts": sealed,
                 "sold_ats": [registers.timestamp(sale.sold_at) for sale in ordered],
                 "channel_nos": [
                     NO_CHANNEL if sale.channel is None else self._channels[sale.channel.key].no for sale in ordered
@@ -307,6 +313,11 @@ class BatchChanges:
             change.sales += 1
             change.revenue += sales[no, sale_id].amount
             change.rewrite = True
+
+    def _sealed_amount(self, no: int, sale_id: str, sale: SalesRecorded) -> bytes | None:
+        """The sealed amount of a sale; None where the amounts of its event are not sealed."""
+        event_id = self._sealed.get(no)
+        return None if event_id is None else amounts_of(self._conn).seal(sale_of(event_id, sale_id), sale.amount)
 
     # -- totals, and the invalidations that follow
 
@@ -336,6 +347,7 @@ class BatchChanges:
         """Update `hannun.events`. Returns the new version of each event."""
         nos = sorted(self._changes)
         changes = [self._changes[no] for no in nos]
+        sealed_revenues = self._sealed_revenues()
         rows = self._conn.execute(
             SQL["add_to_events"],
             {
@@ -343,11 +355,27 @@ class BatchChanges:
                 "participants": int_array([change.participants for change in changes]),
                 "unattributed": int_array([change.unattributed for change in changes]),
                 "sales": int_array([change.sales for change in changes]),
-                "revenues": "{" + ",".join([str(change.revenue) for change in changes]) + "}",
+                "revenues": "{"
+                + ",".join(["0" if no in sealed_revenues else str(self._changes[no].revenue) for no in nos])
+                + "}",
+                "sealed_revenues": [sealed_revenues.get(no) for no in nos],
                 "minutes": int_array([change.first_minute for change in changes]),
             },
         ).fetchall()
         return dict(rows)
+
+    def _sealed_revenues(self) -> dict[int, bytes]:
+        """The new recorded revenue of the events with new sales whose amounts are sealed."""
+        sold = [no for no in self._sealed if no in self._changes and self._changes[no].sales]
+        if not sold:
+            return {}
+        amounts = amounts_of(self._conn)
+        revenues = {}
+        for no, before in self._conn.execute(SQL["sealed_revenues"], {"event_nos": int_array(sold)}).fetchall():
+            place = revenue_of(self._sealed[no])
+            recorded = amounts.one(place, None, before) or 0
+            revenues[no] = amounts.seal(place, recorded + self._changes[no].revenue)
+        return revenues
 
     def _change(self, no: int) -> _EventChange:
         change = self._changes.get(no)

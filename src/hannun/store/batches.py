@@ -19,7 +19,7 @@ from hannun.domain.facts import Rejected
 from hannun.domain.fold import FactsByEvent
 from hannun.domain.forgotten import NOTHING_FORGOTTEN
 from hannun.errors import StaleBatch
-from hannun.store import outbox, registers
+from hannun.store import amount_state, dead_letters, outbox, registers
 from hannun.store.batch_changes import BatchChanges
 from hannun.store.database import ROW_ERRORS, Connection, describe_row_error
 from hannun.store.ledger_copy import LedgerText, ledger_text
@@ -120,10 +120,14 @@ def _add_dead_letters(
 ) -> None:
     if not rejected:
         return
+    seals = amount_state.seals(conn)
     rows = []
     for index, refused in rejected:
         message = batch[index]
         topic, topic_id, partition, offset = message.record_id or (None, None, None, None)
+        hash_ = message.hash or hashlib.sha256(message.kind.encode() + b"\0" + message.raw).digest()
+        kept = refused.fields
+        fields, sealed = dead_letters.seal_amounts(conn, hash_, kept) if seals and kept else (kept, None)
         rows.append(
             {
                 "kind": refused.kind,
@@ -136,8 +140,9 @@ def _add_dead_letters(
                 "offset": offset,
                 "received_at": registers.timestamp(message.received_at),
                 "size_bytes": len(message.raw),
-                "hash": message.hash or hashlib.sha256(message.kind.encode() + b"\0" + message.raw).digest(),
-                "fields": None if refused.fields is None else Jsonb(refused.fields),
+                "hash": hash_,
+                "fields": None if fields is None else Jsonb(fields),
+                "sealed_amounts": sealed,
             }
         )
     with conn.cursor() as cursor:

@@ -138,7 +138,7 @@ def _carry_over_dead_letters(live: Connection, shadow: Connection, replayed: Rep
         shadow.execute(SQL["add_dead_letter"], _with_json(in_shadow[identity]))
 
 
-_FOUND_BY_COUNTING = ("kind", "reason", "detail", "event_id", "fields")
+_FOUND_BY_COUNTING = ("kind", "reason", "detail", "event_id", "fields", "sealed_amounts")
 """What the rules of this version say about a message; a version before may have said something else."""
 
 

@@ -29,6 +29,7 @@ from psycopg.waiting import READY_NONE
 
 from hannun import deadlines, tracing
 from hannun.errors import ConnectionLost, StoreUnavailable
+from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.refused_connections import refuses_login
 
 T = TypeVar("T")
@@ -78,11 +79,15 @@ def masked_url(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where PostgreSQL is, the options of connections to it, and after how many seconds it counts as silent."""
+    """Where PostgreSQL is, the options of connections to it, and after how many seconds it counts as silent.
+
+    amounts: how its connections read and write amounts.
+    """
 
     url: UrlSource
     options: dict[str, Any]
     answer_s: float = ANSWER_S
+    amounts: Amounts = WITHOUT_KEYS
 
     def connect(self, opening: "Future[SyncConnection] | None" = None) -> "SyncConnection":
         """Open a connection, before the deadline.
@@ -112,6 +117,7 @@ class Server:
                 raise
             conn = SyncConnection.connect(renewed, **self.options)
         conn.server = self
+        conn.amounts = self.amounts
         return conn
 
     def _renewed_url(self, refused: str) -> str | None:
@@ -147,6 +153,7 @@ class SyncConnection(psycopg.Connection[tuple[Any, ...]]):
     """
 
     server: Server
+    amounts: Amounts = WITHOUT_KEYS
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> psycopg.Cursor[tuple[Any, ...]]:
         with tracing.query(query):
@@ -195,6 +202,7 @@ class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
     idle_since = 0.0
     """When it was last used, or opened."""
     read_s_max = READ_S_MAX
+    amounts: Amounts = WITHOUT_KEYS
 
     async def execute(self, query: Any, params: Any = None, **options: Any) -> psycopg.AsyncCursor[tuple[Any, ...]]:
         with tracing.query(query):

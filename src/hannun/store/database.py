@@ -22,6 +22,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from hannun import deadlines
 from hannun.errors import ConnectionLost, DiskFull, HannunError, OperatorError, RowRefused, StoreUnavailable
 from hannun.store import connections
+from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.connections import (
     ANSWER_S,
     CHECK_AFTER_IDLE_S,
@@ -118,9 +119,11 @@ class Database:
     transaction. A connection that the server has closed meanwhile is replaced before a transaction begins on it.
     """
 
-    def __init__(self, url: UrlSource, limits: PoolLimits, *, application: str) -> None:
+    def __init__(
+        self, url: UrlSource, limits: PoolLimits, *, application: str, amounts: Amounts = WITHOUT_KEYS
+    ) -> None:
         options = _connection_options(url_now(url), application, limits.lock_wait_s, limits.statement_s)
-        self._server = Server(url, options, limits.answer_s)
+        self._server = Server(url, options, limits.answer_s, amounts)
         self._lifetime_s = limits.lifetime_s
         self._lock = threading.Lock()
         self._conn: SyncConnection | None = None
@@ -282,7 +285,9 @@ class Database:
 class ReadPool:
     """The reading side of `serve`: a pool of read-only connections, with one snapshot for each request."""
 
-    def __init__(self, url: UrlSource, limits: PoolLimits, *, application: str) -> None:
+    def __init__(
+        self, url: UrlSource, limits: PoolLimits, *, application: str, amounts: Amounts = WITHOUT_KEYS
+    ) -> None:
         self._wait_s = limits.wait_s
         self._pool: AsyncConnectionPool[connections.AsyncConnection] = AsyncConnectionPool(
             url,
@@ -293,7 +298,7 @@ class ReadPool:
             max_idle=limits.idle_s,
             max_lifetime=limits.lifetime_s,
             reconnect_timeout=2.0,
-            configure=partial(_read_only, limits.statement_s or READ_S_MAX),
+            configure=partial(_read_only, limits.statement_s or READ_S_MAX, amounts),
             open=False,
             name=application,
         )
@@ -387,8 +392,8 @@ async def _answers(conn: connections.AsyncConnection) -> bool:
     return False
 
 
-async def _read_only(read_s_max: float, conn: connections.AsyncConnection) -> None:
-    conn.read_s_max, conn.idle_since = read_s_max, time.monotonic()
+async def _read_only(read_s_max: float, amounts: Amounts, conn: connections.AsyncConnection) -> None:
+    conn.read_s_max, conn.amounts, conn.idle_since = read_s_max, amounts, time.monotonic()
     # A single statement reads one snapshot anyway. A request of several statements opens a transaction for one.
     await conn.set_autocommit(True)
     await conn.set_read_only(True)
@@ -420,7 +425,7 @@ def snapshot(conn: Connection) -> Iterator[None]:
         yield
 
 
-def connect(url: UrlSource, *, application: str) -> Connection:
+def connect(url: UrlSource, *, application: str, amounts: Amounts = WITHOUT_KEYS) -> Connection:
     """Open a single connection, for a command or at the start of a process.
 
     Raises:
@@ -428,7 +433,7 @@ def connect(url: UrlSource, *, application: str) -> Connection:
         OperatorError: it refuses the login, or the URL cannot be parsed.
     """
     try:
-        return Server(url, _connection_options(url_now(url), application)).connect()
+        return Server(url, _connection_options(url_now(url), application), amounts=amounts).connect()
     except (StoreUnavailable, psycopg.OperationalError) as error:
         raise refused_connection(url_now(url), error) from error
     except psycopg.ProgrammingError as error:
@@ -439,7 +444,7 @@ def connect(url: UrlSource, *, application: str) -> Connection:
 
 
 @contextmanager
-def connected(url: UrlSource, *, application: str) -> Iterator[Connection]:
+def connected(url: UrlSource, *, application: str, amounts: Amounts = WITHOUT_KEYS) -> Iterator[Connection]:
     """A single connection for the block, committed at its end.
 
     Raises:
@@ -447,7 +452,7 @@ def connected(url: UrlSource, *, application: str) -> Iterator[Connection]:
         OperatorError: see `connect`.
     """
     try:
-        with connect(url, application=application) as conn:
+        with connect(url, application=application, amounts=amounts) as conn:
             yield conn
     except (ConnectionLost, *_UNAVAILABLE) as error:
         if isinstance(error, psycopg.errors.DiskFull):

@@ -1,11 +1,15 @@
 """Dead letters: the record of each message that could not be used. `store.batches` writes them, with their batch."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+import msgspec
+
 from hannun.domain.batch import RecordId
+from hannun.domain.dead_letter_redaction import join_amounts, split_amounts
+from hannun.store.amounts import amounts_of, dead_letter_of
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
@@ -62,23 +66,44 @@ class DeadLetter:
         }
 
 
+def seal_amounts(conn: Connection, hash_: bytes, fields: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
+    """The kept fields without their amounts, and the amounts sealed; None where there is none."""
+    rest, amounts = split_amounts(fields)
+    if not amounts:
+        return fields, None
+    return rest, amounts_of(conn).seal_bytes(dead_letter_of(hash_), msgspec.json.encode(amounts))
+
+
+def with_amounts(conn: Connection, hash_: bytes, fields: dict[str, Any], sealed: bytes) -> dict[str, Any]:
+    """The kept fields as they were before `seal_amounts`."""
+    return join_amounts(fields, msgspec.json.decode(amounts_of(conn).open_bytes(dead_letter_of(hash_), sealed)))
+
+
+def _dead_letter(conn: Connection, row: Sequence[Any]) -> DeadLetter:
+    *columns, sealed = row
+    dead_letter = DeadLetter(*columns)
+    if sealed is None or dead_letter.fields is None:
+        return dead_letter
+    return replace(dead_letter, fields=with_amounts(conn, dead_letter.hash, dead_letter.fields, sealed))
+
+
 def newest(conn: Connection, reason: str | None, limit: int | None, *, resolved_too: bool = False) -> list[DeadLetter]:
     """The newest dead letters, of one reason or of all. Resolved ones are left out unless `resolved_too`."""
     filters = {"reason": reason, "limit": limit, "resolved_too": resolved_too}
     rows = conn.execute(SQL["newest"], filters).fetchall()
-    return [DeadLetter(*row) for row in rows]
+    return [_dead_letter(conn, row) for row in rows]
 
 
 def find_open(conn: Connection, nos: Collection[int] | None, reason: str | None) -> list[DeadLetter]:
     """The open dead letters of these numbers and of this reason, oldest first. None means any."""
     rows = conn.execute(SQL["find_open"], {"nos": None if nos is None else list(nos), "reason": reason}).fetchall()
-    return [DeadLetter(*row) for row in rows]
+    return [_dead_letter(conn, row) for row in rows]
 
 
 def find(conn: Connection, no: int) -> DeadLetter | None:
     """The dead letter of this number."""
     row = conn.execute(SQL["find"], {"no": no}).fetchone()
-    return None if row is None else DeadLetter(*row)
+    return None if row is None else _dead_letter(conn, row)
 
 
 def resolve(conn: Connection, no: int, resolution: Literal["retried", "dropped"], by: str) -> None:
@@ -100,7 +125,7 @@ def resolve_counted(conn: Connection, record_ids: Sequence[RecordId], by: str) -
 
 def unpublished(conn: Connection, limit: int) -> list[DeadLetter]:
     """Dead letters that were not published yet, oldest first."""
-    return [DeadLetter(*row) for row in conn.execute(SQL["unpublished"], {"limit": limit})]
+    return [_dead_letter(conn, row) for row in conn.execute(SQL["unpublished"], {"limit": limit}).fetchall()]
 
 
 def mark_published(conn: Connection, nos: Sequence[int]) -> None:

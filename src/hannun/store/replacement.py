@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from hannun.errors import OperatorError
+from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.database import Connection, connected
 from hannun.store.queries import load
 
@@ -41,10 +42,19 @@ class Replacement:
         before: the suffix of the name under which a swap keeps the live database.
         mark: the comment of every database that this kind of replacement creates or keeps starts with it.
         application: the name of its connections in `pg_stat_activity`.
+        amounts: how the owner's connections read and write amounts.
     """
 
     def __init__(
-        self, owner_url: str, service_url: str, *, suffix: str, before: str, mark: str, application: str
+        self,
+        owner_url: str,
+        service_url: str,
+        *,
+        suffix: str,
+        before: str,
+        mark: str,
+        application: str,
+        amounts: Amounts = WITHOUT_KEYS,
     ) -> None:
         self.owner_url = owner_url
         self._service_url = service_url
@@ -54,6 +64,7 @@ class Replacement:
         self.before = f"{self.live}{before}"
         self.mark = mark
         self._application = application
+        self._amounts = amounts
 
     @property
     def url(self) -> str:
@@ -150,7 +161,7 @@ class Replacement:
         Raises:
             StoreUnavailable: PostgreSQL became unavailable in the block.
         """
-        with connected(self.owner_url_of(name), application=self._application) as conn:
+        with connected(self.owner_url_of(name), application=self._application, amounts=self._amounts) as conn:
             yield conn
 
     @contextmanager

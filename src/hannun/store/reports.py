@@ -3,7 +3,10 @@
 A caller that reads several runs them in one transaction: a transaction of the read pool is one snapshot.
 """
 
+import asyncio
+from base64 import b64decode
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,8 +25,9 @@ from hannun.domain.figures import (
     TimelineHead,
     sum_totals,
 )
-from hannun.domain.metrics import ChannelCounts, Money, sum_of_said
+from hannun.domain.metrics import ChannelCounts, Money, sum_money, sum_of_said
 from hannun.domain.ranges import Preceding, Range
+from hannun.store.amounts import Amounts, amounts_of, cost_of, plan_of, revenue_of, sale_of, total
 from hannun.store.database import AsyncConnection
 from hannun.store.queries import load
 
@@ -49,7 +53,7 @@ async def event(conn: AsyncConnection, event_id: str, now: datetime, stale_after
     """
     parameters = {"event_id": event_id, "stale_after": stale_after}
     row: Any = await (await conn.execute(SQL["event"], parameters, prepare=True)).fetchone()
-    return None if row is None else _event(row, now)
+    return None if row is None else _event(amounts_of(conn), row, now)
 
 
 async def events(
@@ -58,16 +62,17 @@ async def events(
     """Those of these events that exist, with their channels, by one statement. Arguments as in `event`."""
     parameters = {"event_ids": list(event_ids), "stale_after": stale_after}
     rows: Any = await (await conn.execute(_EVENTS, parameters)).fetchall()
-    return [_event(row, now) for row in rows]
+    return [_event(amounts_of(conn), row, now) for row in rows]
 
 
 _EVENTS = SQL["event"].replace("s.event_id = %(event_id)s", "s.event_id = ANY(%(event_ids)s::text[])")
 
 
-def _event(row: Any, now: datetime) -> EventFigures:
+def _event(amounts: Amounts, row: Any, now: datetime) -> EventFigures:
     no, event_id, title, status, user_id, unattributed, version, *money, starts_at, ends_at, found = row
-    planned, expected, target, baseline, recorded = money
-    channels = tuple(_channel(channel, now) for channel in found or ())
+    planned, expected, target, baseline, recorded, *sealed = money
+    planned, expected, baseline, recorded = _opened(amounts, event_id, (planned, expected, baseline, recorded), *sealed)
+    channels = tuple(_channel(amounts, event_id, channel, now) for channel in found or ())
     costs = sum_of_said(channel.cost for channel in channels)
     return EventFigures(
         no,
@@ -85,15 +90,37 @@ def _event(row: Any, now: datetime) -> EventFigures:
     )
 
 
-def _channel(row: Sequence[Any], now: datetime) -> ChannelFigures:
-    name, type_, *counts, duration, cost, delivery, expected_views, changed, measured_us, stale_us = row[:-_COUNTS]
+def _opened(
+    amounts: Amounts,
+    event_id: str,
+    numbers: Sequence[Decimal | None],
+    sealed_plan: bytes | None,
+    sealed_revenue: bytes | None,
+) -> Sequence[Decimal | None]:
+    """(investment, expected revenue, baseline, recorded revenue) of an event, from numbers or from sealed amounts."""
+    if sealed_plan is None and sealed_revenue is None:
+        return numbers
+    *plan, recorded = numbers
+    plan = list(amounts.several(plan_of(event_id), plan, sealed_plan))
+    return [*plan, amounts.one(revenue_of(event_id), recorded, sealed_revenue)]
+
+
+def _costs(amounts: Amounts, event_id: str, sealed: Sequence[Any] | None) -> list[Decimal | None]:
+    """The costs of an event's channels, from pairs of the channel's number and the sealed cost."""
+    return [amounts.open(cost_of(event_id, no), b64decode(cost))[0] for no, cost in sealed or ()]
+
+
+def _channel(amounts: Amounts, event_id: str, row: Sequence[Any], now: datetime) -> ChannelFigures:
+    name, type_, *counts, duration, cost, sealed, delivery, views, changed, measured_us, stale_us = row[:-_COUNTS]
     said = None if cost is None else Decimal(cost)
+    if sealed is not None:
+        (said,) = _costs(amounts, event_id, [sealed])
     measured: KnownCounts = NOTHING_MEASURED
     if measured_us is not None:
         measurement = Freshness(_moment(measured_us), None if stale_us is None else _moment(stale_us))
         measured = {count: measurement for count, is_known in zip(COUNTS, row[-_COUNTS:], strict=True) if is_known}
     state = channel_state(measured, delivery, now)
-    return ChannelFigures(name, type_, ChannelCounts(*counts), duration, said, state, expected_views, changed, measured)
+    return ChannelFigures(name, type_, ChannelCounts(*counts), duration, said, state, views, changed, measured)
 
 
 def _moment(microseconds: int) -> datetime:
@@ -181,16 +208,42 @@ async def merchant(
             },
         )
     ).fetchone()
-    nos, ids, version, changed, unattributed, planned, costs, expected, recorded, assumed, grown, baseline, types = row
+    nos, ids, version, changed, unattributed, any_sealed, *sums, types = row
+    planned, costs, expected, recorded, assumed, grown, baseline = sums
+    money = Money(planned, costs, expected, recorded, baseline, assumed, grown)
+    if any_sealed:
+        money = sum_money([money, *await _sealed_money(conn, nos)])
     return MerchantFigures(
         nos,
         ids,
         int(version),
         changed,
         sum_totals([(type_, ChannelCounts(*counts)) for type_, *counts in types or ()], unattributed),
-        Money(planned, costs, expected, recorded, baseline, assumed if recorded is not None else None, grown),
+        money if money.recorded is not None else replace(money, assumed=None),
         await measured_counts(conn, nos, stale_after),
     )
+
+
+async def _sealed_money(conn: AsyncConnection, event_nos: Sequence[int]) -> list[Money]:
+    """The share of each event with sealed amounts in the sums of `merchant`."""
+    amounts = amounts_of(conn)
+    rows: Any = await (await conn.execute(SQL["sealed_money"], {"event_nos": _numbers(event_nos)})).fetchall()
+    shares = []
+    for event_id, is_recorded, *sealed, costs in rows:
+        planned, expected, baseline, revenue = _opened(amounts, event_id, (None, None, None, None), *sealed)
+        grown = is_recorded and baseline is not None
+        shares.append(
+            Money(
+                planned,
+                sum_of_said(_costs(amounts, event_id, costs)),
+                expected,
+                recorded=revenue if is_recorded else None,
+                baseline=baseline if grown else None,
+                assumed=None if is_recorded else expected,
+                grown=revenue if grown else None,
+            )
+        )
+    return shares
 
 
 async def merchant_page(
@@ -226,17 +279,19 @@ async def merchant_page(
             },
         )
     ).fetchall()
-    return [_listed_event(row, hour) for row in rows]
+    return [_listed_event(amounts_of(conn), row, hour) for row in rows]
 
 
-def _listed_event(row: Any, hour: datetime) -> ListedEvent:
+def _listed_event(amounts: Amounts, row: Any, hour: datetime) -> ListedEvent:
     row_id, created_at, event_id, title, status, participants, views, target, version, *rest = row
-    planned, expected, baseline, recorded, starts_at, ends_at, cost, hours, detached, seen_at, stale_at = rest
+    *money, starts_at, ends_at, cost, sealed_costs, hours, detached, seen_at, stale_at = rest
+    planned, expected, baseline, recorded = _opened(amounts, event_id, money[:4], *money[4:])
+    if sealed_costs is not None:
+        cost = sum_of_said(_costs(amounts, event_id, sealed_costs))
     last = tuple(
         None if _month(hour - timedelta(hours=ago)) in (detached or ()) else int((hours or {}).get(str(ago), 0))
         for ago in range(23, -1, -1)
     )
-    money = Money(planned, cost, expected, recorded, baseline)
     return ListedEvent(
         row_id,
         created_at,
@@ -247,7 +302,7 @@ def _listed_event(row: Any, hour: datetime) -> ListedEvent:
         int(views),
         target,
         version,
-        money,
+        Money(planned, cost, expected, recorded, baseline),
         starts_at,
         ends_at,
         last,
@@ -259,13 +314,25 @@ async def merchant_channels(conn: AsyncConnection, merchant: MerchantFigures, no
     """The channels of a merchant's events together, those with the most participants first. `now` as in `event`."""
     rows: Any = await (await conn.execute(SQL["user_channels"], {"event_nos": _numbers(merchant.event_nos)})).fetchall()
     channels = []
-    for name, type_, *counts, cost, delivery, expected_views, changed in rows:
+    sealed = await _sealed_costs(conn, merchant.event_nos) if any(row[-4] for row in rows) else {}
+    for name, type_, *counts, number, _, delivery, expected_views, changed in rows:
+        cost = sum_of_said([number, *sealed.get((name, type_), ())])
         measured = merchant.measured_by_channel.get((name, type_), NOTHING_MEASURED)
         state = channel_state(measured, delivery, now)
         channels.append(
             ChannelFigures(name, type_, ChannelCounts(*counts), None, cost, state, expected_views, changed, measured)
         )
     return channels
+
+
+async def _sealed_costs(conn: AsyncConnection, event_nos: Sequence[int]) -> dict[tuple[str, str], list[Decimal | None]]:
+    """The sealed costs of events' channels, by name and type."""
+    amounts = amounts_of(conn)
+    costs: dict[tuple[str, str], list[Decimal | None]] = {}
+    rows: Any = await (await conn.execute(SQL["sealed_costs"], {"event_nos": _numbers(event_nos)})).fetchall()
+    for name, type_, event_id, channel_no, sealed in rows:
+        costs.setdefault((name, type_), []).append(amounts.one(cost_of(event_id, channel_no), None, sealed))
+    return costs
 
 
 # -- a timeline ----------------------------------------------------------------------------------------------------
@@ -347,8 +414,9 @@ def _month(moment: datetime) -> datetime:
     return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-async def sales(conn: AsyncConnection, event_no: int, starts: Sequence[int]) -> list[Decimal]:
+async def sales(conn: AsyncConnection, event_no: int, event_id: str, starts: Sequence[int]) -> list[Decimal]:
     """The sales in each bucket, given by starts in seconds since 1970; the last bucket holds all later ones."""
+    amounts = amounts_of(conn)
     parameters = {
         "event_no": event_no,
         "from": _EPOCH + timedelta(seconds=starts[0]),
@@ -356,9 +424,16 @@ async def sales(conn: AsyncConnection, event_no: int, starts: Sequence[int]) -> 
     }
     rows: Any = await (await conn.execute(SQL["sales_by_bucket"], parameters)).fetchall()
     sold = [Decimal("0.00")] * len(starts)
-    for place, amount in rows:
+    for place, amount, sealed in rows:
         sold[place] = amount
+        if sealed is not None:
+            sold[place] += await asyncio.to_thread(_opened_sales, amounts, event_id, sealed)
     return sold
+
+
+def _opened_sales(amounts: Amounts, event_id: str, sealed: Sequence[tuple[str, str]]) -> Decimal:
+    """The sum of an event's sealed sales. There may be a hundred thousand of them."""
+    return total(amounts.open(sale_of(event_id, sale_id), b64decode(amount))[0] for sale_id, amount in sealed)
 
 
 def _numbers(numbers: Sequence[int]) -> str:

@@ -138,6 +138,8 @@ CREATE TABLE hannun.channels (
 -- roll-up are pending. A writer of a minute of the timeline lowers it to that minute in the same transaction. The year 9999
 -- means that nothing is pending. `forgotten` is how often ids of the event were forgotten; a batch that was prepared with another
 -- number is prepared again.
+-- Where `amounts_sealed`, its amounts are encrypted (store/amounts.py): the plan's three in sealed_plan, recorded_revenue in
+-- sealed_revenue. All costs of its distributions and its new sales are then sealed as well.
 CREATE TABLE hannun.events (
     event_no              integer        GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event_id              varchar(36)    NOT NULL UNIQUE,
@@ -159,7 +161,14 @@ CREATE TABLE hannun.events (
     baseline_revenue      decimal(15, 2),
     starts_at             timestamp,
     ends_at               timestamp,
-    forgotten             integer        NOT NULL DEFAULT 0
+    forgotten             integer        NOT NULL DEFAULT 0,
+    amounts_sealed        boolean        NOT NULL DEFAULT false,
+    sealed_plan           bytea,
+    sealed_revenue        bytea,
+    CONSTRAINT events_sealed_check CHECK (
+        CASE WHEN amounts_sealed
+             THEN total_investment IS NULL AND expected_revenue IS NULL AND baseline_revenue IS NULL AND recorded_revenue = 0
+             ELSE sealed_plan IS NULL AND sealed_revenue IS NULL END)
     -- Free space for the next version of a row on the same page (HOT updates): these rows change with every batch.
 ) WITH (fillfactor = 60);
 CREATE INDEX events_user_id ON hannun.events (user_id, event_no) WHERE user_id IS NOT NULL;
@@ -220,7 +229,7 @@ CREATE TABLE hannun.untyped_participants (
 );
 
 -- The distribution of each event and channel: the newest state, and the cost of the newest success. The cost is NULL where
--- that success does not say it, and 0 before the first success.
+-- that success does not say it, and 0 before the first success. An encrypted cost is in sealed_cost.
 CREATE TABLE hannun.distributions (
     event_no       integer        NOT NULL,
     channel_no     integer        NOT NULL,
@@ -230,18 +239,52 @@ CREATE TABLE hannun.distributions (
     expected_views integer        CHECK (expected_views >= 0),
     cost           decimal(15, 2) CHECK (cost >= 0),
     succeeded_at   timestamp,
-    PRIMARY KEY (event_no, channel_no)
+    sealed_cost    bytea,
+    PRIMARY KEY (event_no, channel_no),
+    CONSTRAINT distributions_sealed_check CHECK (cost IS NULL OR sealed_cost IS NULL)
 );
 
--- The ledger of sales; a refund has a negative amount.
+-- The ledger of sales; a refund has a negative amount. An encrypted amount is in sealed_amount.
 CREATE TABLE hannun.sales (
-    event_no   integer        NOT NULL,
-    sale_id    varchar(64)    NOT NULL,
-    amount     decimal(15, 2) NOT NULL,
-    sold_at    timestamp      NOT NULL,
-    channel_no integer        NOT NULL,
-    PRIMARY KEY (event_no, sale_id)
+    event_no      integer        NOT NULL,
+    sale_id       varchar(64)    NOT NULL,
+    amount        decimal(15, 2),
+    sold_at       timestamp      NOT NULL,
+    channel_no    integer        NOT NULL,
+    sealed_amount bytea,
+    PRIMARY KEY (event_no, sale_id),
+    CONSTRAINT sales_amount_check CHECK ((amount IS NULL) = (sealed_amount IS NOT NULL))
 );
+
+-- One row: whether the amounts of new events and dead letters are encrypted. `hannun amounts` changes it. A transaction that
+-- creates an event locks the row FOR SHARE, so that no event of the other form appears after a change.
+CREATE TABLE hannun.amount_encryption (
+    is_the_only_row boolean   PRIMARY KEY DEFAULT true CHECK (is_the_only_row),
+    seals           boolean   NOT NULL DEFAULT false,
+    changed_at      timestamp NOT NULL DEFAULT now()
+);
+INSERT INTO hannun.amount_encryption DEFAULT VALUES;
+
+-- The keys of the operator's key ring with which amounts may be encrypted. Every process needs them.
+CREATE TABLE hannun.amount_keys (
+    key_id     text      NOT NULL PRIMARY KEY,
+    used_since timestamp NOT NULL DEFAULT now()
+);
+
+-- The runs of `hannun amounts encrypt`, `decrypt` and `rotate`. One is open at a time; a run that was interrupted stays open, and
+-- the next one goes on with it.
+CREATE TABLE hannun.amount_sweeps (
+    sweep_no     integer   GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    operation    text      NOT NULL CHECK (operation IN ('encrypt', 'decrypt', 'rotate')),
+    epoch        integer   NOT NULL DEFAULT 1,
+    run_by       text      NOT NULL,
+    started_at   timestamp NOT NULL,
+    heartbeat_at timestamp NOT NULL,
+    ended_at     timestamp,
+    finished     boolean   NOT NULL DEFAULT false,
+    rows_changed bigint    NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX amount_sweeps_open ON hannun.amount_sweeps ((true)) WHERE ended_at IS NULL;
 
 -- Increments of what channels measured: the ledger behind channel_stats and the timeline's views, engagement and conversions.
 CREATE TABLE hannun.increments (
@@ -433,6 +476,7 @@ CREATE TABLE hannun.dead_letters (
     resolution     text CHECK (resolution IN ('retried', 'dropped')),
     resolved_by    text,
     published_at   timestamp,
+    sealed_amounts bytea,
     CHECK ((topic IS NULL) = (record_offset IS NULL))
 );
 CREATE UNIQUE INDEX dead_letters_position ON hannun.dead_letters (topic, partition, topic_id, record_offset)
@@ -544,7 +588,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0021');
+INSERT INTO hannun.schema_version VALUES ('0022');
 
 -- Which processes may use this schema: those whose own newest version is at least `oldest_version`. So a process of the
 -- version before can start while the new one is deployed. A migration that such a process would not survive raises it.

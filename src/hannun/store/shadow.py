@@ -11,6 +11,8 @@ from psycopg.conninfo import make_conninfo
 
 from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError
+from hannun.store.amounts import WITHOUT_KEYS, Amounts
+from hannun.store.database import Connection
 from hannun.store.forgotten import copy_to, read_all
 from hannun.store.queries import load
 from hannun.store.replacement import Replacement
@@ -25,9 +27,10 @@ class Shadow(Replacement):
     Args:
         owner_url: the live database, for its owner, who creates, renames and drops databases.
         service_url: the live database, for the role that counts.
+        amounts: how both databases' amounts are read.
     """
 
-    def __init__(self, owner_url: str, service_url: str) -> None:
+    def __init__(self, owner_url: str, service_url: str, amounts: Amounts = WITHOUT_KEYS) -> None:
         super().__init__(
             owner_url,
             service_url,
@@ -35,6 +38,7 @@ class Shadow(Replacement):
             before="_before",
             mark="hannun replay: ",
             application="hannun-replay",
+            amounts=amounts,
         )
 
     def create(self, channels: ChannelTable, begun: str) -> bool:
@@ -51,6 +55,7 @@ class Shadow(Replacement):
             row = live.execute(SQL["participant_key"]).fetchone()
             assert row is not None
             forgotten = read_all(live)
+            seals, _ = _amount_form(live)
         new = self.find(self.name) is None
         if new:
             self.create_database(begun)
@@ -58,7 +63,9 @@ class Shadow(Replacement):
 
         migrate(make_conninfo(self.owner_url, dbname=self.name), channels, {})
         with self.as_owner(self.name) as conn:
-            conn.execute(SQL["set_participant_key"], {"key": row[0]})
+            if conn.execute(SQL["participant_key"]).fetchone() != row:
+                conn.execute(SQL["set_participant_key"], {"key": row[0]})
+                conn.execute(SQL["set_seals"], {"seals": seals})
             copy_to(conn, forgotten)
         return new
 
@@ -79,3 +86,25 @@ class Shadow(Replacement):
                 f"cannot compare {self.name}: its creation was interrupted",
                 hint="`hannun replay --from earliest` finishes it, and continues",
             )
+
+
+def check_same_amount_form(live: Connection, shadow: Connection) -> None:
+    """Check that both databases encrypt amounts, or neither, and that no conversion is under way.
+
+    Raises:
+        OperatorError: they differ, so a swap would bring the other form.
+    """
+    forms = [_amount_form(conn) for conn in (live, shadow)]
+    if forms[0] != forms[1] or forms[0][1]:
+        raise OperatorError(
+            "cannot compare: the amounts of one database are encrypted, and those of the other are not; or they are "
+            "being converted",
+            hint="finish it (`hannun amounts status`), then `hannun replay drop`, and replay again",
+        )
+
+
+def _amount_form(conn: Connection) -> tuple[bool, bool]:
+    """Whether new amounts are sealed, and whether a conversion is open."""
+    row = conn.execute(SQL["amount_form"]).fetchone()
+    assert row is not None
+    return row[0], row[1]

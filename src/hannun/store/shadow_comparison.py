@@ -4,12 +4,13 @@ from collections.abc import Collection
 from datetime import date
 
 from hannun.domain.replay import FoundDeadLetter, RecordPlace, Replayed, ReplayRange, RowValues
-from hannun.store import positions
+from hannun.store import positions, sealed_amounts
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
-PARTS = load("shadow_parts")
-"""The parts of a comparison: each is a query of (event_id, key, value)."""
+_QUERIES = load("shadow_parts")
+PARTS = (*_QUERIES, sealed_amounts.PART)
+"""The parts of a comparison. Each but the last is a query of (event_id, key, value)."""
 SQL = load("shadow_comparison")
 
 Digest = tuple[int, int]
@@ -24,7 +25,9 @@ def digests(
 ) -> dict[str, Digest]:
     """The digest of every event in a part of the comparison, or only of these events. Of the timeline only these
     months, by their first days."""
-    query = SQL["digests"].replace("rows_of_part", f"({PARTS[part]})")
+    if part == sealed_amounts.PART:
+        return sealed_amounts.digests(conn, event_ids)
+    query = SQL["digests"].replace("rows_of_part", f"({_QUERIES[part]})")
     asked = {"event_ids": None if event_ids is None else sorted(event_ids), "months": _sorted(months)}
     return {event_id: (count, int(digest)) for event_id, count, digest in conn.execute(query, asked)}
 
@@ -32,7 +35,9 @@ def digests(
 def rows_of(conn: Connection, part: str, event_id: str, months: Collection[date] | None = None) -> dict[str, RowValues]:
     """The rows of one event in a part, by their keys; each with its values by their columns. Of the timeline only these
     months."""
-    query = SQL["rows"].replace("rows_of_part", f"({PARTS[part]})")
+    if part == sealed_amounts.PART:
+        return sealed_amounts.rows_of(conn, event_id)
+    query = SQL["rows"].replace("rows_of_part", f"({_QUERIES[part]})")
     return dict(conn.execute(query, {"event_id": event_id, "months": _sorted(months)}).fetchall())
 
 

@@ -21,6 +21,7 @@ from hannun.store.carry_over import carry_over
 from hannun.store.database import Connection, snapshot
 from hannun.store.measurement_copy import copy_measurements
 from hannun.store.partitions import existing_months
+from hannun.store.shadow import check_same_amount_form
 
 Report = Callable[[str], None]
 """Called with the name of each step, before the step."""
@@ -129,6 +130,7 @@ def _changed_events(first: ShadowComparison, now: tuple[dict[str, int], dict[str
 def _compare(
     live: Connection, shadow: Connection, report: Report, event_ids: Collection[str] | None = None
 ) -> ShadowComparison:
+    check_same_amount_form(live, shadow)
     versions = (store.versions(live), store.versions(shadow))
     report("comparing tables and privileges")
     found = list(differences("relations", "database", store.relations(live), store.relations(shadow)))

@@ -100,7 +100,7 @@ async def _load_projection(snapshot: Snapshot, event: EventFigures, tz: str) -> 
     last_days = Buckets(days[:-1], [0] * used, days[-1])
     start, end = from_epoch_s(days[0]), from_epoch_s(days[-1])
     counted = await reports.timeline(conn, [event.event_no], last_days, start, end)
-    sales = await reports.sales(conn, event.event_no, days)
+    sales = await reports.sales(conn, event.event_no, event.event_id, days)
     participants = [0] * used
     for day, count, *_ in counted:
         participants[day] = count

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from hannun.domain.migration_plan import MigrationPlan
+from hannun.processes.amounts import amounts
 from hannun.processes.channels import channel_table
 from hannun.secret_file import SecretFile, both_set, one_text
 from hannun.settings import Settings
@@ -23,7 +24,7 @@ def open_connection(settings: Settings, application: str) -> Iterator[Connection
         StoreUnavailable: PostgreSQL cannot be reached now, or ends the connection.
         OperatorError: it refuses the login, or the schema is of another version.
     """
-    with connected(settings.needed("database_url"), application=application) as conn:
+    with connected(settings.needed("database_url"), application=application, amounts=amounts(settings)) as conn:
         check_version(conn)
         yield conn
 
@@ -45,7 +46,8 @@ def open_database(settings: Settings, application: str) -> Iterator[Database]:
     """
     with open_connection(settings, application):
         pass
-    database = Database(settings.needed("database_url"), settings.pool, application=application)
+    url, of_process = settings.needed("database_url"), amounts(settings)
+    database = Database(url, settings.pool, application=application, amounts=of_process)
     try:
         yield database
     finally:

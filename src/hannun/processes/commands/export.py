@@ -9,6 +9,7 @@ from hannun.flows import health_checks
 from hannun.flows.export import Exports
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
+from hannun.processes.amounts import amounts
 from hannun.processes.channels import channel_table
 from hannun.settings import Settings
 from hannun.store.database import ReadPool, connected
@@ -22,10 +23,11 @@ async def open_exporting(settings: Settings) -> AsyncIterator[tuple[Reports, Exp
         StoreUnavailable: PostgreSQL cannot be reached now.
         OperatorError: it is not as it must be, with what to do.
     """
-    url = settings.needed("database_url")
-    with connected(url, application="hannun-export") as conn:
+    url, of_process = settings.needed("database_url"), amounts(settings)
+    with connected(url, application="hannun-export", amounts=of_process) as conn:
         health_checks.check_database(conn)
-    reader = ReadPool(url, replace(settings.request_pool, size_max=1, size_min=1), application="hannun-export")
+    limits = replace(settings.request_pool, size_max=1, size_min=1)
+    reader = ReadPool(url, limits, application="hannun-export", amounts=of_process)
     await reader.open()
     try:
         reports = Reports(

@@ -20,10 +20,11 @@ from hannun.flows.personal_data import Exposure, Findings, Search
 from hannun.key_ring import KeyRing, open_key_ring
 from hannun.pg_programs import programs
 from hannun.pg_programs.run import run
+from hannun.processes.amounts import optional_key_ring
 from hannun.processes.commands.backup import backup_folder, program_folders
 from hannun.processes.commands.database import open_connection
 from hannun.processes.commands.replay import shadow_of
-from hannun.processes.writing import open_writing, optional_key_ring
+from hannun.processes.writing import open_writing
 from hannun.settings import Settings
 from hannun.store import forgotten, outbox
 from hannun.store.forgotten import ForgottenCounts

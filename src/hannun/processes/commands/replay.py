@@ -16,6 +16,7 @@ from hannun.flows.replay.live import LiveReplay
 from hannun.flows.replay.recount import Recount
 from hannun.flows.replay.shadow import ShadowReplay, check_shadow
 from hannun.kafka.log_reader import LogReader
+from hannun.processes.amounts import amounts
 from hannun.processes.background import freeze_garbage_collector
 from hannun.processes.commands.database import owner_url
 from hannun.processes.commands.kafka import open_broker
@@ -67,7 +68,7 @@ def open_shadow_replay(
         check_shadow(shadow)
     with open_writing(settings, REPLAY) as writing, ExitStack() as stack:
         recount = _recount(settings, progress, stop, by)
-        database = Database(shadow.url, settings.pool, application=REPLAY)
+        database = Database(shadow.url, settings.pool, application=REPLAY, amounts=amounts(settings))
         stack.callback(database.close)
         delivery = DirectDelivery(database, NoCache())
         counter = BatchCounter(database, writing.decoder, delivery, key_ring=writing.key_ring)
@@ -81,7 +82,7 @@ def open_shadow_replay(
 
 def shadow_of(settings: Settings) -> Shadow:
     """The shadow of the live database, whether it exists or not."""
-    return Shadow(owner_url(settings), settings.needed("database_url"))
+    return Shadow(owner_url(settings), settings.needed("database_url"), amounts(settings))
 
 
 def _recount(settings: Settings, progress: Callable[[Progress], None], stop: threading.Event, by: str) -> Recount:

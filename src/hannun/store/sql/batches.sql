@@ -17,7 +17,7 @@ SELECT event_no, event_id, user_id,
        (SELECT count(*) FROM hannun.channels
           JOIN unnest(%(channel_keys)s::text[], %(channel_nos)s::int[]) AS known (key, channel_no)
          USING (key, channel_no)),
-       forgotten
+       forgotten, amounts_sealed
   FROM hannun.events
  WHERE event_no = ANY(%(event_nos)s::int[]) ORDER BY event_no FOR UPDATE;
 
@@ -92,25 +92,31 @@ RETURNING u.event_no, u.channel_no, u.participants;
 
 -- add_sales --
 -- Adds sales to the ledger and returns which were new.
-INSERT INTO hannun.sales (event_no, sale_id, amount, sold_at, channel_no)
-SELECT event_no, sale_id, amount, sold_at, channel_no
+INSERT INTO hannun.sales (event_no, sale_id, amount, sold_at, channel_no, sealed_amount)
+SELECT event_no, sale_id, amount, sold_at, channel_no, sealed_amount
   FROM unnest(%(event_nos)s::int[], %(sale_ids)s::text[], %(amounts)s::numeric[], %(sold_ats)s::timestamp[],
-              %(channel_nos)s::int[]) AS given (event_no, sale_id, amount, sold_at, channel_no)
+              %(channel_nos)s::int[], %(sealed_amounts)s::bytea[])
+       AS given (event_no, sale_id, amount, sold_at, channel_no, sealed_amount)
     ON CONFLICT (event_no, sale_id) DO NOTHING
 RETURNING event_no, sale_id;
 
+-- sealed_revenues --
+-- The recorded revenue of events whose amounts are sealed; NULL before their first sale.
+SELECT event_no, sealed_revenue FROM hannun.events WHERE event_no = ANY(%(event_nos)s::int[]);
+
 -- add_to_events --
--- The totals of events, the start of their pending roll-up, and their new version.
+-- The totals of events, the start of their pending roll-up, and their new version. A sealed revenue is the new total.
 UPDATE hannun.events SET
        participants = events.participants + added.participants,
        unattributed = events.unattributed + added.unattributed,
        sales = events.sales + added.sales,
        recorded_revenue = events.recorded_revenue + added.revenue,
+       sealed_revenue = coalesce(added.sealed_revenue, events.sealed_revenue),
        cumulative_owed_from = least(events.cumulative_owed_from, to_timestamp(added.minute * 60.0) AT TIME ZONE 'UTC'),
        version = greatest(events.version + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
   FROM unnest(%(event_nos)s::int[], %(participants)s::int[], %(unattributed)s::int[], %(sales)s::int[],
-              %(revenues)s::numeric[], %(minutes)s::int[])
-       AS added (event_no, participants, unattributed, sales, revenue, minute)
+              %(revenues)s::numeric[], %(minutes)s::int[], %(sealed_revenues)s::bytea[])
+       AS added (event_no, participants, unattributed, sales, revenue, minute, sealed_revenue)
  WHERE events.event_no = added.event_no
 RETURNING events.event_no, events.version;
 
@@ -124,7 +130,8 @@ UPDATE public.event_stats SET
 -- publish_events --
 -- The rows of events whose plan, status, sales or costs changed, computed from their sources. An event without an
 -- event-created message has no row. A percentage is limited to the range of its column; the API shows the full value. A
--- figure of the plan that no message has said is 0 here, and null in the API.
+-- figure of the plan that no message has said is 0 here, and null in the API. Of an event whose amounts are sealed, amounts
+-- are NULL, so here they are 0, and so is what follows from them.
 INSERT INTO public.event_stats AS s
        (event_id, event_title, user_id, total_participants, total_views, estimated_roi, target_roi, sales_growth_rate,
         total_investment, expected_revenue, status)
@@ -151,7 +158,8 @@ SELECT e.event_id, e.title, e.user_id, e.participants, c.views,
 -- add_dead_letter --
 -- A message that could not be used. The same message again changes nothing.
 INSERT INTO hannun.dead_letters
-       (kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash, fields)
+       (kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash, fields,
+        sealed_amounts)
 VALUES (%(kind)s, %(reason)s, %(detail)s, %(event_id)s, %(topic)s, %(partition)s, %(topic_id)s, %(offset)s,
-        %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s)
+        %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s, %(sealed_amounts)s)
     ON CONFLICT DO NOTHING;

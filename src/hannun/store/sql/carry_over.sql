@@ -1,7 +1,7 @@
 -- dead_letters --
 -- All dead letters, oldest first.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash,
-       fields, resolved_at, resolution, resolved_by, published_at
+       fields, resolved_at, resolution, resolved_by, published_at, sealed_amounts
   FROM hannun.dead_letters ORDER BY dead_letter_no;
 
 -- delete_dead_letters --
@@ -12,11 +12,11 @@ DELETE FROM hannun.dead_letters;
 -- Write a dead letter of the live database under its number.
 INSERT INTO hannun.dead_letters
        (dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
-        size_bytes, hash, fields, resolved_at, resolution, resolved_by, published_at)
+        size_bytes, hash, fields, resolved_at, resolution, resolved_by, published_at, sealed_amounts)
 OVERRIDING SYSTEM VALUE
 VALUES (%(dead_letter_no)s, %(created_at)s, %(kind)s, %(reason)s, %(detail)s, %(event_id)s, %(topic)s, %(partition)s,
         %(topic_id)s, %(record_offset)s, %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s, %(resolved_at)s,
-        %(resolution)s, %(resolved_by)s, %(published_at)s);
+        %(resolution)s, %(resolved_by)s, %(published_at)s, %(sealed_amounts)s);
 
 -- continue_numbers --
 -- New dead letters get numbers above those of the live database.
@@ -26,9 +26,9 @@ SELECT setval(pg_get_serial_sequence('hannun.dead_letters', 'dead_letter_no'), g
 -- Write a dead letter that only the shadow has.
 INSERT INTO hannun.dead_letters
        (created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at, size_bytes, hash,
-        fields)
+        fields, sealed_amounts)
 VALUES (%(created_at)s, %(kind)s, %(reason)s, %(detail)s, %(event_id)s, %(topic)s, %(partition)s, %(topic_id)s,
-        %(record_offset)s, %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s);
+        %(record_offset)s, %(received_at)s, %(size_bytes)s, %(hash)s, %(fields)s, %(sealed_amounts)s);
 
 -- delete_failed_swaps --
 -- Delete the records that failed swaps have left in the shadow. Those of completed swaps are copied from the live database.

@@ -1,7 +1,7 @@
 -- newest --
 -- Dead letters, newest first; resolved ones only where `resolved_too`.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
-       size_bytes, hash, fields, resolution, resolved_at, resolved_by
+       size_bytes, hash, fields, resolution, resolved_at, resolved_by, sealed_amounts
   FROM hannun.dead_letters
  WHERE (%(reason)s::text IS NULL OR reason = %(reason)s) AND (%(resolved_too)s OR resolved_at IS NULL)
  ORDER BY dead_letter_no DESC LIMIT %(limit)s;
@@ -9,7 +9,7 @@ SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partit
 -- find_open --
 -- The open dead letters of these numbers and of this reason; NULL means any.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
-       size_bytes, hash, fields, resolution, resolved_at, resolved_by
+       size_bytes, hash, fields, resolution, resolved_at, resolved_by, sealed_amounts
   FROM hannun.dead_letters
  WHERE resolved_at IS NULL AND (%(nos)s::bigint[] IS NULL OR dead_letter_no = ANY(%(nos)s::bigint[]))
    AND (%(reason)s::text IS NULL OR reason = %(reason)s)
@@ -18,7 +18,7 @@ SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partit
 -- find --
 -- The dead letter of a number.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
-       size_bytes, hash, fields, resolution, resolved_at, resolved_by
+       size_bytes, hash, fields, resolution, resolved_at, resolved_by, sealed_amounts
   FROM hannun.dead_letters WHERE dead_letter_no = %(no)s;
 
 -- count --
@@ -44,7 +44,7 @@ UPDATE hannun.dead_letters l
 -- unpublished --
 -- Dead letters that were not published to the dead letter topic yet, oldest first.
 SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partition, topic_id, record_offset, received_at,
-       size_bytes, hash, fields, resolution, resolved_at, resolved_by
+       size_bytes, hash, fields, resolution, resolved_at, resolved_by, sealed_amounts
   FROM hannun.dead_letters WHERE published_at IS NULL ORDER BY dead_letter_no LIMIT %(limit)s;
 
 -- mark_published --

@@ -3,7 +3,8 @@
 -- while the service counts.
 
 -- event_totals --
--- hannun.events: participants, unattributed, sales and revenue, from the ledgers.
+-- hannun.events: participants, unattributed, sales and revenue, from the ledgers. A revenue of sealed amounts is recomputed by
+-- store/sealed_amounts.py.
 WITH ledger AS (
     SELECT p.event_no, count(*) AS participants,
            count(*) FILTER (WHERE coalesce(d.channel_type, c.channel_type) IS NULL) AS unattributed
@@ -12,7 +13,8 @@ WITH ledger AS (
       LEFT JOIN hannun.distributions d USING (event_no, channel_no)
      GROUP BY p.event_no
 ), sold AS (
-    SELECT event_no, count(*) AS sales, sum(amount) AS revenue FROM hannun.sales GROUP BY event_no
+    SELECT event_no, count(*) AS sales, sum(amount) AS revenue, bool_or(sealed_amount IS NOT NULL) AS any_sealed
+      FROM hannun.sales GROUP BY event_no
 ), compared AS (
     SELECT coalesce(e.event_id, 'event number ' || coalesce(l.event_no, s.event_no)) AS place, figure.*
       FROM hannun.events e
@@ -22,7 +24,8 @@ WITH ledger AS (
            ('participants', e.participants::numeric, coalesce(l.participants, 0)::numeric),
            ('unattributed', e.unattributed, coalesce(l.unattributed, 0)),
            ('sales', e.sales, coalesce(s.sales, 0)),
-           ('recorded_revenue', e.recorded_revenue, coalesce(s.revenue, 0))) AS figure (name, found, expected)
+           ('recorded_revenue', e.recorded_revenue,
+            CASE WHEN e.amounts_sealed OR s.any_sealed THEN e.recorded_revenue ELSE coalesce(s.revenue, 0) END)) AS figure (name, found, expected)
 )
 SELECT place, name, found::text, expected::text FROM compared WHERE found IS DISTINCT FROM expected ORDER BY 1, 2;
 

@@ -4,11 +4,13 @@
 -- message about its channel, so its updated_at is the version of the channel.
 SELECT e.event_no, s.event_id, s.event_title, s.status, s.user_id, e.unattributed, e.version,
        e.total_investment, e.expected_revenue, e.target_roi, e.baseline_revenue,
-       CASE WHEN e.sales > 0 THEN e.recorded_revenue END, e.starts_at, e.ends_at,
+       CASE WHEN e.sales > 0 THEN e.recorded_revenue END, e.sealed_plan, e.sealed_revenue, e.starts_at, e.ends_at,
        (SELECT jsonb_agg(jsonb_build_array(
                    c.channel_name, c.channel_type, c.participants, c.impressions, c.views, c.clicks, c.conversions,
                    c.likes, c.comments, c.shares, c.total_calls, c.completed_calls, m.average_duration,
-                   d.cost::text, d.state, d.expected_views,
+                   d.cost::text,
+                   CASE WHEN d.sealed_cost IS NOT NULL THEN jsonb_build_array(d.channel_no, encode(d.sealed_cost, 'base64')) END,
+                   d.state, d.expected_views,
                    (extract(epoch FROM c.updated_at) * 1000000)::bigint,
                    (extract(epoch FROM m.measured_at) * 1000000)::bigint,
                    (extract(epoch FROM hannun.stale_at(m.measured_at, m.imported, %(stale_after)s, e.status,
@@ -62,7 +64,8 @@ SELECT within, CASE WHEN type IS NOT NULL THEN name END, type, coalesce(sum(part
 WITH page AS MATERIALIZED (
     SELECT s.id, s.event_id, s.event_title, s.status, s.total_participants, s.total_views, e.target_roi,
            e.plan_at, e.event_no, e.version, e.total_investment, e.expected_revenue, e.baseline_revenue,
-           CASE WHEN e.sales > 0 THEN e.recorded_revenue END AS recorded, e.starts_at, e.ends_at, e.status_at,
+           CASE WHEN e.sales > 0 THEN e.recorded_revenue END AS recorded, e.amounts_sealed, e.sealed_plan, e.sealed_revenue,
+           e.starts_at, e.ends_at, e.status_at,
            date_bin('15 minutes', e.cumulative_owed_from, '2000-01-01') AS watermark
       FROM public.event_stats s JOIN hannun.events e USING (event_id)
      WHERE s.user_id = %(user_id)s AND e.event_no = ANY(%(event_nos)s::int[])
@@ -95,9 +98,11 @@ SELECT p.id, p.plan_at, p.event_id, p.event_title, p.status,
        CASE WHEN %(ranged)s THEN (SELECT coalesce(sum(i.views), 0) FROM hannun.increments i
                                    WHERE i.event_no = p.event_no AND i.minute >= %(since)s AND i.minute < %(until)s)
             ELSE p.total_views END,
-       p.target_roi, p.version, p.total_investment, p.expected_revenue, p.baseline_revenue, p.recorded, p.starts_at,
-       p.ends_at,
+       p.target_roi, p.version, p.total_investment, p.expected_revenue, p.baseline_revenue, p.recorded, p.sealed_plan,
+       p.sealed_revenue, p.starts_at, p.ends_at,
        (SELECT sum(cost) FROM hannun.distributions d WHERE d.event_no = p.event_no),
+       CASE WHEN p.amounts_sealed THEN (SELECT jsonb_agg(jsonb_build_array(channel_no, encode(sealed_cost, 'base64')))
+                                          FROM hannun.distributions d WHERE d.event_no = p.event_no) END,
        (SELECT jsonb_object_agg((extract(epoch FROM %(hour)s::timestamp - hour) / 3600)::int, participants)
           FROM hours h WHERE h.event_no = p.event_no),
        (SELECT array_agg(m.month::timestamp) FROM hannun.timeline_months m
@@ -140,11 +145,11 @@ WITH mine AS MATERIALIZED (
 SELECT coalesce((SELECT array_agg(event_no) FROM counted), '{}'),
        coalesce((SELECT array_agg(event_id::text) FROM counted), '{}'),
        (SELECT coalesce(sum(version), 0) FROM mine), (SELECT coalesce(max(version), 0) FROM mine),
-       coalesce(sum(e.unattributed), 0)::bigint, sum(e.total_investment),
+       coalesce(sum(e.unattributed), 0)::bigint, bool_or(e.amounts_sealed), sum(e.total_investment),
        (SELECT sum(d.cost) FROM counted CROSS JOIN LATERAL (
                SELECT cost FROM hannun.distributions WHERE event_no = counted.event_no OFFSET 0) d),
        sum(e.expected_revenue),
-       sum(e.recorded_revenue) FILTER (WHERE e.sales > 0),
+       sum(e.recorded_revenue) FILTER (WHERE e.sales > 0 AND NOT e.amounts_sealed),
        sum(e.expected_revenue) FILTER (WHERE e.sales = 0),
        sum(e.recorded_revenue) FILTER (WHERE e.sales > 0 AND e.baseline_revenue IS NOT NULL),
        sum(e.baseline_revenue) FILTER (WHERE e.sales > 0 AND e.baseline_revenue IS NOT NULL),
@@ -160,6 +165,13 @@ SELECT coalesce((SELECT array_agg(event_no) FROM counted), '{}'),
                                                     WHERE s.event_id = counted.event_id OFFSET 0) c
                  GROUP BY c.channel_type) types)
   FROM counted e;
+
+-- sealed_money --
+-- The sealed amounts of those of these events that have them. `recorded` says whether a sale is recorded.
+SELECT e.event_id, e.sales > 0 AS recorded, e.sealed_plan, e.sealed_revenue,
+       (SELECT jsonb_agg(jsonb_build_array(channel_no, encode(sealed_cost, 'base64')))
+          FROM hannun.distributions d WHERE d.event_no = e.event_no)
+  FROM hannun.events e WHERE e.event_no = ANY(%(event_nos)s::int[]) AND e.amounts_sealed;
 
 -- measured_counts --
 -- When the counts of these events' channels were measured, and from when on they are stale: the earliest of each count, by channel
@@ -197,13 +209,21 @@ SELECT n.name, coalesce(n.channel_type, (SELECT channel_type FROM hannun.distrib
 SELECT c.channel_name, c.channel_type, sum(c.participants)::bigint, sum(c.impressions)::bigint, sum(c.views)::bigint,
        sum(c.clicks)::bigint, sum(c.conversions)::bigint, sum(c.likes)::bigint, sum(c.comments)::bigint,
        sum(c.shares)::bigint, sum(c.total_calls)::bigint, sum(c.completed_calls)::bigint, sum(d.cost),
-       max(d.state), sum(d.expected_views)::bigint, max((extract(epoch FROM c.updated_at) * 1000000)::bigint)
+       bool_or(d.sealed_cost IS NOT NULL), max(d.state), sum(d.expected_views)::bigint,
+       max((extract(epoch FROM c.updated_at) * 1000000)::bigint)
   FROM hannun.events e
  CROSS JOIN LATERAL (SELECT * FROM public.channel_stats s WHERE s.event_id = e.event_id OFFSET 0) c
   LEFT JOIN hannun.channels n ON n.name = c.channel_name
   LEFT JOIN hannun.distributions d ON d.event_no = e.event_no AND d.channel_no = n.channel_no
  WHERE e.event_no = ANY(%(event_nos)s::int[])
  GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2;
+
+-- sealed_costs --
+-- The sealed costs of events' channels, by the name and type of the channel.
+SELECT c.channel_name, c.channel_type, e.event_id, d.channel_no, d.sealed_cost
+  FROM hannun.distributions d JOIN hannun.events e USING (event_no) JOIN hannun.channels n USING (channel_no)
+  JOIN public.channel_stats c ON c.event_id = e.event_id AND c.channel_name = n.name
+ WHERE d.event_no = ANY(%(event_nos)s::int[]) AND d.sealed_cost IS NOT NULL;
 
 -- timeline_head --
 -- The owner and the extent of an event's timeline. The condition "event_id between x and x" allows only the index on
@@ -327,8 +347,10 @@ SELECT month::timestamp, sum(participants)::bigint FROM hannun.timeline_months m
  GROUP BY month ORDER BY month;
 
 -- sales_by_bucket --
--- The sales in each bucket from the first one on, by index from 0; the last bucket holds all later ones.
-SELECT width_bucket(floor(extract(epoch FROM sold_at))::bigint, %(starts)s::bigint[]) - 1, sum(amount)
+-- The sales in each bucket from the first one on, by index from 0; the last bucket holds all later ones. Sealed amounts come
+-- as [sale_id, amount].
+SELECT width_bucket(floor(extract(epoch FROM sold_at))::bigint, %(starts)s::bigint[]) - 1, coalesce(sum(amount), 0),
+       jsonb_agg(jsonb_build_array(sale_id, encode(sealed_amount, 'base64'))) FILTER (WHERE sealed_amount IS NOT NULL)
   FROM hannun.sales WHERE event_no = %(event_no)s AND sold_at >= %(from)s GROUP BY 1;
 
 -- first_minute --

@@ -3,9 +3,12 @@
 SELECT event_id, event_no FROM hannun.events WHERE event_id = ANY(%(event_ids)s::text[]);
 
 -- add_events --
--- Insert events that have no key yet; ids of them may be forgotten already, in another database. In the order of their ids, so that two writers cannot deadlock.
-INSERT INTO hannun.events (event_id, forgotten)
-SELECT event_id, (SELECT count(*) FROM hannun.forgotten f WHERE f.kind = 'participant' AND f.event_id = wanted.event_id)
+-- Insert events that have no key yet; ids of them may be forgotten already, in another database. In the order of their ids, so
+-- that two writers cannot deadlock. The lock on amount_encryption makes a change of it wait for this transaction, and the other
+-- way round.
+INSERT INTO hannun.events (event_id, forgotten, amounts_sealed)
+SELECT event_id, (SELECT count(*) FROM hannun.forgotten f WHERE f.kind = 'participant' AND f.event_id = wanted.event_id),
+       (SELECT seals FROM hannun.amount_encryption FOR SHARE)
   FROM unnest(%(event_ids)s::text[]) AS wanted (event_id) ORDER BY event_id
     ON CONFLICT (event_id) DO NOTHING;
 

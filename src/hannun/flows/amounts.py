@@ -1,0 +1,88 @@
+"""Encrypts and decrypts the amounts that are stored already, beside running writers.
+
+    begin ─► events ─► sales ─► dead letters ─► finish, or once more from the events
+
+`store.amount_sweep` says why a writer never sees half of a conversion, and how an interrupted one goes on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from hannun.store import amount_state, amount_sweep
+from hannun.store.amount_sweep import FormCount, LastSweep, Operation
+from hannun.store.database import Connection, Database
+
+EVENTS_A_STEP = 100
+"""Their locks are held for one step."""
+ROWS_A_STEP = 2_000
+
+_STEPS: tuple[tuple[str, Callable[..., Any], Any, int], ...] = (
+    ("events", amount_sweep.convert_events, 0, EVENTS_A_STEP),
+    ("sales", amount_sweep.convert_sales, (0, ""), ROWS_A_STEP),
+    ("dead letters", amount_sweep.convert_dead_letters, 0, ROWS_A_STEP),
+)
+"""What is converted, the step that converts the next rows, before which row it begins, and how many rows it takes."""
+
+
+def convert(database: Database, operation: Operation, by: str, progress: Callable[[str], None]) -> None:
+    """Give every stored amount the form that the operation names, and every new one.
+
+    Args:
+        progress: called with what is converted and how far, after each step.
+
+    Raises:
+        OperatorError: another process converts; there is no key ring, or it lacks a key; or nothing is to be rotated.
+        Transient: PostgreSQL is away, or another process has taken over. The same call goes on.
+    """
+    sweep = database.run(lambda conn: amount_sweep.begin(conn, operation, by))
+    while True:
+        for what, step, first, limit in _STEPS:
+            last, passed = first, 0
+            while last is not None:
+                last = database.run(partial(step, sweep=sweep, after=last, limit=limit))
+                passed += limit if last is not None else 0
+                progress(f"{what}: {passed:,}")
+        if database.run(partial(amount_sweep.finish, sweep=sweep)):
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class AmountStatus:
+    """In which form amounts are.
+
+    Args:
+        state: plain, mixed or encrypted.
+        missing: keys with which amounts are encrypted, and which this process lacks.
+        active: the key of this process that encrypts; None without a key ring.
+    """
+
+    state: str
+    counts: list[FormCount]
+    missing: list[str]
+    active: str | None
+    last: LastSweep | None
+
+
+def status(conn: Connection, key_ids: list[str]) -> AmountStatus:
+    """In which form all amounts are. It reads whole tables.
+
+    Args:
+        key_ids: those of this process' key ring, the active one first.
+    """
+    counts = amount_sweep.counts(conn)
+    used = {row.key_id for row in counts if row.key_id is not None} | set(amount_state.key_ids(conn))
+    last = amount_sweep.last_sweep(conn)
+    return AmountStatus(
+        _state(counts, amount_state.seals(conn)),
+        counts,
+        sorted(used - set(key_ids)),
+        key_ids[0] if key_ids else None,
+        last,
+    )
+
+
+def _state(counts: list[FormCount], seals: bool) -> str:
+    forms = {row.key_id is not None for row in counts} | {seals}
+    return "mixed" if len(forms) > 1 else "encrypted" if seals else "plain"

@@ -1,0 +1,43 @@
+"""Whether amounts are encrypted in this database, and with which keys."""
+
+from hannun.errors import OperatorError
+from hannun.store.amounts import amounts_of
+from hannun.store.database import Connection
+from hannun.store.queries import load
+
+SQL = load("amount_state")
+
+
+def seals(conn: Connection) -> bool:
+    """Whether the amounts of new events and dead letters are sealed. It stays true until the transaction ends."""
+    row = conn.execute(SQL["seals"]).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def check_keys(conn: Connection) -> None:
+    """Check that this process has every key with which amounts may be encrypted here.
+
+    Raises:
+        OperatorError: it lacks one, or has no key ring.
+    """
+    needed = key_ids(conn)
+    if not needed:
+        return
+    ring = amounts_of(conn).ring
+    if missing := sorted(set(needed) - set(ring.key_ids)):
+        raise OperatorError(
+            f"amounts in this database are encrypted with the key {missing[0]}, and the key ring of this process holds "
+            f"{', '.join(ring.key_ids)}",
+            hint=f"put the key {missing[0]} into the file that HANNUN_KEY_RING_FILE names",
+        )
+
+
+def key_ids(conn: Connection) -> list[str]:
+    """The ids of the keys with which amounts may be encrypted here; none where they are plain."""
+    return [key_id for (key_id,) in conn.execute(SQL["keys"])]
+
+
+def record_key(conn: Connection, key_id: str) -> None:
+    """Record that amounts may be encrypted with this key from now on."""
+    conn.execute(SQL["record_key"], {"key_id": key_id})

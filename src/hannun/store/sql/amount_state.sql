@@ -1,0 +1,11 @@
+-- seals --
+-- Whether the amounts of new events and dead letters are sealed. The lock makes a change of it wait for this transaction.
+SELECT seals FROM hannun.amount_encryption FOR SHARE;
+
+-- keys --
+-- The keys with which amounts may be sealed.
+SELECT key_id FROM hannun.amount_keys ORDER BY used_since, key_id;
+
+-- record_key --
+-- A key with which amounts may be sealed from now on.
+INSERT INTO hannun.amount_keys (key_id) VALUES (%(key_id)s) ON CONFLICT (key_id) DO NOTHING;
