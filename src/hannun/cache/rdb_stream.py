@@ -41,10 +41,10 @@ class RdbReader:
         Raises:
             RedisUnavailable: the server closed the connection before the end, or sent nothing for too long.
         """
-        while not self._ended and len(self._buffer) <= MARK_BYTES:
+        if self._left is not None and self._left > 0 and not self._buffer:
             self._receive()
-            if self._left is not None:
-                break
+        while self._left is None and not self._ended and len(self._buffer) <= MARK_BYTES:
+            self._receive()  # these may be the mark, or its beginning
         found = self._take(CHUNK_BYTES if size < 0 else size)
         self.size_bytes += len(found)
         return found
@@ -54,7 +54,6 @@ class RdbReader:
             found = self._buffer[: min(size, self._left)]
             self._left -= len(found)
             self._buffer = self._buffer[len(found) :]
-            self._ended = self._left == 0
             return found
         if self._mark and self._buffer.endswith(self._mark):
             # The server sends nothing behind the mark.
