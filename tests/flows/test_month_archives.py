@@ -168,6 +168,22 @@ def test_an_attached_month_is_neither_archived_nor_dropped(world: World, archive
 
 
 @pytest.mark.usefixtures("history")
+def test_a_table_that_a_dump_reads_is_not_dropped_and_nobody_waits_for_it(
+    world: World, archives: MonthArchives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hannun.store.partitions.DROP_LOCK_WAIT", "100ms")
+    apply(world, None)
+    with psycopg.connect(world.owner_url) as dump, owner_of(world) as owner:
+        dump.execute("SELECT count(*) FROM public.timeline_data_2026_01")
+        archive_month(owner, archives, JANUARY)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            drop_archived_month(owner, archives, JANUARY, by="a test")
+        dump.rollback()
+        drop_archived_month(owner, archives, JANUARY, by="a test")
+    assert tables(world) == {"timeline_data_2026_02", "timeline_data_2026_11"}
+
+
+@pytest.mark.usefixtures("history")
 def test_no_changed_byte_of_an_archive_goes_unnoticed(world: World, archives: MonthArchives) -> None:
     """With a byte flipped or its end missing, a file is refused; or it was a byte that holds nothing of the rows."""
     apply(world, archives)

@@ -17,6 +17,8 @@ EVENTS_PER_TRANSACTION = 100
 CRON_SCHEDULE = "17 * * * *"
 """Every hour, and not at its beginning, when many jobs run."""
 
+DROP_LOCK_WAIT = "5s"
+
 MonthState = Literal["attached", "detached", "dropped"]
 """Of a detached month the table is still there. Of a dropped one it is not: only the ledgers have its participants."""
 
@@ -178,9 +180,13 @@ def rows_of_month(owner: Connection, month: date) -> Iterator[bytes]:
 def lock_detached_month(owner: Connection, month: date) -> bool:
     """Lock the table of a detached month against everything until the end of the transaction.
 
+    It gives up after `DROP_LOCK_WAIT`: a reader, such as a dump, may hold the table for hours, and a message of this
+    month would wait behind us.
+
     Returns:
         Whether the month is detached, and its table still there.
     """
+    owner.execute(SQL["wait_for_locks_at_most"], {"time": DROP_LOCK_WAIT})
     try:
         owner.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(_name(month)))
     except psycopg.errors.UndefinedTable:

@@ -102,6 +102,10 @@ SELECT a.pid, coalesce(host(a.client_addr), 'this machine'), to_char(a.xact_star
  WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT oid FROM pg_database
        WHERE datname = current_database()) AND l.classid::bigint << 32 | l.objid::bigint = hashtext('hannun.partitions');
 
+-- wait_for_locks_at_most --
+-- How long each statement of this transaction waits for a lock.
+SELECT set_config('lock_timeout', %(time)s, true);
+
 -- database_id --
 -- Identifies this database's data, without revealing its key.
 SELECT encode(sha256(participant_key), 'hex') FROM hannun.identity;
