@@ -1,11 +1,16 @@
 """What health and metrics say of the refresh: late rounds, open breakers, stale channels; else nothing."""
 
 import math
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from examining import examination
+from faults import PostgresRequests, Proxy
+from psycopg.conninfo import make_conninfo
 from refresh_rounds import Round, age_rounds, ended_round
 from world import SPRING, World, gauges
 
@@ -14,7 +19,9 @@ from hannun.domain.refresh_status import STATES, pairs_by_state
 from hannun.domain.rounds import REBUILD
 from hannun.errors import StoreUnavailable
 from hannun.flows import channel_breakers
-from hannun.flows.health_checks import Health, RefreshHealth
+from hannun.flows.doctor.examined import Expected
+from hannun.flows.doctor.standing import HealthChecks
+from hannun.flows.health_checks import Health
 from hannun.flows.maintenance import update_refresh_gauges
 from hannun.store.database import Database, PoolLimits
 
@@ -23,14 +30,17 @@ STALE_AFTER = 2 * PERIOD
 OTHER = "5b0c2f64-0000-4000-8000-000000000002"
 
 
-def refresh_health(world: World) -> RefreshHealth:
-    return RefreshHealth(world.another_database(), PERIOD, STALE_AFTER)
+@contextmanager
+def health_checks(world: World, watched_since: datetime | None = None) -> Iterator[HealthChecks]:
+    """The checks of the health report, over a world whose months exist ahead."""
+    with examination(world, Expected(months_ahead=-1)) as prepared:
+        yield HealthChecks(replace(prepared, watched_since=watched_since))
 
 
-def problems(world: World) -> Mapping[str, str]:
-    health = refresh_health(world)
-    health.check()
-    return health.problems
+def problems(world: World, watched_since: datetime | None = None) -> Mapping[str, str]:
+    with health_checks(world, watched_since) as checks:
+        checks.check()
+        return checks.problems
 
 
 def measure(world: World, channel: str, ago: timedelta, event: str = SPRING) -> None:
@@ -51,28 +61,42 @@ def two_events(world: World) -> World:
 
 
 def test_a_new_installation_is_ready_and_one_whose_first_round_never_ends_is_not(world: World) -> None:
-    health = refresh_health(world)
-    health.check()
-    assert health.problems == {}
-    health._watched_since = world.measurement_counter.now() - 2 * PERIOD - timedelta(seconds=1)
-    health.check()
-    assert health.problems == {"refresh": "no round of the refresh has ended yet: does a schedule run? (hannun watch)"}
+    now = datetime.now(UTC)
+    assert problems(world, now) == {}
+    assert problems(world, now - 2 * PERIOD - timedelta(minutes=1)) == {
+        "refresh": "no round of the refresh has ended for 11 minutes, and none runs: does a schedule run? "
+        "(hannun doctor --only refresh)"
+    }
 
 
 def test_no_round_for_two_periods_degrades_and_the_next_end_makes_ready(world: World) -> None:
     ended_round(world)
     assert problems(world) == {}
     age_rounds(world, 2 * PERIOD)
-    health = Health(world.database, world.invalidator, refresh_health(world))
-    assert health.report()["status"] == "ready", "nothing is known before the first check"
-    assert health._refresh is not None
-    health._refresh.check()
-    report = health.report()
-    assert report["status"] == "degraded"
-    assert str(report["parts"]).count("no round has ended since ") == 1, report  # type: ignore[index]
+    with health_checks(world) as checks:
+        health = Health(world.database, world.invalidator, checks)
+        assert health.report()["status"] == "ready", "nothing is known before the first check"
+        checks.check()
+        report = health.report()
+        assert report["status"] == "degraded"
+        assert str(report["parts"]).count("no round of the refresh has ended for 10 minutes") == 1, report  # type: ignore[index]
+        ended_round(world)
+        checks.check()
+        assert health.report()["status"] == "ready"
+
+
+def test_what_was_found_last_stays_while_postgresql_is_away(world: World) -> None:
     ended_round(world)
-    health._refresh.check()
-    assert health.report()["status"] == "ready"
+    age_rounds(world, 3 * PERIOD)
+    with Proxy(world.postgres.port, PostgresRequests) as postgres:
+        url = make_conninfo(world.url, host="127.0.0.1", port=postgres.port)
+        with examination(world, Expected(months_ahead=-1), url=url) as prepared:
+            checks = HealthChecks(prepared)
+            checks.check()
+            found = dict(checks.problems)
+            postgres.refuse()
+            checks.check()
+            assert checks.problems == found != {}
 
 
 def test_a_breaker_that_is_open_degrades_while_rounds_ask_its_channel(world: World) -> None:
@@ -82,7 +106,10 @@ def test_a_breaker_that_is_open_degrades_while_rounds_ask_its_channel(world: Wor
     assert problems(world) == {}, "no round asks WooriTV"
     with world.database.transaction() as conn:
         channel_breakers.hold_open(conn, "instagram", "test")
-    assert problems(world) == {"channels": "Instagram is held open by an operator (hannun channels list)"}
+    assert problems(world) == {
+        "channels": "an operator holds the breaker of Instagram open: it is not called, and its figures grow old "
+        "(hannun doctor --only channels)"
+    }
     with world.database.transaction() as conn:
         channel_breakers.reset(conn, "instagram", "test")
     assert problems(world) == {}
@@ -94,9 +121,7 @@ def test_only_stale_measurements_of_a_channel_degrade_and_one_good_one_does_not(
     assert problems(world) == {}, "nothing is measured yet"
     measure(world, "Instagram", STALE_AFTER + timedelta(minutes=1))
     world.measure(world.measurement("Instagram", at=str(world.measurement_counter.now()), failed="timeout"))
-    assert problems(world) == {
-        "channels": "Instagram has only stale measurements, of 1 ACTIVE event (hannun channels list)"
-    }
+    assert "all 1 measurements of Instagram are stale" in problems(world)["channels"]
     measure(world, "Instagram", timedelta(0), OTHER)
     assert problems(world) == {}
 

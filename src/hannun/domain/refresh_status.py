@@ -6,7 +6,7 @@ Instants are UTC, without a zone, by PostgreSQL's clock.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from hannun.domain.breaker import State
@@ -110,30 +110,6 @@ class RefreshStatus:
         return pairs_by_state(sum((Counter(dict(work.counts)) for work in self.work.values()), Counter[str]()))
 
 
-def round_problem(status: RefreshStatus, period: timedelta, watched_since: datetime) -> str | None:
-    """What is wrong where no round has ended for two periods.
-
-    Args:
-        watched_since: counts as the end of a round before: a new installation, and a process that has just started
-            without one, are given two periods.
-    """
-    last = status.last_end
-    if status.now - (last or watched_since) <= 2 * period:
-        return None
-    ended = "no round of the refresh has ended yet" if last is None else f"no round has ended since {_utc(last)}"
-    running = any(each.ended_at is None for each in status.rounds)
-    return f"{ended}: {'one runs (hannun watch)' if running else 'does a schedule run? (hannun watch)'}"
-
-
-def channel_problems(status: RefreshStatus) -> list[str]:
-    """What is wrong with the channels that the newest round asks: an open breaker, or only stale measurements."""
-    problems = []
-    for key, work in sorted(status.work.items()):
-        if problem := channel_problem(status, key):
-            problems.append(f"{work.name} {problem}")
-    return problems
-
-
 def channel_problem(status: RefreshStatus, key: str) -> str | None:
     """What is wrong with a channel, without its name; None where nothing is."""
     breaker, age = status.breakers.get(key), status.ages.get(key)
@@ -143,7 +119,3 @@ def channel_problem(status: RefreshStatus, key: str) -> str | None:
         events = "event" if age.measured == 1 else "events"
         return f"has only stale measurements, of {age.measured} ACTIVE {events}"
     return None
-
-
-def _utc(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

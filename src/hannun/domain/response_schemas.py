@@ -521,6 +521,37 @@ class Session(ApiStruct):
     expires_at: Instant
 
 
+class CheckOutcome(ApiStruct):
+    """How one check of the running system ended. `reason`: why it is unfinished or was skipped."""
+
+    check: str
+    state: Annotated[str, _one_of(("ok", "found", "unfinished", "skipped"))]
+    seconds: Number
+    reason: str | None
+
+
+class CheckFinding(ApiStruct):
+    """One trouble that a check found: what was measured (`evidence`), the cause, and what corrects it. `statements` are
+    SQL or commands that can be pasted."""
+
+    check: str
+    severity: Annotated[str, _one_of(("notice", "warning", "critical"))]
+    subject: str
+    cause: str
+    remedy: str
+    evidence: dict[str, str]
+    statements: list[str]
+
+
+class Checkup(ApiStruct):
+    """The checks of the running system: the worst severity, and every finding, the worst first."""
+
+    checked_at: Instant
+    severity: Annotated[str, _one_of(("ok", "notice", "warning", "critical"))]
+    findings: list[CheckFinding]
+    checks: list[CheckOutcome]
+
+
 class MessageResult(ApiStruct):
     """The outcome of a message: counted, repeated (it changed nothing), or a dead letter, with the `reason`."""
 

@@ -5,13 +5,12 @@ import math
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from datetime import datetime, timedelta
+from typing import Protocol
 
 from hannun import deadlines
 from hannun.cache import Invalidator
-from hannun.domain.refresh_status import channel_problems, round_problem
 from hannun.errors import DiskFull, HannunError, OperatorError, StoreUnavailable
-from hannun.store import amount_state, disk_room, refresh_status
+from hannun.store import amount_state, disk_room
 from hannun.store.database import Connection, Database
 from hannun.store.positions import stopped_partitions, stopped_topics
 from hannun.store.version import check_version
@@ -83,37 +82,11 @@ class _Dependency:
             result.set_exception(error)
 
 
-class RefreshHealth:
-    """What of the refresh and of the channels needs an operator. `check` reads it, `problems` is what it found last.
+class FindsProblems(Protocol):
+    """What checks of the running system found last (`flows.doctor`), by the name of the check."""
 
-    Args:
-        database: used by nothing else.
-        period: of the refresh.
-        stale_after: how long a measurement is good.
-    """
-
-    def __init__(self, database: Database, period: timedelta, stale_after: timedelta) -> None:
-        self._database = database
-        self._period = period
-        self._stale_after = stale_after
-        self._watched_since: datetime | None = None
-        self.problems: Mapping[str, str] = {}
-
-    def check(self) -> None:
-        """Read it now.
-
-        Raises:
-            StoreUnavailable: PostgreSQL is away; `problems` is then what it was.
-        """
-        with deadlines.within(CHECK_S_MAX):
-            status = self._database.run(lambda conn: refresh_status.read(conn, self._stale_after))
-        self._watched_since = self._watched_since or status.now
-        problems = {}
-        if late := round_problem(status, self._period, self._watched_since):
-            problems["refresh"] = late
-        if of_channels := channel_problems(status):
-            problems["channels"] = f"{'; '.join(of_channels)} (hannun channels list)"
-        self.problems = problems
+    @property
+    def problems(self) -> Mapping[str, str]: ...
 
 
 class DiskHealth:
@@ -161,12 +134,12 @@ class Health:
         self,
         database: Database,
         invalidator: Invalidator,
-        refresh: RefreshHealth | None = None,
+        checks: FindsProblems | None = None,
         disk: DiskHealth | None = None,
     ) -> None:
         self._database = database
         self._invalidator = invalidator
-        self._refresh = refresh
+        self._checks = checks
         self._disk = disk
         self._postgres = _Dependency(self._check_postgres)
         self._redis = _Dependency(self._check_redis)
@@ -186,8 +159,8 @@ class Health:
         if self._waiting and not self.database_unavailable:
             names = ", ".join(self._waiting)
             parts["kafka"] = f"degraded: {names} wait for an operator (hannun positions list)"
-        if self._refresh is not None and not self.database_unavailable:
-            parts |= {part: f"degraded: {problem}" for part, problem in self._refresh.problems.items()}
+        if self._checks is not None and not self.database_unavailable:
+            parts |= {check: f"degraded: {problem}" for check, problem in self._checks.problems.items()}
         if self._disk is not None and self._disk.problem is not None and not self.database_unavailable:
             parts["disk"] = f"degraded: {self._disk.problem}"
         parts["redis"] = self._redis.state(CHECK_WAIT_S) or f"degraded: no answer within {CHECK_WAIT_S} s"

@@ -18,7 +18,8 @@ from hannun.flows import audit_log, gauges, maintenance
 from hannun.flows.access_records import AccessRecords
 from hannun.flows.backup.scheduled import ScheduledBackup
 from hannun.flows.dead_letter_publishing import publish_dead_letters
-from hannun.flows.health_checks import DiskHealth, Health, RefreshHealth
+from hannun.flows.doctor.standing import HealthChecks
+from hannun.flows.health_checks import DiskHealth, Health
 from hannun.flows.partitions import months
 from hannun.flows.restore.loading import Shown
 from hannun.flows.restore.scheduled import ScheduledDrill
@@ -122,14 +123,14 @@ def update_redis_gauges(inspector: ServerInspector) -> Job:
     return Job("update-redis-gauges", Every(SERVERS_EVERY_S), update)
 
 
-def check_refresh(health: RefreshHealth) -> Job:
-    """Find out what of the refresh and of the channels needs an operator."""
+def check_health(checks: HealthChecks) -> Job:
+    """Run the doctor's checks of the health report."""
 
     def check(_: datetime) -> Result:
-        health.check()
+        checks.check()
         return Result()
 
-    return Job("check-refresh", Every(REFRESH_EVERY_S), check)
+    return Job("check-health", Every(REFRESH_EVERY_S), check)
 
 
 def check_disk(health: DiskHealth) -> Job:

@@ -17,6 +17,7 @@ from hannun.errors import OperatorError
 from hannun.flows import health_checks
 from hannun.flows.access_records import AccessRecords
 from hannun.flows.authorization import Authorizer
+from hannun.flows.doctor.standing import HealthChecks, SharedExamination
 from hannun.flows.event_list import EventList
 from hannun.flows.export import Exports
 from hannun.flows.http_ingestion import HttpIngestion
@@ -32,6 +33,7 @@ from hannun.processes import jobs
 from hannun.processes.amounts import amounts
 from hannun.processes.background import TRANSACTIONS_STOP_S_MAX, run_in_task, run_jobs
 from hannun.processes.channels import channel_access, channel_declarations, channel_table
+from hannun.processes.commands.doctor import open_examination
 from hannun.processes.commands.tokens import issue_token
 from hannun.processes.writing import open_writing
 from hannun.settings import Settings
@@ -98,18 +100,17 @@ async def open_verifier(settings: Settings, ended: Container[bytes]) -> AsyncIte
 async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSessions) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         writing = stack.enter_context(open_writing(settings, "hannun-serve", settings.request_pool))
-        refresh_health = health_checks.RefreshHealth(
-            writing.database("-refresh-health"), settings.refresh_timetable.period, settings.stale_after
-        )
+        examination = stack.enter_context(open_examination(settings, watched_since=datetime.now(UTC)))
+        standing_checks = HealthChecks(examination)
         disk_health = health_checks.DiskHealth(writing.database("-disk"))
-        health = health_checks.Health(writing.database("-health"), writing.invalidator, refresh_health, disk_health)
+        health = health_checks.Health(writing.database("-health"), writing.invalidator, standing_checks, disk_health)
         access_records = AccessRecords(writing.database("-audit"))
         await stack.enter_async_context(
             run_jobs(
                 jobs.deliver_pending_invalidations(writing),
                 jobs.update_gauges(writing),
                 jobs.probe_postgresql(health),
-                jobs.check_refresh(refresh_health),
+                jobs.check_health(standing_checks),
                 jobs.check_disk(disk_health),
                 jobs.record_accesses(access_records),
             )
@@ -200,6 +201,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
             own_origins=settings.own_origins,
             week_start=settings.week_start,
             health_report=health.shared_report,
+            checkup=SharedExamination(stack.enter_context(open_examination(settings))).checkup,
             request_s=settings.request_s,
         )
 

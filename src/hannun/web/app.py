@@ -12,7 +12,7 @@ from starlette.routing import compile_path
 
 from hannun import errors
 from hannun.telemetry import log
-from hannun.web import api, events, messages, operations, pages, sessions, shares, totals, watch
+from hannun.web import api, checkups, events, messages, operations, pages, sessions, shares, totals, watch
 from hannun.web.compression import Compression
 from hannun.web.middleware import (
     HeadAsGet,
@@ -54,6 +54,7 @@ def application(services: Services) -> FastAPI:
     app.include_router(sessions.router)
     app.include_router(pages.router)
     app.include_router(operations.router)
+    app.include_router(checkups.router)
     app.mount("/static", static_files(), name="static")
     _handle_errors(app)
     if services.cors_origins:

@@ -29,6 +29,7 @@ KOREAN: dict[str, str] = {
         "공유 링크로는 볼 수만 있고 다시 계산할 수 없습니다. refresh 없이 요청해 주세요"
     ),
     "this needs the role MERCHANT or ADMIN": "MERCHANT 또는 ADMIN 역할이 필요합니다",
+    "the checks of the running system need the role ADMIN": "시스템 점검 결과를 보려면 ADMIN 역할이 필요합니다",
     "the list of all events needs the role ADMIN": "모든 이벤트 목록은 ADMIN 역할이 필요합니다",
     "the token has no role that is known here": "토큰에 이 서비스에서 쓰는 역할이 없습니다",
     "sending messages needs a bearer token with the role SERVICE or ADMIN": (

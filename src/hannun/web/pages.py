@@ -10,6 +10,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/")
 @router.get("/events/{event_id}")
 @router.get("/users/{user_id}")
+@router.get("/ops")
 async def page(request: Request) -> Response:
     """The page. Its own code selects the view by the address."""
     return await static_files().document("index.html").response(request, REVALIDATED)

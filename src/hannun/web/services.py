@@ -9,6 +9,7 @@ from starlette.requests import Request
 from hannun.domain.granularity import WeekStart
 from hannun.flows.access_records import AccessRecords
 from hannun.flows.authorization import Authorizer
+from hannun.flows.doctor.standing import Checkup
 from hannun.flows.event_list import EventList
 from hannun.flows.export import Exports
 from hannun.flows.http_ingestion import HttpIngestion
@@ -41,6 +42,7 @@ class Services:
         own_origins: the origins under which browsers see this service, where a proxy hides its address from it.
         week_start: the first day of weekly buckets, where a question names none.
         health_report: the process's health; takes up to a second.
+        checkup: the results of all checks of the doctor; takes up to 3.5 s.
         request_s: the seconds that a request may spend on waiting for other systems.
     """
 
@@ -72,6 +74,7 @@ class Services:
     own_origins: Sequence[str]
     week_start: WeekStart
     health_report: Callable[[], Awaitable[Mapping[str, object]]]
+    checkup: Callable[[], Awaitable[Checkup]]
     request_s: float
 
 

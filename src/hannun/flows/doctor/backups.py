@@ -37,6 +37,7 @@ def backups(examined: Examined) -> Iterator[Finding]:
                     "hours": round(newest[kind].age_s / HOUR_S),
                     "hours_max": age_s_max // HOUR_S,
                 },
+                ("hannun backup create --kind " + kind.removeprefix("backup-"), "hannun backup list"),
             )
 
 
@@ -48,6 +49,7 @@ def _none_yet(expected: Expected) -> Finding:
             "HANNUN_BACKUP_FOLDER is set, and no backup has succeeded yet",
             "make one now; it says what is in its way",
             {},
+            ("hannun backup create --kind logical",),
         )
     return Finding(
         Severity.NOTICE,

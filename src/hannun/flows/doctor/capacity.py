@@ -11,6 +11,8 @@ from hannun.store import database_statistics, diagnosis
 CONNECTIONS_SHARE_MAX = 0.9
 DISK_FREE_WARNING = 0.15
 DISK_FREE_CRITICAL = 0.05
+ROOM_BYTES = 20 * 2**30
+"""With more room than this no share of a large disk is trouble."""
 
 
 def connections(examined: Examined) -> Iterator[Finding]:
@@ -103,7 +105,7 @@ def _folder(name: str, path: str) -> Iterator[Finding]:
         disk_ = os.statvfs(path)
         room = disk_.f_bavail + (disk_.f_blocks - disk_.f_bfree)
         free = disk_.f_bavail / room if room else 0.0
-        if free < DISK_FREE_WARNING:
+        if free < DISK_FREE_WARNING and disk_.f_bavail * disk_.f_frsize < ROOM_BYTES:
             yield Finding(
                 Severity.CRITICAL if free < DISK_FREE_CRITICAL else Severity.WARNING,
                 path,

@@ -74,7 +74,7 @@ def damaged_pages(examined: Examined) -> Iterator[Finding]:
                 "stop writing to it, find out all that is damaged, and restore the newest good backup; the disk or "
                 "the memory of PostgreSQL's machine is broken",
                 {"table": table, "error": error},
-                (f"pg_amcheck --heapallindexed -d {conn.info.dbname}",),
+                (f"pg_amcheck --heapallindexed -d {conn.info.dbname}", "hannun backup list"),
             )
     checksums = diagnosis.checksums(conn)
     if checksums.failures and not damaged:

@@ -25,11 +25,13 @@ class Examination:
 
     Args:
         now: this machine's clock.
+        watched_since: since when a process watches, with its zone; None for a command.
     """
 
     servers: Servers
     expected: Expected
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    watched_since: datetime | None = None
 
     def run(self, checks: Sequence[Check], total_s_max: float = TOTAL_S_MAX) -> list[CheckResult]:
         """The result of each check, in their order. It takes at most `total_s_max`, whatever hangs."""
@@ -65,7 +67,9 @@ class Examination:
     def _run(self, check: Check, database: Database) -> CheckResult:
         try:
             with ExitStack() as stack:
-                findings = list(check.run(Examined(self.servers, self.expected, database, stack, self.now)))
+                findings = list(
+                    check.run(Examined(self.servers, self.expected, database, stack, self.now, self.watched_since))
+                )
         except Skipped as skipped:
             return CheckResult(check.name, "skipped", reason=str(skipped))
         except HannunError as error:

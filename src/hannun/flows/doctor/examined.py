@@ -81,6 +81,7 @@ class Examined:
     Args:
         database: of its group. `conn` is a transaction on it.
         now: this machine's clock.
+        watched_since: since when a process watches: it counts as the end of a round of the refresh.
     """
 
     servers: Servers
@@ -88,6 +89,7 @@ class Examined:
     database: Database
     stack: ExitStack
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    watched_since: datetime | None = None
 
     @cached_property
     def conn(self) -> Connection:
@@ -104,7 +106,7 @@ class Examined:
     def redis(self) -> ServerInspector:
         return self.servers.redis
 
-    @property
+    @cached_property
     def broker(self) -> Broker:
         """
         Raises:

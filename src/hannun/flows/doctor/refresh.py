@@ -1,6 +1,7 @@
 """Checks of the refresh and of the channels: late rounds, channels that fail, breakers and time-outs."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from typing import Final
 
 from hannun.domain.breaker import Policy, State
@@ -13,19 +14,13 @@ FAILED_MIN: Final = 3
 FAILED_SHARE_MIN: Final = 0.5
 TIMEOUT: Final = "timeout"
 
-_OPENED_BY: Final = {
-    "failures": "{failed} of {calls} calls failed",
-    "slow-calls": "{slow} of {calls} calls were slow",
-    "trials-failed": "{failed} of {calls} trial calls failed",
-    "trials-slow": "{slow} of {calls} trial calls were slow",
-    "trials-lost": "its trial calls never ended",
-}
-
 
 def rounds(examined: Examined) -> Iterator[Finding]:
     """Whether a round of the refresh has ended lately."""
     status = refresh_status.read(examined.conn, examined.expected.stale_after)
-    last, period_s = status.last_end, examined.expected.refresh_period_s
+    period_s, since = examined.expected.refresh_period_s, examined.watched_since
+    # A new installation, and a process that has just started without an end before, are given two periods.
+    last = status.last_end or (since and since.astimezone(UTC).replace(tzinfo=None))
     age_s = (status.now - last).total_seconds() if last else 0.0
     if age_s <= 2 * period_s:
         return
@@ -105,16 +100,14 @@ def _timeout(examined: Examined, key: str, work: ChannelWork, evidence: dict[str
 
 def _open(work: ChannelWork, state: State, evidence: dict[str, object]) -> Finding:
     seen = state.opened_by
-    why = _OPENED_BY.get(state.reason, "of an unknown reason").format(
-        failed=seen.failed, calls=seen.calls, slow=seen.slow
-    )
     return Finding(
         Severity.WARNING,
         work.name,
-        "{channel} is not called, its breaker is open: {why}; reasons of the newest failures: {reasons}",
+        "{channel} is not called, its breaker is open: of {calls} calls {failed_calls} failed and {slow_calls} were "
+        "slow; reasons of the newest failures: {reasons}",
         "nothing, if the channel itself is down: trial calls close the breaker. The check says which step of a call "
         "fails",
-        evidence | {"why": why},
+        evidence | {"calls": seen.calls, "failed_calls": seen.failed, "slow_calls": seen.slow},
         (f"hannun channels check {work.name}", f"hannun channels breaker {work.name}"),
     )
 

@@ -16,7 +16,7 @@ CHECKS: Final = {
         Check("schema", "postgresql", schema.schema),
         Check("rights", "postgresql", schema.rights),
         Check("time-zone", "postgresql", schema.time_zone),
-        Check("months-ahead", "postgresql", timeline.months_ahead, in_health=True),
+        Check("months-ahead", "postgresql", timeline.months_ahead),
         Check("partitioned", "postgresql", timeline.partitioned),
         Check("pruning", "postgresql", timeline.pruning),
         Check("indexes", "postgresql", timeline.indexes),

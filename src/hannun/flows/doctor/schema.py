@@ -43,7 +43,7 @@ def rights(examined: Examined) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING if role in OTHER_ROLES else Severity.CRITICAL,
             role,
-            "the role {role} lacks {count} rights: {first}",
+            "the role {role} lacks {count} of its rights: {first}",
             "grant them, as the owner of the tables",
             {
                 "role": role,

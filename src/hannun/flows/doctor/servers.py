@@ -67,14 +67,13 @@ def clocks(examined: Examined) -> Iterator[Finding]:
                 yield Finding(
                     Severity.WARNING,
                     server,
-                    "the clock of {server} is {seconds} s {direction} this machine's: tokens, ages of figures and the "
+                    "the clock of {server} is {seconds} s ahead of this machine's: tokens, ages of figures and the "
+                    "times of rounds are judged by different clocks"
+                    if ahead_s > 0
+                    else "the clock of {server} is {seconds} s behind this machine's: tokens, ages of figures and the "
                     "times of rounds are judged by different clocks",
                     "let both machines keep time by NTP; the one that is wrong shows it in its own time service",
-                    {
-                        "server": server,
-                        "seconds": f"{abs(ahead_s):.1f}",
-                        "direction": "ahead of" if ahead_s > 0 else "behind",
-                    },
+                    {"server": server, "seconds": f"{abs(ahead_s):.1f}"},
                     ("timedatectl timesync-status", "chronyc tracking"),
                 )
 

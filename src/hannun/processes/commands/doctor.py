@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 
 from hannun.cache.server_statistics import ServerInspector
 from hannun.flows.doctor.examination import Examination
@@ -17,13 +18,16 @@ APPLICATION = "hannun-doctor"
 
 
 @contextmanager
-def open_examination(settings: Settings) -> Iterator[Examination]:
+def open_examination(settings: Settings, *, watched_since: datetime | None = None) -> Iterator[Examination]:
     """An examination of this installation. Nothing is opened before a check needs it, so it starts whatever is away.
+
+    Args:
+        watched_since: since when a process watches, with its zone: counts as the end of a round of the refresh.
 
     Raises:
         OperatorError: no setting says where PostgreSQL is.
     """
-    url = settings.needed("database_url")
+    url = settings.database_source
     bootstrap = settings.kafka_bootstrap_servers
     limits = replace(settings.pool, lock_wait_s=CHECK_S_MAX, statement_s=CHECK_S_MAX, answer_s=CHECK_S_MAX)
 
@@ -41,6 +45,7 @@ def open_examination(settings: Settings) -> Iterator[Examination]:
                 broker=(lambda: Broker(bootstrap)) if bootstrap else None,
             ),
             expected(settings),
+            watched_since=watched_since,
         )
     finally:
         redis.close()
@@ -49,12 +54,15 @@ def open_examination(settings: Settings) -> Iterator[Examination]:
 def expected(settings: Settings) -> Expected:
     """What the settings say that the system should be like."""
     folders = {"temporary files": tempfile.gettempdir()}
+    if settings.backup_folder:
+        folders["backups"] = settings.backup_folder
     watched = [path.strip() for path in settings.watched_folders.split(",") if path.strip()]
     return Expected(
         months_ahead=settings.months_ahead,
         pool_size_max=settings.pool_size_max,
         folders=folders | {f"HANNUN_WATCHED_FOLDERS, {number}": path for number, path in enumerate(watched, 1)},
         database_bytes_max=settings.database_bytes_max,
+        backups_are_made=bool(settings.backup_folder),
         answer_lifetime_s=settings.answer_lifetime_s,
         refresh_period_s=settings.refresh_timetable.period.total_seconds(),
         topics=tuple(settings.topics),

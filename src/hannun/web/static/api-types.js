@@ -103,5 +103,24 @@
  * @property {string} userId
  * @property {string[]} roles
  * @property {string} [expiresAt]
+ *
+ * @typedef {object} CheckFinding
+ * @property {string} check
+ * @property {"notice" | "warning" | "critical"} severity
+ * @property {string} subject
+ * @property {string} cause
+ * @property {string} remedy
+ * @property {string[]} statements
+ *
+ * @typedef {object} CheckOutcome
+ * @property {string} check
+ * @property {"ok" | "found" | "unfinished" | "skipped"} state
+ * @property {string | null} reason
+ *
+ * @typedef {object} Checkup
+ * @property {string} checkedAt
+ * @property {"ok" | "notice" | "warning" | "critical"} severity
+ * @property {CheckFinding[]} findings
+ * @property {CheckOutcome[]} checks
  */
 export {};

@@ -27,6 +27,7 @@ import { Skeleton } from "./components/skeleton.js";
 import { EventView } from "./views/event.js";
 import { MerchantView } from "./views/merchant.js";
 import { MerchantPickerView } from "./views/merchant-picker.js";
+import { OperationsView } from "./views/operations.js";
 import { SignInView } from "./views/sign-in.js";
 
 const RETRY_MS = 5_000;
@@ -41,6 +42,7 @@ function signedInView(path) {
     const currentSession = /** @type {import("./api-types.js").Session} */ (session.value);
     return currentSession.roles.includes("ADMIN") ? html`<${MerchantPickerView} />` : html`<${MerchantView} key=${currentSession.userId} userId=${currentSession.userId} />`;
   }
+  if (kind === "ops" && part === undefined) return html`<${OperationsView} />`;
   const id = decodePart(part);
   if (!id || rest.length > 0) return html`<${PageNotFound} />`;
   if (kind === "events") return html`<${EventView} key=${id} eventId=${id} />`;

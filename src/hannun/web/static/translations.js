@@ -34,6 +34,28 @@ const ko = {
     lead: "관리자로 로그인했어요. 판매자 ID를 넣으면 그 판매자의 이벤트를 보여 드려요.",
     field: "판매자 ID",
     submit: "보기",
+    operations: "시스템 점검",
+  },
+
+  operations: {
+    title: "시스템 점검",
+    back: "처음으로",
+    /** @param {string} severity @param {number} n */
+    headline: (severity, n) =>
+      n === 0
+        ? severity === "ok"
+          ? "모두 정상이에요."
+          : "끝나지 않은 점검이 있어요."
+        : { critical: `지금 바로 봐야 할 문제가 있어요. 모두 ${n}건이에요.`, warning: `살펴볼 문제가 ${n}건 있어요.`, notice: `알아 둘 것이 ${n}건 있어요.` }[severity],
+    /** @param {string} when */ checkedAt: (when) => `${when}에 점검했어요. 30초마다 다시 점검해요.`,
+    /** @param {string} when */ notUpdated: (when) => `서버에 닿지 않아요. ${when}의 결과예요.`,
+    remedy: "할 일:",
+    statements: "붙여 넣을 명령",
+    allChecks: "모든 점검",
+    allChecksFine: "모든 점검이 아무것도 찾지 못했어요",
+    severities: { critical: "심각", warning: "주의", notice: "알림" },
+    outcomes: { ok: "정상", found: "발견", unfinished: "못 끝냄", skipped: "건너뜀" },
+    checks: /** @type {Record<string, string>} */ ({ postgresql: "PostgreSQL 연결", schema: "스키마 버전", rights: "역할의 권한", "time-zone": "시간대", "months-ahead": "다음 달 파티션", partitioned: "타임라인 파티션", pruning: "파티션 걸러 내기", indexes: "인덱스", statistics: "테이블 통계", connections: "연결 수", pool: "연결 풀", locks: "잠금", disk: "디스크", "replication-slots": "복제 슬롯", "stopped-partitions": "멈춘 Kafka 파티션", "dead-letters": "쓰지 못한 메시지", invalidations: "캐시 무효화", "uncreated-events": "생성 메시지 없는 이벤트", backups: "백업", "restore-drill": "복원 훈련", drift: "원장과의 차이", "damaged-pages": "손상된 페이지", refresh: "5분 라운드", channels: "채널", redis: "Redis 연결", "cache-misses": "캐시 적중", "redis-memory": "Redis 메모리", clocks: "서버 시계", kafka: "Kafka 연결", lag: "집계 지연", "record-times": "레코드 시각" }),
   },
 
   eventList: {
@@ -308,6 +330,31 @@ const en = {
     lead: "You are signed in as an administrator. Enter a merchant's ID to see their events.",
     field: "Merchant ID",
     submit: "Show",
+    operations: "System checks",
+  },
+
+  operations: {
+    title: "System checks",
+    back: "Start page",
+    headline: (severity, n) =>
+      n === 0
+        ? severity === "ok"
+          ? "Everything is in order."
+          : "Some checks could not be finished."
+        : {
+            critical: `Something needs somebody now: ${n === 1 ? "1 finding" : `${n} findings`}.`,
+            warning: n === 1 ? "1 finding to look at." : `${n} findings to look at.`,
+            notice: n === 1 ? "1 thing to know." : `${n} things to know.`,
+          }[severity],
+    checkedAt: (when) => `Checked ${when}, and again every 30 s.`,
+    notUpdated: (when) => `The server cannot be reached. These are the results of ${when}.`,
+    remedy: "Do:",
+    statements: "To paste",
+    allChecks: "All checks",
+    allChecksFine: "No check found anything",
+    severities: { critical: "Critical", warning: "Warning", notice: "Notice" },
+    outcomes: { ok: "OK", found: "Found", unfinished: "Unfinished", skipped: "Skipped" },
+    checks: { postgresql: "PostgreSQL connection", schema: "Schema version", rights: "Rights of roles", "time-zone": "Time zone", "months-ahead": "Months ahead", partitioned: "Timeline partitions", pruning: "Partition pruning", indexes: "Indexes", statistics: "Table statistics", connections: "Connections", pool: "Connection pool", locks: "Locks", disk: "Disks", "replication-slots": "Replication slots", "stopped-partitions": "Stopped Kafka partitions", "dead-letters": "Dead letters", invalidations: "Invalidations", "uncreated-events": "Events never created", backups: "Backups", "restore-drill": "Restore drill", drift: "Drift", "damaged-pages": "Damaged pages", refresh: "Refresh rounds", channels: "Channels", redis: "Redis connection", "cache-misses": "Cache misses", "redis-memory": "Redis memory", clocks: "Clocks", kafka: "Kafka connection", lag: "Lag", "record-times": "Record times" },
   },
 
   eventList: {

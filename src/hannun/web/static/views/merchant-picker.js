@@ -25,6 +25,7 @@ export function MerchantPickerView() {
         <input id="merchant" name="merchant" type="text" autocomplete="off" autocapitalize="off" spellcheck=${false} required />
         <button type="submit" class="button primary">${t.submit}</button>
       </form>
+      <p><a href=${hrefFor("/ops")}>${t.operations}</a></p>
     </section>
   `;
 }
