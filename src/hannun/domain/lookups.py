@@ -20,8 +20,7 @@ Cause = Literal["evictions", "lifetime", "invalidations", "first-reads"]
 
 
 class LookupCounts(NamedTuple):
-    """What Redis has counted since it started, in the run `run`. `invalidations` are commands UNLINK, which
-    nothing else sends; each deletes the answers of up to 50 events."""
+    """What Redis has counted since it started, in the run `run`; and how many events were invalidated ever."""
 
     at_s: float
     run: str

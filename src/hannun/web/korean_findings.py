@@ -125,6 +125,9 @@ KOREAN_FINDINGS: dict[str, str] = {
     "start its reader again (the one that archives WAL, for example), or drop the slot": (
         "읽던 프로그램(예: WAL 보관)을 다시 시작하거나 슬롯을 지우세요"
     ),
+    "PostgreSQL's disk is full, and nothing is counted until there is room: {error}": (
+        "PostgreSQL의 디스크가 가득 차서 자리가 날 때까지 집계하지 못합니다: {error}"
+    ),
     # -- counting
     "{place} is not read, and Kafka's retention goes on: {reason}": (
         "{place}을(를) 읽지 않고 있고 Kafka의 보관 기간은 계속 흐릅니다: {reason}"
@@ -229,8 +232,8 @@ KOREAN_FINDINGS: dict[str, str] = {
         "무효화되므로 길어도 지난 값을 보이지 않습니다"
     ),
     "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), while "
-    "{invalidations} commands deleted answers: events change more often than they are read": (
-        _MISSED + "그동안 무효화 명령이 {invalidations}번 있었습니다. 이벤트가 읽히는 것보다 자주 바뀝니다"
+    "{invalidations} events were invalidated: they change more often than they are read": (
+        _MISSED + "그동안 이벤트 {invalidations}개가 무효화됐습니다. 읽히는 것보다 자주 바뀝니다"
     ),
     "invalidate an event less often: with HANNUN_INVALIDATIONS_APART_S=1 its answers are at most a second older; "
     "or raise HANNUN_BATCH_WAIT_S, so that a batch holds more messages": (

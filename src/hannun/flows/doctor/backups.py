@@ -15,6 +15,11 @@ AGE_S_MAX: Final = {
     "backup-redis": DAY_S + 6 * HOUR_S,
 }
 """How old the newest backup of each kind may be: its schedule, and some time to make it."""
+_CREATE: Final = {
+    "backup-logical": "hannun backup create --kind logical",
+    "backup-physical": "hannun backup create --kind physical",
+    "backup-redis": "hannun backup create --kind redis",
+}
 DRILL_AGE_S_MAX: Final = 8 * DAY_S
 
 
@@ -37,7 +42,7 @@ def backups(examined: Examined) -> Iterator[Finding]:
                     "hours": round(newest[kind].age_s / HOUR_S),
                     "hours_max": age_s_max // HOUR_S,
                 },
-                ("hannun backup create --kind " + kind.removeprefix("backup-"), "hannun backup list"),
+                (_CREATE[kind], "hannun backup list"),
             )
 
 

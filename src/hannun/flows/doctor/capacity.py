@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from hannun.domain.findings import Finding, Severity
+from hannun.errors import DiskFull
 from hannun.flows.doctor.examined import Examined
-from hannun.store import database_statistics, diagnosis
+from hannun.store import database_statistics, diagnosis, disk_room
 
 CONNECTIONS_SHARE_MAX = 0.9
 DISK_FREE_WARNING = 0.15
@@ -82,7 +83,18 @@ def locks(examined: Examined) -> Iterator[Finding]:
 
 
 def disk(examined: Examined) -> Iterator[Finding]:
-    """Whether a disk is nearly full: of the folders that this machine can see, and of the database by its limit."""
+    """Whether PostgreSQL's disk has room; or a disk is nearly full: of folders that this machine can see, and of the
+    database by its limit."""
+    try:
+        examined.database.run(disk_room.check_room)
+    except DiskFull as error:
+        yield Finding(
+            Severity.CRITICAL,
+            "PostgreSQL",
+            "PostgreSQL's disk is full, and nothing is counted until there is room: {error}",
+            "{hint}",
+            {"error": error.args[0], "hint": error.hint},
+        )
     for name, path in examined.expected.folders.items():
         yield from _folder(name, path)
     limit = examined.expected.database_bytes_max

@@ -24,7 +24,7 @@ CHECKS: Final = {
         Check("connections", "postgresql", capacity.connections, in_health=True),
         Check("pool", "postgresql", capacity.pool, in_health=True),
         Check("locks", "postgresql", capacity.locks),
-        Check("disk", "postgresql", capacity.disk, in_health=True),
+        Check("disk", "postgresql", capacity.disk),
         Check("replication-slots", "postgresql", capacity.replication_slots, in_health=True),
         Check("stopped-partitions", "postgresql", counting.stopped),
         Check("dead-letters", "postgresql", counting.dead_letters, in_health=True),
