@@ -82,9 +82,8 @@ def locks(examined: Examined) -> Iterator[Finding]:
         )
 
 
-def disk(examined: Examined) -> Iterator[Finding]:
-    """Whether PostgreSQL's disk has room; or a disk is nearly full: of folders that this machine can see, and of the
-    database by its limit."""
+def postgresql_disk(examined: Examined) -> Iterator[Finding]:
+    """Whether PostgreSQL's disk has room: by writing to it."""
     try:
         examined.database.run(disk_room.check_room)
     except DiskFull as error:
@@ -95,6 +94,10 @@ def disk(examined: Examined) -> Iterator[Finding]:
             "{hint}",
             {"error": error.args[0], "hint": error.hint},
         )
+
+
+def disk(examined: Examined) -> Iterator[Finding]:
+    """Whether a disk is nearly full: of the folders that this machine can see, and of the database by its limit."""
     for name, path in examined.expected.folders.items():
         yield from _folder(name, path)
     limit = examined.expected.database_bytes_max
