@@ -306,9 +306,10 @@ async def opened_cache(scene: Scene) -> AsyncIterator[AnswerCache]:
 
 
 async def fill(cache: AnswerCache, key: str, size: int) -> None:
+    """Fill an answer. Where Redis evicts, it may evict the lease too, and refuse the fill."""
     lease = await cache.acquire_lease(key)
     assert lease is not None
-    assert await cache.fill(lease, EncodedAnswer(b'"%s"' % (b"x" * size), 1, OWNER, "an etag"))
+    await cache.fill(lease, EncodedAnswer(b'"%s"' % (b"x" * size), 1, OWNER, "an etag"))
 
 
 def redis_used(scene: Scene) -> int:
