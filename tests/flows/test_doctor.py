@@ -4,11 +4,9 @@ import asyncio
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +19,7 @@ from examining import Scene, examination, redis_client, run
 from faults import PostgresRequests, Proxy, RedisRequests
 from psycopg.conninfo import make_conninfo
 from refresh_rounds import age_rounds, ended_round
+from small_disks import SmallDisk, no_mount_reason, small_disk
 from typer.testing import CliRunner
 from world import DATABASE_OWNER, OWNER, SPRING, World
 
@@ -476,20 +475,53 @@ def flip_byte(file: Path, at: int) -> None:
         opened.write(bytes([byte ^ 1]))
 
 
-def test_a_nearly_full_disk_is_found(scene: Scene, tmp_path: Path) -> None:
-    """A file system of 1 MB in memory, in a mount namespace of its own, that is filled to 95 %."""
-    script = (
-        f"mount -t tmpfs -o size=1m nothing {tmp_path} && head -c 990000 /dev/zero > {tmp_path}/full; "
-        f"exec {sys.executable} -m hannun doctor --only disk --json"
-    )
-    environment = environment_of(scene) | {"HANNUN_WATCHED_FOLDERS": str(tmp_path)}
-    unshare = ["unshare", "-m", "sh", "-c", script]
-    ended = subprocess.run(unshare, env=os.environ | environment, capture_output=True, text=True, check=False)
-    if "unshare" in ended.stderr or "mount:" in ended.stderr:
-        pytest.skip(f"SKIPPED LOUDLY: this user may not mount: {ended.stderr}")
-    (finding,) = [each for each in json.loads(ended.stdout)["findings"] if each["subject"] == str(tmp_path)]
-    assert finding["check"] == "disk"
-    assert finding["evidence"]["free_percent"] < 15
+@pytest.fixture
+def disk(home: Path) -> Iterator[SmallDisk]:
+    """A file system of 60 MB; skips, or fails with CI=true, where none can be mounted."""
+    if (reason := no_mount_reason()) is not None:
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(f"SKIPPED LOUDLY: {reason}")
+    with small_disk(home / f"disk-{uuid.uuid4().hex[:8]}", 60) as disk:
+        yield disk
+
+
+def test_a_nearly_full_disk_is_found(scene: Scene, disk: SmallDisk) -> None:
+    scene.expect(folders={"backups": str(disk.folder)})
+    assert scene.examine("disk") == {}
+    disk.fill(leave_bytes=6_000_000)
+    (finding,) = scene.examine("disk")["disk"]
+    assert (finding.severity, finding.subject) == (Severity.WARNING, str(disk.folder))
+    disk.fill(leave_bytes=1_000_000)
+    (finding,) = scene.examine("disk")["disk"]
+    assert finding.severity == Severity.CRITICAL
+
+
+def test_a_full_disk_of_postgresql_is_found_and_then_its_room(
+    postgres: PostgresServer, valkey: ValkeyServer, disk: SmallDisk
+) -> None:
+    """The database is in a tablespace on that disk."""
+    folder = disk.folder / "tables"
+    folder.mkdir()
+    owner = postgres.data.stat()
+    os.chown(folder, owner.st_uid, owner.st_gid)
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"CREATE TABLESPACE {name} LOCATION '{folder}'")
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests TABLESPACE {name} OWNER {DATABASE_OWNER}")
+        try:
+            with examination(World(postgres, valkey, name), Expected()) as prepared:
+                (before,) = run(prepared, "postgresql-disk")  # the first connection writes a file of its own
+                disk.fill()
+                (full,) = run(prepared, "postgresql-disk")
+                disk.make_room()
+                (with_room,) = run(prepared, "postgresql-disk")
+        finally:
+            disk.make_room()
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            conn.execute(f"DROP TABLESPACE {name}")
+    assert (before.state, before.findings) == ("ok", [])
+    assert [each.severity for each in full.findings] == [Severity.CRITICAL], full
+    assert "is full" in full.findings[0].cause_text
+    assert (with_room.state, with_room.findings) == ("ok", [])
 
 
 def environment_of(scene: Scene) -> dict[str, str]:

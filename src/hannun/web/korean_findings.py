@@ -27,6 +27,10 @@ KOREAN_FINDINGS: dict[str, str] = {
         "두 서버의 시각을 NTP로 맞추세요. 어느 쪽이 틀렸는지는 각 서버의 시각 서비스가 알려 줍니다"
     ),
     # -- schema
+    "the schema is of version {found}, and this Hannun of {needed}: a deployment has not ended": (
+        "스키마는 {found} 버전이고 이 프로그램은 {needed} 버전입니다. 배포가 끝나지 않았습니다"
+    ),
+    "replace the processes that are left of the version before": "이전 버전으로 남은 프로세스를 교체하세요",
     "the role {role} lacks {count} of its rights: {first}": "역할 {role}에 권한 {count}개가 없습니다: {first}",
     "grant them, as the owner of the tables": "테이블 소유자로 권한을 주세요",
     "the time zone of {where} is {zone}: other programs write DEFAULT now() in local time": (
