@@ -26,6 +26,7 @@ from bench import (
     page,
     rebuild,
     views,
+    watching,
 )
 from bench.figures import Figure, as_json, print_table
 from bench.servers import LogProgress, Servers, describe_environment, start_servers
@@ -45,6 +46,8 @@ BENCHES: dict[str, tuple[str, Run]] = {
     "day": ("the budgets of the channels over 24 simulated hours", channel_day.run),
     "rounds": ("rounds of the refresh against the channel sandbox", channel_rounds.run),
     "page": ("the memory of a page that stays open", page.run),
+    "metrics": ("/metrics with 10,000 events", watching.run_metrics),
+    "tracing": ("counting and answering with traces, and without", watching.run_tracing),
     "freshness": ("from sending a message to the first answer that includes it", freshness.run),
 }
 

@@ -127,7 +127,7 @@ def _create_dashboard(serve: ServeProcess, token: str) -> tuple[str, str, bytes]
 def _run_turn(candidate: Candidate, token: str, path: str, count: int, *, warm_up: bool) -> None:
     """Send requests from all clients, and add what they cost to the candidate unless this is the warm-up."""
     before_s, started = cpu_s(candidate.serve.pid), time.perf_counter()
-    _run_in_all_clients(lambda: _send_requests(candidate, token, path, count // CLIENTS))
+    run_in_all_clients(lambda: _send_requests(candidate, token, path, count // CLIENTS))
     took_s, used_s = time.perf_counter() - started, cpu_s(candidate.serve.pid) - before_s
     if not warm_up:
         candidate.cpu_s += used_s
@@ -190,11 +190,11 @@ def _measure_waits_at_half_rate(candidate: Candidate, token: str, path: str, cou
                 client.get()
                 waits_s.append(time.perf_counter() - due)
 
-    _run_in_all_clients(send)
+    run_in_all_clients(send)
     return waits_s
 
 
-def _run_in_all_clients(work: Callable[[], None]) -> None:
+def run_in_all_clients(work: Callable[[], None]) -> None:
     """Run the work in `CLIENTS` threads. Raises the first error of any of them."""
     failed: list[BaseException] = []
 

@@ -97,7 +97,7 @@ def _measure(
         wait_until_counted(database, topics["event-created"], event_count)
         # The processes own their partitions, and are suspended while the backlog grows.
         servers.log_progress(f"kafka: producing {messages:,} messages of {event_count:,} events")
-        with _suspended(pids):
+        with suspended(pids):
             backlog = registrations(20, events=event_count, count=messages)
             produce(servers.kafka().bootstrap, topics, _padded(backlog, padding_bytes) if padding_bytes else backlog)
             servers.log_progress("kafka: counting")
@@ -132,7 +132,7 @@ def _padded(messages: Iterable[Message], padding_bytes: int) -> Iterator[Message
 
 
 @contextmanager
-def _suspended(pids: Sequence[int]) -> Iterator[None]:
+def suspended(pids: Sequence[int]) -> Iterator[None]:
     """Suspend the processes for the duration of the block."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -161,7 +161,7 @@ def _run_in_turns(pids: Sequence[int]) -> Iterator[None]:
                 if turn < len(pids):
                     os.kill(pids[turn], signal.SIGSTOP)
 
-    with _suspended(pids):
+    with suspended(pids):
         thread = threading.Thread(target=take_turns)
         thread.start()
         try:
@@ -183,13 +183,15 @@ def wait_until_owned(database: BenchDatabase, topic: str, members: int) -> None:
     raise TimeoutError(f"{members} members did not share the partitions of {topic} within {COUNTED_S_MAX:.0f} s")
 
 
-def produce(bootstrap: str, topics: dict[str, str], messages: Iterable[Message]) -> None:
-    """Produce messages, and return when the broker has acknowledged all of them."""
+def produce(
+    bootstrap: str, topics: dict[str, str], messages: Iterable[Message], headers: dict[str, bytes] | None = None
+) -> None:
+    """Produce messages, each with these headers, and return when the broker has acknowledged all of them."""
     producer = Producer(producer_options(bootstrap))
     for kind, key, value in messages:
         while True:
             try:
-                producer.produce(topics[kind], value, key)
+                producer.produce(topics[kind], value, key, headers=headers)
                 break
             except BufferError:
                 producer.poll(0.1)

@@ -161,10 +161,10 @@ class Servers:
                 yield ServeProcess(process.pid, listener.getsockname()[1])
 
     @contextmanager
-    def ingest(self, database: BenchDatabase, topics: dict[str, str]) -> Iterator[int]:
+    def ingest(self, database: BenchDatabase, topics: dict[str, str], **settings: str) -> Iterator[int]:
         """Run `hannun ingest`, and yield its pid. It joins its consumer group some time later."""
         topic_settings = {f"HANNUN_TOPIC_{kind.replace('-', '_').upper()}": topic for kind, topic in topics.items()}
-        environment = self._environment(database) | topic_settings | {"HANNUN_KAFKA_GROUP": database.name}
+        environment = self._environment(database) | topic_settings | {"HANNUN_KAFKA_GROUP": database.name} | settings
         with self._process(["ingest"], environment, []) as process:
             yield process.pid
 
