@@ -1,5 +1,8 @@
 """Migrations beside a running service: short waits for locks, one operator at a time; they go on after a break."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -92,6 +95,27 @@ def test_an_operator_who_waits_for_another_one_gives_up(old: str) -> None:
         with pytest.raises(StoreUnavailable, match="another `hannun migrate` still runs: session .*the-other"):
             migrate(old, load_table(), PASSWORDS, Patience(give_up_s=0.5))
     assert version(old) == "0015"
+
+
+def waits_for_a_lock(url: str) -> bool:
+    with psycopg.connect(url) as conn:
+        query = "SELECT FROM pg_stat_activity WHERE application_name = 'hannun-migrate' AND wait_event_type = 'Lock'"
+        return bool(conn.execute(query).fetchall())
+
+
+def test_a_command_that_is_killed_while_it_migrates_does_not_stand_in_the_way_of_the_next(old: str) -> None:
+    command = [sys.executable, "-m", "hannun", "migrate", "--lock-wait", "300"]
+    with long_transaction(old):
+        killed = subprocess.Popen(
+            command, env={**os.environ, "HANNUN_OWNER_DATABASE_URL": old}, stderr=subprocess.DEVNULL
+        )
+        try:
+            wait_for("the command to wait for the lock", lambda: waits_for_a_lock(old))
+        finally:
+            killed.kill()
+            killed.wait()
+    # Its session at the server may still wait, get the lock, and only then notice that nobody is there.
+    assert migrate(old, load_table(), PASSWORDS, PATIENT) == newest_version()
 
 
 @pytest.mark.faults

@@ -247,6 +247,23 @@ def test_a_role_without_a_new_password_keeps_its_password(world: World) -> None:
     assert len(world.count(world.registered())) == 1
 
 
+def test_what_an_operator_migrates_is_in_the_audit_log_without_passwords(empty: Callable[[], str]) -> None:
+    url = empty()
+    for given in ({"analytics_readonly": PASSWORD}, {}):  # the second time nothing is missing
+        migrate(url, load_table(), {**given}, by="kim@desk")
+    migrate(url, load_table(), PASSWORDS)  # nobody is named, as where the product migrates its own database
+    with psycopg.connect(url) as conn:
+        found = conn.execute("SELECT action, object, reason FROM hannun.audit_log ORDER BY entry_no").fetchall()
+    assert found == [
+        ("role password set", "role analytics_readonly", ""),
+        (
+            "schema migrated",
+            f"schema of version {newest_version()}",
+            f"{migration_files()[0].name} to {migration_files()[-1].name}",
+        ),
+    ]
+
+
 def test_a_password_cannot_inject_sql(empty: Callable[[], str], postgres: PostgresServer) -> None:
     url = empty()
     try:

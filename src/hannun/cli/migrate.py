@@ -3,12 +3,13 @@
 import json
 import os
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import check_number, err, print_folded
+from hannun.cli.terminal import check_number, err, operator, print_folded
 
 if TYPE_CHECKING:
     from hannun.domain.migration_plan import MigrationPlan, PlannedLock
@@ -35,9 +36,8 @@ def migrate(
         found = database.migration_plan(settings)
         print(json.dumps(asdict(found), indent=2)) if as_json else _print(found)
         return
-    version = database.migrate(
-        settings, os.environ, lock_wait, give_up_after, lambda line: print_folded(line, console=err)
-    )
+    progress = partial(print_folded, console=err)
+    version = database.migrate(settings, os.environ, lock_wait, give_up_after, progress, operator())
     print_folded(f"the schema is of version {version}")
 
 

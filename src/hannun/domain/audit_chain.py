@@ -43,6 +43,8 @@ class Action(StrEnum):
     MONTH_ATTACHED = "month attached"
     MONTH_DROPPED = "month dropped"
     BACKUP_MADE = "backup made"
+    SCHEMA_MIGRATED = "schema migrated"
+    PASSWORD_SET = "role password set"  # noqa: S105  the name of the action
     TOTALS_TYPED = "totals typed"
     TOTALS_IMPORTED = "totals imported"
     SHARE_CREATED = "share link created"

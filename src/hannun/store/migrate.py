@@ -28,9 +28,10 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import StatementError
 from sqlalchemy.pool import NullPool
 
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.channels import ChannelTable
 from hannun.errors import HannunError, OperatorError, StoreUnavailable
-from hannun.store import known_channels
+from hannun.store import audit_log, known_channels
 from hannun.store.database import Connection, connect, connected, translate_error
 from hannun.store.migration_guard import MigrationGuard, Patience, Progress, guarded
 from hannun.store.roles import ROLES, grant_server_rights
@@ -45,12 +46,15 @@ def migrate(
     passwords: dict[str, str | None],
     patience: Patience = Patience(),  # noqa: B008  it is frozen
     progress: Progress = lambda _: None,
+    *,
+    by: str = "",
 ) -> str:
     """Migrate the schema, register the known channels, set the roles' passwords. Returns the schema's version.
 
     Args:
         owner_url: the owner of the database; it may create roles.
         passwords: by role; a role without one keeps its password.
+        by: the operator, for the audit log; "" records nothing.
 
     Raises:
         StoreUnavailable: the database cannot be reached, or ended a connection, or a lock was not free in time;
@@ -63,11 +67,13 @@ def migrate(
             _upgrade_under_load(owner_url, patience, guard)
             with connected(owner_url, application=APPLICATION) as owner:
                 known_channels.register(owner, channels)
-                for role, password in passwords.items():
-                    if password:
-                        owner.execute(_password_statement(role, password))
+                given = {role: password for role, password in passwords.items() if password}
+                for role, password in given.items():
+                    owner.execute(_password_statement(role, password))
                 for right in grant_server_rights(owner):
                     progress(f"for {right.needed_for}, as a superuser: {right.statement}")
+                if by:
+                    audit_log.record(owner, *_entries(by, list(guard.begun), list(given)))
     except (psycopg.Error, StatementError) as error:
         cause = error.orig if isinstance(error, StatementError) else error
         if isinstance(cause, HannunError):  # a connection of ours says by itself that it is lost
@@ -89,6 +95,16 @@ def migrate(
             hint="run the newer Hannun that migrated this database",
         ) from error
     return newest_version()
+
+
+def _entries(by: str, migrations: list[str], roles: list[str]) -> list[NewEntry]:
+    entries = [NewEntry(operator(by), Action.PASSWORD_SET, f"role {role}") for role in roles]
+    if migrations:
+        schema = f"schema of version {newest_version()}"
+        entries.append(
+            NewEntry(operator(by), Action.SCHEMA_MIGRATED, schema, reason=f"{migrations[0]} to {migrations[-1]}")
+        )
+    return entries
 
 
 def _upgrade_under_load(owner_url: str, patience: Patience, guard: MigrationGuard) -> None:

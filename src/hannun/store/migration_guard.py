@@ -50,7 +50,7 @@ class Patience:
 class MigrationGuard:
     """The right to migrate a database, and a connection beside the one that migrates.
 
-    `migration` is the one that runs.
+    `migration` is the one that runs, `begun` are all that this guard has seen begin.
     """
 
     def __init__(self, conn: Connection, patience: Patience, progress: Progress) -> None:
@@ -61,10 +61,12 @@ class MigrationGuard:
         self._blockers: list[str] = []
         self.progress = progress
         self.migration = ""
+        self.begun: dict[str, None] = {}  # a set that keeps the order
 
     def begin(self, migration: str) -> None:
         """Report that a migration begins."""
         self.migration = migration
+        self.begun[migration] = None
         self.progress(f"{migration} ...")
 
     def remaining_s(self) -> float:

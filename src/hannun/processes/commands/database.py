@@ -65,6 +65,7 @@ def migrate(
     lock_wait_s: float,
     give_up_s: float,
     progress: Callable[[str], object],
+    by: str,
 ) -> str:
     """Migrate the database as its owner. Returns the schema's version.
 
@@ -73,6 +74,7 @@ def migrate(
         lock_wait_s: how long one try waits for a lock.
         give_up_s: how long all tries together wait for locks.
         progress: is called with lines for the operator.
+        by: the operator, for the audit log.
 
     Raises:
         StoreUnavailable: PostgreSQL is away, or a lock was not free in time.
@@ -83,7 +85,7 @@ def migrate(
 
     passwords = {role: _password(environment, f"HANNUN_{role.upper()}_PASSWORD") for role in ROLES}
     patience = Patience(lock_wait_s=lock_wait_s, give_up_s=give_up_s)
-    return str(store.migrate(owner_url(settings), channel_table(settings), passwords, patience, progress))
+    return str(store.migrate(owner_url(settings), channel_table(settings), passwords, patience, progress, by=by))
 
 
 def migration_plan(settings: Settings) -> MigrationPlan:
