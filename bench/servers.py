@@ -143,7 +143,7 @@ class Servers:
             listener.set_inheritable(True)
             port = listener.getsockname()[1]
             arguments = ["serve", "--fd", str(listener.fileno())]
-            environment = self._environment(database) | settings
+            environment = self.environment(database) | settings
             with self._process(arguments, environment, [listener.fileno()], module=module) as process:
                 self._wait_until_ready(port, process)
                 yield ServeProcess(process.pid, port)
@@ -155,7 +155,7 @@ class Servers:
             listener.bind(("127.0.0.1", 0))
             listener.listen(512)
             listener.set_inheritable(True)
-            environment = self._environment(database) | settings
+            environment = self.environment(database) | settings
             arguments = [name, str(listener.fileno())]
             with self._process(arguments, environment, [listener.fileno()], module="bench.baselines") as process:
                 yield ServeProcess(process.pid, listener.getsockname()[1])
@@ -164,14 +164,14 @@ class Servers:
     def ingest(self, database: BenchDatabase, topics: dict[str, str], **settings: str) -> Iterator[int]:
         """Run `hannun ingest`, and yield its pid. It joins its consumer group some time later."""
         topic_settings = {f"HANNUN_TOPIC_{kind.replace('-', '_').upper()}": topic for kind, topic in topics.items()}
-        environment = self._environment(database) | topic_settings | {"HANNUN_KAFKA_GROUP": database.name} | settings
+        environment = self.environment(database) | topic_settings | {"HANNUN_KAFKA_GROUP": database.name} | settings
         with self._process(["ingest"], environment, []) as process:
             yield process.pid
 
     @contextmanager
     def schedule(self, database: BenchDatabase, **settings: str) -> Iterator[int]:
         """Run `hannun schedule`, and yield its pid. It begins a round of the refresh at once, if none was begun."""
-        with self._process(["schedule"], self._environment(database) | settings, []) as process:
+        with self._process(["schedule"], self.environment(database) | settings, []) as process:
             yield process.pid
 
     @contextmanager
@@ -190,7 +190,7 @@ class Servers:
                 address = f"http://127.0.0.1:{listener.getsockname()[1]}"
                 yield ChannelSandbox(process.pid, access_file, ControlClient(address))
 
-    def _environment(self, database: BenchDatabase) -> dict[str, str]:
+    def environment(self, database: BenchDatabase) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HANNUN_")}
         return (
             inherited

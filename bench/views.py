@@ -71,8 +71,8 @@ def run(servers: Servers, *, quick: bool) -> list[Figure]:
         alone, full = servers.create_database("bench_views_alone"), servers.create_database("bench_views")
         for database in (alone, full):
             stack.callback(servers.drop_database, database)
-        _fill(servers, alone, ALONE, end)
-        _fill(servers, full, size, end)
+        fill(servers, alone, ALONE, end)
+        fill(servers, full, size, end)
         unlimited = {"HANNUN_REFRESHES_A_MINUTE": "1000000"}
         serves = [stack.enter_context(servers.serve(full, **unlimited)) for _ in range(2)]
         serve_alone = stack.enter_context(servers.serve(alone, **unlimited))
@@ -423,7 +423,7 @@ SELECT e.event_no, date_bin('15 minutes', t.timestamp, '2000-01-01') AS quarter,
 ROWS_PER_FILL = 1_000_000
 
 
-def _fill(servers: Servers, database: BenchDatabase, size: Size, end: datetime) -> None:
+def fill(servers: Servers, database: BenchDatabase, size: Size, end: datetime) -> None:
     """Fill a database with what the service would have written to it in the year before `end`."""
     begin = end - timedelta(minutes=YEAR_MINUTES)
     arguments = {

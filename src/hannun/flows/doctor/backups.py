@@ -80,4 +80,5 @@ def drills(examined: Examined) -> Iterator[Finding]:
         else "no backup was ever restored in a drill: nobody knows whether one can be",
         "run a drill; it restores the newest backup into a scratch server and changes nothing",
         {"days": round(drill.age_s / DAY_S)} if drill else {},
+        ("hannun restore --drill",),
     )

@@ -11,8 +11,8 @@ from hannun.store import diagnosis, operation_runs
 SAMPLED_EVENTS: Final = 20
 SAMPLED_PARTICIPANTS_MAX: Final = 20_000
 """Larger events are left to `hannun reconcile`: counting one would take longer than the check may."""
-PAGES_MAX: Final = 2_000
-"""Of each table. 16 MB are read within some tens of milliseconds from a cold disk."""
+PAGES_MAX: Final = 500
+"""Of each table. 4 MB are read within some tens of milliseconds from a cold disk."""
 LEFT_S_MIN: Final = 0.5
 SHOWN: Final = 5
 
