@@ -15,6 +15,7 @@ from backup_clock import every_second
 from polling import wait_for
 from world import NOT_DURABLE, PASSWORD, World, make_database, make_owner
 
+from hannun.backups.encryption import new_identity
 from hannun.backups.folder import BackupFolder
 from hannun.backups.unpack import unpack_physical
 from hannun.embedded import PostgresServer, ValkeyServer
@@ -71,6 +72,12 @@ def test_incremental_backups_build_on_each_other_and_combine_to_one_server(
     assert chain[2].size_bytes < chain[0].size_bytes / 2, "an incremental backup is smaller"
     _, checked = verify(backups, second)
     assert len([line for line in checked if "pg_verifybackup" in line]) == 3
+    identity = tmp_path / "identity"
+    recipient = new_identity(identity)
+    encrypted = create(backups, "physical", site.redis, recipient=recipient, incremental=True)
+    assert encrypted.parent == second
+    _, checked = verify(backups, encrypted.name, identity)
+    assert len([line for line in checked if "pg_verifybackup" in line]) == 4
     for number, part in enumerate(chain):
         unpack_physical(backups.folder, part, tmp_path / f"part-{number}")
     combined = tmp_path / "combined"

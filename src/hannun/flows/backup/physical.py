@@ -11,13 +11,14 @@ from hannun.flows.backup.context import BackupContext
 from hannun.pg_programs import programs
 from hannun.pg_programs.programs import Programs
 from hannun.pg_programs.run import RunProgress, connection_arguments, run
+from hannun.pg_programs.verify_backup import TAR_SINCE, verify_backup
 from hannun.store import database_facts
 from hannun.store.database import Connection
 
 BACKUP_MANIFEST = "backup_manifest"
 """PostgreSQL's own manifest: names, sizes and checksums of the server's files. It stays plain: the next incremental
 backup needs it, and it names nobody."""
-INCREMENTAL_SINCE, TAR_VERIFIED_SINCE = 17, 18
+INCREMENTAL_SINCE = 17
 COMPRESSION = "gzip:3"
 """Half the time of gzip's default for 4 % more bytes; every build of PostgreSQL has gzip."""
 
@@ -37,9 +38,9 @@ def copy(context: BackupContext, conn: Connection, name: str, recipient: str | N
     parent = _newest_of(context, system) if incremental else None
     path = context.folder.path_of(name)
     _run_pg_basebackup(context, found, path, parent)
-    if version.major >= TAR_VERIFIED_SINCE:
+    if version.major >= TAR_SINCE:
         context.show("verifying what was written")
-        run([found.path("pg_verifybackup"), "--format=tar", "--no-parse-wal", path], check=context.check)
+        verify_backup(found, path, tar=True, check=context.check)
     wal = read_wal_range(path / BACKUP_MANIFEST)
     files = sorted(file.name for file in path.iterdir())
     if recipient is not None:

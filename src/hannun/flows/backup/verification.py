@@ -12,10 +12,10 @@ from hannun.backups.manifest import Kind, Manifest
 from hannun.backups.unpack import unpack_physical
 from hannun.errors import OperatorError
 from hannun.flows.backup.context import BackupContext, recorded
-from hannun.flows.backup.physical import TAR_VERIFIED_SINCE
 from hannun.flows.backup.redis import CHECKSUM_BYTES, is_whole
 from hannun.pg_programs import programs
 from hannun.pg_programs.run import run
+from hannun.pg_programs.verify_backup import TAR_SINCE, verify_backup
 
 _TABLE_DATA = re.compile(rb"^\d+; \d+ \d+ TABLE DATA (\S+) (\S+) ", re.MULTILINE)
 SHOW_EVERY_BYTES: Final = 1 << 26
@@ -84,20 +84,16 @@ def _check_dump(context: BackupContext, manifest: Manifest, identities: list[Any
 def _check_base(context: BackupContext, manifest: Manifest, identities: list[Any] | None) -> str:
     """Let pg_verifybackup compare every file of the server with PostgreSQL's own manifest."""
     found = programs.exactly(context.programs, _major_of(manifest.server_version), "verifying this backup")
-    program = found.path("pg_verifybackup")
-    if manifest.encrypted is None and found.major >= TAR_VERIFIED_SINCE:
+    if manifest.encrypted is None and found.major >= TAR_SINCE:
         context.show(f"{manifest.name}: pg_verifybackup reads its files")
-        path = context.folder.path_of(manifest.name)
-        ignored = ["--ignore=manifest.json"]
-        run([program, "--format=tar", "--no-parse-wal", *ignored, path], check=context.check)
+        verify_backup(found, context.folder.path_of(manifest.name), tar=True, check=context.check)
     else:
         scratch = Path(tempfile.mkdtemp(prefix="hannun-verify-"))
         try:
             unpack_physical(
                 context.folder, manifest, scratch / "data", identities=identities, on_file=_shows(context, manifest)
             )
-            wal = [] if manifest.parent is None else ["--no-parse-wal"]
-            run([program, *wal, scratch / "data"], check=context.check)
+            verify_backup(found, scratch / "data", check=context.check)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return "pg_verifybackup finds every file as it was copied"

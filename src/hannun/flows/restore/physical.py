@@ -23,6 +23,7 @@ from hannun.flows.restore.loading import BackupSource, Shown, major_of
 from hannun.pg_programs import programs
 from hannun.pg_programs.programs import Programs
 from hannun.pg_programs.run import RunProgress, run
+from hannun.pg_programs.verify_backup import verify_backup
 
 SIGNAL: Final = "recovery.signal"
 SETTINGS: Final = "postgresql.auto.conf"
@@ -66,7 +67,7 @@ def restore_physical(
             source.folder.check_files(part, lambda _: shown.check())
         _unpack(chain, source, found, into, shown)
         shown.step("pg_verifybackup compares the files with PostgreSQL's own manifest")
-        run([found.path("pg_verifybackup"), "--no-parse-wal", into], check=shown.check)
+        verify_backup(found, into, parse_wal=False, check=shown.check)
         if segments:
             _write_recovery(into, source.folder.wal, to_time)
     return RestoredFolder(into, found, _recovers_to(to_time) if segments else None)
