@@ -202,6 +202,7 @@ FLOATS = {
     "simulate --pace": "simulate --pace",
     "migrate --lock-wait": "migrate --lock-wait",
     "migrate --give-up-after": "migrate --give-up-after",
+    "privacy audit --minutes": "privacy audit --minutes",
     "sandbox tell --share": "sandbox tell Instagram hang --share",
     "sandbox tell --seconds": "sandbox tell Instagram hang --seconds",
 }

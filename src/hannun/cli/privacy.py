@@ -78,6 +78,7 @@ def audit(
     home: HomeOption = None,
 ) -> None:
     """Search tables, Redis, logs and a backup for personal data. Status 1 where any is found."""
+    check_number("--minutes", minutes, MINUTES_MAX)
     if (possible is None) != (since is None):
         raise OperatorError(
             "--possible and --since belong together", hint="--possible EVENT --since 2026-11-23T09:00:00+09:00"
@@ -89,7 +90,6 @@ def audit(
         return
     from hannun.processes.commands.privacy import SearchOptions, search
 
-    check_number("--minutes", minutes, MINUTES_MAX)
     if id_ is not None and not 0 < len(id_) <= PARTICIPANT_LENGTH_MAX:
         raise OperatorError(f"--id has {len(id_)} characters", hint=f"1 to {PARTICIPANT_LENGTH_MAX}")
     options = SearchOptions(minutes * 60, id_, logs or (), backup, identity)
