@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, Progress, err
+from hannun.cli.terminal import HomeOption, Progress, err, operator
 from hannun.errors import BadRequest, NotFound, OperatorError
 
 if TYPE_CHECKING:
+    from hannun.domain.audit_chain import NewEntry
     from hannun.domain.granularity import WeekStart
     from hannun.domain.questions import Filters, Question
     from hannun.files import Format
@@ -158,6 +159,19 @@ def _one_of(values: Iterable[str], option: str, text: str) -> str:
     return text
 
 
+def _entry(question: "Question") -> "NewEntry":
+    """The entry of the audit log about this export."""
+    from hannun.domain.audit_chain import MERCHANTS_EVENTS, Action, NewEntry, event_object, user
+    from hannun.domain.audit_chain import operator as operator_named
+    from hannun.domain.questions import MerchantSubject
+
+    subject = question.subject
+    who = operator_named(operator())
+    if isinstance(subject, MerchantSubject):
+        return NewEntry(who, Action.EXPORTED, MERCHANTS_EVENTS, user(subject.user_id))
+    return NewEntry(who, Action.EXPORTED, event_object(subject.event_id))
+
+
 async def _check_merchant(reports: "Reports", question: "Question") -> None:
     """
     Raises:
@@ -187,14 +201,14 @@ async def _export(
     from hannun.flows.report.registry import view_of
     from hannun.processes.commands.export import open_exporting
 
-    operator = Principal("", frozenset({"ADMIN"}))
-    async with open_exporting(settings) as (reports, exports):
+    everything = Principal("", frozenset({"ADMIN"}))
+    async with open_exporting(settings, _entry(question)) as (reports, exports):
         await _check_merchant(reports, question)
         if view_of(question).load_pages is not None:
-            title, pages = "", reports.pages(operator, question)
+            title, pages = "", reports.pages(everything, question)
         else:
-            answer, _ = await reports.answer(operator, question)
-            title, pages = await reports.event_title(operator, question, answer), single_page(answer)
+            answer, _ = await reports.answer(everything, question)
+            title, pages = await reports.event_title(everything, question, answer), single_page(answer)
         started = await exports.start("the operator", request, pages, on_progress)
         if name == "-":
             async for chunk in started.chunks():

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from hannun.domain.audit_chain import NewEntry
 from hannun.flows import health_checks
 from hannun.flows.export import Exports
 from hannun.flows.report.answers import Reports
@@ -12,12 +13,16 @@ from hannun.flows.report.cached_reader import DirectReader
 from hannun.processes.amounts import amounts
 from hannun.processes.channels import channel_table
 from hannun.settings import Settings
+from hannun.store import audit_log
 from hannun.store.database import ReadPool, connected
 
 
 @asynccontextmanager
-async def open_exporting(settings: Settings) -> AsyncIterator[tuple[Reports, Exports]]:
+async def open_exporting(settings: Settings, entry: NewEntry) -> AsyncIterator[tuple[Reports, Exports]]:
     """What writes views to files: PostgreSQL, checked, and no cache.
+
+    Args:
+        entry: of the audit log.
 
     Raises:
         StoreUnavailable: PostgreSQL cannot be reached now.
@@ -26,6 +31,7 @@ async def open_exporting(settings: Settings) -> AsyncIterator[tuple[Reports, Exp
     url, of_process = settings.needed("database_url"), amounts(settings)
     with connected(url, application="hannun-export", amounts=of_process) as conn:
         health_checks.check_database(conn)
+        audit_log.record(conn, entry)
     limits = replace(settings.request_pool, size_max=1, size_min=1)
     reader = ReadPool(url, limits, application="hannun-export", amounts=of_process)
     await reader.open()
