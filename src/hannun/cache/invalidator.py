@@ -48,7 +48,7 @@ class Invalidator:
         """
         where = self._client.connection_pool.connection_kwargs
         with translated(where["host"], where["port"]), deadlines.within(self._timeout_s):
-            self._client.unlink(keys.WRITE_CHECK)
+            self._client.delete(keys.WRITE_CHECK)
 
     def invalidate(self, events: Sequence[ChangedEvent], *, ignore_cooldown: bool = False) -> bool:
         """Delete every answer that these changes make false, with its lease, and announce the changes.

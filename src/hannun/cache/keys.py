@@ -8,7 +8,7 @@ ANNOUNCEMENTS = "hannun:changed"
 LIMIT_USAGE = "hannun:taken"
 """The channel on which the `serve` processes share what callers have used of their rate limits."""
 WRITE_CHECK = "hannun:write-check"
-"""A key that nobody ever sets: its deletion tells whether Redis accepts deletions."""
+"""A key that nobody ever sets: its DEL tells whether Redis accepts deletions. Invalidations are UNLINK, and counted."""
 
 INVALIDATED = "hannun:invalidated"
 """How many events were invalidated, for the doctor."""
