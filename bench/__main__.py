@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench import (
     answers,
+    backups,
     channel_calls,
     channel_day,
     channel_rounds,
@@ -40,6 +41,7 @@ BENCHES: dict[str, tuple[str, Run]] = {
     "count": ("the batch counter alone, compared with COPY, upserts and the per-message consumer", counting.run),
     "flat": ("counting after millions of messages and over a full ledger, compared with an empty one", flat.run),
     "bytes": ("the size of a participant on disk", ledger_bytes.run),
+    "backups": ("a backup and a restore drill, compared with plain pg_dump and pg_restore", backups.run),
     "answers": ("a cached dashboard, compared with minimal servers", answers.run),
     "views": ("uncached answers, over a database of a year", views.run),
     "channels": ("calls to a channel's API, compared with a bare HTTP client", channel_calls.run),
