@@ -288,7 +288,8 @@ def test_compare_finds_a_wrong_figure_and_swap_corrects_it(replayed: ReplayWorld
     assert replayed.execute("SELECT topic, record_offset, created_at FROM hannun.dead_letters ORDER BY 1, 2") == records
     assert replayed.execute("SELECT * FROM hannun.shares") == links
     assert replayed.execute("SELECT * FROM hannun.ended_sessions") == ended != []
-    assert replayed.execute("SELECT * FROM hannun.operation_runs ORDER BY run_no") == runs != []
+    carried_over = "SELECT * FROM hannun.operation_runs WHERE kind <> 'reconcile' ORDER BY run_no"
+    assert replayed.execute(carried_over) == runs != []
     replayed.execute("INSERT INTO hannun.operation_runs (kind, started_at) VALUES ('drill', now())")
     replayed.send_and_count(event, more=True)
     replayed.assert_as_expected(event, other)

@@ -13,7 +13,7 @@ from psycopg import sql
 from hannun.errors import OperatorError, Transient
 from hannun.store.database import Connection
 from hannun.store.queries import load
-from hannun.store.replacement import Replacement, comment_on, not_the_owner
+from hannun.store.replacement import Replacement, allow_connections, comment_on, not_the_owner
 
 SQL = load("database_swap")
 WRITERS_WAIT_S_MAX = 10.0
@@ -37,7 +37,7 @@ def reopen_live(replacement: Replacement) -> None:
     with replacement.as_server_owner() as conn:
         row = conn.execute(SQL["accepts_connections"], {"name": replacement.live}).fetchone()
         if row is not None and not row[0]:
-            conn.execute(_allow_connections(replacement.live, True))
+            conn.execute(allow_connections(replacement.live, True))
 
 
 def lock_out_writers(live: Connection) -> None:
@@ -76,7 +76,7 @@ def swap_names(
     """
     ours = [conn.info.backend_pid for conn in (live_conn, replacement_conn) if conn is not None]
     with replacement.as_server_owner() as conn:
-        conn.execute(_allow_connections(replacement.live, False))
+        conn.execute(allow_connections(replacement.live, False))
         try:
             replacement.end_sessions(replacement.live, but=ours)
             replacement.end_sessions(replacement.name, but=ours)
@@ -92,15 +92,15 @@ def swap_names(
             with conn.transaction():  # so that both are renamed, or none
                 conn.execute(_rename(replacement.live, replacement.before))
                 conn.execute(_rename(replacement.name, replacement.live))
-                conn.execute(_allow_connections(replacement.before, True))
+                conn.execute(allow_connections(replacement.before, True))
                 conn.execute(comment_on(replacement.live, None))
                 comment = f"{replacement.mark}the live database until a swap"
                 conn.execute(comment_on(replacement.before, comment))
         except psycopg.errors.ObjectInUse as error:
-            conn.execute(_allow_connections(replacement.live, True))
+            conn.execute(allow_connections(replacement.live, True))
             raise _sessions_remain(_sessions(conn, replacement, [])) from error
         except BaseException:
-            conn.execute(_allow_connections(replacement.live, True))
+            conn.execute(allow_connections(replacement.live, True))
             raise
 
 
@@ -136,8 +136,3 @@ def _sessions_remain(roles: str) -> OperatorError:
 
 def _rename(name: str, to: str) -> sql.Composed:
     return sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(to))
-
-
-def _allow_connections(name: str, allow: bool) -> sql.Composed:
-    statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
-    return statement.format(sql.Identifier(name), sql.Literal(allow))

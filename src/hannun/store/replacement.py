@@ -31,6 +31,11 @@ class DatabaseState(NamedTuple):
     comment: str
     accepts_connections: bool
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether its creation was interrupted: it accepts connections as the last step, so it is empty."""
+        return not self.accepts_connections
+
 
 class Replacement:
     """The replacement of one live database.
@@ -87,12 +92,13 @@ class Replacement:
             row = conn.execute(SQL["database"], {"name": name}).fetchone()
         if row is None:
             return None
-        if not (row[0] or "").startswith(self.mark):
+        state = DatabaseState(row[0] or "", row[1])
+        if not state.comment.startswith(self.mark) and not state.is_unfinished:
             raise OperatorError(
                 f"cannot use the name {name}: another database already has it",
                 hint=f"rename it, or drop it: DROP DATABASE {name}",
             )
-        return DatabaseState(*row)
+        return state
 
     def exists(self, name: str) -> bool:
         """Whether a database has this name, whoever created it."""
@@ -106,6 +112,8 @@ class Replacement:
 
     def create_database(self, text: str) -> None:
         """Create the replacement, empty, with the locale and the privileges of the live database where there is one.
+
+        It accepts connections as the last step. So one whose creation was interrupted holds nothing; drop it first.
 
         Args:
             text: the comment of the database, behind the mark.
@@ -126,7 +134,7 @@ class Replacement:
             if locale is not None:
                 create_as = "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}"
                 create = sql.SQL(create_as).format(name, *map(sql.Literal, locale))
-            conn.execute(create)
+            conn.execute(sql.SQL("{} ALLOW_CONNECTIONS false").format(create))
             conn.execute(comment_on(self.name, f"{self.mark}{text}"))
             grants = conn.execute(SQL["grants"], {"name": self.live}).fetchall()
             if grants:
@@ -134,6 +142,7 @@ class Replacement:
             for role, public, privilege in grants:
                 grantee = sql.SQL("PUBLIC") if public else sql.SQL(role)  # regrole has quoted the name
                 conn.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}").format(sql.SQL(privilege), name, grantee))
+            conn.execute(allow_connections(self.name, True))
 
     def drop(self, name: str) -> bool:
         """Drop the replacement, or the database that a swap has kept. Returns whether there was one."""
@@ -191,3 +200,9 @@ def not_the_owner(conn: Connection, name: str) -> OperatorError:
 def comment_on(name: str, text: str | None) -> sql.Composed:
     """The statement that sets the comment of a database; None removes it."""
     return sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(text))
+
+
+def allow_connections(name: str, allow: bool) -> sql.Composed:
+    """The statement that lets a database accept new connections, or none."""
+    statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+    return statement.format(sql.Identifier(name), sql.Literal(allow))

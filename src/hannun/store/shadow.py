@@ -56,8 +56,10 @@ class Shadow(Replacement):
             assert row is not None
             forgotten = read_all(live)
             seals, _ = _amount_form(live)
-        new = self.find(self.name) is None
+        state = self.find(self.name)
+        new = state is None or state.is_unfinished
         if new:
+            self.drop(self.name)
             self.create_database(begun)
         from hannun.store.migrate import migrate  # imports alembic, which no other part of a running service needs
 
@@ -75,17 +77,21 @@ class Shadow(Replacement):
         Raises:
             OperatorError: it was, so what the shadow holds cannot be compared.
         """
-        with self.as_owner(self.live) as live, self.as_owner(self.name) as shadow:
-            try:
-                keys = [conn.execute(SQL["participant_key"]).fetchone() for conn in (live, shadow)]
-                complete = keys[0] == keys[1]
-            except psycopg.errors.UndefinedTable:
-                complete = False
-        if not complete:
+        state = self.find(self.name)
+        if state is None or state.is_unfinished or not self._has_the_live_key():
             raise OperatorError(
                 f"cannot compare {self.name}: its creation was interrupted",
                 hint="`hannun replay --from earliest` finishes it, and continues",
             )
+
+    def _has_the_live_key(self) -> bool:
+        """Whether the shadow has the participant key of the live database, which is set as the last step."""
+        with self.as_owner(self.live) as live, self.as_owner(self.name) as shadow:
+            try:
+                keys = [conn.execute(SQL["participant_key"]).fetchone() for conn in (live, shadow)]
+            except psycopg.errors.UndefinedTable:
+                return False
+        return keys[0] == keys[1]
 
 
 def check_same_amount_form(live: Connection, shadow: Connection) -> None:
