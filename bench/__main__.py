@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from bench import (
+    amounts,
     answers,
     backups,
     channel_calls,
@@ -40,6 +41,7 @@ BENCHES: dict[str, tuple[str, Run]] = {
     "kafka": ("a backlog in Apache Kafka, counted by one ingest", kafka_ingestion.run),
     "count": ("the batch counter alone, compared with COPY, upserts and the per-message consumer", counting.run),
     "flat": ("counting after millions of messages and over a full ledger, compared with an empty one", flat.run),
+    "amounts": ("counting with encrypted amounts, compared with plain ones", amounts.run),
     "bytes": ("the size of a participant on disk", ledger_bytes.run),
     "backups": ("a backup and a restore drill, compared with plain pg_dump and pg_restore", backups.run),
     "answers": ("a cached dashboard, compared with minimal servers", answers.run),

@@ -34,6 +34,7 @@ from hannun.domain.fold import FactsByEvent, group_by_event
 from hannun.domain.wire_formats import Decoder, Rules
 from hannun.processes.background import freeze_garbage_collector, shorten_thread_switch_interval
 from hannun.store import outbox
+from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.batches import SQL, BatchWriter, participant_key
 from hannun.store.database import Connection, Database, PoolLimits, connect
 from hannun.store.packed_arrivals import packed
@@ -114,9 +115,9 @@ class WorkTime:
 class InProcessIngestion:
     """What `ingest` does with the messages of one partition, in this process and on one database."""
 
-    def __init__(self, database: BenchDatabase, stack: ExitStack) -> None:
+    def __init__(self, database: BenchDatabase, stack: ExitStack, amounts: Amounts = WITHOUT_KEYS) -> None:
         # One connection writes, and the CPU time of its backend is measured.
-        self.database = Database(database.url, PoolLimits(), application="bench")
+        self.database = Database(database.url, PoolLimits(), application="bench", amounts=amounts)
         stack.callback(self.database.close)
         self.invalidator = Invalidator(database.redis)
         stack.callback(self.invalidator.close)

@@ -9,17 +9,20 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from world import NOW, OWNER, SPRING, World
+from world import NOW, OWNER, SPRING, World, make_database
 
 from hannun import key_ring
 from hannun.domain.batch import ReceivedMessage
 from hannun.domain.channels import load_table
 from hannun.domain.dead_letter_redaction import split_amounts
+from hannun.domain.findings import Severity
 from hannun.domain.questions import (
     ChannelsQuestion,
     EventDashboardQuestion,
@@ -30,8 +33,10 @@ from hannun.domain.questions import (
     RoiQuestion,
 )
 from hannun.domain.ranges import Range
+from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import OperatorError, Transient
 from hannun.flows import amounts as flow
+from hannun.flows.doctor.amounts import amounts as doctor_amounts
 from hannun.flows.health_checks import check_database
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
@@ -40,6 +45,8 @@ from hannun.store import dead_letters
 from hannun.store.amount_sweep import Operation
 from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.database import Database, PoolLimits, ReadPool, connect
+from hannun.store.shadow import check_same_amount_form
+from hannun.store.shadow_comparison import PARTS, digests
 
 ENCRYPT, DECRYPT, ROTATE = Operation
 CHANGED_BY_WRITES = ("updated_at", "version", "cumulative_owed_from")
@@ -470,3 +477,62 @@ def test_a_dead_letter_keeps_its_amounts_encrypted_and_shows_them_with_the_keys(
     assert sealed[1]["channels"] == [{"channelName": "NAVER", "distributionCost": "777"}, {}]
     convert(keys, DECRYPT)
     assert fields() == sealed == [row.fields for row in keys.dead_letters()]
+
+
+def test_a_missing_key_and_an_interrupted_conversion_are_the_doctors_findings(keys: World, ring_file: Path) -> None:
+    def found() -> list[tuple[Severity, str]]:
+        with keys.database.transaction() as conn:
+            examined = SimpleNamespace(conn=conn)
+            return [(finding.severity, finding.cause_text) for finding in doctor_amounts(examined)]
+
+    assert found() == []
+    convert(keys, ENCRYPT)
+    assert found() == [
+        (Severity.NOTICE, "amounts are encrypted with the key first; the columns for other teams hold 0.00")
+    ]
+    key_ring.add_key(ring_file, "second")
+    key_ring.activate(ring_file, "second")
+    keys.use_amounts(Amounts(open_key_ring(ring_file)))
+    assert found() == [(Severity.NOTICE, "amounts are encrypted with first, and the active key is second")]
+    convert(keys, ROTATE)
+    assert len(found()) == 1
+    keys.use_amounts(WITHOUT_KEYS)
+    assert [severity for severity, _ in found()] == [Severity.CRITICAL]
+
+
+# -- a shadow ------------------------------------------------------------------------------------------------------
+
+
+def test_a_shadow_with_the_same_encrypted_amounts_does_not_differ_and_another_amount_does(
+    keys: World, postgres: PostgresServer, valkey: ValkeyServer
+) -> None:
+    name = f"{keys.name}_shadow"
+    make_database(postgres, name)
+    with World(postgres, valkey, name) as shadow:
+        shadow.use_amounts(keys.amounts)
+        convert(keys, ENCRYPT)
+        convert(shadow, ENCRYPT)
+        messages = [
+            keys.created(totalInvestment=5),
+            keys.distributed(channel="NAVER", distributionCost=3),
+            keys.sold(7),
+        ]
+        keys.count(*messages)
+        for message in reversed(messages):
+            shadow.count(message)
+        with (
+            connect(keys.owner_url, application="test", amounts=keys.amounts) as live,
+            connect(shadow.owner_url, application="test", amounts=keys.amounts) as other,
+        ):
+            assert all(digests(live, part) == digests(other, part) for part in PARTS)
+            shadow.count(keys.sold(1, "only in the shadow"))
+            other.rollback()
+            differ = {part for part in PARTS if digests(live, part) != digests(other, part)}
+            assert "sealed_amounts" in differ
+            check_same_amount_form(live, other)
+            convert(shadow, DECRYPT)
+            other.rollback()
+            with pytest.raises(OperatorError, match="hannun replay drop"):
+                check_same_amount_form(live, other)
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")

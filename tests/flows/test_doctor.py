@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import tempfile
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,6 +24,7 @@ from small_disks import SmallDisk, no_mount_reason, small_disk
 from typer.testing import CliRunner
 from world import DATABASE_OWNER, OWNER, SPRING, World
 
+from hannun import key_ring
 from hannun.cache import AnswerCache, Invalidator, keys
 from hannun.cache.server_statistics import ServerInspector
 from hannun.cli import app
@@ -35,7 +37,8 @@ from hannun.errors import HannunError
 from hannun.flows import channel_breakers
 from hannun.flows.doctor.examined import Expected
 from hannun.flows.doctor.registry import CHECKS
-from hannun.store import operation_runs, positions
+from hannun.store import amount_sweep, operation_runs, positions
+from hannun.store.amounts import Amounts
 from hannun.store.database import PoolLimits, ReadPool, connect
 
 
@@ -240,6 +243,16 @@ def a_figure_is_falsified(scene: Scene) -> None:
     scene.world.rows("UPDATE public.event_stats SET total_participants = total_participants + 1")
 
 
+def a_conversion_of_amounts_is_interrupted(scene: Scene) -> None:
+    """As where `hannun amounts encrypt` was killed after its first step."""
+    file = Path(scene.undo.enter_context(tempfile.TemporaryDirectory()), "keys.toml")
+    key_ring.add_key(file, "first")
+    amounts = Amounts(key_ring.open_key_ring(file))
+    with connect(scene.world.owner_url, application="test", amounts=amounts) as conn:
+        amount_sweep.begin(conn, amount_sweep.Operation.ENCRYPT, "tester")
+    scene.world.rows("UPDATE hannun.amount_sweeps SET heartbeat_at = heartbeat_at - interval '5 minutes'")
+
+
 def redis_is_away(scene: Scene) -> None:
     scene.redis_port = 1
 
@@ -365,6 +378,7 @@ TROUBLES: dict[str, Callable[[Scene], None]] = {
     "backups": the_backup_is_old,
     "restore-drill": the_drill_is_old,
     "drift": a_figure_is_falsified,
+    "amounts": a_conversion_of_amounts_is_interrupted,
     "channels": an_operator_holds_a_breaker_open,
     "refresh": no_round_has_ended_lately,
     "cache-misses": answers_are_evicted,

@@ -75,7 +75,7 @@ def status(conn: Connection, key_ids: list[str]) -> AmountStatus:
     used = {row.key_id for row in counts if row.key_id is not None} | set(amount_state.key_ids(conn))
     last = amount_sweep.last_sweep(conn)
     return AmountStatus(
-        _state(counts, amount_state.seals(conn)),
+        _state(counts, amount_state.seals_now(conn)),
         counts,
         sorted(used - set(key_ids)),
         key_ids[0] if key_ids else None,

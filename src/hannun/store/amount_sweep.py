@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from hannun.errors import OperatorError, Transient
 from hannun.store import amount_state, dead_letters
-from hannun.store.amounts import amounts_of, cost_of, plan_of, revenue_of, sale_of
+from hannun.store.amounts import amounts_of, bytes_array, cost_of, plan_of, revenue_of, sale_of
 from hannun.store.batches import SQL as BATCHES
 from hannun.store.database import Connection
 from hannun.store.queries import load
@@ -159,15 +159,14 @@ def convert_sales(conn: Connection, sweep: Sweep, after: tuple[int, str], limit:
     if rows:
         places = [sale_of(event_id, sale_id) for _, sale_id, event_id, *_ in rows]
         sold = [amounts.one(at, amount, sealed) for at, (*_, amount, sealed) in zip(places, rows, strict=True)]
+        sealed_amounts = amounts.seal_each(list(zip(places, sold, strict=True))) if sweep.seals else [None] * len(rows)
         conn.execute(
             SQL["save_sales"],
             {
                 "event_nos": [row[0] for row in rows],
                 "sale_ids": [row[1] for row in rows],
                 "amounts": [None if sweep.seals else amount for amount in sold],
-                "sealed_amounts": [
-                    amounts.seal(at, amount) if sweep.seals else None for at, amount in zip(places, sold, strict=True)
-                ],
+                "sealed_amounts": bytes_array(sealed_amounts),
             },
         )
     _beat(conn, sweep, len(rows))

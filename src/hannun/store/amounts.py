@@ -61,6 +61,10 @@ class Amounts:
         """The sealed form of the amounts of one place. Raises OperatorError where there is no key ring."""
         return self.ring.seal(PURPOSE, place, b"".join(map(_encoded, amounts)))
 
+    def seal_each(self, amounts: Sequence[tuple[bytes, Decimal | None]]) -> list[bytes]:
+        """The sealed form of many amounts, each given with its place. Raises as `seal`."""
+        return self.ring.seal_all(PURPOSE, [(place, _encoded(amount)) for place, amount in amounts])
+
     def open(self, place: bytes, sealed: bytes) -> list[Decimal | None]:
         """The amounts that were sealed for this place.
 
@@ -127,6 +131,11 @@ def dead_letter_of(hash_: bytes) -> bytes:
 def total(amounts: Iterable[Decimal | None]) -> Decimal:
     """The sum of amounts, where one that was not said is 0."""
     return sum((amount for amount in amounts if amount is not None), Decimal("0.00"))
+
+
+def bytes_array(values: Iterable[bytes | None]) -> str:
+    """An array literal of bytea. The driver would escape each byte."""
+    return "{" + ",".join(["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
 
 
 def _place(*parts: str) -> bytes:

@@ -15,7 +15,7 @@ from hannun.domain.fold import Distribution, FactsByEvent, RegisterFact, Registe
 from hannun.domain.forgotten import NOTHING_FORGOTTEN, ForgottenIds
 from hannun.errors import OutdatedCaches
 from hannun.store import registers
-from hannun.store.amounts import amounts_of, revenue_of, sale_of
+from hannun.store.amounts import amounts_of, bytes_array, revenue_of, sale_of
 from hannun.store.database import Connection
 from hannun.store.ledger_copy import (
     NO_CHANNEL,
@@ -73,6 +73,7 @@ class BatchChanges:
         self._owners: dict[int, str | None] = {}
         self._changes: dict[int, _EventChange] = {}
         self._sealed: dict[int, str] = {}  # the ids of the events whose amounts are sealed
+        self._sealed_revenue: dict[int, bytes | None] = {}  # theirs; None before the first sale
 
     def lock_events(self) -> None:
         """Lock the batch's events until the commit, and check that the cached surrogate keys are those of this
@@ -89,10 +90,11 @@ class BatchChanges:
                 "the surrogate keys of this database differ from the cached ones: it was restored or replaced"
             )
         counts = self._forgotten.counts
-        if any(forgotten != counts.get(event_id, 0) for _, event_id, *_, forgotten, _ in rows):
+        if any(forgotten != counts.get(event_id, 0) for _, event_id, *_, forgotten, _, _ in rows):
             raise OutdatedCaches("ids of an event were forgotten since the batch was prepared")
         self._owners = {no: owner for no, _, owner, *_ in rows}
-        self._sealed = {no: event_id for no, event_id, *_, sealed in rows if sealed}
+        self._sealed = {no: event_id for no, event_id, *_, sealed, _ in rows if sealed}
+        self._sealed_revenue = {no: revenue for no, *_, revenue in rows if no in self._sealed}
 
     # -- registers: the last writer wins
 
@@ -294,13 +296,13 @@ class BatchChanges:
         if not sales:
             return
         ordered = [sales[key] for key in sorted(sales)]
-        sealed = [self._sealed_amount(*key, sales[key]) for key in sorted(sales)]
+        sealed = self._sealed_amounts(sales)
         added = self._conn.execute(
             SQL["add_sales"],
             pair_columns(sales, "event_nos", "sale_ids")
             | {
-                "amounts": [None if seal else sale.amount for sale, seal in zip(ordered, sealed, strict=True)],
-                "sealed_amounts": sealed,
+                "amounts": [None if key in sealed else sales[key].amount for key in sorted(sales)],
+                "sealed_amounts": bytes_array([sealed.get(key) for key in sorted(sales)]),
                 "sold_ats": [registers.timestamp(sale.sold_at) for sale in ordered],
                 "channel_nos": [
                     NO_CHANNEL if sale.channel is None else self._channels[sale.channel.key].no for sale in ordered
@@ -314,10 +316,13 @@ class BatchChanges:
             change.revenue += sales[no, sale_id].amount
             change.rewrite = True
 
-    def _sealed_amount(self, no: int, sale_id: str, sale: SalesRecorded) -> bytes | None:
-        """The sealed amount of a sale; None where the amounts of its event are not sealed."""
-        event_id = self._sealed.get(no)
-        return None if event_id is None else amounts_of(self._conn).seal(sale_of(event_id, sale_id), sale.amount)
+    def _sealed_amounts(self, sales: Mapping[tuple[int, str], SalesRecorded]) -> dict[tuple[int, str], bytes]:
+        """The sealed amounts of those sales whose event's amounts are sealed, by event number and sale id."""
+        keys = [key for key in sales if key[0] in self._sealed]
+        if not keys:
+            return {}
+        places = [(sale_of(self._sealed[no], sale_id), sales[no, sale_id].amount) for no, sale_id in keys]
+        return dict(zip(keys, amounts_of(self._conn).seal_each(places), strict=True))
 
     # -- totals, and the invalidations that follow
 
@@ -358,7 +363,7 @@ class BatchChanges:
                 "revenues": "{"
                 + ",".join(["0" if no in sealed_revenues else str(self._changes[no].revenue) for no in nos])
                 + "}",
-                "sealed_revenues": [sealed_revenues.get(no) for no in nos],
+                "sealed_revenues": bytes_array([sealed_revenues.get(no) for no in nos]),
                 "minutes": int_array([change.first_minute for change in changes]),
             },
         ).fetchall()
@@ -366,16 +371,18 @@ class BatchChanges:
 
     def _sealed_revenues(self) -> dict[int, bytes]:
         """The new recorded revenue of the events with new sales whose amounts are sealed."""
-        sold = [no for no in self._sealed if no in self._changes and self._changes[no].sales]
-        if not sold:
-            return {}
         amounts = amounts_of(self._conn)
-        revenues = {}
-        for no, before in self._conn.execute(SQL["sealed_revenues"], {"event_nos": int_array(sold)}).fetchall():
-            place = revenue_of(self._sealed[no])
-            recorded = amounts.one(place, None, before) or 0
-            revenues[no] = amounts.seal(place, recorded + self._changes[no].revenue)
-        return revenues
+        new = []
+        for no, event_id in self._sealed.items():
+            change = self._changes.get(no)
+            if change is not None and change.sales:
+                place = revenue_of(event_id)
+                recorded = amounts.one(place, None, self._sealed_revenue[no]) or 0
+                new.append((no, place, recorded + change.revenue))
+        if not new:
+            return {}
+        sealed = amounts.seal_each([(place, revenue) for _, place, revenue in new])
+        return {no: value for (no, *_), value in zip(new, sealed, strict=True)}
 
     def _change(self, no: int) -> _EventChange:
         change = self._changes.get(no)

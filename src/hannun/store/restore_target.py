@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from hannun.errors import OperatorError, Transient
+from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.database import Connection
 from hannun.store.queries import load
 from hannun.store.replacement import Replacement
@@ -45,9 +46,12 @@ class RestoreTarget(Replacement):
         owner_url: the live database, for its owner, who creates, renames and drops databases.
         service_url: the live database, for the role that counts.
         into: another name than that of the live database with `_restored`; it is not swapped in then.
+        amounts: how the owner's connections read amounts, which a reconcile does.
     """
 
-    def __init__(self, owner_url: str, service_url: str, into: str | None = None) -> None:
+    def __init__(
+        self, owner_url: str, service_url: str, into: str | None = None, amounts: Amounts = WITHOUT_KEYS
+    ) -> None:
         super().__init__(
             owner_url,
             service_url,
@@ -55,6 +59,7 @@ class RestoreTarget(Replacement):
             before="_before_restore",
             mark=MARK,
             application="hannun-restore",
+            amounts=amounts,
         )
         self.name = into or self.name
 

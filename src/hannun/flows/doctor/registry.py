@@ -6,7 +6,19 @@ To add one: a generator of findings in a module of this package, and its line he
 from typing import Final
 
 from hannun.errors import OperatorError
-from hannun.flows.doctor import backups, cache, capacity, counting, data, lag, refresh, schema, servers, timeline
+from hannun.flows.doctor import (
+    amounts,
+    backups,
+    cache,
+    capacity,
+    counting,
+    data,
+    lag,
+    refresh,
+    schema,
+    servers,
+    timeline,
+)
 from hannun.flows.doctor.examined import Check
 
 CHECKS: Final = {
@@ -34,6 +46,7 @@ CHECKS: Final = {
         Check("backups", "postgresql", backups.backups, in_health=True),
         Check("restore-drill", "postgresql", backups.drills, in_health=True),
         Check("drift", "postgresql", data.drift),
+        Check("amounts", "postgresql", amounts.amounts),
         Check("damaged-pages", "pages", data.damaged_pages),
         Check("refresh", "postgresql", refresh.rounds, in_health=True),
         Check("channels", "postgresql", refresh.channels, in_health=True),

@@ -10,6 +10,7 @@ from hannun.cache.server_statistics import ServerInspector
 from hannun.flows.doctor.examination import Examination
 from hannun.flows.doctor.examined import CHECK_S_MAX, Expected, Servers
 from hannun.kafka.broker import Broker
+from hannun.processes.amounts import amounts
 from hannun.processes.channels import channel_declarations
 from hannun.settings import Settings
 from hannun.store.database import Database, connected
@@ -27,7 +28,7 @@ def open_examination(settings: Settings, *, watched_since: datetime | None = Non
     Raises:
         OperatorError: no setting says where PostgreSQL is.
     """
-    url = settings.database_source
+    url, of_process = settings.database_source, amounts(settings)
     bootstrap = settings.kafka_bootstrap_servers
     limits = replace(settings.pool, lock_wait_s=CHECK_S_MAX, statement_s=CHECK_S_MAX, answer_s=CHECK_S_MAX)
 
@@ -39,7 +40,7 @@ def open_examination(settings: Settings, *, watched_since: datetime | None = Non
     try:
         yield Examination(
             Servers(
-                database=lambda: Database(url, limits, application=APPLICATION),
+                database=lambda: Database(url, limits, application=APPLICATION, amounts=of_process),
                 connect=connect,
                 redis=redis,
                 broker=(lambda: Broker(bootstrap)) if bootstrap else None,

@@ -16,6 +16,7 @@ from hannun.flows.restore.loading import BackupSource, Shown, major_of
 from hannun.flows.restore.plan import ReadLogs, plan
 from hannun.flows.restore.replacing import Restore
 from hannun.kafka.broker import Broker
+from hannun.processes.amounts import amounts
 from hannun.processes.channels import channel_table
 from hannun.processes.commands.backup import backup_folder, program_folders
 from hannun.processes.commands.database import open_database, open_owner_connection, owner_url
@@ -120,7 +121,7 @@ def open_drill(settings: Settings, name: str | None, identity: Path | None) -> I
                 recorded(records, manifest) as succeed,
                 open_scratch_server(settings, major_of(manifest.server_version)) as url,
             ):
-                target = RestoreTarget(url, url, DRILL_DATABASE)
+                target = RestoreTarget(url, url, DRILL_DATABASE, amounts(settings))
                 result = drill(target, manifest, source, channel_table(settings), reconcile, shown)
                 succeed(result)
                 return result
@@ -135,7 +136,7 @@ def has_logical_backup(settings: Settings) -> bool:
 
 def restore_target(settings: Settings, into: str | None = None) -> RestoreTarget:
     """The database that a restore fills, whether it exists or not."""
-    return RestoreTarget(owner_url(settings), settings.needed("database_url"), into)
+    return RestoreTarget(owner_url(settings), settings.needed("database_url"), into, amounts(settings))
 
 
 def backup_source(settings: Settings, identity: Path | None) -> BackupSource:

@@ -1,3 +1,7 @@
+-- form --
+-- Whether the amounts of new events and dead letters are sealed now.
+SELECT seals FROM hannun.amount_encryption;
+
 -- seals --
 -- Whether the amounts of new events and dead letters are sealed. The lock makes a change of it wait for this transaction.
 SELECT seals FROM hannun.amount_encryption FOR SHARE;

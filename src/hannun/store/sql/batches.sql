@@ -17,7 +17,7 @@ SELECT event_no, event_id, user_id,
        (SELECT count(*) FROM hannun.channels
           JOIN unnest(%(channel_keys)s::text[], %(channel_nos)s::int[]) AS known (key, channel_no)
          USING (key, channel_no)),
-       forgotten, amounts_sealed
+       forgotten, amounts_sealed, sealed_revenue
   FROM hannun.events
  WHERE event_no = ANY(%(event_nos)s::int[]) ORDER BY event_no FOR UPDATE;
 
@@ -99,10 +99,6 @@ SELECT event_no, sale_id, amount, sold_at, channel_no, sealed_amount
        AS given (event_no, sale_id, amount, sold_at, channel_no, sealed_amount)
     ON CONFLICT (event_no, sale_id) DO NOTHING
 RETURNING event_no, sale_id;
-
--- sealed_revenues --
--- The recorded revenue of events whose amounts are sealed; NULL before their first sale.
-SELECT event_no, sealed_revenue FROM hannun.events WHERE event_no = ANY(%(event_nos)s::int[]);
 
 -- add_to_events --
 -- The totals of events, the start of their pending roll-up, and their new version. A sealed revenue is the new total.
