@@ -73,7 +73,7 @@ class Invalidator:
                 traceparent = tracing.traceparent()
                 for event in events:
                     pipe.publish(keys.ANNOUNCEMENTS, announcements.encode(event, traceparent))
-                pipe.execute()
+                _raise_refused(pipe.execute(raise_on_error=False))
         except (redis.RedisError, OSError) as error:
             cooldown_s = TIMEOUT_COOLDOWN_S if isinstance(error, TIMED_OUT) else FAILURE_COOLDOWN_S
             self._cooldown_until = time.monotonic() + cooldown_s
@@ -81,3 +81,10 @@ class Invalidator:
             return False
         metrics.invalidations.labels("paid").inc(len(events))
         return True
+
+
+def _raise_refused(replies: Sequence[object]) -> None:
+    """Raise what Redis refused, but for want of memory: then it deletes and announces, and only does not count."""
+    for reply in replies:
+        if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.OutOfMemoryError):
+            raise reply
