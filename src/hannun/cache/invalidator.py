@@ -64,12 +64,12 @@ class Invalidator:
         try:
             with deadlines.within(self._timeout_s), self._client.pipeline(transaction=False) as pipe:
                 # A command costs the client more than the keys in it, so the keys of several events share a command.
+                # Fills send UNLINK, not DEL: so the doctor reads in Redis's own counts how often answers were removed.
                 # An answer and its lease stay in the same command: no fill may slip in between.
                 for first in range(0, len(events), EVENTS_PER_COMMAND):
                     some = events[first : first + EVENTS_PER_COMMAND]
                     invalidated = [key for event in some for key in keys.invalidated_by(event)]
-                    pipe.unlink(*invalidated, *map(keys.lease, invalidated))
-                pipe.incrby(keys.INVALIDATED, len(events))
+                    pipe.delete(*invalidated, *map(keys.lease, invalidated))
                 traceparent = tracing.traceparent()
                 for event in events:
                     pipe.publish(keys.ANNOUNCEMENTS, announcements.encode(event, traceparent))

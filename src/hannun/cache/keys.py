@@ -10,8 +10,6 @@ LIMIT_USAGE = "hannun:taken"
 WRITE_CHECK = "hannun:write-check"
 """A key that nobody ever sets: its DEL tells whether Redis accepts deletions. Invalidations are UNLINK, and counted."""
 
-INVALIDATED = "hannun:invalidated"
-"""How many events were invalidated, for the doctor."""
 LOOKUPS = "hannun:lookups"
 """What Redis has counted of look-ups, a list of JSON arrays, newest first."""
 

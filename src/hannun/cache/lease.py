@@ -13,7 +13,7 @@ LEASE_MS: Final = 3_000
 
 FILL_SCRIPT: Final = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[2])
+redis.call('UNLINK', KEYS[2])
 local cached = redis.pcall('GET', KEYS[1])
 if type(cached) == 'string' then
   local parsed, value = pcall(cjson.decode, cached)  -- a value in another format must not block the fill
@@ -30,7 +30,9 @@ return 1
 KEYS: answer, lease. ARGV: token, value, lifetime in ms, version, run id of the server.
 """
 
-RELEASE_SCRIPT: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+RELEASE_SCRIPT: Final = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('UNLINK', KEYS[1]) end return 0"
+)
 """Delete the lease if the caller still holds it. KEYS: lease. ARGV: token."""
 
 

@@ -99,7 +99,7 @@ class ServerInspector:
 
     def lookups(self) -> LookupCounts:
         """What the server has counted of look-ups since it started. Raises as `statistics`."""
-        info = self._execute("INFO")
+        info = self._execute("INFO", "everything")
         return LookupCounts(
             at_s=time.time(),
             run=str(info.get("run_id", "")),
@@ -107,7 +107,7 @@ class ServerInspector:
             misses=int(info.get("keyspace_misses", 0)),
             evicted=int(info.get("evicted_keys", 0)),
             expired=int(info.get("expired_keys", 0)),
-            invalidations=int(self._execute("GET", keys.INVALIDATED) or 0),
+            invalidations=int(info.get("cmdstat_del", {}).get("calls", 0)),
         )
 
     def started_at_s(self) -> float:

@@ -20,7 +20,7 @@ Cause = Literal["evictions", "lifetime", "invalidations", "first-reads"]
 
 
 class LookupCounts(NamedTuple):
-    """What Redis has counted since it started, in the run `run`; and how many events were invalidated ever."""
+    """What Redis has counted since it started, in the run `run`. `invalidations` are commands of up to 50 events."""
 
     at_s: float
     run: str

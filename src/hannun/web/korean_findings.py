@@ -236,8 +236,8 @@ KOREAN_FINDINGS: dict[str, str] = {
         "무효화되므로 길어도 지난 값을 보이지 않습니다"
     ),
     "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), while "
-    "{invalidations} events were invalidated: they change more often than they are read": (
-        _MISSED + "그동안 이벤트 {invalidations}개가 무효화됐습니다. 읽히는 것보다 자주 바뀝니다"
+    "answers were invalidated {invalidations} times: events change more often than they are read": (
+        _MISSED + "그동안 답이 {invalidations}번 무효화됐습니다. 이벤트가 읽히는 것보다 자주 바뀝니다"
     ),
     "invalidate an event less often: with HANNUN_INVALIDATIONS_APART_S=1 its answers are at most a second older; "
     "or raise HANNUN_BATCH_WAIT_S, so that a batch holds more messages": (

@@ -29,7 +29,7 @@ _CAUSES: Final[Mapping[Cause, tuple[Severity, str, str, tuple[str, ...]]]] = {
     "invalidations": (
         Severity.WARNING,
         "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), while "
-        "{invalidations} events were invalidated: they change more often than they are read",
+        "answers were invalidated {invalidations} times: events change more often than they are read",
         "invalidate an event less often: with HANNUN_INVALIDATIONS_APART_S=1 its answers are at most a second older; "
         "or raise HANNUN_BATCH_WAIT_S, so that a batch holds more messages",
         ("HANNUN_INVALIDATIONS_APART_S=1",),
