@@ -440,8 +440,9 @@ def test_the_command_exits_with_1_and_prints_the_drift(busy: World) -> None:
         assert operation_runs.newest_drift(conn) == 1, "the metric hannun_drift_figures shows it"
 
 
-def test_the_command_refuses_a_schema_of_another_version(busy: World) -> None:
+def test_the_command_refuses_a_newer_schema_that_it_cannot_use(busy: World) -> None:
     busy.rows("UPDATE hannun.schema_version SET version_num = '9999'")
+    busy.rows("UPDATE hannun.schema_compatibility SET oldest_version = '9999'")
     ran = reconciles_as_a_process(busy.url)
     assert ran.returncode == 2
     assert "newer Hannun" in ran.stderr

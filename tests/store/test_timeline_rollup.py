@@ -284,7 +284,9 @@ WRITERS = {
 def test_every_statement_that_writes_the_timeline_is_known_to_lower_the_watermark() -> None:
     """A new statement is added here, together with a test that it lowers the watermark."""
     folder = Path(str(resources.files("hannun.store").joinpath("sql")))
-    writes = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE|COPY)\s+(ONLY\s+)?public\.timeline_data")
+    writes = re.compile(
+        r"(INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE|COPY)\s+(ONLY\s+)?public\.timeline_data\b"
+    )
     subjects = [path.stem for path in sorted(folder.glob("*.sql"))]
     found = {(subject, name) for subject in subjects for name, text in load(subject).items() if writes.search(text)}
     assert found == WRITERS
