@@ -218,6 +218,28 @@ KOREAN_FINDINGS: dict[str, str] = {
         "페이지에 체크섬이 없어 손상을 늦게 알거나 끝내 모를 수 있습니다"
     ),
     "switch them on while PostgreSQL is stopped": "PostgreSQL을 멈춘 동안 켜세요",
+    # -- encrypted amounts
+    "amounts are encrypted with the key {key}, which the key ring of this process lacks": (
+        "금액이 키 {key}로 암호화돼 있는데 이 프로세스의 키 링에 그 키가 없습니다"
+    ),
+    "put the key into the file that HANNUN_KEY_RING_FILE names, for every process: without it no amount can be "
+    "counted or answered": (
+        "모든 프로세스의 HANNUN_KEY_RING_FILE 파일에 키를 넣으세요. 없으면 금액을 집계하거나 답하지 못합니다"
+    ),
+    "amounts are encrypted with the key {key}; the columns for other teams hold 0.00": (
+        "금액이 키 {key}로 암호화돼 있습니다. 다른 팀이 읽는 열에는 0.00이 들어 있습니다"
+    ),
+    "nothing: this is how it was asked for": "할 일이 없습니다. 요청한 대로입니다",
+    "amounts are encrypted with {keys}, and the active key is {active}": (
+        "금액이 {keys}로 암호화돼 있고 지금 쓰는 키는 {active}입니다"
+    ),
+    "encrypt them with the active key; the others may leave the key ring then": (
+        "지금 쓰는 키로 암호화하세요. 그러면 나머지 키를 키 링에서 뺄 수 있습니다"
+    ),
+    "the conversion of amounts ({operation}, by {by}) stopped {minutes} minutes ago: they are in both forms": (
+        "금액 변환({operation}, {by})이 {minutes}분 전에 멈췄습니다. 두 형태가 섞여 있습니다"
+    ),
+    "run it again: it goes on where it stopped": "다시 실행하세요. 멈춘 곳부터 이어집니다",
     # -- answers in Redis
     "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), while Redis "
     "evicted {evicted} keys: its memory of {max_mb} MB is too small": (
