@@ -275,6 +275,22 @@ def test_a_password_cannot_inject_sql(empty: Callable[[], str], postgres: Postgr
         migrate(url, load_table(), PASSWORDS)
 
 
+def test_no_password_stands_in_a_statement_that_the_server_logs(
+    empty: Callable[[], str], postgres: PostgresServer
+) -> None:
+    url, secret = empty(), "pass-phrase that must stay ours"
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"ALTER DATABASE {url.rsplit('/', 1)[1]} SET log_statement = 'ddl'")
+    try:
+        migrate(url, load_table(), {"analytics_readonly": secret})
+        with psycopg.connect(postgres.url(url.rsplit("/", 1)[1], "analytics_readonly", secret)):
+            logged = (postgres.home / "postgres.log").read_text("utf-8", errors="replace")
+    finally:
+        migrate(url, load_table(), PASSWORDS)
+    assert 'ALTER ROLE "analytics_readonly" PASSWORD' in logged
+    assert secret not in logged
+
+
 def test_a_channel_that_becomes_known_gets_the_participants_who_came_before_its_type_was_known(world: World) -> None:
     """An operator adds a channel to the table and migrates; participants came through it before."""
     world.count(world.created(), world.registered("p1", channel="Radio"), world.registered("p2"))

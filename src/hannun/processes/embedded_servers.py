@@ -17,7 +17,7 @@ from hannun.embedded.private_files import write_private_file
 from hannun.errors import OperatorError
 from hannun.store.database import connected
 from hannun.store.migrate import migrate
-from hannun.store.roles import ROLES, grant_server_rights
+from hannun.store.roles import ROLES, grant_server_rights, set_password
 
 DATABASE = "analytics_db"
 OWNER = "hannun_owner"
@@ -90,9 +90,8 @@ def migrate_database(postgres: PostgresServer, passwords: Mapping[str, str], cha
         conn.autocommit = True
         if conn.execute("SELECT FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone() is None:
             conn.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(sql.Identifier(OWNER)))
-        conn.execute(
-            sql.SQL("ALTER ROLE {} CREATEDB PASSWORD {}").format(sql.Identifier(OWNER), sql.Literal(passwords[OWNER]))
-        )
+        conn.execute(sql.SQL("ALTER ROLE {} CREATEDB").format(sql.Identifier(OWNER)))
+        set_password(conn, OWNER, passwords[OWNER])
         if conn.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone() is None:
             conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER)))
     _create_statement_statistics(postgres)

@@ -23,7 +23,6 @@ import psycopg
 from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from alembic.script import Script
 from alembic.script.revision import ResolutionError, RevisionMap
-from psycopg import sql
 from sqlalchemy import create_engine
 from sqlalchemy.exc import StatementError
 from sqlalchemy.pool import NullPool
@@ -34,7 +33,7 @@ from hannun.errors import HannunError, OperatorError, StoreUnavailable
 from hannun.store import audit_log, known_channels
 from hannun.store.database import Connection, connect, connected, translate_error
 from hannun.store.migration_guard import MigrationGuard, Patience, Progress, guarded
-from hannun.store.roles import ROLES, grant_server_rights
+from hannun.store.roles import ROLES, grant_server_rights, set_password
 from hannun.store.version import migration_files, newest_version, number_of
 
 APPLICATION = "hannun-migrate"
@@ -69,7 +68,9 @@ def migrate(
                 known_channels.register(owner, channels)
                 given = {role: password for role, password in passwords.items() if password}
                 for role, password in given.items():
-                    owner.execute(_password_statement(role, password))
+                    if role not in ROLES:
+                        raise ValueError(f"{role} is no role of Hannun's; the roles are {', '.join(ROLES)}")
+                    set_password(owner, role, password)
                 for right in grant_server_rights(owner):
                     progress(f"for {right.needed_for}, as a superuser: {right.statement}")
                 if by:
@@ -198,9 +199,3 @@ def _revision_module(file: Traversable, before: str | None, driver: Connection, 
     module = ModuleType(file.name)
     module.__dict__.update(revision=number_of(file), down_revision=before, upgrade=upgrade)
     return module
-
-
-def _password_statement(role: str, password: str) -> sql.Composed:
-    if role not in ROLES:
-        raise ValueError(f"{role} is no role of Hannun's; the roles are {', '.join(ROLES)}")
-    return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))

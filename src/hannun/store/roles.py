@@ -12,6 +12,7 @@ superuser, or a role with the same right, may grant is in `SERVER_RIGHTS`.
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
 
 from hannun.store.database import Connection
 from hannun.store.queries import load
@@ -42,6 +43,14 @@ MONITOR = ServerRight(
     "analytics_monitor", "GRANT pg_monitor TO analytics_monitor", "the statistics of other roles' queries"
 )
 SERVER_RIGHTS = (REPLICATION, MONITOR)
+
+
+def set_password(conn: Connection, role: str, password: str) -> None:
+    """Set a role's password. The server gets its SCRAM verifier: a statement may stand in logs and statistics."""
+    verifier = conn.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
+    conn.execute(
+        sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier.decode("ascii")))
+    )
 
 
 def missing_server_rights(conn: Connection) -> list[ServerRight]:
