@@ -49,4 +49,6 @@ def restore(
     target = RestoreTarget(owner_url(world), world.url, into)
     made = plan(target, backup, source, read_logs, replaces=into is None, reads_live=reads_live)
     assert list(made.lines())
-    return Restore(made, target, source, load_table(), "an operator", delete_cached, world.deliver_pending).run(shown)
+    return Restore(
+        made, target, source, load_table(), "an operator", delete_cached, world.deliver_pending, ring=None
+    ).run(shown)

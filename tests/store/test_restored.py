@@ -49,10 +49,10 @@ def backup(world: World, postgres: PostgresServer, valkey: ValkeyServer) -> Iter
 def prepare_with(backup: World, live: World | None) -> None:
     with connected(backup.owner_url, application="test") as restored:
         if live is None:
-            prepare(restored, None, "an operator")
+            prepare(restored, None, "an operator", None)
             return
         with connected(live.owner_url, application="test") as live_conn:
-            prepare(restored, live_conn, "an operator")
+            prepare(restored, live_conn, "an operator", None)
 
 
 def pending_events(world: World) -> set[str]:
@@ -146,7 +146,7 @@ def test_who_was_forgotten_since_the_backup_is_forgotten_again(backup: World, wo
         connected(world.owner_url, application="test") as live,
     ):
         with pytest.raises(OperatorError, match="key ring"):
-            prepare(restored, live, "an operator")
+            prepare(restored, live, "an operator", None)
         restored.rollback()
         prepare(restored, live, "an operator", ring)
     assert {row.participant for row in backup.rows("SELECT participant FROM hannun.participants")} <= expected

@@ -12,6 +12,20 @@ from hannun.store.queries import load
 SQL = load("forgotten_again")
 
 
+def check_ring(live: Connection, in_backup: int, ring: KeyRing | None) -> None:
+    """Check that a restore can forget again whoever was forgotten in the live database since the backup.
+
+    Args:
+        in_backup: how many forgotten ids the backup holds. None is ever removed.
+
+    Raises:
+        OperatorError: the key ring lacks a key by which somebody was forgotten.
+    """
+    rows = forgotten.read_all(live)
+    if len(rows) > in_backup:
+        forgotten.ring_with(ring, {str(row[3]) for row in rows})
+
+
 def forget_again(restored: Connection, live: Connection, ring: KeyRing | None) -> int:
     """Forget in the restored database who was forgotten in the live one since, in the caller's transaction.
 

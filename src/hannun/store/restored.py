@@ -30,9 +30,7 @@ def record_in_audit_log(conn: Connection, by: str) -> None:
     audit_log.record(conn, NewEntry(operator(by), Action.RESTORED, f"database {conn.info.dbname}"))
 
 
-def prepare(
-    restored: Connection, live: Connection | None, by: str, ring: KeyRing | None = None
-) -> list[RestoredPosition]:
+def prepare(restored: Connection, live: Connection | None, by: str, ring: KeyRing | None) -> list[RestoredPosition]:
     """Prepare a restored database, in one transaction. Running it again is harmless. Returns where reading resumes.
 
     Epochs and versions rise above all that were given out before, and every answer that may be cached gets an outbox
@@ -41,7 +39,7 @@ def prepare(
     Args:
         live: the database that is replaced, with its writers locked out; None where it is lost, or damaged.
         by: the operator, for the record of the decision.
-        ring: the keys by which people were forgotten.
+        ring: the keys by which people were forgotten; None where none is set. Only needed where `live` is read.
 
     Raises:
         OperatorError: the key ring lacks a key by which somebody was forgotten since, or the audit logs differ.

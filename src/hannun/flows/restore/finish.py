@@ -38,7 +38,7 @@ def finish(
     conn.commit()
     run_no = operation_runs.begin(conn, "restore", "restored by other means")
     restored.set_time_zone(conn)
-    positions = restored.prepare(conn, None, by)
+    positions = restored.prepare(conn, None, by, None)
     operation_runs.end(conn, run_no, "succeeded")
     conn.commit()
     keys = delete_or_none(delete_cached)

@@ -19,6 +19,7 @@ from hannun.flows.restore.plan import RestorePlan
 from hannun.key_ring import KeyRing
 from hannun.store import database_swap, operation_runs, restore_target, restored
 from hannun.store.database import Connection
+from hannun.store.forgotten_again import check_ring
 from hannun.store.restore_target import RestoreTarget, Stage
 
 
@@ -49,7 +50,7 @@ class Restore:
     by: str
     delete_cached: Callable[[], int]
     deliver_pending: Callable[[], object]
-    ring: KeyRing | None = None
+    ring: KeyRing | None
 
     @property
     def _manifest(self) -> Manifest:
@@ -61,12 +62,13 @@ class Restore:
         Raises:
             Transient: another restore runs, a writer held its locks for too long, or a server went away. The live
                 database is as it was; the same restore goes on.
-            OperatorError: the backup is damaged or does not fit, or the databases cannot be renamed. The live database
-                is as it was.
+            OperatorError: the backup is damaged or does not fit, the key ring lacks a key by which somebody was
+                forgotten since, or the databases cannot be renamed. The live database is as it was.
         """
         target = self.target
         with target.as_server_owner() as server, self.source.folder.reading():
             restore_target.lock(server, target.live)
+            self._check_ring()
             with self._on_record():
                 done = Restored(self._load(shown))
                 if self.plan.replaces:
@@ -74,6 +76,13 @@ class Restore:
         if self.plan.replaces:
             self.deliver_pending()
         return done
+
+    def _check_ring(self) -> None:
+        """Before the load, which may take hours."""
+        if self.plan.replaces and self.plan.live is not None:
+            with self._live() as live:
+                if live is not None:
+                    check_ring(live, self._manifest.snapshot_counts.get("hannun.forgotten", 0), self.ring)
 
     def _load(self, shown: Shown) -> Loaded:
         if self.target.stage_of(self._manifest.name) is Stage.CHECKED:
@@ -85,7 +94,7 @@ class Restore:
         with target.as_owner(target.name) as conn:
             if self.plan.live is None:
                 shown.step(f"giving it the name {target.live}")
-                done.positions = restored.prepare(conn, None, self.by)
+                done.positions = restored.prepare(conn, None, self.by, self.ring)
                 conn.commit()
                 done.cached_keys = delete_or_none(self.delete_cached)
                 database_swap.take_name(target, conn)

@@ -16,7 +16,7 @@ from hannun.flows.restore.loading import BackupSource, Shown, major_of
 from hannun.flows.restore.plan import ReadLogs, plan
 from hannun.flows.restore.replacing import Restore
 from hannun.kafka.broker import Broker
-from hannun.processes.amounts import amounts
+from hannun.processes.amounts import amounts, optional_key_ring
 from hannun.processes.channels import channel_table
 from hannun.processes.commands.backup import backup_folder, program_folders
 from hannun.processes.commands.database import open_database, open_owner_connection, owner_url
@@ -93,7 +93,16 @@ def open_restore(settings: Settings, options: RestoreOptions, by: str) -> Iterat
         reads_live=options.reads_live,
     )
     with open_cache_cleanup(settings) as cleanup:
-        yield Restore(made, target, source, channel_table(settings), by, cleanup.delete_cached, cleanup.deliver_pending)
+        yield Restore(
+            made,
+            target,
+            source,
+            channel_table(settings),
+            by,
+            cleanup.delete_cached,
+            cleanup.deliver_pending,
+            optional_key_ring(settings),
+        )
 
 
 @dataclass(frozen=True, slots=True)
