@@ -1,6 +1,7 @@
 """Programs of PostgreSQL: how they are run, ended and connected; shell scripts stand for them."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
@@ -96,6 +97,33 @@ def test_a_consumer_that_fails_ends_the_program(tmp_path: Path) -> None:
 
     with pytest.raises(OperatorError, match="no room"):
         run(shell("exec cat /dev/zero"), consume=fail)
+
+
+def test_a_run_ends_only_when_its_output_is_consumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program has ended when the consumer begins; it goes on once the caller has looked at the run again."""
+    monkeypatch.setattr("hannun.pg_programs.run.END_S_MAX", 0.0)
+    program_ended, checked, taken = threading.Event(), threading.Event(), bytearray()
+
+    def consume(source: CountingReader) -> None:
+        assert checked.wait(30)
+        taken.extend(source.read())
+
+    def check() -> None:
+        if not runs(str(tmp_path)):
+            (checked if program_ended.is_set() else program_ended).set()
+
+    run(shell(f": {tmp_path}; echo everything"), consume=consume, check=check)
+    assert taken == b"everything\n"
+
+
+def test_a_consumer_that_stands_is_an_error_also_after_the_program_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hannun.pg_programs.run.END_S_MAX", 0.0)
+    released = threading.Event()
+    try:
+        with pytest.raises(OperatorError, match="has ended, and the rest of what it wrote was not stored"):
+            run(shell("echo everything"), consume=lambda _: released.wait(), silence_s=0.5)
+    finally:
+        released.set()
 
 
 def test_a_program_connects_by_its_arguments_alone_and_the_password_is_not_among_them(

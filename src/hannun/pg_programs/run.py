@@ -1,6 +1,6 @@
 """Run one of PostgreSQL's programs: with progress, a deadline of silence, and an end when it is asked for.
 
-    start ─► lines, bytes ─► ended with status 0
+    start ─► lines, bytes ─► ended with status 0, and its output consumed
                  │
                  ├─ another status ─────────────────────► ProgramFailed, or StoreUnavailable where the server is away
                  ├─ neither line nor byte for `silence_s` ─► ended by us, StoreUnavailable
@@ -111,6 +111,7 @@ def run(
     Raises:
         ProgramFailed: it ended with an error.
         StoreUnavailable: the server went away, or the program was silent for too long.
+        OperatorError: the program has ended, and `consume` read nothing for as long.
     """
     started = _start(command, environment or {}, own_output=consume is not None)
     lines: deque[str] = deque(maxlen=LINES_KEPT)
@@ -175,7 +176,8 @@ def _watch(
     while True:
         with suppress(subprocess.TimeoutExpired):
             started.wait(POLL_S)
-            return
+            if consumer is None or started.returncode != 0 or consumer.ended_within(POLL_S):
+                return
         check()
         if consumer is not None and consumer.error is not None:
             return  # nobody reads any more what the program writes
@@ -184,6 +186,12 @@ def _watch(
             seen, alive_at = found, time.monotonic()
             on_progress(RunProgress(*found))
         elif time.monotonic() - alive_at > silence_s:
+            if started.poll() is not None:
+                raise OperatorError(
+                    f"{Path(command[0]).name} has ended, and the rest of what it wrote was not stored "
+                    f"within {silence_s:.0f} s",
+                    hint="does the disk of the folder still answer? Look in the kernel's log",
+                )
             raise StoreUnavailable(
                 f"{Path(command[0]).name} wrote neither a line nor a byte for {silence_s:.0f} s, and was ended",
                 hint="does it wait for a lock? SELECT * FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
@@ -212,6 +220,11 @@ class _Consumer(threading.Thread):
         self.reader = CountingReader(source)
         self._consume = consume
         self.error: Exception | None = None
+
+    def ended_within(self, seconds: float) -> bool:
+        """Wait until everything is consumed, or it failed. Returns whether that was in time."""
+        self.join(seconds)
+        return not self.is_alive()
 
     def run(self) -> None:
         try:
