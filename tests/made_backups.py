@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from world import DATABASE_OWNER, PASSWORD, World
 
@@ -12,9 +13,12 @@ from hannun.domain.channels import load_table
 from hannun.embedded import postgres_binaries
 from hannun.flows.backup.context import BackupContext
 from hannun.flows.backup.create import create
+from hannun.flows.reconcile import reconcile
+from hannun.flows.restore.drill import DrillResult, drill
 from hannun.flows.restore.loading import BackupSource, Shown
 from hannun.flows.restore.plan import ReadLogs, plan
 from hannun.flows.restore.replacing import Restore, Restored
+from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.restore_target import RestoreTarget
 
 NOT_SHOWN = Shown()
@@ -43,12 +47,34 @@ def restore(
     shown: Shown = NOT_SHOWN,
     read_logs: ReadLogs | None = None,
     delete_cached: Callable[[], int] = lambda: 0,
+    identities: list[Any] | None = None,
+    planned: Callable[[list[str]], object] = bool,
 ) -> Restored:
-    """Restore a backup in the place of the world's database, or into another one."""
-    source = BackupSource(BackupFolder(folder), None, PROGRAMS)
-    target = RestoreTarget(owner_url(world), world.url, into)
+    """Restore a backup in the place of the world's database, or into another one.
+
+    Args:
+        planned: called with the lines of the plan.
+    """
+    source = BackupSource(BackupFolder(folder), identities, PROGRAMS)
+    target = RestoreTarget(owner_url(world), world.url, into, world.amounts)
     made = plan(target, backup, source, read_logs, replaces=into is None, reads_live=reads_live)
-    assert list(made.lines())
+    planned(list(made.lines()))
     return Restore(
         made, target, source, load_table(), "an operator", delete_cached, world.deliver_pending, ring=None
     ).run(shown)
+
+
+def run_drill(
+    world: World,
+    folder: Path,
+    backup: Manifest,
+    *,
+    amounts: Amounts = WITHOUT_KEYS,
+    identities: list[Any] | None = None,
+    shown: Shown = NOT_SHOWN,
+) -> DrillResult:
+    """Prove a backup in a scratch database beside the world's."""
+    url = world.postgres.superuser_url
+    target = RestoreTarget(url, url, f"{world.name}_drill", amounts)
+    source = BackupSource(BackupFolder(folder), identities, PROGRAMS)
+    return drill(target, backup, source, load_table(), reconcile, shown)

@@ -67,6 +67,24 @@ def read_identities(path: Path) -> list[Any]:
     return identities
 
 
+def check_opens(name: str, encrypted: str | None, identities: list[Any] | None) -> None:
+    """Check that a backup can be opened, before anything is done with it.
+
+    Args:
+        encrypted: the public key of its manifest; None where it is not encrypted.
+
+    Raises:
+        OperatorError: no identity is given, or none that belongs to the public key.
+    """
+    if encrypted is None or any(str(identity.to_public()) == encrypted for identity in identities or ()):
+        return
+    given = ", and the given identity belongs to another public key" if identities else ""
+    raise OperatorError(
+        f"{name} is encrypted for {encrypted}{given}",
+        hint="give the file of its identity: --identity FILE; for drills at set times HANNUN_DRILL_IDENTITY_FILE",
+    )
+
+
 def encrypt(source: Any, target: Path, recipient: Any) -> None:
     """Encrypt a stream to a new file, which is on disk when this returns.
 

@@ -94,6 +94,11 @@ def _restore(options: "RestoreOptions", *, yes: bool) -> None:
     _print_positions(done.positions)
     if plan.live is not None:
         print_folded(f"{plan.before} holds what was there before; hannun restore --drop-replaced")
+    if done.missing_keys:
+        keys = ", ".join(done.missing_keys)
+        print_folded(f"amounts are encrypted with {keys}: a process starts only with that in its key ring")
+    if done.plain_again:
+        print_folded(f"amounts are plain again, which were encrypted: {with_home('hannun amounts encrypt')}")
     _print_cached(done.cached_keys)
 
 

@@ -7,7 +7,6 @@ import socket
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from hannun.backups.manifest import Kind as BackupKind
 from hannun.cache.server_statistics import ServerInspector
@@ -216,10 +215,8 @@ def _backup_job(settings: Settings, writing: Writing, kind: BackupKind, at: Time
 
 
 def _drill_job(settings: Settings, writing: Writing, at: Timetable) -> Job:
-    identity = Path(settings.drill_identity_file) if settings.drill_identity_file else None
-
     def drill() -> None:
-        with open_drill(settings, None, identity) as due:
+        with open_drill(settings, None, None) as due:
             due.run(Shown())
 
     scheduled = ScheduledDrill(

@@ -22,6 +22,18 @@ def seals_now(conn: Connection) -> bool:
     return bool(row[0])
 
 
+def all_sealed(conn: Connection) -> bool:
+    """Whether all amounts are sealed, also those of before `hannun amounts encrypt`."""
+    row = conn.execute(SQL["all_sealed"]).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def missing_keys(conn: Connection) -> list[str]:
+    """The keys with which amounts may be encrypted here, and which this process lacks."""
+    return sorted(set(key_ids(conn)) - set(amounts_of(conn).key_ids))
+
+
 def check_keys(conn: Connection) -> None:
     """Check that this process has every key with which amounts may be encrypted here.
 
@@ -32,7 +44,7 @@ def check_keys(conn: Connection) -> None:
     if not needed:
         return
     ring = amounts_of(conn).ring
-    if missing := sorted(set(needed) - set(ring.key_ids)):
+    if missing := missing_keys(conn):
         raise OperatorError(
             f"amounts in this database are encrypted with the key {missing[0]}, and the key ring of this process holds "
             f"{', '.join(ring.key_ids)}",

@@ -69,7 +69,7 @@ class Replacement:
         self.before = f"{self.live}{before}"
         self.mark = mark
         self._application = application
-        self._amounts = amounts
+        self.amounts = amounts
 
     @property
     def url(self) -> str:
@@ -170,7 +170,7 @@ class Replacement:
         Raises:
             StoreUnavailable: PostgreSQL became unavailable in the block.
         """
-        with connected(self.owner_url_of(name), application=self._application, amounts=self._amounts) as conn:
+        with connected(self.owner_url_of(name), application=self._application, amounts=self.amounts) as conn:
             yield conn
 
     @contextmanager

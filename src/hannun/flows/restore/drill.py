@@ -12,8 +12,8 @@ from typing import Any
 from hannun.backups.manifest import Manifest
 from hannun.domain.channels import ChannelTable
 from hannun.errors import HannunError, OperatorError
-from hannun.flows.restore.loading import BackupSource, Loaded, Shown, load
-from hannun.store import operation_runs, restore_target
+from hannun.flows.restore.loading import BackupSource, Loaded, Shown, holds_encrypted_amounts, load
+from hannun.store import amount_state, operation_runs, restore_target
 from hannun.store.database import Connection, Database
 from hannun.store.restore_target import RestoreTarget
 
@@ -60,13 +60,18 @@ def drill(
     """Restore a backup into a scratch database, which is dropped at the end, and prove it.
 
     Args:
-        target: a database beside others, or on a server of its own.
+        target: a database beside others, or on a server of its own. It has the keys of encrypted amounts.
 
     Raises:
         DrillFailed: some figures differ from their recomputation.
-        OperatorError: the backup is damaged or does not fit, or a right is missing.
+        OperatorError: the backup is damaged or does not fit, or a right, an identity or a key is missing.
         Transient: another drill runs there, or the server went away.
     """
+    if holds_encrypted_amounts(manifest) and not target.amounts.key_ids:
+        raise OperatorError(
+            f"cannot prove {manifest.name}: its amounts are encrypted, and this process has no key ring",
+            hint="HANNUN_KEY_RING_FILE names the file with the keys",
+        )
     begun = time.monotonic()
     result = DrillResult(manifest.name)
     with target.as_server_owner() as server, source.folder.reading():
@@ -75,6 +80,7 @@ def drill(
             result.loaded = load(target, manifest, source, channels, shown)
             recomputed_from = time.monotonic()
             with target.as_owner(target.name) as conn:
+                amount_state.check_keys(conn)
                 for drift in recompute(conn, shown.step):
                     result.drift_count += 1
                     result.drift += [str(drift)] if len(result.drift) < DRIFTS_SHOWN_MAX else []

@@ -29,6 +29,8 @@ from hannun.store.restore_target import RestoreTarget, Stage
 from hannun.store.version import newest_version
 
 JOBS_MAX: Final = 4
+_KEYS_OF_AMOUNTS: Final = "hannun.amount_keys"
+"""The table with the keys of encrypted amounts. It is empty where amounts are plain, and missing in an older schema."""
 _LIST_ENTRY = re.compile(r"^\d+; \d+ \d+ (?:EXTENSION - |COMMENT - EXTENSION )(?P<extension>.+?) *$")
 
 
@@ -71,6 +73,11 @@ class Loaded:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
+def holds_encrypted_amounts(manifest: Manifest) -> bool:
+    """Whether a logical backup holds amounts that are encrypted with the key ring."""
+    return manifest.snapshot_counts.get(_KEYS_OF_AMOUNTS, 0) > 0
+
+
 def check_versions(manifest: Manifest, server: ServerVersion, source: BackupSource) -> Programs:
     """The programs with which a backup is restored into a server.
 
@@ -109,6 +116,7 @@ def load(
         StoreUnavailable: PostgreSQL went away. The same restore begins anew.
     """
     loaded = Loaded()
+    encryption.check_opens(manifest.name, manifest.encrypted, source.identities)
     with target.as_server_owner() as server:
         found = check_versions(manifest, database_facts.server_version(server), source)
         with _timed(loaded, "check"):

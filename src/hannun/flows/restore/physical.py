@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from hannun.backups import encryption
 from hannun.backups.manifest import Manifest
 from hannun.backups.unpack import unpack_physical
 from hannun.errors import OperatorError
@@ -62,6 +63,8 @@ def restore_physical(
         _check_moment(manifest, segments, to_time)
     with source.folder.reading(), _empty_folder(into):
         chain = source.folder.chain(manifest)
+        for part in chain:
+            encryption.check_opens(part.name, part.encrypted, source.identities)
         for part in chain:
             shown.step(f"checking the files of {part.name}")
             source.folder.check_files(part, lambda _: shown.check())

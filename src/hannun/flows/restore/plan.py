@@ -3,11 +3,12 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from hannun.backups import encryption
 from hannun.backups.manifest import Manifest
 from hannun.domain.positions import KnownPosition, Partition, PartitionLog, WaitForOperator, resume_or_stop
 from hannun.errors import KafkaUnavailable, OperatorError
-from hannun.flows.restore.loading import BackupSource, check_versions
-from hannun.store import database_facts, database_swap, operation_runs
+from hannun.flows.restore.loading import BackupSource, check_versions, holds_encrypted_amounts
+from hannun.store import amount_state, database_facts, database_swap, operation_runs
 from hannun.store.database import Connection
 from hannun.store.restore_target import LiveFacts, RestoreTarget, Stage
 from hannun.store.version import check_version
@@ -27,6 +28,7 @@ class RestorePlan:
         seconds: how long it may take, by the newest drill or restore; None where there was none.
         programs: the version of PostgreSQL's programs, and `server` that of the server.
         stops: partitions that will wait for an operator, with the reason.
+        live_seals: whether the live database encrypts amounts; False where nothing is read of it.
     """
 
     manifest: Manifest
@@ -41,6 +43,7 @@ class RestorePlan:
     programs: str
     server: str
     stops: list[str]
+    live_seals: bool = False
 
     def lines(self) -> Iterator[str]:
         """The plan in sentences."""
@@ -59,6 +62,8 @@ class RestorePlan:
             yield f"{self.target} already holds it, complete and checked: the restore goes on from there"
         else:
             yield f"restore it into the new database {self.target}, and compare every table with the manifest"
+        if holds_encrypted_amounts(manifest):
+            yield "its amounts are encrypted: every process needs the keys of that time in its key ring"
         if self.replaces:
             yield from self._replacement()
         yield f"expected: {self._duration()}"
@@ -72,6 +77,11 @@ class RestorePlan:
             yield (
                 "nothing is read of the live database: revoked links and ended sessions are those of the backup, and "
                 "nobody has compared whose backup it is"
+            )
+        if self.live_seals and not holds_encrypted_amounts(self.manifest):
+            yield (
+                "its amounts are plain, and those of the live database are encrypted: afterwards run "
+                "`hannun amounts encrypt`"
             )
         yield "consumers resume at the positions of the backup; every cached answer is deleted"
         yield f"messages that came over HTTP after {self.manifest.started_at:%H:%M:%S} are in no log: send them again"
@@ -102,11 +112,12 @@ def plan(
     Raises:
         OperatorError: it cannot, and why.
     """
+    encryption.check_opens(manifest.name, manifest.encrypted, source.identities)
     with target.as_server_owner() as server:
         version = database_facts.server_version(server)
         programs = check_versions(manifest, version, source)
     live = target.live_facts()
-    seconds = None
+    seconds, live_seals = None, False
     if replaces and live is not None:
         _check_before(target)
         database_swap.reopen_live(target)
@@ -114,6 +125,7 @@ def plan(
             with target.as_owner(target.live) as conn:
                 check_identity(conn, manifest)
                 seconds = expected_seconds(conn, manifest)
+                live_seals = amount_state.seals_now(conn)
     return RestorePlan(
         manifest,
         target.name,
@@ -127,6 +139,7 @@ def plan(
         programs.version,
         version.text,
         _stops(manifest, read_logs) if replaces else [],
+        live_seals,
     )
 
 

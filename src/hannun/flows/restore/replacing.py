@@ -17,7 +17,7 @@ from hannun.flows.restore.finish import delete_or_none
 from hannun.flows.restore.loading import BackupSource, Loaded, Shown, load
 from hannun.flows.restore.plan import RestorePlan
 from hannun.key_ring import KeyRing
-from hannun.store import database_swap, operation_runs, restore_target, restored
+from hannun.store import amount_state, database_swap, operation_runs, restore_target, restored
 from hannun.store.database import Connection
 from hannun.store.forgotten_again import check_ring
 from hannun.store.restore_target import RestoreTarget, Stage
@@ -25,11 +25,19 @@ from hannun.store.restore_target import RestoreTarget, Stage
 
 @dataclass(slots=True)
 class Restored:
-    """What a restore has done. `cached_keys` is None where Redis did not answer."""
+    """What a restore has done.
+
+    Args:
+        cached_keys: how many cached answers were deleted; None where Redis did not answer.
+        missing_keys: keys of encrypted amounts that this process lacks, and every process of the service needs.
+        plain_again: whether some amounts are plain that were encrypted in the database that was replaced.
+    """
 
     loaded: Loaded
     positions: list[RestoredPosition] = field(default_factory=list)
     cached_keys: int | None = None
+    missing_keys: list[str] = field(default_factory=list)
+    plain_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,8 @@ class Restore:
     def _replace(self, done: Restored, shown: Shown) -> None:
         target = self.target
         with target.as_owner(target.name) as conn:
+            done.missing_keys = amount_state.missing_keys(conn)
+            done.plain_again = self.plan.live_seals and not amount_state.all_sealed(conn)
             if self.plan.live is None:
                 shown.step(f"giving it the name {target.live}")
                 done.positions = restored.prepare(conn, None, self.by, self.ring)

@@ -117,10 +117,15 @@ class Drill:
 def open_drill(settings: Settings, name: str | None, identity: Path | None) -> Iterator[Drill]:
     """A drill of a backup, by default of the newest logical one, on a scratch server.
 
+    Args:
+        identity: opens an encrypted backup; None for the file that HANNUN_DRILL_IDENTITY_FILE names, if any.
+
     Raises:
         StoreUnavailable: the live database, which records the drill, is away.
         OperatorError: there is no backup, no scratch server, or the backup is of another kind.
     """
+    if identity is None and settings.drill_identity_file:
+        identity = Path(settings.drill_identity_file)
     source = backup_source(settings, identity)
     manifest = source.folder.find(name) if name else source.folder.newest("logical")
     with open_database(settings, RESTORE) as records:
