@@ -14,6 +14,7 @@ from hannun.embedded import PostgresServer
 from hannun.errors import OperatorError, Transient
 from hannun.flows.restore.loading import BackupSource, Shown
 from hannun.flows.restore.plan import plan
+from hannun.store import database_swap
 from hannun.store.restore_target import RestoreTarget, lock
 
 SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
@@ -108,6 +109,8 @@ def test_a_lost_database_is_restored_under_its_name(live: World, backup: Manifes
     restore(live, folder, backup)
     assert live.event_stats(SPRING).total_participants == 1
     assert not exists(live, "_before_restore")
+    how = f"from {backup.name}, the live database was lost"
+    assert audited(live) == [("restored", f"database {live.name}", how)]
     assert live.drift() == []
 
 
@@ -117,6 +120,8 @@ def test_a_damaged_live_database_is_replaced_unread(live: World, backup: Manifes
         restore(live, folder, backup)
     restore(live, folder, backup, reads_live=False)
     assert live.event_stats(SPRING).total_participants == 1
+    how = f"from {backup.name}, nothing was read of the live database"
+    assert audited(live) == [("restored", f"database {live.name}", how)]
     assert live.drift() == []
 
 
@@ -152,6 +157,32 @@ def test_what_was_loaded_and_checked_is_not_loaded_again(live: World, backup: Ma
     assert done.loaded.seconds == {}
     assert participants(live) == 1
     assert live.drift() == []
+
+
+def audited(world: World) -> list[tuple[str, str, str]]:
+    rows = world.rows("SELECT action, object, reason FROM hannun.audit_log ORDER BY entry_no")
+    return [(row.action, row.object, row.reason) for row in rows]
+
+
+def test_the_audit_log_calls_restored_only_what_was(
+    live: World, backup: Manifest, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> int:
+        raise OperatorError("no", hint="no")
+
+    made, database = ("backup made", backup.name, "not encrypted"), f"database {live.name}"
+    begun = ("restore begun", database, f"from {backup.name}")
+    monkeypatch.setattr(database_swap, "WRITERS_WAIT_S_MAX", 0.2)
+    with psycopg.connect(live.url) as writer:
+        writer.execute("LOCK TABLE hannun.events IN ROW EXCLUSIVE MODE")
+        with pytest.raises(Transient, match="a writer held the live tables"):
+            restore(live, folder, backup)
+    assert audited(live) == [made, begun]
+    with pytest.raises(OperatorError, match="no"):
+        restore(live, folder, backup, delete_cached=fail)
+    assert audited(live) == [made, begun, begun]
+    restore(live, folder, backup)
+    assert audited(live) == [made, begun, begun, begun, ("restored", database, f"from {backup.name}")]
 
 
 def test_two_operators_cannot_restore_at_once(live: World, backup: Manifest, folder: Path) -> None:

@@ -7,16 +7,19 @@ import psycopg
 import pytest
 from world import OWNER, SPRING, World
 
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.batch import OffsetRange
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import OperatorError, StaleBatch
 from hannun.flows.forgetting import Person, forget
 from hannun.key_ring import add_key, open_key_ring
+from hannun.store import audit_log
 from hannun.store.database import connected
-from hannun.store.restored import prepare, record_in_audit_log
+from hannun.store.restored import prepare
 
 SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
 TOPIC = "participant-registered"
+RESTORE_BEGUN = NewEntry(operator("kim@host"), Action.RESTORE_BEGUN, "database analytics_db")
 FAR_AHEAD = 9_000_000_000_000_000
 """A version above every moment of today: the clock of the live database was ahead."""
 
@@ -124,12 +127,12 @@ def test_a_partition_that_the_backup_does_not_know_begins_where_an_operator_deci
 
 def test_the_audit_log_goes_on_where_that_of_the_backup_ends(backup: World, world: World) -> None:
     with connected(world.owner_url, application="test") as live:
-        record_in_audit_log(live, "an operator")
+        audit_log.record(live, RESTORE_BEGUN)
     prepare_with(backup, world)
     (entry,) = backup.rows("SELECT * FROM hannun.audit_log")
     assert entry == world.rows("SELECT * FROM hannun.audit_log")[0]
     with connected(backup.owner_url, application="test") as restored:
-        record_in_audit_log(restored, "an operator")
+        audit_log.record(restored, RESTORE_BEGUN)
     with pytest.raises(OperatorError, match="audit logs"):
         prepare_with(backup, world)
 

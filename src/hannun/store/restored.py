@@ -9,10 +9,9 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.restores import RestoredPosition
 from hannun.key_ring import KeyRing
-from hannun.store import audit_log, carry_over, positions
+from hannun.store import carry_over, positions
 from hannun.store.database import Connection
 from hannun.store.forgotten_again import forget_again
 from hannun.store.queries import load
@@ -23,11 +22,6 @@ SQL = load("restored")
 def set_time_zone(conn: Connection) -> None:
     """Set the time zone of the database: in another one `DEFAULT now()` writes local time. A dump leaves it out."""
     conn.execute(SQL["set_time_zone"])
-
-
-def record_in_audit_log(conn: Connection, by: str) -> None:
-    """Append to the audit log that the database is being restored; in the live one before it is replaced."""
-    audit_log.record(conn, NewEntry(operator(by), Action.RESTORED, f"database {conn.info.dbname}"))
 
 
 def prepare(restored: Connection, live: Connection | None, by: str, ring: KeyRing | None) -> list[RestoredPosition]:
@@ -56,8 +50,6 @@ def prepare(restored: Connection, live: Connection | None, by: str, ring: KeyRin
         for position in resumed:
             restored.execute(positions.SQL["record_decision"], _decision(position, by))
         restored.execute(carry_over.SQL["invalidate_everything"], carry_over.live_events(live))
-        if live is None:  # otherwise the entry is among those that are copied
-            record_in_audit_log(restored, by)
     return resumed
 
 

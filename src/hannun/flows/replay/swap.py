@@ -92,8 +92,7 @@ def swap(
     first = compare(replay, report)
     _refuse_losses(first, accept)
     with shadow.as_owner(shadow.live) as live, shadow.as_owner(shadow.name) as shadowed:
-        # Before the swap, in the database that it replaces: entries are carried over with their hashes.
-        audit_log.record(live, NewEntry(operator(replay.recount.by), Action.REPLAY_SWAPPED, shadow.live))
+        audit_log.record(live, _entry(replay, Action.REPLAY_SWAP_BEGUN))
         live.commit()
         replay.catch_up(live)  # what was counted during the comparison, so that writers need not wait for it
         report("locking out the writers")
@@ -108,8 +107,14 @@ def swap(
         shadowed.commit()
         report("renaming both databases")
         database_swap.swap_names(shadow, live, shadowed)
+    with shadow.as_owner(shadow.live) as live:
+        audit_log.record(live, _entry(replay, Action.REPLAY_SWAPPED))
     deliver_pending()
     return last
+
+
+def _entry(replay: ShadowReplay, action: Action) -> NewEntry:
+    return NewEntry(operator(replay.recount.by), action, f"database {replay.shadow.live}")
 
 
 def _refuse_losses(compared: ShadowComparison, accept: bool) -> None:

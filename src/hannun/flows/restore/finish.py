@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.restores import RestoredPosition
 from hannun.errors import RedisUnavailable
-from hannun.store import operation_runs, restored
+from hannun.store import audit_log, operation_runs, restored
 from hannun.store.database import Connection
 from hannun.store.version import check_version
 
@@ -40,6 +41,8 @@ def finish(
     restored.set_time_zone(conn)
     positions = restored.prepare(conn, None, by, None)
     operation_runs.end(conn, run_no, "succeeded")
+    entry = NewEntry(operator(by), Action.RESTORED, f"database {conn.info.dbname}", reason="hannun restore --finish")
+    audit_log.record(conn, entry)
     conn.commit()
     keys = delete_or_none(delete_cached)
     deliver_pending()

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hannun.backups.manifest import Manifest
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.channels import ChannelTable
 from hannun.domain.restores import RestoredPosition
 from hannun.flows.restore.finish import delete_or_none
 from hannun.flows.restore.loading import BackupSource, Loaded, Shown, load
 from hannun.flows.restore.plan import RestorePlan
 from hannun.key_ring import KeyRing
-from hannun.store import amount_state, database_swap, operation_runs, restore_target, restored
+from hannun.store import amount_state, audit_log, database_swap, operation_runs, restore_target, restored
 from hannun.store.database import Connection
 from hannun.store.forgotten_again import check_ring
 from hannun.store.restore_target import RestoreTarget, Stage
@@ -112,7 +113,8 @@ class Restore:
             with self._live() as live:
                 shown.step("preparing it: epochs, versions, what was decided since the backup")
                 if live is not None:
-                    restored.record_in_audit_log(live, self.by)
+                    # Of its own, so that the audit log names a restore that does not succeed, too.
+                    audit_log.record(live, self._entry(Action.RESTORE_BEGUN))
                     live.commit()
                     database_swap.lock_out_writers(live)
                 done.positions = restored.prepare(conn, live, self.by, self.ring)
@@ -152,3 +154,13 @@ class Restore:
             with target.as_owner(target.live) as live:
                 number = operation_runs.begin(live, "restore", name) if run_no is None else run_no
                 operation_runs.end(live, number, "succeeded", size_bytes=self._manifest.size_bytes)
+                if self.plan.replaces:
+                    audit_log.record(live, self._entry(Action.RESTORED))
+
+    def _entry(self, action: Action) -> NewEntry:
+        how = f"from {self._manifest.name}"
+        if self.plan.live is None:
+            how += ", the live database was lost"
+        elif not self.plan.reads_live:
+            how += ", nothing was read of the live database"
+        return NewEntry(operator(self.by), action, f"database {self.plan.live_name}", reason=how)
