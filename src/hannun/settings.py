@@ -279,6 +279,15 @@ class Settings(BaseSettings):
         }
         return {kind: _timetable(f"HANNUN_BACKUP_{kind.upper()}_AT", at) for kind, at in times.items() if at.strip()}
 
+    @property
+    def scheduled_backups(self) -> list[str]:
+        """The kinds of operations that make backups at set times, as `backup-logical`; none without a folder for them.
+
+        Raises:
+            OperatorError: one of their times is no timetable.
+        """
+        return [f"backup-{kind}" for kind in self.backup_timetables] if self.backup_folder else []
+
     @cached_property
     def drill_timetable(self) -> Timetable | None:
         """When restore drills are done; None where none is at set times.

@@ -298,6 +298,17 @@ class Metrics:
         ["kind"],
         registry=REGISTRY,
     )
+    backup_scheduled = Gauge(
+        "hannun_backup_scheduled",
+        "1 for each kind of backup (backup-logical, backup-physical, backup-redis) that schedule makes at set times; "
+        "no series for the others",
+        ["kind"],
+        registry=REGISTRY,
+    )
+    log_archive_slot = _unknown(
+        "hannun_log_archive_slot",
+        "Whether PostgreSQL keeps write-ahead log for `hannun backup wal`: 1 or 0; NaN while PostgreSQL is away",
+    )
     drift = _unknown(
         "hannun_drift_figures",
         "Figures that differed in the newest run of `hannun reconcile` that is on record; NaN before the first, and "

@@ -408,7 +408,15 @@ def test_two_troubles_at_once_are_both_found(scene: Scene, pair: tuple[str, str]
 
 def no_backup_was_ever_made(scene: Scene) -> None:
     scene.world.rows("DELETE FROM hannun.operation_runs")
-    scene.expect(backups_are_made=True)
+    scene.expect(backups=["backup-logical"])
+
+
+def only_another_kind_of_backup_was_made(scene: Scene) -> None:
+    scene.world.rows("UPDATE hannun.operation_runs SET kind = 'backup-redis' WHERE kind = 'backup-logical'")
+
+
+def no_physical_backup_was_ever_made(scene: Scene) -> None:
+    scene.expect(backups=["backup-logical", "backup-physical"])
 
 
 def a_reconcile_found_drift(scene: Scene) -> None:
@@ -426,6 +434,8 @@ def a_reconcile_found_drift(scene: Scene) -> None:
         (the_time_zone_is_lost, "time-zone", "the database"),
         (an_index_is_invalid, "indexes", "hannun.a_broken_one"),
         (no_backup_was_ever_made, "backups", "backups"),
+        (only_another_kind_of_backup_was_made, "backups", "backup-logical"),
+        (no_physical_backup_was_ever_made, "backups", "backup-physical"),
         (a_reconcile_found_drift, "drift", "hannun reconcile"),
         (answers_live_too_short, "cache-misses", "answers in Redis: lifetime"),
         (answers_are_invalidated_too_often, "cache-misses", "answers in Redis: invalidations"),

@@ -64,6 +64,7 @@ def test_the_gauges_of_the_database_show_sizes_months_and_operations(world: Worl
     assert gauges("hannun_database_bytes")[""] > 1_000_000
     assert gauges("hannun_timeline_months_ahead")[""] >= 0
     assert gauges("hannun_dead_letters_open")[""] == 0
+    assert gauges("hannun_log_archive_slot")[""] == 0, "nobody archives the write-ahead log of this server"
     ended = gauges("hannun_operation_last_success_timestamp_seconds")
     assert set(ended) == {'{kind="backup-logical"}', '{kind="reconcile"}'}, "a failed drill is no success"
     assert abs(ended['{kind="backup-logical"}'] - before.timestamp()) < 60
@@ -76,7 +77,8 @@ def test_while_postgresql_is_away_no_gauge_of_it_has_a_value(world: World) -> No
     with pytest.raises(StoreUnavailable):
         update_database_gauges(Database(NOWHERE, PoolLimits(), application="test"), today(world))
     assert gauges("hannun_relation_bytes") == {}
-    for name in ("hannun_database_bytes", "hannun_timeline_months_ahead", "hannun_dead_letters_open"):
+    singles = ("database_bytes", "timeline_months_ahead", "dead_letters_open", "log_archive_slot")
+    for name in (f"hannun_{single}" for single in singles):
         assert math.isnan(gauges(name)[""]), name
 
 

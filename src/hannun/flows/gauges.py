@@ -10,7 +10,7 @@ from typing import Protocol
 from hannun.cache.server_statistics import ServerStatistics
 from hannun.domain.partitions import count_months_ahead
 from hannun.errors import RedisUnavailable, StoreUnavailable
-from hannun.store import database_statistics, operation_runs, partitions
+from hannun.store import database_statistics, operation_runs, partitions, wal_slots
 from hannun.store.database import Connection, Database
 from hannun.telemetry import metrics, replace_series
 
@@ -27,6 +27,7 @@ def update_database_gauges(database: Database, today: date) -> None:
             _set_operations(conn)
             metrics.months_ahead.set(count_months_ahead(partitions.existing_months(conn), today))
             metrics.dead_letters_open.set(database_statistics.open_dead_letters(conn))
+            metrics.log_archive_slot.set(bool(wal_slots.state(conn, wal_slots.ARCHIVE).status))
     except StoreUnavailable:
         _clear_database_gauges()
         raise
@@ -66,7 +67,13 @@ def _clear_database_gauges() -> None:
         metrics.operation_last_bytes,
     ):
         replace_series(labelled, {})
-    for single in (metrics.database_bytes, metrics.months_ahead, metrics.dead_letters_open, metrics.drift):
+    for single in (
+        metrics.database_bytes,
+        metrics.months_ahead,
+        metrics.dead_letters_open,
+        metrics.log_archive_slot,
+        metrics.drift,
+    ):
         single.set(math.nan)
 
 

@@ -33,6 +33,7 @@ from hannun.scheduler import Every, Job, Result
 from hannun.settings import Settings
 from hannun.store.database import Database
 from hannun.store.due_work import DueWork
+from hannun.telemetry import metrics, replace_series
 
 OUTBOX_EVERY_S = 0.5
 """The invalidations that a dead writer left are delivered within 2 s: 0.5 s until they count as old, and a run."""
@@ -190,6 +191,7 @@ def backup_jobs(settings: Settings, writing: Writing) -> list[Job]:
     Raises:
         OperatorError: a time cannot be used.
     """
+    replace_series(metrics.backup_scheduled, {(kind,): 1 for kind in settings.scheduled_backups})
     if not settings.backup_folder:
         return []
     lock = threading.Lock()

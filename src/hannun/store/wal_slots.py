@@ -1,11 +1,13 @@
 """The replication slot through which the write-ahead log is archived."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
 SQL = load("wal_slots")
+ARCHIVE: Final = "hannun_wal_archive"
+"""The name of the slot."""
 
 
 class SlotState(NamedTuple):

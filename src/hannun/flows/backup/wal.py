@@ -25,7 +25,7 @@ from hannun.store.database import connected
 from hannun.store.wal_slots import SlotState
 from hannun.telemetry import log
 
-SLOT: Final = "hannun_wal_archive"
+SLOT: Final = wal_slots.ARCHIVE
 LOCK: Final = "wal.lock"
 APPLICATION: Final = "hannun-wal-archive"
 RECORD_EVERY_S: Final = 60.0

@@ -24,15 +24,19 @@ DRILL_AGE_S_MAX: Final = 8 * DAY_S
 
 
 def backups(examined: Examined) -> Iterator[Finding]:
-    """Whether there is a young backup of each kind that is made here."""
+    """Whether there is a young backup of each kind that is made here, or should be."""
     newest = operation_runs.newest_successes(examined.conn)
     if not any(kind in newest for kind in AGE_S_MAX):
         yield _none_yet(examined.expected)
         return
+    # Where `schedule` makes none, something else does: no other kind stands for the logical one.
+    due = examined.expected.backups or ("backup-logical",)
     for kind, age_s_max in AGE_S_MAX.items():
-        if kind in newest and newest[kind].age_s > age_s_max:
+        if kind not in newest and kind in due:
+            yield _never_made(kind)
+        elif kind in newest and newest[kind].age_s > age_s_max:
             yield Finding(
-                Severity.CRITICAL if kind == "backup-logical" else Severity.WARNING,
+                _severity(kind),
                 kind,
                 "the newest backup of kind {kind}, {name}, is {hours} hours old, and may be {hours_max}",
                 "make one now, and see in the log of schedule why none was made: its disk is full, or it does not run",
@@ -46,8 +50,26 @@ def backups(examined: Examined) -> Iterator[Finding]:
             )
 
 
+def _severity(kind: str) -> Severity:
+    return Severity.CRITICAL if kind == "backup-logical" else Severity.WARNING
+
+
+def _never_made(kind: str) -> Finding:
+    return Finding(
+        _severity(kind),
+        kind,
+        "no backup of kind {kind} has succeeded yet; backups of other kinds have",
+        "make one now, which says what is in its way; where none shall be made, set {setting} to nothing",
+        {
+            "kind": kind.removeprefix("backup-"),
+            "setting": f"HANNUN_BACKUP_{kind.removeprefix('backup-').upper()}_AT",
+        },
+        (_CREATE[kind], "hannun backup list"),
+    )
+
+
 def _none_yet(expected: Expected) -> Finding:
-    if expected.backups_are_made:
+    if expected.backups:
         return Finding(
             Severity.CRITICAL,
             "backups",

@@ -31,6 +31,7 @@ class Expected:
         pool_size_max: connections of the pool of one `serve`; its readers are busy after `busy_s`.
         folders: what the folders are for whose disks the doctor watches, and their paths.
         database_bytes_max: the room for the database; 0 where nobody has said.
+        backups: the kinds of backups that `schedule` makes, as `backup-logical`.
         call_limits: seconds for the next piece of a response, and for a whole call, by a channel's key.
         changed_rows_min: so many changed rows of a table, and 30 % of it, make its statistics stale.
     """
@@ -45,7 +46,7 @@ class Expected:
     changed_rows_min: int = 10_000
     dead_letters_an_hour_max: int = 100
     invalidation_late_s: float = 60.0
-    backups_are_made: bool = False
+    backups: Collection[str] = ()
     answer_lifetime_s: float = 3_600.0
     refresh_period_s: float = 300.0
     topics: Collection[str] = ()

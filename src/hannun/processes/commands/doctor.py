@@ -63,7 +63,7 @@ def expected(settings: Settings) -> Expected:
         pool_size_max=settings.pool_size_max,
         folders=folders | {f"HANNUN_WATCHED_FOLDERS, {number}": path for number, path in enumerate(watched, 1)},
         database_bytes_max=settings.database_bytes_max,
-        backups_are_made=bool(settings.backup_folder),
+        backups=settings.scheduled_backups,
         answer_lifetime_s=settings.answer_lifetime_s,
         refresh_period_s=settings.refresh_timetable.period.total_seconds(),
         topics=tuple(settings.topics),
