@@ -97,6 +97,15 @@ def test_any_subject_of_a_token_is_recorded_and_an_entry_that_is_refused_keeps_n
     assert [actor for actor, *_ in recorded(world)] == ["?", "nul", ADMIN, "x" * 200]
 
 
+def test_an_entry_that_is_refused_loses_no_other_of_its_transaction(world: World) -> None:
+    records, before = AccessRecords(world.database), metrics.audit_entries_lost._value.get()
+    for object_ in ("first", "x" * 501, "last"):
+        records.add(NewEntry(user(ADMIN), Action.READ, object_))
+    assert records.write() == 3
+    assert [object_ for _, _, object_, _ in recorded(world)] == ["first", "last"]
+    assert metrics.audit_entries_lost._value.get() - before == 1
+
+
 def test_entries_wait_for_postgresql_up_to_a_bound_and_what_is_lost_is_counted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

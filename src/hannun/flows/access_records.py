@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from hannun import deadlines
 from hannun.domain.audit_chain import NewEntry
@@ -62,26 +63,33 @@ class AccessRecords:
         with self._writing, deadlines.within(WRITE_S_MAX):
             while self._queue:
                 chunk = [self._queue[index] for index in range(min(len(self._queue), ENTRIES_PER_TRANSACTION))]
-                if not self._write(chunk):
-                    break
-                written += len(chunk)
-                for _ in chunk:
+                done = self._write(chunk)
+                for _ in range(done):
                     self._queue.popleft()
+                written += done
+                if done < len(chunk):
+                    break
         return written
 
-    def _write(self, entries: Sequence[NewEntry]) -> bool:
-        """Write entries in one transaction. Returns False where they must wait."""
+    def _write(self, entries: Sequence[NewEntry]) -> int:
+        """Write entries in one transaction; where it is refused, each in its own. Returns how many need not wait."""
         try:
             self._database.run(lambda conn: audit_log.record(conn, *entries))
         except StoreUnavailable as error:
             if not self._logged:
                 log.warning("the audit log cannot be written; its entries wait", error=str(error))
             self._logged = True
-            return False
+            return 0
         except RowRefused as error:  # must not keep the others waiting
-            self._report_loss(len(entries), str(error))
+            if len(entries) > 1:
+                return self._write_singly(entries)
+            self._report_loss(1, str(error))
         self._logged = False
-        return True
+        return len(entries)
+
+    def _write_singly(self, entries: Sequence[NewEntry]) -> int:
+        """Write each entry in its own transaction, up to the first that must wait. Returns how many need not wait."""
+        return sum(takewhile(bool, (self._write([entry]) for entry in entries)))
 
     def _report_loss(self, entries: int, why: str) -> None:
         metrics.audit_entries_lost.inc(entries)
