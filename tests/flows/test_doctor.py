@@ -29,6 +29,7 @@ from hannun.cache import AnswerCache, Invalidator, keys
 from hannun.cache.server_statistics import ServerInspector
 from hannun.cli import app
 from hannun.domain.answer import EncodedAnswer
+from hannun.domain.batch import ChangedEvent
 from hannun.domain.findings import Severity
 from hannun.domain.partitions import month_after
 from hannun.domain.positions import KnownPosition, PartitionLog, WaitForOperator, resume_or_stop
@@ -592,6 +593,26 @@ def test_servers_that_hang_do_not_hang_the_doctor(scene: Scene) -> None:
         postgres.release()
     assert "redis" in {each.check for each in results if each.findings or each.state == "unfinished"}
     assert {each.check for each in results if each.state == "unfinished"} >= {"schema", "drift", "kafka"}
+
+
+def test_checks_whether_redis_accepts_deletions_do_not_count_as_invalidations(scene: Scene) -> None:
+    inspector, invalidator = ServerInspector(scene.world.redis), Invalidator(scene.world.redis)
+    scene.undo.callback(inspector.close)
+    scene.undo.callback(invalidator.close)
+
+    async def check_writes_of_serve() -> None:
+        cache = AnswerCache(scene.world.redis, lifetime_s=60)
+        try:
+            await cache.check_writes()
+        finally:
+            await cache.close()
+
+    before = inspector.lookups().invalidations
+    invalidator.check()
+    asyncio.run(check_writes_of_serve())
+    assert inspector.lookups().invalidations == before
+    invalidator.invalidate([ChangedEvent(SPRING, OWNER, 2, ())])
+    assert inspector.lookups().invalidations == before + 1
 
 
 def test_misses_that_rise_are_compared_with_the_counts_that_schedule_records(scene: Scene) -> None:

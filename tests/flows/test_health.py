@@ -43,7 +43,7 @@ def test_a_dependency_that_does_not_answer_delays_no_probe(world: World) -> None
         health_of(world, postgres=postgres, valkey=valkey) as health,
     ):
         assert report_of(health) == {"status": "ready", "parts": {"postgresql": "ready", "redis": "ready"}}
-        valkey.hold("DEL")
+        valkey.hold("UNLINK")
         assert report_of(health)["status"] == "degraded"
         threads = threading.active_count()
         for _ in range(3):

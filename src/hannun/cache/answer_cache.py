@@ -146,7 +146,7 @@ class AnswerCache:
         login may not delete: no commit then removes the answers that it makes false.
         """
         try:
-            await self._within_timeout(self._client.delete(keys.WRITE_CHECK))
+            await self._within_timeout(self._client.unlink(keys.WRITE_CHECK))
         except redis.ResponseError as error:
             if self._distrusted_until != math.inf:
                 log.error("Redis refuses invalidations; its answers are not used", error=str(error))

@@ -48,7 +48,7 @@ class Invalidator:
         """
         where = self._client.connection_pool.connection_kwargs
         with translated(where["host"], where["port"]), deadlines.within(self._timeout_s):
-            self._client.delete(keys.WRITE_CHECK)
+            self._client.unlink(keys.WRITE_CHECK)
 
     def invalidate(self, events: Sequence[ChangedEvent], *, ignore_cooldown: bool = False) -> bool:
         """Delete every answer that these changes make false, with its lease, and announce the changes.
@@ -64,7 +64,8 @@ class Invalidator:
         try:
             with deadlines.within(self._timeout_s), self._client.pipeline(transaction=False) as pipe:
                 # A command costs the client more than the keys in it, so the keys of several events share a command.
-                # Fills send UNLINK, not DEL: so the doctor reads in Redis's own counts how often answers were removed.
+                # Only invalidations send DEL, and all else UNLINK: so the doctor reads in Redis's own counts how often
+                # answers were removed.
                 # An answer and its lease stay in the same command: no fill may slip in between.
                 for first in range(0, len(events), EVENTS_PER_COMMAND):
                     some = events[first : first + EVENTS_PER_COMMAND]

@@ -8,7 +8,7 @@ ANNOUNCEMENTS = "hannun:changed"
 LIMIT_USAGE = "hannun:taken"
 """The channel on which the `serve` processes share what callers have used of their rate limits."""
 WRITE_CHECK = "hannun:write-check"
-"""A key that nobody ever sets: its DEL tells whether Redis accepts deletions. Invalidations are UNLINK, and counted."""
+"""A key that nobody ever sets. Its UNLINK tells whether Redis accepts deletions; DEL is counted as invalidations."""
 
 LOOKUPS = "hannun:lookups"
 """What Redis has counted of look-ups, a list of JSON arrays, newest first."""
