@@ -95,20 +95,25 @@ def test_a_missing_key_is_named(file: Path, tmp_path: Path) -> None:
         open_key_ring(file).open("amounts", b"", sealed)
 
 
-def test_a_file_that_becomes_unusable_leaves_the_last_good_keys(file: Path) -> None:
+def test_a_file_that_becomes_unusable_leaves_the_last_good_keys(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     now_s = 0.0
     ring = open_key_ring(file, now=lambda: now_s)
     sealed, good = ring.seal("amounts", b"", b"1"), file.read_text()
     for broken in ("", "active = ", None):
         file.write_text(broken) if broken is not None else file.unlink()
-        now_s += key_ring.CHECK_EVERY_S
-        assert ring.open("amounts", b"", sealed) == b"1"
-        assert ring.trouble is not None
+        for _ in range(3):
+            now_s += key_ring.CHECK_EVERY_S
+            assert ring.open("amounts", b"", sealed) == b"1"
+            assert ring.trouble is not None
+        logged = capsys.readouterr().err
+        assert logged.count("the key ring cannot be used; the keys of before stay in use") == 1
+        assert str(ring.trouble.args[0]) in logged
     file.touch(0o600)
     file.write_text(good)
     now_s += key_ring.CHECK_EVERY_S
     assert ring.active == "2026-11"
     assert ring.trouble is None
+    assert "the key ring can be used again" in capsys.readouterr().err
 
 
 GOOD = base64.b64encode(bytes(range(32))).decode()

@@ -22,7 +22,7 @@ import stat
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hannun.errors import HannunError, OperatorError
+from hannun.telemetry import log
 
 KEY_BYTES = 32
 CHECK_EVERY_S = 5.0
@@ -78,8 +79,8 @@ class Keys:
 class KeyRing:
     """Encrypts, decrypts and hashes with the keys of a file, which is read again when it has changed.
 
-    A file that can no longer be used changes nothing: the last good keys stay, and `trouble` says why. Threads may
-    share a ring.
+    A file that can no longer be used changes nothing: the last good keys stay, `trouble` says why, and so does the log.
+    Threads may share a ring.
     """
 
     def __init__(self, path: Path, keys: Keys, version: object, now: Callable[[], float] = time.monotonic) -> None:
@@ -149,12 +150,30 @@ class KeyRing:
                 f"an encrypted value ({purpose}, key {key_id}) does not fit its row: it was changed or moved"
             ) from error
 
-    def digest(self, purpose: str, context: bytes, value: bytes) -> list[tuple[str, bytes]]:
+    def missing(self, key_ids: Iterable[str]) -> list[str]:
+        """Those of these keys that the ring lacks, also after its file was read again: another process may have them
+        already."""
+        wanted = set(key_ids)
+        if not wanted <= self._current().by_id.keys():
+            self._read_if_changed()
+        return sorted(wanted - self._keys.by_id.keys())
+
+    def digest(
+        self, purpose: str, context: bytes, value: bytes, needed: Collection[str] = ()
+    ) -> list[tuple[str, bytes]]:
         """Keyed hashes (HMAC-SHA256) of a value: (key id, 32 bytes) of each key of the ring, the active one first.
 
         What was hashed with an older key is thus found as long as the ring holds that key.
+
+        Args:
+            needed: keys without whose hashes the caller would draw a wrong conclusion.
+
+        Raises:
+            OperatorError: the ring lacks a needed key.
         """
         keys = self._current()
+        if not keys.by_id.keys() >= set(needed):
+            keys = self._with_all(needed)
         message = len(context).to_bytes(8, "big") + context + value
         return [
             (key_id, hmac.digest(keys.derive(key_id, f"digest {purpose}"), message, hashlib.sha256))
@@ -166,10 +185,27 @@ class KeyRing:
         keys = self._current()
         return {key_id: keys.derive(key_id, "fingerprint")[:4].hex() for key_id in keys.by_id}
 
+    def current_trouble(self) -> OperatorError | None:
+        """Why the file cannot be used now; None where it can."""
+        self._current()
+        return self.trouble
+
     def _current(self) -> Keys:
         if self._now() >= self._check_at_s:
             self._read_if_changed()
         return self._keys
+
+    def _with_all(self, needed: Collection[str]) -> Keys:
+        """The keys, read again where a needed one is not among them. Raises as `digest`."""
+        self._read_if_changed()
+        keys = self._keys
+        if missing := sorted(set(needed) - keys.by_id.keys()):
+            raise OperatorError(
+                f"values were hashed with the key {missing[0]}, and the key ring {self._path} holds "
+                f"{', '.join(sorted(keys.by_id))}",
+                hint=f"put the key {missing[0]} back into the ring: without it these values are not recognized",
+            )
+        return keys
 
     def _with_key(self, key_id: str) -> Keys:
         """The keys, read again where this one is not among them: another process may have it already.
@@ -196,9 +232,19 @@ class KeyRing:
                 if version != self._version:
                     self._keys = read_keys(self._path)
                     self._version = version
-                self.trouble = None
+                self._record(None)
             except OperatorError as error:
-                self.trouble = error
+                self._record(error)
+
+    def _record(self, trouble: OperatorError | None) -> None:
+        """Record whether the file can be used, and log a change of that."""
+        before, self.trouble = self.trouble, trouble
+        if trouble is not None and str(trouble) != str(before):
+            log.error(
+                "the key ring cannot be used; the keys of before stay in use", why=trouble.args[0], hint=trouble.hint
+            )
+        elif trouble is None and before is not None:
+            log.info("the key ring can be used again")
 
 
 def open_key_ring(path: str | Path, now: Callable[[], float] = time.monotonic) -> KeyRing:

@@ -16,9 +16,11 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 from world import NOW, OWNER, SPRING, World, make_database
 
 from hannun import key_ring
+from hannun.cli import app
 from hannun.domain.batch import ReceivedMessage
 from hannun.domain.channels import load_table
 from hannun.domain.dead_letter_redaction import split_amounts
@@ -498,6 +500,35 @@ def test_a_missing_key_and_an_interrupted_conversion_are_the_doctors_findings(ke
     assert len(found()) == 1
     keys.use_amounts(WITHOUT_KEYS)
     assert [severity for severity, _ in found()] == [Severity.CRITICAL]
+
+
+def test_an_unusable_key_ring_is_a_finding_and_the_doctor_examines_the_rest(
+    keys: World, ring_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", keys.url)
+    monkeypatch.setenv("HANNUN_KEY_RING_FILE", str(ring_file))
+    convert(keys, ENCRYPT)
+    command = ["doctor", "--json", "--only", "key-ring", "--only", "amounts", "--only", "schema"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    ring_file.write_text("")
+    examined = CliRunner().invoke(app, command)
+    assert examined.exit_code == 2
+    answer = json.loads(examined.stdout)
+    states = {each["check"]: each["state"] for each in answer["checks"]}
+    assert states == {"key-ring": "found", "amounts": "skipped", "schema": "ok"}
+    (finding,) = answer["findings"]
+    assert "has no keys: expected a table [keys]. Processes that run go on" in finding["cause"]
+
+
+def test_the_status_names_the_keys_of_forgotten_ids(keys: World) -> None:
+    keys.rows(
+        "INSERT INTO hannun.forgotten (kind, event_id, digest, key_id) VALUES "
+        "('merchant', '', sha256('x'), 'first'), ('merchant', '', sha256('y'), 'first'), "
+        "('merchant', '', sha256('z'), 'gone')"
+    )
+    with connect(keys.url, application="test", amounts=keys.amounts) as conn:
+        found = flow.status(conn, keys.amounts.key_ids)
+    assert (found.state, found.forgotten, found.missing) == ("plain", {"first": 2, "gone": 1}, ["gone"])
 
 
 # -- a shadow ------------------------------------------------------------------------------------------------------

@@ -254,6 +254,12 @@ def a_conversion_of_amounts_is_interrupted(scene: Scene) -> None:
     scene.world.rows("UPDATE hannun.amount_sweeps SET heartbeat_at = heartbeat_at - interval '5 minutes'")
 
 
+def the_key_of_forgotten_ids_is_lost(scene: Scene) -> None:
+    scene.world.rows(
+        "INSERT INTO hannun.forgotten (kind, event_id, digest, key_id) VALUES ('merchant', '', sha256('x'), 'lost')"
+    )
+
+
 def redis_is_away(scene: Scene) -> None:
     scene.redis_port = 1
 
@@ -379,6 +385,7 @@ TROUBLES: dict[str, Callable[[Scene], None]] = {
     "backups": the_backup_is_old,
     "restore-drill": the_drill_is_old,
     "drift": a_figure_is_falsified,
+    "key-ring": the_key_of_forgotten_ids_is_lost,
     "amounts": a_conversion_of_amounts_is_interrupted,
     "channels": an_operator_holds_a_breaker_open,
     "refresh": no_round_has_ended_lately,

@@ -18,7 +18,7 @@ from hannun.domain.batch import OutcomeKind, ReceivedMessage
 from hannun.errors import OperatorError
 from hannun.flows.audit_log import AuditCheck
 from hannun.flows.forgetting import Person
-from hannun.key_ring import KeyRing, activate, add_key, open_key_ring
+from hannun.key_ring import CHECK_EVERY_S, KeyRing, activate, add_key, open_key_ring
 from hannun.store.database import connect
 from hannun.store.forgotten import copy_to, read_all
 
@@ -179,6 +179,48 @@ def test_without_the_key_nothing_is_counted(counting: Counting, tmp_path: Path) 
             without.count(world.registered(KIM))
         without.database.close()
     assert counting.tables_with(hex_of(KIM)) == []
+
+
+@pytest.mark.parametrize("knows_them", [False, True])
+def test_a_key_that_leaves_the_ring_of_a_running_process_stops_counting_and_brings_nobody_back(
+    world: World, tmp_path: Path, knows_them: bool
+) -> None:
+    file, now_s = tmp_path / "keys.toml", 0.0
+    add_key(file, "old")
+    counting = Counting(world, open_key_ring(file, now=lambda: now_s))
+    messages = [world.created(), world.registered(KIM), world.registered(LEE)]
+    counting.count(*messages)
+    counting.forget(Person(participant=KIM))
+    counting.forget(Person(merchant=OWNER))
+    assert counting.count(*messages) == ["repeated"] * 3
+    add_key(file, "new")
+    activate(file, "new")
+    with_both = file.read_text()
+    file.write_text("\n".join(line for line in with_both.splitlines() if not line.startswith('"old"')))
+    now_s += CHECK_EVERY_S
+    for message in (world.registered(KIM), world.created(at="2026-11-02T09:00:00+09:00")):
+        with pytest.raises(OperatorError, match="put the key old back"):
+            (counting.counter if knows_them else counting.another()).count([message])
+    assert counting.tables_with(KIM, hex_of(KIM), OWNER) == []
+    file.write_text(with_both)
+    assert counting.count(*messages) == ["repeated"] * 3
+    counting.database.close()
+    assert_whole(counting)
+
+
+def test_an_id_that_another_process_forgets_with_a_newer_key_is_known_at_once(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    add_key(file, "old")
+    counting = Counting(world, open_key_ring(file, now=lambda: 0.0))  # it does not look at its file by itself
+    counting.count(world.created(), world.registered(KIM))
+    add_key(file, "new")
+    activate(file, "new")
+    other = Counting(world, open_key_ring(file))
+    other.forget(Person(participant=KIM))
+    assert counting.count(world.registered(KIM)) == ["repeated"]
+    assert counting.tables_with(KIM, hex_of(KIM)) == []
+    counting.database.close()
+    other.database.close()
 
 
 def test_who_was_forgotten_when_and_why_is_recorded_without_the_id(counting: Counting) -> None:

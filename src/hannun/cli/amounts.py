@@ -23,6 +23,9 @@ def status(home: HomeOption = None) -> None:
     for row in found.counts:
         form = "plain" if row.key_id is None else f"key {row.key_id}"
         print_folded(f"{row.what:<13} {row.rows:>12,}  {form}{_note(found, row.key_id)}", indent="  ")
+    for key_id, ids in found.forgotten.items():
+        note = ", missing" if key_id in found.missing else ", stays in the ring"
+        print_folded(f"{'forgotten ids':<13} {ids:>12,}  key {key_id}{note}", indent="  ")
     if found.last is not None and not found.last.finished:
         state = "was given up" if found.last.ended_at else f"has not ended: last step {found.last.silent_s:.0f} s ago"
         print_folded(f"the last conversion ({found.last.operation}, by {found.last.run_by}) {state}")
@@ -54,7 +57,7 @@ def decrypt(home: HomeOption = None) -> None:
 
 @app.command()
 def rotate(home: HomeOption = None) -> None:
-    """Encrypt every amount with the active key that another key has encrypted. Then that key may leave the ring."""
+    """Encrypt every amount with the active key that another key has encrypted. `status` says which keys must stay."""
     _convert("rotate", "amounts are encrypted with the active key alone")
 
 

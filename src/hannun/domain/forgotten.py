@@ -8,7 +8,7 @@ the id comes back nowhere. The key is outside the database; without it nobody fi
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,18 +21,25 @@ FORGOTTEN_TITLE = "(forgotten)"
 PARTICIPANTS = "forgotten participants"
 MERCHANTS = "forgotten merchants"
 
-Digests = Callable[[str, bytes, bytes], Iterable[tuple[str, bytes]]]
-"""The keyed digests of a value for a purpose and a context, one for each key (`KeyRing.digest`)."""
+Digests = Callable[[str, bytes, bytes, Collection[str]], Iterable[tuple[str, bytes]]]
+"""The keyed digests of a value for a purpose and a context, one for each key. It raises where one of the needed keys,
+its last argument, is missing (`KeyRing.digest`)."""
 
 
-def participant_digests(digests: Digests, event_id: str, participant: str) -> list[tuple[str, bytes]]:
-    """(key id, digest) of a participant of an event, whose id is 32 hexadecimal digits; by the active key first."""
-    return list(digests(PARTICIPANTS, event_id.encode(), bytes.fromhex(participant)))
+def participant_digests(
+    digests: Digests, event_id: str, participant: str, needed: Collection[str] = ()
+) -> list[tuple[str, bytes]]:
+    """(key id, digest) of a participant of an event, whose id is 32 hexadecimal digits; by the active key first.
+
+    Raises:
+        OperatorError: one of the needed keys is missing.
+    """
+    return list(digests(PARTICIPANTS, event_id.encode(), bytes.fromhex(participant), needed))
 
 
-def merchant_digests(digests: Digests, user_id: str) -> list[tuple[str, bytes]]:
-    """(key id, digest) of a merchant; by the active key first."""
-    return list(digests(MERCHANTS, b"", user_id.encode()))
+def merchant_digests(digests: Digests, user_id: str, needed: Collection[str] = ()) -> list[tuple[str, bytes]]:
+    """(key id, digest) of a merchant; by the active key first. Raises as `participant_digests`."""
+    return list(digests(MERCHANTS, b"", user_id.encode(), needed))
 
 
 def participant_substitute(digest: bytes) -> str:
@@ -45,7 +52,7 @@ def merchant_substitute(digest: bytes) -> str:
     return str(uuid.UUID(bytes=digest[:16]))
 
 
-def _no_digests(_: str, __: bytes, ___: bytes) -> Iterable[tuple[str, bytes]]:
+def _no_digests(_: str, __: bytes, ___: bytes, ____: Collection[str]) -> Iterable[tuple[str, bytes]]:
     return ()
 
 
@@ -53,16 +60,21 @@ def _no_digests(_: str, __: bytes, ___: bytes) -> Iterable[tuple[str, bytes]]:
 class ForgottenIds:
     """The forgotten ids of one database.
 
+    A key may leave the ring of a running process. Then everything that compares ids raises OperatorError: it would take
+    a forgotten id for another one, and the id would come back.
+
     Args:
         participants: the digests of each event's forgotten participants.
         merchants: the digests of all forgotten merchants.
         counts: how often ids of each event were forgotten (`hannun.events.forgotten`).
+        key_ids: the keys by which the digests were made.
     """
 
     participants: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
     merchants: frozenset[bytes] = frozenset()
     counts: Mapping[str, int] = field(default_factory=dict)
     digests: Digests = _no_digests
+    key_ids: frozenset[str] = frozenset()
 
     def concern(self, by_event: FactsByEvent) -> bool:
         """Whether a batch may name one of these ids."""
@@ -112,14 +124,14 @@ class ForgottenIds:
     def _participant(self, event_id: str, participant: str) -> str:
         forgotten = self.participants.get(event_id)
         if forgotten is not None:
-            for _, digest in participant_digests(self.digests, event_id, participant):
+            for _, digest in participant_digests(self.digests, event_id, participant, self.key_ids):
                 if digest in forgotten:
                     return participant_substitute(digest)
         return participant
 
     def _merchant(self, user_id: str) -> str | None:
         if self.merchants:
-            for _, digest in merchant_digests(self.digests, user_id):
+            for _, digest in merchant_digests(self.digests, user_id, self.key_ids):
                 if digest in self.merchants:
                     return merchant_substitute(digest)
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hannun.store import amount_state, amount_sweep
+from hannun.store import amount_state, amount_sweep, forgotten
 from hannun.store.amount_sweep import FormCount, LastSweep, Operation
 from hannun.store.database import Connection, Database
 
@@ -54,12 +54,14 @@ class AmountStatus:
 
     Args:
         state: plain, mixed or encrypted.
-        missing: keys with which amounts are encrypted, and which this process lacks.
+        forgotten: how many ids were forgotten with each key. Such a key stays in the ring, active or not.
+        missing: keys with which amounts are encrypted or ids were forgotten, and which this process lacks.
         active: the key of this process that encrypts; None without a key ring.
     """
 
     state: str
     counts: list[FormCount]
+    forgotten: dict[str, int]
     missing: list[str]
     active: str | None
     last: LastSweep | None
@@ -73,11 +75,13 @@ def status(conn: Connection, key_ids: list[str]) -> AmountStatus:
     """
     counts = amount_sweep.counts(conn)
     used = {row.key_id for row in counts if row.key_id is not None} | set(amount_state.key_ids(conn))
+    forgotten_with = forgotten.key_counts(conn)
     last = amount_sweep.last_sweep(conn)
     return AmountStatus(
         _state(counts, amount_state.seals_now(conn)),
         counts,
-        sorted(used - set(key_ids)),
+        forgotten_with,
+        sorted((used | forgotten_with.keys()) - set(key_ids)),
         key_ids[0] if key_ids else None,
         last,
     )

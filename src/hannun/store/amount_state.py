@@ -31,7 +31,7 @@ def all_sealed(conn: Connection) -> bool:
 
 def missing_keys(conn: Connection) -> list[str]:
     """The keys with which amounts may be encrypted here, and which this process lacks."""
-    return sorted(set(key_ids(conn)) - set(amounts_of(conn).key_ids))
+    return amounts_of(conn).missing(key_ids(conn))
 
 
 def check_keys(conn: Connection) -> None:

@@ -34,10 +34,12 @@ class Amounts:
 
     Args:
         ring: None where the settings name no key ring.
+        unusable: why the key ring that they name cannot be used.
     """
 
-    def __init__(self, ring: KeyRing | None = None) -> None:
+    def __init__(self, ring: KeyRing | None = None, unusable: OperatorError | None = None) -> None:
         self._ring = ring
+        self.unusable = unusable
 
     @property
     def ring(self) -> KeyRing:
@@ -45,6 +47,8 @@ class Amounts:
         Raises:
             OperatorError: there is none.
         """
+        if self.unusable is not None:
+            raise self.unusable
         if self._ring is None:
             raise OperatorError(
                 "the amounts in this database are encrypted, and this process has no key ring",
@@ -53,9 +57,18 @@ class Amounts:
         return self._ring
 
     @property
+    def trouble(self) -> OperatorError | None:
+        """Why the file of the key ring cannot be used now: the process has no keys, or goes on with those of before."""
+        return self.unusable if self._ring is None else self._ring.current_trouble()
+
+    @property
     def key_ids(self) -> list[str]:
         """The ids of the keys of this process, the one that seals first; empty without a key ring."""
         return [] if self._ring is None else self._ring.key_ids
+
+    def missing(self, key_ids: Iterable[str]) -> list[str]:
+        """Those of these keys that this process lacks."""
+        return sorted(key_ids) if self._ring is None else self._ring.missing(key_ids)
 
     def seal(self, place: bytes, *amounts: Decimal | None) -> bytes:
         """The sealed form of the amounts of one place. Raises OperatorError where there is no key ring."""

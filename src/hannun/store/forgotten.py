@@ -5,7 +5,7 @@ that it knew when it was prepared: so no batch that began before brings an id ba
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from hannun.domain.batch import ChangedEvent
@@ -45,13 +45,19 @@ def load(conn: Connection, ring: KeyRing | None) -> ForgottenIds:
     rows = conn.execute(SQL["digests"]).fetchall()
     if not rows:
         return NOTHING_FORGOTTEN
-    ring = ring_with(ring, {key_id for _, _, _, key_id in rows})
+    needed = frozenset(key_id for _, _, _, key_id in rows)
+    ring = ring_with(ring, needed)
     participants: dict[str, set[bytes]] = defaultdict(set)
     merchants: set[bytes] = set()
     for kind, event_id, digest, _ in rows:
         (merchants if kind == "merchant" else participants[event_id]).add(bytes(digest))
     by_event = {event_id: frozenset(digests) for event_id, digests in participants.items()}
-    return ForgottenIds(by_event, frozenset(merchants), counts, ring.digest)
+    return ForgottenIds(by_event, frozenset(merchants), counts, ring.digest, needed)
+
+
+def key_counts(conn: Connection) -> dict[str, int]:
+    """How many ids were forgotten with each key. A digest cannot be made anew, so these keys never leave the ring."""
+    return dict(conn.execute(SQL["key_counts"]).fetchall())
 
 
 def read_all(conn: Connection) -> list[tuple[object, ...]]:
@@ -65,7 +71,7 @@ def copy_to(conn: Connection, forgotten: Sequence[tuple[object, ...]]) -> None:
         cursor.executemany(SQL["copy_forgotten"], forgotten)
 
 
-def ring_with(ring: KeyRing | None, key_ids: set[str]) -> KeyRing:
+def ring_with(ring: KeyRing | None, key_ids: Iterable[str]) -> KeyRing:
     """The ring, which holds these keys.
 
     Raises:
@@ -76,8 +82,7 @@ def ring_with(ring: KeyRing | None, key_ids: set[str]) -> KeyRing:
             "ids were forgotten in this database, and without the key ring messages would bring them back",
             hint="HANNUN_KEY_RING_FILE names the file with the keys",
         )
-    missing = sorted(key_ids - set(ring.key_ids))
-    if missing:
+    if missing := ring.missing(key_ids):
         raise OperatorError(
             f"ids were forgotten with the key {missing[0]}, which the key ring lacks: messages would bring them back",
             hint=f"put the key {missing[0]} back into the ring of HANNUN_KEY_RING_FILE",

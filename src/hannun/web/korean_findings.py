@@ -233,8 +233,20 @@ KOREAN_FINDINGS: dict[str, str] = {
     "amounts are encrypted with {keys}, and the active key is {active}": (
         "금액이 {keys}로 암호화돼 있고 지금 쓰는 키는 {active}입니다"
     ),
-    "encrypt them with the active key; the others may leave the key ring then": (
-        "지금 쓰는 키로 암호화하세요. 그러면 나머지 키를 키 링에서 뺄 수 있습니다"
+    "encrypt them with the active key; then another may leave the key ring where no id was forgotten with it": (
+        "지금 쓰는 키로 암호화하세요. 그러면 나머지 키 중 잊힌 ID에 쓰이지 않은 것은 키 링에서 뺄 수 있습니다"
+    ),
+    "the key ring cannot be used: {reason}. Processes that run go on with the keys of before; none starts": (
+        "키 링을 쓸 수 없습니다: {reason}. 실행 중인 프로세스는 읽어 둔 키를 계속 쓰고, 새 프로세스는 시작하지 못합니다"
+    ),
+    "correct the file: {hint}": "파일을 고치세요: {hint}",
+    "ids were forgotten with the key {key}, which the key ring of this process lacks: nothing is counted": (
+        "ID를 잊는 데 쓴 키 {key}가 이 프로세스의 키 링에 없어 아무것도 집계하지 않습니다"
+    ),
+    "put the key back into the file that HANNUN_KEY_RING_FILE names, for every process: without it forgotten ids "
+    "are not recognized": (
+        "모든 프로세스에서 HANNUN_KEY_RING_FILE이 가리키는 파일에 키를 되돌려 놓으세요. 없으면 잊힌 ID를 알아보지 "
+        "못합니다"
     ),
     "the conversion of amounts ({operation}, by {by}) stopped {minutes} minutes ago: they are in both forms": (
         "금액 변환({operation}, {by})이 {minutes}분 전에 멈췄습니다. 두 형태가 섞여 있습니다"

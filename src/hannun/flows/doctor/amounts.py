@@ -1,19 +1,53 @@
-"""The check of encrypted amounts: in which form they are, and whether this process has the keys."""
+"""The checks of the key ring and of encrypted amounts: their form, and whether this process has the keys."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from hannun.domain.findings import Finding, Severity
-from hannun.flows.doctor.examined import Examined
-from hannun.store import amount_state, amount_sweep
+from hannun.errors import OperatorError
+from hannun.flows.doctor.examined import Examined, Skipped
+from hannun.store import amount_state, amount_sweep, forgotten
 from hannun.store.amounts import amounts_of
 
 MINUTE_S: Final = 60
 
 
+def key_ring(examined: Examined) -> Iterator[Finding]:
+    """Whether the key ring can be used, and holds every key with which somebody was forgotten."""
+    of_process = amounts_of(examined.conn)
+    if of_process.trouble is not None:
+        yield _unusable(of_process.trouble)
+    lost = forgotten.key_counts(examined.conn).keys() - set(of_process.key_ids)
+    if not of_process.unusable:
+        yield from map(_missing_digests, sorted(lost))
+
+
+def _unusable(trouble: OperatorError) -> Finding:
+    return Finding(
+        Severity.CRITICAL,
+        "the key ring",
+        "the key ring cannot be used: {reason}. Processes that run go on with the keys of before; none starts",
+        "correct the file: {hint}",
+        {"reason": str(trouble.args[0]), "hint": trouble.hint},
+    )
+
+
+def _missing_digests(key_id: str) -> Finding:
+    return Finding(
+        Severity.CRITICAL,
+        f"the key {key_id}",
+        "ids were forgotten with the key {key}, which the key ring of this process lacks: nothing is counted",
+        "put the key back into the file that HANNUN_KEY_RING_FILE names, for every process: without it forgotten ids "
+        "are not recognized",
+        {"key": key_id},
+    )
+
+
 def amounts(examined: Examined) -> Iterator[Finding]:
     """Whether a conversion was interrupted, a key is missing, or a key is to be replaced. Plain amounts are
     no finding."""
+    if amounts_of(examined.conn).unusable:
+        raise Skipped("the key ring cannot be used: see the check key-ring")
     needed, own = amount_state.key_ids(examined.conn), amounts_of(examined.conn).key_ids
     missing = [key_id for key_id in needed if key_id not in own]
     yield from map(_missing, missing)
@@ -60,7 +94,7 @@ def _encrypted(needed: list[str], active: str) -> Finding:
         Severity.NOTICE,
         "amounts",
         "amounts are encrypted with {keys}, and the active key is {active}",
-        "encrypt them with the active key; the others may leave the key ring then",
+        "encrypt them with the active key; then another may leave the key ring where no id was forgotten with it",
         {"keys": ", ".join(needed), "active": active},
         ["hannun amounts rotate"],
     )

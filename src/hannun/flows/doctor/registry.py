@@ -46,6 +46,7 @@ CHECKS: Final = {
         Check("backups", "postgresql", backups.backups, in_health=True),
         Check("restore-drill", "postgresql", backups.drills, in_health=True),
         Check("drift", "postgresql", data.drift),
+        Check("key-ring", "postgresql", amounts.key_ring, in_health=True),
         Check("amounts", "postgresql", amounts.amounts),
         Check("damaged-pages", "pages", data.damaged_pages),
         Check("refresh", "postgresql", refresh.rounds, in_health=True),

@@ -10,7 +10,7 @@ from hannun.cache.server_statistics import ServerInspector
 from hannun.flows.doctor.examination import Examination
 from hannun.flows.doctor.examined import CHECK_S_MAX, Expected, Servers
 from hannun.kafka.broker import Broker
-from hannun.processes.amounts import amounts
+from hannun.processes.amounts import examined_amounts
 from hannun.processes.channels import channel_declarations
 from hannun.settings import Settings
 from hannun.store.database import Database, connected
@@ -28,7 +28,7 @@ def open_examination(settings: Settings, *, watched_since: datetime | None = Non
     Raises:
         OperatorError: no setting says where PostgreSQL is.
     """
-    url, of_process = settings.database_source, amounts(settings)
+    url, of_process = settings.database_source, examined_amounts(settings)
     bootstrap = settings.kafka_bootstrap_servers
     limits = replace(settings.pool, lock_wait_s=CHECK_S_MAX, statement_s=CHECK_S_MAX, answer_s=CHECK_S_MAX)
 

@@ -88,3 +88,7 @@ INSERT INTO hannun.forgotten (kind, event_id, digest, key_id, forgotten_at) VALU
 -- forgotten --
 -- All forgotten ids, to copy.
 SELECT kind, event_id, digest, key_id, forgotten_at FROM hannun.forgotten;
+
+-- key_counts --
+-- How many ids were forgotten with each key.
+SELECT key_id, count(*) FROM hannun.forgotten GROUP BY key_id ORDER BY key_id;
