@@ -96,7 +96,7 @@ class Replacement:
         if not state.comment.startswith(self.mark) and not state.is_unfinished:
             raise OperatorError(
                 f"cannot use the name {name}: another database already has it",
-                hint=f"rename it, or drop it: DROP DATABASE {name}",
+                hint=f"use another name, or rename that database: ALTER DATABASE {name} RENAME TO ...",
             )
         return state
 

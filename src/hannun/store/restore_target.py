@@ -6,6 +6,7 @@
 Its comment says which backup it holds and how far the restore has come, so an interrupted one goes on, or begins anew.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -21,6 +22,7 @@ from hannun.store.replacement import Replacement
 
 SQL = load("restore_target")
 MARK: Final = "hannun restore: "
+NEW_NAME: Final = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 _LISTS: Final = frozenset({"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"})
 """Settings whose value is a list of names that are quoted already."""
 
@@ -47,6 +49,9 @@ class RestoreTarget(Replacement):
         service_url: the live database, for the role that counts.
         into: another name than that of the live database with `_restored`; it is not swapped in then.
         amounts: how the owner's connections read amounts, which a reconcile does.
+
+    Raises:
+        OperatorError: `into` is the name of a database that is kept, or no name for a new one.
     """
 
     def __init__(
@@ -61,7 +66,26 @@ class RestoreTarget(Replacement):
             application="hannun-restore",
             amounts=amounts,
         )
-        self.name = into or self.name
+        if into is not None:
+            self._check_new_name(into)
+            self.name = into
+
+    def _check_new_name(self, name: str) -> None:
+        """
+        Raises:
+            OperatorError: it is the name of a database that is kept, or would need quotes.
+        """
+        kept = {self.live: "the live database", self.before: "the database that the last restore has replaced"}
+        if name in kept:
+            raise OperatorError(
+                f"--into {name}: {name} is {kept[name]}",
+                hint="give --into the name of a new database; without --into the live database is replaced",
+            )
+        if not NEW_NAME.fullmatch(name):
+            raise OperatorError(
+                f"--into {name!r}: it is no name for a new database",
+                hint="1 to 63 of a-z, 0-9, _ and -; the first is a letter or _",
+            )
 
     def stage_of(self, backup: str) -> Stage | None:
         """How far an earlier restore of this backup into this database has come; None where there is none.
