@@ -93,6 +93,36 @@ def test_settings_and_privileges_that_a_dump_leaves_out_are_those_of_before(live
         assert conn.execute(allowed, [live.name]).fetchone() == (False,)
 
 
+def test_a_missing_role_gets_what_it_had_and_what_it_does_not_get_is_named(live: World, folder: Path) -> None:
+    role, group = f"{live.name}_guest", f"{live.name}_group"
+    attributes = "LOGIN REPLICATION BYPASSRLS CONNECTION LIMIT 3"
+
+    def has(conn: psycopg.Connection) -> object:
+        query = "SELECT rolcanlogin, rolreplication, rolbypassrls, rolconnlimit, rolconfig FROM pg_roles"
+        return conn.execute(f"{query} WHERE rolname = %s", [role]).fetchone()
+
+    with psycopg.connect(live.postgres.url(live.name), autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {group}; CREATE ROLE {role} {attributes} IN ROLE {group}")
+        conn.execute(f"ALTER ROLE {role} SET statement_timeout = '7s'; ALTER DATABASE {live.name} SET work_mem = '5MB'")
+        conn.execute(f"GRANT SELECT ON hannun.events TO {role}")
+        try:
+            backup = make_backup(live, folder)
+            conn.execute(f"DROP OWNED BY {role}; DROP ROLE {role}, {group}")
+            unknown = replaced(backup, database_settings=[*backup.database_settings, "of_another_version=1"])
+            done = restore(live, folder, unknown, into=f"{live.name}_elsewhere")
+            assert has(conn) == (True, False, False, 3, ["statement_timeout=7s"])
+            assert done.loaded.left_out == [
+                f"the role {role} is new and has no password",
+                "the setting of_another_version=1 of the database",
+                f"an attribute of the role {role}: ALTER ROLE {role} BYPASSRLS, as a superuser",
+                f"an attribute of the role {role}: ALTER ROLE {role} REPLICATION, as a superuser",
+                f"a membership of the role {role}: GRANT {group} TO {role}, as a superuser",
+            ]
+        finally:
+            conn.execute(f"DROP DATABASE IF EXISTS {live.name}_elsewhere WITH (FORCE)")
+            conn.execute(f"DROP ROLE IF EXISTS {role}, {group}")
+
+
 def test_what_belongs_to_a_role_that_the_owner_cannot_become_is_left_out_and_named(live: World, folder: Path) -> None:
     with psycopg.connect(live.postgres.url(live.name)) as conn:
         superuser = conn.info.user

@@ -1,6 +1,6 @@
 """What a backup records of a database and its server: versions, settings, roles, counts, positions."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -104,9 +104,9 @@ def database_facts(conn: Connection) -> DatabaseFacts:
     return DatabaseFacts(name, owner, encoding, collate, ctype, privileges, size, settings or [], zone)
 
 
-def roles(conn: Connection) -> list[RoleFacts]:
-    """The roles that own, or have privileges on, something of the connection's database."""
-    return [RoleFacts(*row) for row in conn.execute(SQL["roles"]).fetchall()]
+def roles(conn: Connection, names: Collection[str] = ()) -> list[RoleFacts]:
+    """The roles that own, or have privileges on, something of the connection's database, and those with these names."""
+    return [RoleFacts(*row) for row in conn.execute(SQL["roles"], {"names": sorted(names)}).fetchall()]
 
 
 def replication(conn: Connection) -> Replication:

@@ -8,6 +8,7 @@ Its comment says which backup it holds and how far the restore has come, so an i
 
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ from psycopg import sql
 from hannun.errors import OperatorError, Transient
 from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.database import Connection
+from hannun.store.database_facts import RoleFacts
 from hannun.store.queries import load
 from hannun.store.replacement import Replacement
 
@@ -25,6 +27,8 @@ MARK: Final = "hannun restore: "
 NEW_NAME: Final = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 _LISTS: Final = frozenset({"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"})
 """Settings whose value is a list of names that are quoted already."""
+_ATTRIBUTE: Final = re.compile(r"LOGIN|NOINHERIT|CREATEDB|CREATEROLE|REPLICATION|CONNECTION LIMIT \d+")
+"""The attributes that a new role gets from a backup."""
 
 
 class Stage(StrEnum):
@@ -139,48 +143,65 @@ def roles_not_ours(conn: Connection, roles: Collection[str]) -> list[str]:
     return [str(name) for (name,) in conn.execute(SQL["not_ours"], {"names": sorted(roles)})]
 
 
-def create_missing_role(conn: Connection, name: str, attributes: Sequence[str], memberships: Sequence[str]) -> bool:
+def create_missing_role(conn: Connection, role: RoleFacts) -> bool:
     """Create a role that the server does not have, without a password. Returns whether it did.
 
-    Attributes that only a superuser may give are left out, where this role is none.
+    Attributes, settings and memberships that this role may not give are left out. So are SUPERUSER and BYPASSRLS, which
+    open more than this database: nobody gets them from a file.
 
     Raises:
         OperatorError: this role may not create roles.
     """
-    if conn.execute(SQL["role_exists"], {"name": name}).fetchone() is not None:
+    if _role_exists(conn, role.name):
         return False
-    plain = [attribute for attribute in attributes if attribute in ("LOGIN", "NOINHERIT")]
-    identifier = sql.Identifier(name)
+    name = sql.Identifier(role.name)
     try:
-        conn.execute(sql.SQL("CREATE ROLE {} {}").format(identifier, sql.SQL(" ".join(plain))))
-        for group in memberships:
-            if conn.execute(SQL["role_exists"], {"name": group}).fetchone() is not None:
-                conn.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), identifier))
+        conn.execute(sql.SQL("CREATE ROLE {}").format(name))
     except psycopg.errors.InsufficientPrivilege as error:
         raise OperatorError(
-            f"the server has no role {name}, and {conn.info.user} may not create it: {error.diag.message_primary}",
-            hint=f"CREATE ROLE {name}, as a superuser; or ALTER ROLE {conn.info.user} CREATEROLE",
+            f"the server has no role {role.name}, and {conn.info.user} may not create it: {error.diag.message_primary}",
+            hint=f"CREATE ROLE {role.name}, as a superuser; or ALTER ROLE {conn.info.user} CREATEROLE",
         ) from error
+    for attribute in role.attributes:
+        if _ATTRIBUTE.fullmatch(attribute):
+            _try(conn, sql.SQL("ALTER ROLE {} {}").format(name, sql.SQL(attribute)))
+    for setting in role.settings:
+        _try(conn, _set(sql.SQL("ROLE {}").format(name), setting))
+    for group in role.memberships:
+        if _role_exists(conn, group):
+            _try(conn, sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), name))
     return True
 
 
-def apply_setting(conn: Connection, database: str, setting: str, role: str | None = None) -> bool:
-    """Set a setting of a database, or of a role in it. Returns whether this role was allowed to.
+def apply_setting(conn: Connection, database: str, setting: str, role: str | None = None) -> None:
+    """Set a setting of a database, or of a role in it, where this role may and the server knows it.
 
     Args:
         setting: as the catalogue holds it, `TimeZone=UTC`.
     """
-    name, _, value = setting.partition("=")
-    # The catalogue holds the elements of a list quoted as they must be.
-    shown = sql.SQL(value) if name in _LISTS else sql.Literal(value)
     at = sql.SQL("DATABASE {}").format(sql.Identifier(database))
     if role is not None:
         at = sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(role), sql.Identifier(database))
-    try:
-        conn.execute(sql.SQL("ALTER {} SET {} TO {}").format(at, sql.Identifier(name), shown))
-    except psycopg.errors.InsufficientPrivilege:
-        return False
-    return True
+    _try(conn, _set(at, setting))
+
+
+def _role_exists(conn: Connection, name: str) -> bool:
+    return conn.execute(SQL["role_exists"], {"name": name}).fetchone() is not None
+
+
+def _set(at: sql.Composed, setting: str) -> sql.Composed:
+    name, _, value = setting.partition("=")
+    # The catalogue holds the elements of a list quoted as they must be.
+    shown = sql.SQL(value) if name in _LISTS else sql.Literal(value)
+    return sql.SQL("ALTER {} SET {} TO {}").format(at, sql.Identifier(name), shown)
+
+
+def _try(conn: Connection, statement: sql.Composed) -> None:
+    """Execute a statement, unless this role may not, or this version of the server does not know what it names."""
+    with suppress(
+        psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject, psycopg.errors.InvalidParameterValue
+    ):
+        conn.execute(statement)
 
 
 def grant(conn: Connection, database: str, privileges: Sequence[str]) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from msgspec.structs import astuple
+
 from hannun.backups import encryption
 from hannun.backups.folder import BackupFolder
 from hannun.backups.manifest import BackupFile, Manifest
@@ -24,7 +26,7 @@ from hannun.pg_programs.programs import Programs
 from hannun.pg_programs.run import LINES_KEPT, ProgramFailed, RunProgress, connection_arguments, run
 from hannun.store import database_facts, restore_target
 from hannun.store.database import Connection
-from hannun.store.database_facts import Counted, ServerVersion
+from hannun.store.database_facts import Counted, RoleFacts, ServerVersion
 from hannun.store.restore_target import RestoreTarget, Stage
 from hannun.store.version import newest_version
 
@@ -128,6 +130,7 @@ def load(
     with target.as_owner(target.name) as conn, _timed(loaded, "compare"):
         shown.step("comparing it with the manifest")
         check_contents(manifest, database_facts.counted(conn))
+        loaded.left_out += missing_properties(manifest, conn)
     with _timed(loaded, "analyse"):
         _complete(target, manifest, channels, shown)
     target.set_stage(manifest.name, Stage.CHECKED)
@@ -154,6 +157,35 @@ def check_contents(manifest: Manifest, counted: Counted) -> None:
         )
 
 
+def missing_properties(manifest: Manifest, conn: Connection) -> Iterator[str]:
+    """What a manifest says of settings and roles, and the restored database and its server do not have.
+
+    A role that the server had before the restore keeps its own attributes: nothing here changes it.
+    """
+    of_database = [
+        setting
+        for setting in manifest.database_settings
+        if not setting.lower().startswith("timezone=")  # always UTC
+    ]
+    for setting in _missing(of_database, database_facts.database_facts(conn).settings):
+        yield f"the setting {setting} of the database"
+    here = {role.name: role for role in database_facts.roles(conn, [role.name for role in manifest.roles])}
+    for role in manifest.roles:
+        name, found = role.name, here[role.name]
+        for attribute in _missing(role.attributes, found.attributes):
+            yield f"an attribute of the role {name}: ALTER ROLE {name} {attribute}, as a superuser"
+        for setting in _missing(role.settings, found.settings):
+            yield f"the setting {setting} of the role {name} in all databases"
+        for setting in _missing(role.database_settings, found.database_settings):
+            yield f"the setting {setting} of the role {name} in this database"
+        for group in _missing(role.memberships, found.memberships):
+            yield f"a membership of the role {name}: GRANT {group} TO {name}, as a superuser"
+
+
+def _missing(expected: Sequence[str], found: Sequence[str]) -> list[str]:
+    return sorted(set(expected) - set(found))
+
+
 def _differences(what: str, expected: Mapping[str, object], found: Mapping[str, object]) -> Iterator[str]:
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
@@ -171,7 +203,7 @@ def _create(target: RestoreTarget, server: Connection, manifest: Manifest, loade
     properties = manifest.database_properties
     owner = live.owner if live is not None else properties.owner if properties is not None else ""
     for role in manifest.roles:
-        if restore_target.create_missing_role(server, role.name, role.attributes, role.memberships):
+        if restore_target.create_missing_role(server, RoleFacts(*astuple(role))):
             loaded.left_out.append(f"the role {role.name} is new and has no password")
     if not_ours := restore_target.roles_not_ours(server, [owner]):
         raise OperatorError(
@@ -187,9 +219,7 @@ def _create(target: RestoreTarget, server: Connection, manifest: Manifest, loade
     settings += [(setting, role.name) for role in manifest.roles for setting in role.database_settings]
     # Last, because in another time zone DEFAULT now() writes local time.
     for setting, role_name in [*settings, ("TimeZone=UTC", None)]:
-        if not restore_target.apply_setting(server, target.name, setting, role_name):
-            of = f" of {role_name}" if role_name else ""
-            loaded.left_out.append(f"the setting {setting}{of} may be set by a superuser only")
+        restore_target.apply_setting(server, target.name, setting, role_name)
 
 
 def dump_of(manifest: Manifest) -> BackupFile:

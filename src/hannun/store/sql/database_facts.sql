@@ -17,7 +17,7 @@ SELECT d.datname, pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.
   FROM pg_database d WHERE d.datname = current_database();
 
 -- roles --
--- The roles that own, or have privileges on, something of this database, with their owners' memberships. Never a password.
+-- The roles that own, or have privileges on, something of this database, and others by name. Never a password.
 WITH named AS (
     SELECT DISTINCT r.oid FROM pg_roles r JOIN pg_shdepend d ON d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid
      WHERE d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -25,6 +25,8 @@ WITH named AS (
             AND d.objid = (SELECT oid FROM pg_database WHERE datname = current_database()))
      UNION
     SELECT datdba FROM pg_database WHERE datname = current_database()
+     UNION
+    SELECT oid FROM pg_roles WHERE rolname = ANY(%(names)s::text[])
 )
 SELECT r.rolname,
        array_remove(ARRAY[CASE WHEN r.rolcanlogin THEN 'LOGIN' END, CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
