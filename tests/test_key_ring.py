@@ -176,6 +176,30 @@ def test_the_file_is_written_for_its_owner_alone_and_an_added_key_is_not_active(
         key_ring.activate(file, "2027-01")
 
 
+def test_operators_who_change_a_ring_at_the_same_time_lose_no_key(file: Path) -> None:
+    names = [f"{letter}-{number}" for letter in "abcd" for number in range(8)]
+    all_began = threading.Barrier(4)
+
+    def add(mine: list[str]) -> None:
+        all_began.wait(timeout=30)
+        for name in mine:
+            key_ring.add_key(file, name)
+            key_ring.activate(file, name)
+
+    threads = [threading.Thread(target=add, args=[names[at::4]]) for at in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert key_ring.read_keys(file).by_id.keys() == {"2026-11", *names}
+
+
+def test_a_change_of_a_ring_that_another_process_locks_ends(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_ring, "CHANGE_S_MAX", 0.0)
+    with key_ring._changing(file), pytest.raises(OperatorError, match="another process locks"):
+        key_ring.activate(file, "2026-11")
+
+
 def test_threads_may_share_a_ring_whose_file_changes(file: Path) -> None:
     ring = open_key_ring(file, now=lambda: 1e9)
     ring._check_at_s = 0.0  # every call looks at the file

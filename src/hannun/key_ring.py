@@ -13,6 +13,7 @@ A sealed value is `format (1 byte) · length of the key id (1 byte) · key id ·
 
 import base64
 import binascii
+import fcntl
 import hashlib
 import hmac
 import os
@@ -22,7 +23,8 @@ import stat
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +40,8 @@ KEY_BYTES = 32
 CHECK_EVERY_S = 5.0
 """How soon a changed file is read. A value sealed with an unknown key is a reason to read it at once."""
 BYTES_MAX = 262_144
+CHANGE_S_MAX = 10.0
+"""How long a change of the file waits for another one."""
 FORMAT = 1
 NONCE_BYTES = 12
 TAG_BYTES = 16
@@ -367,13 +371,14 @@ def add_key(path: Path, key_id: str) -> None:
         OperatorError: the ring has a key of this id, or cannot be read, used or written.
     """
     check_key_id(key_id, "--id")
-    if not path.exists():
-        _write(path, f'active = "{key_id}"\n\n[keys]\n{new_entry(key_id)}')
-        return
-    keys = read_keys(path)
-    if key_id in keys.by_id:
-        raise OperatorError(f"the key ring {path} has a key {key_id} already", hint="give another --id")
-    _write(path, _text(keys.active, keys) + new_entry(key_id))
+    with _changing(path):
+        if not path.exists():
+            _write(path, f'active = "{key_id}"\n\n[keys]\n{new_entry(key_id)}')
+            return
+        keys = read_keys(path)
+        if key_id in keys.by_id:
+            raise OperatorError(f"the key ring {path} has a key {key_id} already", hint="give another --id")
+        _write(path, _text(keys.active, keys) + new_entry(key_id))
 
 
 def activate(path: Path, key_id: str) -> None:
@@ -382,12 +387,48 @@ def activate(path: Path, key_id: str) -> None:
     Raises:
         OperatorError: the ring has no such key, or cannot be read, used or written.
     """
-    keys = read_keys(path)
-    if key_id not in keys.by_id:
-        raise OperatorError(
-            f"the key ring {path} has no key {key_id[:32]!r}", hint=f"it holds {', '.join(sorted(keys.by_id))}"
-        )
-    _write(path, _text(key_id, keys))
+    with _changing(path):
+        keys = read_keys(path)
+        if key_id not in keys.by_id:
+            raise OperatorError(
+                f"the key ring {path} has no key {key_id[:32]!r}", hint=f"it holds {', '.join(sorted(keys.by_id))}"
+            )
+        _write(path, _text(key_id, keys))
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """Reads and replaces the file while no other process does: of two changes at the same time one would be lost.
+
+    The lock is on the folder, since the file is replaced. It ends with the process.
+
+    Raises:
+        OperatorError: there is no such folder, or another process holds the lock for `CHANGE_S_MAX`.
+    """
+    try:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        _lock(path, folder)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _lock(path: Path, folder: int) -> None:
+    ends_at = time.monotonic() + CHANGE_S_MAX
+    while True:
+        try:
+            return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > ends_at:
+                raise OperatorError(
+                    f"another process locks the folder of the key ring {path}", hint="try again when it has ended"
+                ) from None
+            time.sleep(0.05)
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
 
 def _text(active: str, keys: Keys) -> str:
@@ -408,7 +449,9 @@ def _write(path: Path, text: str) -> None:
         new.replace(path)
     except OSError as error:
         new.unlink(missing_ok=True)
-        reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise OperatorError(
-            f"the key ring {path} cannot be written: {reason}", hint="give a file in a folder of your own"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> OperatorError:
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    return OperatorError(f"the key ring {path} cannot be written: {reason}", hint="give a file in a folder of your own")
