@@ -21,6 +21,7 @@ HannunError
 ├── Forbidden             the caller lacks a role (403)
 ├── NotFound              nothing there that this caller may see (404)
 └── OperatorError         a setting, a privilege or an external system is wrong; `hint` says how to correct it
+    └── KeysMissing       this process has no key ring, or it lacks a key: what needs it works again with the key (503)
 
 An error says what was tried, what was found and, as its hint, what to do. An adapter translates its driver's errors;
 no module above the adapters imports a driver. `web/problems.py` maps this tree to HTTP statuses, `cli` maps it to exit
@@ -189,6 +190,10 @@ class OperatorError(HannunError):
 
     def __str__(self) -> str:
         return f"{self.args[0]}. Hint: {self.hint}"
+
+
+class KeysMissing(OperatorError):
+    """Data in the database needs a key that this process lacks. Nothing was written."""
 
 
 def install_hint(extra: str) -> str:

@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from hannun.errors import HannunError, OperatorError
+from hannun.errors import HannunError, KeysMissing, OperatorError
 from hannun.telemetry import log
 
 KEY_BYTES = 32
@@ -138,7 +138,7 @@ class KeyRing:
         """Decrypt what `seal` has returned for the same purpose and context.
 
         Raises:
-            OperatorError: the ring does not hold the key.
+            KeysMissing: the ring does not hold the key.
             CannotOpen: the value was changed, or was sealed for another purpose or context.
         """
         key_id = key_id_of(sealed)
@@ -173,7 +173,7 @@ class KeyRing:
             needed: keys without whose hashes the caller would draw a wrong conclusion.
 
         Raises:
-            OperatorError: the ring lacks a needed key.
+            KeysMissing: the ring lacks a needed key.
         """
         keys = self._current()
         if not keys.by_id.keys() >= set(needed):
@@ -204,7 +204,7 @@ class KeyRing:
         self._read_if_changed()
         keys = self._keys
         if missing := sorted(set(needed) - keys.by_id.keys()):
-            raise OperatorError(
+            raise KeysMissing(
                 f"values were hashed with the key {missing[0]}, and the key ring {self._path} holds "
                 f"{', '.join(sorted(keys.by_id))}",
                 hint=f"put the key {missing[0]} back into the ring: without it these values are not recognized",
@@ -215,13 +215,13 @@ class KeyRing:
         """The keys, read again where this one is not among them: another process may have it already.
 
         Raises:
-            OperatorError: the ring does not hold the key.
+            KeysMissing: the ring does not hold the key.
         """
         if key_id not in self._current().by_id:
             self._read_if_changed()
         keys = self._keys
         if key_id not in keys.by_id:
-            raise OperatorError(
+            raise KeysMissing(
                 f"a value is encrypted with the key {key_id}, and the key ring {self._path} holds "
                 f"{', '.join(sorted(keys.by_id))}",
                 hint=f"put the key {key_id} back into the ring: without it the value is lost",

@@ -39,6 +39,7 @@ from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import OperatorError, Transient
 from hannun.flows import amounts as flow
 from hannun.flows.doctor.amounts import amounts as doctor_amounts
+from hannun.flows.doctor.registry import CHECKS
 from hannun.flows.health_checks import check_database
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
@@ -498,8 +499,31 @@ def test_a_missing_key_and_an_interrupted_conversion_are_the_doctors_findings(ke
     assert found() == [(Severity.NOTICE, "amounts are encrypted with first, and the active key is second")]
     convert(keys, ROTATE)
     assert len(found()) == 1
-    keys.use_amounts(WITHOUT_KEYS)
+    key_ring.add_key(ring_file.with_name("other.toml"), "other")
+    keys.use_amounts(Amounts(open_key_ring(ring_file.with_name("other.toml"))))
     assert [severity for severity, _ in found()] == [Severity.CRITICAL]
+
+
+@pytest.mark.parametrize("what", ["ids are forgotten", "amounts are encrypted"])
+def test_a_process_without_the_key_ring_that_the_data_needs_is_a_critical_finding_also_of_its_health(
+    keys: World, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", keys.url)
+    command = ["doctor", "--json", "--only", "key-ring", "--only", "amounts"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    if what == "ids are forgotten":
+        keys.rows(
+            "INSERT INTO hannun.forgotten (kind, event_id, digest, key_id) VALUES ('merchant', '', sha256('x'), 'a')"
+        )
+    else:
+        convert(keys, ENCRYPT)
+    examined = CliRunner().invoke(app, command)
+    assert examined.exit_code == 2
+    (finding,) = json.loads(examined.stdout)["findings"]
+    assert (finding["check"], finding["severity"]) == ("key-ring", "critical")
+    assert finding["cause"].startswith(f"{what}, and this process has no key ring")
+    assert "HANNUN_KEY_RING_FILE" in finding["remedy"]
+    assert CHECKS["key-ring"].in_health
 
 
 def test_an_unusable_key_ring_is_a_finding_and_the_doctor_examines_the_rest(

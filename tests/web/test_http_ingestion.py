@@ -3,12 +3,18 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import pytest
 from served import Site, as_json
 from world import OWNER, SPRING
 
-from hannun.store.database import connect
+from hannun.flows.amounts import convert
+from hannun.key_ring import add_key, open_key_ring
+from hannun.store.amount_sweep import Operation
+from hannun.store.amounts import Amounts
+from hannun.store.database import Database, PoolLimits, connect
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 JSON = {"Content-Type": "application/json"}
@@ -318,3 +324,41 @@ def test_a_merchants_dashboard_includes_what_was_sent(site: Site) -> None:
     site.send(site.world.created(), site.world.registered("p1"), site.world.registered("p2"))
     answer = site.owner.get(f"/api/v1/users/{OWNER}/analytics").json()
     assert [event["totalParticipants"] for event in answer["events"]] == [2]
+
+
+def assert_keys_missing(refused: Any) -> None:
+    assert (refused.status_code, refused.json()["code"]) == (503, "keys-missing")
+    assert int(refused.headers["retry-after"]) > 1
+    assert "HANNUN" not in refused.text
+
+
+def test_without_the_key_ring_messages_get_503_where_somebody_was_forgotten(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = site.world
+    site.send(world.created())
+    world.rows("UPDATE hannun.events SET forgotten = 1")
+    world.rows(
+        "INSERT INTO hannun.forgotten (kind, event_id, digest, key_id) VALUES ('merchant', '', sha256('x'), 'lost')"
+    )
+    assert_keys_missing(post(site, json.dumps(as_json(world.registered("p1")))))
+    assert "HANNUN_KEY_RING_FILE names the file with the keys" in capsys.readouterr().err
+    assert participants(site) == 0
+
+
+def test_without_the_key_ring_messages_and_questions_get_503_where_amounts_are_encrypted(
+    site: Site, tmp_path: Path
+) -> None:
+    world = site.world
+    site.send(world.created(totalInvestment=100))
+    add_key(tmp_path / "keys.toml", "2026-11")
+    database = Database(
+        world.owner_url, PoolLimits(), application="test", amounts=Amounts(open_key_ring(tmp_path / "keys.toml"))
+    )
+    try:
+        convert(database, Operation.ENCRYPT, "tester", lambda _: None)
+    finally:
+        database.close()
+    assert_keys_missing(post(site, json.dumps(as_json(world.sold(5, "one")))))
+    for path in (f"/api/v1/events/{SPRING}/analytics", f"/api/v1/users/{OWNER}/analytics"):
+        assert_keys_missing(site.owner.get(f"{path}?refresh=true"))

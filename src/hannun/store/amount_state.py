@@ -1,6 +1,6 @@
 """Whether amounts are encrypted in this database, and with which keys."""
 
-from hannun.errors import OperatorError
+from hannun.errors import KeysMissing
 from hannun.store.amounts import amounts_of
 from hannun.store.database import Connection
 from hannun.store.queries import load
@@ -38,14 +38,14 @@ def check_keys(conn: Connection) -> None:
     """Check that this process has every key with which amounts may be encrypted here.
 
     Raises:
-        OperatorError: it lacks one, or has no key ring.
+        KeysMissing: it lacks one, or has no key ring.
     """
     needed = key_ids(conn)
     if not needed:
         return
     ring = amounts_of(conn).ring
     if missing := missing_keys(conn):
-        raise OperatorError(
+        raise KeysMissing(
             f"amounts in this database are encrypted with the key {missing[0]}, and the key ring of this process holds "
             f"{', '.join(ring.key_ids)}",
             hint=f"put the key {missing[0]} into the file that HANNUN_KEY_RING_FILE names",

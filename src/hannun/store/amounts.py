@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from hannun.errors import OperatorError
+from hannun.errors import KeysMissing, OperatorError
 from hannun.key_ring import KeyRing
 
 PURPOSE = "amounts"
@@ -45,12 +45,13 @@ class Amounts:
     def ring(self) -> KeyRing:
         """
         Raises:
-            OperatorError: there is none.
+            KeysMissing: there is none.
+            OperatorError: it cannot be used.
         """
         if self.unusable is not None:
             raise self.unusable
         if self._ring is None:
-            raise OperatorError(
+            raise KeysMissing(
                 "the amounts in this database are encrypted, and this process has no key ring",
                 hint="HANNUN_KEY_RING_FILE names the file with the keys",
             )
@@ -71,7 +72,7 @@ class Amounts:
         return sorted(key_ids) if self._ring is None else self._ring.missing(key_ids)
 
     def seal(self, place: bytes, *amounts: Decimal | None) -> bytes:
-        """The sealed form of the amounts of one place. Raises OperatorError where there is no key ring."""
+        """The sealed form of the amounts of one place. Raises KeysMissing where there is no key ring."""
         return self.ring.seal(PURPOSE, place, b"".join(map(_encoded, amounts)))
 
     def seal_each(self, amounts: Sequence[tuple[bytes, Decimal | None]]) -> list[bytes]:
@@ -82,7 +83,7 @@ class Amounts:
         """The amounts that were sealed for this place.
 
         Raises:
-            OperatorError: the key ring is missing, or lacks the key.
+            KeysMissing: the key ring is missing, or lacks the key.
             CannotOpen: the value was changed, or belongs to another place.
         """
         plain = self.ring.open(PURPOSE, place, sealed)

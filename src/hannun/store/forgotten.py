@@ -18,7 +18,7 @@ from hannun.domain.forgotten import (
     participant_digests,
     participant_substitute,
 )
-from hannun.errors import OperatorError
+from hannun.errors import KeysMissing
 from hannun.key_ring import KeyRing
 from hannun.store import outbox
 from hannun.store.database import Connection
@@ -38,7 +38,7 @@ def load(conn: Connection, ring: KeyRing | None) -> ForgottenIds:
     """The forgotten ids of this database.
 
     Raises:
-        OperatorError: a key of their digests is missing, so that counting would bring the ids back.
+        KeysMissing: a key of their digests is missing, so that counting would bring the ids back.
     """
     # Counts first: digests that are newer than their count are found outdated under the event's lock, not the reverse.
     counts: dict[str, int] = dict(conn.execute(SQL["counts"]).fetchall())
@@ -75,15 +75,15 @@ def ring_with(ring: KeyRing | None, key_ids: Iterable[str]) -> KeyRing:
     """The ring, which holds these keys.
 
     Raises:
-        OperatorError: it does not, or there is none.
+        KeysMissing: it does not, or there is none.
     """
     if ring is None:
-        raise OperatorError(
+        raise KeysMissing(
             "ids were forgotten in this database, and without the key ring messages would bring them back",
             hint="HANNUN_KEY_RING_FILE names the file with the keys",
         )
     if missing := ring.missing(key_ids):
-        raise OperatorError(
+        raise KeysMissing(
             f"ids were forgotten with the key {missing[0]}, which the key ring lacks: messages would bring them back",
             hint=f"put the key {missing[0]} back into the ring of HANNUN_KEY_RING_FILE",
         )

@@ -111,6 +111,8 @@ def _handle_errors(app: FastAPI) -> None:
         response = problem_of(error, request)
         if response.status_code == 500:
             log.error("request failed", route=route_of(request), error=str(error))
+        elif isinstance(error, errors.KeysMissing):
+            log.error("request refused", route=route_of(request), why=error.args[0], hint=error.hint)
         return response
 
     async def on_http_exception(request: Request, error: Exception) -> Response:

@@ -25,7 +25,7 @@ AUTHENTICATION_PROBLEMS = (
     "unknown-parameter",
 )
 """The problem codes of every route that needs a token."""
-EVENT_PROBLEMS = (*AUTHENTICATION_PROBLEMS, "not-found", "bad-parameter", "store-unavailable")
+EVENT_PROBLEMS = (*AUTHENTICATION_PROBLEMS, "not-found", "bad-parameter", "store-unavailable", "keys-missing")
 RANGE_PROBLEMS = ("bad-date", "no-offset", "unknown-zone", "empty-range", "range-too-long")
 EVENT_VIEW_PROBLEMS = (*EVENT_PROBLEMS, *RANGE_PROBLEMS)
 MERCHANT_VIEW_PROBLEMS = (*EVENT_PROBLEMS, *RANGE_PROBLEMS)

@@ -27,7 +27,14 @@ _LINKS = {
 @router.get("/events")
 @answers_with(
     response_schemas.EventList,
-    problems=(*AUTHENTICATION_PROBLEMS, "bad-parameter", "unknown-merchant", "bad-cursor", "store-unavailable"),
+    problems=(
+        *AUTHENTICATION_PROBLEMS,
+        "bad-parameter",
+        "unknown-merchant",
+        "bad-cursor",
+        "store-unavailable",
+        "keys-missing",
+    ),
     links=_LINKS,
 )
 async def all_events(

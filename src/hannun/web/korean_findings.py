@@ -239,6 +239,15 @@ KOREAN_FINDINGS: dict[str, str] = {
     "the key ring cannot be used: {reason}. Processes that run go on with the keys of before; none starts": (
         "키 링을 쓸 수 없습니다: {reason}. 실행 중인 프로세스는 읽어 둔 키를 계속 쓰고, 새 프로세스는 시작하지 못합니다"
     ),
+    "amounts are encrypted, and this process has no key ring: they can be neither counted nor answered": (
+        "금액이 암호화돼 있는데 이 프로세스에 키 링이 없어 금액을 집계하지도 답하지도 못합니다"
+    ),
+    "ids are forgotten, and this process has no key ring: nothing is counted": (
+        "잊힌 ID가 있는데 이 프로세스에 키 링이 없어 아무것도 집계하지 않습니다"
+    ),
+    "give every process the ring: HANNUN_KEY_RING_FILE names its file. What waits is counted then": (
+        "모든 프로세스에 키 링을 주세요. HANNUN_KEY_RING_FILE이 그 파일을 가리킵니다. 그러면 밀린 것이 집계됩니다"
+    ),
     "correct the file: {hint}": "파일을 고치세요: {hint}",
     "ids were forgotten with the key {key}, which the key ring of this process lacks: nothing is counted": (
         "ID를 잊는 데 쓴 키 {key}가 이 프로세스의 키 링에 없어 아무것도 집계하지 않습니다"

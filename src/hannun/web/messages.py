@@ -48,6 +48,7 @@ _REQUEST_BODY = RequestBody(
         "too-many-messages",
         "unsupported-media-type",
         "store-unavailable",
+        "keys-missing",
     ),
     security=(BEARER,),
     request_body=_REQUEST_BODY,

@@ -69,6 +69,11 @@ CODES: dict[str, ProblemKind] = {
         "로그인을 확인할 수 없습니다. 잠시 후 다시 시도해 주세요",
         "Your token cannot be verified now; try again in a moment",
     ),
+    "keys-missing": ProblemKind(
+        503,
+        "서버에 암호화 키가 없어 처리할 수 없습니다. 나중에 다시 시도해 주세요",
+        "The server lacks a key of its encrypted data; try again later",
+    ),
     "internal": ProblemKind(500, "서버 오류가 발생했습니다", "Something went wrong on our side"),
 }
 """Every problem code. `docs/api.md` and the OpenAPI document list them, and each has a test that causes it."""

@@ -23,9 +23,11 @@ _CODE_OF: dict[type[BaseException], str] = {
     errors.NoRoomForFile: "no-room-for-file",
     errors.StoreUnavailable: "store-unavailable",
     errors.IssuerUnavailable: "issuer-unavailable",
+    errors.KeysMissing: "keys-missing",
 }
 _CODE_OF_STATUS = {404: "no-such-path", 405: "method-not-allowed"}
 STORE_RETRY_S = 1
+KEYS_RETRY_S = 30
 
 PARAMETER_MESSAGES = {
     "missing": "{field} is missing",
@@ -82,6 +84,8 @@ def problem_of(error: BaseException, request: Request) -> Response:
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     elif isinstance(error, errors.StoreUnavailable):
         headers["Retry-After"] = str(STORE_RETRY_S)
+    elif isinstance(error, errors.KeysMissing):
+        headers["Retry-After"] = str(KEYS_RETRY_S)
     elif isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     return _problem(request, code, error if isinstance(error, errors.LocalizedError) else None, field, headers)

@@ -67,7 +67,14 @@ class LinkSecret(msgspec.Struct):
     share: str
 
 
-_LINK_PROBLEMS = ("unknown-parameter", "bad-parameter", "not-found", "too-many-requests", "store-unavailable")
+_LINK_PROBLEMS = (
+    "unknown-parameter",
+    "bad-parameter",
+    "not-found",
+    "too-many-requests",
+    "store-unavailable",
+    "keys-missing",
+)
 """The problem codes of opening a link, which needs no token."""
 
 

@@ -13,13 +13,30 @@ MINUTE_S: Final = 60
 
 
 def key_ring(examined: Examined) -> Iterator[Finding]:
-    """Whether the key ring can be used, and holds every key with which somebody was forgotten."""
+    """Whether there is a key ring where one is needed, it can be used, and it holds every key with which somebody was
+    forgotten."""
     of_process = amounts_of(examined.conn)
     if of_process.trouble is not None:
         yield _unusable(of_process.trouble)
-    lost = forgotten.key_counts(examined.conn).keys() - set(of_process.key_ids)
-    if not of_process.unusable:
-        yield from map(_missing_digests, sorted(lost))
+    if of_process.unusable:
+        return
+    needed = forgotten.key_counts(examined.conn).keys()
+    if not of_process.key_ids:
+        yield from _without_ring(bool(needed), bool(amount_state.key_ids(examined.conn)))
+        return
+    yield from map(_missing_digests, sorted(needed - set(of_process.key_ids)))
+
+
+def _without_ring(ids_are_forgotten: bool, amounts_are_encrypted: bool) -> Iterator[Finding]:
+    """What fails without a key ring: counting in both cases, and answers where amounts are encrypted."""
+    if amounts_are_encrypted:
+        cause = "amounts are encrypted, and this process has no key ring: they can be neither counted nor answered"
+    elif ids_are_forgotten:
+        cause = "ids are forgotten, and this process has no key ring: nothing is counted"
+    else:
+        return
+    remedy = "give every process the ring: HANNUN_KEY_RING_FILE names its file. What waits is counted then"
+    yield Finding(Severity.CRITICAL, "the key ring", cause, remedy)
 
 
 def _unusable(trouble: OperatorError) -> Finding:
@@ -49,6 +66,8 @@ def amounts(examined: Examined) -> Iterator[Finding]:
     if amounts_of(examined.conn).unusable:
         raise Skipped("the key ring cannot be used: see the check key-ring")
     needed, own = amount_state.key_ids(examined.conn), amounts_of(examined.conn).key_ids
+    if needed and not own:
+        raise Skipped("there is no key ring: see the check key-ring")
     missing = [key_id for key_id in needed if key_id not in own]
     yield from map(_missing, missing)
     last = amount_sweep.last_sweep(examined.conn)
