@@ -5,16 +5,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from made_backups import PROGRAMS, make_backup, owner_url, restore
+from made_backups import PROGRAMS, make_backup, owner_url, restore, run_drill
 from world import SPRING, World
 
 from hannun.backups.folder import BackupFolder
-from hannun.backups.manifest import Manifest
+from hannun.backups.manifest import Manifest, Role
 from hannun.embedded import PostgresServer
-from hannun.errors import OperatorError, Transient
+from hannun.errors import OperatorError, StoreUnavailable, Transient
 from hannun.flows.restore.loading import BackupSource, Shown
 from hannun.flows.restore.plan import plan
 from hannun.store import database_swap
+from hannun.store.database import connected
 from hannun.store.restore_target import RestoreTarget, lock
 
 SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
@@ -111,8 +112,8 @@ def test_a_missing_role_gets_what_it_had_and_what_it_does_not_get_is_named(live:
             unknown = replaced(backup, database_settings=[*backup.database_settings, "of_another_version=1"])
             done = restore(live, folder, unknown, into=f"{live.name}_elsewhere")
             assert has(conn) == (True, False, False, 3, ["statement_timeout=7s"])
+            assert done.loaded.new_roles == [role]
             assert done.loaded.left_out == [
-                f"the role {role} is new and has no password",
                 "the setting of_another_version=1 of the database",
                 f"an attribute of the role {role}: ALTER ROLE {role} BYPASSRLS, as a superuser",
                 f"an attribute of the role {role}: ALTER ROLE {role} REPLICATION, as a superuser",
@@ -221,6 +222,54 @@ def test_two_operators_cannot_restore_at_once(live: World, backup: Manifest, fol
         with pytest.raises(Transient, match="being restored already"):
             restore(live, folder, backup)
     assert participants(live) == 2
+
+
+def close(world: World) -> None:
+    """Leave the live database as a restore does that is killed before it renames it."""
+    with psycopg.connect(world.postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"ALTER DATABASE {world.name} WITH ALLOW_CONNECTIONS false")
+
+
+def test_a_live_database_that_was_left_closed_says_what_to_do_and_the_next_restore_opens_it(
+    live: World, backup: Manifest, folder: Path
+) -> None:
+    close(live)
+    with (
+        pytest.raises(StoreUnavailable, match="not currently accepting") as refused,
+        connected(live.url, application="t"),
+    ):
+        pass
+    assert "repeat it (hannun restore, hannun replay swap)" in refused.value.hint
+    assert f'ALTER DATABASE "{live.name}" ALLOW_CONNECTIONS true' in refused.value.hint
+    restore(live, folder, backup)
+    assert participants(live) == 1
+    assert live.drift() == []
+
+
+def test_a_restore_that_is_refused_opens_nothing_that_another_one_has_closed(
+    live: World, backup: Manifest, folder: Path
+) -> None:
+    close(live)
+    with psycopg.connect(live.postgres.superuser_url, autocommit=True) as other:
+        lock(other, live.name)
+        with pytest.raises(Transient, match="being restored already"):
+            restore(live, folder, backup)
+        accepts = other.execute("SELECT datallowconn FROM pg_database WHERE datname = %s", [live.name]).fetchone()
+    assert accepts == (False,)
+
+
+def test_new_roles_are_named_together(live: World, backup: Manifest, folder: Path) -> None:
+    names = [f"{live.name}_{name}" for name in ("a", "b")]
+    roles = [
+        *backup.roles,
+        *(Role(name=name, attributes=["LOGIN"], memberships=[], database_settings=[]) for name in names),
+    ]
+    loaded = run_drill(live, folder, replaced(backup, roles=roles)).loaded
+    with psycopg.connect(live.postgres.superuser_url, autocommit=True) as conn:
+        for name in names:
+            conn.execute(f"DROP ROLE {name}")
+    assert loaded.new_roles == names
+    assert loaded.left_out == []
 
 
 def test_what_the_last_restore_replaced_is_not_overwritten(live: World, backup: Manifest, folder: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psycopg
 import pytest
 from faults import Crash, Fault, KafkaRequests, PostgresRequests, Proxy, RedisRequests, RequestParser, every_crash
 from outside import CompletedCommand, Service, StartService, Topics, wait_for, with_port
@@ -157,6 +158,20 @@ def test_a_refused_login_must_be_corrected_first(service: Service, verb: str) ->
     ran = service.run(*verb.split(), DATABASE_URL=wrong, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert ran.status == MUST_BE_CORRECTED, ran
     assert "password authentication failed" in ran.err and "Hint: " in ran.err and "another" not in ran.err, ran.err
+
+
+@pytest.mark.parametrize("verb", ["serve", "ingest", "reconcile", "doctor"])
+def test_a_database_that_a_killed_restore_has_left_closed_is_said_and_how_it_is_opened(
+    service: Service, postgres: PostgresServer, verb: str
+) -> None:
+    name = service.environment["DATABASE_URL"].rpartition("/")[2]
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        ran = service.run(verb, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+        conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    said = " ".join((ran.out + ran.err).split())
+    assert "is not currently accepting connections" in said, ran
+    assert "repeat it (hannun restore, hannun replay swap)" in said, ran
 
 
 @pytest.mark.parametrize("way", POSTGRES_WAYS)

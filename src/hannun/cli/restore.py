@@ -189,6 +189,8 @@ def _check(stop: threading.Event) -> Callable[[], None]:
 
 
 def _print_loaded(loaded: "Loaded") -> None:
+    if loaded.new_roles:
+        print_folded(f"not restored: the passwords of roles that are new here: {', '.join(loaded.new_roles)}")
     for what in loaded.left_out:
         print_folded(f"not restored: {what}")
     if loaded.seconds:

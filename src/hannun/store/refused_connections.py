@@ -20,6 +20,8 @@ _UNTIL_CORRECTED: Final = re.compile(
     "|does not support SSL|certificate|SSL error"
 )
 
+_CLOSED: Final = re.compile('database "(?P<name>.*)" is not currently accepting connections')
+
 
 def refuses_login(error: Exception) -> bool:
     """Whether PostgreSQL does not accept the user or the password."""
@@ -37,4 +39,13 @@ def refused_connection(url: str, error: Exception) -> OperatorError | StoreUnava
     right = "is DATABASE_URL right (postgresql://user:password@host:port/analytics_db)?"
     if _UNTIL_CORRECTED.search(said):
         return OperatorError(message, hint=right)
+    if closed := _CLOSED.search(said):
+        return StoreUnavailable(message, hint=_reopen_hint(closed["name"]))
     return StoreUnavailable(message, hint=f"is it running, and {right} `hannun up` starts an embedded one")
+
+
+def _reopen_hint(database: str) -> str:
+    return (
+        "a restore and a swap close the database for a moment; one that was killed leaves it closed: repeat it "
+        f'(hannun restore, hannun replay swap), or as the owner ALTER DATABASE "{database}" ALLOW_CONNECTIONS true'
+    )

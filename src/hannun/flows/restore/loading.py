@@ -69,9 +69,10 @@ class BackupSource:
 
 @dataclass(slots=True)
 class Loaded:
-    """What was loaded: what could not be set, and the seconds of each step."""
+    """What was loaded: what could not be set, roles that are new and have no password, and the seconds of each step."""
 
     left_out: list[str] = field(default_factory=list)
+    new_roles: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -204,7 +205,7 @@ def _create(target: RestoreTarget, server: Connection, manifest: Manifest, loade
     owner = live.owner if live is not None else properties.owner if properties is not None else ""
     for role in manifest.roles:
         if restore_target.create_missing_role(server, RoleFacts(*astuple(role))):
-            loaded.left_out.append(f"the role {role.name} is new and has no password")
+            loaded.new_roles.append(role.name)
     if not_ours := restore_target.roles_not_ours(server, [owner]):
         raise OperatorError(
             f"{server.info.user} may not act as {not_ours[0]}, who owns the database",

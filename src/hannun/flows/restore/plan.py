@@ -8,7 +8,7 @@ from hannun.backups.manifest import Manifest
 from hannun.domain.positions import KnownPosition, Partition, PartitionLog, WaitForOperator, resume_or_stop
 from hannun.errors import KafkaUnavailable, OperatorError
 from hannun.flows.restore.loading import BackupSource, check_versions, holds_encrypted_amounts
-from hannun.store import amount_state, database_facts, database_swap, operation_runs
+from hannun.store import amount_state, database_facts, database_swap, operation_runs, restore_target
 from hannun.store.database import Connection
 from hannun.store.restore_target import LiveFacts, RestoreTarget, Stage
 from hannun.store.version import check_version
@@ -111,6 +111,7 @@ def plan(
 
     Raises:
         OperatorError: it cannot, and why.
+        Transient: another restore runs.
     """
     encryption.check_opens(manifest.name, manifest.encrypted, source.identities)
     with target.as_server_owner() as server:
@@ -120,7 +121,9 @@ def plan(
     seconds, live_seals = None, False
     if replaces and live is not None:
         _check_before(target)
-        database_swap.reopen_live(target)
+        with target.as_server_owner() as server:
+            restore_target.lock(server, target.live)  # one that runs may have closed it, for its last step
+            database_swap.reopen_live(target)
         if reads_live:
             with target.as_owner(target.live) as conn:
                 check_identity(conn, manifest)

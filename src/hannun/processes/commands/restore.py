@@ -137,6 +137,8 @@ def open_drill(settings: Settings, name: str | None, identity: Path | None) -> I
             ):
                 target = RestoreTarget(url, url, DRILL_DATABASE, amounts(settings))
                 result = drill(target, manifest, source, channel_table(settings), reconcile, shown)
+                if not settings.secret("drill_database_url"):
+                    result.loaded.new_roles.clear()  # they go with the scratch server
                 succeed(result)
                 return result
 
