@@ -38,6 +38,13 @@ def make(folder: BackupFolder, kind: Kind = "logical", at: datetime = NOON, pare
     return folder.read(name)
 
 
+def of_redis(*files: BackupFile) -> Manifest:
+    return Manifest(
+        kind="redis", name="redis/20261127T120000Z", started_at=NOON, ended_at=NOON, hannun_version="1",
+        files=list(files),
+    )  # fmt: skip
+
+
 def test_a_finished_backup_is_found_by_its_name_with_and_without_its_kind(folder: BackupFolder) -> None:
     manifest = make(folder)
     assert manifest.name == "logical/20261127T120000Z"
@@ -111,6 +118,25 @@ def test_a_truncated_manifest_is_refused(length: int) -> None:
     )
     with pytest.raises(OperatorError, match="damaged"):
         manifests.decode(manifests.encode(whole)[:length], "it")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../secret.dump", "/etc/passwd", "..", "", ".hidden", "a/b", "manifest.json", "a\nb"]
+)
+def test_a_manifest_that_leads_out_of_its_folder_is_refused(name: str) -> None:
+    with pytest.raises(OperatorError, match="is no name of a file of a backup"):
+        manifests.decode(manifests.encode(of_redis(BackupFile(name, 1, "0" * 64))), "it")
+
+
+def test_a_backup_that_builds_on_what_lies_outside_is_refused(folder: BackupFolder) -> None:
+    with pytest.raises(OperatorError, match="builds on .*, which cannot be used: .* no name of a backup"):
+        folder.chain(make(folder, "physical", parent="../elsewhere"))
+
+
+@pytest.mark.parametrize("files", [[], [BackupFile("a.rdb", 1, "0" * 64), BackupFile("b.rdb", 1, "0" * 64)]])
+def test_a_snapshot_of_redis_is_one_file(files: list[BackupFile]) -> None:
+    with pytest.raises(OperatorError, match=f"a snapshot of Redis is one file, and it names {len(files)}"):
+        manifests.decode(manifests.encode(of_redis(*files)), "it")
 
 
 def test_a_manifest_of_a_newer_format_says_so(folder: BackupFolder) -> None:

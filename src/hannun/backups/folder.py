@@ -211,7 +211,7 @@ class BackupFolder:
             if chain[0].parent in {part.name for part in chain}:
                 raise manifests.damaged(manifest.name, "it builds on itself")
             try:
-                chain.insert(0, self.read(chain[0].parent))
+                chain.insert(0, self.find(chain[0].parent))
             except OperatorError as error:
                 raise OperatorError(
                     f"{manifest.name} builds on {chain[0].parent}, which cannot be used: {error.args[0]}",

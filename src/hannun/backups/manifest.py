@@ -4,6 +4,7 @@ It is written last. A folder without a manifest is an unfinished backup.
 """
 
 import hashlib
+import re
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -14,6 +15,7 @@ from hannun.errors import OperatorError
 FILE_NAME: Final = "manifest.json"
 FORMAT: Final = 1
 Kind = Literal["logical", "physical", "redis"]
+_FILE: Final = re.compile(r"\w[\w.-]*")
 KINDS: Final[tuple[Kind, ...]] = ("logical", "physical", "redis")
 
 
@@ -143,7 +145,17 @@ def decode(text: bytes, where: str) -> Manifest:
         raise damaged(where, f"it cannot be read: {error}") from error
     if found.get("checksum") != _checksum(found):
         raise damaged(where, "its text differs from its checksum")
+    _check_files(manifest, where)
     return manifest
+
+
+def _check_files(manifest: Manifest, where: str) -> None:
+    """The checksum is no signature: a manifest that somebody made may not lead out of its folder."""
+    for file in manifest.files:
+        if _FILE.fullmatch(file.name) is None or file.name == FILE_NAME:
+            raise damaged(where, f"{file.name!r} is no name of a file of a backup")
+    if manifest.kind == "redis" and len(manifest.files) != 1:
+        raise damaged(where, f"a snapshot of Redis is one file, and it names {len(manifest.files)}")
 
 
 def damaged(where: str, found: str) -> OperatorError:

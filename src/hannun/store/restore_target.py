@@ -29,6 +29,9 @@ _LISTS: Final = frozenset({"search_path", "temp_tablespaces", "session_preload_l
 """Settings whose value is a list of names that are quoted already."""
 _ATTRIBUTE: Final = re.compile(r"LOGIN|NOINHERIT|CREATEDB|CREATEROLE|REPLICATION|CONNECTION LIMIT \d+")
 """The attributes that a new role gets from a backup."""
+_ELEMENT: Final = r'"(?:[^"]|"")*"|[^\s",;]+'
+_LIST: Final = re.compile(rf"(?:(?:{_ELEMENT})(?:, *(?:{_ELEMENT}))*)?")
+_PRIVILEGE: Final = re.compile(r'(CREATE|CONNECT|TEMPORARY) TO (PUBLIC|[a-z_][a-z0-9_$]*|"(?:[^"]|"")+")')
 
 
 class Stage(StrEnum):
@@ -191,8 +194,7 @@ def _role_exists(conn: Connection, name: str) -> bool:
 
 def _set(at: sql.Composed, setting: str) -> sql.Composed:
     name, _, value = setting.partition("=")
-    # The catalogue holds the elements of a list quoted as they must be.
-    shown = sql.SQL(value) if name in _LISTS else sql.Literal(value)
+    shown = sql.SQL(", ").join(map(sql.Literal, _elements(setting, value) if name in _LISTS else [value]))
     return sql.SQL("ALTER {} SET {} TO {}").format(at, sql.Identifier(name), shown)
 
 
@@ -204,15 +206,50 @@ def _try(conn: Connection, statement: sql.Composed) -> None:
         conn.execute(statement)
 
 
+def _elements(setting: str, value: str) -> list[str]:
+    """The elements of a list, without their quotes. An empty list has one element, which is empty.
+
+    Raises:
+        OperatorError: it is no list.
+    """
+    if _LIST.fullmatch(value) is None:
+        raise _not_from_hannun(f"the setting {setting!r}")
+    return [_unquoted(element) for element in re.findall(_ELEMENT, value)] or [""]
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def _not_from_hannun(what: str) -> OperatorError:
+    return OperatorError(
+        f"the backup's manifest holds {what}, which Hannun never writes: somebody may have changed it",
+        hint="restore nothing from this backup; use another one: `hannun backup list` shows them",
+    )
+
+
 def grant(conn: Connection, database: str, privileges: Sequence[str]) -> None:
-    """Grant the privileges on a database that a backup records, as `CONNECT TO analytics_readwrite`."""
+    """Grant the privileges on a database that a backup records, as `CONNECT TO analytics_readwrite`.
+
+    Raises:
+        OperatorError: one is no privilege on a database.
+    """
     if not privileges:
         return
+    parsed = [_parsed_privilege(privilege) for privilege in privileges]
     name = sql.Identifier(database)
     conn.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
-    for privilege in privileges:
-        what, _, whom = privilege.partition(" TO ")
-        conn.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}").format(sql.SQL(what), name, sql.SQL(whom)))
+    for what, whom in parsed:
+        conn.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}").format(what, name, whom))
+
+
+def _parsed_privilege(privilege: str) -> tuple[sql.Composable, sql.Composable]:
+    """What is granted, and to whom."""
+    found = _PRIVILEGE.fullmatch(privilege)
+    if found is None:
+        raise _not_from_hannun(f"the privilege {privilege!r}")
+    what, whom = found[1], found[2]
+    return sql.SQL(what), sql.SQL(whom) if whom == "PUBLIC" else sql.Identifier(_unquoted(whom))
 
 
 def give_to(conn: Connection, database: str, owner: str) -> None:
