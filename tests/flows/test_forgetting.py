@@ -82,6 +82,29 @@ def test_a_participant_who_is_not_counted_yet_is_counted_once_under_a_substitute
     assert_whole(counting)
 
 
+def test_a_participant_whom_only_dead_letters_name_is_forgotten_and_no_retry_brings_them_back(
+    counting: Counting,
+) -> None:
+    world = counting.world
+    letters = [
+        world.message("participant-registered", event, participantId=KIM, registeredAt="yesterday")
+        for event in (SPRING, "not created yet")
+    ]
+    assert counting.count(world.created(), *letters)[1:] == ["dead-letter"] * 2
+    assert counting.tables_with(hex_of(KIM)) == [f"hannun.dead_letters: {hex_of(KIM)}"]
+    done = counting.forget(Person(participant=KIM))
+    assert (sorted(done.events), done.rows) == (
+        [SPRING, "not created yet"],
+        {"hannun.participants": 0, "hannun.dead_letters": 2},
+    )
+    objects = world.rows("SELECT object FROM hannun.audit_log ORDER BY object")
+    assert [row.object for row in objects] == [f"participant of event {SPRING}", "participant of event not created yet"]
+    again = [world.registered(KIM), world.registered(KIM, "not created yet")]
+    assert counting.count(*again, *again) == ["counted"] * 2 + ["repeated"] * 2
+    assert counting.tables_with(KIM, hex_of(KIM)) == []
+    assert_whole(counting)
+
+
 def test_a_merchant_is_forgotten_and_their_events_go_on(counting: Counting) -> None:
     world = counting.world
     messages = [

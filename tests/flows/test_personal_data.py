@@ -221,10 +221,14 @@ def test_the_command_names_places_and_never_the_data(
     assert f"hannun.participants of event {SPRING}: the given id, 1 times" in said
     forgot = run("forget", "--participant", KIM, "--reason", "request 17", status=0)
     assert "the participant is forgotten in 1 events" in forgot
+    run("forget", "--participant", KIM, "--reason", "the same again", status=0)
+    nobody = "9a3e61f0-0000-4000-8000-00000000ffff"
+    assert "forgotten in 0 events" in run("forget", "--participant", nobody, "--reason", "misspelled", status=1)
+    run("forget", "--merchant", nobody, "--reason", "misspelled", status=1)
     world.rows("UPDATE hannun.events SET title = ''")
     assert run("audit", "--id", KIM, status=0) == "nothing was found that looks like personal data"
     since = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
     assert "2 participants" in run("audit", "--possible", SPRING, "--since", since, status=0)
     actions = [row.action for row in world.rows("SELECT action FROM hannun.audit_log ORDER BY entry_no")]
     assert actions.count("scanned for personal data") == 4
-    assert actions.count("forgotten") == 1
+    assert actions.count("forgotten") == 2

@@ -28,7 +28,7 @@ def forget(
     event: Annotated[list[str] | None, typer.Option(help="of a participant: only in this event")] = None,
     home: HomeOption = None,
 ) -> None:
-    """Forget a merchant or a participant: the id goes everywhere, every count stays. Again, it finishes the work."""
+    """Forget a merchant or a participant: the id goes everywhere, every count stays. Status 1: nothing names the id."""
     from hannun.flows.forgetting import Person
     from hannun.processes.commands.privacy import forget as run
 
@@ -48,6 +48,9 @@ def forget(
     if done.cached:
         print_folded(with_home("Redis does not answer: give the same command again when it is back"))
         raise typer.Exit(75)
+    if not done.found:
+        print_folded(f"nothing names this {who}: is the id the one of the messages?", console=err)
+        raise typer.Exit(1)
 
 
 def _check_options(merchant: str | None, participant: str | None, event: list[str] | None, reason: str) -> None:

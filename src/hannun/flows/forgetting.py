@@ -44,9 +44,24 @@ def forget(conn: Connection, ring: KeyRing, person: Person, by: str, reason: str
             audit_log.forget(conn, subject)
         else:
             objects = [f"participant of {event_object(event_id)}" for event_id in done.events]
+            if not objects and done.found:
+                objects = ["participant of dead letters without an event"]
             entries = [NewEntry(operator(by), Action.FORGOTTEN, object_, None, reason) for object_ in objects]
             audit_log.record(conn, *entries)
     return done
+
+
+def is_forgotten(conn: Connection, ring: KeyRing, person: Person) -> bool:
+    """Whether a person was forgotten before, in one event at least.
+
+    Raises:
+        OperatorError: the key ring lacks a key by which somebody was forgotten.
+    """
+    known = forgotten.load(conn, ring)
+    if person.merchant is not None:
+        return known.is_merchant(person.merchant)
+    participant = ledger_participant(person.participant or "", participant_key(conn))
+    return any(known.is_participant(event_id, participant) for event_id in known.participants)
 
 
 def forget_in(conn: Connection, ring: KeyRing, person: Person) -> ForgottenCounts:
@@ -58,11 +73,15 @@ def forget_in(conn: Connection, ring: KeyRing, person: Person) -> ForgottenCount
     if person.merchant is not None:
         return forgotten.forget_merchant(conn, ring, person.merchant)
     participant = ledger_participant(person.participant or "", participant_key(conn))
-    event_ids = person.event_ids
-    if event_ids is None:
-        event_ids = forgotten.events_of_participant(conn, participant)
-    done = forgotten.forget_participant(conn, ring, participant, event_ids)
-    missing = sorted(set(event_ids) - set(done.events))
-    if missing:
+    in_dead_letters = forgotten.events_of_dead_letters(conn, participant)
+    if person.event_ids is None:
+        counted = forgotten.events_of_participant(conn, participant)
+        done = forgotten.forget_participant(conn, ring, participant, counted, in_dead_letters)
+        if deleted := forgotten.delete_in_dead_letters(conn, participant):
+            done.rows["hannun.dead_letters"] += deleted
+        return done
+    not_created = sorted(set(person.event_ids) & set(in_dead_letters))
+    done = forgotten.forget_participant(conn, ring, participant, person.event_ids, not_created)
+    if missing := sorted(set(person.event_ids) - set(done.events)):
         raise OperatorError(f"no event has the id {missing[0]}", hint="give the eventId of the event's messages")
     return done

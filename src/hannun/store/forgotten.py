@@ -33,6 +33,11 @@ class ForgottenCounts(NamedTuple):
     events: list[str]
     rows: dict[str, int]
 
+    @property
+    def found(self) -> bool:
+        """Whether anything named the id."""
+        return any(self.rows.values())
+
 
 def load(conn: Connection, ring: KeyRing | None) -> ForgottenIds:
     """The forgotten ids of this database.
@@ -95,10 +100,29 @@ def events_of_participant(conn: Connection, participant: str) -> list[str]:
     return [event_id for (event_id,) in conn.execute(SQL["events_of_participant"], {"participant": participant})]
 
 
-def forget_participant(conn: Connection, ring: KeyRing, participant: str, event_ids: Sequence[str]) -> ForgottenCounts:
-    """Forget a participant of these events, in the caller's transaction."""
+def events_of_dead_letters(conn: Connection, participant: str) -> list[str]:
+    """The events whose dead letters name a participant; such an event may not exist. It reads all dead letters."""
+    return [event_id for (event_id,) in conn.execute(SQL["events_of_dead_letters"], {"participant": participant})]
+
+
+def delete_in_dead_letters(conn: Connection, participant: str) -> int:
+    """Delete a participant from dead letters that name no event. Returns how many there were."""
+    return conn.execute(SQL["delete_participant_in_dead_letters"], {"participant": participant}).rowcount
+
+
+def forget_participant(
+    conn: Connection, ring: KeyRing, participant: str, event_ids: Sequence[str], not_created: Sequence[str] = ()
+) -> ForgottenCounts:
+    """Forget a participant of these events, in the caller's transaction.
+
+    Args:
+        not_created: ids that are forgotten also where no such event exists: a message may create it later.
+    """
     rows: dict[str, int] = defaultdict(int)
-    found = conn.execute(SQL["lock_events"], {"event_ids": list(event_ids)}).fetchall()
+    found: list[tuple[int | None, str]] = conn.execute(
+        SQL["lock_events"], {"event_ids": [*event_ids, *not_created]}
+    ).fetchall()
+    found += [(None, event_id) for event_id in sorted(set(not_created) - {event_id for _, event_id in found})]
     for event_no, event_id in found:
         digests = participant_digests(ring.digest, event_id, participant)
         digest = _record(conn, "participant", event_id, digests, event_no)

@@ -69,7 +69,7 @@ def _forget_participants(restored: Connection, ring: KeyRing, wanted: dict[str, 
     for event_id, digests in sorted(wanted.items()):
         for (participant,) in restored.execute(SQL["participants"], {"event_id": event_id}).fetchall():
             if any(digest in digests for _, digest in participant_digests(ring.digest, event_id, participant)):
-                forgotten.forget_participant(restored, ring, participant, [event_id])
+                forgotten.forget_participant(restored, ring, participant, [event_id], [event_id])
                 found += 1
     return found
 

@@ -37,10 +37,12 @@ APPLICATION = "hannun-privacy"
 class Forgotten:
     """What was forgotten in the live database.
 
+    `found`: something named the id, or it was forgotten before.
     `cached`: Redis has not acknowledged yet that all answers are deleted. `kept_in` are databases that swaps have left.
     """
 
     counts: ForgottenCounts
+    found: bool
     in_shadow: bool
     cached: bool
     kept_in: list[str]
@@ -57,6 +59,8 @@ def forget(settings: Settings, person: Person, by: str, reason: str) -> Forgotte
     with open_writing(settings, APPLICATION) as writing:
         with open_connection(settings, APPLICATION) as conn:
             conn.rollback()  # ends the transaction of the version check
+            known = forgetting.is_forgotten(conn, ring, person)
+            conn.rollback()
             counts = forgetting.forget(conn, ring, person, by, reason)
         database = writing.database()
         outbox_relay.deliver_pending(database, writing.invalidator, older_than_s=0)
@@ -64,7 +68,7 @@ def forget(settings: Settings, person: Person, by: str, reason: str) -> Forgotte
             cached = bool(outbox.pending(conn, 0))
         shadow = shadow_of(settings)
         kept_in = [name for name in (shadow.before, f"{shadow.live}_before_restore") if shadow.exists(name)]
-        return Forgotten(counts, _forget_in_shadow(shadow, ring, person), cached, kept_in)
+        return Forgotten(counts, known or counts.found, _forget_in_shadow(shadow, ring, person), cached, kept_in)
 
 
 def _forget_in_shadow(shadow: Shadow, ring: KeyRing, person: Person) -> bool:

@@ -24,6 +24,16 @@ UPDATE hannun.events SET forgotten = forgotten + 1 WHERE event_no = %(event_no)s
 SELECT e.event_id FROM hannun.participants p JOIN hannun.events e USING (event_no)
  WHERE p.participant = %(participant)s::uuid ORDER BY e.event_no;
 
+-- events_of_dead_letters --
+-- The events of dead letters that name a participant. Such an event may not exist.
+SELECT DISTINCT event_id FROM hannun.dead_letters
+ WHERE fields ->> 'participant' = %(participant)s AND event_id IS NOT NULL ORDER BY event_id;
+
+-- delete_participant_in_dead_letters --
+-- Delete a participant from the kept fields of dead letters of no event: no substitute is theirs, and they cannot be counted.
+UPDATE hannun.dead_letters SET fields = fields - 'participant'
+ WHERE event_id IS NULL AND fields ->> 'participant' = %(participant)s;
+
 -- lock_events --
 -- Lock events in the order in which batches lock them.
 SELECT event_no, event_id FROM hannun.events WHERE event_id = ANY(%(event_ids)s::text[]) ORDER BY event_no FOR UPDATE;
