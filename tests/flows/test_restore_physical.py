@@ -1,5 +1,6 @@
 """A physical backup and the archived log lead to any moment: another server starts there, and goes on."""
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from polling import wait_for
 from world import World, make_database, make_owner
 
 from hannun.backups.folder import BackupFolder
-from hannun.backups.manifest import Manifest
+from hannun.backups.manifest import Manifest, Wal
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import OperatorError
 from hannun.flows.backup.context import BackupContext
@@ -23,7 +24,8 @@ from hannun.flows.backup.create import create
 from hannun.flows.backup.wal import SLOT, archive
 from hannun.flows.restore.finish import finish
 from hannun.flows.restore.loading import BackupSource
-from hannun.flows.restore.physical import restore_physical
+from hannun.flows.restore.physical import RestoredFolder, restore_physical
+from hannun.pg_programs.programs import Programs
 from hannun.store.database import connected
 
 DATABASE = "pitr"
@@ -156,6 +158,31 @@ def test_a_moment_that_cannot_be_reached_is_refused_before_anything_is_unpacked(
     with pytest.raises(OperatorError, match="the archived log reaches to"):
         restore_physical(made, source(tmp_path), tmp_path / "data", datetime.now(UTC) + timedelta(days=1), NOT_SHOWN)
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("segments", "missing"), [(["0D", "0E"], "0B"), (["0B", "0D"], "0C"), (["09"], "0B")])
+def test_a_moment_behind_a_gap_in_the_archived_log_is_refused_before_anything_is_unpacked(
+    tmp_path: Path, segments: list[str], missing: str
+) -> None:
+    made = manifest(wal=Wal(1, "0/A000028", "0/B000120"))
+    (tmp_path / "wal").mkdir()
+    for number in segments:
+        path = tmp_path / "wal" / f"0000000100000000000000{number}"
+        with path.open("wb") as file:
+            file.truncate(16 << 20)
+        written = made.ended_at.timestamp() + (60 if number == "0B" else 3600)
+        os.utime(path, (written, written))
+    with pytest.raises(OperatorError, match=f"segment 0000000100000000000000{missing} is missing in .*/wal"):
+        restore_physical(made, source(tmp_path), tmp_path / "data", made.ended_at + timedelta(minutes=30), NOT_SHOWN)
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_user_of_postgresql_is_given_the_data_folder_and_the_archived_log() -> None:
+    restored = RestoredFolder(Path("/srv/to day"), Programs(Path("/usr/bin"), 18, "18.1"), "the end", Path("/b/wal"))
+    assert restored.access_commands("postgres") == [
+        "chown -R postgres '/srv/to day'",
+        "setfacl -m u:postgres:x /b && setfacl -R -m u:postgres:rX /b/wal",
+    ]
 
 
 def test_only_an_empty_folder_is_filled(tmp_path: Path) -> None:

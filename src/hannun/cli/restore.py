@@ -119,10 +119,14 @@ def _restore_physical(name: str, folder: Path, to_time: str | None, identity: Pa
     else:
         print_folded(f"at its start it recovers to {done.recovers_to}")
     port, data = 5433, shlex.quote(str(done.path))
-    print_folded("1. as the user of PostgreSQL, to whom the folder must belong, on another port than the old server:")
+    what = "the folder" if done.wal is None else "the folder and the archived log"
+    print_folded(f"1. as root, give the user of PostgreSQL (here postgres) {what}:")
+    for command in done.access_commands("postgres"):
+        out.print(f"   {command}", markup=False, highlight=False)
+    print_folded("2. as that user, start it on another port than the old server:")
     out.print(f"   {done.programs.path('pg_ctl')} -D {data} -o '-p {port}' -w start", markup=False, highlight=False)
-    print_folded("2. look whether it holds what you want; then let it take the place of the old server")
-    print_folded(f"3. with DATABASE_URL on it: {with_home('hannun restore --finish')}")
+    print_folded("3. look whether it holds what you want; then let it take the place of the old server")
+    print_folded(f"4. with DATABASE_URL on it: {with_home('hannun restore --finish')}")
 
 
 def _moment(text: str) -> datetime:

@@ -3,18 +3,14 @@
 Archived write-ahead log goes with the physical backups: what is older than the oldest of them restores nothing.
 """
 
-import re
 from pathlib import Path
 from typing import NamedTuple
 
+from hannun.backups.archived_log import ArchivedLog
 from hannun.backups.folder import BackupFolder, Unusable
 from hannun.backups.manifest import Manifest
 from hannun.domain.retention import KeptBackup, to_remove
 from hannun.telemetry import log
-
-SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{16})(?:\.partial)?")
-SEGMENT_SIZES = {2**bits for bits in range(20, 31)}
-"""The sizes that initdb gives to a segment: 1 MB to 1 GB; 16 MB by default."""
 
 
 class PrunePlan(NamedTuple):
@@ -73,19 +69,4 @@ def _plan(folder: BackupFolder, *, daily: int, weekly: int) -> PrunePlan:
 
 def _unneeded_segments(wal: Path, kept: list[Manifest]) -> list[Path]:
     """Segments older than the first that a kept physical backup needs. Where there is no such backup, all stay."""
-    starts = [_position(found.wal.start_lsn) for found in kept if found.wal is not None]
-    if not starts:
-        return []
-    segments = {path: match[2] for path in wal.glob("*") if (match := SEGMENT.fullmatch(path.name)) is not None}
-    # Also an unfinished segment has its full size.
-    size = max((path.stat().st_size for path in segments), default=0)
-    if size not in SEGMENT_SIZES:
-        return []
-    number = min(starts) // size
-    oldest = f"{number // (2**32 // size):08X}{number % (2**32 // size):08X}"
-    return sorted(path for path, position in segments.items() if position < oldest)
-
-
-def _position(lsn: str) -> int:
-    upper, _, lower = lsn.partition("/")
-    return (int(upper, 16) << 32) | int(lower, 16)
+    return ArchivedLog(wal).older_than([found.wal.start_lsn for found in kept if found.wal is not None])

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from hannun.backups import encryption
+from hannun.backups.archived_log import ArchivedLog, Continuation
 from hannun.backups.manifest import Manifest
 from hannun.backups.unpack import unpack_physical
 from hannun.errors import OperatorError
@@ -34,11 +35,21 @@ CLOCKS_DIFFER: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class RestoredFolder:
-    """A data folder that can be started. `recovers_to` is None where no archived log belongs to it."""
+    """A data folder that can be started. `recovers_to` and `wal` are None where no archived log belongs to it."""
 
     path: Path
     programs: Programs
     recovers_to: str | None
+    wal: Path | None
+
+    def access_commands(self, user: str) -> list[str]:
+        """The commands, for root, after which this user of the system can start the server and read the log."""
+        commands = [f"chown -R {user} {shlex.quote(str(self.path))}"]
+        if self.wal is not None:
+            wal, backups = shlex.quote(str(self.wal)), shlex.quote(str(self.wal.parent))
+            # The folders are readable by their owner only. X: folders may be entered, files are not made executable.
+            commands.append(f"setfacl -m u:{user}:x {backups} && setfacl -R -m u:{user}:rX {wal}")
+        return commands
 
 
 def restore_physical(
@@ -58,9 +69,10 @@ def restore_physical(
             f"{manifest.name} is no physical backup", hint="a logical one is restored into a database, without --folder"
         )
     found = programs.exactly(source.program_folders, major_of(manifest.server_version), "restoring a physical backup")
-    segments = _segments(source.folder.wal)
+    log = ArchivedLog(source.folder.wal)
+    archived = log.continuation(manifest.wal)
     if to_time is not None:
-        _check_moment(manifest, segments, to_time)
+        _check_moment(manifest, archived, source.folder.wal, to_time)
     with source.folder.reading(), _empty_folder(into):
         chain = source.folder.chain(manifest)
         for part in chain:
@@ -71,21 +83,22 @@ def restore_physical(
         _unpack(chain, source, found, into, shown)
         shown.step("pg_verifybackup compares the files with PostgreSQL's own manifest")
         verify_backup(found, into, parse_wal=False, check=shown.check)
-        if segments:
+        if log.segments:
             _write_recovery(into, source.folder.wal, to_time)
-    return RestoredFolder(into, found, _recovers_to(to_time) if segments else None)
+    if not log.segments:
+        return RestoredFolder(into, found, None, None)
+    return RestoredFolder(into, found, _recovers_to(archived, to_time), source.folder.wal)
 
 
-def _recovers_to(to_time: datetime | None) -> str:
-    return "the end of the archived log" if to_time is None else f"{to_time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
+def _recovers_to(archived: Continuation, to_time: datetime | None) -> str:
+    if to_time is not None:
+        return f"{to_time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
+    if archived.missing is not None:
+        return f"the end of the log before segment {archived.missing}, which is missing in the archive"
+    return "the end of the archived log"
 
 
-def _segments(wal: Path) -> list[Path]:
-    """The files of the archived log."""
-    return [path for path in sorted(wal.glob("*")) if path.is_file() and len(path.name.split(".")[0]) == 24]
-
-
-def _check_moment(manifest: Manifest, segments: Sequence[Path], to_time: datetime) -> None:
+def _check_moment(manifest: Manifest, archived: Continuation, wal: Path, to_time: datetime) -> None:
     """
     Raises:
         OperatorError: the recovery cannot end at this moment: PostgreSQL would refuse to start.
@@ -95,17 +108,30 @@ def _check_moment(manifest: Manifest, segments: Sequence[Path], to_time: datetim
             f"{manifest.name} was complete at {manifest.ended_at:%Y-%m-%d %H:%M:%S} UTC, after {to_time.isoformat()}",
             hint="restore an older backup: `hannun backup list` shows them",
         )
-    if not segments:
+    if not archived.segments and archived.missing is None:
         raise OperatorError(
             "there is no archived log, so nothing leads from the backup to a moment after it",
             hint="leave --to-time out; `hannun backup wal` archives the log from now on",
         )
-    newest = datetime.fromtimestamp(max(path.stat().st_mtime for path in segments), UTC)
-    if to_time > newest + CLOCKS_DIFFER:
+    newest = _newest(archived.segments)
+    if archived.missing is not None and (newest is None or to_time > newest):
+        reach = "does not continue the backup" if newest is None else f"leads to {newest:%Y-%m-%d %H:%M:%S} UTC"
+        raise OperatorError(
+            f"the archived log {reach}, and {to_time.isoformat()} is behind that: segment {archived.missing} is "
+            f"missing in {wal}",
+            hint="restore a backup that was made behind the gap, while `hannun backup wal` ran; or leave --to-time "
+            "out: PostgreSQL then recovers to the gap",
+        )
+    if newest is not None and to_time > newest + CLOCKS_DIFFER:
         raise OperatorError(
             f"the archived log reaches to {newest:%Y-%m-%d %H:%M:%S} UTC, and not to {to_time.isoformat()}",
             hint="leave --to-time out to recover to its end",
         )
+
+
+def _newest(segments: Sequence[Path]) -> datetime | None:
+    """When the newest of the segments was written last."""
+    return max((datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in segments), default=None)
 
 
 @contextmanager
