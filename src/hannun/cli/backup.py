@@ -108,11 +108,13 @@ def verify(
 def prune(dry_run: DryRunOption = False, home: HomeOption = None) -> None:
     """Remove backups that are not kept, and unfinished ones."""
     from hannun.flows.backup.prune import prune as run
-    from hannun.processes.commands.backup import backup_folder
+    from hannun.processes.commands.backup import backup_folder, record_removed
 
     settings = settings_.read()
     folder = backup_folder(settings)
     plan = run(folder, daily=settings.backup_daily_kept, weekly=settings.backup_weekly_kept, dry_run=dry_run)
+    if not dry_run:
+        record_removed(settings, plan, operator())
     verb = "would be removed" if dry_run else "removed"
     for backup in plan.backups:
         print_folded(f"{backup.name}  {_size(backup.size_bytes)}  {verb}")

@@ -215,13 +215,13 @@ def _finish() -> None:
 
 
 def _drop_replaced() -> None:
-    from hannun.processes.commands.restore import restore_target
+    from hannun.processes.commands.restore import drop_replaced
 
-    target = restore_target(settings_.read())
-    if target.drop(target.before):
-        print_folded(f"{target.before} is dropped")
+    name, dropped = drop_replaced(settings_.read(), operator())
+    if dropped:
+        print_folded(f"{name} is dropped")
     else:
-        print_folded(f"nothing to drop: there is no {target.before}, which a restore would have kept")
+        print_folded(f"nothing to drop: there is no {name}, which a restore would have kept")
 
 
 def _print_positions(positions: Sequence["RestoredPosition"]) -> None:

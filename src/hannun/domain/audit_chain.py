@@ -45,6 +45,9 @@ class Action(StrEnum):
     MONTH_ATTACHED = "month attached"
     MONTH_DROPPED = "month dropped"
     BACKUP_MADE = "backup made"
+    BACKUP_REMOVED = "backup removed"
+    REPLACED_DROPPED = "replaced database dropped"
+    AMOUNTS_CONVERTED = "conversion of amounts begun"
     SCHEMA_MIGRATED = "schema migrated"
     PASSWORD_SET = "role password set"  # noqa: S105  the name of the action
     TOTALS_TYPED = "totals typed"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hannun.store import amount_state, amount_sweep, forgotten
+from hannun.domain.audit_chain import Action, NewEntry, operator
+from hannun.store import amount_state, amount_sweep, audit_log, forgotten
 from hannun.store.amount_sweep import FormCount, LastSweep, Operation
 from hannun.store.database import Connection, Database
 
@@ -36,7 +37,7 @@ def convert(database: Database, operation: Operation, by: str, progress: Callabl
         OperatorError: another process converts; there is no key ring, or it lacks a key; or nothing is to be rotated.
         Transient: PostgreSQL is away, or another process has taken over. The same call goes on.
     """
-    sweep = database.run(lambda conn: amount_sweep.begin(conn, operation, by))
+    sweep = database.run(partial(_begin, operation=operation, by=by))
     while True:
         for what, step, first, limit in _STEPS:
             last, passed = first, 0
@@ -46,6 +47,13 @@ def convert(database: Database, operation: Operation, by: str, progress: Callabl
                 progress(f"{what}: {passed:,}")
         if database.run(partial(amount_sweep.finish, sweep=sweep)):
             return
+
+
+def _begin(conn: Connection, operation: Operation, by: str) -> amount_sweep.Sweep:
+    """Begin, and record it: also an interrupted conversion has changed how amounts are stored."""
+    sweep = amount_sweep.begin(conn, operation, by)
+    audit_log.record(conn, NewEntry(operator(by), Action.AMOUNTS_CONVERTED, "amounts", reason=operation))
+    return sweep
 
 
 @dataclass(frozen=True, slots=True)

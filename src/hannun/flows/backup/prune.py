@@ -9,7 +9,11 @@ from typing import NamedTuple
 from hannun.backups.archived_log import ArchivedLog
 from hannun.backups.folder import BackupFolder, Unusable
 from hannun.backups.manifest import Manifest
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.retention import KeptBackup, to_remove
+from hannun.errors import StoreUnavailable
+from hannun.store import audit_log
+from hannun.store.database import Database
 from hannun.telemetry import log
 
 
@@ -52,6 +56,18 @@ def prune_while_making(folder: BackupFolder, *, daily: int, weekly: int, dry_run
                     segments=len(plan.segments),
                 )
     return plan
+
+
+def record_removed(records: Database, plan: PrunePlan, by: str) -> None:
+    """Record in the audit log what was removed. While PostgreSQL is away, the process's log alone says it."""
+    removed = [*(each.name for each in plan.backups), *(f"{each.name}, unfinished" for each in plan.unfinished)]
+    if plan.segments:
+        removed.append(f"{len(plan.segments)} segments of archived write-ahead log")
+    try:
+        with records.transaction() as conn:
+            audit_log.record(conn, *(NewEntry(operator(by), Action.BACKUP_REMOVED, each) for each in removed))
+    except StoreUnavailable as error:
+        log.warning("the audit log does not say which backups were removed", removed=removed, error=str(error))
 
 
 def _plan(folder: BackupFolder, *, daily: int, weekly: int) -> PrunePlan:

@@ -11,7 +11,7 @@ from hannun.cache import RedisAddress
 from hannun.errors import OperatorError, Transient
 from hannun.flows.backup.context import BackupContext
 from hannun.flows.backup.create import create
-from hannun.flows.backup.prune import prune
+from hannun.flows.backup.prune import prune, record_removed
 from hannun.store.due_work import DueWork
 from hannun.telemetry import log
 
@@ -75,6 +75,7 @@ class ScheduledBackup:
 
     def _prune(self, context: BackupContext) -> None:
         try:
-            prune(context.folder, daily=self._daily, weekly=self._weekly)
+            plan = prune(context.folder, daily=self._daily, weekly=self._weekly)
+            record_removed(context.records, plan, context.by)
         except (OperatorError, Transient) as error:
             log.warning("backups could not be pruned; the next backup tries again", error=str(error))

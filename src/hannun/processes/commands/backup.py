@@ -11,12 +11,22 @@ from typing import Final
 from hannun.backups.encryption import new_identity
 from hannun.backups.folder import BackupFolder
 from hannun.errors import OperatorError
+from hannun.flows.backup import prune
 from hannun.flows.backup.context import BackupContext
+from hannun.flows.backup.prune import PrunePlan
 from hannun.processes.commands.database import open_database, owner_url
 from hannun.settings import Settings
 from hannun.store.database import Database
 
-__all__ = ["backup_context", "backup_folder", "backup_url", "new_identity", "open_backups", "program_folders"]
+__all__ = [
+    "backup_context",
+    "backup_folder",
+    "backup_url",
+    "new_identity",
+    "open_backups",
+    "program_folders",
+    "record_removed",
+]
 APPLICATION: Final = "hannun-backup"
 
 
@@ -65,6 +75,18 @@ def open_backups(
     folder = backup_folder(settings)
     with open_database(settings, APPLICATION) as records:
         yield backup_context(settings, folder, records, by, show, check)
+
+
+def record_removed(settings: Settings, plan: PrunePlan, by: str) -> None:
+    """Record in the audit log what was removed. A full disk is emptied also where no database can be reached."""
+    url = settings.secret("database_url")
+    if not url:
+        return
+    records = Database(url, settings.pool, application=APPLICATION)
+    try:
+        prune.record_removed(records, plan, by)
+    finally:
+        records.close()
 
 
 def backup_context(

@@ -10,6 +10,7 @@ from hannun.backups import encryption
 from hannun.backups.manifest import Manifest
 from hannun.cache import Invalidator, flush
 from hannun.counting import outbox_relay
+from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.flows.reconcile import reconcile
 from hannun.flows.restore.drill import DrillResult, drill, recorded
 from hannun.flows.restore.loading import BackupSource, Shown, major_of
@@ -22,6 +23,7 @@ from hannun.processes.commands.backup import backup_folder, program_folders
 from hannun.processes.commands.database import open_database, open_owner_connection, owner_url
 from hannun.processes.commands.scratch_server import open_scratch_server
 from hannun.settings import Settings
+from hannun.store import audit_log
 from hannun.store.database import Connection, Database
 from hannun.store.restore_target import RestoreTarget
 
@@ -153,6 +155,16 @@ def has_logical_backup(settings: Settings) -> bool:
 def restore_target(settings: Settings, into: str | None = None) -> RestoreTarget:
     """The database that a restore fills, whether it exists or not."""
     return RestoreTarget(owner_url(settings), settings.needed("database_url"), into, amounts(settings))
+
+
+def drop_replaced(settings: Settings, by: str) -> tuple[str, bool]:
+    """Drop the database that a restore has kept. Returns its name, and whether there was one."""
+    target = restore_target(settings)
+    with open_live(settings) as live:
+        dropped = target.drop(target.before)
+        if dropped:
+            audit_log.record(live, NewEntry(operator(by), Action.REPLACED_DROPPED, f"database {target.before}"))
+    return target.before, dropped
 
 
 def backup_source(settings: Settings, identity: Path | None) -> BackupSource:
