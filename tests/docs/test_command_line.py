@@ -282,3 +282,24 @@ def test_every_help_page_fits_a_terminal_of_80_columns_and_cuts_nothing() -> Non
         assert "Usage: " in shown
         assert "\N{HORIZONTAL ELLIPSIS}" not in shown, words
         assert [line for line in shown.splitlines() if len(line) > 80] == [], words
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("", "whom to forget is not said"),
+        ("--merchant a --participant b", "--merchant and --participant are both given"),
+    ],
+)
+def test_forgetting_needs_exactly_one_person(options: str, why: str) -> None:
+    refused = CliRunner().invoke(app, ["privacy", "forget", "--reason", "request 1", *options.split()])
+    assert isinstance(refused.exception, OperatorError)
+    assert refused.exception.args[0] == why
+    assert refused.exception.hint.startswith("give one of the two")
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, "0 entries"), (1, "1 entry"), (2, "2 entries"), (1_200, "1,200 entries")]
+)
+def test_a_number_agrees_with_its_noun(count: int, expected: str) -> None:
+    assert terminal.with_noun(count, "entry", "entries") == expected

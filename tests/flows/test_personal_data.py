@@ -214,11 +214,11 @@ def test_the_command_names_places_and_never_the_data(
     backup = made.stdout.split()[0]
     (tmp_path / "serve.log").write_text(f"{TELEPHONE}\n", "utf-8")
     said = run("audit", "--logs", str(tmp_path / "serve.log"), "--backup", backup, "--id", KIM, status=1)
-    assert "hannun.events.title: e-mail address, 1 times" in said
-    assert "serve.log: telephone number, 1 times, first in line 1" in said
-    assert f"{backup}, hannun.events: e-mail address, 1 times" in said
-    assert f"{backup}, hannun.participants: the given id, 1 times" in said
-    assert f"hannun.participants of event {SPRING}: the given id, 1 times" in said
+    assert "hannun.events.title: e-mail address, 1 time" in said
+    assert "serve.log: telephone number, 1 time, first in line 1" in said
+    assert f"{backup}, hannun.events: e-mail address, 1 time" in said
+    assert f"{backup}, hannun.participants: the given id, 1 time" in said
+    assert f"hannun.participants of event {SPRING}: the given id, 1 time" in said
     forgot = run("forget", "--participant", KIM, "--reason", "request 17", status=0)
     assert "the participant is forgotten in 1 events" in forgot
     run("forget", "--participant", KIM, "--reason", "the same again", status=0)

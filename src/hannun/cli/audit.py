@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import BIGINT_MAX, HomeOption, print_folded, with_home
+from hannun.cli.terminal import BIGINT_MAX, HomeOption, print_folded, with_home, with_noun
 from hannun.domain.audit_chain import Action, Newest
 from hannun.errors import OperatorError
 
@@ -93,12 +93,12 @@ def verify(
             found += 1
             print_folded(str(break_))
     if found:
-        print_folded(f"the audit log is not as it was written: {found} findings")
+        print_folded(f"the audit log is not as it was written: {with_noun(found, 'finding')}")
         raise typer.Exit(1)
     if not check.newest.no:
         print_folded("the audit log is empty")
         return
-    print_folded(f"the audit log is whole: {check.newest.no} entries")
+    print_folded(f"the audit log is whole: {with_noun(check.newest.no, 'entry', 'entries')}")
     print_folded("note the newest elsewhere, so that nobody can cut off the end unseen:")
     print_folded(with_home(f"hannun audit verify --newest {check.newest}"), indent="  ")
 

@@ -7,7 +7,7 @@ import typer
 
 from hannun import settings as settings_
 from hannun.cli.audit import parse_since
-from hannun.cli.terminal import HomeOption, Progress, check_number, err, operator, print_folded, with_home
+from hannun.cli.terminal import HomeOption, Progress, check_number, err, operator, print_folded, with_home, with_noun
 from hannun.domain.audit_chain import REASON_LENGTH_MAX
 from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
 from hannun.errors import OperatorError
@@ -59,7 +59,8 @@ def _check_options(merchant: str | None, participant: str | None, event: list[st
         OperatorError: the options do not say whom to forget, or are too long.
     """
     if (merchant is None) == (participant is None):
-        raise OperatorError("whom to forget is not said", hint="give --merchant ID, or --participant ID")
+        found = "whom to forget is not said" if merchant is None else "--merchant and --participant are both given"
+        raise OperatorError(found, hint="give one of the two: --merchant ID, or --participant ID")
     if merchant is not None and event:
         raise OperatorError("--event is for a participant", hint="a merchant is forgotten in all events: leave it out")
     lengths = [("--merchant", merchant, ID_LENGTH_MAX), ("--participant", participant, PARTICIPANT_LENGTH_MAX)]
@@ -106,7 +107,7 @@ def _print_findings(findings: "Findings") -> None:
     for (place, kind), count in sorted(findings.counts.items()):
         line = findings.first_lines.get((place, kind))
         at = "" if line is None else f", first in line {line}"
-        print_folded(f"{place}: {kind}, {count} times{at}")
+        print_folded(f"{place}: {kind}, {with_noun(count, 'time')}{at}")
     for place in findings.unsearched:
         print_folded(f"{place}: not searched to its end: --minutes gives more time")
     if findings.counts:
@@ -120,7 +121,7 @@ def _print_exposure(event_id: str, since: str, found: "Exposure") -> None:
     event = found.event
     print_folded(f"event {event_id}: the data of")
     print_folded(f"the merchant {event.owner or '(not created yet)'}", indent="  ")
-    print_folded(f"{event.participants} participants; their ids are in hannun.participants", indent="  ")
+    print_folded(f"{with_noun(event.participants, 'participant')}; their ids are in hannun.participants", indent="  ")
     print_folded(f"seen since {since} by")
     for reader in found.readers:
         who = f"{reader.kind or 'unknown'} {reader.id or '(forgotten)'}"

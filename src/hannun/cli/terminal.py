@@ -172,6 +172,11 @@ def shorten_to_line(text: str, *, indent: str = "") -> str:
     return textwrap.shorten(text, max(out.width - len(indent), len(_CUT)), placeholder=_CUT)
 
 
+def with_noun(count: int, singular: str, plural: str | None = None) -> str:
+    """A number with what it counts, as in `1 event` and `1,200 events`."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
 def check_number(option: str, value: float, value_max: int) -> None:
     """Check the value of an option that is above 0.
 

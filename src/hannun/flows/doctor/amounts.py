@@ -10,6 +10,11 @@ from hannun.store import amount_state, amount_sweep, forgotten
 from hannun.store.amounts import amounts_of
 
 MINUTE_S: Final = 60
+_COMMANDS: Final = {
+    "encrypt": "hannun amounts encrypt",
+    "decrypt": "hannun amounts decrypt",
+    "rotate": "hannun amounts rotate",
+}
 
 
 def key_ring(examined: Examined) -> Iterator[Finding]:
@@ -95,7 +100,7 @@ def _interrupted(last: amount_sweep.LastSweep) -> Finding:
         "the conversion of amounts ({operation}, by {by}) stopped {minutes} minutes ago: they are in both forms",
         "run it again: it goes on where it stopped",
         {"operation": last.operation, "by": last.run_by, "minutes": round(last.silent_s / MINUTE_S)},
-        [f"hannun amounts {last.operation}"],
+        [_COMMANDS[last.operation]],
     )
 
 
