@@ -3,6 +3,7 @@
 The server is shared by the tests of this module, because it takes seconds to create.
 """
 
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -137,6 +138,27 @@ def test_the_log_is_archived_without_a_gap_while_the_server_restarts_and_until_i
     names = sorted(path.name for path in backups.folder.wal.iterdir() if len(path.name) == 24)
     numbers = [int(name[8:16], 16) * 256 + int(name[16:], 16) for name in names]
     assert numbers == list(range(numbers[0], numbers[-1] + 1)), "no segment is missing"
+
+
+@pytest.mark.parametrize(("of_another", "why"), [(True, "is of another server"), (False, "to an earlier moment")])
+def test_an_archive_that_this_server_cannot_continue_is_refused_and_the_hint_says_what_to_do(
+    site: World, backups: BackupContext, *, of_another: bool, why: str
+) -> None:
+    with psycopg.connect(site.postgres.superuser_url, autocommit=True) as conn:
+        (system, size) = conn.execute(
+            "SELECT system_identifier, pg_size_bytes(current_setting('wal_segment_size')) FROM pg_control_system()"
+        ).fetchone() or (0, 0)
+        drop_slot = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"
+        conn.execute(drop_slot, [wal.SLOT])
+        backups.folder.check()
+        backups.folder.wal.mkdir()
+        newest = backups.folder.wal / "00000001000000FF00000001"
+        newest.write_bytes((bytes(24) + struct.pack("=Q", system + of_another)).ljust(size, b"\0"))
+        with pytest.raises(OperatorError, match=why) as refused:
+            wal.archive(backups, stopped=lambda: False, wait=lambda _: None, free_bytes_min=0)
+        assert f"mv {backups.folder.wal} {backups.folder.wal}-before" in (refused.value.hint or "")
+        kept = conn.execute(drop_slot, [wal.SLOT]).fetchall()
+        assert not (of_another and kept), "the server keeps no log for an archive that was never begun"
 
 
 @pytest.mark.faults

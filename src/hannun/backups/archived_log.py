@@ -1,6 +1,7 @@
 """The archived write-ahead log: which segments are in its folder, and how far they lead from a backup without a gap."""
 
 import re
+import struct
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -10,6 +11,9 @@ from hannun.backups.manifest import Wal
 SEGMENT: Final = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})(?:\.partial)?")
 SEGMENT_SIZES: Final = {2**bits for bits in range(20, 31)}
 """The sizes that initdb gives to a segment: 1 MB to 1 GB; 16 MB by default."""
+
+_PAGE_HEADER: Final = struct.Struct("=24xQ")
+"""The beginning of a segment, up to the system identifier: PostgreSQL's XLogLongPageHeaderData."""
 
 
 class Continuation(NamedTuple):
@@ -36,6 +40,15 @@ class ArchivedLog:
             for path, match in found.items()
             if self.size is not None and sizes[path] == size
         }
+
+    def system_identifier(self) -> str | None:
+        """That of the server whose log this is; None where no segment says so."""
+        for path in reversed(self.segments):
+            with path.open("rb") as file:
+                found = file.read(_PAGE_HEADER.size)
+            if len(found) == _PAGE_HEADER.size and (system := _PAGE_HEADER.unpack(found)[0]):
+                return str(system)
+        return None
 
     def older_than(self, lsns: Collection[str]) -> list[Path]:
         """The segments before the first that holds one of these positions. Without a position there is none."""

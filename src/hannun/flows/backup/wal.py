@@ -9,6 +9,7 @@ With a physical backup and the log behind it, a restore can end at any moment si
 restore can go.
 """
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from hannun.backups.archived_log import ArchivedLog
 from hannun.errors import OperatorError, StoreUnavailable, Transient
 from hannun.flows.backup.context import BackupContext
 from hannun.pg_programs import programs
-from hannun.pg_programs.run import connection_arguments, run
+from hannun.pg_programs.run import ProgramFailed, connection_arguments, run
 from hannun.store import database_facts, operation_runs, wal_slots
 from hannun.store.database import connected
 from hannun.store.wal_slots import SlotState
@@ -30,6 +32,7 @@ LOCK: Final = "wal.lock"
 APPLICATION: Final = "hannun-wal-archive"
 RECORD_EVERY_S: Final = 60.0
 RETRY_S_MIN, RETRY_S_MAX = 1.0, 30.0
+_NOT_CONTINUED: Final = re.compile(r"is ahead of the WAL flush position|is not in this server's history")
 SILENCE_S: Final = float("inf")
 """pg_receivewal is silent while nothing is written; it asks the server for signs of life itself."""
 
@@ -78,6 +81,8 @@ def _receive(context: BackupContext, check: Callable[[], None]) -> None:
     arguments, environment = connection_arguments(database_facts.client_parameters(context.url))
     with connected(context.url, application=APPLICATION) as conn:
         version, allowed = database_facts.server_version(conn), database_facts.replication(conn).allowed
+        # Before the slot is created, for which the server would keep its log.
+        _check_same_server(context, database_facts.system_identifier(conn))
     if not allowed:
         raise OperatorError(
             "archiving the write-ahead log needs the right REPLICATION",
@@ -93,8 +98,31 @@ def _receive(context: BackupContext, check: Callable[[], None]) -> None:
     receive: list[str | Path] = [
         program, *slot, f"--directory={context.folder.wal}", "--synchronous", "--no-loop", "--verbose", *arguments,
     ]  # fmt: skip
-    run(receive, environment=environment, check=check, silence_s=SILENCE_S)
+    try:
+        run(receive, environment=environment, check=check, silence_s=SILENCE_S)
+    except ProgramFailed as error:
+        if any(_NOT_CONTINUED.search(line) for line in error.lines):
+            raise _not_continued(context, "this server was restored to an earlier moment") from error
+        raise
     raise StoreUnavailable("pg_receivewal ended")
+
+
+def _check_same_server(context: BackupContext, system: str) -> None:
+    """
+    Raises:
+        OperatorError: the archive holds the log of another server.
+    """
+    if ArchivedLog(context.folder.wal).system_identifier() not in (None, system):
+        raise _not_continued(context, "it is of another server, from before a restore into a new one")
+
+
+def _not_continued(context: BackupContext, why: str) -> OperatorError:
+    wal = context.folder.wal
+    return OperatorError(
+        f"cannot continue the archived log in {wal}: {why}",
+        hint=f"keep it under another name (mv {wal} {wal}-before), start the archive again, and make a physical "
+        "backup: earlier ones need the archived log of before",
+    )
 
 
 @contextmanager
