@@ -31,6 +31,7 @@ def owner_url(world: World) -> str:
 
 def make_backup(world: World, folder: Path, recipient: str | None = None) -> Manifest:
     """A logical backup of the world's database."""
+    folder.mkdir(exist_ok=True)
     context = BackupContext(
         BackupFolder(folder), world.another_database(), owner_url(world), PROGRAMS, "test", lambda: datetime.now(UTC)
     )

@@ -16,6 +16,7 @@ from hannun.flows.backup.context import BackupContext
 @pytest.fixture
 def context(world: World, tmp_path: Path) -> BackupContext:
     """Backups by the owner of the test's database."""
+    (tmp_path / "backups").mkdir()
     folder = BackupFolder(tmp_path / "backups")
     return BackupContext(folder, world.database, world.owner_url, list(installed_binaries()), "0.test", every_second())
 

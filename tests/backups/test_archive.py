@@ -51,6 +51,7 @@ def backups(site: World, tmp_path: Path) -> BackupContext:
     with psycopg.connect(site.postgres.superuser_url, autocommit=True) as conn:
         conn.execute("ALTER ROLE analytics_backup REPLICATION")
     url = site.postgres.url("analytics", "analytics_backup", PASSWORD)
+    (tmp_path / "backups").mkdir()
     folder = BackupFolder(tmp_path / "backups")
     return BackupContext(folder, site.database, url, [site.postgres.binaries], "0.test", every_second())
 

@@ -141,6 +141,7 @@ def test_a_second_operator_is_refused_wherever_the_first_works(
     filled: World, context: BackupContext, tmp_path: Path
 ) -> None:
     """In the same folder, and from another machine, whose folder is another."""
+    (tmp_path / "elsewhere").mkdir()
     elsewhere = replace(context, folder=BackupFolder(tmp_path / "elsewhere"))
     refused: list[str] = []
     with dump_waits(filled) as release:
@@ -328,8 +329,7 @@ def test_prune_removes_what_is_not_kept_and_what_was_killed_and_not_what_is_dama
 def test_segments_older_than_the_oldest_physical_backup_go(tmp_path: Path) -> None:
 
     folder = BackupFolder(tmp_path / "backups")
-    folder.check()
-    folder.wal.mkdir()
+    folder.wal.mkdir(parents=True)
     names = [f"00000001{number // 256:08X}{number % 256:08X}" for number in range(254, 260)]
     for name in (*names, "00000002.history"):
         (folder.wal / name).touch()

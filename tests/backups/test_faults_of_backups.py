@@ -48,6 +48,7 @@ def outcomes(world: World) -> Sequence[tuple[str, str | None]]:
 
 @pytest.mark.faults
 def test_a_killed_backup_ends_its_program_and_is_never_taken_for_a_good_one(world: World, tmp_path: Path) -> None:
+    (tmp_path / "backups").mkdir()
     folder = BackupFolder(tmp_path / "backups")
     programs = pg_dump_that_waits_for(tmp_path / "never", world.postgres.binaries, tmp_path / "programs")
     killed = subprocess.Popen(

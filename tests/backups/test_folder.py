@@ -9,10 +9,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from hannun.backups import manifest as manifests
 from hannun.backups.folder import BackupFolder
 from hannun.backups.manifest import BackupFile, Kind, Manifest, Position
+from hannun.cli import app
 from hannun.errors import OperatorError, Transient
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -20,9 +22,8 @@ NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> BackupFolder:
-    found = BackupFolder(tmp_path / "backups")
-    found.check()
-    return found
+    (tmp_path / "backups").mkdir()
+    return BackupFolder(tmp_path / "backups")
 
 
 def make(folder: BackupFolder, kind: Kind = "logical", at: datetime = NOON, parent: str | None = None) -> Manifest:
@@ -53,6 +54,29 @@ def test_a_finished_backup_is_found_by_its_name_with_and_without_its_kind(folder
     folder.check_files(manifest)
     assert folder.newest("logical") == manifest
     assert manifest.files[0].sha256 == hashlib.sha256(b"all of it" * 1_000).hexdigest()
+
+
+def test_a_missing_folder_is_never_created_and_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    """A disk that is not mounted: backups would fill the disk below, and `list` would show none."""
+    (tmp_path / "file").touch()
+    for path, found in ((tmp_path / "missing", "does not exist"), (tmp_path / "file", "is no folder")):
+        folder = BackupFolder(path)
+        for use in (folder.check, folder.contents, lambda folder=folder: folder.find("20261127T120000Z")):
+            with pytest.raises(OperatorError, match=f"{path}, which {found}"):
+                use()
+    assert not (tmp_path / "missing").exists()
+
+
+def test_the_list_shows_a_backup_with_a_truncated_or_missing_file_as_damaged(folder: BackupFolder) -> None:
+    whole, truncated, gone = (make(folder, at=NOON + timedelta(hours=hour)) for hour in range(3))
+    (folder.path_of(truncated.name) / "data").write_bytes(b"half")
+    (folder.path_of(gone.name) / "data").unlink()
+    shown = CliRunner().invoke(app, ["backup", "list"], env={"HANNUN_BACKUP_FOLDER": str(folder.path)})
+    assert shown.exit_code == 0
+    first, second, third = shown.output.splitlines()
+    assert first.startswith(whole.name) and "cannot be used" not in first
+    assert second == f"{truncated.name:<26} cannot be used: data has 4 bytes, and should have 9,000"
+    assert third == f"{gone.name:<26} cannot be used: data is missing"
 
 
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "logical", "physical/2026", "20261127T120000Z;x"])

@@ -75,11 +75,10 @@ def test_a_process_that_died_leaves_the_backup_to_another(
 def test_a_failure_is_tried_again_after_an_hour_and_does_not_end_the_process(
     scheduled: Callable[..., ScheduledBackup], world: World, tmp_path: Path
 ) -> None:
-    (tmp_path / "file").touch()
-    process = scheduled("process", tmp_path / "file" / "folder", lost_after_s=0.0)
-    with pytest.raises(Transient, match="cannot write to the folder of backups"):
+    process = scheduled("process", tmp_path / "unmounted", lost_after_s=0.0)
+    with pytest.raises(Transient, match="which does not exist"):
         process.run_once(NOW)
-    (tmp_path / "file").unlink()
+    (tmp_path / "unmounted").mkdir()
     assert process.run_once(NOW + timedelta(minutes=59)) == 0
     assert process.run_once(NOW + timedelta(minutes=60)) == 1
 

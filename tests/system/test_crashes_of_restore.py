@@ -33,6 +33,7 @@ STEPS = {
 def backed_up(service: Service, postgres: PostgresServer, tmp_path: Path) -> Iterator[tuple[Service, Event, Event]]:
     """A service with a backup that holds the first of two events."""
     name = service.environment["DATABASE_URL"].rpartition("/")[2]
+    (tmp_path / "backups").mkdir()
     service.environment |= {
         "HANNUN_BACKUP_FOLDER": str(tmp_path / "backups"),
         "HANNUN_OWNER_DATABASE_URL": postgres.url(name, "hannun_owner", PASSWORD),

@@ -63,6 +63,7 @@ def world(
     tmp_path: Path,
 ) -> Iterator[RestoreWorld]:
     name = database_url.rpartition("/")[2]
+    (tmp_path / "backups").mkdir()
     service = start_service(
         DATABASE_URL=database_url,
         HANNUN_OWNER_DATABASE_URL=postgres.url(name, "hannun_owner", PASSWORD),

@@ -23,6 +23,7 @@ def backup(service: Service, event: Event, postgres: PostgresServer, tmp_path: P
     """A backup that holds an event, whose merchant was forgotten since."""
     name = service.environment["DATABASE_URL"].rpartition("/")[2]
     add_key(tmp_path / "keys.toml", "2026-11")
+    (tmp_path / "backups").mkdir()
     service.environment |= {
         "HANNUN_BACKUP_FOLDER": str(tmp_path / "backups"),
         "HANNUN_KEY_RING_FILE": str(tmp_path / "keys.toml"),

@@ -13,6 +13,7 @@ from hannun.embedded import PostgresServer
 def backed_up(service: Service, postgres: PostgresServer, tmp_path: Path) -> Service:
     """A service that has counted an event, with a folder of backups."""
     name = service.environment["DATABASE_URL"].rpartition("/")[2]
+    (tmp_path / "backups").mkdir()
     service.environment |= {
         "HANNUN_BACKUP_FOLDER": str(tmp_path / "backups"),
         "HANNUN_OWNER_DATABASE_URL": postgres.url(name, "hannun_owner", PASSWORD),

@@ -25,6 +25,7 @@ def backed_up(service: Service, postgres: PostgresServer, tmp_path: Path, identi
     ring = str(tmp_path / "keys.toml")
     for arguments in (("keys", "new", ring), ("backup", "keys", identity)):
         made = run(service, *arguments)
+    (tmp_path / "backups").mkdir()
     service.environment |= {
         "HANNUN_BACKUP_FOLDER": str(tmp_path / "backups"),
         "HANNUN_BACKUP_RECIPIENT": made.out.split()[-1],

@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,28 +57,41 @@ class BackupFolder:
     """The folder of all backups of one installation.
 
     Args:
-        path: is created where there is none, readable by its owner only.
+        path: must exist. It is never created: where it is missing, a disk may not be mounted.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def check(self) -> None:
-        """Create the folder where there is none, and check that this process may write there.
+        """Check that the folder exists, and that this process may write there.
 
         Raises:
-            OperatorError: it cannot be created, or not be written to.
+            OperatorError: it does not exist, or cannot be written to.
         """
+        self.check_exists()
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = self.path / f".probe.{secrets.token_hex(4)}"
             probe.touch()
             probe.unlink()
         except OSError as error:
             raise OperatorError(
-                f"cannot write to the folder of backups {self.path}: {error}",
+                f"cannot write to the folder of backups {self.path}: {error.strerror}",
                 hint="HANNUN_BACKUP_FOLDER names a folder that this user may write to",
             ) from error
+
+    def check_exists(self) -> None:
+        """
+        Raises:
+            OperatorError: it does not exist, or is no folder.
+        """
+        if self.path.is_dir():
+            return
+        found = "is no folder" if self.path.exists() else "does not exist"
+        raise OperatorError(
+            f"HANNUN_BACKUP_FOLDER names {self.path}, which {found}",
+            hint=f"mount the disk of the backups; or, for a new folder: mkdir -m 700 {shlex.quote(str(self.path))}",
+        )
 
     # -- names
 
@@ -135,7 +149,12 @@ class BackupFolder:
             raise OperatorError(f"cannot finish the backup {manifest.name}: {error}", hint=_hint_of(error)) from error
 
     def contents(self) -> Contents:
-        """All backups, and what cannot be used. A folder that does not exist is empty."""
+        """All backups, and what cannot be used.
+
+        Raises:
+            OperatorError: the folder does not exist.
+        """
+        self.check_exists()
         found = Contents([], [])
         for kind in KINDS:
             for path in sorted((self.path / kind).glob("*")):
@@ -173,8 +192,9 @@ class BackupFolder:
         """A backup by its name, with or without its kind in front.
 
         Raises:
-            OperatorError: it is no name of a backup, or as `read`.
+            OperatorError: it is no name of a backup, the folder does not exist, or as `read`.
         """
+        self.check_exists()
         given = _NAME.fullmatch(name.strip().strip("/"))
         if given is None:
             raise OperatorError(f"{name!r} is no name of a backup", hint="a name looks like logical/20261127T180000Z")
@@ -237,20 +257,25 @@ class BackupFolder:
         """
         for file in manifest.files:
             path = self.file_path(manifest, file)
+            found = _wrong_size(path, file)
             try:
-                size = path.stat().st_size
-                found = f"has {size:,} bytes, and should have {file.bytes:,}" if size != file.bytes else ""
                 if not found and sha256_of(path, on_bytes) != file.sha256:
                     found = "holds other bytes than were written: its SHA-256 differs from the manifest's"
-            except FileNotFoundError:
-                found = "is missing"
             except OSError as error:
-                found = f"cannot be read: {error}"
+                found = f"cannot be read: {error.strerror}"
             if found:
                 raise OperatorError(
                     f"the backup {manifest.name} is damaged: {file.name} {found}",
                     hint="use another backup: `hannun backup list` shows them; restore nothing from this one",
                 )
+
+    def wrong_sizes(self, manifest: Manifest) -> list[str]:
+        """The files of a backup that are missing or have another size than in the manifest, each with what was found.
+
+        It reads no file, so a changed byte is not found.
+        """
+        found = {file.name: _wrong_size(self.file_path(manifest, file), file) for file in manifest.files}
+        return [f"{name} {wrong}" for name, wrong in found.items() if wrong]
 
     # -- locks
 
@@ -326,6 +351,17 @@ def sha256_of(path: Path, on_bytes: OnBytes = lambda _: None) -> str:
             digest.update(chunk)
             on_bytes(len(chunk))
     return digest.hexdigest()
+
+
+def _wrong_size(path: Path, file: BackupFile) -> str:
+    """What is wrong with the size of a file; empty where nothing is."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return f"has {size:,} bytes, and should have {file.bytes:,}" if size != file.bytes else ""
 
 
 def _sync(path: Path) -> None:

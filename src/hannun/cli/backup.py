@@ -67,18 +67,23 @@ def create(
 
 @app.command("list")
 def list_backups(home: HomeOption = None) -> None:
-    """List the backups, oldest first, and what cannot be used."""
+    """List the backups, oldest first, and what cannot be used. `verify` also finds changed bytes."""
     from hannun.processes.commands.backup import backup_folder
 
     folder = backup_folder(settings_.read())
     contents = folder.contents()
+    usable = False
     for backup in contents.backups:
+        if wrong := folder.wrong_sizes(backup):
+            print_folded(f"{backup.name:<26} cannot be used: {'; '.join(wrong)}")
+            continue
+        usable = True
         marks = [mark for mark, has in (("encrypted", backup.encrypted), ("incremental", backup.parent)) if has]
         line = f"{backup.name:<26} {_size(backup.size_bytes):>10}  {_age(backup.started_at):>9}  {' '.join(marks)}"
         out.print(line.rstrip(), highlight=False)
     for unusable in contents.unusable:
         print_folded(f"{unusable.name:<26} cannot be used: {unusable.why}")
-    if not contents.backups:
+    if not usable:
         print_folded(f"no complete backup in {folder.path}")
         raise typer.Exit(1)
 
