@@ -71,11 +71,11 @@ def keys(world: World, ring_file: Path) -> World:
     return world
 
 
-def convert(world: World, operation: Operation, progress: Any = lambda _: None) -> None:
+def convert(world: World, operation: Operation, progress: Any = lambda _: None, wait: Any = lambda _: None) -> None:
     """`hannun amounts`, which works as the owner."""
     database = Database(world.owner_url, PoolLimits(), application="test-amounts", amounts=world.amounts)
     try:
-        flow.convert(database, operation, "tester", progress)
+        flow.convert(database, operation, "tester", progress, wait)
     finally:
         database.close()
 
@@ -306,6 +306,31 @@ def test_an_interrupted_conversion_goes_on_and_two_operators_are_refused(keys: W
     keys.rows("UPDATE hannun.amount_sweeps SET heartbeat_at = heartbeat_at - interval '2 minutes'")
     convert(keys, ENCRYPT)  # the other way
     assert plain_amounts(keys) == []
+    assert keys.drift() == []
+
+
+def test_a_rotation_reaches_what_another_process_still_encrypts_with_the_key_of_before(
+    keys: World, ring_file: Path
+) -> None:
+    convert(keys, ENCRYPT)
+    keys.count(*history(keys))
+    of_before = Amounts(open_key_ring(ring_file, now=lambda: 0.0))  # it does not look at its file again
+    key_ring.add_key(ring_file, "second")
+    key_ring.activate(ring_file, "second")
+    keys.use_amounts(Amounts(open_key_ring(ring_file)))
+    waited: list[float] = []
+
+    def sell_with_the_key_of_before(seconds: float) -> None:
+        waited.append(seconds)
+        rotating = keys.amounts
+        keys.use_amounts(of_before)
+        keys.count(keys.sold("0.01", "late"))
+        keys.use_amounts(rotating)
+
+    convert(keys, ROTATE, wait=sell_with_the_key_of_before)
+    assert len(waited) == 1
+    with connect(keys.url, application="test", amounts=keys.amounts) as conn:
+        assert {row.key_id for row in flow.status(conn, []).counts} == {"second"}
     assert keys.drift() == []
 
 

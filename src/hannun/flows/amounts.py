@@ -5,11 +5,13 @@
 `store.amount_sweep` says why a writer never sees half of a conversion, and how an interrupted one goes on.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from hannun import key_ring
 from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.store import amount_state, amount_sweep, audit_log, forgotten
 from hannun.store.amount_sweep import FormCount, LastSweep, Operation
@@ -18,6 +20,8 @@ from hannun.store.database import Connection, Database
 EVENTS_A_STEP = 100
 """Their locks are held for one step."""
 ROWS_A_STEP = 2_000
+OTHER_KEYS_S_MAX = key_ring.CHECK_EVERY_S + 2.0
+"""For so long after a key was activated, other processes may encrypt with the key of before, and commit."""
 
 _STEPS: tuple[tuple[str, Callable[..., Any], Any, int], ...] = (
     ("events", amount_sweep.convert_events, 0, EVENTS_A_STEP),
@@ -27,17 +31,25 @@ _STEPS: tuple[tuple[str, Callable[..., Any], Any, int], ...] = (
 """What is converted, the step that converts the next rows, before which row it begins, and how many rows it takes."""
 
 
-def convert(database: Database, operation: Operation, by: str, progress: Callable[[str], None]) -> None:
+def convert(
+    database: Database,
+    operation: Operation,
+    by: str,
+    progress: Callable[[str], None],
+    wait: Callable[[float], object] = time.sleep,
+) -> None:
     """Give every stored amount the form that the operation names, and every new one.
 
     Args:
         progress: called with what is converted and how far, after each step.
+        wait: waits for so many seconds, until every process has read the key ring in which the new key is active.
 
     Raises:
         OperatorError: another process converts; there is no key ring, or it lacks a key; or nothing is to be rotated.
         Transient: PostgreSQL is away, or another process has taken over. The same call goes on.
     """
     sweep = database.run(partial(_begin, operation=operation, by=by))
+    other_keys_until = time.monotonic() + OTHER_KEYS_S_MAX
     while True:
         for what, step, first, limit in _STEPS:
             last, passed = first, 0
@@ -45,6 +57,9 @@ def convert(database: Database, operation: Operation, by: str, progress: Callabl
                 last = database.run(partial(step, sweep=sweep, after=last, limit=limit))
                 passed += limit if last is not None else 0
                 progress(f"{what}: {passed:,}")
+        if operation is Operation.ROTATE and (left_s := other_keys_until - time.monotonic()) > 0:
+            wait(left_s)
+            other_keys_until = 0.0
         if database.run(partial(amount_sweep.finish, sweep=sweep)):
             return
 
