@@ -91,7 +91,20 @@ def main() -> NoReturn:
     except HannunError as error:
         print_error(error)
         sys.exit(2)
+    except Exception as error:
+        _exit_where_a_right_is_missing(error)
+        raise
     sys.exit(0)
+
+
+def _exit_where_a_right_is_missing(error: Exception) -> None:
+    """Print the error of a missing right, which any command may meet, and end the process."""
+    from hannun.processes.commands.database import missing_right_error
+
+    missing = missing_right_error(error)
+    if missing is not None:
+        print_error(missing)
+        sys.exit(2)
 
 
 @app.command()

@@ -16,11 +16,10 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from hannun import deadlines
-from hannun.errors import ConnectionLost, DiskFull, HannunError, OperatorError, RowRefused, StoreUnavailable
+from hannun.errors import ConnectionLost, DiskFull, HannunError, RowRefused, StoreUnavailable
 from hannun.store import connections
 from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.connections import (
@@ -35,6 +34,7 @@ from hannun.store.connections import (
     one_line,
     url_now,
 )
+from hannun.store.database_urls import parse_url
 from hannun.store.refused_connections import refused_connection
 from hannun.telemetry import Series, log, metrics
 
@@ -96,7 +96,7 @@ def _connection_options(url: str, application: str, lock_wait_s: float = 0, stat
     on a statement after `statement_s`: the server ends it then, too. 0 means no limit: a command waits as long as its
     operator does.
     """
-    given = conninfo_to_dict(url)
+    given = parse_url(url)
     # The operator's own options come after ours and override them; only the time zone comes last.
     ours = f"-c lock_timeout={round(lock_wait_s * 1000)}"
     if statement_s:
@@ -436,11 +436,6 @@ def connect(url: UrlSource, *, application: str, amounts: Amounts = WITHOUT_KEYS
         return Server(url, _connection_options(url_now(url), application), amounts=amounts).connect()
     except (StoreUnavailable, psycopg.OperationalError) as error:
         raise refused_connection(url_now(url), error) from error
-    except psycopg.ProgrammingError as error:
-        raise OperatorError(
-            f"cannot read DATABASE_URL: {one_line(error)}",
-            hint="it looks like postgresql://user:password@host:port/analytics_db",
-        ) from error
 
 
 @contextmanager

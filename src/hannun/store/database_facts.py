@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from hannun.errors import OperatorError, Transient
 from hannun.store.database import Connection
+from hannun.store.database_urls import parse_url
 from hannun.store.queries import load
 from hannun.store.version import version_of
 
@@ -83,14 +83,7 @@ def client_parameters(url: str) -> dict[str, Any]:
     Raises:
         OperatorError: the URL cannot be parsed.
     """
-    try:
-        given = conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
-        raise OperatorError(
-            "cannot read the URL of the database",
-            hint="it looks like postgresql://user:password@host:port/analytics_db",
-        ) from error
-    return {"connect_timeout": 10, "application_name": "hannun-backup", **given}
+    return {"connect_timeout": 10, "application_name": "hannun-backup", **parse_url(url)}
 
 
 def server_version(conn: Connection) -> ServerVersion:

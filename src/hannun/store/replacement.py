@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from hannun.errors import OperatorError
 from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.database import Connection, connected
+from hannun.store.database_urls import parse_url, with_database
 from hannun.store.queries import load
 
 SQL = load("replacement")
@@ -63,7 +63,7 @@ class Replacement:
     ) -> None:
         self.owner_url = owner_url
         self._service_url = service_url
-        given = conninfo_to_dict(owner_url)
+        given = parse_url(owner_url)
         self.live = str(given.get("dbname") or given.get("user") or MAINTENANCE_DATABASE)
         self.name = f"{self.live}{suffix}"
         self.before = f"{self.live}{before}"
@@ -74,11 +74,11 @@ class Replacement:
     @property
     def url(self) -> str:
         """The replacement, for the role that counts."""
-        return make_conninfo(self._service_url, dbname=self.name)
+        return with_database(self._service_url, self.name)
 
     def owner_url_of(self, name: str) -> str:
         """One of the databases, for the owner."""
-        return make_conninfo(self.owner_url, dbname=name)
+        return with_database(self.owner_url, name)
 
     # -- create, find, drop
 
@@ -186,7 +186,7 @@ class Replacement:
         A role may end its own sessions, and those of roles as which it may act.
         """
         for url in (self.owner_url, self._service_url):
-            with connected(make_conninfo(url, dbname=MAINTENANCE_DATABASE), application=self._application) as conn:
+            with connected(with_database(url, MAINTENANCE_DATABASE), application=self._application) as conn:
                 conn.execute(SQL["end_sessions"], {"name": name, "but": list(but)})
 
 

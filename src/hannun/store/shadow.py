@@ -7,12 +7,12 @@
 """
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError
 from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.database import Connection
+from hannun.store.database_urls import with_database
 from hannun.store.forgotten import copy_to, read_all
 from hannun.store.queries import load
 from hannun.store.replacement import Replacement
@@ -63,7 +63,7 @@ class Shadow(Replacement):
             self.create_database(begun)
         from hannun.store.migrate import migrate  # imports alembic, which no other part of a running service needs
 
-        migrate(make_conninfo(self.owner_url, dbname=self.name), channels, {})
+        migrate(with_database(self.owner_url, self.name), channels, {})
         with self.as_owner(self.name) as conn:
             if conn.execute(SQL["participant_key"]).fetchone() != row:
                 conn.execute(SQL["set_participant_key"], {"key": row[0]})

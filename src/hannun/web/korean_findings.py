@@ -83,8 +83,8 @@ KOREAN_FINDINGS: dict[str, str] = {
     "{changed} rows of {table} changed since it was analysed, when it had {rows}: plans are guesses": (
         "{table}을 분석한 뒤(당시 {rows}행) {changed}행이 바뀌었습니다. 실행 계획이 부정확합니다"
     ),
-    "analyse it, and switch autovacuum on for it": "분석하고 autovacuum을 다시 켜세요",
-    "analyse it": "분석하세요",
+    "as the owner, analyse it, and switch autovacuum on for it": "소유자 역할로 분석하고 autovacuum을 다시 켜세요",
+    "analyse it, as the owner": "소유자 역할로 분석하세요",
     # -- capacity
     "{used} of the {most} connections of {scope} are open: new ones will be refused": (
         "연결 {most}개 가운데 {used}개가 열려 있습니다({scope}). 새 연결이 거부됩니다"

@@ -14,6 +14,7 @@ from hannun.domain.findings import CheckResult
 from hannun.errors import HannunError
 from hannun.flows.doctor.examined import CHECK_S_MAX, Check, Examined, Expected, Servers, Skipped
 from hannun.store.database import Database
+from hannun.store.missing_right import missing_right
 
 TOTAL_S_MAX: Final = 4.5
 """How long an examination may take. A check that has not ended by then is unfinished."""
@@ -74,4 +75,9 @@ class Examination:
             return CheckResult(check.name, "skipped", reason=str(skipped))
         except HannunError as error:
             return CheckResult(check.name, "unfinished", reason=str(error.args[0]))
+        except Exception as error:
+            missing = missing_right(error)
+            if missing is None:
+                raise
+            return CheckResult(check.name, "unfinished", reason=str(missing))
         return CheckResult(check.name, "found" if findings else "ok", findings)

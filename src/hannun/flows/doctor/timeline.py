@@ -108,7 +108,9 @@ def statistics(examined: Examined) -> Iterator[Finding]:
             "plans are guesses"
             if each.unwatched
             else "{changed} rows of {table} changed since it was analysed, when it had {rows}: plans are guesses",
-            "analyse it, and switch autovacuum on for it" if each.unwatched else "analyse it",
+            "as the owner, analyse it, and switch autovacuum on for it"
+            if each.unwatched
+            else "analyse it, as the owner",
             {"table": each.table, "changed": each.changed, "rows": each.rows},
             (
                 f"ANALYZE {each.table};",

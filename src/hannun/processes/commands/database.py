@@ -6,12 +6,14 @@ from functools import partial
 from pathlib import Path
 
 from hannun.domain.migration_plan import MigrationPlan
+from hannun.errors import OperatorError
 from hannun.processes.amounts import amounts
 from hannun.processes.channels import channel_table
 from hannun.secret_file import SecretFile, both_set, one_text
 from hannun.settings import Settings
 from hannun.store.database import Connection, Database, connected
 from hannun.store.migration_plan import plan
+from hannun.store.missing_right import missing_right
 from hannun.store.roles import ROLES
 from hannun.store.version import check_version
 
@@ -52,6 +54,11 @@ def open_database(settings: Settings, application: str) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+def missing_right_error(error: Exception) -> OperatorError | None:
+    """Our error where PostgreSQL refused a command's statement for want of a right; None for any other error."""
+    return missing_right(error)
 
 
 def owner_url(settings: Settings) -> str:

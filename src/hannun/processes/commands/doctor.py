@@ -13,7 +13,9 @@ from hannun.kafka.broker import Broker
 from hannun.processes.amounts import examined_amounts
 from hannun.processes.channels import channel_declarations
 from hannun.settings import Settings
+from hannun.store.connections import url_now
 from hannun.store.database import Database, connected
+from hannun.store.database_urls import parse_url
 
 APPLICATION = "hannun-doctor"
 
@@ -26,9 +28,10 @@ def open_examination(settings: Settings, *, watched_since: datetime | None = Non
         watched_since: since when a process watches, with its zone: counts as the end of a round of the refresh.
 
     Raises:
-        OperatorError: no setting says where PostgreSQL is.
+        OperatorError: no setting says where PostgreSQL is, or its URL cannot be parsed.
     """
     url, of_process = settings.database_source, examined_amounts(settings)
+    parse_url(url_now(url))
     bootstrap = settings.kafka_bootstrap_servers
     limits = replace(settings.pool, lock_wait_s=CHECK_S_MAX, statement_s=CHECK_S_MAX, answer_s=CHECK_S_MAX)
 

@@ -17,6 +17,7 @@ from hannun.flows.server_watch import DatabaseView, RedisView, read_database, re
 from hannun.kafka.broker import Broker
 from hannun.settings import Settings
 from hannun.store.database import Connection, Database
+from hannun.store.missing_right import missing_right
 from hannun.store.version import check_version
 
 EVERY_S = 1.0
@@ -67,7 +68,7 @@ class Reader(Generic[T]):
         except HannunError as error:
             self.latest = Reading(before, None, error)
         except Exception as error:  # otherwise the thread would end, and the screen would stand still
-            self.latest = Reading(before, None, _defect(self._name, error))
+            self.latest = Reading(before, None, missing_right(error) or _defect(self._name, error))
         return self.latest
 
     def _run(self) -> None:
