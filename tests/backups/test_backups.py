@@ -179,7 +179,7 @@ def test_programs_older_than_the_server_are_refused_before_anything_is_dumped(
         logical(replace(context, programs=[older]), filled)
     with pytest.raises(OperatorError, match=r"needs programs of PostgreSQL 1\d; found 15\.14 in"):
         create(replace(as_superuser, programs=[older]), "physical", filled.redis, recipient=None)
-    with pytest.raises(OperatorError, match="found none"):
+    with pytest.raises(OperatorError, match="found none in /nowhere"):
         logical(replace(context, programs=[Path("/nowhere")]), filled)
     assert context.folder.contents() == ([], [])
 

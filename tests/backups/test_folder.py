@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from hannun.backups import manifest as manifests
+from hannun.backups.encryption import new_identity
 from hannun.backups.folder import BackupFolder
 from hannun.backups.manifest import BackupFile, Kind, Manifest, Position
 from hannun.cli import app
@@ -95,6 +96,13 @@ def test_a_backup_without_a_manifest_is_unfinished_and_never_taken_for_a_good_on
         folder.find(name)
     with pytest.raises(OperatorError, match="no complete logical backup"):
         folder.newest("logical")
+
+
+def test_a_second_identity_replaces_none(tmp_path: Path) -> None:
+    new_identity(tmp_path / "identity.txt")
+    with pytest.raises(OperatorError) as refused:
+        new_identity(tmp_path / "identity.txt")
+    assert refused.value.args[0].endswith("identity.txt: the file exists already")
 
 
 def damage(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:

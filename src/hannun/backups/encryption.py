@@ -41,7 +41,8 @@ def new_identity(path: Path) -> str:
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise OperatorError(f"cannot write the identity to {path}: {error}", hint="name a new file") from error
+        found = "the file exists already" if isinstance(error, FileExistsError) else error.strerror
+        raise OperatorError(f"cannot write the identity to {path}: {found}", hint="name a new file") from error
     with os.fdopen(file, "w", encoding="utf-8") as out:
         out.write(f"# public key: {identity.to_public()}\n{identity}\n")
         out.flush()

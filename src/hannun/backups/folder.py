@@ -116,7 +116,9 @@ class BackupFolder:
         except FileExistsError as error:
             raise Transient(f"a backup {name} was begun in this second", hint="try again in a second") from error
         except OSError as error:
-            raise OperatorError(f"cannot create {self.path_of(name)}: {error}", hint=_hint_of(error)) from error
+            raise OperatorError(
+                f"cannot create {self.path_of(name)}: {error.strerror}", hint=_hint_of(error)
+            ) from error
         return name
 
     def discard(self, name: str) -> None:
@@ -146,7 +148,9 @@ class BackupFolder:
             for folder in (path, path.parent, self.path):
                 _sync(folder)
         except OSError as error:
-            raise OperatorError(f"cannot finish the backup {manifest.name}: {error}", hint=_hint_of(error)) from error
+            raise OperatorError(
+                f"cannot finish the backup {manifest.name}: {error.strerror}", hint=_hint_of(error)
+            ) from error
 
     def contents(self) -> Contents:
         """All backups, and what cannot be used.
@@ -182,7 +186,9 @@ class BackupFolder:
                 f"cannot use the backup {name} in {self.path}: {found}", hint="`hannun backup list` shows them"
             ) from error
         except OSError as error:
-            raise OperatorError(f"cannot read the manifest of {name}: {error}", hint=_hint_of(error)) from error
+            raise OperatorError(
+                f"cannot read the manifest of {name}: {error.strerror}", hint=_hint_of(error)
+            ) from error
         manifest = manifests.decode(text, name)
         if manifest.name != name:
             raise manifests.damaged(name, f"it is the manifest of {manifest.name}")
@@ -325,7 +331,7 @@ class BackupFolder:
         try:
             file = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise OperatorError(f"cannot lock {self.path}: {error}", hint=_hint_of(error)) from error
+            raise OperatorError(f"cannot lock {self.path}: {error.strerror}", hint=_hint_of(error)) from error
         try:
             try:
                 fcntl.flock(file, mode | fcntl.LOCK_NB)

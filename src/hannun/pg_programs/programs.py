@@ -67,8 +67,9 @@ def exactly(folders: Sequence[Path], major: int, what: str) -> Programs:
 
 def _none_fits(folders: Sequence[Path], needed: str) -> OperatorError:
     found = ", ".join(f"{found.version} in {found.folder}" for found in _installed(folders))
+    searched = ", ".join(map(str, folders)) or "no folder: PATH is empty"
     return OperatorError(
-        f"{needed}; found {found or 'none'}",
+        f"{needed}; found {found}" if found else f"{needed}; found none in {searched}",
         hint="install them (Debian: postgresql-client-NN), or name their folder in HANNUN_POSTGRES_PROGRAMS",
     )
 

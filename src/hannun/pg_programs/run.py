@@ -151,7 +151,9 @@ def _start(
             preexec_fn=_ends_with_this_process(),  # noqa: PLW1509  one system call, looked up before the fork
         )
     except OSError as error:
-        raise OperatorError(f"cannot run {command[0]}: {error}", hint="install PostgreSQL's programs again") from error
+        raise OperatorError(
+            f"cannot run {command[0]}: {error.strerror}", hint="install PostgreSQL's programs again"
+        ) from error
 
 
 def _ends_with_this_process() -> Callable[[], None] | None:

@@ -75,7 +75,7 @@ def _write(source: _Checked, path: Path) -> None:
             os.fsync(out.fileno())
     except OSError as error:
         raise OperatorError(
-            f"cannot write {path.name}: {error}", hint="make room in the folder of backups; then try again"
+            f"cannot write {path.name}: {error.strerror}", hint="make room in the folder of backups; then try again"
         ) from error
 
 

@@ -33,6 +33,8 @@ from hannun.store.version import newest_version
 JOBS_MAX: Final = 4
 _KEYS_OF_AMOUNTS: Final = "hannun.amount_keys"
 """The table with the keys of encrypted amounts. It is empty where amounts are plain, and missing in an older schema."""
+NAMES_SHOWN = 5
+"""How many objects that were left out are named."""
 _LIST_ENTRY = re.compile(r"^\d+; \d+ \d+ (?:EXTENSION - |COMMENT - EXTENSION )(?P<extension>.+?) *$")
 
 
@@ -294,21 +296,35 @@ def _entries_to_restore(program: Path, dump: Path, server: Connection, loaded: L
     lines = listed.read_text("utf-8").splitlines()
     extensions = {match["extension"] for line in lines if (match := _LIST_ENTRY.match(line))}
     missing = set(restore_target.extensions_to_leave_out(server, extensions))
-    loaded.left_out += [f"the extension {name} is to be created by a superuser" for name in sorted(missing)]
+    loaded.left_out += [
+        f"the extension {name}: CREATE EXTENSION {name}, as a superuser in this database; Hannun counts without it"
+        for name in sorted(missing)
+    ]
     others = restore_target.owners_to_leave_out(server)
-    kept, owners = [], set()
+    kept: list[str] = []
+    left_out: dict[str, list[str]] = {}
     for line in lines:
         if (match := _LIST_ENTRY.match(line)) and match["extension"] in missing:
             continue
         # The last word of an entry is its owner.
         if not line.startswith(";") and (owner := next((each for each in others if line.endswith(f" {each}")), None)):
-            owners.add(owner)
+            left_out.setdefault(owner, []).append(line.removesuffix(f" {owner}").split(" ", 3)[-1])
             continue
         kept.append(line)
-    loaded.left_out += [f"what {owner} owns is to be restored by a superuser" for owner in sorted(owners)]
+    loaded.left_out += [
+        f"what {owner} owns ({_shortened(objects)}): create it as a superuser; Hannun works without it, because "
+        "the owner of the database owns all that Hannun needs"
+        for owner, objects in sorted(left_out.items())
+    ]
     entries = scratch / "kept.list"
     entries.write_text("\n".join(kept) + "\n", "utf-8")
     return entries
+
+
+def _shortened(names: Sequence[str]) -> str:
+    """The names, or the first and how many more there are."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join([*names[:NAMES_SHOWN], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _complete(target: RestoreTarget, manifest: Manifest, channels: ChannelTable, shown: Shown) -> None:

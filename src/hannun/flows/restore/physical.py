@@ -147,7 +147,9 @@ def _empty_folder(path: Path) -> Iterator[None]:
             raise OperatorError(f"{path} is not empty", hint="name a folder that is empty, or does not exist")
         path.chmod(0o700)  # PostgreSQL starts on no other
     except OSError as error:
-        raise OperatorError(f"cannot restore into {path}: {error}", hint="name a folder of your own") from error
+        raise OperatorError(
+            f"cannot restore into {path}: {error.strerror}", hint="name a folder of your own"
+        ) from error
     try:
         yield
     except BaseException:
