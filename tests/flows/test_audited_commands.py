@@ -66,6 +66,18 @@ def test_the_drop_of_a_replaced_database_is_in_the_audit_log(operated: World) ->
     with psycopg.connect(operated.postgres.superuser_url, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {replaced} OWNER {DATABASE_OWNER}")
         conn.execute(f"COMMENT ON DATABASE {replaced} IS 'hannun restore: replaced'")
-    run("restore", "--drop-replaced")
+    refused = CliRunner().invoke(app, ["restore", "--drop-replaced"])
+    assert f"drop {replaced}" in refused.output
+    assert "standard input is no terminal" in str(refused.exception)
+    assert audited(operated) == []
+    run("restore", "--drop-replaced", "--yes")
     run("restore", "--drop-replaced")  # there is nothing any more
     assert audited(operated) == [("replaced database dropped", f"database {replaced}", "")]
+
+
+def test_a_restore_by_other_means_is_finished_only_after_the_question(operated: World) -> None:
+    refused = CliRunner().invoke(app, ["restore", "--finish"])
+    assert f"prepare {operated.name}" in refused.output
+    assert "every cached answer in Redis is deleted" in refused.output
+    assert "standard input is no terminal" in str(refused.exception)
+    assert audited(operated) == []

@@ -74,7 +74,7 @@ def test_a_killed_restore_is_repeated(
     again = service.run("restore", name, "--yes")
     if again.status == 2:  # the killed one had renamed both, and the database that it has replaced is kept
         assert "drop-replaced" in again.err
-        assert service.run("restore", "--finish").status == 0
+        assert service.run("restore", "--finish", "--yes").status == 0
     else:
         assert again.status == 0, again.out + again.err
     assert service.figures(early.id) == service.dashboard(early.id) == early.expected_figures

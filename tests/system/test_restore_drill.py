@@ -38,6 +38,7 @@ def test_a_drill_restores_the_newest_backup_and_is_on_record(backed_up: Service)
     ran = backed_up.run("restore", "--drill", COLUMNS="80")
     assert ran.status == 0, ran.out + ran.err
     assert "it equals its manifest" in " ".join(ran.out.split())
+    assert '"event"' not in ran.err, "progress is plain text, also where there is no terminal"
     assert "password" not in ran.out, "the roles of the scratch server are gone with it"
     assert [line for line in ran.out.splitlines() if len(line) > 80] == []
     assert runs(backed_up) == [("succeeded", True, True)]

@@ -167,7 +167,7 @@ def _backups(settings: settings_.Settings) -> "Iterator[BackupContext]":
     """What a command on backups needs, with progress on the terminal, until the operator stops it."""
     from hannun.processes.commands.backup import open_backups
 
-    with stop_on_signal() as stop, Progress[str](lambda line: err.print(f"  {line}")) as progress:
+    with stop_on_signal() as stop, Progress[str](lambda line: err.print(f"  {line}", markup=False)) as progress:
 
         def check() -> None:
             if stop.is_set():

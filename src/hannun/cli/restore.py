@@ -13,7 +13,7 @@ import typer
 
 from hannun import settings as settings_
 from hannun import telemetry
-from hannun.cli.terminal import HomeOption, Progress, operator, out, print_folded, with_home
+from hannun.cli.terminal import HomeOption, Progress, err, operator, out, print_folded, with_home
 from hannun.errors import OperatorError, RedisUnavailable, Transient
 from hannun.processes.signals import stop_on_signal
 
@@ -57,11 +57,11 @@ def restore(
     if sum((drill, finish, drop_replaced)) > 1:
         raise OperatorError("--drill, --finish and --drop-replaced exclude each other", hint="give one of them")
     if finish:
-        _finish()
+        _finish(yes=yes)
     elif drill:
         run_drill(name, identity)
     elif drop_replaced:
-        _drop_replaced()
+        _drop_replaced(yes=yes)
     elif name is None:
         raise OperatorError("nothing to restore is named", hint="`hannun backup list` shows the backups")
     elif folder is not None:
@@ -83,7 +83,7 @@ def _restore(options: "RestoreOptions", *, yes: bool) -> None:
         plan = restore.plan
         for line in plan.lines():
             print_folded(line)
-        _confirm(yes=yes)
+        _confirm("nothing was restored", yes=yes)
         with _shown() as shown:
             done = restore.run(shown)
     _print_loaded(done.loaded)
@@ -166,11 +166,23 @@ def run_drill(name: str | None, identity: Path | None) -> None:
     )
 
 
-def _confirm(*, yes: bool) -> None:
+def _confirm(without: str, *, yes: bool) -> None:
+    """Ask whether to do what was shown.
+
+    Args:
+        without: what was not done where nobody can be asked, as "nothing was restored".
+
+    Raises:
+        OperatorError: there is no terminal.
+        Exit: the operator declined.
+    """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise OperatorError("nothing was restored: nobody can answer here", hint="add --yes, when the plan is right")
+        raise OperatorError(
+            f"{without}: standard input is no terminal, so the question cannot be asked",
+            hint="add --yes, where the plan is right",
+        )
     if not typer.confirm("Do it?"):
         raise typer.Exit(1)
 
@@ -180,7 +192,7 @@ def _shown() -> Iterator["Shown"]:
     """Shows steps and progress, and ends the work where the operator stops it."""
     from hannun.flows.restore.loading import Shown
 
-    with stop_on_signal() as stop, Progress[str](lambda line: telemetry.log.info("restore", at=line)) as progress:
+    with stop_on_signal() as stop, Progress[str](lambda line: err.print(f"  {line}", markup=False)) as progress:
         yield Shown(progress.show_step, progress.update, _check(stop))
 
 
@@ -202,11 +214,17 @@ def _print_loaded(loaded: "Loaded") -> None:
         print_folded(f"took {sum(loaded.seconds.values()) / 60:.1f} minutes: {steps}")
 
 
-def _finish() -> None:
+def _finish(*, yes: bool) -> None:
     from hannun.flows.restore.finish import finish
-    from hannun.processes.commands.restore import open_cache_cleanup, open_live
+    from hannun.processes.commands.restore import open_cache_cleanup, open_live, restore_target
 
     settings = settings_.read()
+    print_folded(f"prepare {restore_target(settings).live}, which something else has restored:")
+    print_folded(
+        "consumers resume at its positions, every event gets a new version, its sign-in codes are void", indent="  "
+    )
+    print_folded("every cached answer in Redis is deleted", indent="  ")
+    _confirm("nothing was changed", yes=yes)
     with open_cache_cleanup(settings) as cleanup, open_live(settings) as conn:
         finished = finish(conn, operator(), cleanup.delete_cached, cleanup.deliver_pending)
     print_folded("the restored database is prepared: its events have new versions")
@@ -214,9 +232,13 @@ def _finish() -> None:
     _print_cached(finished.cached_keys)
 
 
-def _drop_replaced() -> None:
-    from hannun.processes.commands.restore import drop_replaced
+def _drop_replaced(*, yes: bool) -> None:
+    from hannun.processes.commands.restore import drop_replaced, restore_target
 
+    target = restore_target(settings_.read())
+    if target.find(target.before) is not None:
+        print_folded(f"drop {target.before}: what {target.live} was before the last restore. Nothing brings it back.")
+        _confirm("nothing was dropped", yes=yes)
     name, dropped = drop_replaced(settings_.read(), operator())
     if dropped:
         print_folded(f"{name} is dropped")

@@ -31,10 +31,12 @@ class ScheduledDrill:
         Raises:
             Transient: it failed. It is tried again; `hannun restore --drill` says at once whether the cause is gone.
         """
-        if (self._not_before is not None and now < self._not_before) or not self._has_backup():
+        if self._not_before is not None and now < self._not_before:
             return 0
         self._not_before = None
         try:
+            if not self._has_backup():
+                return 0
             with self._due.claimed() as due_at:
                 if due_at is None:
                     return 0
