@@ -71,6 +71,17 @@ def test_a_content_that_cannot_be_used_leaves_the_last_good_one(path: Path, caps
     assert "two" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, False), (0o604, True), (0o602, True)])
+def test_a_file_that_any_user_may_read_or_change_is_used_with_a_warning(
+    path: Path, capsys: pytest.CaptureFixture[str], mode: int, warned: bool
+) -> None:
+    path.chmod(mode)
+    file = SecretFile(path, "X_FILE", partial(one_text, "X_FILE"))
+    assert file.read_if_changed() == ("first",)
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("any user of this machine")) == ("", int(warned)), "once for each content"
+
+
 def test_the_secrets_of_tokens_are_checked_line_by_line(path: Path) -> None:
     path.write_text(f"{'n' * 32}\n\n{'o' * 40}\n")
     assert SecretFile(path, "X_FILE", partial(signing_secrets, "X_FILE")).current() == ("n" * 32, "o" * 40)

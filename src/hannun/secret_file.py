@@ -6,6 +6,7 @@ Secrets appear in no log line, repr or error.
 """
 
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -77,7 +78,24 @@ class SecretFile(Generic[T]):
             raise OperatorError(f"cannot read {self._variable} {self._path}: {reason}", hint=hint) from error
         if len(content) > BYTES_MAX:
             raise OperatorError(f"{self._variable} {self._path} has more than {BYTES_MAX} bytes", hint=hint)
-        return version, self._parse(content)
+        parsed = self._parse(content)
+        warn_where_others_may_read(self._path, self._variable, found.st_mode)
+        return version, parsed
+
+
+def warn_where_others_may_read(path: Path, variable: str, mode: int) -> None:
+    """Write a warning into the log where any user of the machine may read or change a file with a secret.
+
+    Not an error: container platforms mount secrets that way, where nobody else can reach them.
+    """
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        log.warning(
+            "any user of this machine may read or change a file with a secret",
+            variable=variable,
+            path=str(path),
+            mode=f"{stat.S_IMODE(mode):04o}",
+            hint=f"chmod o= {path}",
+        )
 
 
 def both_set(variable: str) -> OperatorError:

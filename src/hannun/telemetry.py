@@ -387,4 +387,6 @@ def configure(level: str) -> None:
     )
 
 
+# Commands that do not configure logging print their results to standard output, where no log line may stand.
+structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 log: FilteringBoundLogger = structlog.get_logger()

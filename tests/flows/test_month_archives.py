@@ -1,5 +1,7 @@
 """Old months go into a Parquet archive before their tables are dropped, and come back from it row by row."""
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -86,6 +88,17 @@ def test_months_that_are_not_kept_are_archived_and_then_dropped(world: World, ar
     assert archives.months() == {JANUARY, FEBRUARY}
     assert world.drift() == []
     assert apply(world, archives) == PartitionChanges((), (), ()), "a second run has nothing to do"
+
+
+@pytest.mark.usefixtures("history")
+def test_an_archive_is_readable_by_its_owner_only(world: World, archives: MonthArchives) -> None:
+    before = os.umask(0)
+    try:
+        apply(world, archives)
+    finally:
+        os.umask(before)
+    file = archives.path(FEBRUARY)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (file.parent, file)] == [0o700, 0o600]
 
 
 @pytest.mark.usefixtures("history")

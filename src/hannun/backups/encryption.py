@@ -12,6 +12,7 @@ from typing import Any, Final
 import pyrage
 
 from hannun.errors import OperatorError
+from hannun.secret_file import warn_where_others_may_read
 
 SUFFIX: Final = ".age"
 
@@ -65,6 +66,7 @@ def read_identities(path: Path) -> list[Any]:
         raise OperatorError(f"cannot read the identity in {path}: {why}", hint="--identity names its file") from error
     if not identities:
         raise OperatorError(f"{path} holds no identity of age", hint="--identity names its file")
+    warn_where_others_may_read(path, "--identity", path.stat().st_mode)
     return identities
 
 

@@ -78,7 +78,7 @@ class MonthArchives:
         path = self.path(month)
         beside = path.with_name(f".{path.name}.{os.getpid()}.part")
         with self._disk_errors("write", path):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 written = _write(beside, self._metadata(month), rows)
                 if self._contents(beside, month) != written:
@@ -169,10 +169,12 @@ def contents_of_rows(rows: Iterable[bytes]) -> Contents:
 
 
 def _write(path: Path, metadata: dict[str, Any], rows: Iterable[bytes]) -> Contents:
-    """Write a file and flush it to the disk. Returns what was written."""
+    """Write a file, readable by its owner only, and flush it to the disk. Returns what was written."""
     import pyarrow.parquet
 
-    with path.open("wb") as file:
+    # A part of a killed process may be there, of any mode.
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
         with pyarrow.parquet.ParquetWriter(file, _schema(), compression="zstd", write_page_checksum=True) as writer:
 
             def written() -> Iterator[Any]:
