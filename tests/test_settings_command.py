@@ -11,12 +11,13 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from hannun.cli import app
+from hannun.errors import OperatorError
 from hannun.processes.commands.settings_in_force import (
     ONLY_COMMANDS_READ,
     unknown_variables,
     warn_of_unknown_variables,
 )
-from hannun.settings import SECRETS, Settings, variable_of
+from hannun.settings import SECRETS, Settings, read, variable_of
 
 SOURCE = Path(__file__).parents[1] / "src" / "hannun"
 HIDDEN = "do-not-show-this-secret-of-any-kind"
@@ -49,6 +50,17 @@ def test_every_setting_is_shown_with_its_source(tmp_path: Path) -> None:
     assert found["HANNUN_HOST"] == ("127.0.0.1", "default", "")
     assert found["HANNUN_MONTHS_KEPT"] == ("", "default", "")
     assert found["HANNUN_JWT_SECRET"] == ("*** (2 secrets)", "file", str(file))
+
+
+def test_a_value_that_cannot_be_used_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANNUN_POOL_SIZE_MAX", "abc")
+    with pytest.raises(OperatorError, match="HANNUN_POOL_SIZE_MAX cannot be used: 'abc' is no whole number"):
+        read()
+
+
+def test_a_missing_key_ring_is_made_by_the_command_that_the_hint_names() -> None:
+    with pytest.raises(OperatorError, match="`hannun keys new FILE`"):
+        read().needed("key_ring_file")
 
 
 @pytest.mark.parametrize("in_files", [True, False])

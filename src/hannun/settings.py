@@ -13,6 +13,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hannun.cache import RedisAddress
@@ -392,12 +393,8 @@ class Settings(BaseSettings):
         """
         text = self.secret(name) if name in SECRETS else getattr(self, name)
         if not text:
-            variable, example, running = _NEEDED[name]
-            raise OperatorError(
-                f"{variable} is not set",
-                hint=f"export {variable}={example}; or, where the command has --home, "
-                f"give it the folder of a running `{running}`",
-            )
+            variable, example, otherwise = _NEEDED[name]
+            raise OperatorError(f"{variable} is not set", hint=f"export {variable}={example}; {otherwise}")
         return str(text)
 
 
@@ -425,15 +422,16 @@ def _origins_in(variable: str, text: str) -> list[str]:
     return origins
 
 
+_OF_UP = "or, where the command has --home, give it the folder of a running `hannun up`"
 _NEEDED = {
-    "database_url": ("DATABASE_URL", "postgresql://user:password@localhost:5432/analytics_db", "hannun up"),
+    "database_url": ("DATABASE_URL", "postgresql://user:password@localhost:5432/analytics_db", _OF_UP),
     "jwt_secret": (
         "HANNUN_JWT_SECRET",
         "<at least 32 random characters, shared with the issuer of the tokens>",
-        "hannun up",
+        _OF_UP,
     ),
-    "kafka_bootstrap_servers": ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", "hannun up --kafka"),
-    "key_ring_file": ("HANNUN_KEY_RING_FILE", "/etc/hannun/keys.toml", "hannun up"),
+    "kafka_bootstrap_servers": ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", f"{_OF_UP[:-1]} --kafka`"),
+    "key_ring_file": ("HANNUN_KEY_RING_FILE", "/etc/hannun/keys.toml", "`hannun keys new FILE` makes a key ring"),
 }
 
 
@@ -441,6 +439,20 @@ def variable_of(name: str) -> str:
     """The environment variable of a field."""
     choices = getattr(Settings.model_fields[name].validation_alias, "choices", None)
     return str(choices[0]) if choices else f"HANNUN_{name.upper()}"
+
+
+_NO_NUMBER = {
+    "int_parsing": "is no whole number",
+    "float_parsing": "is no number",
+    "bool_parsing": "is not true or false",
+}
+
+
+def _reason(name: str, error: ErrorDetails) -> str:
+    """What is wrong with a field's value, with the value; a secret is not shown."""
+    reason = _NO_NUMBER.get(error["type"], f"is refused: {error['msg']}")
+    shown = name in Settings.model_fields and name not in SECRETS
+    return f"{str(error['input'])[:80]!r} {reason}" if shown else f"it {reason}"
 
 
 def read() -> Settings:
@@ -456,7 +468,7 @@ def read() -> Settings:
         name = str(first["loc"][0])
         variable = name if name.isupper() else f"HANNUN_{name.upper()}"
         raise OperatorError(
-            f"{variable} cannot be used: {first['msg']}", hint="docs/operating.md lists every setting"
+            f"{variable} cannot be used: {_reason(name, first)}", hint="docs/operating.md lists every setting"
         ) from error
     _ = settings.secret_files  # checked at the start
     return settings

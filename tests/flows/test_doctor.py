@@ -28,9 +28,10 @@ from hannun import key_ring
 from hannun.cache import AnswerCache, Invalidator, keys
 from hannun.cache.server_statistics import ServerInspector
 from hannun.cli import app
+from hannun.cli.doctor import _print as print_results
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.batch import ChangedEvent
-from hannun.domain.findings import Severity
+from hannun.domain.findings import CheckResult, Finding, Severity
 from hannun.domain.partitions import month_after
 from hannun.domain.positions import KnownPosition, PartitionLog, WaitForOperator, resume_or_stop
 from hannun.embedded import PostgresServer, ValkeyServer
@@ -433,6 +434,19 @@ def a_reconcile_found_drift(scene: Scene) -> None:
         operation_runs.end(conn, run_no, "succeeded", detail={"drift": 2})
 
 
+def test_the_summary_counts_what_did_not_end_and_what_was_skipped(capsys: pytest.CaptureFixture[str]) -> None:
+    finding = Finding(Severity.WARNING, "a disk", "it is full", "make room", {})
+    print_results(
+        [
+            CheckResult("disk", "found", [finding]),
+            CheckResult("redis", "skipped", reason="no setting names it"),
+            CheckResult("kafka", "unfinished", reason="it did not end in time"),
+        ]
+    )
+    summary = capsys.readouterr().out.splitlines()[-1]
+    assert summary == "3 checks: 0 found nothing, 1 unfinished, 1 skipped; 1 finding"
+
+
 @pytest.mark.parametrize(
     ("trouble", "check", "subject"),
     [
@@ -464,7 +478,7 @@ def test_the_command_prints_what_to_do_and_its_status_is_the_severity(
     for name, value in environment_of(scene).items():
         monkeypatch.setenv(name, value)
     healthy = CliRunner().invoke(app, ["doctor", "--only", "rights", "--only", "schema"])
-    assert (healthy.exit_code, healthy.output) == (0, "2 checks: 2 found nothing, 0 findings\n")
+    assert (healthy.exit_code, healthy.output) == (0, "2 checks: 2 found nothing; 0 findings\n")
     readers_lack_a_right(scene)
     warned = CliRunner().invoke(app, ["doctor"])
     assert warned.exit_code == 1

@@ -1,12 +1,13 @@
 """`hannun doctor`: named checks of the running system."""
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, print_folded, with_home
+from hannun.cli.terminal import HomeOption, print_folded, with_home, with_noun
 from hannun.domain.findings import EXIT_STATUS, worst
 
 if TYPE_CHECKING:
@@ -34,14 +35,18 @@ def doctor(
 
 
 def _print(results: "list[CheckResult]") -> None:
-    """Print what is wrong, the worst first, and then how many checks found nothing."""
+    """Print what is wrong, the worst first, and then how many checks found nothing, or did not end."""
     found = [(finding, each) for each in results for finding in each.findings]
     for finding, each in sorted(found, key=lambda pair: -pair[0].severity):
         _print_finding(each.check, finding)
     _print_reasons(results, "unfinished")
     _print_reasons(results, "skipped")
-    clean = sum(each.state == "ok" for each in results)
-    print_folded(f"{len(results)} checks: {clean} found nothing, {len(found)} findings")
+    states = Counter(each.state for each in results)
+    others = [f"{states[state]} {state}" for state in ("unfinished", "skipped") if states[state]]
+    clean = f"{states['ok']} found nothing"
+    print_folded(
+        f"{with_noun(len(results), 'check')}: {', '.join([clean, *others])}; {with_noun(len(found), 'finding')}"
+    )
 
 
 def _print_reasons(results: "list[CheckResult]", state: str) -> None:

@@ -36,7 +36,9 @@ SECTIONS: tuple[Section, ...] = get_args(Section)
 
 def watch(
     once: Annotated[bool, typer.Option("--once", help="print it once, and end: status 75 without PostgreSQL")] = False,
-    section: Annotated[Section | None, typer.Option(help="show this section; by default overview, --once: all")] = None,
+    section: Annotated[
+        Section | None, typer.Option(help="show this section; by default overview; --once: the others")
+    ] = None,
     as_json_: Annotated[bool, typer.Option("--json", help="print everything once as one JSON object, and end")] = False,
     home: HomeOption = None,
 ) -> None:
