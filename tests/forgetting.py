@@ -36,7 +36,7 @@ class Counting:
     def forget(self, person: Person) -> ForgottenCounts:
         assert self.ring is not None
         with self.connect() as conn:
-            done = forget(conn, self.ring, person, BY, "request 17")
+            done = forget(conn, self.ring, person, BY, "request 17", even_if_unknown=True)
         deliver_pending(self.database, self.world.invalidator, older_than_s=0)
         return done
 

@@ -256,7 +256,7 @@ def test_who_was_forgotten_when_and_why_is_recorded_without_the_id(counting: Cou
     )
     assert [tuple(row.columns.values()) for row in rows] == [
         ("forgotten", f"participant of event {SPRING}", "request 17", True),
-        ("forgotten", "merchant of 1 events", "request 17", False),
+        ("forgotten", "merchant of 1 event", "request 17", False),
     ]
     assert_whole(counting)
 

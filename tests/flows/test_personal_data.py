@@ -16,6 +16,7 @@ from hannun.cli import app
 from hannun.domain.audit_chain import ALL_EVENTS, MERCHANTS_EVENTS, Action, NewEntry, event_object, user
 from hannun.domain.forgotten import NOTHING_FORGOTTEN
 from hannun.domain.personal_data import PATTERNS, with_id
+from hannun.errors import OperatorError
 from hannun.flows.forgetting import Person
 from hannun.flows.personal_data import Search, exposure
 from hannun.key_ring import KeyRing, add_key, open_key_ring
@@ -219,12 +220,26 @@ def test_the_command_names_places_and_never_the_data(
     assert f"{backup}, hannun.events: e-mail address, 1 time" in said
     assert f"{backup}, hannun.participants: the given id, 1 time" in said
     assert f"hannun.participants of event {SPRING}: the given id, 1 time" in said
-    forgot = run("forget", "--participant", KIM, "--reason", "request 17", status=0)
-    assert "the participant is forgotten in 1 events" in forgot
-    run("forget", "--participant", KIM, "--reason", "the same again", status=0)
+    unasked = CliRunner().invoke(app, ["privacy", "forget", "--participant", KIM, "--reason", "request 17"])
+    assert " ".join(unasked.stdout.split()).startswith(f"the participant {KIM} is named in 1 event hannun.dead_letters")
+    assert isinstance(unasked.exception, OperatorError)
+    assert unasked.exception.args[0].startswith("nobody was forgotten: standard input is no terminal")
+    assert world.rows("SELECT * FROM hannun.forgotten") == []
+    forgot = run("forget", "--participant", KIM, "--reason", "request 17", "--yes", status=0)
+    assert f"the participant {KIM} is forgotten in 1 event " in forgot
+    run("forget", "--participant", KIM, "--reason", "the same again", "--yes", status=0)
+    known = world.rows("SELECT * FROM hannun.forgotten")
     nobody = "9a3e61f0-0000-4000-8000-00000000ffff"
-    assert "forgotten in 0 events" in run("forget", "--participant", nobody, "--reason", "misspelled", status=1)
-    run("forget", "--merchant", nobody, "--reason", "misspelled", status=1)
+    misspelled = ("--reason", "misspelled")
+    for who in (("--participant", nobody), ("--participant", nobody, "--event", SPRING), ("--merchant", nobody)):
+        for yes in ((), ("--yes",)):
+            refused = CliRunner().invoke(app, ["privacy", "forget", *who, *misspelled, *yes])
+            assert (refused.exit_code, refused.stdout) == (1, "")
+            assert "nothing names this id" in " ".join(refused.stderr.split())
+    assert world.rows("SELECT * FROM hannun.forgotten") == known
+    said = run("forget", "--merchant", nobody, "--reason", "request 18", "--yes", "--even-if-unknown", status=0)
+    assert "is forgotten in 0 events" in said
+    assert len(world.rows("SELECT * FROM hannun.forgotten")) == len(known) + 1
     world.rows("UPDATE hannun.events SET title = ''")
     assert run("audit", "--id", KIM, status=0) == "nothing was found that looks like personal data"
     since = datetime(2026, 1, 1, tzinfo=UTC).isoformat()

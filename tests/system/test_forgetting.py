@@ -63,14 +63,16 @@ def test_a_swap_counts_forgotten_people_once_and_brings_no_id_back(service: Serv
     wait_for("the messages to be counted", lambda: topics.are_counted(service))
     people = [str(message["participantId"]) for one in messages for message in one if "participantId" in message]
     reason = ("--reason", "request 17")
-    command(service, "privacy", "forget", "--participant", people[0], *reason)
-    command(service, "privacy", "forget", "--merchant", events[0].owner, *reason)
+    command(service, "privacy", "forget", "--yes", "--participant", people[0], *reason)
+    command(service, "privacy", "forget", "--yes", "--merchant", events[0].owner, *reason)
     command(service, "replay", "--from", "earliest")
-    said = command(service, "privacy", "forget", "--participant", people[1], "--event", events[0].id, *reason)
+    said = command(service, "privacy", "forget", "--yes", "--participant", people[1], "--event", events[0].id, *reason)
     assert "the shadow of a replay was changed too" in said
     assert "differences: 0" in command(service, "replay", "compare")
     command(service, "replay", "swap")
-    assert "still holds the id" in command(service, "privacy", "forget", "--merchant", events[1].owner, *reason)
+    assert "still holds the id" in command(
+        service, "privacy", "forget", "--yes", "--merchant", events[1].owner, *reason
+    )
     topics.send(messages[0])
     wait_for("the repeats to be counted", lambda: topics.are_counted(service))
 
@@ -89,9 +91,11 @@ def test_without_the_key_ring_no_process_counts_where_people_were_forgotten(serv
     event = Event()
     topics.send(event.first_batch())
     wait_for("the messages to be counted", lambda: topics.are_counted(service))
-    command(service, "privacy", "forget", "--merchant", event.owner, "--reason", "request 17")
+    command(service, "privacy", "forget", "--yes", "--merchant", event.owner, "--reason", "request 17")
     ran = service.run("ingest", HANNUN_KEY_RING_FILE="")
     assert ran.status == 2
     assert "ids were forgotten in this database" in ran.err
-    ran = service.run("privacy", "forget", "--merchant", event.owner, "--reason", "again", HANNUN_KEY_RING_FILE="")
+    ran = service.run(
+        "privacy", "forget", "--yes", "--merchant", event.owner, "--reason", "again", HANNUN_KEY_RING_FILE=""
+    )
     assert (ran.status, "HANNUN_KEY_RING_FILE is not set" in ran.err) == (2, True)

@@ -32,7 +32,7 @@ def backup(service: Service, event: Event, postgres: PostgresServer, tmp_path: P
     service.start_serve()
     service.post_until_accepted(event.first_batch())
     run(service, "backup", "create")
-    run(service, "privacy", "forget", "--merchant", event.owner, "--reason", "request 17")
+    run(service, "privacy", "forget", "--yes", "--merchant", event.owner, "--reason", "request 17")
     (folder,) = (tmp_path / "backups" / "logical").iterdir()
     with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
         conn.execute("ALTER ROLE hannun_owner CREATEDB")

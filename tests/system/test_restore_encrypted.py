@@ -82,7 +82,7 @@ def test_it_is_restored_with_its_identity_and_who_was_forgotten_since_is_forgott
     backed_up: Service, identity: str
 ) -> None:
     merchant = str(backed_up.rows("SELECT user_id FROM hannun.events")[0][0])
-    run(backed_up, "privacy", "forget", "--merchant", merchant, "--reason", "request 1")
+    run(backed_up, "privacy", "forget", "--yes", "--merchant", merchant, "--reason", "request 1")
     name = backup_name(backed_up)
     assert "--identity FILE" in said(run(backed_up, "restore", name, "--yes", status=2))
     restored = said(run(backed_up, "restore", name, "--yes", "--identity", identity))

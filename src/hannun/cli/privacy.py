@@ -1,5 +1,6 @@
 """`hannun privacy`: forget people, and find what is left of them."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +8,18 @@ import typer
 
 from hannun import settings as settings_
 from hannun.cli.audit import parse_since
-from hannun.cli.terminal import HomeOption, Progress, check_number, err, operator, print_folded, with_home, with_noun
+from hannun.cli.terminal import (
+    HomeOption,
+    Progress,
+    check_number,
+    confirm,
+    err,
+    operator,
+    print_error,
+    print_folded,
+    with_home,
+    with_noun,
+)
 from hannun.domain.audit_chain import REASON_LENGTH_MAX
 from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
 from hannun.errors import OperatorError
@@ -26,20 +38,30 @@ def forget(
     merchant: Annotated[str | None, typer.Option(help="a userId: it goes everywhere, and so do the titles")] = None,
     participant: Annotated[str | None, typer.Option(help="a participantId, as in the messages")] = None,
     event: Annotated[list[str] | None, typer.Option(help="of a participant: only in this event")] = None,
+    even_if_unknown: Annotated[bool, typer.Option("--even-if-unknown", help="an id that nothing names, too")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do it, and do not ask")] = False,
     home: HomeOption = None,
 ) -> None:
     """Forget a merchant or a participant: the id goes everywhere, every count stays. Status 1: nothing names the id."""
-    from hannun.flows.forgetting import Person
-    from hannun.processes.commands.privacy import forget as run
+    from hannun.flows.forgetting import NobodyFound, Person
+    from hannun.processes.commands import privacy
 
     _check_options(merchant, participant, event, reason)
     event_ids = [canonical_id(id_) for id_ in event] if event else None
     person = Person(None if merchant is None else canonical_id(merchant), participant, event_ids)
-    done = run(settings_.read(), person, operator(), reason)
-    who = "merchant" if merchant is not None else "participant"
-    print_folded(f"the {who} is forgotten in {len(done.counts.events)} events")
-    for table, rows in sorted(done.counts.rows.items()):
-        print_folded(f"{table}: {rows} rows changed", indent="  ")
+    who = f"the merchant {merchant}" if merchant is not None else f"the participant {participant}"
+    settings = settings_.read()
+    try:
+        if not yes:
+            found = privacy.preview(settings, person, even_if_unknown=even_if_unknown)
+            _print_counts(f"{who} is named", found.events, found.rows)
+            print_folded("what is forgotten does not come back, and then every process needs the key ring")
+        confirm(f"Forget {who}?", otherwise="nobody was forgotten", yes=yes)
+        done = privacy.forget(settings, person, operator(), reason, even_if_unknown=even_if_unknown)
+    except NobodyFound as nobody:
+        print_error(nobody)
+        raise typer.Exit(1) from None
+    _print_counts(f"{who} is forgotten", done.counts.events, done.counts.rows)
     if done.in_shadow:
         print_folded("the shadow of a replay was changed too")
     for name in done.kept_in:
@@ -48,9 +70,12 @@ def forget(
     if done.cached:
         print_folded(with_home("Redis does not answer: give the same command again when it is back"))
         raise typer.Exit(75)
-    if not done.found:
-        print_folded(f"nothing names this {who}: is the id the one of the messages?", console=err)
-        raise typer.Exit(1)
+
+
+def _print_counts(what: str, events: Sequence[str], rows_of: Mapping[str, int]) -> None:
+    print_folded(f"{what} in {with_noun(len(events), 'event')}")
+    for table, rows in sorted(rows_of.items()):
+        print_folded(f"{table}: {with_noun(rows, 'row')}", indent="  ")
 
 
 def _check_options(merchant: str | None, participant: str | None, event: list[str] | None, reason: str) -> None:

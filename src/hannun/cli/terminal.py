@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import socket
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -233,6 +234,27 @@ class Progress(Generic[T]):
         if self._status is not None:
             self._status.update(escape(step))
         print_folded(f"{step} ...", indent="  ", console=err)
+
+
+def confirm(question: str, *, otherwise: str, yes: bool) -> None:
+    """Ask the operator, and end the command with status 1 where the answer is no.
+
+    Args:
+        otherwise: what is so where nobody can be asked, such as "nothing was restored".
+        yes: the option `--yes` was given: nobody is asked.
+
+    Raises:
+        OperatorError: nobody can be asked.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise OperatorError(
+            f"{otherwise}: standard input is no terminal, so the question cannot be asked",
+            hint="add --yes, when what is shown is right",
+        )
+    if not typer.confirm(question):
+        raise typer.Exit(1)
 
 
 def operator() -> str:

@@ -29,17 +29,40 @@ class Person(NamedTuple):
     event_ids: Sequence[str] | None = None
 
 
-def forget(conn: Connection, ring: KeyRing, person: Person, by: str, reason: str) -> ForgottenCounts:
+class NobodyFound(OperatorError):
+    """Nothing names the id, and it was not forgotten before."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing names this id, and it was not forgotten before: nobody was forgotten",
+            hint="is it the id of the messages? --even-if-unknown forgets it for messages that may come",
+        )
+
+
+def preview(conn: Connection, ring: KeyRing, person: Person, *, even_if_unknown: bool = False) -> ForgottenCounts:
+    """What `forget` would change: it is tried in a transaction that is rolled back. Raises as `forget`."""
+    with conn.transaction(force_rollback=True):
+        return _forget_known(conn, ring, person, even_if_unknown)
+
+
+def forget(
+    conn: Connection, ring: KeyRing, person: Person, by: str, reason: str, *, even_if_unknown: bool = False
+) -> ForgottenCounts:
     """Forget a person in the live database, in one transaction, with an entry in the audit log.
 
+    Args:
+        even_if_unknown: forget an id also where nothing names it yet. From then on every process needs the key ring.
+
     Raises:
+        NobodyFound: nothing names the id. Nothing was stored.
         OperatorError: there is no such event.
     """
     with conn.transaction():
-        done = forget_in(conn, ring, person)
+        done = _forget_known(conn, ring, person, even_if_unknown)
         if person.merchant is not None:
             subject = user(person.merchant)
-            counts = f"merchant of {len(done.events)} events"
+            events = len(done.events)
+            counts = f"merchant of {events} event{'' if events == 1 else 's'}"
             audit_log.record(conn, NewEntry(operator(by), Action.FORGOTTEN, counts, subject, reason))
             audit_log.forget(conn, subject)
         else:
@@ -49,6 +72,19 @@ def forget(conn: Connection, ring: KeyRing, person: Person, by: str, reason: str
             entries = [NewEntry(operator(by), Action.FORGOTTEN, object_, None, reason) for object_ in objects]
             audit_log.record(conn, *entries)
     return done
+
+
+def _forget_known(conn: Connection, ring: KeyRing, person: Person, even_if_unknown: bool) -> ForgottenCounts:
+    """Forget a person whom something names, in the caller's transaction."""
+    known = even_if_unknown or is_forgotten(conn, ring, person) or _is_in_audit_log(conn, person)
+    done = forget_in(conn, ring, person)
+    if not (known or done.found):
+        raise NobodyFound
+    return done
+
+
+def _is_in_audit_log(conn: Connection, person: Person) -> bool:
+    return person.merchant is not None and audit_log.names(conn, user(person.merchant))
 
 
 def is_forgotten(conn: Connection, ring: KeyRing, person: Person) -> bool:

@@ -54,6 +54,11 @@ def forget(conn: Connection, person: Subject) -> None:
     conn.execute(SQL["forget"], {"kind": person.kind, "id": person.id})
 
 
+def names(conn: Connection, person: Subject) -> bool:
+    """Whether an entry names this person, who was not forgotten."""
+    return conn.execute(SQL["named"], {"kind": person.kind, "id": person.id}).fetchone() is not None
+
+
 def entries(conn: Connection) -> Iterator[Entry]:
     """All entries, oldest first, a thousand at a time."""
     return (Entry(*row) for row in _stream(conn, "entries"))

@@ -37,21 +37,28 @@ APPLICATION = "hannun-privacy"
 class Forgotten:
     """What was forgotten in the live database.
 
-    `found`: something named the id, or it was forgotten before.
     `cached`: Redis has not acknowledged yet that all answers are deleted. `kept_in` are databases that swaps have left.
     """
 
     counts: ForgottenCounts
-    found: bool
     in_shadow: bool
     cached: bool
     kept_in: list[str]
 
 
-def forget(settings: Settings, person: Person, by: str, reason: str) -> Forgotten:
+def preview(settings: Settings, person: Person, *, even_if_unknown: bool) -> ForgottenCounts:
+    """What `forget` would change in the live database. Nothing is changed. Raises as `forget`."""
+    ring = open_key_ring(settings.needed("key_ring_file"))
+    with open_connection(settings, APPLICATION) as conn:
+        conn.rollback()  # ends the transaction of the version check
+        return forgetting.preview(conn, ring, person, even_if_unknown=even_if_unknown)
+
+
+def forget(settings: Settings, person: Person, by: str, reason: str, *, even_if_unknown: bool) -> Forgotten:
     """Forget a person in the live database, in Redis, and in the shadow of a replay where there is one.
 
     Raises:
+        NobodyFound: nothing names the id, and `even_if_unknown` is not set. Nothing was stored.
         OperatorError: no key ring is set, or there is no such event.
         Transient: PostgreSQL or Redis cannot be reached now; the same command finishes it.
     """
@@ -59,16 +66,14 @@ def forget(settings: Settings, person: Person, by: str, reason: str) -> Forgotte
     with open_writing(settings, APPLICATION) as writing:
         with open_connection(settings, APPLICATION) as conn:
             conn.rollback()  # ends the transaction of the version check
-            known = forgetting.is_forgotten(conn, ring, person)
-            conn.rollback()
-            counts = forgetting.forget(conn, ring, person, by, reason)
+            counts = forgetting.forget(conn, ring, person, by, reason, even_if_unknown=even_if_unknown)
         database = writing.database()
         outbox_relay.deliver_pending(database, writing.invalidator, older_than_s=0)
         with database.transaction() as conn:
             cached = bool(outbox.pending(conn, 0))
         shadow = shadow_of(settings)
         kept_in = [name for name in (shadow.before, f"{shadow.live}_before_restore") if shadow.exists(name)]
-        return Forgotten(counts, known or counts.found, _forget_in_shadow(shadow, ring, person), cached, kept_in)
+        return Forgotten(counts, _forget_in_shadow(shadow, ring, person), cached, kept_in)
 
 
 def _forget_in_shadow(shadow: Shadow, ring: KeyRing, person: Person) -> bool:

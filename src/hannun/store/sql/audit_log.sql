@@ -12,6 +12,10 @@ UPDATE hannun.audit_subjects SET salt = NULL, subject_id = NULL WHERE kind = %(k
 -- All entries, oldest first.
 SELECT entry_no, at, actor, action, object, subject, reason, previous_hash, hash FROM hannun.audit_log ORDER BY entry_no;
 
+-- named --
+-- Whether an entry names this person.
+SELECT FROM hannun.audit_subjects WHERE kind = %(kind)s AND subject_id = %(id)s;
+
 -- subjects --
 -- All people that entries name.
 SELECT subject_ref, kind, salt, subject_id FROM hannun.audit_subjects ORDER BY subject_ref;
