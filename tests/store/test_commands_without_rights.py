@@ -17,11 +17,11 @@ from hannun.key_ring import add_key
 
 WITHOUT_DATABASE = {
     *("up", "serve", "ingest", "schedule", "token", "simulate", "settings"),
-    *("channels check", "channels import", "channels try"),
+    *("channels check", "channels import", "channels try", "positions forget", "positions set"),
     *("backup list", "backup verify", "backup prune", "backup keys", "keys new", "keys activate", "keys list"),
     *("sandbox serve", "sandbox tell", "sandbox reset", "sandbox list", "sandbox clock", "sandbox behaviours"),
 }
-"""They run until they are stopped, need no database, or read the access of a channel first."""
+"""They run until they are stopped, need no database, or use a channel's access or Kafka first."""
 ARGUMENTS = {
     "sign-in-code": "--user U --role ADMIN",
     "export": "dashboard 5b0c2f64-0000-4000-8000-000000000001",
@@ -35,8 +35,6 @@ ARGUMENTS = {
     "partitions archive": "2026-11",
     "partitions drop": "2026-11",
     "partitions attach": "2026-11",
-    "positions set": "participation.completed.v1 --to latest",
-    "positions forget": "participation.completed.v1",
     "privacy forget": "--participant P --reason R",
 }
 """What a command needs at least, so that it comes to use the database."""
@@ -51,11 +49,7 @@ def commands(command: Command, words: tuple[str, ...] = ()) -> Iterator[str]:
         yield " ".join(words)
 
 
-OF_DATABASE = [
-    pytest.param(name, marks=pytest.mark.faults if name in ("positions set", "positions forget") else ())
-    for name in sorted(set(commands(typer.main.get_command(cli.app))) - WITHOUT_DATABASE)
-]
-"""Two of them wait for a broker first, and none is there."""
+OF_DATABASE = sorted(set(commands(typer.main.get_command(cli.app))) - WITHOUT_DATABASE)
 
 
 @pytest.fixture
