@@ -14,6 +14,7 @@ from hannun.flows.doctor.examination import Examination
 from hannun.flows.doctor.examined import CHECK_S_MAX, Expected, Servers
 from hannun.flows.doctor.registry import CHECKS
 from hannun.kafka.broker import Broker
+from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.database import Database, PoolLimits, connected
 
 
@@ -26,6 +27,7 @@ def examination(
     bootstrap: str | None = None,
     redis_port: int | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    amounts: Amounts = WITHOUT_KEYS,
 ) -> Iterator[Examination]:
     """An examination of a world; `url` and `redis_port` are other ways to its servers."""
     limits = PoolLimits(lock_wait_s=CHECK_S_MAX, statement_s=CHECK_S_MAX, answer_s=CHECK_S_MAX)
@@ -39,7 +41,9 @@ def examination(
     broker = (lambda: Broker(bootstrap)) if bootstrap else None
     try:
         yield Examination(
-            Servers(lambda: Database(at, limits, application="test-doctor"), connect, redis, broker), expected, now
+            Servers(lambda: Database(at, limits, application="test-doctor", amounts=amounts), connect, redis, broker),
+            expected,
+            now,
         )
     finally:
         redis.close()
@@ -69,6 +73,7 @@ class Scene:
     clock_ahead: timedelta = timedelta()
     redis_port: int | None = None
     bootstrap: str | None = None
+    amounts: Amounts = WITHOUT_KEYS
 
     def expect(self, **limits: object) -> None:
         self.expected = replace(self.expected, **limits)  # type: ignore[arg-type]
@@ -79,7 +84,12 @@ class Scene:
     def examine(self, *names: str) -> dict[str, list[Finding]]:
         """The findings, by check. Every other check finds nothing, or is skipped."""
         with examination(
-            self.world, self.expected, redis_port=self.redis_port, bootstrap=self.bootstrap, now=self.now
+            self.world,
+            self.expected,
+            redis_port=self.redis_port,
+            bootstrap=self.bootstrap,
+            now=self.now,
+            amounts=self.amounts,
         ) as prepared:
             return dict(found(run(prepared, *names)))
 

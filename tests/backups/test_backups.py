@@ -234,7 +234,7 @@ def test_a_truncated_or_changed_dump_is_not_whole(filled: World, context: Backup
     whole = path.read_bytes()
     place = int(at * len(whole))
     for damaged, found in (
-        (whole[:place], "bytes, and should have"),
+        (whole[:place], "bytes instead of"),
         (whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :], "SHA-256 differs"),
     ):
         path.write_bytes(damaged)

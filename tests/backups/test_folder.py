@@ -76,7 +76,7 @@ def test_the_list_shows_a_backup_with_a_truncated_or_missing_file_as_damaged(fol
     assert shown.exit_code == 0
     first, second, third = shown.output.splitlines()
     assert first.startswith(whole.name) and "cannot be used" not in first
-    assert second == f"{truncated.name:<26} cannot be used: data has 4 bytes, and should have 9,000"
+    assert second == f"{truncated.name:<26} cannot be used: data has 4 bytes instead of 9,000"
     assert third == f"{gone.name:<26} cannot be used: data is missing"
 
 
@@ -112,7 +112,7 @@ def damage(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
 @pytest.mark.parametrize(
     ("harm", "found"),
     [
-        (damage(lambda data: data[:-1]), "has 8,999 bytes, and should have 9,000"),
+        (damage(lambda data: data[:-1]), "has 8,999 bytes instead of 9,000"),
         (damage(lambda data: data + b"x"), "has 9,001 bytes"),
         (damage(lambda data: data[:500] + b"X" + data[501:]), "SHA-256 differs"),
         (Path.unlink, "is missing"),

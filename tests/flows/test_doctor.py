@@ -249,8 +249,8 @@ def a_conversion_of_amounts_is_interrupted(scene: Scene) -> None:
     """As where `hannun amounts encrypt` was killed after its first step."""
     file = Path(scene.undo.enter_context(tempfile.TemporaryDirectory()), "keys.toml")
     key_ring.add_key(file, "first")
-    amounts = Amounts(key_ring.open_key_ring(file))
-    with connect(scene.world.owner_url, application="test", amounts=amounts) as conn:
+    scene.amounts = Amounts(key_ring.open_key_ring(file))
+    with connect(scene.world.owner_url, application="test", amounts=scene.amounts) as conn:
         amount_sweep.begin(conn, amount_sweep.Operation.ENCRYPT, "tester")
     scene.world.rows("UPDATE hannun.amount_sweeps SET heartbeat_at = heartbeat_at - interval '5 minutes'")
 

@@ -367,7 +367,7 @@ def _wrong_size(path: Path, file: BackupFile) -> str:
         return "is missing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    return f"has {size:,} bytes, and should have {file.bytes:,}" if size != file.bytes else ""
+    return f"has {size:,} bytes instead of {file.bytes:,}" if size != file.bytes else ""
 
 
 def _sync(path: Path) -> None:

@@ -170,6 +170,12 @@ KOREAN_FINDINGS: dict[str, str] = {
         "HANNUN_BACKUP_FOLDER가 설정됐지만 성공한 백업이 아직 없습니다"
     ),
     "make one now; it says what is in its way": "지금 만드세요. 무엇이 막는지 알려 줍니다",
+    "no backup of kind {kind} has succeeded yet; backups of other kinds have": (
+        "다른 종류의 백업은 성공했지만 {kind} 백업은 아직 성공한 적이 없습니다"
+    ),
+    "make one now, which says what is in its way; where none shall be made, set {setting} to nothing": (
+        "지금 만드세요. 무엇이 막는지 알려 줍니다. 만들지 않으려면 {setting} 값을 비우세요"
+    ),
     "the newest backup of kind {kind}, {name}, is {hours} hours old, and may be {hours_max}": (
         "가장 새로운 {kind} 백업 {name}이(가) {hours}시간 됐습니다. {hours_max}시간을 넘으면 안 됩니다"
     ),

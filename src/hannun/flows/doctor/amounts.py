@@ -34,14 +34,15 @@ def key_ring(examined: Examined) -> Iterator[Finding]:
 
 def _without_ring(ids_are_forgotten: bool, amounts_are_encrypted: bool) -> Iterator[Finding]:
     """What fails without a key ring: counting in both cases, and answers where amounts are encrypted."""
-    if amounts_are_encrypted:
-        cause = "amounts are encrypted, and this process has no key ring: they can be neither counted nor answered"
-    elif ids_are_forgotten:
-        cause = "ids are forgotten, and this process has no key ring: nothing is counted"
-    else:
-        return
-    remedy = "give every process the ring: HANNUN_KEY_RING_FILE names its file. What waits is counted then"
-    yield Finding(Severity.CRITICAL, "the key ring", cause, remedy)
+    if amounts_are_encrypted or ids_are_forgotten:
+        yield Finding(
+            Severity.CRITICAL,
+            "the key ring",
+            "amounts are encrypted, and this process has no key ring: they can be neither counted nor answered"
+            if amounts_are_encrypted
+            else "ids are forgotten, and this process has no key ring: nothing is counted",
+            "give every process the ring: HANNUN_KEY_RING_FILE names its file. What waits is counted then",
+        )
 
 
 def _unusable(trouble: OperatorError) -> Finding:
