@@ -382,11 +382,11 @@ def configure(level: str) -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
 
 
 # Commands that do not configure logging print their results to standard output, where no log line may stand.
+# Standard error as it is at that moment: whoever runs a command in its own process may replace it, and close it later.
 structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 log: FilteringBoundLogger = structlog.get_logger()

@@ -161,7 +161,7 @@ class Model:
             yield "a relay marks delivered", _mark_delivered(state, version)._replace(relay=("idle", 0))
 
     def _first_half(self, state: State, version: int) -> Step:
-        """The UNLINK of the pipeline with UNLINK and PUBLISH; commands of others may come between the two."""
+        """The DEL of the pipeline with DEL and PUBLISH; commands of others may come between the two."""
         if self._rules.announced_after_delete:
             return "deletes", self._delete(state)
         return "announces first", self._announce(state, version)

@@ -86,7 +86,7 @@ def test_no_answer_is_older_than_promised_and_none_runs_backwards(
         try:
             for total in range(1, WRITES + 1):
                 counter.count([world.registered(f"p{total}")])
-                # Its UNLINK may have reached Redis and its announcement not: then it is still pending.
+                # Its DEL may have reached Redis and its announcement not: then it is still pending.
                 if chance.random() < 0.2:
                     with suppress(Transient):
                         deliver_pending(other_database, other_invalidator, older_than_s=0)

@@ -378,7 +378,7 @@ STALE_S_MAX = 2.0
 
 
 def is_a_deletion(request: Request) -> bool:
-    return request.text.startswith("UNLINK ") and "analytics:dashboard:" in request.text
+    return request.text.startswith("DEL ") and "analytics:dashboard:" in request.text
 
 
 def test_when_a_writer_dies_before_its_invalidation_answers_are_right_within_2_s(
