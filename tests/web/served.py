@@ -95,10 +95,7 @@ class HttpServer:
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(setattr, self._server, "should_exit", True)
         self._thread.join()
-        if self.state.connections or self.state.tasks:
-            _NEVER_CLOSED.append(self.loop)  # uvloop would wait in close(), without end, for what still runs in it
-        else:
-            self.loop.close()
+        _NEVER_CLOSED.append(self.loop)  # uvloop waits in close(), without end, for handles that are still open
 
 
 _NEVER_CLOSED: list[asyncio.AbstractEventLoop] = []
