@@ -71,6 +71,17 @@ def test_a_content_that_cannot_be_used_leaves_the_last_good_one(path: Path, caps
     assert "two" not in capsys.readouterr().err
 
 
+def test_a_content_that_cannot_be_used_is_logged_once_however_often_it_is_read(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = SecretFile(path, "X_FILE", partial(one_text, "X_FILE"))
+    for content, lines in (("", 1), ("usable", 0), ("", 1)):
+        path.write_text(content)
+        for _ in range(5):
+            file.read_if_changed()
+        assert capsys.readouterr().err.count("cannot be used") == lines
+
+
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, False), (0o604, True), (0o602, True)])
 def test_a_file_that_any_user_may_read_or_change_is_used_with_a_warning(
     path: Path, capsys: pytest.CaptureFixture[str], mode: int, warned: bool

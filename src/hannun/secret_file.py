@@ -45,6 +45,7 @@ class SecretFile(Generic[T]):
         self._now = now
         self._lock = threading.Lock()
         self._check_at_s = now() + CHECK_EVERY_S
+        self._trouble = ""
         self._version, self._current = self._read(None)
 
     def current(self) -> T:
@@ -59,8 +60,11 @@ class SecretFile(Generic[T]):
             self._check_at_s = self._now() + CHECK_EVERY_S
             try:
                 self._version, self._current = self._read(self._version)
+                self._trouble = ""
             except OperatorError as error:
-                log.warning("a changed secret file cannot be used", error=str(error), hint=error.hint)
+                if str(error) != self._trouble:  # once, however often it is read
+                    log.warning("a changed secret file cannot be used", error=str(error), hint=error.hint)
+                self._trouble = str(error)
             return self._current
 
     def _read(self, known: object) -> tuple[object, T]:

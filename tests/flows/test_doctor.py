@@ -630,12 +630,12 @@ def test_checks_whether_redis_accepts_deletions_do_not_count_as_invalidations(sc
         finally:
             await cache.close()
 
-    before = inspector.lookups().invalidations
+    before = inspector.count_lookups().invalidations
     invalidator.check()
     asyncio.run(check_writes_of_serve())
-    assert inspector.lookups().invalidations == before
+    assert inspector.count_lookups().invalidations == before
     invalidator.invalidate([ChangedEvent(SPRING, OWNER, 2, ())])
-    assert inspector.lookups().invalidations == before + 1
+    assert inspector.count_lookups().invalidations == before + 1
 
 
 def test_misses_that_rise_are_compared_with_the_counts_that_schedule_records(scene: Scene) -> None:
@@ -644,6 +644,6 @@ def test_misses_that_rise_are_compared_with_the_counts_that_schedule_records(sce
     inspector.record_lookups()
     answers_are_read_for_the_first_time(scene)
     (recorded,) = inspector.recorded_lookups()
-    assert inspector.lookups().misses - recorded.misses >= 1_000
+    assert inspector.count_lookups().misses - recorded.misses >= 1_000
     (finding,) = scene.examine("cache-misses")["cache-misses"]
     assert finding.severity == Severity.NOTICE

@@ -52,7 +52,7 @@ def run(service: Service, *arguments: str, status: int = 0, **environment: str |
     return ran
 
 
-def said(ran: CompletedCommand) -> str:
+def printed_by(ran: CompletedCommand) -> str:
     """What a command has printed, on one line."""
     return " ".join((ran.out + ran.err).split())
 
@@ -68,11 +68,11 @@ def drills(service: Service) -> list[str]:
 
 
 def test_a_drill_reads_the_identity_and_the_keys_that_the_settings_name(backed_up: Service, identity: str) -> None:
-    assert "it equals its manifest" in said(run(backed_up, "restore", "--drill"))
-    without_keys = said(run(backed_up, "restore", "--drill", status=2, **NO_KEYS))
+    assert "it equals its manifest" in printed_by(run(backed_up, "restore", "--drill"))
+    without_keys = printed_by(run(backed_up, "restore", "--drill", status=2, **NO_KEYS))
     assert "its amounts are encrypted, and this process has no key ring" in without_keys
     assert "differ" not in without_keys
-    without_identity = said(run(backed_up, "restore", "--drill", status=2, **NO_IDENTITY))
+    without_identity = printed_by(run(backed_up, "restore", "--drill", status=2, **NO_IDENTITY))
     assert "is encrypted for age1" in without_identity
     run(backed_up, "restore", "--drill", "--identity", identity, **NO_IDENTITY)
     assert drills(backed_up) == ["succeeded", "failed", "failed", "succeeded"]
@@ -84,8 +84,8 @@ def test_it_is_restored_with_its_identity_and_who_was_forgotten_since_is_forgott
     merchant = str(backed_up.rows("SELECT user_id FROM hannun.events")[0][0])
     run(backed_up, "privacy", "forget", "--yes", "--merchant", merchant, "--reason", "request 1")
     name = backup_name(backed_up)
-    assert "--identity FILE" in said(run(backed_up, "restore", name, "--yes", status=2))
-    restored = said(run(backed_up, "restore", name, "--yes", "--identity", identity))
+    assert "--identity FILE" in printed_by(run(backed_up, "restore", name, "--yes", status=2))
+    restored = printed_by(run(backed_up, "restore", name, "--yes", "--identity", identity))
     assert "its amounts are encrypted" in restored
     assert backed_up.rows("SELECT FROM hannun.events WHERE user_id = %s", merchant) == []
     assert "drift: 0" in run(backed_up, "reconcile").out

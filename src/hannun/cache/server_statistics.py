@@ -97,7 +97,7 @@ class ServerInspector:
             evicts=info.get("maxmemory_policy") != "noeviction",
         )
 
-    def lookups(self) -> LookupCounts:
+    def count_lookups(self) -> LookupCounts:
         """What the server has counted of look-ups since it started. Raises as `statistics`."""
         info = self._execute("INFO", "everything")
         return LookupCounts(
@@ -116,7 +116,7 @@ class ServerInspector:
 
     def record_lookups(self) -> None:
         """Add the counts of now to those that `recorded_lookups` returns. Raises as `statistics`."""
-        self._execute("LPUSH", keys.LOOKUPS, msgspec.json.encode(self.lookups()))
+        self._execute("LPUSH", keys.LOOKUPS, msgspec.json.encode(self.count_lookups()))
         self._execute("LTRIM", keys.LOOKUPS, 0, LOOKUPS_RECORDED - 1)
 
     def recorded_lookups(self) -> list[LookupCounts]:

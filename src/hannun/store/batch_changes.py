@@ -85,16 +85,18 @@ class BatchChanges:
         keys = list(self._by_event.channels)
         known = {"channel_keys": keys, "channel_nos": [self._channels[key].no for key in keys]}
         rows = self._conn.execute(SQL["lock_events"], {"event_nos": int_array(self._id_of), **known}).fetchall()
-        if {no: event_id for no, event_id, *_ in rows} != self._id_of or any(row[3] != len(keys) for row in rows):
+        if {row[0]: row[1] for row in rows} != self._id_of or any(row[3] != len(keys) for row in rows):
             raise OutdatedCaches(
                 "the surrogate keys of this database differ from the cached ones: it was restored or replaced"
             )
         counts = self._forgotten.counts
-        if any(forgotten != counts.get(event_id, 0) for _, event_id, *_, forgotten, _, _ in rows):
-            raise OutdatedCaches("ids of an event were forgotten since the batch was prepared")
-        self._owners = {no: owner for no, _, owner, *_ in rows}
-        self._sealed = {no: event_id for no, event_id, *_, sealed, _ in rows if sealed}
-        self._sealed_revenue = {no: revenue for no, *_, revenue in rows if no in self._sealed}
+        for no, event_id, owner, _, forgotten, sealed, revenue in rows:
+            if forgotten != counts.get(event_id, 0):
+                raise OutdatedCaches("ids of an event were forgotten since the batch was prepared")
+            self._owners[no] = owner
+            if sealed:
+                self._sealed[no] = event_id
+                self._sealed_revenue[no] = revenue
 
     # -- registers: the last writer wins
 

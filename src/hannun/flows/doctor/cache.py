@@ -47,7 +47,9 @@ _CAUSES: Final[Mapping[Cause, tuple[Severity, str, str, tuple[str, ...]]]] = {
 def misses(examined: Examined) -> Iterator[Finding]:
     """Whether too many look-ups miss, and which setting to tune."""
     statistics = examined.redis.statistics()
-    found = lookups.windows(examined.redis.lookups(), examined.redis.recorded_lookups(), examined.redis.started_at_s())
+    found = lookups.windows(
+        examined.redis.count_lookups(), examined.redis.recorded_lookups(), examined.redis.started_at_s()
+    )
     if not lookups.is_trouble(found):
         return
     expected, window = examined.expected, found.newest

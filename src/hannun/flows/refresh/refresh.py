@@ -229,7 +229,7 @@ class _Work:
             for piece in await self.take(REBUILD, 1, ()):
                 rebuilt = await self._retried(partial(self._refresh.rebuild, piece.event_ids))
                 await self.call(partial(self._keeper.finish, piece.token, {"rebuilt": rebuilt}))
-                self.let_go(piece)
+                self.release(piece)
                 break
             else:
                 if not await self._open_work(REBUILD):
@@ -262,14 +262,14 @@ class _Work:
         return _Polled(piece, result, time.monotonic())
 
     async def take(self, kind: str, limit: int, full: Collection[str]) -> list[Piece]:
-        """Take pieces. They are held until they are recorded or let go."""
+        """Take pieces. They are held until they are recorded or released."""
         pieces, now = await self.call(lambda: self._keeper.take(self._found, kind, limit, full))
         self._held.update(piece.token.held for piece in pieces)
         if now is not None:
             self._refresh.clock.set(now)
         return pieces
 
-    def let_go(self, piece: Piece) -> None:
+    def release(self, piece: Piece) -> None:
         """A piece is done, or another process has taken it."""
         self._held.discard(piece.token.held)
 
@@ -277,7 +277,7 @@ class _Work:
         """Record what was polled."""
         await self._retried(partial(self._refresh.record, [each.result for each in polled]))
         for each in polled:
-            self.let_go(each.piece)
+            self.release(each.piece)
 
     async def call(self, work: Callable[[], T]) -> T:
         """The result of work of the keeper."""
@@ -358,7 +358,7 @@ class _PieceRunner:
             piece = self._in_flight.pop(task)
             if task.cancelled():
                 log.info("a piece of a round was taken by another process", piece=piece.token.work_no)
-                self._work.let_go(piece)
+                self._work.release(piece)
             elif (error := task.exception()) is not None:
                 log.error("a piece of a round failed unexpectedly", channel=piece.channel, exc_info=error)
                 failed = PieceResult(piece.token, (), {"failed": len(piece.event_nos)})
