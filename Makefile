@@ -7,7 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-quick check contract format bench faults lock clean
+.PHONY: help env demo test test-quick check contract format bench faults deploy-check sbom licences audit lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,13 +67,64 @@ bench: $(VENV)/.dev ## measure messages a second, CPU, bytes, freshness
 faults: $(VENV)/.dev ## the long tests of crashes and faults
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 
+# The checks have an environment of their own: checkov asks for older packages than the service has.
+DEPLOY := .venv-deploy
+DEPLOY_TYPES := tools/deploy/node_modules/.package-lock.json
+$(DEPLOY)/.done: requirements/deploy.txt requirements/uv.txt tools/deploy/go.sum tools/environment.py
+	@$(PYTHON) tools/environment.py $(DEPLOY) requirements/deploy.txt --only-packages
+	@cd tools/deploy && GOBIN=$(CURDIR)/$(DEPLOY)/bin go install tool
+	@touch $@
+$(DEPLOY_TYPES): tools/deploy/package-lock.json
+	@cd tools/deploy && npm ci --silent --no-progress
+
+# ClickHouse and Spark, which read the dataset for analysts: 1.4 GB that nothing else needs.
+LAKE := .venv-lake
+$(LAKE)/.done: requirements/lake.txt requirements/uv.txt tools/environment.py
+	@$(PYTHON) tools/environment.py $(LAKE) requirements/lake.txt --only-packages
+	@touch $@
+
+deploy-check: $(VENV)/.dev $(DEPLOY)/.done $(DEPLOY_TYPES) $(LAKE)/.done ## image, compose, chart and wheel, without a cluster (Go, npm)
+	@$(DEPLOY)/bin/python tools/deploy/check.py
+	@$(DEPLOY)/bin/python -m pytest -q -p no:cacheprovider -c tools/deploy/pytest.ini tools/deploy/tests $(ARGS)
+	@$(BIN)/python -m pytest -q -m deploy tests/deploy $(ARGS)
+
+# What the image holds, for whoever passes it on or must know whether it is vulnerable.
+BILL := .venv-sbom
+IMAGE := .venv-image
+$(BILL)/.done: requirements/sbom.txt requirements/uv.txt tools/environment.py
+	@$(PYTHON) tools/environment.py $(BILL) requirements/sbom.txt --only-packages
+	@touch $@
+$(IMAGE)/.done: requirements/image.txt requirements/uv.txt tools/environment.py
+	@$(PYTHON) tools/environment.py $(IMAGE) requirements/image.txt --only-packages
+	@touch $@
+
+sbom: $(BILL)/.done $(IMAGE)/.done ## the bill of materials of the image: build/sbom.cdx.json
+	@$(BILL)/bin/python tools/sbom.py $(IMAGE)/bin/python build/sbom.cdx.json
+
+licences: $(IMAGE)/.done ## rewrite docs/licences.md: licences of the image's packages
+	@$(IMAGE)/bin/python tools/licences.py write
+
+# Not in CI: it needs the advisories of PyPI or OSV, and a new one must not fail an unchanged tree.
+audit: $(BILL)/.done ## known vulnerabilities of the image; status 3: none asked
+	@$(BILL)/bin/python tools/audit.py
+
 lock: ## lock the newest versions of all requirements (needs uv)
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded \
 	   --no-header --no-annotate pyproject.toml requirements/build.in -o requirements/run.txt
-	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded --extra parquet --extra tracing \
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra embedded --extra parquet --extra tracing --extra servicebus \
 	   --no-header --no-annotate -c requirements/run.txt pyproject.toml requirements/build.in requirements/dev.in -o requirements/dev.txt
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --extra postgres-programs --extra parquet --extra tracing --extra servicebus \
+	   --no-header --no-annotate -c requirements/dev.txt pyproject.toml -o requirements/image.txt
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
+	   --no-header --no-annotate -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
+	   --no-header --no-annotate requirements/deploy.in -o requirements/deploy.txt
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
+	   --no-header --no-annotate requirements/sbom.in -o requirements/sbom.txt
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
+	   --no-header --no-annotate requirements/lake.in -o requirements/lake.txt
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
 	   --no-header --no-annotate requirements/uv.in -o requirements/uv.txt
 
 clean: ## remove the environment and the data of the demo
-	@rm -rf $(VENV) .hannun
+	@rm -rf $(VENV) $(DEPLOY) $(LAKE) $(BILL) $(IMAGE) .hannun

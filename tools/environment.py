@@ -1,10 +1,12 @@
 """Creates a virtual environment and installs a lock file and this project into it.
 
     python tools/environment.py .venv requirements/run.txt
+    python tools/environment.py .venv-deploy requirements/deploy.txt --only-packages    without this project
 
 uv installs in parallel: the whole environment takes seconds where pip takes minutes. It is itself locked
 (requirements/uv.txt). pip installs everything where there is no uv for this machine, or where uv fails. Both get the
-same lock and the same hashes. Uses the standard library only.
+same lock and the same hashes. Everything is compiled to bytecode at once: else the first start of each process does it,
+and where PYTHONDONTWRITEBYTECODE is set, every start. Uses the standard library only.
 """
 
 import ast
@@ -27,7 +29,7 @@ SETTINGS = {
 """pip's settings by their names, and the variables in which uv reads the same. uv does not read pip's files."""
 
 
-def main(folder: Path, lock: Path) -> None:
+def main(folder: Path, lock: Path, *, with_project: bool = True) -> None:
     started_s = time.monotonic()
     python = folder / "bin" / "python"
     if not python.exists():
@@ -36,19 +38,27 @@ def main(folder: Path, lock: Path) -> None:
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
     locked = ["--no-deps", "--require-hashes", "-r", str(lock)]
     project = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
+    steps = (locked, project) if with_project else (locked,)
     count = sum(line[:1].isalnum() for line in lock.read_text().splitlines())
     print(f"installing {count} packages of {lock} ...", flush=True)
     if _install_uv(pip):
         uv = [str(folder / "bin" / "uv"), "pip", "install", "--python", str(python)]
         if not sys.stderr.isatty():
             uv.append("--quiet")  # in a terminal it shows its progress
-        environment = {"UV_LINK_MODE": "copy", **os.environ, **_settings_of_pip(pip)}
-        if all(_succeeds([*uv, *arguments], environment) for arguments in (locked, project)):
+        environment = {"UV_LINK_MODE": "copy", "UV_COMPILE_BYTECODE": "1", **os.environ, **_settings_of_pip(pip)}
+        if all(_succeeds([*uv, *arguments], environment) for arguments in steps):
+            _compile_sources(python)
             print(f"installed in {time.monotonic() - started_s:.0f} s", flush=True)
             return
     print("uv cannot install here, so pip does: this takes some minutes ...", flush=True)
-    for arguments in (locked, project):
+    for arguments in steps:
         subprocess.run([*pip, "install", "--quiet", *arguments], check=True)
+    _compile_sources(python)
+
+
+def _compile_sources(python: Path) -> None:
+    """Compile this project's own sources; those of packages are compiled as they are installed."""
+    subprocess.run([str(python), "-m", "compileall", "-q", "-j", "0", str(ROOT / "src")], check=True)
 
 
 def _install_uv(pip: list[str]) -> bool:
@@ -81,6 +91,6 @@ if __name__ == "__main__":
             f"hannun needs Python 3.11 or newer, and this is {sys.version.split()[0]}: make ... PYTHON=/path/to/python3"
         )
     try:
-        main(Path(sys.argv[1]), Path(sys.argv[2]))
+        main(Path(sys.argv[1]), Path(sys.argv[2]), with_project="--only-packages" not in sys.argv)
     except subprocess.CalledProcessError as error:
         sys.exit(f"cannot install the requirements: pip ended with status {error.returncode}; its output is above")
