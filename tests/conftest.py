@@ -15,19 +15,29 @@ import psycopg
 import pytest
 
 # Before they are imported, so that a failed assertion in a helper shows its values too.
-pytest.register_assert_rewrite("outside", "accounts", "world", "oracle", "faults", "waits")
+pytest.register_assert_rewrite("outside", "accounts", "world", "oracle", "comparing", "faults", "waits")
 
 import structlog
+from hypothesis import settings
 from small_disks import no_mount_reason
 from world import DATABASE_OWNER, NOT_DURABLE, World, make_database, make_owner
 
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer, java_missing_reason, postgres_binaries
 
-# By default structlog prints to stdout, where it would get into the output of a command that a test runs.
+# By default structlog prints to stdout, where it would get into the output of a command that a test runs, and prints
+# with an exception the local variables of each frame, which takes seconds for those of a service.
 structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ],
     wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
 )
+
+# By default an example that takes more than 200 ms fails its test, which on a loaded machine any example may.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +112,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ("kafka", java_missing_reason),
         ("browser", browser_missing_reason),
         ("promtool", promtool_missing_reason),
+        ("nginx", nginx_missing_reason),
+        ("pgbouncer", pgbouncer_missing_reason),
         ("small_disk", no_mount_reason),
     )
     for mark, missing_reason in needed:
@@ -138,6 +150,23 @@ def promtool_missing_reason() -> str | None:
     if shutil.which("promtool"):
         return None
     return "no promtool; Debian: apt-get download prometheus, dpkg -x it, and put usr/bin/promtool on the PATH"
+
+
+def nginx_missing_reason() -> str | None:
+    """Why the service cannot be tested behind a proxy; None where nginx is there."""
+    if shutil.which("nginx"):
+        return None
+    return "no nginx; Debian: apt-get download nginx, dpkg -x it, and put usr/sbin/nginx on the PATH"
+
+
+def pgbouncer_missing_reason() -> str | None:
+    """Why nothing can be tested through PgBouncer; None where it is there."""
+    if shutil.which("pgbouncer"):
+        return None
+    return (
+        "no pgbouncer; Debian: apt-get install libc-ares2, apt-get download pgbouncer, dpkg -x it, and put "
+        "usr/sbin/pgbouncer on the PATH"
+    )
 
 
 def browser_missing_reason() -> str | None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hannun import key_ring
 from hannun.errors import HannunError, OperatorError
 from hannun.key_ring import CannotOpen, KeyRing, open_key_ring
+from hannun.secret_file import BYTES_MAX
 
 
 @pytest.fixture
@@ -106,14 +107,14 @@ def test_a_file_that_becomes_unusable_leaves_the_last_good_keys(file: Path, caps
             assert ring.open("amounts", b"", sealed) == b"1"
             assert ring.trouble is not None
         logged = capsys.readouterr().err
-        assert logged.count("the key ring cannot be used; the keys of before stay in use") == 1
+        assert logged.count("a changed secret file cannot be used; what it held before stays in use") == 1
         assert str(ring.trouble.args[0]) in logged
     file.touch(0o600)
     file.write_text(good)
     now_s += key_ring.CHECK_EVERY_S
     assert ring.active == "2026-11"
     assert ring.trouble is None
-    assert "the key ring can be used again" in capsys.readouterr().err
+    assert "a secret file can be used again" in capsys.readouterr().err
 
 
 GOOD = base64.b64encode(bytes(range(32))).decode()
@@ -133,7 +134,7 @@ GOOD = base64.b64encode(bytes(range(32))).decode()
         (f'active = "a"\n[keys]\na = "{base64.b64encode(bytes(32)).decode()}"', "random"),
         ('active = "a"\n[keys]\na = 5', "not the base64 of 32"),
         (f'active = "a"\n[keys]\na = "{GOOD}" "', "not TOML"),
-        ("#" * (key_ring.BYTES_MAX + 1), "more than"),
+        ("#" * (BYTES_MAX + 1), "more than"),
     ],
 )
 def test_a_file_of_another_form_is_refused_without_quoting_a_key(tmp_path: Path, text: str, found: str) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from hannun.errors import OperatorError
-from hannun.processes.commands.database import _password
 from hannun.secret_file import BYTES_MAX, CHECK_EVERY_S, SecretFile, one_text
-from hannun.settings import SECRETS, read, variable_of
+from hannun.settings import SECRETS, read, secret_in, variable_of
 from hannun.tokens import signing_secrets
 
 
@@ -124,10 +123,10 @@ def test_each_secret_stands_in_a_file_or_in_its_variable_and_never_in_both(
     assert "can read" in caught.value.hint
 
 
-def test_a_password_for_migrate_stands_in_a_file_too(path: Path) -> None:
+def test_a_secret_that_only_a_command_reads_stands_in_a_file_too(path: Path) -> None:
     variable = "HANNUN_ANALYTICS_BACKUP_PASSWORD"
-    assert _password({}, variable) is None
-    assert _password({variable: "x"}, variable) == "x"
-    assert _password({f"{variable}_FILE": str(path)}, variable) == "first"
+    assert secret_in({}, variable) is None
+    assert secret_in({variable: "x"}, variable) == "x"
+    assert secret_in({f"{variable}_FILE": str(path)}, variable) == "first"
     with pytest.raises(OperatorError, match="both set"):
-        _password({variable: "x", f"{variable}_FILE": str(path)}, variable)
+        secret_in({variable: "x", f"{variable}_FILE": str(path)}, variable)

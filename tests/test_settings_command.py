@@ -52,6 +52,16 @@ def test_every_setting_is_shown_with_its_source(tmp_path: Path) -> None:
     assert found["HANNUN_JWT_SECRET"] == ("*** (2 secrets)", "file", str(file))
 
 
+def test_settings_that_are_empty_are_named_together() -> None:
+    text = shown({"HANNUN_JWT_SECRET_FILE": "", "HANNUN_REFRESH_AT": "", "HANNUN_PORT": "9090"}).stdout
+    given, _, not_set = text.partition("not set: ")
+    assert "=\n" not in given.replace("HANNUN_REFRESH_AT=\n", "", 1), (
+        "an empty timetable is no default: it makes no rounds"
+    )
+    assert {"HANNUN_JWT_SECRET_FILE", "HANNUN_MONTHS_KEPT"} <= set(not_set.replace(",", " ").split())
+    assert "from the environment:\n  HANNUN_PORT=9090\n  HANNUN_REFRESH_AT=\n" in text
+
+
 def test_a_value_that_cannot_be_used_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HANNUN_POOL_SIZE_MAX", "abc")
     with pytest.raises(OperatorError, match="HANNUN_POOL_SIZE_MAX cannot be used: 'abc' is no whole number"):
@@ -102,6 +112,30 @@ def test_a_misspelled_setting_is_pointed_out() -> None:
     assert "HANNUN_PORT=9090" in text
     report = json.loads(shown(environment, "--json").stdout)
     assert {each["variable"]: each["meant"] for each in report["unknown"]}["HANNUN_REFERSH_AT"] == "HANNUN_REFRESH_AT"
+
+
+def test_a_file_with_a_secret_that_others_may_read_is_pointed_out_with_the_command(tmp_path: Path) -> None:
+    variables = [
+        "HANNUN_JWT_SECRET_FILE",
+        "HANNUN_DRILL_IDENTITY_FILE",
+        "HANNUN_ADMIN_TOKEN_FILE",
+        "REDIS_PASSWORD_FILE",
+    ]
+    files = {variable: tmp_path / variable.lower() for variable in variables}
+    for file in files.values():
+        file.write_text(HIDDEN)
+        file.chmod(0o644)
+    files["REDIS_PASSWORD_FILE"].chmod(0o640)
+    environment = {variable: str(file) for variable, file in files.items()}
+    text = " ".join(shown(environment).stdout.split())
+    exposed = json.loads(shown(environment, "--json").stdout)["exposed"]
+    assert exposed == [
+        {"variable": variable, "path": str(files[variable]), "mode": "0644"} for variable in variables[:3]
+    ]
+    for variable in variables[:3]:
+        assert f"{variable} names: chmod o= {files[variable]}" in text
+        files[variable].chmod(0o600)
+    assert "any user of this machine" not in shown(environment).stdout
 
 
 def test_a_process_warns_of_a_misspelled_setting(capsys: pytest.CaptureFixture[str]) -> None:

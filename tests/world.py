@@ -19,7 +19,7 @@ from polling import wait_for
 from prometheus_client import generate_latest
 from psycopg.rows import dict_row
 
-from hannun.cache import Invalidator, RedisAddress
+from hannun.cache import RedisAddress, opening
 from hannun.counting.batch_counter import BatchCounter
 from hannun.counting.measurement_counter import MeasurementCounter
 from hannun.counting.outbox_relay import DirectDelivery, Invalidates, deliver_pending
@@ -101,7 +101,7 @@ class World:
 
     def __enter__(self) -> Self:
         self.database = Database(self.url, PoolLimits(wait_s=5), application="test", amounts=self.amounts)
-        self.invalidator = Invalidator(self.redis)
+        self.invalidator = opening.invalidator(self.redis)
         with self.database.transaction() as conn:
             self.use_decoder_for(conn)
         self.counter = self.counter_on(self.database)

@@ -8,6 +8,7 @@ HannunError
 │   │   └── OutdatedCaches keys or months that the counter has cached no longer hold: drop them and try once more
 │   ├── RedisUnavailable  Redis is unreachable or loading, at the start of a process
 │   ├── KafkaUnavailable  no Kafka broker answers
+│   ├── ServiceBusUnavailable  Service Bus does not answer
 │   ├── IssuerUnavailable the token issuer's keys cannot be read; `retry_after_s` as below
 │   └── Busy              one of the service's limits is reached; `retry_after_s` says when to try again
 │       ├── TooManyConnections
@@ -21,6 +22,7 @@ HannunError
 ├── Forbidden             the caller lacks a role (403)
 ├── NotFound              nothing there that this caller may see (404)
 └── OperatorError         a setting, a privilege or an external system is wrong; `hint` says how to correct it
+    ├── SettingMissing    a setting that the command needs is not set
     └── KeysMissing       this process has no key ring, or it lacks a key: what needs it works again with the key (503)
 
 An error says what was tried, what was found and, as its hint, what to do. An adapter translates its driver's errors;
@@ -96,6 +98,12 @@ class KafkaUnavailable(Transient):
     """No Kafka broker answers."""
 
     hint = "does a broker run there, and does it answer? Then try again"
+
+
+class ServiceBusUnavailable(Transient):
+    """Service Bus does not answer, or has ended the connection."""
+
+    hint = "can this machine reach the namespace (AMQP, port 5671)? Then try again"
 
 
 class IssuerUnavailable(Transient):
@@ -192,8 +200,27 @@ class OperatorError(HannunError):
         return f"{self.args[0]}. Hint: {self.hint}"
 
 
+class SettingMissing(OperatorError):
+    """A setting that the command needs is not set.
+
+    Args:
+        hint_with_home: the hint where the command was given the folder of a running `hannun up`.
+    """
+
+    def __init__(self, message: str, *, hint: str, hint_with_home: str) -> None:
+        super().__init__(message, hint=hint)
+        self.hint_with_home = hint_with_home
+
+
 class KeysMissing(OperatorError):
     """Data in the database needs a key that this process lacks. Nothing was written."""
+
+
+def reason_of(error: Exception) -> str:
+    """Why something failed, for a message that names the file or address itself: of an OSError without its number."""
+    if isinstance(error, OSError) and error.errno and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
 
 
 def install_hint(extra: str) -> str:

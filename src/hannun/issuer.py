@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 
-from hannun.errors import IssuerUnavailable, OperatorError
+from hannun.errors import IssuerUnavailable, OperatorError, reason_of
 
 BYTES_MAX = 1_000_000
 RETRY_S = 5.0
@@ -71,7 +71,7 @@ async def key_set_over_http(url: str, read_s_max: float) -> AsyncIterator[ReadKe
                             raise IssuerUnavailable(f"{url} answers more than {BYTES_MAX} bytes", retry_after_s=RETRY_S)
                     return bytes(body)
             except (httpx2.HTTPError, TimeoutError, OSError) as error:
-                reason = str(error) or type(error).__name__
+                reason = reason_of(error)
                 raise IssuerUnavailable(f"{url} does not answer: {reason}", retry_after_s=RETRY_S) from error
 
         yield read

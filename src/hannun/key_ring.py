@@ -20,12 +20,12 @@ import os
 import re
 import secrets
 import stat
-import threading
 import time
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -33,13 +33,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from hannun.errors import HannunError, KeysMissing, OperatorError
-from hannun.telemetry import log
+from hannun.errors import HannunError, KeysMissing, OperatorError, reason_of
+from hannun.secret_file import SecretFile
 
 KEY_BYTES = 32
 CHECK_EVERY_S = 5.0
 """How soon a changed file is read. A value sealed with an unknown key is a reason to read it at once."""
-BYTES_MAX = 262_144
 CHANGE_S_MAX = 10.0
 """How long a change of the file waits for another one."""
 FORMAT = 1
@@ -85,17 +84,28 @@ class KeyRing:
 
     A file that can no longer be used changes nothing: the last good keys stay, `trouble` says why, and so does the log.
     Threads may share a ring.
+
+    Args:
+        path: of the file.
+        now: counts seconds that only increase.
+
+    Raises:
+        OperatorError: the file cannot be read or used, or more users may read it than its owner and group.
     """
 
-    def __init__(self, path: Path, keys: Keys, version: object, now: Callable[[], float] = time.monotonic) -> None:
-        """Use `open_key_ring`. `version` changes whenever the file does; `now` counts seconds that only increase."""
+    def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
         self._path = path
-        self._keys = keys
-        self._version = version
-        self._now = now
-        self._check_at_s = now() + CHECK_EVERY_S
-        self._lock = threading.Lock()
-        self.trouble: OperatorError | None = None
+        self._file = _file_of(path, now)
+
+    @property
+    def readings(self) -> int:
+        """How often the file was read."""
+        return self._file.readings
+
+    @property
+    def trouble(self) -> OperatorError | None:
+        """Why the file could not be used when it was last looked at; None where it could."""
+        return self._file.trouble
 
     @property
     def active(self) -> str:
@@ -158,9 +168,10 @@ class KeyRing:
         """Those of these keys that the ring lacks, also after its file was read again: another process may have them
         already."""
         wanted = set(key_ids)
-        if not wanted <= self._current().by_id.keys():
-            self._read_if_changed()
-        return sorted(wanted - self._keys.by_id.keys())
+        keys = self._current()
+        if not wanted <= keys.by_id.keys():
+            keys = self._file.read_if_changed()
+        return sorted(wanted - keys.by_id.keys())
 
     def digest(
         self, purpose: str, context: bytes, value: bytes, needed: Collection[str] = ()
@@ -195,14 +206,11 @@ class KeyRing:
         return self.trouble
 
     def _current(self) -> Keys:
-        if self._now() >= self._check_at_s:
-            self._read_if_changed()
-        return self._keys
+        return self._file.current()
 
     def _with_all(self, needed: Collection[str]) -> Keys:
         """The keys, read again where a needed one is not among them. Raises as `digest`."""
-        self._read_if_changed()
-        keys = self._keys
+        keys = self._file.read_if_changed()
         if missing := sorted(set(needed) - keys.by_id.keys()):
             raise KeysMissing(
                 f"values were hashed with the key {missing[0]}, and the key ring {self._path} holds "
@@ -217,9 +225,9 @@ class KeyRing:
         Raises:
             KeysMissing: the ring does not hold the key.
         """
-        if key_id not in self._current().by_id:
-            self._read_if_changed()
-        keys = self._keys
+        keys = self._current()
+        if key_id not in keys.by_id:
+            keys = self._file.read_if_changed()
         if key_id not in keys.by_id:
             raise KeysMissing(
                 f"a value is encrypted with the key {key_id}, and the key ring {self._path} holds "
@@ -228,28 +236,6 @@ class KeyRing:
             )
         return keys
 
-    def _read_if_changed(self) -> None:
-        with self._lock:
-            self._check_at_s = self._now() + CHECK_EVERY_S
-            try:
-                version = _version(self._path)
-                if version != self._version:
-                    self._keys = read_keys(self._path)
-                    self._version = version
-                self._record(None)
-            except OperatorError as error:
-                self._record(error)
-
-    def _record(self, trouble: OperatorError | None) -> None:
-        """Record whether the file can be used, and log a change of that."""
-        before, self.trouble = self.trouble, trouble
-        if trouble is not None and str(trouble) != str(before):
-            log.error(
-                "the key ring cannot be used; the keys of before stay in use", why=trouble.args[0], hint=trouble.hint
-            )
-        elif trouble is None and before is not None:
-            log.info("the key ring can be used again")
-
 
 def open_key_ring(path: str | Path, now: Callable[[], float] = time.monotonic) -> KeyRing:
     """The key ring in this file.
@@ -257,9 +243,7 @@ def open_key_ring(path: str | Path, now: Callable[[], float] = time.monotonic) -
     Raises:
         OperatorError: the file cannot be read or used, or more users may read it than its owner and group.
     """
-    path = Path(path)
-    version = _version(path)
-    return KeyRing(path, read_keys(path), version, now)
+    return KeyRing(Path(path), now)
 
 
 def _header(key_id: str) -> bytes:
@@ -283,19 +267,34 @@ def read_keys(path: Path) -> Keys:
     Raises:
         OperatorError: the file cannot be read or used, or more users may read it than its owner and group.
     """
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(BYTES_MAX + 1)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    return _file_of(path).current()
+
+
+def _file_of(path: Path, now: Callable[[], float] = time.monotonic) -> SecretFile[Keys]:
+    return SecretFile(
+        path,
+        "the key ring",
+        partial(_parse, path),
+        now,
+        hint=_FORM,
+        check_every_s=CHECK_EVERY_S,
+        check_mode=partial(_refuse_others, path),
+    )
+
+
+def _refuse_others(path: Path, mode: int) -> None:
+    """
+    Raises:
+        OperatorError: more users may read or write the file than its owner and group.
+    """
     if stat.S_IMODE(mode) & _NOT_OTHERS:
         raise OperatorError(
             f"the key ring {path} has mode {stat.S_IMODE(mode):04o}: others than its owner may read or write it",
             hint=f"chmod 600 {path}; or 640, where a group needs it (Kubernetes: defaultMode: 0440)",
         )
-    if len(content) > BYTES_MAX:
-        raise OperatorError(f"the key ring {path} has more than {BYTES_MAX} bytes", hint=_FORM)
+
+
+def _parse(path: Path, content: bytes) -> Keys:
     try:
         document = tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError):  # its text may quote a key
@@ -341,20 +340,6 @@ def _key(path: str, key_id: str, value: object) -> bytes:
             f"the key ring {path}: the key {key_id} is not the base64 of {KEY_BYTES} random bytes", hint=_FORM
         )
     return key
-
-
-def _version(path: Path) -> object:
-    """Changes whenever the file is replaced or written."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
-
-
-def _unreadable(path: Path, error: OSError) -> OperatorError:
-    reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    return OperatorError(f"the key ring {path} cannot be read: {reason}", hint=_FORM)
 
 
 def new_entry(key_id: str) -> str:
@@ -453,5 +438,5 @@ def _write(path: Path, text: str) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> OperatorError:
-    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    reason = reason_of(error)
     return OperatorError(f"the key ring {path} cannot be written: {reason}", hint="give a file in a folder of your own")

@@ -10,10 +10,11 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 from hannun.telemetry import log
 
 T = TypeVar("T")
@@ -28,24 +29,40 @@ class SecretFile(Generic[T]):
 
     Args:
         path: of the file.
-        variable: the setting that names the file, for errors.
+        variable: the setting that names the file, or what the file is, for errors.
         parse: makes a value of the file's bytes. It raises `OperatorError` for a content that cannot be used.
         now: counts seconds that only increase.
+        hint: what mends a file that cannot be read.
+        check_every_s: how soon a changed file is read.
+        check_mode: looks at the mode of a file that was read. It raises `OperatorError` for one that is not to be used;
+            by default it warns of one that others may read.
 
     Raises:
         OperatorError: the file cannot be read, or not be used.
     """
 
     def __init__(
-        self, path: Path, variable: str, parse: Callable[[bytes], T], now: Callable[[], float] = time.monotonic
+        self,
+        path: Path,
+        variable: str,
+        parse: Callable[[bytes], T],
+        now: Callable[[], float] = time.monotonic,
+        *,
+        hint: str = "",
+        check_every_s: float = CHECK_EVERY_S,
+        check_mode: Callable[[int], None] | None = None,
     ) -> None:
         self._path = path
         self._variable = variable
         self._parse = parse
         self._now = now
         self._lock = threading.Lock()
-        self._check_at_s = now() + CHECK_EVERY_S
-        self._trouble = ""
+        self._hint = hint or f"{variable} names a file that this process can read"
+        self._check_every_s = check_every_s
+        self._check_mode = check_mode or partial(warn_where_others_may_read, path, variable)
+        self._check_at_s = now() + check_every_s
+        self.trouble: OperatorError | None = None
+        self.readings = 0
         self._version, self._current = self._read(None)
 
     def current(self) -> T:
@@ -55,36 +72,52 @@ class SecretFile(Generic[T]):
         return self._current
 
     def read_if_changed(self) -> T:
-        """The content, without the second for which `current` does not look."""
+        """The content, without the seconds for which `current` does not look."""
         with self._lock:
-            self._check_at_s = self._now() + CHECK_EVERY_S
+            self._check_at_s = self._now() + self._check_every_s
             try:
                 self._version, self._current = self._read(self._version)
-                self._trouble = ""
+                self._record(None)
             except OperatorError as error:
-                if str(error) != self._trouble:  # once, however often it is read
-                    log.warning("a changed secret file cannot be used", error=str(error), hint=error.hint)
-                self._trouble = str(error)
+                self._record(error)
             return self._current
+
+    def _record(self, trouble: OperatorError | None) -> None:
+        """Record whether the file can be used, and log a change of that: once, however often it is read."""
+        before, self.trouble = self.trouble, trouble
+        if trouble is not None and str(trouble) != str(before):
+            log.error(
+                "a changed secret file cannot be used; what it held before stays in use",
+                why=str(trouble.args[0]),
+                hint=trouble.hint,
+            )
+        elif trouble is None and before is not None:
+            log.info("a secret file can be used again", file=str(self._path))
 
     def _read(self, known: object) -> tuple[object, T]:
         """The version of the file, and what it holds; the content in memory where that is of this version."""
-        hint = f"{self._variable} names a file that this process can read"
         try:
             with self._path.open("rb") as file:
                 found = os.fstat(file.fileno())
-                version = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+                version = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
                 if version == known:
                     return version, self._current
                 content = file.read(BYTES_MAX + 1)
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else type(error).__name__
-            raise OperatorError(f"cannot read {self._variable} {self._path}: {reason}", hint=hint) from error
+            raise OperatorError(
+                f"cannot read {self._variable} {self._path}: {reason_of(error)}", hint=self._hint
+            ) from error
         if len(content) > BYTES_MAX:
-            raise OperatorError(f"{self._variable} {self._path} has more than {BYTES_MAX} bytes", hint=hint)
+            raise OperatorError(f"{self._variable} {self._path} has more than {BYTES_MAX} bytes", hint=self._hint)
         parsed = self._parse(content)
-        warn_where_others_may_read(self._path, self._variable, found.st_mode)
+        self._check_mode(found.st_mode)
+        self.readings += 1
         return version, parsed
+
+
+def others_may_read(mode: int) -> bool:
+    """Whether any user of the machine may read or change a file of this mode."""
+    return bool(mode & (stat.S_IROTH | stat.S_IWOTH))
 
 
 def warn_where_others_may_read(path: Path, variable: str, mode: int) -> None:
@@ -92,7 +125,7 @@ def warn_where_others_may_read(path: Path, variable: str, mode: int) -> None:
 
     Not an error: container platforms mount secrets that way, where nobody else can reach them.
     """
-    if mode & (stat.S_IROTH | stat.S_IWOTH):
+    if others_may_read(mode):
         log.warning(
             "any user of this machine may read or change a file with a secret",
             variable=variable,

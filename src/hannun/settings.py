@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, partial
@@ -20,10 +20,13 @@ from hannun.cache import RedisAddress
 from hannun.domain.field_values import TimeForm
 from hannun.domain.granularity import WeekStart
 from hannun.domain.timetable import Timetable
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, SettingMissing
+from hannun.kafka.address import KafkaAddress
 from hannun.secret_file import SecretFile, both_set, one_text
+from hannun.service_bus.namespace import ServiceBusAddress
 from hannun.store.connections import UrlSource
 from hannun.store.database import PoolLimits
+from hannun.store.pooled_connections import PooledUrl
 from hannun.tokens import ROLES, RoleClaim, signing_secrets
 
 LOCK_WAIT_SHARE = 0.75
@@ -33,7 +36,10 @@ SECRETS = (
     "owner_database_url",
     "backup_database_url",
     "drill_database_url",
+    "replica_database_url",
     "redis_password",
+    "service_bus_connection_string",
+    "kafka_sasl_password",
     "jwt_secret",
 )
 """The fields whose value can stand in a file, which the field of that name with `_file` names."""
@@ -45,25 +51,43 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HANNUN_", frozen=True, extra="ignore", allow_inf_nan=False)
 
-    # PostgreSQL, Redis, Kafka
+    # PostgreSQL, Redis, Kafka, Service Bus
     # A field `..._file` names the file that holds a secret. It is read again when it changes.
     database_url: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("DATABASE_URL"))
     database_url_file: str = Field("", validation_alias=AliasChoices("DATABASE_URL_FILE"))
     owner_database_url: SecretStr = SecretStr("")  # of the tables' owner, who migrates; "" is DATABASE_URL
     owner_database_url_file: str = ""
+    replica_database_url: SecretStr = SecretStr("")  # of a streaming replica, for files; "" reads them on the primary
+    replica_database_url_file: str = ""
+    replica_wait_s: float = Field(1.0, gt=0)  # for the replica to be as far as the primary; else the primary is read
     redis_host: str = Field("localhost", validation_alias=AliasChoices("REDIS_HOST"))
     redis_port: int = Field(6379, validation_alias=AliasChoices("REDIS_PORT"))
     redis_password: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("REDIS_PASSWORD"))
     redis_password_file: str = Field("", validation_alias=AliasChoices("REDIS_PASSWORD_FILE"))
     redis_database: int = Field(0, validation_alias=AliasChoices("REDIS_DATABASE"))
     redis_tls: bool = False
+    redis_cluster: bool = False  # REDIS_HOST and REDIS_PORT name a node of a Redis Cluster
     redis_timeout_s: float = 3.0
     redis_read_wait_s: float = 0.5  # a read that waits longer for Redis goes to PostgreSQL
     redis_connections_max: int = 20
     kafka_bootstrap_servers: str = Field("", validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"))
+    service_bus_connection_string: SecretStr = SecretStr("")  # with the right Listen
+    service_bus_connection_string_file: str = ""
+    service_bus_namespace: str = ""  # NAME.servicebus.windows.net: Azure's own identity signs in, without a secret
+    service_bus_subscription: str = ""  # of each topic; "": the names of topics are those of queues
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", validation_alias=AliasChoices("KAFKA_SECURITY_PROTOCOL")
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", validation_alias=AliasChoices("KAFKA_SASL_MECHANISM")
+    )
+    kafka_sasl_username: str = Field("", validation_alias=AliasChoices("KAFKA_SASL_USERNAME"))
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("KAFKA_SASL_PASSWORD"))
+    kafka_sasl_password_file: str = Field("", validation_alias=AliasChoices("KAFKA_SASL_PASSWORD_FILE"))
     key_ring_file: str = ""  # the keys of encrypted data; "": nothing is encrypted, and nothing encrypted is read
 
     # connections to PostgreSQL; the values are those of the specification
+    transaction_pooling: bool = False  # DATABASE_URL leads to PgBouncer in transaction mode; the other URLs do not
     pool_size_max: int = 20
     pool_size_kept: int = 5
     pool_wait_s: float = 30.0
@@ -76,6 +100,7 @@ class Settings(BaseSettings):
     silent_s: float = Field(5.0, ge=0.5)  # a PostgreSQL that answers no new connection within it is given up
 
     # counting
+    ingest_source: Literal["kafka", "servicebus"] = "kafka"  # `hannun ingest --source` comes before it
     topic_event_created: str = "event-created"
     topic_participant_registered: str = "participant-registered"
     topic_distribution_completed: str = "distribution-completed"
@@ -84,7 +109,7 @@ class Settings(BaseSettings):
     dead_letter_topic: str = ""  # "" publishes no dead letters
     kafka_group: str = "hannun"
     kafka_group_protocol: Literal["classic", "consumer"] = "classic"  # "consumer" is KIP-848
-    kafka_session_timeout_s: float = 30.0  # for the classic protocol; Azure Event Hubs needs 30
+    kafka_session_timeout_s: float = 30.0  # for the classic protocol; Azure Event Hubs takes 6 to 300
     start_from: Literal["", "earliest", "latest"] = ""  # for partitions without a position; "": they wait
     batch_messages_max: int = 20_000
     batch_wait_s: float = 0.05  # chosen by feel: few messages are counted soon, in small batches
@@ -127,17 +152,18 @@ class Settings(BaseSettings):
     sign_ins_a_minute: int = 60  # for each client address; 0 is no limit
     stranger_requests_a_minute: int = 300  # without a valid token, for each client address; 0 is no limit
     page_requests_a_minute: int = 3_000  # pages, files, probes, unknown paths, for each client address; 0 is no limit
-    live_streams_max: int = 2_000  # open at the same time in each process
+    live_streams_max: int = 10_000  # open at the same time in each process; each takes about 4 kB
     live_streams_per_caller_max: int = 20  # of each subject or share link
     trusted_proxies: str = "127.0.0.1"  # addresses or networks whose X-Forwarded-For is used
     cors_origins: str = ""  # "" allows no other origin
     public_origins: str = ""  # this service's own, where a proxy changes the Host header; "" is that header's
+    sign_in_url: str = ""  # where the platform signs a merchant in; "" offers codes and links only
     week_start: WeekStart = WeekStart.MONDAY  # of weekly buckets, where a question names none
     exports_at_once: int = 8  # files that each process makes or sends at a time; 2 for one caller
     body_bytes_max: int = 1_000_000
     body_messages_max: int = 1_000
     counting_threads: int = 4  # POSTs counted at the same time, each on its own connection
-    connections_max: int = Field(10_000, gt=0)  # of HTTP, in all; fewer where the process may open fewer files
+    connections_max: int = Field(12_000, gt=0)  # of HTTP, in all; fewer where the process may open fewer files
     address_connections_max: int = Field(256, ge=0)  # for each client address; 0 is no limit
     request_head_bytes_max: int = Field(32_768, ge=8_192)  # a request line with headers; a token has up to 8,192
     request_head_s: float = Field(10.0, gt=0)
@@ -170,6 +196,7 @@ class Settings(BaseSettings):
     archive_folder: str = ""  # where months that are not kept go as Parquet; "" keeps their detached tables
     metrics_port: int | None = None  # of `ingest`, which has no HTTP server otherwise; None opens none, 0 any free port
     schedule_metrics_port: int | None = None  # of `schedule`: both may run on one machine with one environment
+    metrics_host: str = "127.0.0.1"  # where both listen
     watched_folders: str = ""  # folders whose disks the doctor watches, as PostgreSQL's data where this machine sees it
     database_bytes_max: int = 0  # the room for the database, where nobody sees its disk; 0 says nothing
     traces_endpoint: str = ""  # where a collector takes OTLP over HTTP
@@ -216,18 +243,42 @@ class Settings(BaseSettings):
         file = self.secret_files.get(name)
         return self.secret(name) if file is None else lambda: file.read_if_changed()[0]
 
+    def _current(self, name: str) -> str | Callable[[], str]:
+        """A secret for what looks at it often: its value, or what reads its file where a second has passed."""
+        file = self.secret_files.get(name)
+        return self.secret(name) if file is None else lambda: file.current()[0]
+
     @property
-    def database_source(self) -> UrlSource:
-        """The URL of the database, for a process that runs for long.
+    def service_url(self) -> str:
+        """The URL of the database for the service's role, as it is now.
 
         Raises:
             OperatorError: it is not set.
         """
+        return self._of_pooler(self.needed("database_url"))
+
+    @property
+    def database_source(self) -> UrlSource:
+        """The same for a process that runs for long. Raises as `service_url`."""
         self.needed("database_url")
-        return self.source("database_url")
+        source = self.source("database_url")
+        return self._of_pooler(source) if isinstance(source, str) else lambda: self._of_pooler(source())
+
+    def _of_pooler(self, url: str) -> str:
+        return PooledUrl(url) if self.transaction_pooling else url
 
     @cached_property
     def redis(self) -> RedisAddress:
+        """Where Redis is.
+
+        Raises:
+            OperatorError: it is a cluster, and REDIS_DATABASE names a database that no cluster has.
+        """
+        if self.redis_cluster and self.redis_database:
+            raise OperatorError(
+                f"REDIS_DATABASE is {self.redis_database}, and HANNUN_REDIS_CLUSTER is true",
+                hint="a Redis Cluster has only database 0: unset REDIS_DATABASE",
+            )
         password = self.source("redis_password")
         return RedisAddress(
             self.redis_host,
@@ -238,6 +289,39 @@ class Settings(BaseSettings):
             self.redis_timeout_s,
             self.redis_connections_max,
             None if isinstance(password, str) else password,
+            self.redis_cluster,
+        )
+
+    @cached_property
+    def service_bus(self) -> ServiceBusAddress | None:
+        """Where Service Bus is; None where no setting says so.
+
+        Raises:
+            OperatorError: both settings say so.
+        """
+        connection_string = self.source("service_bus_connection_string")
+        if connection_string and self.service_bus_namespace:
+            raise OperatorError(
+                "HANNUN_SERVICE_BUS_CONNECTION_STRING and HANNUN_SERVICE_BUS_NAMESPACE are both set",
+                hint="unset one: the connection string holds a key, the namespace is for Azure's own identity",
+            )
+        if not connection_string and not self.service_bus_namespace:
+            return None
+        return ServiceBusAddress(connection_string, self.service_bus_namespace, self.service_bus_subscription)
+
+    @cached_property
+    def kafka(self) -> KafkaAddress:
+        """Where Kafka is.
+
+        Raises:
+            OperatorError: no setting says it, or the settings of the login do not fit together.
+        """
+        return KafkaAddress(
+            self.needed("kafka_bootstrap_servers"),
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_sasl_username,
+            self._current("kafka_sasl_password"),
         )
 
     @cached_property
@@ -276,7 +360,7 @@ class Settings(BaseSettings):
         times: dict[Literal["logical", "physical", "redis"], str] = {
             "logical": self.backup_logical_at,
             "physical": self.backup_physical_at,
-            "redis": self.backup_redis_at,
+            "redis": "" if self.redis_cluster else self.backup_redis_at,  # a cluster gives no snapshot
         }
         return {kind: _timetable(f"HANNUN_BACKUP_{kind.upper()}_AT", at) for kind, at in times.items() if at.strip()}
 
@@ -331,6 +415,20 @@ class Settings(BaseSettings):
             OperatorError: an entry of HANNUN_PUBLIC_ORIGINS is not an origin.
         """
         return _origins_in("HANNUN_PUBLIC_ORIGINS", self.public_origins)
+
+    @cached_property
+    def platform_sign_in(self) -> str:
+        """The address of the platform's sign-in; "" where there is none.
+
+        Raises:
+            OperatorError: HANNUN_SIGN_IN_URL is not an address of HTTP.
+        """
+        if self.sign_in_url and not _HTTP_ADDRESS.fullmatch(self.sign_in_url):
+            raise OperatorError(
+                f"HANNUN_SIGN_IN_URL holds {self.sign_in_url!r}, which is not an address",
+                hint="https://shop.example.com/sign-in: an address with http or https, without #",
+            )
+        return self.sign_in_url
 
     @cached_property
     def role_claim(self) -> RoleClaim:
@@ -389,12 +487,16 @@ class Settings(BaseSettings):
         """A setting that the command needs.
 
         Raises:
-            OperatorError: it is not set.
+            SettingMissing: it is not set.
         """
         text = self.secret(name) if name in SECRETS else getattr(self, name)
         if not text:
-            variable, example, otherwise = _NEEDED[name]
-            raise OperatorError(f"{variable} is not set", hint=f"export {variable}={example}; {otherwise}")
+            variable, example, otherwise, with_home = _NEEDED[name]
+            raise SettingMissing(
+                f"{variable} is not set",
+                hint=f"export {variable}={example}; {otherwise}",
+                hint_with_home=with_home,
+            )
         return str(text)
 
 
@@ -411,6 +513,9 @@ def _timetable(variable: str, text: str) -> Timetable:
         ) from error
 
 
+_HTTP_ADDRESS = re.compile(r"https?://[^\s/?#\"'<>\\]+[^\s#\"'<>\\]*")
+
+
 def _origins_in(variable: str, text: str) -> list[str]:
     origins = [origin.strip() for origin in text.split(",") if origin.strip()]
     for origin in origins:
@@ -423,16 +528,48 @@ def _origins_in(variable: str, text: str) -> list[str]:
 
 
 _OF_UP = "or, where the command has --home, give it the folder of a running `hannun up`"
+_START_AGAIN = "stop this `hannun up`, and start it again"
 _NEEDED = {
-    "database_url": ("DATABASE_URL", "postgresql://user:password@localhost:5432/analytics_db", _OF_UP),
+    "database_url": (
+        "DATABASE_URL",
+        "postgresql://user:password@localhost:5432/analytics_db",
+        _OF_UP,
+        _START_AGAIN,
+    ),
     "jwt_secret": (
         "HANNUN_JWT_SECRET",
         "<at least 32 random characters, shared with the issuer of the tokens>",
         _OF_UP,
+        _START_AGAIN,
     ),
-    "kafka_bootstrap_servers": ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", f"{_OF_UP[:-1]} --kafka`"),
-    "key_ring_file": ("HANNUN_KEY_RING_FILE", "/etc/hannun/keys.toml", "`hannun keys new FILE` makes a key ring"),
+    "kafka_bootstrap_servers": (
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "localhost:9092",
+        f"{_OF_UP[:-1]} --kafka`",
+        "this `hannun up` runs without Kafka: stop it, and start it again with --kafka",
+    ),
+    "key_ring_file": (
+        "HANNUN_KEY_RING_FILE",
+        "/etc/hannun/keys.toml",
+        "`hannun keys new FILE` makes a key ring",
+        "`hannun keys new FILE` makes a key ring; start `hannun up` again with it",
+    ),
 }
+"""Of each setting: the variable, an example, what else helps, and the hint for a command with `--home`."""
+
+
+def secret_in(environment: Mapping[str, str], variable: str) -> str | None:
+    """The secret in a variable, or in the file that the variable of that name with `_FILE` names; None for neither.
+
+    Raises:
+        OperatorError: both are set, or the file cannot be used.
+    """
+    value, file = environment.get(variable), environment.get(f"{variable}_FILE")
+    if not file:
+        return value
+    if value:
+        raise both_set(variable)
+    return SecretFile(Path(file), f"{variable}_FILE", partial(one_text, f"{variable}_FILE")).current()[0]
 
 
 def variable_of(name: str) -> str:

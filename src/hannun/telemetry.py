@@ -74,7 +74,7 @@ class Metrics:
 
     messages = Counter(
         "hannun_messages_total",
-        "Messages by interface (http, kafka) and by result (read, dead-letter)",
+        "Messages by interface (http, kafka, servicebus) and by result (read, dead-letter)",
         ["door", "result"],
         registry=REGISTRY,
     )
@@ -105,10 +105,16 @@ class Metrics:
         "When the token issuer's public keys were last read, in seconds since 1970; 0 before the first time",
         registry=REGISTRY,
     )
+    health_problem = Gauge(
+        "hannun_health_problem",
+        "1 for each check of the health report that has found a warning or worse; no series for the others",
+        ["check"],
+        registry=REGISTRY,
+    )
     newest_counted = Gauge(
         "hannun_newest_counted_timestamp_seconds",
-        "When Kafka received the newest counted message of a topic, in seconds since 1970; no series for a topic of "
-        "which this process reads no partition",
+        "When Kafka or Service Bus received the newest counted message of a topic, in seconds since 1970; no series "
+        "for a topic of which this process reads nothing",
         ["topic"],
         registry=REGISTRY,
     )
@@ -116,6 +122,13 @@ class Metrics:
         "hannun_lag_messages",
         "Offsets of an assigned partition that are not counted yet; no series while no broker answers",
         ["topic", "partition"],
+        registry=REGISTRY,
+    )
+    oldest_waiting = Gauge(
+        "hannun_oldest_waiting_timestamp_seconds",
+        "When Service Bus received the oldest message of a queue, in seconds since 1970; no series for an empty queue, "
+        "nor while Service Bus is away",
+        ["topic"],
         registry=REGISTRY,
     )
     stopped = Gauge(
@@ -257,6 +270,12 @@ class Metrics:
         "hannun_pool_timeouts_total",
         "Requests that got no connection of a pool in time",
         ["pool"],
+    )
+    replica_reads = Counter(
+        "hannun_replica_reads_total",
+        "Reads for files that the replica may do, by the server that did them: replica, primary",
+        ["server"],
+        registry=REGISTRY,
     )
     relation_bytes = Gauge(
         "hannun_relation_bytes",

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 import redis
 from world import OWNER, SPRING, World
 
-from hannun.cache import AnswerCache, keys
+from hannun.cache import AnswerCache, keys, opening
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
 from hannun.domain.batch import ChangedEvent
@@ -73,7 +73,7 @@ class Serve:
 
     def __init__(self, world: World, cache: AnswerCache | None = None) -> None:
         self.reader = CountingReadPool(world.url, PoolLimits(size_min=1, wait_s=5), application="test-read")
-        self.cache = cache or AnswerCache(world.redis, lifetime_s=3_600)
+        self.cache = cache or opening.answer_cache(world.redis, lifetime_s=3_600)
         self.reports = self.reports_with(lambda: False)
 
     def reports_with(self, database_away: Callable[[], bool]) -> Reports:

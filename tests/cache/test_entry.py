@@ -25,6 +25,7 @@ from hannun.domain.questions import (
     TimelineQuestion,
 )
 from hannun.domain.ranges import Range
+from hannun.domain.response_schemas import SHAPE
 
 
 def test_a_value_that_was_not_made_for_its_key_is_a_miss(world: World) -> None:
@@ -45,6 +46,7 @@ def test_a_value_that_was_not_made_for_its_key_is_a_miss(world: World) -> None:
                 "truncated": value[:40],
                 "other JSON": b'{"eventId": 1}',
                 "a list": b"[[[]]]",
+                "the answer of another version of Hannun": value.replace(SHAPE.encode(), SHAPE[::-1].encode()),
                 "other metadata": b'{"_size":     2,"_hannun":{},"a":1}',
             }
             for what, forged in invalid.items():

@@ -15,6 +15,7 @@ from world import OWNER, SPRING, World
 
 from hannun.cache import keys
 from hannun.domain.batch import ChangedEvent
+from hannun.domain.channels import load_table
 from hannun.domain.questions import EventDashboardQuestion, EventSubject, RoiQuestion
 from hannun.embedded import ValkeyServer
 from hannun.errors import StoreUnavailable
@@ -26,7 +27,7 @@ STALE_AFTER = timedelta(minutes=10)
 
 
 def rebuilder(serve: Serve) -> Rebuilder:
-    return Rebuilder(serve.reader, serve.cache, lambda: NOW, STALE_AFTER)
+    return Rebuilder(serve.reader, serve.cache, lambda: NOW, load_table(), STALE_AFTER)
 
 
 def rebuilding(world: World, work: Callable[[Serve, Rebuilder], Awaitable[None]]) -> None:

@@ -36,6 +36,7 @@ def test_a_change_invalidates_every_answer_about_the_event() -> None:
     assert sorted(invalidated) == sorted(
         [
             "analytics:dashboard:e",
+            "analytics:insights:e",
             "analytics:roi:e",
             *(f"analytics:timeline:e:{each}" for each in ("minute", "hourly", "daily", "weekly", "monthly")),
             "analytics:channel:e:NaverBlog",

@@ -10,10 +10,13 @@ import pytest
 from world import World
 
 from hannun import cli
+from hannun.counting import sources
+from hannun.counting.sources import run_workers
 from hannun.domain.quarantine import QuarantineLimits
 from hannun.embedded import KafkaServer
 from hannun.errors import KafkaUnavailable
-from hannun.flows.kafka_ingestion import IngestionWorker, run_workers, worker
+from hannun.flows.kafka_ingestion import IngestionWorker
+from hannun.kafka.address import KafkaAddress
 from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
 
@@ -36,7 +39,7 @@ class Members:
             "group.instance.id": name,
             "heartbeat.interval.ms": 50,  # the answer to a heartbeat tells a member that it is fenced
         }
-        consumer = GroupConsumer(self.bootstrap, self._topic, {self._topic: "sales-recorded"}, options)
+        consumer = GroupConsumer(KafkaAddress(self.bootstrap), self._topic, {self._topic: "sales-recorded"}, options)
         consumer.open()
         self._stack.callback(consumer.close)
         return consumer
@@ -72,7 +75,7 @@ def test_when_one_worker_is_fenced_all_workers_and_the_process_end(
     workers = [
         IngestionWorker(
             members.join(name),
-            Broker(members.bootstrap),
+            Broker(KafkaAddress(members.bootstrap)),
             world.another_database(),
             world.another_counter(),
             owner="test/1",
@@ -112,6 +115,6 @@ def test_workers_end_when_the_wait_for_them_is_interrupted(monkeypatch: pytest.M
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(worker, "wait", interrupted)
+    monkeypatch.setattr(sources, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_workers([Endless()], threading.Event(), count_max=1, wait_s=0.0)  # type: ignore[list-item]

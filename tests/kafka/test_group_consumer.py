@@ -14,6 +14,7 @@ from hannun.domain.positions import KnownPosition
 from hannun.domain.replay import ReplayRange
 from hannun.embedded import KafkaServer
 from hannun.errors import KafkaUnavailable
+from hannun.kafka.address import KafkaAddress
 from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
 from hannun.kafka.log_reader import LogReader
@@ -33,10 +34,10 @@ class Log:
         self.committed: list[int] = []
         kafka.create_topics({self.name: 1})
         self.segment = kafka.home / "kafka-data" / f"{self.name}-0" / f"{0:020}.log"
-        self._broker = Broker(kafka.bootstrap)
+        self._broker = Broker(KafkaAddress(kafka.bootstrap))
         # The client reports the end of a log after one empty fetch: here after 10 ms instead of 500.
         options = {"partition.assignment.strategy": "cooperative-sticky", "fetch.wait.max.ms": 10}
-        self.consumer = GroupConsumer(kafka.bootstrap, self.name, {self.name: "sales-recorded"}, options)
+        self.consumer = GroupConsumer(KafkaAddress(kafka.bootstrap), self.name, {self.name: "sales-recorded"}, options)
         self._producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": self.name})
         self._producer.init_transactions(DEADLINE_S)
         self._epoch = 0
@@ -223,7 +224,7 @@ ONE, OTHER = ("a topic", 0), ("a topic", 1)
 )
 def test_every_error_of_a_partition_stops_that_partition_and_no_other(code: int) -> None:
     """Errors that a real broker cannot be made to return, in the worst order: the same poll holds later records."""
-    consumer = GroupConsumer("nowhere", "a group", {"a topic": "sales-recorded"}, {})
+    consumer = GroupConsumer(KafkaAddress("nowhere"), "a group", {"a topic": "sales-recorded"}, {})
     consumer._consumer = FakeClient(  # type: ignore[assignment]
         FakeMessage(ONE, 5),
         FakeMessage((None, None), -1001, KafkaError(KafkaError._ALL_BROKERS_DOWN)),
@@ -250,7 +251,7 @@ def test_every_error_of_a_partition_stops_that_partition_and_no_other(code: int)
 
 def test_a_partition_that_no_longer_exists_is_released_and_left_to_the_check_of_the_topics() -> None:
     """Its records are neither broken nor refused, so no such reason may be reported."""
-    consumer = GroupConsumer("nowhere", "a group", {"a topic": "sales-recorded"}, {})
+    consumer = GroupConsumer(KafkaAddress("nowhere"), "a group", {"a topic": "sales-recorded"}, {})
     gone = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
     consumer._consumer = FakeClient(FakeMessage(ONE, 5), FakeMessage(ONE, 6, gone), FakeMessage(ONE, 7, gone))  # type: ignore[assignment]
     consumer._idle.add(ONE)
@@ -262,7 +263,7 @@ def test_a_partition_that_no_longer_exists_is_released_and_left_to_the_check_of_
 
 def test_undelivered_offsets_in_the_poll_of_the_message_before_them_have_no_epoch() -> None:
     """Whether a real client returns the message and the end of its log in one poll depends on timing."""
-    consumer = GroupConsumer("nowhere", "a group", {"a topic": "sales-recorded"}, {})
+    consumer = GroupConsumer(KafkaAddress("nowhere"), "a group", {"a topic": "sales-recorded"}, {})
     consumer._consumer = FakeClient(  # type: ignore[assignment]
         FakeMessage(ONE, 5, leader_epoch=4),
         FakeMessage(OTHER, 3, leader_epoch=4),
@@ -280,7 +281,7 @@ def test_a_replay_fails_at_a_corrupt_batch(log: Log, kafka: KafkaServer) -> None
     log.commit(3)
     corrupt_batch(log.segment, 6)
     ranges = {log.partition: ReplayRange("topic-id", 0, log.end)}
-    with LogReader(kafka.bootstrap, {log.name: "sales-recorded"}, ranges) as reader:
+    with LogReader(KafkaAddress(kafka.bootstrap), {log.name: "sales-recorded"}, ranges) as reader:
         with pytest.raises(KafkaUnavailable, match="cannot read .* from offset 4: .*CRC32C"):
             read_all(reader)
         assert reader.offsets_left == log.end - 4
@@ -304,7 +305,7 @@ def test_a_position_whose_epoch_the_log_does_not_hold_is_reported_as_truncated(l
         pass
     (span,) = polled.ranges
     assert span.leader_epoch is not None
-    broker = Broker(kafka.bootstrap)
+    broker = Broker(KafkaAddress(kafka.bootstrap))
     topic_id = broker.partition_logs([log.partition])[log.partition].topic_id
 
     def is_truncated(offset: int, leader_epoch: int | None) -> bool:

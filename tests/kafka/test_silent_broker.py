@@ -9,6 +9,7 @@ from polling import wait_for
 
 from hannun.embedded import KafkaServer
 from hannun.errors import KafkaUnavailable
+from hannun.kafka.address import KafkaAddress
 from hannun.kafka.broker import Broker
 from hannun.kafka.consumer import GroupConsumer
 from hannun.kafka.publisher import Publisher
@@ -24,9 +25,9 @@ def test_every_call_to_a_frozen_broker_ends(kafka: KafkaServer, monkeypatch: pyt
         monkeypatch.setattr(f"hannun.kafka.{module}.CALL_TIMEOUT_S", 1.0)
     topic = f"silent-{uuid.uuid4()}"
     kafka.create_topics({topic: 1})
-    broker, publisher = Broker(kafka.bootstrap), Publisher(kafka.bootstrap, topic)
+    broker, publisher = Broker(KafkaAddress(kafka.bootstrap)), Publisher(KafkaAddress(kafka.bootstrap), topic)
     cooperative = {"partition.assignment.strategy": "cooperative-sticky"}
-    member = GroupConsumer(kafka.bootstrap, topic, {topic: "sales-recorded"}, cooperative)
+    member = GroupConsumer(KafkaAddress(kafka.bootstrap), topic, {topic: "sales-recorded"}, cooperative)
     member.open()
     wait_for("the assignment", lambda: member.poll_batch(1, 0.1) and member.assigned_idle)
     wait_for("a message to be published", lambda: publisher.publish([(b"key", b"value")]) == [None])

@@ -16,7 +16,7 @@ from hannun.embedded.postgres import PostgresServer
 from hannun.key_ring import add_key
 
 WITHOUT_DATABASE = {
-    *("up", "serve", "ingest", "schedule", "token", "simulate", "settings"),
+    *("up", "serve", "ingest", "schedule", "token", "simulate", "settings", "capacity"),
     *("channels check", "channels import", "channels try", "positions forget", "positions set"),
     *("backup list", "backup verify", "backup prune", "backup keys", "keys new", "keys activate", "keys list"),
     *("sandbox serve", "sandbox tell", "sandbox reset", "sandbox list", "sandbox clock", "sandbox behaviours"),

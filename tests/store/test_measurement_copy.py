@@ -130,6 +130,7 @@ def test_measurements_of_an_event_that_the_shadow_lacks_are_reported_as_differen
 def test_breakers_and_budgets_are_carried_over_also_again(both: tuple[World, World]) -> None:
     live, shadow = both
     live.rows("INSERT INTO hannun.channel_breakers VALUES ('naverblog', 3, 'open', '2026-11-20', '{\"trials\": 1}')")
+    live.rows("INSERT INTO hannun.channel_outages VALUES ('naverblog', '2026-11-20', NULL, 'failures')")
     live.rows("INSERT INTO hannun.channel_budgets VALUES ('app', 'day', '2026-11-20', 70, NULL, '2026-11-21')")
     for units in (70, 80):
         live.rows(f"UPDATE hannun.channel_budgets SET units = {units}")
@@ -138,5 +139,5 @@ def test_breakers_and_budgets_are_carried_over_also_again(both: tuple[World, Wor
             connected(shadow.owner_url, application="test") as other,
         ):
             carry_over(one, other, Replayed({}), "test")
-        for table in ("channel_breakers", "channel_budgets"):
+        for table in ("channel_breakers", "channel_outages", "channel_budgets"):
             assert shadow.rows(f"SELECT * FROM hannun.{table}") == live.rows(f"SELECT * FROM hannun.{table}")

@@ -184,7 +184,7 @@ INDEXES = {
         "uk_channel_stats_event_channel": ("btree", "UNIQUE", "(event_id, channel_name)"),
         "idx_channel_stats_event_id": ("btree", "", "(event_id)"),
         "idx_channel_stats_channel_type": ("btree", "", "(channel_type)"),
-        "idx_channel_stats_participants": ("btree", "", "(participants DESC)"),
+        "idx_channel_stats_participants": ("brin", "", "(participants)"),
     },
     "timeline_data": {
         "idx_timeline_event_timestamp": ("btree", "UNIQUE", '(event_id, "timestamp")'),

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pyrage
 
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 from hannun.secret_file import warn_where_others_may_read
 
 SUFFIX: Final = ".age"
@@ -104,7 +104,8 @@ def encrypt(source: Any, target: Path, recipient: Any) -> None:
             os.fsync(out.fileno())
     except (pyrage.EncryptError, OSError) as error:
         raise OperatorError(
-            f"cannot write {target.name}: {error}", hint="make room in the folder of backups, or correct what it says"
+            f"cannot write {target.name}: {reason_of(error)}",
+            hint="make room in the folder of backups, or correct what it says",
         ) from error
 
 
@@ -121,7 +122,7 @@ def decrypt(source: Path, target: Path, identities: list[Any]) -> None:
     except (pyrage.DecryptError, OSError) as error:
         target.unlink(missing_ok=True)
         raise OperatorError(
-            f"cannot decrypt {source.name}: {error}",
+            f"cannot decrypt {source.name}: {reason_of(error)}",
             hint="give the identity whose public key the manifest names; is there room for the file in plain?",
         ) from error
     except BaseException:

@@ -78,7 +78,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     Args:
         name: `<kind>/<YYYYMMDDTHHMMSSZ>`.
         snapshot_counts: rows of each table of `public` and `hannun` in the snapshot of the dump. Empty in other kinds.
-        sums: totals of the same snapshot, for a first look.
+        sums: totals of the same snapshot, for a first look: decimal numbers as text.
         positions: of the same snapshot.
         identity_hash: SHA-256 of hannun.identity, in hexadecimal: tells the data of one installation from another's.
         system_identifier: of the PostgreSQL server, for physical backups.

@@ -8,7 +8,7 @@ from typing import Any, Final
 from hannun.backups import encryption
 from hannun.backups.folder import BackupFolder
 from hannun.backups.manifest import Manifest
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 
 BASE: Final = "base.tar"
 WAL: Final = "pg_wal.tar"
@@ -52,6 +52,6 @@ def unpack_physical(
                 tar.extractall(into, filter="data")
     except (OSError, tarfile.TarError, EOFError) as error:
         raise OperatorError(
-            f"cannot unpack {manifest.name} into {target}: {error}",
+            f"cannot unpack {manifest.name} into {target}: {reason_of(error)}",
             hint=f"is there room? `hannun backup verify {manifest.name}` says whether the backup is whole",
         ) from error

@@ -32,6 +32,7 @@ class RedisAddress:
     Args:
         password: "" is none.
         present_password: returns the password of that moment for each new connection; None where it never changes.
+        cluster: it is a node of a Redis Cluster, which names the others.
     """
 
     host: str = "localhost"
@@ -42,6 +43,7 @@ class RedisAddress:
     timeout_s: float = 3.0
     connections_max: int = 20
     present_password: Callable[[], str] | None = None
+    cluster: bool = False
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of redis-py's connections and pools."""

@@ -19,7 +19,7 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -70,19 +70,26 @@ class AnswerCache:
     """Cached answers for the readers of one event loop. Every method treats an unavailable Redis as a miss."""
 
     def __init__(
-        self, address: RedisAddress, *, lifetime_s: float, timeout_s: float | None = None, local_bytes_max: int = 0
+        self,
+        address: RedisAddress,
+        *,
+        lifetime_s: float,
+        timeout_s: float | None = None,
+        local_bytes_max: int = 0,
+        floors: VersionFloors | None = None,
     ) -> None:
         """
         Args:
             lifetime_s: how long an answer stays in Redis, plus or minus 5 %.
             timeout_s: how long a command may take, where that is less than the address's own time-out.
             local_bytes_max: memory for the local cache; 0 stores nothing locally.
+            floors: those of the process, where several servers hold its answers.
         """
         self._lifetime_s = lifetime_s
         self._timeout_s = min(address.timeout_s, timeout_s or address.timeout_s)
         self._local = LocalCache(local_bytes_max)
         self.has_local_cache = self._local.enabled
-        self._floors = VersionFloors()
+        self._floors = floors or VersionFloors()
         connection = address.asyncio_connection
         options = address.options() | {"redis_connect_func": self._record_server_run}
         get_connections_max = options.pop("max_connections") // 2
@@ -107,6 +114,7 @@ class AnswerCache:
         self._server = ""
         self._cooldown_until = 0.0
         self._distrusted_until = 0.0
+        self.write_check = keys.WRITE_CHECK
         self._polls: dict[str, asyncio.Task[tuple[EncodedAnswer | None, bool]]] = {}
         self.available = False
         """Whether Redis answered the most recent command."""
@@ -146,7 +154,9 @@ class AnswerCache:
         login may not delete: no commit then removes the answers that it makes false.
         """
         try:
-            await self._within_timeout(self._client.unlink(keys.WRITE_CHECK))
+            await self._within_timeout(self._client.unlink(self.write_check))
+        except redis.exceptions.AskError:
+            pass  # a node of a cluster whose slots are moving; it is checked again with a key of its own
         except redis.ResponseError as error:
             if self._distrusted_until != math.inf:
                 log.error("Redis refuses invalidations; its answers are not used", error=str(error))
@@ -394,12 +404,7 @@ class AnswerCache:
         ping_interval_s = LOCAL_CACHE_PING_INTERVAL_S if self._local.enabled else PING_INTERVAL_S
         while True:
             try:
-                stream = subscription.receive(
-                    self._client,
-                    keys.ANNOUNCEMENTS,
-                    ping_interval_s=ping_interval_s,
-                    pong_timeout_s=self._timeout_s,
-                )
+                stream = self._receive_announcements(ping_interval_s)
                 async with aclosing(stream):
                     async for received in stream:
                         if received.kind == "pong":
@@ -411,6 +416,11 @@ class AnswerCache:
                 self._local.suspend()
                 yield None
                 await asyncio.sleep(RECONNECT_INTERVAL_S)
+
+    def _receive_announcements(self, ping_interval_s: float) -> AsyncGenerator[Received, None]:
+        return subscription.receive(
+            self._client, keys.ANNOUNCEMENTS, ping_interval_s=ping_interval_s, pong_timeout_s=self._timeout_s
+        )
 
     def _invalidate_local(self, received: Received) -> ChangedEvent | None:
         """The announced event, after its local entries are removed; None if announcements may have been missed."""

@@ -5,12 +5,14 @@ from typing import Final
 import msgspec
 
 from hannun.domain.answer import EncodedAnswer
+from hannun.domain.response_schemas import SHAPE
 
 
 class EntryMeta(msgspec.Struct, frozen=True):
     """Metadata of a cached answer. `until_ms` (since 1970) is when it stops being true by itself; 0 means never.
 
-    `server` is the run id of the Redis server to which the entry was written.
+    `server` is the run id of the Redis server to which the entry was written. `shape` identifies the fields of answers:
+    during an upgrade processes of two versions fill the same keys.
     """
 
     key: str
@@ -19,6 +21,7 @@ class EntryMeta(msgspec.Struct, frozen=True):
     etag: str
     server: str
     until_ms: int = 0
+    shape: str = ""
 
 
 _meta_decoder = msgspec.json.Decoder(EntryMeta)
@@ -28,7 +31,7 @@ _META_AT: Final = len(b'{"_size":      ,"_hannun":')
 
 def encode(key: str, server: str, answer: EncodedAnswer) -> bytes:
     """The answer's JSON object with the metadata as its first fields, so that any client can read it as JSON."""
-    meta = EntryMeta(key, str(answer.version), answer.owner, answer.etag, server, answer.until_ms)
+    meta = EntryMeta(key, str(answer.version), answer.owner, answer.etag, server, answer.until_ms, SHAPE)
     encoded = msgspec.json.encode(meta)
     # The metadata's size is a field of its own in front, so that a hit does not parse the payload.
     return b'{"_size":%6d,"_hannun":%b,%b' % (len(encoded), encoded, answer.body[1:])
@@ -37,14 +40,14 @@ def encode(key: str, server: str, answer: EncodedAnswer) -> bytes:
 def decode(value: bytes, key: str, server: str, now_ms: int) -> EncodedAnswer | None:
     """The answer in a Redis value.
 
-    None if the value has another format, was made for another key, was written to another run of the server, or has
-    expired at `now_ms`.
+    None if the value or its answer has another format, was made for another key, was written to another run of the
+    server, or has expired at `now_ms`.
     """
     try:
         meta, end = _decode_meta(value)
     except (ValueError, msgspec.MsgspecError):
         return None
-    if meta.key != key or meta.server != server or (meta.until_ms and now_ms >= meta.until_ms):
+    if meta.key != key or meta.server != server or meta.shape != SHAPE or (meta.until_ms and now_ms >= meta.until_ms):
         return None
     return EncodedAnswer(b"{" + value[end + 1 :], int(meta.version), meta.owner, meta.etag, meta.until_ms)
 

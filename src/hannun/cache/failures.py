@@ -7,7 +7,7 @@ from typing import Final
 
 import redis
 
-from hannun.errors import OperatorError, RedisUnavailable
+from hannun.errors import OperatorError, RedisUnavailable, reason_of
 
 DISCONNECTED: Final = (redis.ConnectionError,)
 """The connection was closed. One retry is worth it; after a time-out it is not, since that has already cost enough."""
@@ -36,7 +36,7 @@ def translated(host: str, port: int) -> Iterator[None]:
         ) from error
     except (*UNAVAILABLE_NOW, OSError) as error:
         raise RedisUnavailable(
-            f"cannot reach Redis at {host}:{port}: {error}",
+            f"cannot reach Redis at {host}:{port}: {reason_of(error)}",
             hint="is it running, and are REDIS_HOST and REDIS_PORT right? `hannun up` starts an embedded one",
         ) from error
     except redis.RedisError as error:

@@ -5,6 +5,7 @@ taken before; so what is filled during the first pass is found by the second.
 """
 
 import time
+from contextlib import ExitStack
 from typing import Final
 
 import redis
@@ -14,7 +15,8 @@ from redis.retry import Retry
 from hannun import deadlines
 from hannun.cache import keys
 from hannun.cache.address import RedisAddress
-from hannun.errors import RedisUnavailable
+from hannun.cache.cluster import servers_of
+from hannun.errors import RedisUnavailable, reason_of
 
 FLUSH_S_MAX: Final = 30.0
 KEYS_PER_SCAN: Final = 2_000
@@ -28,16 +30,20 @@ def delete_everything(address: RedisAddress) -> int:
     Raises:
         RedisUnavailable: Redis failed, or took longer than `FLUSH_S_MAX`. What it holds is then still in the outbox.
     """
-    connection = redis.ConnectionPool(
-        connection_class=address.connection, retry=Retry(NoBackoff(), 0), **address.options()
-    )
     try:
-        with redis.Redis.from_pool(connection) as client, deadlines.within(FLUSH_S_MAX):
-            return sum(_delete(client, pattern) for pattern in keys.PATTERNS)
+        with ExitStack() as stack, deadlines.within(FLUSH_S_MAX):
+            clients = [stack.enter_context(_client(server)) for server in servers_of(address)]
+            return sum(_delete(client, pattern) for pattern in keys.PATTERNS for client in clients)
     except (redis.RedisError, OSError) as error:
         raise RedisUnavailable(
-            f"could not delete the cached answers in Redis at {address.host}:{address.port}: {error}"
+            f"could not delete the cached answers in Redis at {address.host}:{address.port}: {reason_of(error)}"
         ) from error
+
+
+def _client(address: RedisAddress) -> redis.Redis:
+    return redis.Redis.from_pool(
+        redis.ConnectionPool(connection_class=address.connection, retry=Retry(NoBackoff(), 0), **address.options())
+    )
 
 
 def _delete(client: redis.Redis, pattern: str) -> int:
@@ -45,7 +51,10 @@ def _delete(client: redis.Redis, pattern: str) -> int:
     while time.monotonic() < until:
         cursor, found = client.scan(cursor, match=pattern, count=KEYS_PER_SCAN)
         if found:
-            deleted += client.unlink(*found)
+            with client.pipeline(transaction=False) as pipe:  # of one key each, for a node of a cluster
+                for key in found:
+                    pipe.unlink(key)
+                deleted += sum(pipe.execute())
         if cursor == 0:
             return deleted
     raise redis.TimeoutError(f"more than {deleted:,} keys")

@@ -6,6 +6,7 @@ from typing import Any
 import redis
 
 from hannun.cache.address import RedisAddress
+from hannun.cache.cluster import servers_of
 from hannun.cache.failures import translated
 
 KEYS_AT_ONCE = 500
@@ -14,15 +15,15 @@ OURS = ("analytics:*", "hannun:*")
 
 
 class KeyScan:
-    """Reads entries on a connection of its own. For one thread."""
+    """Reads entries on connections of its own, from all nodes of a cluster. For one thread."""
 
     def __init__(self, address: RedisAddress) -> None:
-        self._client = redis.Redis.from_pool(
-            redis.ConnectionPool(connection_class=address.connection, **address.options())
-        )
+        self._address = address
+        self._clients: list[redis.Redis] = []
 
     def close(self) -> None:
-        self._client.close()
+        for client in self._clients:
+            client.close()
 
     def entries(self) -> Iterator[tuple[str, bytes]]:
         """Every key with its value, a few hundred at a time; of a value that is no string only the key.
@@ -30,21 +31,26 @@ class KeyScan:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        where = self._client.connection_pool.connection_kwargs
-        with translated(where["host"], where["port"]):
-            for pattern in OURS:
-                cursor: Any = 0
-                while True:
-                    page: Any = self._client.scan(cursor, match=pattern, count=KEYS_AT_ONCE)
-                    cursor, found = page
-                    yield from zip((key.decode("utf-8", "replace") for key in found), self._values(found), strict=True)
-                    if cursor == 0:
-                        break
+        for server in servers_of(self._address):
+            client = redis.Redis.from_pool(redis.ConnectionPool(connection_class=server.connection, **server.options()))
+            self._clients.append(client)
+            with translated(server.host, server.port):
+                for pattern in OURS:
+                    yield from self._entries(client, pattern)
 
-    def _values(self, found: list[bytes]) -> list[bytes]:
+    def _entries(self, client: redis.Redis, pattern: str) -> Iterator[tuple[str, bytes]]:
+        cursor: Any = 0
+        while True:
+            page: Any = client.scan(cursor, match=pattern, count=KEYS_AT_ONCE)
+            cursor, found = page
+            yield from zip((key.decode("utf-8", "replace") for key in found), self._values(client, found), strict=True)
+            if cursor == 0:
+                return
+
+    def _values(self, client: redis.Redis, found: list[bytes]) -> list[bytes]:
         if not found:
             return []
-        with self._client.pipeline(transaction=False) as pipe:
+        with client.pipeline(transaction=False) as pipe:
             for key in found:
                 pipe.get(key)
             values: list[Any] = pipe.execute(raise_on_error=False)

@@ -12,6 +12,8 @@ WRITE_CHECK = "hannun:write-check"
 
 LOOKUPS = "hannun:lookups"
 """What Redis has counted of look-ups, a list of JSON arrays, newest first."""
+CONSISTENCY = "hannun:consistency"
+"""The share of cached answers that equal the database, by the seconds after an invalidation: a JSON object."""
 
 
 _GRANULARITIES = tuple(
@@ -38,6 +40,10 @@ def timeline(event_id: str, granularity: str) -> str:
     return f"analytics:timeline:{event_id}:{granularity}"
 
 
+def insights(event_id: str) -> str:
+    return f"analytics:insights:{event_id}"
+
+
 def user(user_id: str) -> str:
     return f"analytics:user:{user_id}"
 
@@ -52,7 +58,10 @@ def lease(key: str) -> str:
     return f"hannun:lease:{{{key}}}"
 
 
-PATTERNS = (lease("*"), *map("analytics:{}:*".format, ("dashboard", "channel", "roi", "timeline", "user", "processed")))
+PATTERNS = (
+    lease("*"),
+    *map("analytics:{}:*".format, ("dashboard", "channel", "roi", "timeline", "insights", "user", "processed")),
+)
 """Glob patterns of all keys: first of the leases, without which nothing is filled."""
 
 
@@ -63,7 +72,7 @@ def of_event(event: ChangedEvent) -> list[str]:
     than leaving one wrong answer.
     """
     id_ = event.event_id
-    changed = [dashboard(id_), roi(id_), *[timeline(id_, granularity) for granularity in _GRANULARITIES]]
+    changed = [dashboard(id_), roi(id_), insights(id_), *[timeline(id_, granularity) for granularity in _GRANULARITIES]]
     return changed + [channel(id_, name) for name in event.channels]
 
 

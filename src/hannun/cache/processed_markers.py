@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import redis
 from redis.backoff import NoBackoff
@@ -19,6 +19,7 @@ from redis.retry import Retry
 from hannun import deadlines
 from hannun.cache import keys
 from hannun.cache.address import RedisAddress
+from hannun.cache.cluster import WRITERS_REFRESH_S, ClusterMap, NodeClients, by_owner
 from hannun.telemetry import log
 
 _MESSAGES_PER_PIPELINE: Final = 500
@@ -43,13 +44,7 @@ class ProcessedMarkers:
         lifetime_s: float,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = redis.Redis.from_pool(
-            redis.ConnectionPool(
-                connection_class=address.connection,
-                retry=Retry(NoBackoff(), 0),
-                **address.options(),
-            )
-        )
+        self._client = _client(address)
         self._timeout_s = address.timeout_s
         self._per_second_max = per_second_max
         self._lifetime_ms = int(lifetime_s * 1000)
@@ -101,10 +96,12 @@ class ProcessedMarkers:
 
     def write(self, message_ids: list[str]) -> None:
         """Write markers now."""
-        for first in range(0, len(message_ids), _MESSAGES_PER_PIPELINE):
-            with deadlines.within(self._timeout_s), self._client.pipeline(transaction=False) as pipe:
-                for id_ in message_ids[first : first + _MESSAGES_PER_PIPELINE]:
-                    key = keys.processed(id_)
+        self._write_to(self._client, [keys.processed(id_) for id_ in message_ids])
+
+    def _write_to(self, client: redis.Redis, markers: list[str]) -> None:
+        for first in range(0, len(markers), _MESSAGES_PER_PIPELINE):
+            with deadlines.within(self._timeout_s), client.pipeline(transaction=False) as pipe:
+                for key in markers[first : first + _MESSAGES_PER_PIPELINE]:
                     pipe.sadd(key, MEMBER)
                     pipe.pexpire(key, self._lifetime_ms)
                 pipe.execute()
@@ -113,3 +110,27 @@ class ProcessedMarkers:
         second = int(self._now())
         if second != self._second:
             self._second, self._remaining = second, self._per_second_max
+
+
+class ClusterProcessedMarkers(ProcessedMarkers):
+    """Writes markers to the nodes of a Redis Cluster."""
+
+    def __init__(self, address: RedisAddress, **options: Any) -> None:
+        super().__init__(address, **options)
+        self._clients = NodeClients(ClusterMap(address), _client)
+
+    def close(self) -> None:
+        self._clients.close()
+        super().close()
+
+    def write(self, message_ids: list[str]) -> None:
+        topology = self._clients.map.topology(WRITERS_REFRESH_S)
+        for node, some in by_owner(topology, map(keys.processed, message_ids)).items():
+            if node is not None:
+                self._write_to(self._clients.of(node), some)
+
+
+def _client(address: RedisAddress) -> redis.Redis:
+    return redis.Redis.from_pool(
+        redis.ConnectionPool(connection_class=address.connection, retry=Retry(NoBackoff(), 0), **address.options())
+    )

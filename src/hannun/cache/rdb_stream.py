@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from hannun.cache.address import RedisAddress
-from hannun.errors import OperatorError, RedisUnavailable
+from hannun.errors import OperatorError, RedisUnavailable, reason_of
 
 SILENCE_S: Final = 60.0
 """The server sends an empty line every few seconds while it prepares the snapshot."""
@@ -93,7 +93,7 @@ class RdbReader:
         try:
             found = self._sock.recv(CHUNK_BYTES)
         except OSError as error:
-            raise RedisUnavailable(f"Redis sent nothing more of its snapshot: {error}") from error
+            raise RedisUnavailable(f"Redis sent nothing more of its snapshot: {reason_of(error)}") from error
         if not found:
             raise RedisUnavailable("Redis closed the connection before the end of its snapshot")
         self._buffer += found
@@ -105,12 +105,19 @@ def open_rdb(address: RedisAddress) -> Iterator[RdbReader]:
 
     Raises:
         RedisUnavailable: the server cannot be reached, or goes away.
-        OperatorError: it refuses the password, or the snapshot.
+        OperatorError: it refuses the password, or the snapshot; or it is a cluster, of which there is none.
     """
+    if address.cluster:
+        raise OperatorError(
+            "a Redis Cluster has no snapshot of all its nodes",
+            hint="let each node save its own, if you need them. Redis holds no count that PostgreSQL does not have",
+        )
     try:
         sock = socket.create_connection((address.host, address.port), CONNECT_S)
     except OSError as error:
-        raise RedisUnavailable(f"cannot connect to Redis at {address.host}:{address.port}: {error}") from error
+        raise RedisUnavailable(
+            f"cannot connect to Redis at {address.host}:{address.port}: {reason_of(error)}"
+        ) from error
     with sock:
         sock.settimeout(SILENCE_S)
         try:
@@ -129,7 +136,7 @@ def open_rdb(address: RedisAddress) -> Iterator[RdbReader]:
             reader.begin()
             yield reader
         except OSError as error:
-            raise RedisUnavailable(f"Redis went away: {error}") from error
+            raise RedisUnavailable(f"Redis went away: {reason_of(error)}") from error
 
 
 def _command(sock: socket.socket, *parts: str) -> None:

@@ -1,7 +1,7 @@
 """What Redis reports about itself: memory, look-ups, evictions, and its slow log. It reads only."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -11,13 +11,16 @@ import redis
 from hannun import deadlines
 from hannun.cache import keys
 from hannun.cache.address import RedisAddress
+from hannun.cache.cluster import ClusterMap, NodeClients, Topology
 from hannun.cache.failures import translated
 from hannun.domain.lookups import LookupCounts
-from hannun.errors import RedisUnavailable
+from hannun.errors import RedisUnavailable, reason_of
 
 COMMAND_CHARACTERS_MAX = 60
 LOOKUPS_RECORDED = 90
 """One a minute, for the last hour and a half."""
+CONSISTENCY_KEPT_S = 300
+"""A share that nobody has renewed for so long is not shown: no `schedule` compares."""
 
 
 class ServerStatistics(NamedTuple):
@@ -124,6 +127,20 @@ class ServerInspector:
         recorded = self._execute("LRANGE", keys.LOOKUPS, 0, LOOKUPS_RECORDED - 1)
         return [counts for counts in map(_decoded, recorded) if counts is not None]
 
+    def record_consistency(self, shares: Mapping[float, float]) -> None:
+        """Store what `recorded_consistency` returns. Raises as `statistics`."""
+        self._execute("SET", keys.CONSISTENCY, msgspec.json.encode(shares), "EX", CONSISTENCY_KEPT_S)
+
+    def recorded_consistency(self) -> Mapping[float, float]:
+        """The share of cached answers that equal the database, by the seconds after an invalidation, as a `schedule`
+        has compared them; empty where none does. Raises as `statistics`.
+        """
+        recorded = self._execute("GET", keys.CONSISTENCY)
+        try:
+            return {} if recorded is None else msgspec.json.decode(recorded, type=dict[float, float], strict=False)
+        except msgspec.DecodeError:  # another version has written it otherwise
+            return {}
+
     def slow_commands(self, limit: int) -> Sequence[SlowCommand]:
         """The newest entries of the slow log, newest first.
 
@@ -142,9 +159,59 @@ class ServerInspector:
                 return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except (redis.RedisError, OSError) as error:
             raise RedisUnavailable(
-                f"Redis does not answer {command[0]}: {error}",
+                f"Redis does not answer {command[0]}: {reason_of(error)}",
                 hint="is it running, and may this login use the command?",
             ) from error
+
+
+class ClusterInspector(ServerInspector):
+    """Reads figures of all nodes of a Redis Cluster: sums, and of a clock or a start those of the newest."""
+
+    def __init__(self, address: RedisAddress) -> None:
+        super().__init__(address)
+        self._nodes = NodeClients(ClusterMap(address), ServerInspector)
+
+    def close(self) -> None:
+        self._nodes.close()
+        super().close()
+
+    def check(self) -> None:
+        for node in self._all():
+            node.check()
+
+    def clock(self) -> datetime:
+        return self._all()[0].clock()
+
+    def statistics(self) -> ServerStatistics:
+        found = [node.statistics() for node in self._all()]
+        sums: dict[str, Any] = {name: sum(getattr(each, name) for each in found) for name in ServerStatistics._fields}
+        return ServerStatistics(**sums | {"evicts": all(each.evicts for each in found)})
+
+    def count_lookups(self) -> LookupCounts:
+        found = [node.count_lookups() for node in self._all()]
+        counts = [sum(figures) for figures in zip(*(each[2:] for each in found), strict=True)]
+        return LookupCounts(time.time(), " ".join(sorted(each.run for each in found)), *counts)
+
+    def started_at_s(self) -> float:
+        return max(node.started_at_s() for node in self._all())
+
+    def slow_commands(self, limit: int) -> Sequence[SlowCommand]:
+        found = [slow for node in self._all() for slow in node.slow_commands(limit)]
+        return sorted(found, key=lambda slow: slow.age_s)[:limit]
+
+    def _all(self) -> list[ServerInspector]:
+        return [self._nodes.of(node) for node in self._topology().masters]
+
+    def _execute(self, *command: Any) -> Any:
+        """The reply of the node that owns the command's key."""
+        owner = self._topology().owner(command[1])
+        if owner is None:
+            raise RedisUnavailable(f"no node of the Redis Cluster has the slot of {command[1]}")
+        return self._nodes.of(owner)._execute(*command)
+
+    def _topology(self) -> Topology:
+        found = self._nodes.map.topology()
+        return found if found.masters else self._nodes.map.needed()
 
 
 def _decoded(recorded: bytes) -> LookupCounts | None:

@@ -7,7 +7,6 @@
 Credentials appear in no log line, repr, error or metric.
 """
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from hannun.channels.declaration import Declaration
 from hannun.domain.channels import folded
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 
 BYTES_MAX = 262_144
 VALUE_LENGTH_MAX = 8_192
@@ -69,7 +68,7 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(BYTES_MAX + 1)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        reason = reason_of(error)
         raise OperatorError(f"HANNUN_CHANNEL_ACCESS_FILE {path} cannot be read: {reason}", hint=_FORM) from error
 
 

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from hannun.domain.channels import NAME_LENGTH_MAX, ChannelType, folded
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 
 BYTES_MAX = 16_384
 """Of one declaration."""
@@ -296,12 +296,20 @@ class Limits(_Part, frozen=True):
     body_bytes: Annotated[int, Meta(ge=1_000, le=50_000_000)] = 1_000_000
 
 
+class Title(_Part, frozen=True):
+    """What people call the channel, in Korean and in English."""
+
+    ko: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
+    en: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
+
+
 class Declaration(_Part, frozen=True):
     """The API of one channel. Without `request` the channel has no API: its totals are typed or imported."""
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
     type: ChannelType | None = None
     aliases: tuple[Text, ...] = ()
+    title: Title | None = None
     request: Request | None = None
     authentication: Authentication = NoAuthentication()
     paging: Paging = NoPaging()
@@ -442,7 +450,7 @@ def _texts_in(folder: Path) -> Iterator[tuple[str, str]]:
             with path.open("rb") as file:
                 yield str(path), file.read(BYTES_MAX * 4 + 1).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(f"the declarations in {folder} cannot be read: {error}", hint=hint) from error
+        raise OperatorError(f"the declarations in {folder} cannot be read: {reason_of(error)}", hint=hint) from error
 
 
 def _by_key(texts: Iterator[tuple[str, str]]) -> dict[str, Declaration]:

@@ -28,6 +28,7 @@ from hannun.channels.declaration import (
 from hannun.channels.http_exchange import ExchangeFailed, HttpExchange, Received
 from hannun.channels.mapping import mapping_of
 from hannun.channels.reply import Reply
+from hannun.errors import reason_of
 
 BODY_SHOWN_MAX = 2_000
 HIDDEN = "***"
@@ -99,7 +100,7 @@ async def connect(declaration: Declaration, access: Access, address: str) -> str
     except TimeoutError:
         raise Unreachable("timeout", f"{origin.netloc} does not answer") from None
     except OSError as error:
-        raise Unreachable("connect", f"{origin.netloc}: {error.strerror or type(error).__name__}") from None
+        raise Unreachable("connect", f"{origin.netloc}: {reason_of(error)}") from None
     agreed = writer.get_extra_info("ssl_object")
     writer.close()
     return "http, without TLS" if agreed is None else f"{agreed.version()}, and the certificate is valid"

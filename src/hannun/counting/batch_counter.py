@@ -1,4 +1,4 @@
-"""Counts a batch of messages exactly once: the same path for Kafka ingestion, HTTP ingestion, replay and retry.
+"""Counts a batch of messages exactly once: the same path for Kafka, Service Bus, HTTP, replay and retry.
 
     bytes ─► facts ─► by event ─► surrogate keys, months ─► ONE TRANSACTION ─► deliver the outbox entry to the cache
 
@@ -27,7 +27,9 @@ from hannun.domain.quarantine import Quarantine
 from hannun.domain.wire_formats import Decoder, message_id
 from hannun.errors import ConnectionLost, OutdatedCaches, RowRefused, StoreUnavailable
 from hannun.key_ring import KeyRing
+from hannun.store import amount_state
 from hannun.store import forgotten as forgotten_ids
+from hannun.store.amounts import amounts_of
 from hannun.store.batches import BatchWriter, advance, participant_key
 from hannun.store.database import Connection, Database
 from hannun.store.ledger_copy import LedgerText
@@ -61,6 +63,11 @@ class CountedBatch:
         """What became of each message, in the order of the batch."""
         return [outcome for part in self.parts for outcome in message_outcomes(part.facts, part.written)]
 
+    @property
+    def final_facts(self) -> list[Fact | Rejected]:
+        """The facts in the order of the batch, with a rejection for each message that became a dead letter."""
+        return [fact for part in self.parts for fact in part.final_facts]
+
     def counted_message_ids(self, batch: Sequence[ReceivedMessage]) -> Iterator[str]:
         """The ids of the batch's messages that are counted, as far as they have one."""
         messages = iter(batch)
@@ -84,7 +91,7 @@ class BatchCounter:
 
     Args:
         delivery: delivers the outbox entry of each batch; None leaves the entries to `deliver_pending`.
-        source: label of the metrics of messages, "http" or "kafka"; None records no metrics.
+        source: label of the metrics of messages: "http", "kafka" or "servicebus"; None records no metrics.
         markers: marks counted messages in Redis for other applications; None marks none.
         key_ring: tells forgotten ids by their digests; needed where any was forgotten.
     """
@@ -140,7 +147,7 @@ class BatchCounter:
         """Commit a batch and, for Kafka, move the positions that it covers: all of it, or nothing.
 
         Args:
-            ranges: the offsets that the batch covers; none over HTTP.
+            ranges: the offsets that the batch covers; none over HTTP and Service Bus.
             quarantine: limits the unusable messages of each partition.
 
         Raises:
@@ -190,6 +197,8 @@ class BatchCounter:
             if self._database.generation != self._generation:
                 raise ConnectionLost("the connection was renewed in the middle of a batch")
             yield conn
+            used = amount_state.record_used_keys(conn)
+        amounts_of(conn).recorded(used)
 
     def _write_with_present_caches(
         self, prepared: PreparedBatch, ranges: Sequence[OffsetRange], quarantine: Quarantine | None

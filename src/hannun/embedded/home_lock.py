@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 
 
 class HomeLock:
@@ -28,7 +28,7 @@ class HomeLock:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise OperatorError(
-                f"cannot lock the folder {self.path.parent}: {error}",
+                f"cannot lock the folder {self.path.parent}: {reason_of(error)}",
                 hint="run as the user who created that folder, or give another --home",
             ) from error
         try:

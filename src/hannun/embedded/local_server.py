@@ -32,7 +32,7 @@ from hannun.embedded.polling import attempts_within
 from hannun.embedded.ports import HOST, find_free_port, is_port_free
 from hannun.embedded.private_files import create_folder, write_private_file
 from hannun.embedded.process import OsUser, find_processes, spawn
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 
 FREE_PORT_ATTEMPTS = 5
 
@@ -87,7 +87,7 @@ class LocalServer(ABC):
             self._release_locks()
             if isinstance(error, OSError):
                 raise OperatorError(
-                    f"cannot start {self.name} in {self.home}: {error}", hint=self._hint_for(str(error))
+                    f"cannot start {self.name} in {self.home}: {reason_of(error)}", hint=self._hint_for(str(error))
                 ) from error
             raise
 

@@ -6,6 +6,7 @@ from pathlib import Path
 LOG_BYTES_MAX = 16 * 1024 * 1024
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 65_536
+NO_OUTPUT = "(no output)"
 
 
 def truncate_log(log: Path) -> int:
@@ -35,4 +36,4 @@ def read_log_tail(log: Path, start: int) -> str:
 def last_lines(text: str) -> str:
     """The last `LOG_TAIL_LINES` lines of a program's output, without empty lines and frames of Java stack traces."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("\tat ", "\t... "))]
-    return "\n".join(lines[-LOG_TAIL_LINES:]) or "(no output)"
+    return "\n".join(lines[-LOG_TAIL_LINES:]) or NO_OUTPUT

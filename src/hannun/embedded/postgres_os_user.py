@@ -6,7 +6,7 @@ import pwd
 from pathlib import Path
 
 from hannun.embedded.process import OsUser, run_as
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 
 
 def choose_os_user(data: Path) -> OsUser | None:
@@ -31,7 +31,8 @@ def choose_os_user(data: Path) -> OsUser | None:
         run_as(user, ["/bin/true"])
     except OSError as error:
         raise OperatorError(
-            f"PostgreSQL refuses to run as root, and this process cannot switch to the user {user.name}: {error}",
+            f"PostgreSQL refuses to run as root, and this process cannot switch to the user {user.name}: "
+            f"{reason_of(error)}",
             hint="start Hannun as an ordinary user",
         ) from error
     return user

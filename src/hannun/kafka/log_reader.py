@@ -17,6 +17,7 @@ from confluent_kafka import (
 from hannun.domain.batch import OffsetRange, ReceivedMessage
 from hannun.domain.replay import ReplayRange
 from hannun.errors import KafkaUnavailable
+from hannun.kafka.address import KafkaAddress, PasswordUpdate
 from hannun.kafka.records import (
     FETCH_OPTIONS,
     ConsumedBatch,
@@ -37,10 +38,13 @@ class LogReader:
         ranges: the offsets to read of each partition.
     """
 
-    def __init__(self, bootstrap: str, kinds: Mapping[str, str], ranges: Mapping[Partition, ReplayRange]) -> None:
+    def __init__(
+        self, address: KafkaAddress, kinds: Mapping[str, str], ranges: Mapping[Partition, ReplayRange]
+    ) -> None:
+        self._address = address
+        self._password = PasswordUpdate(address)
         self._kinds = dict(kinds)
         self._options = {
-            "bootstrap.servers": bootstrap,
             "group.id": "hannun-replay",  # librdkafka requires one; this client joins nothing and commits nothing
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -54,7 +58,7 @@ class LogReader:
         self._consumer: Consumer | None = None
 
     def __enter__(self) -> Self:
-        self._consumer = Consumer(self._options, logger=client_logger())
+        self._consumer = Consumer({**self._address.options(), **self._options}, logger=client_logger())
         self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in self._next.items()])
         return self
 
@@ -83,6 +87,7 @@ class LogReader:
         """
         assert self._consumer is not None, "enter the LogReader before polling it"
         with fatal_client_errors():
+            self._password.apply(self._consumer)
             received = self._consumer.consume(num_messages=count_max, timeout=wait_s)
         messages: list[ReceivedMessage] = []
         starts: dict[Partition, int] = {}

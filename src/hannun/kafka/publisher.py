@@ -9,6 +9,7 @@ from confluent_kafka import (
     Producer,
 )
 
+from hannun.kafka.address import KafkaAddress, PasswordUpdate
 from hannun.kafka.records import (
     CALL_TIMEOUT_S,
     client_logger,
@@ -16,13 +17,18 @@ from hannun.kafka.records import (
 
 
 class Publisher:
-    """Publishes messages to one topic and waits for the broker's acknowledgements."""
+    """Publishes messages to one topic and waits for the broker's acknowledgements.
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    A message may be published twice, as after a connection that broke before the acknowledgement: Azure Event Hubs
+    refuses the idempotent producers that would prevent it.
+    """
+
+    def __init__(self, address: KafkaAddress, topic: str) -> None:
         self._topic = topic
+        self._address = address
+        self._password = PasswordUpdate(address)
         self._options = {
-            "bootstrap.servers": bootstrap,
-            "enable.idempotence": True,  # implies acks=all: every in-sync replica acknowledges
+            "acks": "all",  # every in-sync replica acknowledges
             "linger.ms": 5,
             "delivery.timeout.ms": int(CALL_TIMEOUT_S * 1000),
         }
@@ -30,7 +36,8 @@ class Publisher:
 
     def publish(self, messages: Sequence[tuple[bytes, bytes]]) -> list[str | None]:
         """Publish keys and values. Returns for each why the broker did not acknowledge it, or None where it did."""
-        producer = self._producer = self._producer or Producer(self._options, logger=client_logger())
+        producer = self._producer = self._producer or self._create_producer()
+        self._password.apply(producer)
         failures: list[str | None] = ["the broker did not answer"] * len(messages)
 
         def record_delivery(index: int, error: KafkaError | None, _: Message) -> None:
@@ -40,3 +47,6 @@ class Publisher:
             producer.produce(self._topic, value, key, on_delivery=partial(record_delivery, index))
         producer.flush(2 * CALL_TIMEOUT_S)
         return failures
+
+    def _create_producer(self) -> Producer:
+        return Producer({**self._address.options(), **self._options}, logger=client_logger())

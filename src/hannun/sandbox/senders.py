@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -37,6 +37,9 @@ BACKOFF_S = 0.2
 BACKOFF_S_MAX = 5.0
 # A longer Retry-After, of an hour for example, is cut to this.
 RETRY_AFTER_S_MAX = 30.0
+
+KafkaOptions = Callable[[], Mapping[str, str | int | float | bool]]
+"""Returns librdkafka's options that say where the brokers are and how a client that is created now logs in."""
 
 
 class Sender(Protocol):
@@ -150,12 +153,12 @@ class KafkaSender:
     an event to the same partition. The timestamp of a record is the time of sending, as with other producers.
 
     Args:
-        bootstrap: host:port of the brokers, separated by commas.
+        options: of the connection.
         deadline_s: the time in which one `send` must be acknowledged.
     """
 
-    def __init__(self, bootstrap: str, *, deadline_s: float = 20.0) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, options: KafkaOptions, *, deadline_s: float = 20.0) -> None:
+        self._options = options
         self._deadline_s = deadline_s
         self._producer: Producer | None = None
 
@@ -178,7 +181,9 @@ class KafkaSender:
         if failures or unacknowledged:
             self._discard_producer()
             reason = failures[0] if failures else f"{unacknowledged} unacknowledged after {self._deadline_s:g} s"
-            raise KafkaUnavailable(f"sent {len(messages)} messages to {self._bootstrap}, got: {reason}")
+            raise KafkaUnavailable(
+                f"sent {len(messages)} messages to {self._options()['bootstrap.servers']}, got: {reason}"
+            )
 
     def close(self) -> None:
         if self._producer is not None:
@@ -188,9 +193,9 @@ class KafkaSender:
     def _create_producer(self) -> Producer:
         return Producer(
             {
-                "bootstrap.servers": self._bootstrap,
+                **self._options(),
                 "acks": "all",
-                "enable.idempotence": True,
+                "max.in.flight.requests.per.connection": 1,  # a repeated request does not overtake another one
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
                 "delivery.timeout.ms": int(self._deadline_s * 1_000),
@@ -200,7 +205,7 @@ class KafkaSender:
         )
 
     def _discard_producer(self) -> None:
-        """Drop the producer and its queue: after a lost message an idempotent producer cannot continue."""
+        """Drop the producer and its queue: the messages that remain are sent again by the caller."""
         if self._producer is not None:
             self._producer.purge()
             self._producer = None

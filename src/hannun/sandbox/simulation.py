@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 from hannun.sandbox.platform import Platform
 from hannun.sandbox.send_loop import send_until_stopped
-from hannun.sandbox.senders import HttpSender, KafkaSender, Sender
+from hannun.sandbox.senders import HttpSender, KafkaOptions, KafkaSender, Sender
 
 _STATE_NAME = "simulation.json"
 DEMO_SEED = 20_261_123
@@ -27,23 +27,23 @@ def run_simulation(
     home: Path,
     api: str,
     token: str,
-    bootstrap: str | None,
+    kafka: KafkaOptions | None,
     pace: float,
     stop: threading.Event,
     progress: Callable[[str], None],
 ) -> None:
-    """Simulate until `stop` is set, over Kafka if `bootstrap` names brokers, else over HTTP.
+    """Simulate until `stop` is set, over Kafka if it is given, else over HTTP.
 
     Raises:
         OperatorError: there are neither brokers nor an API with a token.
     """
-    if bootstrap is None and not (api and token):
+    if kafka is None and not (api and token):
         raise OperatorError(
             "cannot send messages: neither an API with a token nor Kafka is given",
             hint="--api and --token (HANNUN_API, HANNUN_ADMIN_TOKEN), or --kafka; `hannun up --demo` sets them",
         )
     state = _SimulationState(home / _STATE_NAME)
-    sender: Sender = KafkaSender(bootstrap) if bootstrap else HttpSender(api, token, wait=stop.wait)
+    sender: Sender = KafkaSender(kafka) if kafka else HttpSender(api, token, wait=stop.wait)
     try:
         send_until_stopped(
             Platform(DEMO_SEED, state.founded_at, DEMO_POPULARITY),
@@ -76,7 +76,7 @@ def _read_state(path: Path) -> dict[str, datetime]:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise OperatorError(
-            f"cannot read the state of the simulation in {path}: {error}",
+            f"cannot read the state of the simulation in {path}: {reason_of(error)}",
             hint="remove the file: another simulated platform begins then, beside what is counted",
         ) from error
 

@@ -1,7 +1,7 @@
 """Whether amounts are encrypted in this database, and with which keys."""
 
 from hannun.errors import KeysMissing
-from hannun.store.amounts import amounts_of
+from hannun.store.amounts import UsedKey, amounts_of
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
@@ -60,3 +60,15 @@ def key_ids(conn: Connection) -> list[str]:
 def record_key(conn: Connection, key_id: str) -> None:
     """Record that amounts may be encrypted with this key from now on."""
     conn.execute(SQL["record_key"], {"key_id": key_id})
+
+
+def record_used_keys(conn: Connection) -> frozenset[UsedKey]:
+    """Record the keys with which this connection has sealed amounts, where that may not be on record yet.
+
+    Call it at the end of a transaction that seals: it waits for nobody then who could wait for this transaction. After
+    the commit `Amounts.recorded` gets what it returns, so that each key costs a statement once.
+    """
+    used = amounts_of(conn).unrecorded
+    for key_id in sorted({key_id for key_id, _ in used}):
+        record_key(conn, key_id)
+    return used

@@ -198,6 +198,8 @@ def finish(conn: Connection, sweep: Sweep) -> bool:
     used = {row.key_id for row in found if row.key_id is not None}
     if sweep.seals:
         used.add(amounts_of(conn).ring.active)
+    for key_id in sorted(used):
+        amount_state.record_key(conn, key_id)
     conn.execute(SQL["forget_keys"], {"used": sorted(used)})
     if conn.execute(SQL["finish"], {"sweep_no": sweep.no, "epoch": sweep.epoch}).rowcount != 1:
         raise _taken_over()
@@ -241,6 +243,8 @@ def last_sweep(conn: Connection) -> LastSweep | None:
 
 
 def _beat(conn: Connection, sweep: Sweep, rows: int) -> None:
+    """End a step: prove that the sweep is still this process', and record with which keys it has sealed."""
+    amount_state.record_used_keys(conn)
     arguments = {"sweep_no": sweep.no, "epoch": sweep.epoch, "rows": rows}
     if conn.execute(SQL["heartbeat"], arguments).rowcount != 1:
         raise _taken_over()

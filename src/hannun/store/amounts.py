@@ -20,9 +20,13 @@ from decimal import Decimal
 from typing import Any
 
 from hannun.errors import KeysMissing, OperatorError
-from hannun.key_ring import KeyRing
+from hannun.key_ring import KeyRing, key_id_of
 
 PURPOSE = "amounts"
+
+UsedKey = tuple[str, int]
+"""The id of a key, and how often the ring had been read when it sealed. A key that became active again is recorded
+again: a conversion may have deleted its record meanwhile."""
 
 _AMOUNT_BYTES = 10  # hundredths of won; recorded_revenue has 20 digits
 _NOT_SAID = -(1 << (8 * _AMOUNT_BYTES - 1))
@@ -30,7 +34,9 @@ _CENTS = -2
 
 
 class Amounts:
-    """Seals amounts and opens them, with the key ring of this process. A connection has one (`amounts_of`).
+    """Seals amounts and opens them, with the key ring of this process. A connection has one of its own (`amounts_of`).
+
+    It knows with which keys it has sealed, so that each is recorded once (`amount_state.record_used_keys`).
 
     Args:
         ring: None where the settings name no key ring.
@@ -40,6 +46,21 @@ class Amounts:
     def __init__(self, ring: KeyRing | None = None, unusable: OperatorError | None = None) -> None:
         self._ring = ring
         self.unusable = unusable
+        self._used: set[UsedKey] = set()
+        self._recorded: set[UsedKey] = set()
+
+    def of_connection(self) -> "Amounts":
+        """The same keys, for one connection: what is recorded in its database is recorded in no other."""
+        return Amounts(self._ring, self.unusable)
+
+    @property
+    def unrecorded(self) -> frozenset[UsedKey]:
+        """The keys that have sealed something here, and are not known to be recorded in the database."""
+        return frozenset(self._used - self._recorded)
+
+    def recorded(self, keys: Iterable[UsedKey]) -> None:
+        """These keys are recorded, by a transaction that is committed."""
+        self._recorded.update(keys)
 
     @property
     def ring(self) -> KeyRing:
@@ -73,11 +94,14 @@ class Amounts:
 
     def seal(self, place: bytes, *amounts: Decimal | None) -> bytes:
         """The sealed form of the amounts of one place. Raises KeysMissing where there is no key ring."""
-        return self.ring.seal(PURPOSE, place, b"".join(map(_encoded, amounts)))
+        return self._noted(self.ring.seal(PURPOSE, place, b"".join(map(_encoded, amounts))))
 
     def seal_each(self, amounts: Sequence[tuple[bytes, Decimal | None]]) -> list[bytes]:
         """The sealed form of many amounts, each given with its place. Raises as `seal`."""
-        return self.ring.seal_all(PURPOSE, [(place, _encoded(amount)) for place, amount in amounts])
+        sealed = self.ring.seal_all(PURPOSE, [(place, _encoded(amount)) for place, amount in amounts])
+        if sealed:
+            self._noted(sealed[0])  # one key has sealed all of them
+        return sealed
 
     def open(self, place: bytes, sealed: bytes) -> list[Decimal | None]:
         """The amounts that were sealed for this place.
@@ -91,7 +115,12 @@ class Amounts:
 
     def seal_bytes(self, place: bytes, plain: bytes) -> bytes:
         """The sealed form of other bytes with amounts, such as the fields of a dead letter. Raises as `seal`."""
-        return self.ring.seal(PURPOSE, place, plain)
+        return self._noted(self.ring.seal(PURPOSE, place, plain))
+
+    def _noted(self, sealed: bytes) -> bytes:
+        """The same value, whose key is noted."""
+        self._used.add((key_id_of(sealed), self.ring.readings))
+        return sealed
 
     def open_bytes(self, place: bytes, sealed: bytes) -> bytes:
         """What `seal_bytes` has sealed. Raises as `open`."""

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from hannun.domain.replay import Replayed
 from hannun.errors import OperatorError
-from hannun.store import positions
+from hannun.store import amount_state, positions
 from hannun.store.database import Connection
 from hannun.store.queries import load
 
@@ -23,10 +23,11 @@ _NO_EVENTS: dict[str, list[Any]] = {
 def carry_over(live: Connection, shadow: Connection, replayed: Replayed, by: str) -> None:
     """Copy what no log holds from the live database to the shadow, in one transaction of the shadow's.
 
-    That is: dead letters and their resolution, share links, ended sessions, runs of operations, circuit breakers and
-    budgets of channels, decisions of operators, partitions that wait for one, the audit log, and the versions and ages
-    of events. Position epochs are raised above every epoch in use, and every cached answer gets an outbox entry.
-    Running it again is harmless. What channels have measured was copied before (`store.measurement_copy`).
+    That is: dead letters and their resolution, share links, ended sessions, runs of operations, circuit breakers,
+    outages and budgets of channels, decisions of operators, partitions that wait for one, the audit log, and the
+    versions and ages of events. Position epochs are raised above every epoch in use, and every cached answer gets an
+    outbox entry. Running it again is harmless. What channels have measured was copied before
+    (`store.measurement_copy`).
 
     Args:
         replayed: what of the logs the shadow has read.
@@ -34,6 +35,8 @@ def carry_over(live: Connection, shadow: Connection, replayed: Replayed, by: str
     """
     with shadow.transaction():
         _carry_over_dead_letters(live, shadow, replayed, by)
+        for key_id in amount_state.key_ids(live):  # of the amounts of these dead letters
+            amount_state.record_key(shadow, key_id)
         shadow.execute(SQL["delete_failed_swaps"])
         carry_over_decided(live, shadow)
         for stopped in _rows(live, "stopped_partitions"):
@@ -80,8 +83,8 @@ def _copy(live: Connection, shadow: Connection, query: str, insert: str, paramet
 def carry_over_decided(live: Connection, into: Connection) -> None:
     """Copy what operators and merchants have decided, and what must not be undone, from the live database.
 
-    That is: decisions about positions, share links, ended sessions, runs of operations, circuit breakers and budgets of
-    channels, and forgotten topics. In the caller's transaction. Running it again is harmless.
+    That is: decisions about positions, share links, ended sessions, runs of operations, circuit breakers, outages and
+    budgets of channels, and forgotten topics. In the caller's transaction. Running it again is harmless.
     """
     for decision in _rows(live, "decisions"):
         into.execute(SQL["copy_decision"], decision)
@@ -94,6 +97,8 @@ def carry_over_decided(live: Connection, into: Connection) -> None:
     into.execute(SQL["continue_run_numbers"])
     for breaker in _rows(live, "breakers"):
         into.execute(SQL["copy_breaker"], breaker | {"details": Jsonb(breaker["details"])})
+    for outage in _rows(live, "outages"):
+        into.execute(SQL["copy_outage"], outage)
     for budget in _rows(live, "budgets"):
         into.execute(SQL["copy_budget"], budget)
     for topic in _rows(live, "forgotten_topics"):

@@ -117,7 +117,7 @@ class Server:
                 raise
             conn = SyncConnection.connect(renewed, **self.options)
         conn.server = self
-        conn.amounts = self.amounts
+        conn.amounts = self.amounts.of_connection()
         return conn
 
     def _renewed_url(self, refused: str) -> str | None:
@@ -153,6 +153,8 @@ class SyncConnection(psycopg.Connection[tuple[Any, ...]]):
     """
 
     server: Server
+    server_identity: Any = None
+    """Where its transactions have run so far, behind a PgBouncer in transaction mode."""
     amounts: Amounts = WITHOUT_KEYS
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> psycopg.Cursor[tuple[Any, ...]]:

@@ -35,6 +35,7 @@ from hannun.store.connections import (
     url_now,
 )
 from hannun.store.database_urls import parse_url
+from hannun.store.pooled_connections import PooledUrl, begin
 from hannun.store.refused_connections import refused_connection
 from hannun.telemetry import Series, log, metrics
 
@@ -94,21 +95,22 @@ def _connection_options(url: str, application: str, lock_wait_s: float = 0, stat
 
     Long-running processes also give up on a lock that is not free within `lock_wait_s`, and those that answer requests
     on a statement after `statement_s`: the server ends it then, too. 0 means no limit: a command waits as long as its
-    operator does.
+    operator does. PgBouncer in transaction mode takes no limits for a session, and keeps no prepared statements.
     """
     given = parse_url(url)
-    # The operator's own options come after ours and override them; only the time zone comes last.
-    ours = f"-c lock_timeout={round(lock_wait_s * 1000)}"
-    if statement_s:
-        ours += f" -c statement_timeout={round(statement_s * 1000)}"
-    options = f"{ours} {given.get('options', '')} -c timezone=UTC"
-    return {
-        "options": options,
+    common = {
         "application_name": given.get("application_name", application),
         "connect_timeout": given.get("connect_timeout", 5),
         "keepalives_idle": 30,
         "tcp_user_timeout": 30_000,
     }
+    if isinstance(url, PooledUrl):
+        return common | {"prepare_threshold": None}
+    # The operator's own options come after ours and override them; only the time zone comes last.
+    ours = f"-c lock_timeout={round(lock_wait_s * 1000)}"
+    if statement_s:
+        ours += f" -c statement_timeout={round(statement_s * 1000)}"
+    return common | {"options": f"{ours} {given.get('options', '')} -c timezone=UTC"}
 
 
 class Database:
@@ -124,6 +126,9 @@ class Database:
     ) -> None:
         options = _connection_options(url_now(url), application, limits.lock_wait_s, limits.statement_s)
         self._server = Server(url, options, limits.answer_s, amounts)
+        self._begun: Callable[[SyncConnection], None] = lambda _: None
+        if isinstance(url_now(url), PooledUrl):
+            self._begun = partial(begin, lock_wait_s=limits.lock_wait_s, statement_s=limits.statement_s)
         self._lifetime_s = limits.lifetime_s
         self._lock = threading.Lock()
         self._conn: SyncConnection | None = None
@@ -198,6 +203,7 @@ class Database:
             try:
                 conn = self._connect()
                 with conn.transaction():
+                    self._begun(conn)
                     yield conn
                     if conn.closed:  # and the block has gone on all the same: psycopg would skip the commit
                         raise ConnectionLost("the connection broke within a transaction")

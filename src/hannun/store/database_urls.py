@@ -7,6 +7,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from hannun.errors import OperatorError
+from hannun.store.pooled_connections import PooledUrl
 
 _QUOTED: Final = re.compile('"([^"]*)"')
 """A part of the URL in libpq's text. It may be the password."""
@@ -32,4 +33,5 @@ def parse_url(url: str) -> dict[str, Any]:
 def with_database(url: str, name: str) -> str:
     """The URL of another database of the same server. Raises as `parse_url`."""
     parse_url(url)
-    return make_conninfo(url, dbname=name)
+    named = make_conninfo(url, dbname=name)
+    return PooledUrl(named) if isinstance(url, PooledUrl) else named

@@ -106,6 +106,11 @@ def find(conn: Connection, no: int) -> DeadLetter | None:
     return None if row is None else _dead_letter(conn, row)
 
 
+def count_open_by_reason(conn: Connection, limit: int) -> dict[str, int]:
+    """How many dead letters are open, by their reason, the most frequent first; of the newest `limit`."""
+    return dict(conn.execute(SQL["count_open_by_reason"], {"limit": limit}).fetchall())
+
+
 def resolve(conn: Connection, no: int, resolution: Literal["retried", "dropped"], by: str) -> None:
     """Close a dead letter: a retry has counted its message, or an operator drops it. The row stays as a record."""
     conn.execute(SQL["resolve"], {"no": no, "resolution": resolution, "by": by})

@@ -115,10 +115,7 @@ CONTRACT_INDEXES: Final = (
     ),
     ("channel_stats", "CREATE INDEX idx_channel_stats_event_id ON public.channel_stats USING btree (event_id)"),
     ("channel_stats", "CREATE INDEX idx_channel_stats_channel_type ON public.channel_stats USING btree (channel_type)"),
-    (
-        "channel_stats",
-        "CREATE INDEX idx_channel_stats_participants ON public.channel_stats USING btree (participants DESC)",
-    ),
+    ("channel_stats", "CREATE INDEX idx_channel_stats_participants ON public.channel_stats USING brin (participants)"),
     ("timeline_data", 'CREATE INDEX idx_timeline_timestamp ON public.timeline_data USING btree ("timestamp")'),
     ("timeline_data", 'CREATE INDEX idx_timeline_brin_timestamp ON public.timeline_data USING brin ("timestamp")'),
     (
@@ -193,6 +190,10 @@ def checksums(conn: Connection) -> Checksums:
     return Checksums(*row)
 
 
+_DAMAGED = (psycopg.errors.DataCorrupted, psycopg.errors.InternalError_, psycopg.errors.IndexCorrupted)
+"""What PostgreSQL raises for a damaged page, or an index that contradicts itself."""
+
+
 def table_pages(conn: Connection) -> list[tuple[str, int]]:
     """The tables that hold rows, with their pages, the smallest first."""
     return [(name, pages) for name, pages in conn.execute(SQL["table_pages"]).fetchall()]
@@ -208,7 +209,40 @@ def unreadable_page(conn: Connection, table: str, pages_max: int, pages: int) ->
     try:
         with conn.transaction():
             conn.execute(query)
-    except (psycopg.errors.DataCorrupted, psycopg.errors.InternalError_, psycopg.errors.IndexCorrupted) as error:
+    except _DAMAGED as error:
+        return str(error.diag.message_primary or error)
+    return None
+
+
+class IndexCheck(NamedTuple):
+    """The function of the extension amcheck that checks an index, with its schema."""
+
+    function: str
+    allowed: bool
+
+
+def index_check(conn: Connection) -> IndexCheck | None:
+    """What checks an index; None where the extension amcheck is not installed in this database."""
+    row = conn.execute(SQL["index_check"]).fetchone()
+    return None if row is None else IndexCheck(*row)
+
+
+def checkable_indexes(conn: Connection, *, pages_max: int, count_max: int) -> list[str]:
+    """B-tree indexes of at most so many pages: unique ones first, since they keep rows from counting twice."""
+    given = {"pages_max": pages_max, "count_max": count_max}
+    return [name for (name,) in conn.execute(SQL["checkable_indexes"], given).fetchall()]
+
+
+def index_damage(conn: Connection, function: str, index: str) -> str | None:
+    """Check an index. Returns PostgreSQL's error where it is damaged. One that is locked now is passed over."""
+    query: Any = sql.SQL("SELECT {}({}::regclass)").format(sql.SQL(function), sql.Literal(index))
+    try:
+        with conn.transaction():
+            conn.execute("SET LOCAL lock_timeout = '100ms'")
+            conn.execute(query)
+    except psycopg.errors.LockNotAvailable:
+        return None
+    except _DAMAGED as error:
         return str(error.diag.message_primary or error)
     return None
 

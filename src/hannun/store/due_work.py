@@ -8,16 +8,21 @@ What was due while no process ran is done once, when the first one runs again.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
 
 from hannun.domain.rounds import HEARTBEAT_S, LOST_AFTER_S, OpenRound
 from hannun.domain.timetable import Timetable
-from hannun.errors import StoreUnavailable
+from hannun.errors import OperatorError, StoreUnavailable, Transient
 from hannun.store import rounds
 from hannun.store.database import Connection, Database
 
+T = TypeVar("T")
+
+RETRY_AFTER: Final = timedelta(hours=1)
+"""After a failure that an operator must correct. One that passes by itself is tried again with the next run."""
 LENGTH_SHARE = 0.9
 """Of the time until the next is due: after so long it is ended as it is, so that the next begins in time."""
 
@@ -39,6 +44,26 @@ class DueWork:
         self._timetable = timetable
         self._owner = owner
         self._lost_after_s = lost_after_s
+        self._not_before: datetime | None = None
+
+    def run_once(self, now: datetime, work: Callable[[], T], applies: Callable[[], bool] = lambda: True) -> T | None:
+        """The result of the work where it is due, applies, and no other process does it; None otherwise.
+
+        Raises:
+            Transient: it failed. A later call tries again, after `RETRY_AFTER` where an operator must correct it. The
+                process goes on meanwhile: its other jobs do not need this work.
+        """
+        if self._not_before is not None and now < self._not_before:
+            return None
+        self._not_before = None
+        try:
+            if not applies():
+                return None
+            with self.claimed() as due_at:
+                return None if due_at is None else work()
+        except OperatorError as error:
+            self._not_before = now + RETRY_AFTER
+            raise Transient(error.args[0], hint=error.hint) from error
 
     @contextmanager
     def claimed(self) -> Iterator[datetime | None]:

@@ -79,12 +79,26 @@ def participants(conn: Connection, event_id: str) -> Iterator[str]:
             yield participant
 
 
+def dead_letter_participants(conn: Connection) -> Iterator[tuple[str | None, str]]:
+    """The participants that dead letters keep, as the ledger stores them, each with its event or None."""
+    with conn.cursor(name="dead_letter_participants") as cursor:
+        cursor.itersize = 10_000
+        yield from cursor.execute(SQL["dead_letter_participants"])
+
+
 class ExposedEvent(NamedTuple):
     """Whose data an event holds."""
 
     owner: str | None
     participants: int
     first_counted_at: datetime
+
+
+def people(conn: Connection, event_id: str) -> Iterator[tuple[str, str]]:
+    """("merchant" or "participant", id) of everybody whose data an event holds; of a participant as in the ledger."""
+    with conn.cursor(name="people") as cursor:
+        cursor.itersize = 10_000
+        yield from cursor.execute(SQL["people"], {"event_id": event_id})
 
 
 class Reader(NamedTuple):

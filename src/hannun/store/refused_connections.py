@@ -20,6 +20,9 @@ _UNTIL_CORRECTED: Final = re.compile(
     "|does not support SSL|certificate|SSL error"
 )
 
+_NOT_BY_POOLER: Final = re.compile("unsupported startup parameter")
+"""What PgBouncer says to options for a session."""
+
 _CLOSED: Final = re.compile('database "(?P<name>.*)" is not currently accepting connections')
 
 
@@ -39,6 +42,8 @@ def refused_connection(url: str, error: Exception) -> OperatorError | StoreUnava
     right = "is DATABASE_URL right (postgresql://user:password@host:port/analytics_db)?"
     if _UNTIL_CORRECTED.search(said):
         return OperatorError(message, hint=right)
+    if _NOT_BY_POOLER.search(said):
+        return OperatorError(message, hint="this is PgBouncer: set HANNUN_TRANSACTION_POOLING=true (docs/operating.md)")
     if closed := _CLOSED.search(said):
         return StoreUnavailable(message, hint=_reopen_hint(closed["name"]))
     return StoreUnavailable(message, hint=f"is it running, and {right} `hannun up` starts an embedded one")

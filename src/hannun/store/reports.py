@@ -11,22 +11,25 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from hannun.domain.buckets import Buckets, rollup_bounds
+from hannun.domain.buckets import ROLLUP_S, Buckets, rollup_bounds, to_epoch_s
 from hannun.domain.channel_state import NOTHING_MEASURED, Freshness, KnownCounts, channel_state, together
 from hannun.domain.channel_totals import COUNTS
 from hannun.domain.detached_months import DetachedSpan, overlapping
 from hannun.domain.figures import (
     ChannelFigures,
+    DistributionFigures,
     EventFigures,
+    EventHistory,
     ListedEvent,
     MerchantFigures,
+    OutageFigures,
     PeriodComparison,
     PeriodFigures,
     TimelineHead,
     sum_totals,
 )
 from hannun.domain.metrics import ChannelCounts, Money, sum_money, sum_of_said
-from hannun.domain.ranges import Preceding, Range
+from hannun.domain.ranges import Preceding, Range, TwoDays
 from hannun.store.amounts import Amounts, amounts_of, cost_of, plan_of, revenue_of, sale_of, total
 from hannun.store.database import AsyncConnection
 from hannun.store.queries import load
@@ -54,6 +57,24 @@ async def event(conn: AsyncConnection, event_id: str, now: datetime, stale_after
     parameters = {"event_id": event_id, "stale_after": stale_after}
     row: Any = await (await conn.execute(SQL["event"], parameters, prepare=True)).fetchone()
     return None if row is None else _event(amounts_of(conn), row, now)
+
+
+async def event_history(conn: AsyncConnection, event_id: str, marks_max: int) -> EventHistory:
+    """What happened to an event that exists, with its newest distributions and outages."""
+    parameters = {"event_id": event_id, "marks_max": marks_max}
+    row: Any = await (await conn.execute(SQL["event_history"], parameters, prepare=True)).fetchone()
+    first, status_at, planned_at, until, distributions, outages = row
+    return EventHistory(
+        first,
+        status_at,
+        planned_at,
+        until,
+        [DistributionFigures(name, state, _moment(at_us)) for name, state, at_us in distributions or ()],
+        [
+            OutageFigures(name, _moment(began_us), None if ended_us is None else _moment(ended_us), reason == "held")
+            for name, began_us, ended_us, reason in outages or ()
+        ],
+    )
 
 
 async def events(
@@ -310,6 +331,36 @@ def _listed_event(amounts: Amounts, row: Any, hour: datetime) -> ListedEvent:
     )
 
 
+async def participants_of_days(
+    conn: AsyncConnection, event_ids: Sequence[str], days: TwoDays
+) -> dict[str, tuple[int | None, int | None]]:
+    """The participants of each of these events in the two days; None where minutes of the day are not kept."""
+    today_start, today_end = days.today.start or _EVER, days.today.end or _NEVER
+    yesterday = days.yesterday or Range(today_start - _MINUTE, today_start)
+    start, end = yesterday.start or _EVER, yesterday.end or _NEVER
+    parameters = {
+        "event_ids": list(event_ids),
+        "yesterday": start,
+        "yesterday_until": end,
+        "rollup_until": rollup_bounds(start, end)[1],
+        "today": today_start,
+        "today_until": today_end,
+    }
+    rows: Any = await (await conn.execute(SQL["participants_of_days"], parameters)).fetchall()
+    return {event_id: (today, before if days.yesterday else None) for event_id, today, before in rows}
+
+
+async def first_participants(
+    conn: AsyncConnection, event_ids: Sequence[str], since: datetime, until: datetime
+) -> datetime | None:
+    """The first minute within [since, until) in which any of these events has participants, in attached months; None
+    where there is none."""
+    parameters = {"event_ids": list(event_ids), "since": since, "until": until}
+    row: Any = await (await conn.execute(SQL["first_participants"], parameters)).fetchone()
+    found: datetime | None = row[0]
+    return found
+
+
 async def merchant_channels(conn: AsyncConnection, merchant: MerchantFigures, now: datetime) -> list[ChannelFigures]:
     """The channels of a merchant's events together, those with the most participants first. `now` as in `event`."""
     rows: Any = await (await conn.execute(SQL["user_channels"], {"event_nos": _numbers(merchant.event_nos)})).fetchall()
@@ -379,6 +430,13 @@ async def timeline(
     }
     rows: Any = await (await conn.execute(SQL["timeline_filled"], parameters)).fetchall()
     return list(rows)
+
+
+async def participants_within(conn: AsyncConnection, event_nos: Sequence[int], start: datetime, end: datetime) -> int:
+    """The participants of events together within [start, end), UTC without a zone, in attached months."""
+    first, last = to_epoch_s(start) // ROLLUP_S * ROLLUP_S, -(-to_epoch_s(end) // ROLLUP_S) * ROLLUP_S
+    one_bucket = Buckets([first], [0], last)
+    return sum(count for _, count, *_ in await timeline(conn, event_nos, one_bucket, start, end))
 
 
 async def detached_months(conn: AsyncConnection, event_nos: Sequence[int]) -> list[DetachedSpan]:

@@ -33,7 +33,7 @@ CREATE TABLE public.event_stats (
     CONSTRAINT ck_event_stats_total_investment CHECK (total_investment >= 0),
     CONSTRAINT ck_event_stats_expected_revenue CHECK (expected_revenue >= 0),
     CONSTRAINT ck_event_stats_status CHECK (status IN ('ACTIVE', 'ENDED', 'ARCHIVED'))
-);
+) WITH (fillfactor = 60);
 CREATE INDEX idx_event_stats_user_id ON public.event_stats (user_id);
 CREATE INDEX idx_event_stats_status ON public.event_stats (status);
 CREATE INDEX idx_event_stats_created_at ON public.event_stats (created_at DESC);
@@ -69,10 +69,11 @@ CREATE TABLE public.channel_stats (
     CONSTRAINT ck_channel_stats_completed_calls CHECK (completed_calls >= 0 AND completed_calls <= total_calls),
     CONSTRAINT ck_channel_stats_average_duration CHECK (average_duration >= 0),
     CONSTRAINT ck_channel_stats_channel_type CHECK (channel_type IN ('TV', 'SNS', 'VOICE'))
-);
+) WITH (fillfactor = 60);
 CREATE INDEX idx_channel_stats_event_id ON public.channel_stats (event_id);
 CREATE INDEX idx_channel_stats_channel_type ON public.channel_stats (channel_type);
-CREATE INDEX idx_channel_stats_participants ON public.channel_stats (participants DESC);
+-- BRIN, not B-tree: it does not prevent heap-only updates of a figure that nearly every batch changes.
+CREATE INDEX idx_channel_stats_participants ON public.channel_stats USING brin (participants);
 
 CREATE TABLE public.timeline_data (
     id                      bigserial   NOT NULL,
@@ -349,6 +350,17 @@ CREATE TABLE hannun.channel_breakers (
     details    jsonb     NOT NULL
 );
 
+-- When the API of each channel was not called, because its breaker was not closed: from its opening to its closing. `reason` is why it
+-- opened first (`domain.breaker.Reason`). Who saves a breaker writes them; the newest 1,000 of each channel are kept.
+CREATE TABLE hannun.channel_outages (
+    channel  text      NOT NULL,
+    began_at timestamp NOT NULL,
+    ended_at timestamp CHECK (ended_at >= began_at),
+    reason   text      NOT NULL,
+    PRIMARY KEY (channel, began_at)
+);
+CREATE UNIQUE INDEX channel_outages_open ON hannun.channel_outages (channel) WHERE ended_at IS NULL;
+
 -- What is taken of each budget of a channel's API, by all processes together. `scope` is the application or account that the
 -- API counts. `units` are taken in the window that starts at `window_starts_at`. `free_at` is when the next call of a budget with a
 -- short window may begin. Nothing is taken before `blocked_until`: the API has said that the budget is used up.
@@ -588,7 +600,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0022');
+INSERT INTO hannun.schema_version VALUES ('0024');
 
 -- Which processes may use this schema: those whose own newest version is at least `oldest_version`. So a process of the
 -- version before can start while the new one is deployed. A migration that such a process would not survive raises it.

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta, Struct
 
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 from hannun.sandbox.channels.numbers import Totals
 
 BYTES_MAX = 65_536
@@ -266,7 +266,8 @@ def load_all(folder: Path | None = None) -> dict[str, Shape]:
             folder.stat()
         except (OSError, UnicodeDecodeError) as error:
             raise OperatorError(
-                f"the shapes in {folder} cannot be read: {error}", hint="--shapes names a folder with files NAME.toml"
+                f"the shapes in {folder} cannot be read: {reason_of(error)}",
+                hint="--shapes names a folder with files NAME.toml",
             ) from error
         shapes |= {shape.name: shape for shape in (load(text, source) for source, text in texts)}
     return shapes

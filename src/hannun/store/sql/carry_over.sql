@@ -98,6 +98,16 @@ VALUES (%(channel)s, %(version)s, %(state)s, %(since)s, %(details)s)
     ON CONFLICT (channel) DO UPDATE SET
        version = excluded.version, state = excluded.state, since = excluded.since, details = excluded.details;
 
+-- outages --
+-- When the APIs of channels were not called.
+SELECT channel, began_at, ended_at, reason FROM hannun.channel_outages;
+
+-- copy_outage --
+-- Copy when the API of a channel was not called.
+INSERT INTO hannun.channel_outages (channel, began_at, ended_at, reason)
+VALUES (%(channel)s, %(began_at)s, %(ended_at)s, %(reason)s)
+    ON CONFLICT (channel, began_at) DO UPDATE SET ended_at = excluded.ended_at;
+
 -- budgets --
 -- What is taken of the budgets of channels' APIs.
 SELECT scope, budget, window_starts_at, units, free_at, blocked_until FROM hannun.channel_budgets;

@@ -1,6 +1,7 @@
 -- synchronize_breakers --
 -- Save breakers whose version is still the one that was read, and read all that are wanted, in one statement. A row comes
--- back as it was before, or, with `saved`, as it is now.
+-- back as it was before, or, with `saved`, as it is now. An outage begins with the first opening and ends with the closing: trials between
+-- them belong to it. A save of a closed breaker also ends an outage whose closing a process of an older version has saved.
 WITH saved AS (
     INSERT INTO hannun.channel_breakers AS b (channel, version, state, since, details)
     SELECT n.channel, n.version + 1, n.state, to_timestamp(n.since_s) AT TIME ZONE 'UTC', n.details
@@ -10,7 +11,22 @@ WITH saved AS (
         ON CONFLICT (channel) DO UPDATE
        SET version = excluded.version, state = excluded.state, since = excluded.since, details = excluded.details
      WHERE b.version = excluded.version - 1
- RETURNING b.channel, b.version, b.details
+ RETURNING b.channel, b.version, b.details, b.state, b.since
+), begun AS (
+    INSERT INTO hannun.channel_outages (channel, began_at, reason)
+    SELECT channel, since, coalesce(details->>'reason', '') FROM saved s
+     WHERE state = 'open'
+       AND NOT EXISTS (SELECT FROM hannun.channel_outages o WHERE o.channel = s.channel AND o.ended_at IS NULL)
+        ON CONFLICT DO NOTHING
+), ended AS (
+    UPDATE hannun.channel_outages o SET ended_at = greatest(s.since, o.began_at)
+      FROM saved s WHERE s.state = 'closed' AND o.channel = s.channel AND o.ended_at IS NULL
+), pruned AS (
+    DELETE FROM hannun.channel_outages o
+     USING saved s
+     WHERE s.state = 'open' AND o.channel = s.channel
+       AND o.began_at <= (SELECT began_at FROM hannun.channel_outages
+                           WHERE channel = s.channel ORDER BY began_at DESC OFFSET 1000 LIMIT 1)
 )
 SELECT extract(epoch FROM clock_timestamp())::float8, w.channel, coalesce(s.version, b.version, 0),
        coalesce(s.details, b.details), s.channel IS NOT NULL AS saved

@@ -15,6 +15,6 @@ SELECT usename, count(*) FROM pg_catalog.pg_stat_activity
 -- lock_out_writers --
 -- Block all writers; readers go on. Tables are locked in the order in which a batch locks them.
 LOCK TABLE hannun.positions, hannun.events, hannun.dead_letters, hannun.position_decisions, hannun.shares,
-           hannun.stopped_topics, hannun.ended_sessions, hannun.channel_breakers, hannun.channel_budgets,
+           hannun.stopped_topics, hannun.ended_sessions, hannun.channel_breakers, hannun.channel_outages, hannun.channel_budgets,
            hannun.audit_subjects, hannun.audit_log
   IN EXCLUSIVE MODE;

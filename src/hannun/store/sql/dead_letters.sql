@@ -26,6 +26,13 @@ SELECT dead_letter_no, created_at, kind, reason, detail, event_id, topic, partit
 SELECT count(*) FROM hannun.dead_letters
  WHERE (%(reason)s::text IS NULL OR reason = %(reason)s) AND (%(resolved_too)s OR resolved_at IS NULL);
 
+-- count_open_by_reason --
+-- How many dead letters are open, by their reason; at most `limit` of the newest are counted.
+SELECT reason, count(*)::int
+  FROM (SELECT reason FROM hannun.dead_letters WHERE resolved_at IS NULL
+         ORDER BY dead_letter_no DESC LIMIT %(limit)s) AS open
+ GROUP BY reason ORDER BY 2 DESC, 1;
+
 -- resolve --
 -- Close a dead letter: a retry has counted its message, or an operator drops it. The row stays as a record.
 UPDATE hannun.dead_letters

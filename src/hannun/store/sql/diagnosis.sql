@@ -122,6 +122,21 @@ SELECT c.oid::regclass::text, pg_relation_size(c.oid) / current_setting('block_s
  WHERE c.relkind = 'r' AND c.relnamespace IN ('public'::regnamespace, 'hannun'::regnamespace) AND pg_relation_size(c.oid) > 0
  ORDER BY 2, 1;
 
+-- index_check --
+-- The function of the extension amcheck that checks an index, and whether this role may execute it; no row without it.
+SELECT format('%I.%I', n.nspname, p.proname), has_function_privilege(p.oid, 'EXECUTE') AND has_schema_privilege(n.oid, 'USAGE')
+  FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace JOIN pg_proc p ON p.pronamespace = n.oid
+ WHERE e.extname = 'amcheck' AND p.proname = 'bt_index_check' AND p.pronargs = 1;
+
+-- checkable_indexes --
+-- The B-tree indexes of the service's tables that can be checked in short: unique ones first, and the smallest first.
+SELECT c.oid::regclass::text
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+ WHERE a.amname = 'btree' AND c.relkind = 'i' AND i.indisvalid AND i.indisready
+   AND c.relnamespace IN ('public'::regnamespace, 'hannun'::regnamespace)
+   AND pg_relation_size(c.oid) <= %(pages_max)s * current_setting('block_size')::bigint
+ ORDER BY i.indisunique DESC, pg_relation_size(c.oid), 1 LIMIT %(count_max)s;
+
 -- sampled_drift --
 -- Some events, whose figures are recomputed from the ledger: (event number, table, found, expected) where they differ.
 WITH sample AS MATERIALIZED (

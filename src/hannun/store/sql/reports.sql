@@ -27,6 +27,35 @@ SELECT e.event_no, s.event_id, s.event_title, s.status, s.user_id, e.unattribute
   FROM public.event_stats s JOIN hannun.events e USING (event_id)
  WHERE s.event_id = %(event_id)s;
 
+-- event_history --
+-- What happened to an event: its first minute in attached months (see timeline_head), when its status and its plan were said, until
+-- when it ran, its newest distributions, and the newest outages of their channels between its start and its end. A status
+-- that came with the plan says that the event is over, and not when it ended: the planned end does.
+SELECT f.first, e.status_at, e.plan_at, r.until,
+       (SELECT jsonb_agg(jsonb_build_array(name, state, (extract(epoch FROM completed_at) * 1000000)::bigint))
+          FROM (SELECT n.name, d.state, d.completed_at
+                  FROM hannun.distributions d JOIN hannun.channels n USING (channel_no)
+                 WHERE d.event_no = e.event_no ORDER BY d.completed_at DESC LIMIT %(marks_max)s) newest),
+       (SELECT jsonb_agg(jsonb_build_array(name, (extract(epoch FROM began_at) * 1000000)::bigint,
+                                           (extract(epoch FROM ended_at) * 1000000)::bigint, reason))
+          FROM (SELECT n.name, o.began_at, o.ended_at, o.reason
+                  FROM hannun.distributions d JOIN hannun.channels n USING (channel_no)
+                  JOIN hannun.channel_outages o ON o.channel = n.key
+                 WHERE d.event_no = e.event_no
+                   AND (o.ended_at IS NULL OR o.ended_at > coalesce(least(e.starts_at, f.first), e.plan_at))
+                   AND (r.until IS NULL OR o.began_at < r.until)
+                 ORDER BY o.began_at DESC LIMIT %(marks_max)s) newest)
+  FROM hannun.events e
+ CROSS JOIN (SELECT (SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
+                      ORDER BY event_id, timestamp LIMIT 1) AS first) f
+ CROSS JOIN LATERAL (
+    SELECT CASE WHEN e.status <> 'ACTIVE' THEN greatest(
+               e.status_at, CASE WHEN e.status_at = e.plan_at THEN e.ends_at END,
+               (SELECT timestamp FROM public.timeline_data
+                 WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s AND participants > 0
+                 ORDER BY event_id DESC, timestamp DESC LIMIT 1)) END AS until) r
+ WHERE e.event_id = %(event_id)s;
+
 -- period --
 -- What happened within [starts, until), and within [since, before_until), which lies before it, by channel. Participants
 -- come from the ledger, measured counts from the recorded increments. A channel without a known type has no name here: its participants
@@ -115,6 +144,58 @@ SELECT p.id, p.plan_at, p.event_id, p.event_title, p.status,
               min(hannun.stale_at(m.measured_at, m.imported, %(stale_after)s, p.status, p.status_at, p.ends_at)) AS stale_at
          FROM hannun.channel_measurements m WHERE m.event_no = p.event_no AND m.views IS NOT NULL) seen
  ORDER BY p.plan_at DESC, p.id DESC;
+
+-- participants_of_days --
+-- The participants of events within [today, today_until) and within [yesterday, yesterday_until), which lies before it. Both days
+-- begin at a bucket of the 15-minute roll-up, which is read up to each event's watermark and while its month is attached; the
+-- minutes from rollup_until to yesterday_until and those after the watermark are read as minutes. A day is null where the
+-- event has participants in a month of it that is not attached.
+WITH chosen AS MATERIALIZED (
+    SELECT event_no, event_id, date_bin('15 minutes', cumulative_owed_from, '2000-01-01') AS watermark
+      FROM hannun.events WHERE event_id = ANY(%(event_ids)s::text[])
+), spans AS MATERIALIZED (
+    SELECT * FROM hannun.timeline_spans(%(yesterday)s, %(today_until)s)
+), happened AS (
+    SELECT c.event_no, q.*
+      FROM spans s CROSS JOIN chosen c CROSS JOIN LATERAL (
+           SELECT quarter AS at, participants FROM hannun.timeline_quarters q
+            WHERE q.event_no = c.event_no AND q.quarter >= s.begins AND q.quarter < least(s.ends, c.watermark)
+              AND (q.quarter < %(rollup_until)s OR q.quarter >= %(today)s) OFFSET 0) q
+     UNION ALL
+    SELECT c.event_no, t.*
+      FROM chosen c CROSS JOIN LATERAL (
+           SELECT timestamp, participants FROM public.timeline_data t
+            WHERE t.event_id = c.event_id AND t.timestamp >= %(rollup_until)s AND t.timestamp < %(yesterday_until)s OFFSET 0) t
+     UNION ALL
+    SELECT c.event_no, t.*
+      FROM chosen c CROSS JOIN LATERAL (
+           SELECT timestamp, participants FROM public.timeline_data t
+            WHERE t.event_id = c.event_id AND t.timestamp >= %(yesterday)s AND t.timestamp < %(today_until)s
+              AND t.timestamp >= c.watermark
+              AND (t.timestamp < %(rollup_until)s OR t.timestamp >= %(today)s) OFFSET 0) t
+), counted AS (
+    SELECT event_no, sum(participants) FILTER (WHERE at >= %(today)s) AS today,
+           sum(participants) FILTER (WHERE at < %(today)s) AS yesterday
+      FROM happened GROUP BY 1
+), detached AS (
+    SELECT event_no, bool_or(m.month + interval '1 month' > %(today)s) AS today,
+           bool_or(m.month < %(yesterday_until)s) AS yesterday
+      FROM chosen JOIN hannun.timeline_months m USING (event_no)
+     WHERE m.month >= date_trunc('month', %(yesterday)s::timestamp) AND m.month < %(today_until)s
+       AND NOT EXISTS (SELECT FROM spans WHERE spans.begins < m.month + interval '1 month' AND spans.ends > m.month)
+     GROUP BY 1
+)
+SELECT c.event_id, CASE WHEN d.today IS NOT TRUE THEN coalesce(n.today, 0)::bigint END,
+       CASE WHEN d.yesterday IS NOT TRUE THEN coalesce(n.yesterday, 0)::bigint END
+  FROM chosen c LEFT JOIN counted n USING (event_no) LEFT JOIN detached d USING (event_no);
+
+-- first_participants --
+-- The first minute of [since, until) in which any of these events has participants.
+SELECT min(t.timestamp)
+  FROM unnest(%(event_ids)s::text[]) AS chosen (event_id) CROSS JOIN LATERAL (
+       SELECT timestamp FROM public.timeline_data t
+        WHERE t.event_id = chosen.event_id AND t.timestamp >= %(since)s AND t.timestamp < %(until)s AND t.participants > 0
+        ORDER BY timestamp LIMIT 1) t;
 
 -- known_channel_keys --
 -- Those of these keys that a channel has which an event, or any event of a merchant, names.
