@@ -5,6 +5,7 @@ import unicodedata
 import pytest
 
 from hannun.domain.channels import Channel, ChannelType, NewChannel, extended, folded, load_table
+from hannun.domain.terms import Bilingual
 
 TABLE = load_table()
 
@@ -88,6 +89,10 @@ def test_a_table_is_read_from_toml() -> None:
         ('[A]\ntype = "PRINT"', "PRINT"),
         ('["A,b"]\ntype = "TV"', "has a comma"),
         ('[A]\ntype = "TV"\naliases = ["x,y"]', "has a comma"),
+        ('[A]\ntype = "TV"\ntitle = "x"', "the title of A is 'x', expected texts ko and en"),
+        ('[A]\ntype = "TV"\ntitle = { ko = "x" }', "expected texts ko and en"),
+        ('[A]\ntype = "TV"\ntitle = { ko = "x", en = 1 }', "the title of A is 1, expected 1 to 50"),
+        ('[A]\ntype = "TV"\ntitle = { ko = "x", en = "" }', "the title of A is '', expected 1 to 50"),
     ],
 )
 def test_a_table_with_contradictions_is_refused(table: str, error: str) -> None:
@@ -106,6 +111,16 @@ def test_a_declaration_adds_a_channel_and_spellings() -> None:
     assert len(TABLE.known) == 6
 
 
+def test_people_see_a_channel_under_its_title_in_both_languages() -> None:
+    assert TABLE.title("NaverBlog") == Bilingual("네이버 블로그", "Naver Blog")
+    assert all(each.name in TABLE.titles for each in TABLE.known)
+    assert TABLE.title("Radio") == Bilingual("Radio", "Radio")
+    titled = Bilingual("라디오", "Radio One")
+    table = extended(TABLE, [NewChannel("Radio", ChannelType.VOICE, (), titled), NewChannel("naver", None, (), titled)])
+    assert table.title("Radio") == table.title("NaverBlog") == titled
+    assert extended(TABLE, [NewChannel("NaverBlog", None, ())]).title("NaverBlog") == TABLE.title("NaverBlog")
+
+
 @pytest.mark.parametrize(
     ("added", "problem"),
     [
@@ -114,6 +129,7 @@ def test_a_declaration_adds_a_channel_and_spellings() -> None:
         (NewChannel("Radio", ChannelType.VOICE, ("NAVER",)), "'NAVER' is a spelling of both NaverBlog and Radio"),
         (NewChannel("Ra,dio", ChannelType.VOICE, ()), "'Ra,dio' is empty, is too long or has a comma"),
         (NewChannel(" _ ", ChannelType.VOICE, ()), "is empty, is too long or has a comma"),
+        (NewChannel("Radio", ChannelType.VOICE, (), Bilingual("라디오", "\u200b")), r"the title of Radio is '\\u200b'"),
     ],
 )
 def test_a_channel_that_does_not_fit_the_table_is_refused(added: NewChannel, problem: str) -> None:

@@ -39,15 +39,16 @@ from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import OperatorError, Transient
 from hannun.flows import amounts as flow
 from hannun.flows.doctor.amounts import amounts as doctor_amounts
+from hannun.flows.doctor.amounts import key_ring as doctor_key_ring
 from hannun.flows.doctor.registry import CHECKS
 from hannun.flows.health_checks import check_database
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
 from hannun.key_ring import CannotOpen, open_key_ring
-from hannun.store import dead_letters
+from hannun.store import amount_state, dead_letters
 from hannun.store.amount_sweep import Operation
 from hannun.store.amounts import WITHOUT_KEYS, Amounts
-from hannun.store.database import Database, PoolLimits, ReadPool, connect
+from hannun.store.database import Connection, Database, PoolLimits, ReadPool, connect
 from hannun.store.shadow import check_same_amount_form
 from hannun.store.shadow_comparison import PARTS, digests
 
@@ -212,11 +213,69 @@ def test_answers_stay_the_same_while_amounts_are_encrypted_rotated_and_decrypted
     keys.use_amounts(Amounts(open_key_ring(ring_file)))
     convert(keys, ROTATE, compare)
     assert plain_amounts(keys) == []
-    assert [row.key_id for row in keys.rows("SELECT key_id FROM hannun.amount_keys")] == ["second"]
+    assert recorded_keys(keys) == ["second"]
     convert(keys, DECRYPT, compare)
     for table, found in stored(keys).items():
         assert found == rows[table]
-    assert keys.rows("SELECT key_id FROM hannun.amount_keys") == []
+    assert recorded_keys(keys) == []
+
+
+def recorded_keys(world: World) -> list[str]:
+    return [row.key_id for row in world.rows("SELECT key_id FROM hannun.amount_keys ORDER BY key_id")]
+
+
+def test_a_writer_records_each_key_with_which_it_encrypts_once(
+    keys: World, ring_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a key that is activated while it runs, and one that becomes active again."""
+    convert(keys, ENCRYPT)
+    recorded: list[str] = []
+    record = amount_state.record_key
+
+    def record_and_note(conn: Connection, key_id: str) -> None:
+        recorded.append(key_id)
+        record(conn, key_id)
+
+    now_s = 0.0
+    keys.use_amounts(Amounts(open_key_ring(ring_file, lambda: now_s)))
+    monkeypatch.setattr(amount_state, "record_key", record_and_note)
+    keys.count(keys.created(totalInvestment=1))
+    recorded.clear()
+    key_ring.add_key(ring_file, "second")
+    key_ring.activate(ring_file, "second")
+    now_s += key_ring.CHECK_EVERY_S
+    for number in range(3):
+        keys.count(keys.created(f"event-{number}", totalInvestment=1), keys.sold(5, f"{number}"))
+    keys.count(keys.message("event-created", "dead", createdAt=NOW, totalInvestment=77))
+    assert recorded == ["second"]
+    assert recorded_keys(keys) == ["first", "second"]
+    key_ring.activate(ring_file, "first")
+    now_s += key_ring.CHECK_EVERY_S
+    keys.rows("DELETE FROM hannun.amount_keys WHERE key_id = 'first'")  # as a conversion does meanwhile
+    for number in range(3):
+        keys.count(keys.sold(5, f"last-{number}"))
+    assert recorded == ["second", "first"]
+    assert recorded_keys(keys) == ["first", "second"]
+
+
+def test_a_key_of_a_transaction_that_was_rolled_back_is_recorded_with_the_next(
+    keys: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert(keys, ENCRYPT)
+    keys.rows("DELETE FROM hannun.amount_keys")
+    record = amount_state.record_used_keys
+
+    def fail(conn: Connection) -> Any:
+        record(conn)
+        raise Transient("the server went away")
+
+    monkeypatch.setattr(amount_state, "record_used_keys", fail)
+    with pytest.raises(Transient):
+        keys.count(keys.created(totalInvestment=1))
+    assert recorded_keys(keys) == []
+    monkeypatch.setattr(amount_state, "record_used_keys", record)
+    keys.count(keys.created(totalInvestment=1))
+    assert recorded_keys(keys) == ["first"]
 
 
 def test_what_is_counted_between_the_steps_of_a_conversion_has_the_form_of_its_event(
@@ -511,7 +570,8 @@ def test_a_missing_key_and_an_interrupted_conversion_are_the_doctors_findings(ke
     def found() -> list[tuple[Severity, str]]:
         with keys.database.transaction() as conn:
             examined = SimpleNamespace(conn=conn)
-            return [(finding.severity, finding.cause_text) for finding in doctor_amounts(examined)]
+            findings = [*doctor_key_ring(examined), *doctor_amounts(examined)]
+            return [(finding.severity, finding.cause_text) for finding in findings]
 
     assert found() == []
     convert(keys, ENCRYPT)
@@ -526,7 +586,8 @@ def test_a_missing_key_and_an_interrupted_conversion_are_the_doctors_findings(ke
     assert len(found()) == 1
     key_ring.add_key(ring_file.with_name("other.toml"), "other")
     keys.use_amounts(Amounts(open_key_ring(ring_file.with_name("other.toml"))))
-    assert [severity for severity, _ in found()] == [Severity.CRITICAL]
+    lacking = "amounts are encrypted with the key second, which the key ring of this process lacks"
+    assert found() == [(Severity.CRITICAL, lacking)]
 
 
 @pytest.mark.parametrize("what", ["ids are forgotten", "amounts are encrypted"])

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from world import OWNER, SPRING, World
 
 from hannun.cli import app
+from hannun.domain.audit_chain import operator
 from hannun.domain.authorization import Principal
 from hannun.domain.channel_totals import ChannelTotals
 from hannun.domain.channels import load_table
@@ -43,8 +44,8 @@ def test_decisions_of_operators_are_recorded(world: World, tmp_path: Path) -> No
     with world.database.transaction() as conn:
         channel_breakers.hold_open(conn, "wooritv", OPERATOR)
         channel_breakers.reset(conn, "wooritv", OPERATOR)
-        create_code(conn, OWNER, ["MERCHANT"], OPERATOR)
-    assert drop(world.database, None, "missing-field", OPERATOR) == 2
+        create_code(conn, OWNER, ["MERCHANT"], operator(OPERATOR))
+    assert drop(world.database, None, "missing-field", operator(OPERATOR)) == 2
     import_totals(path, "naverblog", world.measurement_counter, OPERATOR, lambda _: None)
     assert recorded(world) == [
         ("operator", OPERATOR, "breaker set", "channel wooritv", None, "held open"),
@@ -100,7 +101,7 @@ def test_the_commands_list_and_prove_the_log(world: World, monkeypatch: pytest.M
     assert run("verify") == "the audit log is empty"
     with world.database.transaction() as conn:
         channel_breakers.hold_open(conn, "wooritv", OPERATOR)
-        create_code(conn, OWNER, ["MERCHANT"], OPERATOR)
+        create_code(conn, OWNER, ["MERCHANT"], operator(OPERATOR))
     assert f"by operator {OPERATOR}, data of user {OWNER}" in run("list", "--person", OWNER)
     assert '"object": "channel wooritv"' in run("list", "--action", "breaker set", "--json")
     assert "no such entry" in run("list", "--since", "2999-01-01T00:00:00Z")

@@ -108,13 +108,10 @@ def test_pages_are_notified_although_one_topic_fails(bad: str, monkeypatch: pyte
             raise ZeroDivisionError
         return "the ETag"
 
-    async def send(frame: bytes) -> None:
-        frames.append(frame)
-
     async def watch() -> None:
         live = LiveUpdates(announcements, etag)
         for event_id in (bad, GOOD):
-            live.watch(("event", event_id), send)
+            live.watch(("event", event_id), frames.append)
         notified = b'event: changed\ndata: {"eventId":"a merchant","etag":"the ETag"}\n\n'
         await run_for_a_moment(live.run(), lambda: frames.count(notified) >= 3)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from world import NOW_US, World
 
+from hannun.domain.audit_chain import operator
 from hannun.domain.batch import RecordId
 from hannun.errors import OperatorError
 from hannun.flows.dead_letter_retry import RetryResult, choose, drop, retry
@@ -16,7 +17,7 @@ def retry_all(
 ) -> list[RetryResult]:
     with world.database.transaction() as conn:
         newest = dead_letters.newest(conn, None, None)
-    return list(retry(newest, world.database, world.decoder, world.counter, read_record, "somebody@here"))
+    return list(retry(newest, world.database, world.decoder, world.counter, read_record, operator("somebody@here")))
 
 
 def refuse(world: World, amount: int) -> None:
@@ -110,7 +111,7 @@ def test_dead_letters_are_chosen_by_number_or_reason_and_never_all_by_mistake(wo
         choose(world.database, [], None)
     with pytest.raises(OperatorError, match=f"there is no open dead letter {fourth + 7}"):
         choose(world.database, [first, fourth + 7], None)
-    assert drop(world.database, [first, second], None, "somebody@here") == 2
+    assert drop(world.database, [first, second], None, operator("somebody@here")) == 2
     assert [dead_letter.resolution for dead_letter in world.dead_letters()] == ["dropped", "dropped", None, None]
     with pytest.raises(OperatorError, match=f"there is no open dead letter {first}"):
         choose(world.database, [first], None)

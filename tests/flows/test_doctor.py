@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import psycopg
@@ -267,6 +267,10 @@ def redis_is_away(scene: Scene) -> None:
 
 def answers_are_evicted(scene: Scene) -> None:
     """Redis has room for 2 MB of 10 MB of answers."""
+    # Memory is freed within the command. A busy thread in the background would free it later, and Redis would refuse
+    # writes for want of memory until then.
+    configure_redis(scene, "lazyfree-lazy-eviction", "no")
+    empty_redis(scene)  # else what earlier tests have left is evicted first, and is room for more
     configure_redis(scene, "maxmemory", redis_used(scene) + 2_000_000)
     read_answers(scene, count=200, size=50_000, times=4)
 
@@ -321,17 +325,26 @@ def read_answers(scene: Scene, *, count: int, size: int, times: int, until_gone:
 
 @asynccontextmanager
 async def opened_cache(scene: Scene) -> AsyncIterator[AnswerCache]:
-    cache = AnswerCache(scene.world.redis, lifetime_s=scene.expected.answer_lifetime_s)
+    patient = replace(scene.world.redis, timeout_s=10.0)  # a busy machine is no trouble that this test is about
+    cache = AnswerCache(patient, lifetime_s=scene.expected.answer_lifetime_s)
     await cache.open()
-    yield cache
-    await cache.close()
+    try:
+        yield cache
+    finally:
+        await cache.close()
 
 
 async def fill(cache: AnswerCache, key: str, size: int) -> None:
-    """Fill an answer. Where Redis evicts, it may evict the lease too, and refuse the fill."""
+    """Fill an answer. Where Redis evicts, it may refuse or evict the lease, and refuse the fill: each is a miss."""
     lease = await cache.acquire_lease(key)
-    assert lease is not None
-    await cache.fill(lease, EncodedAnswer(b'"%s"' % (b"x" * size), 1, OWNER, "an etag"))
+    if lease is not None:
+        await cache.fill(lease, EncodedAnswer(b'"%s"' % (b"x" * size), 1, OWNER, "an etag"))
+
+
+def empty_redis(scene: Scene) -> None:
+    client = redis_client(scene.world)
+    client.execute_command("FLUSHDB", "SYNC")
+    client.close()
 
 
 def redis_used(scene: Scene) -> int:
@@ -417,6 +430,25 @@ def test_two_troubles_at_once_are_both_found(scene: Scene, pair: tuple[str, str]
     assert set(scene.examine()) == set(pair)
 
 
+IN_THE_WAY = ("partitioned", "locks", "rights")
+"""Troubles that keep others from being made: they come last, in this order."""
+HIDDEN = {
+    ("partitioned", "pruning"): "no partition can be pruned",
+    ("months-ahead", "partitioned"): "no month can be missing",
+    ("cache-misses", "redis"): "nothing can be read of it",
+    ("redis-memory", "redis"): "nothing can be read of it",
+}
+"""Pairs of which one leaves nothing to find of the other."""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("pair", [pair for pair in combinations(TROUBLES, 2) if pair not in HIDDEN])
+def test_any_two_troubles_at_once_are_both_found(scene: Scene, pair: tuple[str, str]) -> None:
+    for check in sorted(pair, key=lambda each: IN_THE_WAY.index(each) if each in IN_THE_WAY else -1):
+        TROUBLES[check](scene)
+    assert set(scene.examine()) == set(pair)
+
+
 def no_backup_was_ever_made(scene: Scene) -> None:
     scene.world.rows("DELETE FROM hannun.operation_runs")
     scene.expect(backups=["backup-logical"])
@@ -447,6 +479,17 @@ def test_the_summary_counts_what_did_not_end_and_what_was_skipped(capsys: pytest
     )
     summary = capsys.readouterr().out.splitlines()[-1]
     assert summary == "3 checks: 0 found nothing, 1 unfinished, 1 skipped; 1 finding"
+
+
+def test_figures_have_separators_of_thousands_and_numbers_that_name_have_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cause = "event number {event_no} has {found} participants; {share} % of them twice"
+    evidence = {"event_no": 12345, "found": 1234567, "share": 0.5}
+    print_results([CheckResult("drift", "found", [Finding(Severity.CRITICAL, "Drift", cause, "repair", evidence)])])
+    title, printed, *_ = capsys.readouterr().out.splitlines()
+    assert title == "CRITICAL drift", "a subject that repeats the name of the check is left out"
+    assert printed == "  event number 12345 has 1,234,567 participants; 0.5 % of them twice"
 
 
 @pytest.mark.parametrize(
@@ -515,6 +558,44 @@ def test_a_flipped_byte_in_a_table_file_is_found(postgres: PostgresServer, valke
             conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.mark.parametrize("granted", [True, False])
+def test_a_flipped_byte_in_an_index_file_is_found_where_amcheck_may_be_used(
+    postgres: PostgresServer, valkey: ValkeyServer, granted: bool
+) -> None:
+    """Of an index whose table is whole. No page of a copied file is cached."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.superuser_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests STRATEGY file_copy OWNER {DATABASE_OWNER}")
+        try:
+            with psycopg.connect(postgres.superuser_url, dbname=name, autocommit=True) as copy:
+                copy.execute("CREATE EXTENSION amcheck")
+                if granted:
+                    copy.execute("GRANT EXECUTE ON FUNCTION bt_index_check(regclass) TO PUBLIC")
+                row = copy.execute("SELECT pg_relation_filenode('hannun.channels_pkey')").fetchone()
+            oid = conn.execute("SELECT oid FROM pg_database WHERE datname = %s", [name]).fetchone()
+            assert row is not None and oid is not None
+            flip_byte(postgres.data / "base" / str(oid[0]) / str(row[0]), 2 * 8_192 - 100)
+            world = World(postgres, valkey, name)
+            with examination(world, Expected(), url=world.url) as prepared:
+                (result,) = run(prepared, "damaged-indexes")
+            if granted:
+                (finding,) = result.findings
+                assert (finding.severity, finding.subject) == (Severity.CRITICAL, "hannun.channels_pkey")
+                assert "REINDEX INDEX CONCURRENTLY hannun.channels_pkey;" in finding.statements
+            else:
+                assert result.state == "skipped"
+                assert "GRANT EXECUTE ON FUNCTION public.bt_index_check(regclass) TO" in result.reason_text
+        finally:
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_the_indexes_of_a_healthy_system_are_whole_by_amcheck(scene: Scene) -> None:
+    with psycopg.connect(scene.world.postgres.superuser_url, dbname=scene.world.name, autocommit=True) as conn:
+        conn.execute("CREATE EXTENSION amcheck")
+        conn.execute("GRANT EXECUTE ON FUNCTION bt_index_check(regclass) TO PUBLIC")
+    assert scene.examine("damaged-indexes") == {}
+
+
 def flip_byte(file: Path, at: int) -> None:
     with file.open("r+b") as opened:
         opened.seek(at)
@@ -578,12 +659,38 @@ def environment_of(scene: Scene) -> dict[str, str]:
     return {"DATABASE_URL": scene.world.url, "REDIS_PORT": str(redis.port), "REDIS_PASSWORD": redis.password}
 
 
-def test_postgresql_that_refuses_everybody_is_one_finding_and_the_rest_is_unfinished(scene: Scene) -> None:
+def test_postgresql_that_refuses_everybody_is_one_finding_and_the_rest_is_unfinished(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
     with examination(scene.world, Expected(), url="postgresql://127.0.0.1:1/nobody") as prepared:
         results = {each.check: each for each in run(prepared)}
     assert [check for check, each in results.items() if each.findings] == ["postgresql"]
     assert results["redis"].state == "ok"
     assert {each.state for each in results.values()} == {"found", "ok", "unfinished", "skipped"}
+    print_results(list(results.values()))
+    printed = capsys.readouterr().out
+    assert printed.count("cannot connect to PostgreSQL") == 1, "only the finding says why"
+    assert printed.count("see postgresql") == 1, "the checks that need PostgreSQL share a line"
+
+
+def test_redis_that_is_away_is_one_finding_and_its_other_checks_name_it(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each check words the trouble by the command that failed."""
+    with examination(scene.world, Expected(), redis_port=1) as prepared:
+        results = run(prepared)
+    assert {each.check for each in results if each.findings} == {"redis"}
+    print_results(results)
+    printed = capsys.readouterr().out
+    assert "unfinished cache-misses, redis-memory: see redis\n" in printed
+    assert printed.count("refused") == 1, "only the finding says why"
+
+
+def test_a_check_alone_says_itself_why_it_did_not_end(scene: Scene) -> None:
+    with examination(scene.world, Expected(), redis_port=1) as prepared:
+        (result,) = run(prepared, "cache-misses")
+    assert result.state == "unfinished"
+    assert result.reason_text.startswith("Redis does not answer INFO: ")
 
 
 def test_no_free_connection_is_a_finding(scene: Scene) -> None:

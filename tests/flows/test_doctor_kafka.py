@@ -9,6 +9,7 @@ from confluent_kafka import Producer
 from examining import Scene
 
 from hannun.embedded import KafkaServer
+from hannun.kafka.address import KafkaAddress
 from hannun.kafka.broker import Broker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
@@ -37,7 +38,7 @@ def publish(kafka: KafkaServer, topic: str, at: datetime) -> None:
 def count_up_to(scene: Scene, topic: str, offset: int) -> None:
     """As a consumer that has counted so many of the messages."""
     assert scene.bootstrap is not None
-    log = Broker(scene.bootstrap).partition_logs([(topic, 0)])[topic, 0]
+    log = Broker(KafkaAddress(scene.bootstrap)).partition_logs([(topic, 0)])[topic, 0]
     scene.world.rows(
         "INSERT INTO hannun.positions (topic, partition, topic_id, next_offset) VALUES (%s, 0, %s, %s) "
         "ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset",

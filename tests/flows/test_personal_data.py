@@ -1,7 +1,8 @@
 """The search for personal data finds it wherever it stands, names no data itself, and ends in time."""
 
+import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from world import OWNER, SPRING, World
 
 from hannun.cache.key_scan import KeyScan
 from hannun.cli import app
-from hannun.domain.audit_chain import ALL_EVENTS, MERCHANTS_EVENTS, Action, NewEntry, event_object, user
+from hannun.domain.audit_chain import ALL_EVENTS, ALL_MERCHANTS, MERCHANTS_EVENTS, Action, NewEntry, event_object, user
 from hannun.domain.forgotten import NOTHING_FORGOTTEN
 from hannun.domain.personal_data import PATTERNS, with_id
 from hannun.errors import OperatorError
 from hannun.flows.forgetting import Person
-from hannun.flows.personal_data import Search, exposure
+from hannun.flows.personal_data import Search, exposure, list_people, patterns_for
 from hannun.key_ring import KeyRing, add_key, open_key_ring
 from hannun.store import audit_log, forgotten
 from hannun.store.database import connect
@@ -53,7 +54,7 @@ def counting(world: World, ring: KeyRing) -> Iterator[Counting]:
 
 
 def found(
-    counting: Counting, patterns: "dict[str, str] | None" = None, seconds_max: float = 60.0
+    counting: Counting, patterns: Mapping[str, str] | None = None, seconds_max: float = 60.0
 ) -> dict[str, set[str]]:
     """Kinds by place, over tables and Redis."""
     with connect(counting.url, application="test") as conn:
@@ -116,6 +117,59 @@ def test_an_id_that_was_forgotten_and_is_back_is_found(counting: Counting) -> No
     }
 
 
+def test_a_forgotten_participant_who_is_back_in_dead_letters_is_found(counting: Counting) -> None:
+    counting.forget(Person(participant=KIM))
+    counting.forget(Person(participant=EMAIL))  # also in the dead letter of the fixture
+    assert found(counting) == {}
+    hex_ = KIM.replace("-", "")
+    back = (
+        "UPDATE hannun.dead_letters SET event_id = %s, fields = jsonb_build_object('participant', %s::text) "
+        "WHERE kind = 'participant-registered'"
+    )
+    for event_id in (SPRING, None):
+        counting.world.rows(back, event_id, hex_)
+        assert found(counting) == {"hannun.dead_letters.fields": {"forgotten id"}}
+    counting.world.rows(back, "an event in which nobody was forgotten", hex_)
+    assert found(counting) == {}
+
+
+@pytest.mark.parametrize("id_", [EMAIL, KIM, "member-17"])
+def test_a_participant_whom_only_dead_letters_name_is_found_by_their_id(counting: Counting, id_: str) -> None:
+    world = counting.world
+    world.rows("DELETE FROM hannun.dead_letters")
+    world.rows("DELETE FROM hannun.participants")
+    with counting.connect() as conn:
+        before = patterns_for(conn, id_)
+    assert found(counting, before) == {}
+    counting.count(world.message("participant-registered", participantId=id_, registeredAt="never"))
+    assert found(counting, before) == {"hannun.dead_letters.fields": {"the given id"}}
+
+
+def test_forgotten_participants_are_found_in_the_rows_of_a_dump(counting: Counting) -> None:
+    """In the ledger of their event, which it names by its number, and in dead letters; and no others."""
+    counting.forget(Person(participant=KIM))
+    hex_ = KIM.replace("-", "")
+    dump = (
+        "COPY hannun.dead_letters (dead_letter_no, event_id, fields) FROM stdin;\n"
+        f'1\t{SPRING}\t{{"participant": "{hex_}"}}\n2\tanother\t{{"participant": "{hex_}"}}\n3\t{SPRING}\t\\N\n'
+        f'4\t\\N\t{{"participant": "{hex_}"}}\n\\.\n'
+        f"COPY hannun.events (event_no, event_id) FROM stdin;\n7\t{SPRING}\n8\tanother\n\\.\n"
+        f"COPY hannun.participants (participant, event_no, minute) FROM stdin;\n{KIM}\t8\t1\n{KIM}\t7\t1\n"
+        f"{SPRING}\t7\t1\n\\.\n{KIM}\t7\t1\n"
+    )
+    with counting.connect() as conn:
+        known = forgotten.load(conn, counting.ring)
+    search = Search(PATTERNS, known, 60)
+    search.search_dump("a backup", io.BytesIO(dump.encode()))
+    assert search.findings.counts == {
+        ("a backup, hannun.dead_letters", "forgotten id"): 2,
+        ("a backup, hannun.participants", "forgotten id"): 1,
+    }
+    without_events = Search(PATTERNS, known, 60)
+    without_events.search_dump("a part", io.BytesIO(dump[dump.index("COPY hannun.participants") :].encode()))
+    assert without_events.findings.unsearched == ["a part, forgotten participants of hannun.participants"]
+
+
 def test_a_log_and_a_dump_are_searched_line_by_line(counting: Counting) -> None:
     counting.forget(Person(merchant=OWNER))
     with counting.connect() as conn:
@@ -172,6 +226,7 @@ def test_who_may_have_seen_an_event_since_an_instant(counting: Counting) -> None
             NewEntry(user("a"), Action.READ, event_object(SPRING)),
             NewEntry(user("b"), Action.EXPORTED, MERCHANTS_EVENTS, user(OWNER)),
             NewEntry(user("c"), Action.READ, ALL_EVENTS),
+            NewEntry(user("c2"), Action.READ, ALL_MERCHANTS),
             NewEntry(user("d"), Action.READ, event_object("another")),
             NewEntry(user("e"), Action.READ, MERCHANTS_EVENTS, user("another")),
         ]
@@ -181,7 +236,33 @@ def test_who_may_have_seen_an_event_since_an_instant(counting: Counting) -> None
         since = world.rows("SELECT at FROM hannun.audit_log WHERE entry_no = 2")[0].at
         seen = exposure(conn, SPRING, since)
     assert (seen.event.owner, seen.event.participants) == (OWNER, 2)
-    assert [reader.id for reader in seen.readers] == ["a", "b", "c"]
+    assert [reader.id for reader in seen.readers] == ["a", "b", "c", "c2"]
+
+
+def test_everybody_whose_data_an_event_holds_is_listed_once_in_a_file_of_its_owner(
+    counting: Counting, tmp_path: Path
+) -> None:
+    world, path = counting.world, tmp_path / "people.csv"
+    counting.count(
+        world.message("participant-registered", participantId=KIM, registeredAt="never")
+    )  # also in the ledger
+    people = world.rows(
+        "SELECT participant::text AS id FROM hannun.participants UNION "
+        "SELECT (fields ->> 'participant')::uuid::text FROM hannun.dead_letters WHERE fields ? 'participant'"
+    )
+    with counting.connect() as conn:
+        count = list_people(conn, SPRING, path, "kim@host")
+        with pytest.raises(OperatorError, match="no event has the id"):
+            list_people(conn, "another", tmp_path / "none", "kim@host")
+    expected = {("merchant", OWNER), *(("participant", row.id) for row in people)}
+    with path.open(newline="") as file:
+        titles, *rows = csv.reader(file)
+    assert (titles, {tuple(row) for row in rows}) == (["kind", "id"], expected)
+    assert count == len(rows) == len(expected)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "none").exists()
+    (entry,) = world.rows("SELECT action, object FROM hannun.audit_log")
+    assert (entry.action, entry.object) == ("exported", f"event {SPRING}")
 
 
 def test_the_command_names_places_and_never_the_data(
@@ -240,10 +321,19 @@ def test_the_command_names_places_and_never_the_data(
     said = run("forget", "--merchant", nobody, "--reason", "request 18", "--yes", "--even-if-unknown", status=0)
     assert "is forgotten in 0 events" in said
     assert len(world.rows("SELECT * FROM hannun.forgotten")) == len(known) + 1
+    said = run("audit", "--backup", backup, status=1)
+    assert f"{backup}, hannun.participants: forgotten id, 1 time" in said
+    assert f"{backup}, hannun.dead_letters: forgotten id" not in said
     world.rows("UPDATE hannun.events SET title = ''")
     assert run("audit", "--id", KIM, status=0) == "nothing was found that looks like personal data"
     since = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
     assert "2 participants" in run("audit", "--possible", SPRING, "--since", since, status=0)
+    file = tmp_path / "whom to inform.csv"
+    possible = ("audit", "--possible", SPRING, "--since", since, "--list", str(file))
+    assert "names 3 of them" in run(*possible, status=0)
+    again = CliRunner().invoke(app, ["privacy", *possible])
+    assert "File exists" in str(again.exception)
     actions = [row.action for row in world.rows("SELECT action FROM hannun.audit_log ORDER BY entry_no")]
-    assert actions.count("scanned for personal data") == 4
+    assert actions.count("scanned for personal data") == 7
+    assert actions.count("exported") == 2, "also the one that was refused"
     assert actions.count("forgotten") == 2

@@ -24,6 +24,7 @@ from hannun.flows.doctor.standing import HealthChecks
 from hannun.flows.health_checks import Health
 from hannun.flows.maintenance import update_refresh_gauges
 from hannun.store.database import Database, PoolLimits
+from hannun.telemetry import metrics
 
 PERIOD = timedelta(minutes=5)
 STALE_AFTER = 2 * PERIOD
@@ -41,6 +42,11 @@ def problems(world: World, watched_since: datetime | None = None) -> Mapping[str
     with health_checks(world, watched_since) as checks:
         checks.check()
         return checks.problems
+
+
+def problem_series() -> set[tuple[str, ...]]:
+    """The labels of the series of `hannun_health_problem`."""
+    return {tuple(sample.labels.values()) for each in metrics.health_problem.collect() for sample in each.samples}
 
 
 def measure(world: World, channel: str, ago: timedelta, event: str = SPRING) -> None:
@@ -79,10 +85,12 @@ def test_no_round_for_two_periods_degrades_and_the_next_end_makes_ready(world: W
         checks.check()
         report = health.report()
         assert report["status"] == "degraded"
+        assert problem_series() == {("refresh",)}, "the alerts read it"
         assert str(report["parts"]).count("no round of the refresh has ended for 10 minutes") == 1, report  # type: ignore[index]
         ended_round(world)
         checks.check()
         assert health.report()["status"] == "ready"
+        assert problem_series() == set()
 
 
 def test_what_was_found_last_stays_while_postgresql_is_away(world: World) -> None:

@@ -36,7 +36,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("range_", "count"), [(Range(), 3), (Range(start=datetime(2026, 11, 1), end=datetime(2026, 11, 21)), 5)]
+    ("range_", "count"), [(Range(), 5), (Range(start=datetime(2026, 11, 1), end=datetime(2026, 11, 21)), 7)]
 )
 def test_a_merchants_dashboard_takes_the_same_few_statements_for_any_number_of_events(
     world: World, sent: list[str], range_: Range, count: int

@@ -340,6 +340,18 @@ def test_a_database_that_differs_from_its_manifest_replaces_nothing(
     assert participants(live) == 2
 
 
+def test_large_figures_have_separators_of_thousands(live: World, backup: Manifest, folder: Path) -> None:
+    sums = {**backup.sums, "participants": "149841", "recorded_revenue": "1234567.50"}
+    planned: list[str] = []
+    with pytest.raises(OperatorError, match=r"participants: 1 instead of 149,841; .*: 700.00 instead of 1,234,567.50"):
+        restore(live, folder, replaced(backup, sums=sums), planned=planned.extend)
+    assert "149,841 participants of 1 events" in planned[0]
+    restored = {name: total for name, total in sums.items() if name != "events"}
+    with pytest.raises(OperatorError):
+        restore(live, folder, replaced(backup, sums=restored), planned=planned.extend)
+    assert any("149,841 participants of ? events" in line for line in planned)
+
+
 def test_the_plan_says_what_kafka_no_longer_holds(live: World, folder: Path) -> None:
     live.rows("INSERT INTO hannun.positions (topic, partition, topic_id, next_offset) VALUES ('t', 0, 'id', 7)")
     backup = make_backup(live, folder)

@@ -8,8 +8,8 @@ from world import World
 
 from hannun.domain.timetable import Timetable
 from hannun.errors import OperatorError, Transient
-from hannun.flows.restore.scheduled import RETRY_AFTER, ScheduledDrill
-from hannun.store.due_work import DueWork
+from hannun.flows.restore.scheduled import ScheduledDrill
+from hannun.store.due_work import RETRY_AFTER, DueWork
 
 YEARLY = Timetable("0 0 0 1 1 *")
 """So that nothing else becomes due while a test runs."""

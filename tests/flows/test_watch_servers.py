@@ -1,6 +1,8 @@
 """`hannun watch` about the servers: rate, lag, months, sizes, the slowest queries, Redis."""
 
 import json
+import re
+from typing import get_args
 
 import psycopg
 import pytest
@@ -12,8 +14,9 @@ from hannun.cache.server_statistics import ServerInspector
 from hannun.cli import app
 from hannun.cli.watch import SECTIONS
 from hannun.cli.watch_text import duration, size
+from hannun.domain.operation_runs import Kind
 from hannun.domain.positions import WaitForOperator
-from hannun.store import positions
+from hannun.store import operation_runs, positions
 from hannun.store.database_statistics import slowest_queries
 
 
@@ -27,6 +30,13 @@ def shown(world: World, *options: str, **environment: str) -> str:
     ran = CliRunner().invoke(app, ["watch", *options], env={**servers, **environment}, catch_exceptions=False)
     assert ran.exit_code == 0
     return ran.output
+
+
+def succeed(world: World, *kinds: Kind) -> None:
+    """Record a success of each kind, a second ago."""
+    with world.database.transaction() as conn:
+        for kind in kinds:
+            operation_runs.end(conn, operation_runs.begin(conn, kind), "succeeded")
 
 
 @pytest.fixture
@@ -51,11 +61,23 @@ def test_each_section_fits_80_columns(world: World, section: str) -> None:
 def test_the_overview_fits_a_terminal_of_24_lines(with_statement_statistics: World) -> None:
     world = with_statement_statistics
     world.count(world.created(), world.registered())
+    succeed(world, *get_args(Kind))
     lines = shown(world, "--once", "--section", "overview").splitlines()
     assert len(lines) + 1 <= 24, "with the line of sections above"
     labels = [line.split()[0] for line in lines if line]
     for label in ("Kafka", "counted", "refresh", "breakers", "months", "backups", "database", "Redis", "hit"):
         assert label in labels
+
+
+def test_every_kind_of_backup_is_shown_whole_and_named_once(world: World) -> None:
+    succeed(world, *get_args(Kind))
+    lines = shown(world, "--once", "--section", "sizes").splitlines()
+    (first,) = [number for number, line in enumerate(lines) if line.startswith("backups ")]
+    (behind,) = [number for number, line in enumerate(lines) if line.startswith("database ")]
+    assert max(map(len, lines)) <= 80
+    parts = [part for line in lines[first:behind] for part in re.split(r" {3,}", line.removeprefix("backups ").strip())]
+    assert {part.split(" ")[0] for part in parts} == {kind.removeprefix("backup-") for kind in get_args(Kind)}
+    assert all(re.fullmatch(r"[a-z-]+ \d+ s ago", part) for part in parts), parts
 
 
 def test_tables_and_indexes_are_listed_the_largest_first_with_partitions_summed(world: World) -> None:
@@ -92,6 +114,31 @@ def test_the_ten_slowest_queries_are_shown_with_calls_total_and_mean_time(with_s
     assert slowest.mean_exec_time == pytest.approx(slowest.total_exec_time / 3)
     lines = shown(world, "--once", "--section", "queries").splitlines()
     assert any(line.startswith("SELECT pg_sleep($1)") and line.split()[2] == "3" for line in lines)
+
+
+def test_a_query_is_folded_between_words_and_a_cut_is_shown(with_statement_statistics: World) -> None:
+    world = with_statement_statistics
+    names = [f"a_long_column_{number}" for number in range(9)]
+    with world.database.transaction() as conn:
+        conn.execute(f"SELECT {', '.join(f'{number} AS {name}' for number, name in enumerate(names))}, pg_sleep(0.05)")
+    lines = shown(world, "--once", "--section", "queries").splitlines()
+    (first,) = [number for number, line in enumerate(lines) if line.startswith("SELECT $1 AS a_long_column_0")]
+    further = lines[first + 1]
+    assert further.startswith("  ") and further.endswith(" ...")
+    words = (lines[first][:39].strip() + further.removesuffix(" ...")).replace("SELECT", "").replace(",", " ").split()
+    assert {word for word in words if word != "AS" and not word.startswith("$")} <= set(names), "no word is cut"
+
+
+def test_where_queries_of_other_roles_are_hidden_it_says_what_to_grant(with_statement_statistics: World) -> None:
+    world = with_statement_statistics
+    grant = "<insufficient privilege>: as a superuser, GRANT pg_monitor TO the role of DATABASE_URL"
+    with psycopg.connect(world.postgres.url(world.name)) as other:
+        other.execute("SELECT pg_sleep(0.05)")
+    lines = shown(world, "--once", "--section", "queries").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "  ".join(lines).split()[-len(grant.split()) :] == grant.split()
+    superuser = make_conninfo(world.postgres.superuser_url, dbname=world.name)
+    assert "pg_monitor" not in shown(world, "--once", "--section", "queries", DATABASE_URL=superuser)
 
 
 def test_redis_is_shown_with_memory_hit_rate_and_slow_log(world: World) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import json
+import math
 import secrets
 import socket
 import ssl
@@ -24,6 +25,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from world import OWNER, World
 
+from hannun.domain.audit_chain import operator
 from hannun.domain.batch import ReceivedMessage
 from hannun.flows.sessions import create_code
 from hannun.processes.http_server import behind_fast_path, connection_limits
@@ -48,18 +50,18 @@ class HttpServer:
     the first request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, behind_tls: bool = False) -> None:
         # asyncio sets TCP_NODELAY only where the protocol is given. Without it, each response waits 40 ms for an ACK.
         self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(100)
         self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.loop = uvloop.new_event_loop()
-        self.reusable = True
+        self.reusable = not behind_tls
         self._applications: dict[tuple[str, ...], FastAPI] = {}
         self._app: ASGIApp | None = None
         self._table = ConnectionTable(ConnectionLimits())
-        self._server = uvicorn.Server(server_config(self._handle, self._table))
+        self._server = uvicorn.Server(server_config(self._handle, self._table, behind_tls=behind_tls))
         self.state = self._server.server_state
         serving = self._server.serve(sockets=[self.listener])
         self._thread = threading.Thread(target=self.loop.run_until_complete, args=[serving], daemon=True)
@@ -131,7 +133,8 @@ class Site:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._http = _IDLE.pop() if _IDLE else HttpServer()
+        behind_tls = self._settings.secure_cookies
+        self._http = _IDLE.pop() if _IDLE and not behind_tls else HttpServer(behind_tls=behind_tls)
         self.address = self._http.address
         ready: concurrent.futures.Future[Services] = concurrent.futures.Future()
         self._close = asyncio.Event()
@@ -139,7 +142,7 @@ class Site:
         try:
             self.services = ready.result(30)
         except BaseException:
-            _IDLE.append(self._http)
+            self._leave_server()
             raise
         self._redis = redis.Redis(
             host=self.world.redis.host, port=self.world.redis.port, password=self.world.redis.password
@@ -154,10 +157,13 @@ class Site:
         try:
             self._serving.result(30)
         finally:
-            if self._http.reusable:
-                _IDLE.append(self._http)
-            else:
-                self._http.stop()
+            self._leave_server()
+
+    def _leave_server(self) -> None:
+        if self._http.reusable:
+            _IDLE.append(self._http)
+        else:
+            self._http.stop()
 
     def shrink_send_buffer(self) -> None:
         """Limit how much the kernel buffers for a client that reads nothing; by default that is megabytes."""
@@ -186,7 +192,7 @@ class Site:
 
     def has_paused_writes(self) -> bool:
         """Whether the server has paused writing to a client that does not read."""
-        return any(connection.flow.write_paused for connection in list(self._http.state.connections))
+        return any(connection.write_deadline != math.inf for connection in list(self._http.state.connections))
 
     def request_count(self) -> int:
         """How many requests this site's server has received, also for earlier sites."""
@@ -232,7 +238,7 @@ class Site:
     def sign_in_code(self, user: str) -> str:
         """A new one-time code that signs this merchant in."""
         with psycopg.connect(self.world.url) as conn:
-            return create_code(conn, user, ["MERCHANT"], "test")
+            return create_code(conn, user, ["MERCHANT"], operator("test"))
 
     # -- verbs
 

@@ -47,6 +47,12 @@ def test_what_an_admin_sees_is_recorded_once_an_hour_also_on_the_fast_path(full:
     ]
 
 
+def test_the_list_of_merchants_is_recorded_and_the_figures_of_the_system_are_not(full: Site) -> None:
+    for path in ("merchants", "merchants?q=%EB%B4%84", "operations/overview", "operations/dead-letters", "session"):
+        assert full.admin.get(f"/api/v1/{path}").status_code == 200
+    assert written(full) == [(ADMIN, "read", "the list of all merchants", None)]
+
+
 def test_a_dashboard_that_only_the_fast_path_answers_is_recorded(full: Site) -> None:
     full.admin.get(DASHBOARD)
     written(full)
@@ -77,10 +83,12 @@ def test_readers_by_a_share_link_are_recorded_as_the_link(full: Site) -> None:
     for _ in range(2):
         reader = full.client({"Cookie": f"hannun_share={secret}"})
         assert reader.get(DASHBOARD).status_code == 200
+    assert reader.get(f"{DASHBOARD}?format=txt&lang=ko").status_code == 200
     assert written(full) == sorted(
         [
             (OWNER, "share link created", event_object(SPRING), None),
             (made["shareId"], "read", event_object(SPRING), None),
+            (made["shareId"], "exported", event_object(SPRING), None),
         ]
     )
 

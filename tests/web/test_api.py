@@ -32,9 +32,9 @@ SUMMARY = {
     "delta",
 }  # fmt: skip
 CHANNEL = {
-    "channelName", "channelType", "state", "measuredAt", "staleSince", "measuredCounts", "participants", "views",
-    "impressions", "clicks", "conversions", "clickThroughRate", "engagementRate", "participationRate", "conversionRate",
-    "distributionCost", "costPerParticipant", "costPerView", "costPerConversion",
+    "channelName", "channelTitle", "channelType", "state", "measuredAt", "staleSince", "measuredCounts", "participants",
+    "views", "impressions", "clicks", "conversions", "clickThroughRate", "engagementRate", "participationRate",
+    "conversionRate", "distributionCost", "costPerParticipant", "costPerView", "costPerConversion",
 }  # fmt: skip
 ROI = {
     "currentRoi", "targetRoi", "estimatedRoi", "salesGrowthRate", "investment", "revenue", "costPerParticipant",
@@ -465,7 +465,7 @@ BAD = [
     (f"{MINE}?q=%00", "bad-parameter", "q"),
     (f"{TIMELINE}?refresh=perhaps", "bad-parameter", "refresh"),
     (f"{MINE}?limit=0", "bad-parameter", "limit"),
-    (f"{MINE}?limit=201", "bad-parameter", "limit"),
+    (f"{MINE}?limit=501", "bad-parameter", "limit"),
     (f"{MINE}?status=OPEN", "bad-parameter", "status"),
     (f"{MINE}?cursor=%F0%9F%98%80", "bad-cursor", "cursor"),
     (f"{MINE}?cursor=bm90aGluZw", "bad-cursor", "cursor"),

@@ -102,7 +102,10 @@ def entries(site: Site, address: str, field: str) -> list[dict[str, Any]]:
     found, cursor = [], ""
     while True:
         page = site.owner.get(f"{address}{cursor}").json()
-        found += [{path.rpartition(".")[2]: value for path, value in flat(entry, " ")} for entry in page[field]]
+        found += [
+            {path.rpartition(".")[2]: value for path, value in flat(entry, " ") if "channelTitle" not in path}
+            for entry in page[field]
+        ]
         if not page.get("nextCursor"):
             return [{name.strip(): value for name, value in entry.items()} for entry in found]
         cursor = f"&cursor={page['nextCursor']}"
@@ -151,25 +154,26 @@ def known(answer: dict[str, Any], path: str, value: Any) -> Any:
 UNATTRIBUTED = "?"
 WORDS = {  # by code: in Korean and English, as on the page
     "ko": {
-        "measured": "측정됨", "stale": "오래됨", "planned": "계획", "failed": "응답 없음", "unknown": "확인 안 됨",
-        "TV": "TV", "SNS": "SNS", "VOICE": "음성", "ACTIVE": "진행 중", "ENDED": "종료", "ARCHIVED": "보관됨",
+        "measured": "측정됨", "stale": "멈춤", "planned": "계획만", "failed": "실패", "unknown": "확인 안 됨",
+        "TV": "TV", "SNS": "SNS", "VOICE": "전화(ARS)", "ACTIVE": "진행 중", "ENDED": "종료", "ARCHIVED": "보관됨",
         UNATTRIBUTED: "채널 미확인", "up": "증가", "down": "감소", "flat": "비슷함", "early": "판단하기 이름",
         "daily": "하루", "hourly": "1시간", "mean-of-last-weeks": "최근 몇 주의 하루 평균",
         "several-events": "이벤트마다 끝나는 때가 다름", "nothing-invested": "투자금이 없음", "over": "이미 끝남",
-        "yes": "예", "no": "아니요",
+        "yes": "예", "no": "아니요", "NaverBlog": "네이버 블로그", "RingoBiz": "링고비즈",
     },
     "en": {
-        "failed": "no answer", "VOICE": "Voice", "ACTIVE": "active", "ENDED": "ended", "ARCHIVED": "archived",
+        "stale": "stopped", "planned": "planned only",
+        "VOICE": "Voice", "ACTIVE": "active", "ENDED": "ended", "ARCHIVED": "archived",
         UNATTRIBUTED: "Channel unknown", "early": "too early to say", "daily": "day", "hourly": "hour",
         "mean-of-last-weeks": "mean day of the last weeks", "several-events": "the events end at different times",
-        "nothing-invested": "nothing is invested", "over": "it is over",
+        "nothing-invested": "nothing is invested", "over": "it is over", "NaverBlog": "Naver Blog",
     },
 }  # fmt: skip
 KIND_WORDS = {
     "ko": {
         "measured": "측정값", "planned": "계획값", "estimated": "추정값", "stale": "지난 값", "unknown": "확인 안 됨",
     },
-    "en": {},
+    "en": {"planned": "planned", "stale": "stale"},
 }  # fmt: skip
 UNIT_WORDS = {"ko": {"count": "수", "percent": "%", "KRW": "원", "number": "숫자"}, "en": {"percent": "%"}}
 
@@ -308,15 +312,45 @@ def test_no_path_and_no_code_of_the_api_is_in_a_korean_file(world: World, site: 
 def test_an_unknown_figure_is_an_empty_cell_and_a_loss_is_a_number(world: World, site: Site) -> None:
     world.count(world.created(totalInvestment=50_000, expectedRevenue=20_000))
     in_csv = {row[0]: row for row in sheets.csv_rows(site.owner.get(f"{ONE}?format=csv").content)}
-    assert in_csv["Click-through rate"][1:3] == in_csv["Total views"][1:3] == ["", ""]
+    assert in_csv["Click-through rate"][1:3] == in_csv["Views"][1:3] == ["", ""]
     assert b'"Current ROI",-60,' in site.owner.get(f"{ONE}?format=csv").content
     assert in_csv["Current ROI"][3:5] == ["%", "estimated"]
     book = Workbook(site.owner.get(f"{ONE}?format=xlsx").content)
     in_book = {row[0]: row for row in book.rows("Figures")}
-    assert in_book["Click-through rate"][1] is in_book["Total views"][1] is None and in_book["Current ROI"][1] == -60
+    assert in_book["Click-through rate"][1] is in_book["Views"][1] is None and in_book["Current ROI"][1] == -60
     parquet = sheets.parquet(site.owner.get(f"{ONE}?format=parquet").content).read().to_pylist()
     values = {row["figure"]: row["value"] for row in parquet}
     assert values["summary.clickThroughRate"] is values["summary.totalViews"] is None
+
+
+def test_a_workbook_shows_won_without_decimals_and_percent_with_two(world: World, site: Site) -> None:
+    two_events(world)
+    for view, sheet in (("", "Figures"), ("", "Channels"), ("/channels", "Channels")):
+        book = Workbook(site.owner.get(f"{ONE}{view}?format=xlsx").content)
+        titles, *rows = book.rows(sheet)
+        shown = {"KRW": set[str | None](), "%": set[str | None]()}
+        for at, row in enumerate(rows, 1):
+            for title, value, form in zip(titles, row, book.formats(sheet, at), strict=False):
+                unit = row[titles.index("Unit")] if title == "Value" else str(title).rpartition("(")[2].rstrip(")")
+                if value is not None and unit in shown:
+                    shown[unit].add(form)
+        assert shown["KRW"] == {"#,##0"} and shown["%"] <= {'0.00"%"'}, sheet
+
+
+@pytest.mark.parametrize(
+    ("language", "sheet", "name", "below"),
+    [("ko", "지표", "조회당 비용", "1원 미만"), ("en", "Figures", "Cost per view", "under 1")],
+)
+def test_a_workbook_never_shows_some_money_as_0_won(
+    world: World, site: Site, language: str, sheet: str, name: str, below: str
+) -> None:
+    world.count(world.created(), world.distributed(channelName="NAVER", distributionCost=3_000))
+    world.record_measurement(SPRING, "NaverBlog", "2026-11-03 05:00", {"views": 12_000})
+    book = Workbook(site.owner.get(f"{ONE}?format=xlsx&lang={language}").content)
+    rows = book.rows(sheet)
+    at = next(at for at, row in enumerate(rows) if row[0] == name)
+    assert rows[at][1] == 0.25
+    assert book.formats(sheet, at)[1] == f'"{below}"'
 
 
 def test_an_instant_in_a_file_is_in_the_zone_that_its_title_names(world: World, site: Site) -> None:
@@ -564,7 +598,8 @@ def test_a_file_needs_the_same_access_as_its_view(world: World, site: Site, form
 def test_an_impossible_file_is_refused_with_a_problem(world: World, site: Site) -> None:
     world.count(world.created())
     for address, code, field in (
-        (f"{ONE}?format=pdf", "bad-parameter", "format"),
+        (f"{ONE}?format=docx", "bad-parameter", "format"),
+        (f"{ONE}/timeline?format=pdf", "bad-parameter", "format"),
         (f"{ONE}?format=csv&table=points", "unknown-table", "table"),
         (f"{ONE}?format=xlsx&table=figures", "bad-parameter", "table"),
         (f"{ONE}?format=csv&lang=de", "bad-parameter", "lang"),
@@ -671,10 +706,8 @@ def test_with_a_full_disk_no_file_ends_as_if_it_were_complete(
 def test_the_number_of_concurrent_exports_is_limited(world: World, site: Site) -> None:
     two_events(world)
     site.shrink_send_buffer()
-    streams = [
-        site.signed_in(OWNER).stream("GET", f"{ONE}/timeline?granularity=minute&startDate=2026-10-25&format=csv")
-        for _ in range(2)
-    ]
+    many_minutes = f"{ONE}/timeline?granularity=minute&startDate=2026-10-25&endDate=2026-11-28&format=csv"
+    streams = [site.signed_in(OWNER).stream("GET", many_minutes) for _ in range(2)]
     with streams[0] as first, streams[1] as second:
         assert (first.status_code, second.status_code) == (200, 200)
         third = site.owner.get(f"{ONE}?format=csv")

@@ -33,17 +33,23 @@ class Stream:
 
     def next_change(self) -> Any:
         """The data of the next `changed` event; waits for it."""
+        return self._next("changed")
+
+    def opened(self) -> Any:
+        """The data of the `opened` event; waits for it."""
+        return self._next("opened")
+
+    def _next(self, wanted: str) -> Any:
         kind = None
         for line in self._lines:
             if line.startswith("event: "):
                 kind = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                assert kind == "changed"
+            elif line.startswith("data: ") and kind == wanted:
                 return json.loads(line.removeprefix("data: "))
         raise AssertionError("the stream ended")
 
     def ends(self) -> bool:
-        return not [line for line in self._lines if line.startswith("data: ")]
+        return "event: changed" not in list(self._lines)
 
 
 @contextmanager
@@ -66,6 +72,18 @@ def test_a_change_event_has_the_etag_of_the_next_response(site: Site) -> None:
         assert change == {"eventId": SPRING, "etag": answer.headers["etag"]}
         assert answer.headers["x-data-source"] == "cache"  # LiveUpdates has filled the cache
         assert answer.json()["summary"]["totalParticipants"] == 1
+
+
+def test_a_stream_begins_with_the_etag_of_what_it_watches(site: Site) -> None:
+    """A page that holds the answer with this ETag need not request it again."""
+    site.send(site.world.created(), site.world.registered("p1"))
+    for path in (f"/api/v1/events/{SPRING}", f"/api/v1/users/{OWNER}"):
+        etag = site.owner.get(f"{path}/analytics").headers["etag"]
+        with watched(site, site.owner, f"{path}/live") as stream:
+            assert stream.opened()["etag"] == etag
+    site.send(site.world.registered("between the answer and the stream"))
+    with watched(site, site.owner) as stream:
+        assert stream.opened()["etag"] not in (etag, None)
 
 
 def test_a_merchants_stream_announces_changes_of_each_of_their_events(site: Site) -> None:
@@ -177,7 +195,7 @@ def test_after_a_restart_of_redis_pages_reload_and_changes_are_announced_again(
                 pass
 
 
-def test_a_client_that_does_not_read_delays_no_other() -> None:
+def test_after_a_lost_subscription_each_page_is_told_to_ask_again() -> None:
     async def frames_beside_a_blocked_client() -> list[bytes]:
         announced: asyncio.Queue[ChangedEvent | None] = asyncio.Queue()
 
@@ -188,21 +206,19 @@ def test_a_client_that_does_not_read_delays_no_other() -> None:
         async def etag(topic: Any) -> str:
             return '"1"'
 
-        async def never_sends(frame: bytes) -> None:
-            await asyncio.Event().wait()
-
         frames: asyncio.Queue[bytes] = asyncio.Queue()
         live = LiveUpdates(announcements, etag)
-        live.watch(("event", SPRING), never_sends)
-        live.watch(("event", SPRING), frames.put)
+        live.watch(("event", SPRING), frames.put_nowait)
         running = asyncio.create_task(live.run())
         async with asyncio.timeout(20):
+            opened = await frames.get()
             announced.put_nowait(ChangedEvent(SPRING, None, 1, ()))
             first = await frames.get()
             announced.put_nowait(None)
             second = await frames.get()
         running.cancel()
-        return [first, second]
+        return [opened, first, second]
 
-    first, second = asyncio.run(frames_beside_a_blocked_client())
+    opened, first, second = asyncio.run(frames_beside_a_blocked_client())
+    assert opened == first.replace(b"changed", b"opened")
     assert first == second == b'event: changed\ndata: {"eventId":"%b","etag":"\\"1\\""}\n\n' % SPRING.encode()

@@ -74,14 +74,15 @@ def connect(stack: ExitStack) -> Callable[[Endpoint], Connection]:
 Connect = Callable[[Endpoint], Connection]
 
 
-def test_only_metrics_are_served(serve: Serve) -> None:
+def test_only_metrics_and_liveness_are_served(serve: Serve) -> None:
     with httpx2.Client(base_url=serve().address, trust_env=False) as client:
         answer = client.get("/metrics")
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/plain; version=")
         assert "# TYPE hannun_job_runs_total counter" in answer.text
         assert client.head("/metrics").status_code == 200
-        refused = [client.get("/"), client.get("/health/live"), client.post("/metrics", content=b"x")]
+        assert client.get("/health/live").json() == {"status": "live"}
+        refused = [client.get("/"), client.get("/health/ready"), client.post("/metrics", content=b"x")]
     assert [(one.status_code, one.json()["code"]) for one in refused] == [
         (404, "no-such-path"),
         (404, "no-such-path"),
@@ -131,6 +132,12 @@ def test_scrapes_are_limited(serve: Serve, connect: Connect) -> None:
     connection = connect(serve(requests_a_minute=2))
     connection.send(SCRAPE * 3)
     assert [connection.response()[0] for _ in range(3)] == [200, 200, 429]
+
+
+def test_scrapes_that_are_limited_leave_the_probe_alone(serve: Serve) -> None:
+    with httpx2.Client(base_url=serve(requests_a_minute=1).address, trust_env=False) as client:
+        assert [client.get("/metrics").status_code for _ in range(2)] == [200, 429]
+        assert client.get("/health/live").status_code == 200
 
 
 def test_a_scrape_is_quick(serve: Serve, connect: Connect) -> None:

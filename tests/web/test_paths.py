@@ -1,19 +1,21 @@
 """Paths and methods: HEAD, slashes and line breaks at the end, paths that no route has."""
 
+import html
 import re
 from collections.abc import Iterator
 
 import httpx2
 import pytest
-from served import Site
+from served import Site, open_site
 from test_authorization import NONE
 from test_fast_path import reached
 from test_roles import in_a_day
 from test_route_limits import routes_in
-from world import OWNER, SPRING
+from world import OWNER, SPRING, World
 
+from hannun.errors import StoreUnavailable
 from hannun.web.app import application
-from hannun.web.unknown_paths import prefers_html
+from hannun.web.error_pages import prefers_html
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ANALYTICS = f"/api/v1/events/{SPRING}/analytics"
@@ -100,8 +102,8 @@ def test_a_line_break_at_the_end_is_another_path(site: Site) -> None:
 @pytest.mark.parametrize("path", ["/nowhere", "/api/v1/nowhere", "/static/nowhere.js", f"{ANALYTICS}/", "/docs%0A"])
 def test_an_unknown_path_is_a_page_in_a_browser(site: Site, path: str) -> None:
     for language, title, home in (
-        ("ko-KR,ko;q=0.9,en;q=0.8", "없는 주소입니다", "한눈 첫 화면으로"),
-        ("en-US", "There is no such path", "Go to the start page"),
+        ("ko-KR,ko;q=0.9,en;q=0.8", "없는 주소예요", "한눈 첫 화면으로"),
+        ("en-US", "There is no page here", "Go to the start page"),
     ):
         headers = {"Accept": BROWSER, "Accept-Language": language}
         answer = site.anonymous.get(path, headers=headers)
@@ -112,13 +114,110 @@ def test_an_unknown_path_is_a_page_in_a_browser(site: Site, path: str) -> None:
         assert re.findall('<a class="button primary" href="/">(.*)</a>', answer.text) == [home]
         assert "content-security-policy" in answer.headers
         problem = site.anonymous.get(path, headers={"Accept": "application/json", "Accept-Language": language})
-        assert (problem.json()["title"], problem.headers["vary"]) == (title, answer.headers["vary"])
+        assert (problem.json()["code"], problem.headers["vary"]) == ("no-such-path", answer.headers["vary"])
 
 
-def test_an_event_that_does_not_exist_is_a_problem_also_in_a_browser(site: Site) -> None:
-    """Its path exists, and programs call it. The page of the event has another path."""
-    answer = site.admin.get(f"/api/v1/events/{NONE}/analytics", headers={"Accept": BROWSER})
-    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+async def unavailable(*_: object, **__: object) -> None:
+    raise StoreUnavailable("away")
+
+
+async def broken(*_: object, **__: object) -> None:
+    raise RuntimeError("a defect")
+
+
+def open_in_browser(client: httpx2.Client, path: str, language: str = "ko") -> httpx2.Response:
+    """The response to a browser, whose status, headers and body also a program would have understood."""
+    answer = client.get(path, headers={"Accept": BROWSER, "Accept-Language": language})
+    assert answer.headers["content-type"] == "text/html; charset=utf-8", answer.text
+    assert answer.headers["content-language"] == language
+    assert {"Accept", "Accept-Language"} <= set(answer.headers["vary"].split(", "))
+    assert answer.headers["cache-control"] == "no-store"
+    assert "content-security-policy" in answer.headers
+    return answer
+
+
+def assert_is_page(answer: httpx2.Response, status: int, title: str, *actions: str) -> None:
+    assert (answer.status_code, re.findall("<h1>(.*)</h1>", answer.text)) == (status, [title])
+    main = answer.text.partition("<main>")[2]
+    assert re.findall('<a class="button[^>]*>(.*?)</a>', main) == list(actions)
+
+
+def test_an_error_is_a_page_in_a_browser_with_what_to_do_and_a_way_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for language, again, home, titles in (
+        (
+            "ko",
+            "다시 해 보기",
+            "한눈 첫 화면으로",
+            (
+                "이 주소로는 열 수 없어요",
+                "로그인이 필요해요",
+                "이 화면을 볼 권한이 없어요",
+                "찾을 수 없어요",
+                "서버가 잠시 쉬고 있어요",
+                "서버에 문제가 생겼어요",
+            ),
+        ),
+        (
+            "en",
+            "Try again",
+            "Go to the start page",
+            (
+                "This address cannot be opened",
+                "You need to sign in",
+                "You may not see this page",
+                "Nothing was found here",
+                "The server is unavailable for a moment",
+                "Something went wrong on our side",
+            ),
+        ),
+    ):
+        assert_is_page(open_in_browser(site.admin, f"{ANALYTICS}?startDate=x", language), 400, titles[0], home)
+        assert_is_page(open_in_browser(site.anonymous, ANALYTICS, language), 401, titles[1], home)
+        assert_is_page(open_in_browser(site.service, ANALYTICS, language), 403, titles[2], home)
+        assert_is_page(open_in_browser(site.admin, f"/api/v1/events/{NONE}/analytics", language), 404, titles[3], home)
+        for failing, status, title in ((unavailable, 503, titles[4]), (broken, 500, titles[5])):
+            with monkeypatch.context() as patched:
+                patched.setattr(site.services.reports, "answer", failing)
+                answer = open_in_browser(site.owner, f"/api/v1/users/{OWNER}/analytics?limit=7", language)
+            assert_is_page(answer, status, title, again, home)
+            assert ("retry-after" in answer.headers) == (status == 503)
+
+
+def test_the_page_of_an_error_switches_theme_and_language_without_scripts(site: Site) -> None:
+    path = f"{ANALYTICS}?startDate=x%22%3E"
+    page = open_in_browser(site.admin, path)
+    assert 'aria-label="화면 색: 기기 설정대로"' in page.text and "data-theme" not in page.text
+    dark, english = re.findall('<div class="app-actions">.*?href="(.*?)".*?href="(.*?)"', page.text)[0]
+    assert (html.unescape(dark), html.unescape(english)) == (
+        "?startDate=x%22%3E&theme=light",
+        "?startDate=x%22%3E&lang=en",
+    )
+    light = open_in_browser(site.admin, f"{ANALYTICS}{html.unescape(dark)}")
+    assert light.status_code == 400 and '<html lang="ko" data-theme="light">' in light.text
+    assert light.headers["set-cookie"] == "hannun_theme=light; Max-Age=31536000; Path=/; SameSite=lax"
+    auto = open_in_browser(site.admin, f"{path}&theme=auto")
+    assert "data-theme" not in auto.text and "Max-Age=0" in auto.headers["set-cookie"]
+    assert "set-cookie" not in open_in_browser(site.admin, f"{path}&theme=pink").headers
+
+
+def test_what_a_caller_sent_is_text_in_the_page_of_its_error(site: Site) -> None:
+    answer = open_in_browser(site.admin, f"{ANALYTICS}?%3Cscript%3E=1")
+    assert answer.status_code == 400
+    assert "<script>" not in answer.text and "&lt;script&gt;" in answer.text
+
+
+def test_above_the_limit_a_page_says_so_with_when_to_try_again(world: World) -> None:
+    with open_site(world, page_requests_a_minute=1) as site:
+        site.anonymous.get("/docs")
+        for path in ("/", "//another.example/"):
+            answer = open_in_browser(site.anonymous, path)
+            assert_is_page(answer, 429, "요청이 잠시 몰렸어요", "다시 해 보기", "한눈 첫 화면으로")
+            assert int(answer.headers["retry-after"]) > 0
+            assert "another.example" not in answer.text
+        problem = site.anonymous.get("/", headers={"Accept": "*/*"})
+        assert problem.json()["code"] == "too-many-requests"
 
 
 def test_what_prefers_html() -> None:

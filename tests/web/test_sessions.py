@@ -281,3 +281,15 @@ def test_reading_goes_on_after_an_error_and_says_so_once(monkeypatch: pytest.Mon
         asyncio.run(follower.run())
     assert logged == ["ended sessions could not be read"] * 2
     assert b"read" in ended
+
+
+def test_a_sign_in_ends_the_session_that_it_replaces(site: Site) -> None:
+    """Its cookie may have been copied before; another browser's session goes on."""
+    browser, other = site.client({}), site.client({})
+    for each in (browser, other):
+        assert each.post(SESSION, json={"code": site.sign_in_code(OWNER)}).status_code == 204
+    copied = site.client({"Cookie": f"hannun_session={browser.cookies['hannun_session']}"})
+    assert copied.get(SESSION).status_code == 200
+    assert browser.post(SESSION, json={"code": site.sign_in_code(OWNER)}).status_code == 204
+    assert [copied.get(SESSION).status_code, other.get(SESSION).status_code] == [401, 200]
+    assert browser.get(SESSION).status_code == 200

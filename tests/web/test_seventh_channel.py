@@ -19,6 +19,7 @@ DECLARATION = """
 name = "ShinChannel"
 type = "SNS"
 aliases = ["신채널"]
+title = { ko = "신 채널", en = "Shin Channel" }
 [request]
 path = "/v1/totals"
 query = { posts = "{ids}" }
@@ -80,7 +81,9 @@ def test_a_seventh_channel_is_measured_shown_and_exported_without_code(world: Wo
             path = f"/api/v1/events/{SPRING}/analytics"
             shown = {line["channelName"]: line for line in site.owner.get(path).json()["channelPerformance"]}
             assert (shown[NAME]["state"], shown[NAME]["views"]) == ("measured", measured.views)
+            assert shown[NAME]["channelTitle"] == {"ko": "신 채널", "en": "Shin Channel"}
+            assert shown["NaverBlog"]["channelTitle"] == {"ko": "네이버 블로그", "en": "Naver Blog"}
             rows = sheets.csv_rows(site.owner.get(f"{path}/channels?format=csv&lang=en").content)
-            exported = next(row for row in rows if NAME in row)
+            exported = next(row for row in rows if "Shin Channel" in row)
             assert str(measured.views) in exported
         assert world.drift() == []

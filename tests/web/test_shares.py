@@ -17,6 +17,7 @@ from world import OWNER, SPRING, World
 OTHER = "5b0c2f64-0000-4000-8000-000000000007"
 API = f"/api/v1/events/{SPRING}"
 VIEWS = ("analytics", "analytics/timeline", "analytics/timeline?granularity=daily&tz=UTC")
+INSIGHTS = "analytics/insights"
 
 
 class Clock:
@@ -78,6 +79,12 @@ def guest(site: Site) -> Iterator[httpx2.Client]:
         yield client
 
 
+def secret_in(client: httpx2.Client) -> str:
+    """The secret in a browser's cookie, which it has twice: for the paths of the event in the API, and of its page."""
+    (secret,) = {str(cookie.value) for cookie in client.cookies.jar if cookie.name == "hannun_share"}
+    return secret
+
+
 def open_link(client: httpx2.Client, share: dict[str, Any], event: str = SPRING) -> None:
     answer = client.post(f"/api/v1/events/{event}/session", json={"share": secret_of(share)})
     assert answer.status_code == 204, answer.text
@@ -93,10 +100,27 @@ def test_a_link_grants_access_to_the_views_of_its_event(site: Site, guest: httpx
         assert stream.next_change()["eventId"] == SPRING
 
 
+@pytest.mark.parametrize("form", ["csv", "xlsx", "parquet", "pdf&lang=ko", "txt&lang=en"])
+def test_a_link_grants_the_files_of_its_event_until_it_is_revoked(site: Site, guest: httpx2.Client, form: str) -> None:
+    file, owners = (client.get(f"{API}/analytics?format={form}") for client in (guest, site.owner))
+    assert file.status_code == 200, file.text
+    for header in ("content-type", "content-disposition", "etag", "cache-control", "vary"):
+        assert file.headers[header] == owners.headers[header]
+    assert file.content == owners.content
+    assert "private" in file.headers["cache-control"]
+    cookie = {"Cookie": f"hannun_share={secret_in(guest)}"}  # sent to every path
+    for path in (f"/api/v1/events/{OTHER}/analytics", "/api/v1/events/another-merchants/analytics"):
+        assert guest.get(f"{path}?format={form}", headers=cookie).status_code == 404
+    assert guest.get(f"/api/v1/users/{OWNER}/analytics?format={form}", headers=cookie).status_code in (400, 401)
+    (link,) = site.owner.get(f"{API}/shares").json()["shares"]
+    site.owner.delete(f"{API}/shares/{link['shareId']}")
+    assert guest.get(f"{API}/analytics?format={form}").status_code == 404
+
+
 def test_a_link_grants_access_to_nothing_else(site: Site, guest: httpx2.Client) -> None:
-    cookie = {"Cookie": f"hannun_share={guest.cookies['hannun_share']}"}  # sent to every path
+    cookie = {"Cookie": f"hannun_share={secret_in(guest)}"}  # sent to every path
     for event in (OTHER, "another-merchants", NONE):
-        for view in (*VIEWS, "live", "shares"):
+        for view in (*VIEWS, INSIGHTS, "live", "shares"):
             assert guest.get(f"/api/v1/events/{event}/{view}").status_code == 401
             assert guest.get(f"/api/v1/events/{event}/{view}", headers=cookie).status_code == 404
     for path in (f"/api/v1/users/{OWNER}/analytics", f"/api/v1/users/{OWNER}/live", "/api/v1/session"):
@@ -107,7 +131,7 @@ def test_a_link_grants_access_to_nothing_else(site: Site, guest: httpx2.Client) 
     (share,) = site.owner.get(f"{API}/shares").json()["shares"]
     assert guest.delete(f"{API}/shares/{share['shareId']}").status_code == 401
     assert guest.get(f"{API}/analytics?refresh=true").status_code == 403
-    for as_a_token in (guest.cookies["hannun_share"], share["shareId"]):
+    for as_a_token in (secret_in(guest), share["shareId"]):
         assert site.with_token(as_a_token).get(f"{API}/analytics").status_code == 401
     assert guest.get(f"{API}/analytics").status_code == 200
 
@@ -175,7 +199,7 @@ def test_an_expired_link_does_not_work(site: Site, guest: httpx2.Client) -> None
     advance_clock(site, 1.0)
     assert guest.get(f"{API}/analytics").status_code == 404
     with visitor(site) as late:
-        assert late.post(f"{API}/session", json={"share": guest.cookies["hannun_share"]}).status_code == 404
+        assert late.post(f"{API}/session", json={"share": secret_in(guest)}).status_code == 404
 
 
 def test_a_link_stops_working_when_the_event_changes_its_owner(site: Site, guest: httpx2.Client) -> None:

@@ -362,7 +362,7 @@ def test_a_token_that_is_too_long_is_refused_before_it_is_parsed(
 def test_a_stream_ends_when_the_key_of_its_token_leaves_the_set(
     open_with_issuer: OpenSite, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hannun.web.watch.CHECK_INTERVAL_S", 0.01)  # how often a stream checks its token
+    monkeypatch.setattr("hannun.web.open_streams.CHECK_INTERVAL_S", 0.01)  # how often a stream checks its token
     site, _ = open_with_issuer()
     with site.with_token(token_by(EC, "ec-1", OWNER)).stream("GET", f"/api/v1/users/{OWNER}/live") as answer:
         assert answer.status_code == 200

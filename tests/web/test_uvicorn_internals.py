@@ -25,7 +25,8 @@ OVERRIDDEN = {
     "resume_writing": ["self"],
 }
 PROTOCOL_ATTRIBUTES = {
-    "client", "cycle", "flow", "loop", "parser", "pipeline", "server_state", "transport", "_start_asgi_task",
+    "client", "connections", "cycle", "flow", "loop", "parser", "pipeline", "scope", "server_state",
+    "transport", "_start_asgi_task",
 }  # fmt: skip
 CYCLE_ATTRIBUTES = {
     "access_log", "access_logger", "default_headers", "disconnected", "flow", "keep_alive", "message_event",

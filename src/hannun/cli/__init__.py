@@ -8,13 +8,12 @@ A command imports what it needs when it runs, so that none waits for the imports
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from hannun import settings as settings_
-from hannun import telemetry
 from hannun.cli import (
     amounts,
     audit,
@@ -28,18 +27,39 @@ from hannun.cli import (
     replay,
     sandbox,
 )
+from hannun.cli.capacity import capacity
 from hannun.cli.doctor import doctor
 from hannun.cli.export import export
 from hannun.cli.migrate import migrate
 from hannun.cli.restore import restore
 from hannun.cli.settings import settings as settings_command
-from hannun.cli.terminal import HomeOption, check_number, err, home_of_group, operator, out, print_error, print_folded
+from hannun.cli.terminal import (
+    HomeOption,
+    check_number,
+    err,
+    home_of_group,
+    operator,
+    print_error,
+    print_folded,
+    read_settings,
+)
 from hannun.cli.watch import watch
 from hannun.errors import HannunError, OperatorError, Transient, install_hint
 from hannun.processes.signals import stop_on_signal
 
+if TYPE_CHECKING:
+    from hannun.settings import Settings
+
 TOKEN_HOURS_MAX = 10 * 366 * 24
 PACE_MAX = 1_000
+
+
+class IngestSource(StrEnum):
+    """Where the messages are that `ingest` counts."""
+
+    KAFKA = "kafka"
+    SERVICEBUS = "servicebus"
+
 
 app = typer.Typer(
     help="Hannun (한눈): how a promotional event is doing, on every channel, in numbers that can be proven.",
@@ -52,7 +72,7 @@ app.add_typer(audit.app, name="audit", callback=home_of_group)
 app.add_typer(backup.app, name="backup", callback=home_of_group)
 app.add_typer(channels.app, name="channels", callback=home_of_group)
 app.add_typer(dead_letters.app, name="dead-letters", callback=home_of_group)
-app.add_typer(keys.app, name="keys")
+app.add_typer(keys.app, name="keys", callback=home_of_group)
 app.add_typer(partitions.app, name="partitions")
 app.add_typer(positions.app, name="positions", callback=home_of_group)
 app.add_typer(privacy.app, name="privacy", callback=home_of_group)
@@ -125,19 +145,22 @@ def up(
         ) from error
     from hannun.processes.channels import channel_table
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
+    settings = read_settings(with_log=True)
     options = all_in_one.UpOptions(home.resolve(), port, kafka, demo, channel_table(settings), tuple(settings.topics))
     with stop_on_signal() as stop:
-        all_in_one.up(options, stop, lambda line: out.print(line, markup=False, highlight=False))
+        all_in_one.up(options, stop, _print_line_of_up)
 
 
-def _settings_of_process() -> settings_.Settings:
+def _print_line_of_up(line: str) -> None:
+    text = line.lstrip(" ")
+    print_folded(text, indent=" " * (len(line) - len(text)))
+
+
+def _settings_of_process() -> "Settings":
     """The settings of a process that writes a log."""
     from hannun.processes.commands.settings_in_force import warn_of_unknown_variables
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
+    settings = read_settings(with_log=True)
     warn_of_unknown_variables(os.environ)
     return settings
 
@@ -154,12 +177,16 @@ def serve(
 
 
 @app.command()
-def ingest() -> None:
-    """Count what Kafka's topics hold, as a member of the consumer group."""
+def ingest(
+    source: Annotated[
+        IngestSource | None, typer.Option(help="where the messages are; by default HANNUN_INGEST_SOURCE, or Kafka")
+    ] = None,
+) -> None:
+    """Count what Kafka's topics hold, as a member of the consumer group, or what queues of Service Bus hold."""
     from hannun.processes.ingest import run
 
     settings = _settings_of_process()
-    run(settings)
+    run(settings if source is None else settings.model_copy(update={"ingest_source": source.value}))
 
 
 @app.command()
@@ -184,7 +211,7 @@ def token(
     from hannun.processes.commands.tokens import issue_token
 
     check_number("--hours", hours, TOKEN_HOURS_MAX)
-    print(issue_token(settings_.read(), user, role or ["MERCHANT"], hours * 3600))
+    print(issue_token(read_settings(), user, role or ["MERCHANT"], hours * 3600))
 
 
 @app.command()
@@ -207,7 +234,7 @@ def sign_in_code(
 
         page_user = read_page_user(home)
         user, roles = page_user.user_id, role or page_user.roles
-    print(sign_in_link(api, settings_.read().needed("database_url"), user, roles, operator()))
+    print(sign_in_link(api, read_settings().service_url, user, roles, operator()))
 
 
 @app.command()
@@ -216,7 +243,7 @@ def reconcile(home: HomeOption = None) -> None:
     from hannun.flows.reconcile import reconcile_on_record
     from hannun.processes.commands.database import open_connection
 
-    with open_connection(settings_.read(), "hannun-reconcile") as conn:
+    with open_connection(read_settings(), "hannun-reconcile") as conn:
         conn.rollback()  # ends the transaction of the version check
         found = 0
         for drift in reconcile_on_record(conn, lambda step: print_folded(f"{step} ...", indent="  ", console=err)):
@@ -231,20 +258,30 @@ def reconcile(home: HomeOption = None) -> None:
 def simulate(
     home: Annotated[Path, typer.Option(help="the folder of the simulation's state")] = Path(".hannun"),
     api: Annotated[str, typer.Option(envvar="HANNUN_API", help="the service that receives the messages")] = "",
-    token: Annotated[str, typer.Option(envvar="HANNUN_ADMIN_TOKEN", help="of role SERVICE")] = "",
+    token: Annotated[str, typer.Option(help="of role SERVICE; else HANNUN_ADMIN_TOKEN, or its file ..._FILE")] = "",
     kafka: Annotated[bool, typer.Option("--kafka", help="send over Kafka instead")] = False,
     pace: Annotated[float, typer.Option(help="1 is about ten messages a second")] = 1.0,
 ) -> None:
     """Simulate the rest of the platform: merchants, events, participants, distributions, sales."""
     from hannun.sandbox.simulation import run_simulation
+    from hannun.settings import secret_in
 
     check_number("--pace", pace, PACE_MAX)
-    settings = settings_.read()
-    bootstrap = settings.needed("kafka_bootstrap_servers") if kafka else None
+    settings = read_settings()
+    options = settings.kafka.options if kafka else None
     with stop_on_signal() as stop:
-        run_simulation(home, api, token, bootstrap, pace, stop, lambda line: err.print(line, markup=False))
+        run_simulation(
+            home,
+            api,
+            token or secret_in(os.environ, "HANNUN_ADMIN_TOKEN") or "",
+            options,
+            pace,
+            stop,
+            lambda line: print_folded(line, console=err),
+        )
 
 
+app.command()(capacity)
 app.command()(doctor)
 app.command()(export)
 app.command()(restore)

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, Progress, err, operator, out, print_folded
+from hannun.cli.terminal import HomeOption, Progress, err, operator, out, print_folded, read_settings
 
 if TYPE_CHECKING:
     from hannun.flows.amounts import AmountStatus
@@ -18,7 +17,7 @@ def status(home: HomeOption = None) -> None:
     """Show in which form amounts are, and with which keys: status 1 where they are mixed, or a key is missing."""
     from hannun.processes.commands import amounts
 
-    found = amounts.status(settings_.read())
+    found = amounts.status(read_settings())
     print_folded(f"amounts: {found.state}")
     for row in found.counts:
         form = "plain" if row.key_id is None else f"key {row.key_id}"
@@ -66,5 +65,5 @@ def _convert(operation: str, done: str) -> None:
     from hannun.processes.commands import amounts
 
     with Progress[str](lambda line: print_folded(line, indent="  ", console=err)) as progress:
-        amounts.convert(settings_.read(), operation, operator(), progress.update)
+        amounts.convert(read_settings(), operation, operator(), progress.update)
     out.print(done, highlight=False)

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hannun import settings as settings_
-from hannun.cli.terminal import BIGINT_MAX, HomeOption, print_folded, with_home, with_noun
+from hannun.cli.terminal import LISTED_MAX, HomeOption, print_folded, read_settings, with_home, with_noun
 from hannun.domain.audit_chain import Action, Newest
 from hannun.errors import OperatorError
 
@@ -26,7 +25,7 @@ def list_entries(
     object_: Annotated[str | None, typer.Option("--object", help="only of this object, as the list shows it")] = None,
     person: Annotated[str | None, typer.Option(help="only by this person, or on their data")] = None,
     since: Annotated[str | None, typer.Option(help="only from this instant on: 2026-11-23T09:00:00+09:00")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=BIGINT_MAX, help="how many, newest first")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=LISTED_MAX, help="how many, newest first")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
     home: HomeOption = None,
 ) -> None:
@@ -35,7 +34,7 @@ def list_entries(
     from hannun.processes.commands.database import open_connection
 
     filters = audit_log.Filters(action, object_, person, None if since is None else parse_since(since))
-    with open_connection(settings_.read(), APPLICATION) as conn:
+    with open_connection(read_settings(), APPLICATION) as conn:
         found = audit_log.list_entries(conn, filters, limit)
     for entry in found:
         print(json.dumps(_as_json(entry), ensure_ascii=False)) if as_json else _print(entry)
@@ -87,7 +86,7 @@ def verify(
 
     noted = [_parse_newest(text) for text in newest or ()]
     found = 0
-    with open_connection(settings_.read(), APPLICATION) as conn:
+    with open_connection(read_settings(), APPLICATION) as conn:
         check = AuditCheck(conn, noted)
         for break_ in check.breaks():
             found += 1

@@ -9,15 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hannun import settings as settings_
-from hannun import telemetry
 from hannun.cli.restore import run_drill
-from hannun.cli.terminal import DryRunOption, HomeOption, Progress, err, operator, out, print_folded
+from hannun.cli.terminal import (
+    DryRunOption,
+    HomeOption,
+    Progress,
+    err,
+    operator,
+    out,
+    print_folded,
+    print_progress,
+    read_settings,
+)
+from hannun.domain.restores import format_sum
 from hannun.errors import OperatorError, Transient
 from hannun.processes.signals import stop_on_signal
 
 if TYPE_CHECKING:
     from hannun.flows.backup.context import BackupContext
+    from hannun.settings import Settings
 
 app = typer.Typer(help="Make, list, verify and prune backups.", no_args_is_help=True)
 FREE_MB_MIN = 1_000
@@ -47,7 +57,7 @@ def create(
     """Make a backup into HANNUN_BACKUP_FOLDER."""
     from hannun.flows.backup.create import create as run
 
-    settings = settings_.read()
+    settings = read_settings()
     if encrypt and not settings.backup_recipient:
         raise OperatorError(
             "--encrypt needs a public key, and HANNUN_BACKUP_RECIPIENT is not set",
@@ -61,7 +71,7 @@ def create(
     if made.snapshot_counts:
         rows = sum(made.snapshot_counts.values())
         print_folded(f"{rows:,} rows of {len(made.snapshot_counts)} tables; " + ", ".join(
-            f"{name.replace('_', ' ')} {value}" for name, value in made.sums.items()
+            f"{name.replace('_', ' ')} {format_sum(value)}" for name, value in made.sums.items()
         ), indent="  ")  # fmt: skip
 
 
@@ -70,7 +80,7 @@ def list_backups(home: HomeOption = None) -> None:
     """List the backups, oldest first, and what cannot be used. `verify` also finds changed bytes."""
     from hannun.processes.commands.backup import backup_folder
 
-    folder = backup_folder(settings_.read())
+    folder = backup_folder(read_settings())
     contents = folder.contents()
     usable = False
     for backup in contents.backups:
@@ -100,7 +110,7 @@ def verify(
     """Compare a backup with its hashes, and let PostgreSQL's programs read it."""
     from hannun.flows.backup.verification import verify as run
 
-    with _backups(settings_.read()) as context:
+    with _backups(read_settings()) as context:
         manifest, checked = run(context, name, identity)
     for line in checked:
         print_folded(line)
@@ -115,7 +125,7 @@ def prune(dry_run: DryRunOption = False, home: HomeOption = None) -> None:
     from hannun.flows.backup.prune import prune as run
     from hannun.processes.commands.backup import backup_folder, record_removed
 
-    settings = settings_.read()
+    settings = read_settings()
     folder = backup_folder(settings)
     plan = run(folder, daily=settings.backup_daily_kept, weekly=settings.backup_weekly_kept, dry_run=dry_run)
     if not dry_run:
@@ -126,7 +136,7 @@ def prune(dry_run: DryRunOption = False, home: HomeOption = None) -> None:
     for unfinished in plan.unfinished:
         print_folded(f"{unfinished.name}  unfinished  {verb}")
     if plan.segments:
-        print_folded(f"{len(plan.segments)} segments of archived write-ahead log  {verb}")
+        print_folded(f"{len(plan.segments):,} segments of archived write-ahead log  {verb}")
     for damaged in plan.damaged:
         print_folded(f"{damaged.name}  stays: {damaged.why}", console=err)
     if not (plan.backups or plan.unfinished or plan.segments):
@@ -142,8 +152,7 @@ def wal(
     from hannun.flows.backup.wal import archive
     from hannun.processes.commands.backup import open_backups
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
+    settings = read_settings(with_log=True)
     with stop_on_signal() as stop, open_backups(settings, operator()) as context:
         archive(context, stopped=stop.is_set, wait=stop.wait, free_bytes_min=free_mb * 1_000_000)
 
@@ -163,11 +172,11 @@ def keys(file: Annotated[Path, typer.Argument(help="a new file; keep it where th
 
 
 @contextmanager
-def _backups(settings: settings_.Settings) -> "Iterator[BackupContext]":
+def _backups(settings: "Settings") -> "Iterator[BackupContext]":
     """What a command on backups needs, with progress on the terminal, until the operator stops it."""
     from hannun.processes.commands.backup import open_backups
 
-    with stop_on_signal() as stop, Progress[str](lambda line: err.print(f"  {line}", markup=False)) as progress:
+    with stop_on_signal() as stop, Progress[str](print_progress) as progress:
 
         def check() -> None:
             if stop.is_set():

@@ -1,6 +1,5 @@
 """`hannun channels`: the channels' APIs."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,13 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, Progress, err, operator, print_folded, with_home
-from hannun.domain.channels import Channel
+from hannun.cli.terminal import (
+    HomeOption,
+    Progress,
+    err,
+    operator,
+    print_folded,
+    print_progress,
+    read_settings,
+    with_home,
+)
 from hannun.errors import OperatorError
 
 if TYPE_CHECKING:
     from hannun.domain.breaker import Outcomes
+    from hannun.domain.channels import Channel
     from hannun.domain.refresh_status import ChannelAge
     from hannun.flows.channel_breakers import Breaker
     from hannun.flows.channel_status import BudgetUse, ChannelStatus
@@ -54,7 +61,7 @@ def list_channels(
     from hannun.processes.channels import operated_channels
     from hannun.processes.commands.database import open_connection
 
-    settings = settings_.read()
+    settings = read_settings()
     channels = operated_channels(settings)
     with open_connection(settings, APPLICATION) as conn:
         found = overview(conn, channels, settings.refresh_timetable, settings.stale_after)
@@ -179,10 +186,12 @@ def check(
     home: HomeOption = None,
 ) -> None:
     """Go the steps of a call, the last with a real one, and say what to do where one fails. Status 1 where one does."""
+    import asyncio
+
     from hannun.flows.channel_trials import PROBE_ID
     from hannun.processes.commands.channel_trials import has_api, open_trials
 
-    settings = settings_.read()
+    settings = read_settings()
     channel = _channel(settings, name)
     print_folded(f"{channel.name}: declaration: ok")
     if not has_api(settings, channel):
@@ -212,6 +221,8 @@ def try_channel(
     home: HomeOption = None,
 ) -> None:
     """Ask a channel for one event, and show all of the call. It uses one call of the budget, and writes nothing."""
+    import asyncio
+
     from hannun.domain.ids import ID_LENGTH_MAX, addressable_id
     from hannun.processes.commands.channel_trials import open_trials
 
@@ -220,7 +231,7 @@ def try_channel(
         raise OperatorError(
             f"--event {event[:80]!r} is no id of an event", hint=f"1 to {ID_LENGTH_MAX} characters, without a slash"
         )
-    settings = settings_.read()
+    settings = read_settings()
     with open_trials(settings, APPLICATION, _channel(settings, name)) as (trials, _):
         tried = asyncio.run(trials.try_(event_id))
     _print_tried(tried)
@@ -258,7 +269,7 @@ def breaker(
 
     if hold and reset:
         raise OperatorError("--open and --reset contradict each other", hint="give one of them")
-    settings = settings_.read()
+    settings = read_settings()
     channel = _channel(settings, name)
     with open_connection(settings, APPLICATION) as conn:
         if hold or reset:
@@ -279,11 +290,11 @@ def import_file(
     from hannun.flows.channel_import import BadFile, import_totals
     from hannun.processes.commands.channel_import import open_measurement_counter
 
-    settings = settings_.read()
+    settings = read_settings()
     channel = _channel(settings, name)
     with (
         open_measurement_counter(settings, APPLICATION) as counter,
-        Progress[object](lambda line: err.print(str(line))) as progress,
+        Progress[object](print_progress) as progress,
     ):
         try:
             outcomes = import_totals(file, channel.key, counter, operator(), progress.update)
@@ -298,7 +309,7 @@ def import_file(
         print_folded(f"{count:,} {_IMPORTED.get(outcome, outcome)}", indent="  ")
 
 
-def _channel(settings: "Settings", name: str) -> Channel:
+def _channel(settings: "Settings", name: str) -> "Channel":
     from hannun.processes.channels import channel_table
 
     table = channel_table(settings)
@@ -309,7 +320,7 @@ def _channel(settings: "Settings", name: str) -> Channel:
     return channel
 
 
-def _print_breaker(channel: Channel, found: "Breaker") -> None:
+def _print_breaker(channel: "Channel", found: "Breaker") -> None:
     state = found.state
     since = f" since {found.since:%Y-%m-%d %H:%M:%S} UTC" if found.since else ""
     print_folded(f"{channel.name}: {state.name}{since}")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from hannun import settings as settings_
-from hannun.cli.terminal import BIGINT_MAX, HomeOption, operator, print_folded, with_home
+from hannun.cli.terminal import BIGINT_MAX, LISTED_MAX, HomeOption, operator, print_folded, read_settings, with_home
+from hannun.domain import audit_chain
 from hannun.domain.facts import Reason
 
 app = typer.Typer(help="Messages that could not be used.", no_args_is_help=True)
@@ -19,7 +19,7 @@ def list_dead_letters(
     reason: Annotated[
         Reason | None, typer.Option(metavar="REASON", help=f"only those of this reason: {REASONS}")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=BIGINT_MAX, help="how many, newest first")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=LISTED_MAX, help="how many, newest first")] = 50,
     all_: Annotated[bool, typer.Option("--all", help="also those that are resolved")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
     home: HomeOption = None,
@@ -28,7 +28,7 @@ def list_dead_letters(
     from hannun.flows import dead_letter_listing
     from hannun.processes.commands.database import open_connection
 
-    with open_connection(settings_.read(), APPLICATION) as conn:
+    with open_connection(read_settings(), APPLICATION) as conn:
         found, total = dead_letter_listing.list_dead_letters(conn, reason, limit, resolved_too=all_)
     if as_json:
         for dead_letter in found:
@@ -47,7 +47,7 @@ def list_dead_letters(
         print_folded(_none(reason, "" if all_ else "open "))
         return
     show = with_home(f"hannun dead-letters show {found[0].no}")
-    print_folded(f"{len(found)} of {total}; to see all fields of one: {show}")
+    print_folded(f"{len(found):,} of {total:,}; to see all fields of one: {show}")
 
 
 def _none(reason: Reason | None, which: str = "open ") -> str:
@@ -62,7 +62,7 @@ def show_dead_letter(
     from hannun.flows.dead_letter_listing import find_dead_letter
     from hannun.processes.commands.database import open_connection
 
-    with open_connection(settings_.read(), APPLICATION) as conn:
+    with open_connection(read_settings(), APPLICATION) as conn:
         dead_letter = find_dead_letter(conn, no)
     print(json.dumps(dead_letter.as_json(), ensure_ascii=False, indent=2))
 
@@ -79,15 +79,20 @@ def retry_dead_letters(
     from hannun.flows.dead_letter_retry import choose, retry
     from hannun.processes.commands.retry import open_retry
 
-    with open_retry(settings_.read()) as services:
+    with open_retry(read_settings()) as services:
         chosen = choose(services.database, nos, reason)
         resolved = 0
         for done in retry(
-            chosen, services.database, services.decoder, services.counter, services.read_record, operator()
+            chosen,
+            services.database,
+            services.decoder,
+            services.counter,
+            services.read_record,
+            audit_chain.operator(operator()),
         ):
             resolved += done.result != "dead-letter"
             print_folded(f"{done.dead_letter.no} {done.dead_letter.kind}: {done.result} {done.why}".rstrip())
-    print_folded(f"{resolved} of {len(chosen)} resolved" if chosen else _none(reason))
+    print_folded(f"{resolved:,} of {len(chosen):,} resolved" if chosen else _none(reason))
     if resolved < len(chosen):
         raise typer.Exit(1)
 
@@ -104,6 +109,6 @@ def drop_dead_letters(
     from hannun.flows.dead_letter_retry import drop
     from hannun.processes.commands.database import open_database
 
-    with open_database(settings_.read(), APPLICATION) as database:
-        dropped = drop(database, nos, reason, operator())
-    print_folded(f"{dropped} dropped" if dropped else _none(reason))
+    with open_database(read_settings(), APPLICATION) as database:
+        dropped = drop(database, nos, reason, audit_chain.operator(operator()))
+    print_folded(f"{dropped:,} dropped" if dropped else _none(reason))

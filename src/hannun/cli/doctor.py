@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, print_folded, with_home, with_noun
+from hannun.cli.terminal import HomeOption, print_folded, read_settings, with_home, with_noun
 from hannun.domain.findings import EXIT_STATUS, worst
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def doctor(
     from hannun.processes.commands.doctor import open_examination
 
     checks = named(only or [])
-    with open_examination(settings_.read()) as examination:
+    with open_examination(read_settings()) as examination:
         results = examination.run(checks)
     if as_json:
         print(json.dumps(_as_json(results), ensure_ascii=False, indent=2))
@@ -54,13 +53,14 @@ def _print_reasons(results: "list[CheckResult]", state: str) -> None:
     names: dict[str, list[str]] = {}
     for each in results:
         if each.state == state:
-            names.setdefault(each.reason, []).append(each.check)
+            names.setdefault(each.reason_text, []).append(each.check)
     for reason, checks in names.items():
         print_folded(f"{state} {', '.join(checks)}: {reason}")
 
 
 def _print_finding(check: str, finding: "Finding") -> None:
-    print_folded(f"{str(finding.severity).upper()} {check}: {finding.subject}")
+    subject = "" if finding.subject.replace(" ", "-").lower() == check else f": {finding.subject}"
+    print_folded(f"{str(finding.severity).upper()} {check}{subject}")
     print_folded(finding.cause_text, indent="  ")
     print_folded(f"Do: {with_home(finding.remedy_text)}", indent="  ")
     for statement in finding.statements:
@@ -73,7 +73,7 @@ def _as_json(results: "list[CheckResult]") -> dict[str, Any]:
         "severity": "ok" if severity is None else str(severity),
         "checks": [
             {"check": each.check, "state": each.state, "seconds": each.seconds}
-            | ({"reason": each.reason} if each.reason else {})
+            | ({"reason": each.reason_text} if each.reason else {})
             for each in results
         ],
         "findings": [

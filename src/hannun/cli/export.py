@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, Progress, err, operator
+from hannun.cli.terminal import (
+    HomeOption,
+    Progress,
+    err,
+    operator,
+    print_folded,
+    print_progress,
+    read_settings,
+    with_noun,
+)
 from hannun.errors import BadRequest, NotFound, OperatorError
 
 if TYPE_CHECKING:
@@ -23,11 +31,12 @@ if TYPE_CHECKING:
     from hannun.flows.export import ExportRequest
     from hannun.flows.report.answers import Reports
     from hannun.flows.report.registry import AnyView
+    from hannun.settings import Settings
 
 
 def export(
-    view: Annotated[str, typer.Argument(help="dashboard, channels, timeline or roi; all-... for a merchant")],
-    id_: Annotated[str, typer.Argument(metavar="ID", help="the id of the event, or of the merchant for all-...")],
+    view: Annotated[str, typer.Argument(help="dashboard, channels, timeline or roi; all-... for a merchant")] = "",
+    id_: Annotated[str, typer.Argument(metavar="ID", help="the id of the event, or of the merchant for all-...")] = "",
     form: Annotated[
         str, typer.Option("--format", help="csv, xlsx or, where the extra parquet is installed, parquet")
     ] = "csv",
@@ -46,19 +55,33 @@ def export(
     status: Annotated[str | None, typer.Option(help="for all-...: ACTIVE, ENDED or ARCHIVED events")] = None,
     text: Annotated[str | None, typer.Option(help="for all-...: events with this text in the title")] = None,
     lang: Annotated[str, typer.Option(help="ko or en")] = "ko",
+    lake: Annotated[
+        Path | None, typer.Option(help="instead of a view: the folder of a dataset of all events for analysts")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Write the answer of a view to a file, with the figures of the API. A file is complete, or it does not exist."""
+    """Write the answer of a view to a file, with the figures of the API. A file is complete, or it does not exist.
+
+    With --lake, write the history of all events without people as Parquet files, by month: see docs/lake.md.
+    """
     import asyncio
+
+    if lake is not None:
+        _export_lake(lake, view)
+        return
+    if not view or not id_:
+        raise OperatorError(
+            "what is exported is not named", hint="VIEW and ID, as in: hannun export dashboard ID; or --lake FOLDER"
+        )
 
     from hannun.domain.ids import canonical_id
     from hannun.domain.questions import parse_list
     from hannun.domain.ranges import parse_range
     from hannun.flows.export import ExportRequest
-    from hannun.flows.report.registry import VIEWS_BY_NAME
+    from hannun.flows.report.registry import FILE_VIEWS_BY_NAME
 
-    settings = settings_.read()
-    exported = VIEWS_BY_NAME[_one_of(VIEWS_BY_NAME, "VIEW", view)]
+    settings = read_settings()
+    exported = FILE_VIEWS_BY_NAME[_one_of(FILE_VIEWS_BY_NAME, "VIEW", view)]
     given = {"granularity": granularity, "week_start": week_start, "channels": channels, "status": status, "text": text}
     filters = _filters(exported, given, settings.week_start)
     request = ExportRequest(
@@ -68,7 +91,7 @@ def export(
         table,
         tuple((_API_NAMES.get(name, name), value) for name, value in given.items() if value is not None),
     )
-    with _errors_for_an_operator(id_), Progress[str](lambda rows: err.print(f"  {rows}", markup=False)) as progress:
+    with _errors_for_an_operator(id_), Progress[str](print_progress) as progress:
         filters = replace(filters, channels=parse_list("channels", channels))
         question = exported.new_question(canonical_id(id_), parse_range(start, end, tz), filters)
 
@@ -78,6 +101,23 @@ def export(
         name = asyncio.run(_export(settings, request, question, out_, show_progress))
     if name != "-":
         err.print(name, markup=False, highlight=False)
+
+
+def _export_lake(folder: Path, view: str) -> None:
+    """Write the dataset, and print what it holds."""
+    from hannun.processes.commands.lake import export_lake
+
+    if view:
+        raise OperatorError(f"--lake exports all events, and {view} is a view", hint="give one of them")
+    with Progress[str](print_progress) as progress:
+        written = export_lake(read_settings(), folder, operator(), progress.update)
+    rows = {file.table: 0 for file in written.files}
+    for file in written.files:
+        rows[file.table] += file.rows
+    state = f"{with_noun(written.new, 'new file')}" if written.new else "nothing new"
+    print_folded(f"{folder / 'current'}: version {written.version}, {with_noun(len(written.files), 'file')}, {state}")
+    for table, count in rows.items():
+        print_folded(f"{table}: {with_noun(count, 'row')}", indent="  ")
 
 
 _API_NAMES = {"text": "q", "week_start": "weekStart", "start": "startDate", "end": "endDate"}
@@ -133,11 +173,11 @@ def _filters(view: "AnyView", given: Mapping[str, str | None], week_start: "Week
     from hannun.domain.facts import EventStatus
     from hannun.domain.granularity import Granularity, WeekStart
     from hannun.domain.questions import TEXT_LENGTH_MAX, Filters
-    from hannun.flows.report.registry import VIEWS
+    from hannun.flows.report.registry import FILE_VIEWS_BY_NAME
 
     for name, value in given.items():
         if value is not None and name not in view.filters:
-            views = ", ".join(each.name for each in VIEWS if name in each.filters)
+            views = ", ".join(each.name for each in FILE_VIEWS_BY_NAME.values() if name in each.filters)
             option = name.replace("_", "-")
             raise OperatorError(f"{view.name} has no --{option}", hint=f"these have it: {views}")
     granularity, status, text = given["granularity"], given["status"], given["text"]
@@ -188,7 +228,7 @@ async def _check_merchant(reports: "Reports", question: "Question") -> None:
 
 
 async def _export(
-    settings: settings_.Settings,
+    settings: "Settings",
     request: "ExportRequest",
     question: "Question",
     name: str,
@@ -202,12 +242,12 @@ async def _export(
     from hannun.processes.commands.export import open_exporting
 
     everything = Principal("", frozenset({"ADMIN"}))
-    async with open_exporting(settings, _entry(question)) as (reports, exports):
+    async with open_exporting(settings, _entry(question)) as (reports, file_reports, exports):
         await _check_merchant(reports, question)
         if view_of(question).load_pages is not None:
-            title, pages = "", reports.pages(everything, question)
+            title, pages = "", file_reports.pages(everything, question)
         else:
-            answer, _ = await reports.answer(everything, question)
+            answer, _ = await file_reports.answer(everything, question)
             title, pages = await reports.event_title(everything, question, answer), single_page(answer)
         started = await exports.start("the operator", request, pages, on_progress)
         if name == "-":
@@ -215,7 +255,9 @@ async def _export(
                 sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
             return name
-        path = Path(name or file_name(request.view, title, started.answer, request.format.value, request.language))
+        path = Path(
+            name or file_name(request.view.title(request.language), title, started.answer, request.format.value)
+        )
         partial = path.parent / f".hannun-{os.getpid()}.part"
         try:
             with partial.open("wb") as file:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hannun import settings as settings_
-from hannun.cli.terminal import err, out, print_folded
+from hannun.cli.terminal import HomeOption, err, out, print_folded, read_settings, with_home
 
 if TYPE_CHECKING:
     from hannun.processes.commands.keys import KeyLine
@@ -27,6 +26,7 @@ def new(
     print_: Annotated[
         bool, typer.Option("--print", help="print a line for the table `keys`, and write no file")
     ] = False,
+    home: HomeOption = None,
 ) -> None:
     """Make a key: a new ring with it, readable only for its owner; or one more in an existing ring, not yet active."""
     from hannun.processes.commands import keys
@@ -35,33 +35,34 @@ def new(
     if print_:
         print(keys.new_entry(key_id), end="")
         return
-    path = keys.ring_path(settings_.read(), file)
+    path = keys.ring_path(read_settings(), file)
     lines = keys.add_key(path, key_id)
     _print_keys(lines)
     print_folded(
         "Keep a copy of the ring apart from the backups: without it nothing encrypted can be read.", console=err
     )
     if not any(line.active and line.key_id == key_id for line in lines):
-        print_folded(f"When every process has this ring: hannun keys activate {key_id}", console=err)
+        print_folded(with_home(f"When every process has this ring: hannun keys activate {key_id}"), console=err)
 
 
 @app.command()
 def activate(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="of the key")],
     file: FileArgument = None,
+    home: HomeOption = None,
 ) -> None:
     """Let a key of the ring encrypt from now on. The others still decrypt. Processes notice it within seconds."""
     from hannun.processes.commands import keys
 
-    _print_keys(keys.activate(keys.ring_path(settings_.read(), file), key_id))
+    _print_keys(keys.activate(keys.ring_path(read_settings(), file), key_id))
 
 
 @app.command("list")
-def list_keys(file: FileArgument = None) -> None:
+def list_keys(file: FileArgument = None, home: HomeOption = None) -> None:
     """List the keys of the ring with a fingerprint, by which two machines compare their rings."""
     from hannun.processes.commands import keys
 
-    _print_keys(keys.list_keys(keys.ring_path(settings_.read(), file)))
+    _print_keys(keys.list_keys(keys.ring_path(read_settings(), file)))
 
 
 def _print_keys(lines: "Iterable[KeyLine]") -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hannun import settings as settings_
-from hannun.cli.terminal import check_number, err, operator, print_folded
+from hannun.cli.terminal import HomeOption, check_number, err, operator, print_folded, read_settings
 
 if TYPE_CHECKING:
     from hannun.domain.migration_plan import MigrationPlan, PlannedLock
@@ -24,6 +23,7 @@ def migrate(
     as_json: Annotated[bool, typer.Option("--json", help="print the plan as one JSON object")] = False,
     lock_wait: Annotated[float, typer.Option(help="seconds for which one try waits for a lock")] = 2.0,
     give_up_after: Annotated[float, typer.Option(help="seconds after which it gives up to wait for locks")] = 600.0,
+    home: HomeOption = None,
 ) -> None:
     """Migrate the database to the newest schema, as its owner, beside a running service. Running it again changes
     nothing; after a break it goes on."""
@@ -31,7 +31,7 @@ def migrate(
 
     check_number("--lock-wait", lock_wait, LOCK_WAIT_S_MAX)
     check_number("--give-up-after", give_up_after, GIVE_UP_S_MAX)
-    settings = settings_.read()
+    settings = read_settings()
     if plan or as_json:
         found = database.migration_plan(settings)
         print(json.dumps(asdict(found), indent=2)) if as_json else _print(found)

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hannun import settings as settings_
-from hannun.cli.terminal import DryRunOption, HomeOption, err, operator, out, print_folded
+from hannun.cli.terminal import DryRunOption, HomeOption, err, operator, out, print_folded, read_settings
 from hannun.domain.partitions import month_after
 from hannun.errors import OperatorError
 
@@ -45,7 +44,7 @@ def list_months(home: HomeOption = None) -> None:
     from hannun.processes.commands.database import open_owner_connection
     from hannun.processes.commands.partitions import APPLICATION, archives_of
 
-    settings = settings_.read()
+    settings = read_settings()
     with open_owner_connection(settings, APPLICATION) as conn:
         states, archives = month_states(conn), archives_of(settings, conn)
     archived = set() if archives is None else archives.months()
@@ -61,7 +60,7 @@ def detach(months: MonthsArgument, dry_run: DryRunOption = False, home: HomeOpti
     from hannun.processes.commands.partitions import open_maintenance
 
     wanted = _months(months)
-    with open_maintenance(settings_.read()) as conn:
+    with open_maintenance(read_settings()) as conn:
         detached = detach_months(conn, wanted, by=operator(), dry_run=dry_run)
     _print_months(detached, "detached", dry_run=dry_run)
     _print_others(wanted, detached, "is not attached")
@@ -73,7 +72,7 @@ def archive(months: MonthsArgument, home: HomeOption = None) -> None:
     from hannun.flows.partitions.archives import archive_month
     from hannun.processes.commands.partitions import needed_archives, open_maintenance
 
-    settings = settings_.read()
+    settings = read_settings()
     with open_maintenance(settings) as conn:
         archives = needed_archives(settings, conn)
         for month in _months(months):
@@ -91,7 +90,7 @@ def verify(
     from hannun.processes.commands.database import open_owner_connection
     from hannun.processes.commands.partitions import APPLICATION, needed_archives
 
-    settings = settings_.read()
+    settings = read_settings()
     with open_owner_connection(settings, APPLICATION) as conn:
         archives = needed_archives(settings, conn)
     for month, contents in check_archives(archives, _months(months or [])):
@@ -104,7 +103,7 @@ def drop(months: MonthsArgument, home: HomeOption = None) -> None:
     from hannun.flows.partitions.archives import drop_archived_month
     from hannun.processes.commands.partitions import needed_archives, open_maintenance
 
-    settings = settings_.read()
+    settings = read_settings()
     with open_maintenance(settings) as conn:
         archives = needed_archives(settings, conn)
         for month in _months(months):
@@ -121,7 +120,7 @@ def attach(months: MonthsArgument, dry_run: DryRunOption = False, home: HomeOpti
     from hannun.flows.partitions.months import attach_months
     from hannun.processes.commands.partitions import archives_of, open_maintenance
 
-    wanted, settings = _months(months), settings_.read()
+    wanted, settings = _months(months), read_settings()
     with open_maintenance(settings) as conn:
         attached = attach_months(conn, wanted, by=operator(), archives=archives_of(settings, conn), dry_run=dry_run)
     for month, source in attached.items():
@@ -140,7 +139,7 @@ def attach(months: MonthsArgument, dry_run: DryRunOption = False, home: HomeOpti
 def _apply(*, dry_run: bool) -> None:
     from hannun.processes.commands.partitions import apply_plan
 
-    settings = settings_.read()
+    settings = read_settings()
     changes = apply_plan(settings, _today(), by=operator(), dry_run=dry_run)
     _print_months(changes.created, "made", dry_run=dry_run)
     _print_months(changes.detached, "detached", dry_run=dry_run)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hannun import settings as settings_
 from hannun.cli.terminal import (
     BIGINT_MAX,
     PARTITION_MAX,
@@ -14,6 +13,7 @@ from hannun.cli.terminal import (
     HomeOption,
     operator,
     print_folded,
+    read_settings,
     shorten_to_line,
     with_home,
 )
@@ -41,7 +41,7 @@ def list_positions(
     from hannun.flows import position_decisions
     from hannun.processes.commands.database import open_connection
 
-    with open_connection(settings_.read(), APPLICATION) as conn:
+    with open_connection(read_settings(), APPLICATION) as conn:
         found = position_decisions.list_positions(conn)
     for topic in found.topics:
         print(json.dumps(_topic_as_json(topic))) if as_json else _print_topic(topic)
@@ -115,7 +115,7 @@ def set_position(
     from hannun.processes.commands.database import open_connection
     from hannun.processes.commands.kafka import open_broker
 
-    settings = settings_.read()
+    settings = read_settings()
     broker = open_broker(settings)
     with open_connection(settings, APPLICATION) as conn:
         planned = plan(conn, broker, topic, partition, parse_log_point(to, "--to"))
@@ -137,9 +137,9 @@ def _print_decision(decision: "Decision", goes_on: str) -> None:
     skipped = ""
     if decision.skipped:
         most = "at most " if decision.truncated else ""
-        skipped = f", skipping {most}{decision.skipped} offsets"
+        skipped = f", skipping {most}{decision.skipped:,} offsets"
     if decision.removed:
-        which = "all" if decision.removed == decision.skipped else f"{decision.removed}"
+        which = "all" if decision.removed == decision.skipped else f"{decision.removed:,}"
         skipped += f", {which} of which the broker has removed"
     print_folded(f"{decision.topic}[{decision.partition}] {was}; {goes_on} at {decision.resume_at}{skipped}")
 
@@ -156,7 +156,7 @@ def forget_partitions(
     from hannun.processes.commands.database import open_connection
     from hannun.processes.commands.kafka import open_broker
 
-    settings = settings_.read()
+    settings = read_settings()
     broker = open_broker(settings)
     with open_connection(settings, APPLICATION) as conn:
         forgotten = plan_forget(conn, broker, topic, partition, settings.topics)

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hannun import settings as settings_
 from hannun.cli.audit import parse_since
 from hannun.cli.terminal import (
     HomeOption,
     Progress,
     check_number,
     confirm,
-    err,
     operator,
     print_error,
     print_folded,
+    print_progress,
+    read_settings,
     with_home,
     with_noun,
 )
@@ -50,7 +50,7 @@ def forget(
     event_ids = [canonical_id(id_) for id_ in event] if event else None
     person = Person(None if merchant is None else canonical_id(merchant), participant, event_ids)
     who = f"the merchant {merchant}" if merchant is not None else f"the participant {participant}"
-    settings = settings_.read()
+    settings = read_settings()
     try:
         if not yes:
             found = privacy.preview(settings, person, even_if_unknown=even_if_unknown)
@@ -104,6 +104,9 @@ def audit(
     minutes: Annotated[float, typer.Option(help="how long the search may take")] = 10.0,
     possible: Annotated[str | None, typer.Option(help="instead: whose data a breach of this event touched")] = None,
     since: Annotated[str | None, typer.Option(help="with --possible: who saw it since this instant")] = None,
+    list_: Annotated[
+        Path | None, typer.Option("--list", help="with --possible: write their ids into this file")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Search tables, Redis, logs and a backup for personal data. Status 1 where any is found."""
@@ -112,18 +115,23 @@ def audit(
         raise OperatorError(
             "--possible and --since belong together", hint="--possible EVENT --since 2026-11-23T09:00:00+09:00"
         )
+    if list_ is not None and possible is None:
+        raise OperatorError("--list is for --possible", hint="--possible EVENT --since INSTANT --list FILE")
     if possible is not None and since is not None:
-        from hannun.processes.commands.privacy import exposure
+        from hannun.processes.commands.privacy import exposure, list_people
 
-        _print_exposure(possible, since, exposure(settings_.read(), possible, parse_since(since), operator()))
+        _print_exposure(possible, since, exposure(read_settings(), possible, parse_since(since), operator()))
+        if list_ is not None:
+            count = list_people(read_settings(), possible, list_, operator())
+            print_folded(f"{list_} names {count:,} of them, and only you may read it: delete it when it was used")
         return
     from hannun.processes.commands.privacy import SearchOptions, search
 
     if id_ is not None and not 0 < len(id_) <= PARTICIPANT_LENGTH_MAX:
         raise OperatorError(f"--id has {len(id_)} characters", hint=f"1 to {PARTICIPANT_LENGTH_MAX}")
     options = SearchOptions(minutes * 60, id_, logs or (), backup, identity)
-    with Progress[str](lambda step: err.print(f"  {step}", markup=False)) as progress:
-        findings = search(settings_.read(), options, operator(), progress.update)
+    with Progress[str](print_progress) as progress:
+        findings = search(read_settings(), options, operator(), progress.update)
     _print_findings(findings)
 
 
@@ -146,7 +154,9 @@ def _print_exposure(event_id: str, since: str, found: "Exposure") -> None:
     event = found.event
     print_folded(f"event {event_id}: the data of")
     print_folded(f"the merchant {event.owner or '(not created yet)'}", indent="  ")
-    print_folded(f"{with_noun(event.participants, 'participant')}; their ids are in hannun.participants", indent="  ")
+    print_folded(
+        f"{with_noun(event.participants, 'participant')}; --list FILE writes their ids into a file", indent="  "
+    )
     print_folded(f"seen since {since} by")
     for reader in found.readers:
         who = f"{reader.kind or 'unknown'} {reader.id or '(forgotten)'}"

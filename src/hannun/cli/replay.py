@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hannun import settings as settings_
-from hannun import telemetry
 from hannun.cli.positions import parse_log_point
-from hannun.cli.terminal import HomeOption, Progress, operator, print_folded, with_home
+from hannun.cli.terminal import HomeOption, Progress, operator, print_folded, read_settings, with_home
 from hannun.domain.replay import Difference
 from hannun.domain.replay import Progress as ReplayProgress
 from hannun.errors import OperatorError, Transient
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from hannun.flows.replay.recount import ReplayResult
     from hannun.flows.replay.swap import ShadowComparison
     from hannun.processes.commands.replay import ShadowServices
+    from hannun.settings import Settings
 
 app = typer.Typer(
     help="Count again what Kafka holds: into a shadow database, or into the live tables.",
@@ -54,8 +53,7 @@ def replay(
     """Count again what Kafka holds, up to its end now. After an interruption run the same command again."""
     if context.invoked_subcommand is not None:
         return
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
+    settings = read_settings(with_log=True)
     start = _parse_start(from_)
     topics = topic or list(settings.topics)
     unknown = sorted(set(topics) - set(settings.topics))
@@ -98,7 +96,7 @@ def replay(
 
 
 def _replay_into_live(
-    settings: settings_.Settings,
+    settings: "Settings",
     topics: list[str],
     start: Literal["earliest"] | int | datetime,
     *,
@@ -115,7 +113,7 @@ def _replay_into_live(
 
 
 def _replay_into_shadow(
-    settings: settings_.Settings, start: Literal["earliest"] | int | datetime, begun: str
+    settings: "Settings", start: Literal["earliest"] | int | datetime, begun: str
 ) -> "ReplayResult":
     from hannun.processes.channels import channel_table
     from hannun.processes.commands.replay import open_shadow_replay
@@ -177,7 +175,7 @@ def drop_replay(
     """Drop the shadow, or what a swap has left."""
     from hannun.processes.commands.replay import shadow_of
 
-    shadow = shadow_of(settings_.read())
+    shadow = shadow_of(read_settings())
     name = shadow.before if before else shadow.name
     if shadow.drop(name):
         print_folded(f"{name} is dropped")
@@ -192,8 +190,7 @@ def _open_shadow() -> Iterator[tuple["ShadowServices", Progress[ReplayProgress]]
     """The replay into a shadow that exists, and the display of its progress."""
     from hannun.processes.commands.replay import open_shadow_replay
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
+    settings = read_settings(with_log=True)
     with (
         stop_on_signal() as stop,
         Progress(_log_progress) as progress,
@@ -232,4 +229,6 @@ def _parse_start(text: str) -> Literal["earliest"] | int | datetime:
 
 
 def _log_progress(progress: ReplayProgress) -> None:
-    telemetry.log.info("replay", progress=str(progress), done=progress.done, total=progress.total)
+    from hannun.telemetry import log
+
+    log.info("replay", progress=str(progress), done=progress.done, total=progress.total)

@@ -1,7 +1,6 @@
 """`hannun restore`: a backup becomes the live database, a drill proves it, or a restore by other means is finished."""
 
 import shlex
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hannun import settings as settings_
-from hannun import telemetry
-from hannun.cli.terminal import HomeOption, Progress, err, operator, out, print_folded, with_home
+from hannun.cli.terminal import (
+    HomeOption,
+    Progress,
+    confirm,
+    operator,
+    out,
+    print_folded,
+    print_progress,
+    read_settings,
+    with_home,
+)
+from hannun.domain.restores import format_duration
 from hannun.errors import OperatorError, RedisUnavailable, Transient
 from hannun.processes.signals import stop_on_signal
 
@@ -77,13 +85,12 @@ def restore(
 def _restore(options: "RestoreOptions", *, yes: bool) -> None:
     from hannun.processes.commands.restore import open_restore
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
+    settings = read_settings(with_log=True)
     with open_restore(settings, options, operator()) as restore:
         plan = restore.plan
         for line in plan.lines():
             print_folded(line)
-        _confirm("nothing was restored", yes=yes)
+        confirm("Restore it?", otherwise="nothing was restored", yes=yes)
         with _shown() as shown:
             done = restore.run(shown)
     _print_loaded(done.loaded)
@@ -106,8 +113,7 @@ def _restore_physical(name: str, folder: Path, to_time: str | None, identity: Pa
     from hannun.flows.restore.physical import restore_physical
     from hannun.processes.commands.restore import backup_source
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
+    settings = read_settings(with_log=True)
     moment = None if to_time is None else _moment(to_time)
     source = backup_source(settings, identity)
     manifest = source.folder.find(name)
@@ -150,8 +156,7 @@ def run_drill(name: str | None, identity: Path | None) -> None:
     from hannun.flows.restore.drill import DrillFailed
     from hannun.processes.commands.restore import open_drill
 
-    settings = settings_.read()
-    telemetry.configure(settings.log_level)
+    settings = read_settings(with_log=True)
     try:
         with open_drill(settings, name, identity) as drill, _shown() as shown:
             result = drill.run(shown)
@@ -161,30 +166,9 @@ def run_drill(name: str | None, identity: Path | None) -> None:
         raise
     _print_loaded(result.loaded)
     print_folded(
-        f"{result.name} was restored in {result.seconds / 60:.1f} minutes: it equals its manifest, and every figure "
+        f"{result.name} was restored in {format_duration(result.seconds)}: it equals its manifest, and every figure "
         "its recomputation. Nothing of it is left."
     )
-
-
-def _confirm(without: str, *, yes: bool) -> None:
-    """Ask whether to do what was shown.
-
-    Args:
-        without: what was not done where nobody can be asked, as "nothing was restored".
-
-    Raises:
-        OperatorError: there is no terminal.
-        Exit: the operator declined.
-    """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise OperatorError(
-            f"{without}: standard input is no terminal, so the question cannot be asked",
-            hint="add --yes, where the plan is right",
-        )
-    if not typer.confirm("Do it?"):
-        raise typer.Exit(1)
 
 
 @contextmanager
@@ -192,7 +176,7 @@ def _shown() -> Iterator["Shown"]:
     """Shows steps and progress, and ends the work where the operator stops it."""
     from hannun.flows.restore.loading import Shown
 
-    with stop_on_signal() as stop, Progress[str](lambda line: err.print(f"  {line}", markup=False)) as progress:
+    with stop_on_signal() as stop, Progress[str](print_progress) as progress:
         yield Shown(progress.show_step, progress.update, _check(stop))
 
 
@@ -210,21 +194,21 @@ def _print_loaded(loaded: "Loaded") -> None:
     for what in loaded.left_out:
         print_folded(f"not restored: {what}")
     if loaded.seconds:
-        steps = ", ".join(f"{step} {seconds:g} s" for step, seconds in loaded.seconds.items())
-        print_folded(f"took {sum(loaded.seconds.values()) / 60:.1f} minutes: {steps}")
+        steps = ", ".join(f"{step} {format_duration(seconds)}" for step, seconds in loaded.seconds.items())
+        print_folded(f"took {format_duration(sum(loaded.seconds.values()))}: {steps}")
 
 
 def _finish(*, yes: bool) -> None:
     from hannun.flows.restore.finish import finish
     from hannun.processes.commands.restore import open_cache_cleanup, open_live, restore_target
 
-    settings = settings_.read()
+    settings = read_settings()
     print_folded(f"prepare {restore_target(settings).live}, which something else has restored:")
     print_folded(
         "consumers resume at its positions, every event gets a new version, its sign-in codes are void", indent="  "
     )
     print_folded("every cached answer in Redis is deleted", indent="  ")
-    _confirm("nothing was changed", yes=yes)
+    confirm("Prepare it?", otherwise="nothing was changed", yes=yes)
     with open_cache_cleanup(settings) as cleanup, open_live(settings) as conn:
         finished = finish(conn, operator(), cleanup.delete_cached, cleanup.deliver_pending)
     print_folded("the restored database is prepared: its events have new versions")
@@ -235,11 +219,11 @@ def _finish(*, yes: bool) -> None:
 def _drop_replaced(*, yes: bool) -> None:
     from hannun.processes.commands.restore import drop_replaced, restore_target
 
-    target = restore_target(settings_.read())
+    target = restore_target(read_settings())
     if target.find(target.before) is not None:
         print_folded(f"drop {target.before}: what {target.live} was before the last restore. Nothing brings it back.")
-        _confirm("nothing was dropped", yes=yes)
-    name, dropped = drop_replaced(settings_.read(), operator())
+        confirm("Drop it?", otherwise="nothing was dropped", yes=yes)
+    name, dropped = drop_replaced(read_settings(), operator())
     if dropped:
         print_folded(f"{name} is dropped")
     else:

@@ -166,8 +166,8 @@ def _print_channels(state: Mapping[str, Any], *, only: str) -> None:
     for name, channel in state["channels"].items():
         if only not in (name, "all"):
             continue
-        counts = f"{channel['calls']} calls, {channel['good']} with numbers of {channel['events']} events"
-        over = f", {channel['budgetViolations']} over its budget" if channel["budgetViolations"] else ""
+        counts = f"{channel['calls']:,} calls, {channel['good']:,} with numbers of {channel['events']:,} events"
+        over = f", {channel['budgetViolations']:,} over its budget" if channel["budgetViolations"] else ""
         print_folded(f"{name}: {counts}{over}")
         for told in channel["behaviours"]:
             print_folded(_described(told), indent=_INDENT)
@@ -181,10 +181,10 @@ def _described(told: Mapping[str, Any]) -> str:
     if told["secondsLeft"] is not None:
         parts.append(f"{told['secondsLeft']:.0f} s left")
     if told["calls"] is not None:
-        parts.append(f"{told['calls']} calls")
+        parts.append(f"{told['calls']:,} calls")
     if told["afterCalls"]:
-        parts.append(f"after {told['afterCalls']} calls")
+        parts.append(f"after {told['afterCalls']:,} calls")
     if told["events"]:
-        parts.append(f"{len(told['events'])} events")
+        parts.append(f"{len(told['events']):,} events")
     bounds = f" ({', '.join(parts)})" if parts else ""
-    return f"{told['behaviour']}{bounds}: applied {told['applied']} times"
+    return f"{told['behaviour']}{bounds}: applied {told['applied']:,} times"

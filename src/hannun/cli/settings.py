@@ -2,15 +2,20 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from hannun import settings as settings_
-from hannun.cli.terminal import HomeOption, print_folded
+from hannun.cli.terminal import HomeOption, home_variables, print_folded, read_settings
 
-_GROUPS = {"file": "from files", "environment": "from the environment", "default": "by default"}
+_GROUPS = {
+    "file": "from files",
+    "home": "from --home",
+    "environment": "from the environment",
+    "default": "by default",
+}
 
 
 def settings(
@@ -19,21 +24,28 @@ def settings(
 ) -> None:
     """Print each setting that is in force and where it comes from; secrets are masked. Status 1: a variable with the
     prefix HANNUN_ is no setting, as a misspelled one is."""
-    from hannun.processes.commands.settings_in_force import settings_in_force, unknown_variables
+    from hannun.processes.commands.settings_in_force import exposed_files, settings_in_force, unknown_variables
 
-    found = settings_in_force(settings_.read())
+    read = read_settings()
+    found, exposed = settings_in_force(read, home_variables()), [*exposed_files(read, os.environ)]
     unknown = unknown_variables(os.environ)
     if as_json:
-        print(json.dumps({"settings": [*map(asdict, found)], "unknown": [*map(asdict, unknown)]}, indent=2))
+        listed: dict[str, Sequence[Any]] = {"settings": found, "unknown": unknown, "exposed": exposed}
+        print(json.dumps({name: [*map(asdict, each)] for name, each in listed.items()}, indent=2))
     else:
         for source, title in _GROUPS.items():
-            group = [each for each in found if each.source == source]
+            group = [each for each in found if each.source == source and (each.value or source != "default")]
             if group:
                 print_folded(f"{title}:")
             for each in group:
                 origin = f" ({each.file})" if each.file else ""
                 print_folded(f"{each.variable}={each.value}{origin}", indent="  ")
+        unset = [each.variable for each in found if each.source == "default" and not each.value]
+        print_folded(f"not set: {', '.join(unset)}")
         for each_unknown in unknown:
             meant = f"; do you mean {each_unknown.meant}?" if each_unknown.meant else ""
             print_folded(f"{each_unknown.variable} is no setting, and nothing reads it{meant}")
+        for file in exposed:
+            print_folded(f"any user of this machine may read or change {file.path} (mode {file.mode}), which")
+            print_folded(f"{file.variable} names: {file.command}", indent="  ")
     raise typer.Exit(1 if unknown else 0)

@@ -10,14 +10,17 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Generic, Self, TypeVar
 
 import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
-from hannun.errors import OperatorError, Transient, install_hint
+from hannun.errors import OperatorError, SettingMissing, Transient, install_hint
+
+if TYPE_CHECKING:
+    from hannun.settings import Settings
 
 # Without emoji: rich would print :cat: in a path as a picture.
 out = Console(soft_wrap=True, emoji=False)
@@ -26,6 +29,8 @@ err = Console(stderr=True, soft_wrap=True, emoji=False, highlight=False)
 T = TypeVar("T")
 BIGINT_MAX = 2**63 - 1
 """The largest number of PostgreSQL's type bigint, and the largest offset of Kafka."""
+LISTED_MAX = 100_000
+"""How many entries a list prints at most."""
 PARTITION_MAX = 2**31 - 1
 """The largest number of a partition of Kafka."""
 _COMMAND = re.compile(r"""(?:(?<=[`(])|(?<=: )|^)hannun [a-z-]+(?: (?:[^\s;,`()'"]|'[^']*'|"[^"]*")+)*""")
@@ -38,6 +43,8 @@ COMMANDS_WITH_HOME: Final = (
     "dead-letters",
     "doctor",
     "export",
+    "keys",
+    "migrate",
     "partitions",
     "positions",
     "privacy",
@@ -55,6 +62,8 @@ _CUT = " ..."
 
 _used_homes: list[Path] = []
 """The home of this command, where it has one."""
+_home_variables: set[str] = set()
+"""The variables of the environment that come from that home."""
 
 
 def use_home(home: Path | None) -> Path | None:
@@ -70,9 +79,35 @@ def use_home(home: Path | None) -> Path | None:
             raise OperatorError(
                 f"--home needs the servers as wheels: {error}", hint=install_hint("embedded")
             ) from error
-        os.environ.update(command_environment(home))
+        environment = command_environment(home)
+        os.environ.update(environment)
+        _home_variables.update(environment)
         _used_homes.append(home)
     return home
+
+
+def read_settings(*, with_log: bool = False) -> "Settings":
+    """The settings of this command. They are imported here, since `--help` needs none of them.
+
+    Args:
+        with_log: the command writes a log, which begins now.
+
+    Raises:
+        OperatorError: the value of a variable, or a file with a secret, cannot be used.
+    """
+    from hannun import settings as settings_
+
+    settings = settings_.read()
+    if with_log:
+        from hannun import telemetry
+
+        telemetry.configure(settings.log_level)
+    return settings
+
+
+def home_variables() -> frozenset[str]:
+    """The variables of the environment that come from `--home`; none where it is not given."""
+    return frozenset(_home_variables)
 
 
 HomeOption = Annotated[
@@ -103,11 +138,15 @@ def print_error(error: Exception) -> None:
     """Print an error: what was found and, on a line of its own where there is a terminal, what to do."""
     found, hint = f"hannun: {error}", ""
     if isinstance(error, OperatorError | Transient):
-        found, hint = f"hannun: {error.args[0]}", with_home(f"Hint: {error.hint}")
+        found, hint = f"hannun: {error.args[0]}", with_home(f"Hint: {_hint_of(error)}")
     if hint and not _is_folded(err):
         found, hint = f"{found}. {hint}", ""
     for paragraph in filter(None, (*found.splitlines(), hint)):
         print_folded(paragraph, console=err)
+
+
+def _hint_of(error: OperatorError | Transient) -> str:
+    return error.hint_with_home if _home_variables and isinstance(error, SettingMissing) else error.hint
 
 
 def _is_folded(console: Console) -> bool:
@@ -190,6 +229,11 @@ def check_number(option: str, value: float, value_max: int) -> None:
         )
 
 
+def print_progress(line: object) -> None:
+    """Print a line of progress, folded like every paragraph: it may hold a name of any length."""
+    print_folded(str(line), indent="  ", console=err)
+
+
 class Progress(Generic[T]):
     """Shows progress: on a terminal in one line that is rewritten, else by a line every 5 s and at the end.
 
@@ -258,5 +302,9 @@ def confirm(question: str, *, otherwise: str, yes: bool) -> None:
 
 
 def operator() -> str:
-    """The name under which a decision of this user is recorded."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    """The name under which a decision of this user is recorded: of a container's user without a name, its number."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # OSError since Python 3.13
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

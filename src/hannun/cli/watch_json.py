@@ -17,11 +17,11 @@ def as_json(readers: "Readers") -> dict[str, Any]:
     errors = {name: each.error.args[0] for name, each in of_each if each is not None and each.error is not None}
     found = postgres.found
     return {
-        **({} if found is None else _value(found.servers)),
-        "refresh": None if found is None else _value(found.refresh.status),
+        **({} if found is None else json_value(found.servers)),
+        "refresh": None if found is None else json_value(found.refresh.status),
         "budgets": [] if found is None else _budgets(found.refresh.budgets),
         "lag": None if lag is None or lag.found is None else _lag(lag.found),
-        "redis": _value(redis.found),
+        "redis": json_value(redis.found),
         "errors": errors,
     }
 
@@ -31,23 +31,23 @@ def _lag(lag: Mapping[tuple[str, int], int]) -> list[dict[str, Any]]:
 
 
 def _budgets(budgets: Mapping[tuple[str, str], Any]) -> list[dict[str, Any]]:
-    return [{"scope": scope, "budget": name, **_value(state)} for (scope, name), state in budgets.items()]
+    return [{"scope": scope, "budget": name, **json_value(state)} for (scope, name), state in budgets.items()]
 
 
-def _value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """A value of ours as JSON has it, with names in camel case."""
     if isinstance(value, datetime):
         return value.isoformat() + "Z"
     if isinstance(value, date):
         return value.isoformat()
     if hasattr(value, "_asdict"):
-        return {_camel(name): _value(each) for name, each in value._asdict().items()}
+        return {_camel(name): json_value(each) for name, each in value._asdict().items()}
     if is_dataclass(value):
-        return {_camel(each.name): _value(getattr(value, each.name)) for each in fields(value)}
+        return {_camel(each.name): json_value(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
-        return {str(name): _value(each) for name, each in value.items()}
+        return {str(name): json_value(each) for name, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_value(each) for each in value]
+        return [json_value(each) for each in value]
     return value
 
 

@@ -2,9 +2,10 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hannun.cli.watch_text import WIDTH, cut, duration, pad, percent, size
+from hannun.flows.server_watch import rate, recent_hit_ratio
 
 if TYPE_CHECKING:
     from hannun.domain.positions import Partition
@@ -12,9 +13,13 @@ if TYPE_CHECKING:
     from hannun.flows.server_watch import DatabaseView, RedisView
     from hannun.processes.commands.watching import InPostgres, Reading
 
-SHOWN_IN_OVERVIEW = 4
+OVERVIEW_LINES = 21
+"""How many lines the overview has on a terminal of 24, below the sections and the time."""
 SIZES_SHOWN = 20
 _LABEL_WIDTH = 10
+_QUERY_WIDTH = 39
+HIDDEN_TEXT = "<insufficient privilege>"
+"""What pg_stat_statements shows instead of another role's query."""
 
 
 def overview_lines(
@@ -28,8 +33,9 @@ def overview_lines(
     lines += _redis_summary(redis)
     if postgres.found is not None:
         view = postgres.found.servers
-        lines += ["", *_tables(view, SHOWN_IN_OVERVIEW)]
-        lines += ["", *_queries(view, SHOWN_IN_OVERVIEW)]
+        each_max = (OVERVIEW_LINES - len(lines)) // 2 - 2  # above each list are an empty line and its title
+        lines += ["", *_tables(view, each_max)]
+        lines += ["", *_queries(view, each_max)]
     return lines
 
 
@@ -120,8 +126,10 @@ def _database_summary(view: "DatabaseView") -> Iterator[str]:
     detached = [f"{len(months.detached)} detached"] if months.detached else []
     ahead = f"{months.ahead} ahead" + ("" if months.ahead else " !")
     yield _labelled("months", [attached, ahead, *detached])
-    ages = [f"{kind} {duration(each.age_s)} ago" for kind, each in sorted(view.operations.items())]
-    yield _labelled("backups", ages or ["none on record"])
+    ages = [
+        f"{kind.removeprefix('backup-')} {duration(each.age_s)} ago" for kind, each in sorted(view.operations.items())
+    ]
+    yield from _labelled_lines("backups", ages or ["none on record"])
     yield _labelled("database", [size(view.database_bytes)])
 
 
@@ -131,6 +139,7 @@ def _redis_summary(redis: "Reading[RedisView]") -> Iterator[str]:
     if redis.found is None:
         return
     now = redis.found.statistics
+    before = None if redis.before is None else redis.before.statistics
     limit = f" of {size(now.max_bytes)}" if now.max_bytes else ""
     yield _labelled(
         "Redis",
@@ -144,34 +153,34 @@ def _redis_summary(redis: "Reading[RedisView]") -> Iterator[str]:
     yield _labelled(
         "hit rate",
         [
-            f"{percent(_recent_hit_ratio(redis))} now",
+            f"{percent(recent_hit_ratio(now, before))} now",
             f"{percent(now.hit_ratio)} since its start",
             f"evicted {now.evicted_keys:,}",
         ],
     )
 
 
-def _recent_hit_ratio(redis: "Reading[RedisView]") -> float | None:
-    """The share of key look-ups since the reading before that found a key; None where there were none."""
-    if redis.found is None or redis.before is None:
-        return None
-    hits = redis.found.statistics.hits - redis.before.statistics.hits
-    misses = redis.found.statistics.misses - redis.before.statistics.misses
-    return hits / (hits + misses) if hits >= 0 and misses >= 0 and hits + misses > 0 else None
-
-
-def _rate(postgres: "Reading[InPostgres]", figure: str) -> str:
-    """How fast a figure of `Counting` rises, a second; `-` before the second reading and where it fell."""
-    if postgres.found is None or postgres.before is None:
-        return "-"
-    now, before = postgres.found.servers.counting, postgres.before.servers.counting
-    seconds = (now.now - before.now).total_seconds()
-    risen: int = getattr(now, figure) - getattr(before, figure)
-    return f"{risen / seconds:,.0f}" if seconds > 0 and risen >= 0 else "-"
+def _rate(postgres: "Reading[InPostgres]", figure: Literal["offsets", "ledger_rows"]) -> str:
+    """How fast a figure of `Counting` rises, a second; `-` where that is not known."""
+    assert postgres.found is not None
+    before = None if postgres.before is None else postgres.before.servers.counting
+    found = rate(postgres.found.servers.counting, before, figure)
+    return "-" if found is None else f"{found:,.0f}"
 
 
 def _labelled(label: str, parts: Sequence[str]) -> str:
     return cut(f"{pad(label, _LABEL_WIDTH)}{'   '.join(parts)}")
+
+
+def _labelled_lines(label: str, parts: Sequence[str]) -> Iterator[str]:
+    """As many lines as the parts need: none of them is cut."""
+    line: list[str] = []
+    for part in parts:
+        if line and len("   ".join([*line, part])) > WIDTH - _LABEL_WIDTH:
+            yield _labelled(label, line)
+            label, line = "", []
+        line.append(part)
+    yield _labelled(label, line)
 
 
 # -- tables
@@ -193,8 +202,17 @@ def _queries(view: "DatabaseView", limit: int, *, lines_each: int = 1) -> Iterat
         return
     yield f"{pad('slowest queries, by total time', 40)}{'calls':>12}{'total':>14}{'mean':>14}"
     for each in view.slowest.queries[:limit]:
-        text = each.text if lines_each == 1 else each.text[:39]
+        text, rest = each.text, ""
+        if lines_each > 1:
+            text, *_ = textwrap.wrap(each.text, _QUERY_WIDTH) or [""]
+            rest = each.text[len(text) :].lstrip()
         figures = f"{each.calls:>12,}{each.total_exec_time / 1000:>12,.1f} s{each.mean_exec_time:>11,.2f} ms"
-        yield f"{pad(text, 39)} {figures}"
-        if lines_each > 1 and len(each.text) > 39:
-            yield cut(f"  {each.text[39:]}")
+        yield f"{pad(text, _QUERY_WIDTH)} {figures}"
+        if rest:
+            yield "  " + textwrap.shorten(rest, WIDTH - 2, placeholder=" ...")
+    if lines_each > 1 and any(each.text == HIDDEN_TEXT for each in view.slowest.queries[:limit]):
+        yield from textwrap.wrap(
+            f"{HIDDEN_TEXT}: as a superuser, GRANT pg_monitor TO the role of DATABASE_URL",
+            WIDTH,
+            subsequent_indent="  ",
+        )

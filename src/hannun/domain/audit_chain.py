@@ -23,6 +23,7 @@ NO_HASH = bytes(32)
 REASON_LENGTH_MAX = 500
 OBJECT_LENGTH_MAX = 500
 ALL_EVENTS = "the list of all events"
+ALL_MERCHANTS = "the list of all merchants"
 MERCHANTS_EVENTS = "all events of a merchant"
 """Objects of entries that stand for several events."""
 _RANGES_MAX = 10
@@ -147,7 +148,7 @@ def number_ranges(numbers: Iterable[int]) -> str:
             ranges.append([number, number])
     shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_RANGES_MAX])
     left_out = sum(last - first + 1 for first, last in ranges[_RANGES_MAX:])
-    return f"{shown} and {left_out} others" if left_out else shown
+    return f"{shown} and {left_out:,} others" if left_out else shown
 
 
 class StoredSubject(NamedTuple):

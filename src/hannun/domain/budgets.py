@@ -30,7 +30,7 @@ DAY_RESERVE = 50
 SPACED_BELOW_PERIODS = 4
 """A budget whose window is shorter than so many periods spaces each call."""
 BLOCK_S_MAX = 2 * 86_400.0
-"""No answer of an API blocks a budget for longer. It is asked again then."""
+"""No answer of an API blocks a budget for longer. It is called again then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

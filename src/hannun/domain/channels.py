@@ -10,10 +10,12 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from hannun.domain.terms import Bilingual
 
 NAME_LENGTH_MAX = 50
 """Characters of a channel's name: the width of `channel_stats.channel_name`."""
@@ -40,9 +42,10 @@ class Channel(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChannelTable:
-    """The known channels, by each of their spellings, folded."""
+    """The known channels, by each of their spellings, folded; and their titles, by their names."""
 
     by_spelling: Mapping[str, Channel]
+    titles: Mapping[str, Bilingual] = field(default_factory=dict)
 
     @property
     def known(self) -> tuple[Channel, ...]:
@@ -59,6 +62,10 @@ class ChannelTable:
         if not key or len(composed) > NAME_LENGTH_MAX or "," in composed:
             return None
         return self.by_spelling.get(key) or Channel(key, composed, None)
+
+    def title(self, name: str) -> Bilingual:
+        """What people call the channel of this name: its name, where it has no title."""
+        return self.titles.get(name) or Bilingual(name, name)
 
 
 def folded(name: str) -> str:
@@ -80,22 +87,23 @@ def _visible(name: str) -> str:
 
 
 class NewChannel(NamedTuple):
-    """A channel that a declaration adds to the table. `type` and `aliases` may be absent where the table knows it."""
+    """A channel that a declaration adds to the table. What is absent stays as the table knows it."""
 
     name: str
     type: ChannelType | None
     aliases: tuple[str, ...]
+    title: Bilingual | None = None
 
 
 def extended(table: ChannelTable, channels: Iterable[NewChannel]) -> ChannelTable:
-    """The table with channels that it does not know yet, and with further spellings of those that it knows.
+    """The table with channels that it does not know yet, and with titles and further spellings of those that it knows.
 
     Raises:
-        ValueError: two channels claim one spelling, a name or a spelling cannot be used, or a type is missing or
-            another one.
+        ValueError: two channels claim one spelling, a name, a title or a spelling cannot be used, or a type is missing
+            or another one.
     """
-    by_spelling = dict(table.by_spelling)
-    for name, type_, aliases in channels:
+    by_spelling, titles = dict(table.by_spelling), dict(table.titles)
+    for name, type_, aliases, title in channels:
         known = by_spelling.get(folded(name))
         if known is None and type_ is None:
             raise ValueError(f"channels: {name} is not known, so its declaration must have a type")
@@ -103,22 +111,48 @@ def extended(table: ChannelTable, channels: Iterable[NewChannel]) -> ChannelTabl
             raise ValueError(f"channels: {name} is {type_} by its declaration, and {known.type} in the table")
         if table.named(name) is None:
             raise ValueError(f"channels: {name!r} is empty, is too long or has a comma")
-        _add(by_spelling, known or Channel(folded(name), name, type_), (name, *aliases))
-    return ChannelTable(by_spelling)
+        channel = known or Channel(folded(name), name, type_)
+        _add(by_spelling, channel, (name, *aliases))
+        if title is not None:
+            titles[channel.name] = _checked(channel.name, title)
+    return ChannelTable(by_spelling, titles)
 
 
 def load_table(toml_text: str | None = None) -> ChannelTable:
     """The table from TOML text; by default from the file that is part of Hannun.
 
     Raises:
-        ValueError: two channels claim one spelling, a spelling has a comma, or a type is not TV, SNS or VOICE.
+        ValueError: two channels claim one spelling, a spelling has a comma, a title cannot be used, or a type is not
+            TV, SNS or VOICE.
     """
     text = toml_text or resources.files("hannun.domain").joinpath("channels.toml").read_text("utf-8")
     by_spelling: dict[str, Channel] = {}
+    titles: dict[str, Bilingual] = {}
     for name, entry in tomllib.loads(text).items():
         channel = Channel(folded(name), name, ChannelType(entry["type"]))
         _add(by_spelling, channel, (name, *entry.get("aliases", ())))
-    return ChannelTable(by_spelling)
+        if "title" in entry:
+            titles[name] = _title_of(name, entry["title"])
+    return ChannelTable(by_spelling, titles)
+
+
+def _title_of(name: str, stated: Any) -> Bilingual:
+    if not isinstance(stated, dict) or stated.keys() != {"ko", "en"}:
+        raise ValueError(f"channels: the title of {name} is {stated!r}, expected texts ko and en")
+    return _checked(name, Bilingual(**stated))
+
+
+def _checked(name: str, title: Bilingual) -> Bilingual:
+    """
+    Raises:
+        ValueError: a title that cannot be shown.
+    """
+    for text in (title.ko, title.en):
+        if not isinstance(text, str) or _visible(text).strip() != text or not 0 < len(text) <= NAME_LENGTH_MAX:
+            raise ValueError(
+                f"channels: the title of {name} is {text!r}, expected 1 to {NAME_LENGTH_MAX} visible characters"
+            )
+    return title
 
 
 def _add(by_spelling: dict[str, Channel], channel: Channel, spellings: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
 """The codes of the API with their names in Korean and English, for files that people read: the state `planned` is 계획.
 
-The page names the same codes in `web/static/translations.js`: a test compares both.
+The page names the same codes in `web/static/texts/`: a test compares both.
 """
 
 from collections.abc import Mapping
@@ -53,12 +53,12 @@ _NAMES: Mapping[str, Names] = {
     },
     "state": {
         "measured": ("측정됨", "measured"),
-        "stale": ("오래됨", "stale"),
-        "planned": ("계획", "planned"),
-        "failed": ("응답 없음", "no answer"),
+        "stale": ("멈춤", "stopped"),
+        "planned": ("계획만", "planned only"),
+        "failed": ("실패", "failed"),
         "unknown": ("확인 안 됨", "unknown"),
     },
-    "channelType": {"TV": ("TV", "TV"), "SNS": ("SNS", "SNS"), "VOICE": ("음성", "Voice")},
+    "channelType": {"TV": ("TV", "TV"), "SNS": ("SNS", "SNS"), "VOICE": ("전화(ARS)", "Voice")},
     "granularity": {
         "minute": ("1분", "minute"),
         "hourly": ("1시간", "hour"),

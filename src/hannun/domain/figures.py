@@ -10,10 +10,11 @@ from decimal import Decimal
 
 from hannun.domain.buckets import Buckets
 from hannun.domain.channel_state import Freshness, KnownCounts, together
+from hannun.domain.channels import ChannelTable
 from hannun.domain.detached_months import DetachedSpan
 from hannun.domain.granularity import Granularity
 from hannun.domain.metrics import ChannelCounts, Money, sum_counts
-from hannun.domain.ranges import Preceding
+from hannun.domain.ranges import Preceding, Range, TwoDays
 from hannun.domain.response_schemas import Projection
 
 VOICE = "VOICE"
@@ -124,6 +125,8 @@ class ListedEvent:
     """An event in its merchant's list. `last_hours` are its participants in the last 24 clock hours, oldest first; None
     in a month whose minutes are not kept.
 
+    today, yesterday: its participants of today, and of yesterday up to the same time of day; None likewise.
+
     created_at: `createdAt` of its newest event-created message, the sort key of the list. Events with the same one are
         sorted by `row_id`.
     seen: when its views were measured; None where no channel has measured them.
@@ -143,6 +146,8 @@ class ListedEvent:
     ends_at: datetime | None
     last_hours: tuple[int | None, ...]
     seen: Freshness | None = None
+    today: int | None = None
+    yesterday: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +217,7 @@ class TimelineFigures:
 
 
 # -- the input of each view function in `domain.views` -------------------------------------------------------------
-# `now` (UTC without a zone) decides which measured counts are stale.
+# `now` (UTC without a zone) decides which measured counts are stale. `names` has the titles of channels.
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +228,7 @@ class EventDashboardFigures:
     comparison: PeriodComparison | None
     preceding: Preceding | None
     now: datetime
+    names: ChannelTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +239,7 @@ class EventChannelsFigures:
     comparison: PeriodComparison | None
     selected: frozenset[str] | None
     now: datetime
+    names: ChannelTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +250,80 @@ class EventRoiFigures:
     comparison: PeriodComparison | None
     projection: Projection | None
     now: datetime
+    names: ChannelTable
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedCounts:
+    """The participants of a period, and of the same part of the period before."""
+
+    period: Range
+    participants: int
+    before: Range
+    participants_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class HourFigures:
+    """The hours of a period in which somebody came: (index of the bucket, participants)."""
+
+    buckets: Buckets
+    filled: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class DistributionFigures:
+    """How the distribution on a channel ended, SUCCESS or FAILED, and when."""
+
+    channel: str
+    state: str
+    completed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OutageFigures:
+    """When the API of a channel was not called; `ended_at` is None while it is not. `held`: an operator wanted that."""
+
+    channel: str
+    began_at: datetime
+    ended_at: datetime | None
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EventHistory:
+    """What happened to an event. Instants are UTC without a zone, None where nothing has been said or counted.
+
+    first: the first minute in which something was counted, or the start of its month, where that is not kept.
+    status_at: when the status was said; planned_at: when the plan was.
+    until: of an event that is over: the later of the change of its status and of its last participant.
+    outages: of its channels, between its start and its end.
+    """
+
+    first: datetime | None
+    status_at: datetime | None
+    planned_at: datetime | None
+    until: datetime | None
+    distributions: Sequence[DistributionFigures]
+    outages: Sequence[OutageFigures]
+
+
+@dataclass(frozen=True, slots=True)
+class EventInsightsFigures:
+    """An event, its history, the counts that are compared, and the hours in which people came.
+
+    day, week: None where the event did not run in both periods.
+    hours: None where minutes of `hours_of` are not kept.
+    """
+
+    event: EventFigures
+    history: EventHistory
+    day: ComparedCounts | None
+    week: ComparedCounts | None
+    hours_of: Range
+    hours: HourFigures | None
+    now: datetime
+    names: ChannelTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +335,7 @@ class MerchantDashboardFigures:
     preceding: Preceding | None
     page: Sequence[ListedEvent]
     next_cursor: str | None
+    days: TwoDays
     now: datetime
 
 
@@ -266,6 +348,7 @@ class MerchantChannelsFigures:
     comparison: PeriodComparison | None
     selected: frozenset[str] | None
     now: datetime
+    names: ChannelTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +360,7 @@ class MerchantRoiFigures:
     comparison: PeriodComparison | None
     projection: Projection | None
     now: datetime
+    names: ChannelTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,10 @@ class Severity(IntEnum):
         return self.name.lower()
 
 
+NUMBERS_THAT_NAME: Final = {"event_no", "pid"}
+"""Evidence that is a number and counts nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One trouble.
@@ -30,7 +34,7 @@ class Finding:
     Args:
         subject: what has the trouble: a table, a topic, a channel, a server.
         cause: an English sentence; names in braces stand for figures of `evidence`. It is also the key of its
-            translation in `web/korean.py`.
+            translation in `web/korean_findings.py`.
         remedy: what to do, a sentence of the same kind.
         evidence: what was measured, by name.
         statements: SQL or commands that can be pasted, in this order.
@@ -46,12 +50,20 @@ class Finding:
     @property
     def cause_text(self) -> str:
         """The cause with its figures."""
-        return self.cause.format(**self.evidence)
+        return self.fill(self.cause)
 
     @property
     def remedy_text(self) -> str:
         """The remedy with its figures."""
-        return self.remedy.format(**self.evidence)
+        return self.fill(self.remedy)
+
+    def fill(self, template: str) -> str:
+        """A sentence with the figures of the evidence in it; those that are counted have separators of thousands."""
+        figures = {
+            name: f"{value:,}" if type(value) is int and name not in NUMBERS_THAT_NAME else value
+            for name, value in self.evidence.items()
+        }
+        return template.format(**figures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +71,27 @@ class CheckResult:
     """What one check found.
 
     Args:
-        reason: why the check is unfinished or was skipped.
+        reason: why the check is unfinished or was skipped: what a server said, or an English sentence with names in
+            braces for `reason_values`, the key of its translation in `web/korean_findings.py`.
+        server: the check of the server that did not answer, as "redis"; empty where every server answered.
     """
 
     check: str
     state: CheckState
     findings: Sequence[Finding] = ()
     reason: str = ""
+    reason_values: Mapping[str, str] = field(default_factory=dict)
+    server: str = ""
     seconds: float = 0.0
+
+    @property
+    def reason_text(self) -> str:
+        """The reason with its values."""
+        return self.fill_reason(self.reason)
+
+    def fill_reason(self, template: str) -> str:
+        """The reason, or its translation, with its values. Without values nothing is a name in braces."""
+        return template.format(**self.reason_values) if self.reason_values else template
 
     @property
     def severity(self) -> Severity | None:

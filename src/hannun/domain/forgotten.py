@@ -90,6 +90,12 @@ class ForgottenIds:
         """Whether this is a forgotten participant of the event; 32 hexadecimal digits."""
         return self._participant(event_id, participant) is not participant
 
+    def events_for(self, event_id: str | None) -> Collection[str]:
+        """The events in which a participant of this event may be forgotten: all, where the event is not known."""
+        if event_id is None:
+            return self.participants.keys()
+        return (event_id,) if event_id in self.participants else ()
+
     def is_merchant(self, user_id: str) -> bool:
         """Whether this is a forgotten merchant."""
         return self._merchant(user_id) is not None

@@ -1,4 +1,4 @@
-"""The metrics of the API with their exact definitions. The page shows them too (`web/static/translations.js`).
+"""The metrics of the API with their exact definitions. The page shows them too (`web/static/texts/figures.js`).
 
 Rates and ROI are percent with two decimals, rounded half even; money is won with two. Division by 0 gives None, never 0
 and never NaN: without a base there is no rate. What no message has said is None too, and so is what is computed from

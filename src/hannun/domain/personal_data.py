@@ -7,6 +7,7 @@ tells them from other words.
 
 import re
 from collections.abc import Iterator, Mapping
+from uuid import UUID
 
 _NOT_WITHIN = r"(?<![0-9A-Za-z.+-])(?:{})(?![0-9A-Za-z-])"
 
@@ -27,10 +28,18 @@ UUIDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 GIVEN_ID = "the given id"
 
 
-def with_id(id_: str) -> dict[str, str]:
-    """The patterns, and one for an id that somebody looks for: as it is, and a UUID without its hyphens."""
-    forms = "|".join(sorted({re.escape(id_), re.escape(id_.replace("-", ""))}, reverse=True))
-    return {**PATTERNS, GIVEN_ID: rf"(?<![0-9A-Za-z])(?:{forms})(?![0-9A-Za-z])"}
+def with_id(id_: str, participant: str | None = None) -> dict[str, str]:
+    """The patterns, and one for an id that somebody looks for: as it is, and a UUID without its hyphens.
+
+    Args:
+        participant: what the ledger stores for a participant of this id, 32 hexadecimal digits: a hash, where the id is
+            no UUID. It is looked for too, also with the hyphens that PostgreSQL writes.
+    """
+    forms = {id_, id_.replace("-", "")}
+    if participant is not None:
+        forms |= {participant, str(UUID(participant))}
+    alternatives = "|".join(sorted(map(re.escape, forms), reverse=True))
+    return {**PATTERNS, GIVEN_ID: rf"(?<![0-9A-Za-z])(?:{alternatives})(?![0-9A-Za-z])"}
 
 
 class Matcher:

@@ -18,7 +18,7 @@ ENDS_SOON_S: Final = 86_400.0
 
 
 class Pollable(NamedTuple):
-    """An event that a channel may be asked for. `age_s` is None before its first poll."""
+    """An event for which a channel may be polled. `age_s` is None before its first poll."""
 
     event_no: int
     age_s: float | None

@@ -159,6 +159,7 @@ def events_provenance(events: Iterable[ListedEvent], as_of: str | None, now: dat
     kinds = [_roi_kinds(each.money) for each in events]
     roi = _weakest_known(each["currentRoi"] for each in kinds)
     recorded = _weakest_known(each["revenue.recorded"] for each in kinds)
+    invested = _weakest_known(each["investment.total"] for each in kinds)
     seen = oldest(each.seen for each in events if each.seen is not None)
     views = MeasuredCounts({} if seen is None else {"views": seen}, now)
     target = _weakest_known(_if_said("planned", each.target_roi) for each in events)
@@ -168,6 +169,9 @@ def events_provenance(events: Iterable[ListedEvent], as_of: str | None, now: dat
         "events.currentRoi": Provenance(roi, as_of, "percent"),
         "events.targetRoi": Provenance(target, as_of, "percent"),
         "events.recordedRevenue": Provenance(recorded, as_of, "KRW"),
+        "events.investment": Provenance(invested, as_of, "KRW"),
+        "events.participantsToday": measured(as_of, "count"),
+        "events.participantsYesterday": measured(as_of, "count"),
         "events.sparkline": measured(as_of, "count"),
     }
 

@@ -1,7 +1,6 @@
 """The questions of the API: subject, range, filters, order; with the reading of lists and cursors from text."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,10 +9,11 @@ from typing import Generic, TypeVar
 
 from hannun.domain.facts import EventStatus
 from hannun.domain.granularity import Granularity, WeekStart
-from hannun.domain.ranges import ALL_TIME, Range
+from hannun.domain.ids import ID_LENGTH_MAX
+from hannun.domain.ranges import ALL_TIME, DEFAULT_TZ, Range
 from hannun.errors import BadRequest
 
-PAGE_DEFAULT, PAGE_MAX = 50, 200
+PAGE_DEFAULT, PAGE_MAX = 50, 500
 NAMES_MAX = 20
 """The most channels, or metrics, that one question may name."""
 TEXT_LENGTH_MAX = 100
@@ -178,8 +178,22 @@ class RoiQuestion(Generic[SubjectT_co]):
         return self.range.is_default and self.subject.is_default and not self.projection
 
 
+@dataclass(frozen=True, slots=True)
+class InsightsQuestion:
+    """What the figures of an event mean. The zone decides what today is; `week_start` orders the days of the week."""
+
+    subject: EventSubject
+    tz: str = DEFAULT_TZ
+    week_start: WeekStart = WeekStart.MONDAY
+
+    @property
+    def is_default(self) -> bool:
+        return self.tz == DEFAULT_TZ and self.week_start is WeekStart.MONDAY
+
+
 Question = (
     EventDashboardQuestion
+    | InsightsQuestion
     | MerchantDashboardQuestion
     | ChannelsQuestion[EventSubject]
     | ChannelsQuestion[MerchantSubject]
@@ -235,7 +249,7 @@ def parse_list(name: str, text: str | None) -> tuple[str, ...]:
 
 def encode_cursor(created_at: datetime, row_id: int) -> str:
     """The cursor of the page after an event: the sort key of that event."""
-    return base64.urlsafe_b64encode(f"{created_at.isoformat()}/{row_id}".encode()).decode().rstrip("=")
+    return _encode_text(f"{created_at.isoformat()}/{row_id}")
 
 
 def decode_cursor(cursor: str) -> tuple[datetime, int]:
@@ -245,13 +259,42 @@ def decode_cursor(cursor: str) -> tuple[datetime, int]:
         BadRequest: `encode_cursor` has not made this cursor.
     """
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        at, row_id = text.split("/")
+        at, row_id = _decode_text(cursor).split("/")
         sort_key = datetime.fromisoformat(at).replace(tzinfo=None), int(row_id)
         if not 0 <= sort_key[1] < 2**63:
             raise ValueError("not a row id")
         return sort_key
-    except (ValueError, binascii.Error) as error:
-        raise BadRequest(
-            "the cursor is not valid: send nextCursor unchanged", code="bad-cursor", field="cursor"
-        ) from error
+    except ValueError as error:
+        raise _bad_cursor() from error
+
+
+def encode_id_cursor(last_id: str) -> str:
+    """The cursor of the page after an id, in a list that is sorted by id."""
+    return _encode_text(last_id)
+
+
+def decode_id_cursor(cursor: str) -> str:
+    """The id before the page.
+
+    Raises:
+        BadRequest: `encode_id_cursor` has not made this cursor.
+    """
+    try:
+        last_id = _decode_text(cursor)
+        if not 0 < len(last_id) <= ID_LENGTH_MAX or "\0" in last_id:
+            raise ValueError("not an id")
+        return last_id
+    except ValueError as error:
+        raise _bad_cursor() from error
+
+
+def _encode_text(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decode_text(cursor: str) -> str:
+    return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+
+
+def _bad_cursor() -> BadRequest:
+    return BadRequest("the cursor is not valid: send nextCursor unchanged", code="bad-cursor", field="cursor")

@@ -44,11 +44,11 @@ class Range:
 
     def end_or_now(self, now: datetime) -> datetime:
         """The end of the range; of an open range the end of the current minute."""
-        return self.end if self.end is not None else _end_of_minute(now)
+        return self.end if self.end is not None else end_of_minute(now)
 
     def elapsed_until(self, now: datetime) -> datetime:
         """Where the part of the range that has elapsed ends: at the end of the current minute, or of the range."""
-        return min(self.end_or_now(now), _end_of_minute(now))
+        return min(self.end_or_now(now), end_of_minute(now))
 
     def preceding(self, now: datetime) -> "Preceding | None":
         """The range of equal length that ends where this one starts. None where this one has no start or lies in the
@@ -64,17 +64,17 @@ class Range:
         if elapsed_until <= self.start or end - self.start > self.start - _FIRST:
             return None
         zone = ZoneInfo(self.tz)
-        starts, ends, elapsed = (at.replace(tzinfo=UTC).astimezone(zone) for at in (self.start, end, elapsed_until))
+        starts, ends = (at.replace(tzinfo=UTC).astimezone(zone) for at in (self.start, end))
         whole_days = _begins_a_day(starts) and _begins_a_day(ends)
         days = ends.date() - starts.date()
         start = self.start - (end - self.start)
         if whole_days:
-            start = to_naive_utc(datetime.combine(starts.date() - days, time(), zone))
+            start = _midnight(starts.date() - days, zone)
         if not _FIRST <= start < self.start:
             return None
         if elapsed_until == end:
             return Preceding(Range(start, self.start, self.tz))
-        by_clock = to_naive_utc(datetime.combine(elapsed.date() - days, elapsed.time(), zone))
+        by_clock = days_earlier(elapsed_until, days.days, self.tz)
         if not whole_days or by_clock <= start:  # clocks set back over midnight show the time of the day before again
             by_clock = start + (elapsed_until - self.start)
         return Preceding(Range(start, min(by_clock, self.start), self.tz), partial=True)
@@ -89,8 +89,25 @@ class Preceding:
     partial: bool = False
 
 
-def _end_of_minute(now: datetime) -> datetime:
+def end_of_minute(now: datetime) -> datetime:
     return now.replace(second=0, microsecond=0) + _MINUTE
+
+
+def days_earlier(moment: datetime, days: int, tz: str) -> datetime:
+    """When the clock of the zone showed the same time so many days before, UTC without a zone. Where it skipped that
+    time: the first minute after it."""
+    zone = ZoneInfo(tz)
+    there = moment.replace(tzinfo=UTC).astimezone(zone)
+    wanted = datetime.combine(there.date() - timedelta(days=days), there.time().replace(fold=there.fold))
+    found = to_naive_utc(wanted.replace(tzinfo=zone))
+    if _clock(found, zone) > wanted:
+        while _clock(found - _MINUTE, zone) >= wanted:
+            found -= _MINUTE
+    return found
+
+
+def _clock(moment: datetime, zone: ZoneInfo) -> datetime:
+    return moment.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
 
 
 def _begins_a_day(moment: datetime) -> bool:
@@ -98,6 +115,35 @@ def _begins_a_day(moment: datetime) -> bool:
 
 
 ALL_TIME = Range()
+
+
+@dataclass(frozen=True, slots=True)
+class TwoDays:
+    """Today, and yesterday up to the same time of day by the zone's clock.
+
+    yesterday: None where the zone's calendar left that day out.
+    clocks_change: whether either day has more or less than 24 hours.
+    """
+
+    today: Range
+    yesterday: Range | None
+    clocks_change: bool
+
+
+def two_days(now: datetime, tz: str) -> TwoDays:
+    """The days of a zone at `now`, UTC without a zone."""
+    zone = ZoneInfo(tz)
+    date_ = now.replace(tzinfo=UTC).astimezone(zone).date()
+    before, start, end = (_midnight(date_ + timedelta(days=days), zone) for days in (-1, 0, 1))
+    today = Range(start, end, tz)
+    preceding = today.preceding(now)
+    yesterday = None if preceding is None else preceding.range
+    return TwoDays(today, yesterday, clocks_change=not start - before == end - start == timedelta(days=1))
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    """Where a day begins, UTC without a zone. Where a clock change skips midnight: its first instant."""
+    return to_naive_utc(datetime.combine(day, time(), zone))
 
 
 # -- reading a range from text -------------------------------------------------------------------------------------
@@ -113,16 +159,17 @@ def parse_range(start: str | None, end: str | None, tz: str) -> Range:
             that is too long.
     """
     zone = _zone(tz)
-    asked = Range(_parse_instant("startDate", start, zone), _parse_instant("endDate", end, zone), tz)
+    first, last = _parse_instant("startDate", start, zone), _parse_instant("endDate", end, zone)
+    requested = Range(first, last, tz)
     # checked here and not in `Range`: a range before this one can be an hour longer, where the clocks change
-    if asked.start is not None and asked.end is not None and asked.end - asked.start > timedelta(days=RANGE_DAYS_MAX):
+    if first is not None and last is not None and last - first > timedelta(days=RANGE_DAYS_MAX):
         raise BadRequest(
             "the range is longer than {days_max} days: ask for a shorter one",
             code="range-too-long",
             field="startDate",
             days_max=RANGE_DAYS_MAX,
         )
-    return asked
+    return requested
 
 
 @cache
@@ -174,6 +221,5 @@ def _parse_query_instant(text: str) -> datetime:
 
 
 def start_of_day(text: str, zone: ZoneInfo) -> datetime:
-    """Where a date begins in a zone, UTC without a zone. Where a clock change skips midnight: the first instant of that
-    date."""
-    return to_naive_utc(datetime.combine(date.fromisoformat(text), time(), zone))
+    """Where a date begins in a zone, UTC without a zone, as `_midnight`."""
+    return _midnight(date.fromisoformat(text), zone)

@@ -4,7 +4,7 @@ In every answer the parts add up: channels + unattributed = total = last point o
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, overload
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from hannun.domain.channel_totals import COUNTS
 from hannun.domain.channels import ChannelType
 from hannun.domain.facts import EventStatus, Reason
 from hannun.domain.granularity import Granularity, WeekStart
+from hannun.domain.terms import Bilingual
 from hannun.domain.trend import Trend
 
 Number = float | int
@@ -71,6 +72,21 @@ Why = Annotated[
         )
     ),
 ]
+
+
+HEADLINE_CODES = (
+    *("not-begun", "nothing-yet", "counted"),
+    *("ahead-of-yesterday", "behind-yesterday", "like-yesterday", "few-since-yesterday"),
+    *("ahead-of-last-week", "behind-last-week", "like-last-week", "few-since-last-week"),
+    *("above-target", "below-target", "ended", "ended-empty", "ended-above-target", "ended-below-target"),
+)
+ADVICE_CODES = ("channel-silent", "no-sales", "break-even", "best-channel", "busy-hours", "no-costs")
+"""The codes of advice, the most urgent first."""
+MARK_KINDS = (
+    *("event-started", "event-ends", "status-changed"),
+    *("distribution-succeeded", "distribution-failed", "channel-outage"),
+)
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 class ApiStruct(msgspec.Struct, rename="camel"):
@@ -137,10 +153,12 @@ class ChannelPerformance(ApiStruct):
     """One channel. `state` is the state of its measured counts: measured, stale, planned, failed or unknown.
 
     `measuredAt` is when they were true, `staleSince` since when that is too old, null while it is not.
-    `measuredCounts` names the counts that the channel has reported. Any other count is unknown, and 0 here.
+    `measuredCounts` names the counts that the channel has reported. Any other count is unknown, and 0 here. Calls are
+    those of VOICE channels.
     """
 
     channel_name: str
+    channel_title: Bilingual
     channel_type: Type
     state: State
     measured_at: Instant | None
@@ -151,6 +169,8 @@ class ChannelPerformance(ApiStruct):
     impressions: Count
     clicks: Count
     conversions: Count
+    total_calls: Count
+    completed_calls: Count
     expected_views: Count | None
     click_through_rate: Percent | None
     engagement_rate: Percent | None
@@ -269,6 +289,7 @@ class Channel(ApiStruct):
     """
 
     channel_name: str
+    channel_title: Bilingual
     channel_type: Type
     state: State
     metrics: ChannelMetrics
@@ -385,6 +406,7 @@ class ChannelCost(ApiStruct):
     """The costs of a channel in won, and its participants."""
 
     channel_name: str
+    channel_title: Bilingual
     channel_type: Type
     participants: People
     distribution_cost: Won | None
@@ -425,9 +447,99 @@ class UserRoi(Roi):
     last_updated_at: Instant | None
 
 
+class ParticipantsOfPeriod(ApiStruct):
+    period: Period
+    participants: People
+
+
+class ComparedParticipants(ApiStruct):
+    """The participants of a period, and those of the same part of the period before. `delta` is the change in percent;
+    null where nobody came before."""
+
+    period: Period
+    participants: People
+    previous: ParticipantsOfPeriod
+    delta: Percent | None
+
+
+class Comparisons(ApiStruct):
+    """`day`: today so far, beside yesterday up to the same time. `week`: the last 7 days up to now, beside the 7
+    before. Each is null where the event did not run in both."""
+
+    day: ComparedParticipants | None
+    week: ComparedParticipants | None
+
+
+class Headline(ApiStruct):
+    """How many came, and whether that is good, in one sentence."""
+
+    code: Annotated[str, _one_of(HEADLINE_CODES)]
+    text: Bilingual
+
+
+class Fact(ApiStruct):
+    """A figure on which an advice rests: its path in the event's dashboard or in this answer, and its value there."""
+
+    path: str
+    value: Number | str | None
+
+
+class Advice(ApiStruct):
+    """A sentence on what to do, the reason for it with its numbers, and the figures that it rests on."""
+
+    code: Annotated[str, _one_of(ADVICE_CODES)]
+    text: Bilingual
+    why: Bilingual
+    facts: list[Fact]
+
+
+class HeatMap(ApiStruct):
+    """When participants came: a row for each day of the week in `days`, a column for each hour of the day by the clock
+    of the zone, over so many `weeks`. null where no minutes of the period are kept any more."""
+
+    period: Period
+    weeks: People
+    days: list[Annotated[str, _one_of(WEEKDAYS)]]
+    participants: list[list[People]] | None
+    total: People | None
+
+
+class Mark(ApiStruct):
+    """Something that happened at a moment, or lasts until another one; `until` is null for a moment, and while it
+    lasts."""
+
+    at: Instant
+    until: Instant | None
+    kind: Annotated[str, _one_of(MARK_KINDS)]
+    channel_name: str | None
+    channel_title: Bilingual | None
+    text: Bilingual
+
+
+class EventInsights(ApiStruct):
+    """What an event's figures mean: how it goes beside the time before, what to do, when people come, and what happened
+    when. Texts are in both languages. All of it is of one snapshot, as of `asOf`, the minute in which it was read."""
+
+    event_id: str
+    event_title: str
+    status: Status
+    tz: str
+    as_of: Instant
+    comparisons: Comparisons
+    headline: Headline
+    advice: list[Advice]
+    heat_map: HeatMap
+    marks: list[Mark]
+    provenance: dict[str, Provenance]
+    last_updated_at: Instant | None
+
+
 class UserEvent(ApiStruct):
     """An event in its merchant's list. `sparkline` has its participants in the last 24 clock hours, oldest first; null
     for an hour whose minutes are not kept.
+
+    `participantsToday` and `participantsYesterday` are those of the answer's periods `today` and `yesterday`, whatever
+    its `period` is; null where minutes of that day are not kept.
 
     Where `recordedRevenue` is null, no sale is recorded: `currentRoi` is then that of the expected revenue. Where
     `totalViewsKind` is unknown, no channel has measured the views: they are 0 here, and unknown.
@@ -445,12 +557,20 @@ class UserEvent(ApiStruct):
     sparkline: list[People | None]
     last_updated_at: Instant | None
     recorded_revenue: Won | None = None
+    investment: Won | None = None
+    participants_today: People | None = None
+    participants_yesterday: People | None = None
     current_roi_kind: Kind = "unknown"
     total_views_kind: Kind = "unknown"
 
 
 class User(ApiStruct):
-    """A merchant's events together, and a page of them."""
+    """A merchant's events together, and a page of them.
+
+    `today` is the day of the zone in which the answer was made: where its `endDate` has passed, `participantsToday` is
+    that of an earlier day. `yesterday` is the day before, up to the same time of day; null where the zone's calendar
+    left it out.
+    """
 
     user_id: str
     total_events: People
@@ -459,6 +579,8 @@ class User(ApiStruct):
     summary: Summary
     roi: Roi
     events: list[UserEvent]
+    today: Period
+    yesterday: Period | None
     next_cursor: str | None
     provenance: dict[str, Provenance]
     last_updated_at: Instant | None
@@ -481,6 +603,29 @@ class EventList(ApiStruct):
     """A page of the events of all merchants, newest first; `nextCursor` is null on the last page."""
 
     events: list[EventOfList]
+    next_cursor: str | None
+
+
+class MerchantOfList(ApiStruct):
+    """A merchant in the list of all merchants.
+
+    `allEvents` includes the archived ones, `events` does not; `runningEvents` are ACTIVE and between planned start
+    and end. `totalParticipants` is the sum over all events. The newest event is the one of the newest `createdAt`.
+    """
+
+    user_id: str
+    all_events: People
+    events: People
+    running_events: People
+    total_participants: People
+    newest_event_title: str
+    newest_event_created_at: Instant
+
+
+class MerchantList(ApiStruct):
+    """A page of the merchants that have an event, by id; `nextCursor` is null on the last page."""
+
+    merchants: list[MerchantOfList]
     next_cursor: str | None
 
 
@@ -521,6 +666,14 @@ class Session(ApiStruct):
     expires_at: Instant
 
 
+class SignInCode(ApiStruct):
+    """A one-time code, and the address on this service's origin to which the platform sends the user's browser."""
+
+    code: str
+    address: str
+    expires_in_s: int
+
+
 class CheckOutcome(ApiStruct):
     """How one check of the running system ended. `reason`: why it is unfinished or was skipped."""
 
@@ -550,6 +703,155 @@ class Checkup(ApiStruct):
     severity: Annotated[str, _one_of(("ok", "notice", "warning", "critical"))]
     findings: list[CheckFinding]
     checks: list[CheckOutcome]
+
+
+class CountingNow(ApiStruct):
+    """How far messages are counted. Rates are those since the reading before, null without one.
+
+    `lag` is the sum of all offsets that are not counted yet, null where Kafka is not asked or does not answer.
+    """
+
+    messages_per_second: Number | None
+    counted_per_second: Number | None
+    lag: People | None
+    counted_at: Instant | None
+    dead_letters_open: People
+    invalidations_pending: People
+    stopped_partitions: People
+
+
+class ConsistentShare(ApiStruct):
+    """The share (0 to 1) of sampled cached answers that equal the database, some seconds after an invalidation."""
+
+    after_seconds: Number
+    share: Number
+
+
+class RoundNow(ApiStruct):
+    """The newest round of the refresh. `pairs`: how many pairs of event and channel ended in each state."""
+
+    due_at: Instant
+    began_at: Instant
+    ended_at: Instant | None
+    pieces: People
+    pieces_done: People
+    pairs: dict[str, int]
+
+
+class ChannelNow(ApiStruct):
+    """A channel that ACTIVE events use: its breaker, and how old its measurements are.
+
+    `breaker` is null where the channel was never called; `held`: an operator keeps it open. `oldestMeasuredAt` is the
+    oldest among the newest measurements of its ACTIVE events.
+    """
+
+    channel_name: str
+    channel_title: Bilingual
+    breaker: Annotated[str, _one_of(("closed", "half-open", "open"))] | None
+    held: bool
+    active_events: People
+    stale_events: People
+    oldest_measured_at: Instant | None
+
+
+class PositionNow(ApiStruct):
+    """A partition in Kafka: the next offset to count, and why it waits for an operator, with what to do."""
+
+    topic: str
+    partition: People
+    next_offset: People | None
+    not_counted: People | None
+    moved_at: Instant | None
+    stopped: str | None
+    hint: str | None
+
+
+class MonthsNow(ApiStruct):
+    """The timeline's months: the first and last attached (2026-11), how many lie ahead, how many are detached."""
+
+    first: str | None
+    last: str | None
+    ahead: People
+    detached: People
+
+
+class RedisNow(ApiStruct):
+    """Redis. `bytesMax` is 0 where it has no limit. Ratios are shares of key look-ups that found a key, null without
+    any: `recentHitRatio` since the reading before, `hitRatio` since the server started.
+    """
+
+    bytes: People
+    bytes_max: People
+    keys: People
+    hit_ratio: Number | None
+    recent_hit_ratio: Number | None
+    evicted_keys: People
+
+
+class OperationDone(ApiStruct):
+    """The newest success of a kind of operation: backups, drills, restores, reconcile."""
+
+    kind: str
+    ended_at: Instant
+    age_seconds: Number
+    seconds: Number
+    bytes: People | None
+
+
+class OperationsOverview(ApiStruct):
+    """The running system at one moment of PostgreSQL's clock. `unreachable`: why Redis or Kafka was not read."""
+
+    as_of: Instant
+    counting: CountingNow
+    consistency: list[ConsistentShare]
+    round: RoundNow | None
+    channels: list[ChannelNow]
+    positions: list[PositionNow]
+    months: MonthsNow
+    redis: RedisNow | None
+    operations: list[OperationDone]
+    database_bytes: People
+    unreachable: dict[str, str]
+
+
+class DeadLetterEntry(ApiStruct):
+    """A message that could not be used: why, and where it came from. Never its bytes.
+
+    `topic`, `partition` and `offset` are null for one that came over HTTP.
+    """
+
+    number: People
+    created_at: Instant
+    received_at: Instant
+    kind: str
+    reason: Annotated[str, _one_of(Reason)]
+    detail: str
+    event_id: str | None
+    topic: str | None
+    partition: People | None
+    offset: People | None
+
+
+class DeadLetters(ApiStruct):
+    """The newest open dead letters, and how many are open in all, also by reason."""
+
+    total: People
+    by_reason: dict[str, int]
+    dead_letters: list[DeadLetterEntry]
+
+
+class DeadLetterOutcome(ApiStruct):
+    """What became of a dead letter: counted, repeated (it changed nothing), dropped, or still a dead letter and why."""
+
+    number: People
+    result: Annotated[str, _one_of(("counted", "repeated", "dead-letter", "dropped"))]
+    why: str | None
+
+
+class DeadLettersHandled(ApiStruct):
+    """The outcomes. A number that is not that of an open dead letter has none."""
+
+    results: list[DeadLetterOutcome]
 
 
 class MessageResult(ApiStruct):
@@ -585,6 +887,21 @@ class TotalsTaken(ApiStruct):
     increments: dict[str, int]
     corrections: dict[str, int]
     awaiting_confirmation: dict[str, int]
+
+
+def _structs(of: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+    yield of
+    for each in of.__subclasses__():
+        yield from _structs(each)
+
+
+def _shape(structs: Iterable[type[msgspec.Struct]]) -> str:
+    fields = sorted((each.__name__, each.__struct_encode_fields__, each.__struct_defaults__) for each in structs)
+    return hashlib.blake2b(repr(fields).encode(), digest_size=6).hexdigest()
+
+
+SHAPE = _shape([*_structs(ApiStruct), Bilingual, Trend])
+"""Identifies the fields of all answers: an answer of another shape was encoded by another version of the service."""
 
 
 def encode(answer: ApiStruct) -> bytes:

@@ -1,6 +1,17 @@
 """Values of a restore."""
 
+from decimal import Decimal
 from typing import NamedTuple
+
+
+def format_duration(seconds: float) -> str:
+    """How long something took: in seconds below a minute, else in minutes."""
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:,.1f} minutes"
+
+
+def format_sum(text: str | None) -> str:
+    """A total of a manifest with separators of thousands; "?" where the manifest has none."""
+    return "?" if text is None else f"{Decimal(text):,}"
 
 
 class RestoredPosition(NamedTuple):

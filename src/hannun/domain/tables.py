@@ -23,7 +23,7 @@ import msgspec
 from msgspec import UNSET
 
 from hannun.domain.channel_totals import ENGAGEMENT
-from hannun.domain.codes import UNATTRIBUTED, code, names_of
+from hannun.domain.codes import UNATTRIBUTED, Code, code, names_of
 from hannun.domain.response_schemas import MEASURED_COUNTS, ApiStruct, Period, Provenance
 from hannun.domain.terms import TERMS, Language, Term, Unit, term, word
 
@@ -138,6 +138,8 @@ def _read_cells(changed: Iterable[tuple[int, Reader]], row: Sequence[Any], entry
 
 def _reader(answer: ViewAnswer, field: str, key: str) -> Reader | None:
     """What makes a cell of the value of a list's column; None where the cell is the value."""
+    if key == "channelName":
+        return _titled
     names = names_of(key)
     if names is not None:
         return lambda value, _: code(value, names) if isinstance(value, str) else None
@@ -147,6 +149,12 @@ def _reader(answer: ViewAnswer, field: str, key: str) -> Reader | None:
     if key == "totalViews" and field == "events":
         return lambda value, event: None if event.total_views_kind == "unknown" else value
     return _unless_unknown(answer, f"{field}.{key}") if field == "events" else None
+
+
+def _titled(name: Any, channel: Any) -> Cell:
+    """The name of a channel, with its title for people. A name without a title stays a text that somebody has sent."""
+    title = channel.channel_title
+    return name if (title.ko, title.en) == (name, name) else Code(name, (title.ko, title.en))
 
 
 _MEASURED_BY_CHANNELS: dict[str, Collection[str]] = {
@@ -235,7 +243,8 @@ def _leaves(struct: type[msgspec.Struct], prefix: str = "") -> tuple[tuple[str, 
     """The figures of a struct and of the structs in it: (name in JSON, attribute path)."""
     found: list[tuple[str, str]] = []
     for field in msgspec.structs.fields(struct):
-        if field.name == "measured_counts":  # an empty cell says that a count is unknown
+        # an empty cell says that a count is unknown, and the cell of the channel's name has its title
+        if field.name in ("measured_counts", "channel_title"):
             continue
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             found += _leaves(field.type, f"{prefix}{field.name}.")
@@ -329,17 +338,18 @@ NAME_BYTES_MAX = 200
 _NOT_IN_FILE_NAMES = frozenset('\\/:*?"<>|')
 
 
-def file_name(view: ViewTables, title: str, answer: ViewAnswer, suffix: str, language: Language) -> str:
+def file_name(kind: str, title: str, answer: ViewAnswer, suffix: str) -> str:
     """A file name that people can read and every file system accepts: `봄맞이 타임라인 2026-11-23.csv`.
 
-    The day is that of the answer's newest change, in the answer's zone. Characters of the title that some file system
-    refuses, or that can hide the end of a name (control, format and bidirectional characters), become spaces.
+    `kind` says what is in the file: the title of its view. The day is that of the answer's newest change, in the
+    answer's zone. Characters of the title that some file system refuses, or that can hide the end of a name (control,
+    format and bidirectional characters), become spaces.
     """
     allowed = "".join(
         " " if sign in _NOT_IN_FILE_NAMES or unicodedata.category(sign)[0] in "CZ" else sign
         for sign in unicodedata.normalize("NFC", title)
     )
-    ending = " ".join(filter(None, [view.title(language), _day(answer)])) + f".{suffix}"
+    ending = " ".join(filter(None, [kind, _day(answer)])) + f".{suffix}"
     bytes_left = NAME_BYTES_MAX - len(f" {ending}".encode())
     title = _first_signs(" ".join(allowed.split()).strip(". "), bytes_left).strip(". ")
     return f"{title} {ending}" if title else ending

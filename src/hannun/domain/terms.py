@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+import msgspec
+
 Language = Literal["ko", "en"]
+
+
+class Bilingual(msgspec.Struct, frozen=True):
+    """A text in Korean and in English."""
+
+    ko: str
+    en: str
+
+    def text(self, language: Language) -> str:
+        return self.ko if language == "ko" else self.en
 
 
 class Unit(StrEnum):
@@ -82,11 +94,11 @@ TERMS: dict[str, Term] = {
     "channelType": Term(_T, "채널 유형", "Channel type"),
     "state": Term(
         _T,
-        "측정 상태",
+        "상태",
         "State",
-        "측정값의 상태: 측정됨, 오래됨(지난 값), 계획(배포됨, 측정 전), 응답 없음(배포 실패), 확인 안 됨",
-        "what the measured counts are: measured, stale, planned (distributed, not measured yet), "
-        "no answer (its distribution failed), unknown",
+        "측정값의 상태: 측정됨, 멈춤(지난 값), 계획만(배포됨, 측정 전), 실패(배포 실패), 확인 안 됨",
+        "what the measured counts are: measured, stopped (stale), planned only (distributed, not measured yet), "
+        "failed (its distribution failed), unknown",
     ),
     "measuredAt": Term(_I, "측정 시각", "Measured at"),
     "staleSince": Term(
@@ -99,12 +111,12 @@ TERMS: dict[str, Term] = {
     # counts
     "totalParticipants": Term(
         _C,
-        "전체 참여자",
-        "Total participants",
+        "참여자",
+        "Participants",
         "이벤트마다 한 사람을 한 번만 셉니다. 채널별 참여자와 채널 미확인을 더하면 전체입니다.",
         "each person once an event; channels and those of no known channel add up to it",
     ),
-    "unattributedParticipants": Term(_C, "채널 미확인 참여자", "Participants of no known channel"),
+    "unattributedParticipants": Term(_C, "채널 미확인 참여자", "Participants by an unknown channel"),
     "participants": Term(_C, "참여자", "Participants"),
     "cumulativeParticipants": Term(
         _C,
@@ -113,15 +125,15 @@ TERMS: dict[str, Term] = {
         "이벤트 시작부터 구간의 끝(조회 기간이 먼저 끝나면 그때)까지의 모든 참여자",
         "everybody since the event began, until the end of the bucket or of the range",
     ),
-    "totalViews": Term(_C, "전체 조회수", "Total views"),
+    "totalViews": Term(_C, "조회수", "Views"),
     "views": Term(_C, "조회수", "Views"),
-    "expectedViews": Term(_C, "예상 조회수", "Expected views", "배포 계획의 값", "of the distribution's plan"),
-    "totalReach": Term(_C, "전체 노출수", "Total reach"),
+    "expectedViews": Term(_C, "계획한 조회수", "Planned views", "배포 계획의 값", "of the distribution's plan"),
+    "totalReach": Term(_C, "노출수", "Impressions"),
     "impressions": Term(_C, "노출수", "Impressions"),
-    "totalClicks": Term(_C, "전체 클릭수", "Total clicks"),
+    "totalClicks": Term(_C, "클릭수", "Clicks"),
     "clicks": Term(_C, "클릭수", "Clicks"),
-    "totalConversions": Term(_C, "전체 전환수", "Total conversions"),
-    "conversions": Term(_C, "전환수", "Conversions"),
+    "totalConversions": Term(_C, "전환", "Conversions"),
+    "conversions": Term(_C, "전환", "Conversions"),
     "engagement": Term(_C, "반응수", "Engagement", "좋아요 + 댓글 + 공유 + 클릭", "likes + comments + shares + clicks"),
     "socialInteractions": Term(_C, "좋아요, 댓글, 공유", "Likes, comments, shares"),
     "likes": Term(_C, "좋아요", "Likes"),
@@ -138,11 +150,11 @@ TERMS: dict[str, Term] = {
         _P,
         "전환율",
         "Conversion rate",
-        "전환 ÷ 클릭 (TV, SNS). 음성 채널은 완료 통화 ÷ 전체 통화",
+        "전환 ÷ 클릭 (TV, SNS). 전화(ARS) 채널은 완료 통화 ÷ 전체 통화",
         "conversions / clicks (TV, SNS); of a VOICE channel completed calls / calls",
     ),
     # money
-    "distributionCost": Term(_W, "배포 비용", "Distribution cost"),
+    "distributionCost": Term(_W, "비용", "Cost"),
     "costPerParticipant": Term(
         _W,
         "참여자당 비용",
@@ -169,8 +181,8 @@ TERMS: dict[str, Term] = {
     ),
     "totalViewsKind": Term(
         _T,
-        "전체 조회수의 종류",
-        "Kind of the total views",
+        "조회수의 종류",
+        "Kind of the views",
         "채널이 측정하지 않았으면 알 수 없음",
         "unknown where no channel has measured them",
     ),
@@ -183,16 +195,16 @@ TERMS: dict[str, Term] = {
     ),
     "targetRoi": Term(_P, "목표 ROI", "Target ROI"),
     "estimatedRoi": Term(
-        _P, "예상 ROI", "Estimated ROI", "예상 매출로 계산한 ROI", "the ROI that the expected revenue would give"
+        _P, "예상 ROI", "Expected ROI", "예상 매출로 계산한 ROI", "the ROI that the expected revenue would give"
     ),
     "salesGrowthRate": Term(
         _P, "매출 성장률", "Sales growth", "기준 매출 대비 기록된 매출", "recorded sales against the baseline"
     ),
     "investment.total": Term(
-        _W, "투자금", "Investment", "계획 투자금 + 채널 배포 비용", "the plan's and the channels' costs"
+        _W, "투자금", "Investment", "계획한 투자금 + 채널 비용", "planned investment + channel costs"
     ),
-    "investment.planned": Term(_W, "계획 투자금", "Planned investment"),
-    "investment.channels": Term(_W, "채널 배포 비용", "Channels' costs"),
+    "investment.planned": Term(_W, "계획한 투자금", "Planned investment"),
+    "investment.channels": Term(_W, "채널 비용", "Channel costs"),
     "revenue.total": Term(
         _W, "매출", "Revenue", "기록된 매출, 없으면 예상 매출", "recorded sales, else what is expected"
     ),
@@ -200,9 +212,20 @@ TERMS: dict[str, Term] = {
     "recordedRevenue": Term(
         _W, "기록된 매출", "Recorded revenue", "기록된 판매가 없으면 빈칸", "empty while no sale is recorded"
     ),
+    "investment": Term(_W, "투자금", "Investment", "계획한 투자금 + 채널 비용", "planned investment + channel costs"),
+    "participantsToday": Term(_C, "오늘 참여자", "Participants today"),
+    "participantsYesterday": Term(
+        _C,
+        "어제 같은 시각까지 참여자",
+        "Participants yesterday, up to the same time of day",
+    ),
     "revenue.expected": Term(_W, "예상 매출", "Expected revenue"),
     "revenue.assumedShare": Term(
-        _P, "예상 매출의 비중", "Assumed share", "매출 가운데 예상인 몫", "how much of the revenue is expected"
+        _P,
+        "매출 중 예상 비중",
+        "Share that is expected",
+        "매출 가운데 예상인 몫",
+        "how much of the revenue is expected",
     ),
     "breakEvenParticipants": Term(_C, "손익분기 참여자", "Break-even participants"),
     # the period before
@@ -218,12 +241,12 @@ TERMS: dict[str, Term] = {
     ),
     "previous.totalParticipants": Term(_C, "이전 기간 참여자", "Participants in the period before"),
     "previous.totalViews": Term(_C, "이전 기간 조회수", "Views in the period before"),
-    "previous.totalConversions": Term(_C, "이전 기간 전환수", "Conversions in the period before"),
+    "previous.totalConversions": Term(_C, "이전 기간 전환", "Conversions in the period before"),
     "delta.totalParticipants": Term(
         _P, "참여자 증감", "Change of participants", "이전 기간이 0이면 빈칸 (신규)", "empty where the base is 0 (new)"
     ),
     "delta.totalViews": Term(_P, "조회수 증감", "Change of views"),
-    "delta.totalConversions": Term(_P, "전환수 증감", "Change of conversions"),
+    "delta.totalConversions": Term(_P, "전환 증감", "Change of conversions"),
     # over time
     "timestamp": Term(_I, "구간 시작", "Bucket start"),
     "complete": Term(
@@ -263,7 +286,7 @@ TERMS: dict[str, Term] = {
     "totals.participants": Term(_C, "기간 참여자 합계", "Participants in the period"),
     "totals.views": Term(_C, "기간 조회수 합계", "Views in the period"),
     "totals.engagement": Term(_C, "기간 반응수 합계", "Engagement in the period"),
-    "totals.conversions": Term(_C, "기간 전환수 합계", "Conversions in the period"),
+    "totals.conversions": Term(_C, "기간 전환 합계", "Conversions in the period"),
     "sparkline": Term(
         Unit.COUNTS,
         "최근 24시간 참여자 (시간별, 오래된 순)",
@@ -299,7 +322,12 @@ for _name, _ko, _en, _unit in (
     TERMS[f"projection.reasons.{_name}"] = Term(_T, f"전망 {_ko}: 없는 이유", f"Projected {_en}: why there is none")
     for _part, _part_ko, _part_en in (("value", "", ""), ("low", " 하한", ", low"), ("high", " 상한", ", high")):
         TERMS[f"projection.{_name}.{_part}"] = Term(_unit, f"전망 {_ko}{_part_ko}", f"Projected {_en}{_part_en}")
-for _of, _of_ko, _of_en in (("period", "조회 기간", "Period"), ("moneyPeriod", "금액 기간", "Period of money")):
+for _of, _of_ko, _of_en in (
+    ("period", "조회 기간", "Period"),
+    ("moneyPeriod", "금액 기간", "Period of money"),
+    ("today", "오늘", "Today"),
+    ("yesterday", "어제 같은 시각까지", "Yesterday, up to the same time"),
+):
     for _part, _part_ko, _part_en, _unit in (
         ("startDate", "시작", "start", _I),
         ("endDate", "끝", "end", _I),
@@ -326,6 +354,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "points": ("타임라인", "Timeline"),
     "events": ("이벤트", "Events"),
     "about": ("설명", "About"),
+    # documents
+    "report": ("보고서", "Report"),
+    "summary": ("요약", "Summary"),
     # views
     "dashboard": ("대시보드", "Dashboard"),
     "timeline": ("타임라인", "Timeline"),

@@ -20,6 +20,7 @@ from hannun.domain.channel_state import (
     oldest,
 )
 from hannun.domain.channel_totals import COUNTS
+from hannun.domain.channels import ChannelTable
 from hannun.domain.detached_months import DetachedSpan, intervals
 from hannun.domain.figures import (
     NO_COUNTS,
@@ -158,6 +159,9 @@ def event_in_list(event: ListedEvent, now: datetime) -> UserEvent:
         sparkline=list(event.last_hours),
         last_updated_at=instant_of_version(event.version),
         recorded_revenue=json_number(event.money.recorded),
+        investment=json_number(event.money.investment),
+        participants_today=event.today,
+        participants_yesterday=event.yesterday,
         current_roi_kind=current_roi_kind(event.money),
         total_views_kind="unknown" if event.seen is None else event.seen.state(now),
     )
@@ -166,11 +170,12 @@ def event_in_list(event: ListedEvent, now: datetime) -> UserEvent:
 # -- channels ------------------------------------------------------------------------------------------------------
 
 
-def channel(figures: ChannelFigures, comparison: PeriodComparison | None = None) -> Channel:
+def channel(figures: ChannelFigures, comparison: PeriodComparison | None, names: ChannelTable) -> Channel:
     """A channel. Under a range its counts and rates are those of the range, its costs those of all time."""
     within = figures.counts if comparison is None else comparison.period.counts_of(figures)
     return Channel(
         channel_name=figures.name,
+        channel_title=names.title(figures.name),
         channel_type=figures.type,
         state=figures.state,
         metrics=ChannelMetrics(
@@ -213,11 +218,14 @@ def _measured_fields(figures: ChannelFigures) -> dict[str, Any]:
     }
 
 
-def channel_performance(figures: ChannelFigures, comparison: PeriodComparison | None) -> ChannelPerformance:
-    whole = channel(figures, comparison)
+def channel_performance(
+    figures: ChannelFigures, comparison: PeriodComparison | None, names: ChannelTable
+) -> ChannelPerformance:
+    whole = channel(figures, comparison, names)
     metrics, rates = whole.metrics, whole.performance
     return ChannelPerformance(
         channel_name=whole.channel_name,
+        channel_title=whole.channel_title,
         channel_type=whole.channel_type,
         state=whole.state,
         measured_at=whole.measured_at,
@@ -228,6 +236,8 @@ def channel_performance(figures: ChannelFigures, comparison: PeriodComparison | 
         impressions=metrics.impressions,
         clicks=metrics.clicks,
         conversions=metrics.conversions,
+        total_calls=metrics.total_calls,
+        completed_calls=metrics.completed_calls,
         expected_views=metrics.expected_views,
         click_through_rate=rates.click_through_rate,
         engagement_rate=rates.engagement_rate,
@@ -240,10 +250,14 @@ def channel_performance(figures: ChannelFigures, comparison: PeriodComparison | 
     )
 
 
-def channel_cost(figures: ChannelFigures, comparison: PeriodComparison | None) -> ChannelCost:
+def channel_cost(figures: ChannelFigures, comparison: PeriodComparison | None, names: ChannelTable) -> ChannelCost:
     within = figures.counts if comparison is None else comparison.period.counts_of(figures)
     return ChannelCost(
-        channel_name=figures.name, channel_type=figures.type, participants=within.participants, **_costs(figures)
+        channel_name=figures.name,
+        channel_title=names.title(figures.name),
+        channel_type=figures.type,
+        participants=within.participants,
+        **_costs(figures),
     )
 
 

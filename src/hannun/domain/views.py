@@ -22,7 +22,6 @@ from hannun.domain.figures import (
     MerchantChannelsFigures,
     MerchantDashboardFigures,
     MerchantRoiFigures,
-    PeriodComparison,
     TimelineHead,
     TimelineViewFigures,
     sum_totals,
@@ -105,7 +104,7 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
         period=period(question.range, detached_of(comparison)),
         money_period=ALL_TIME_PERIOD,
         summary=counted,
-        channel_performance=[channel_performance(each, comparison) for each in channels],
+        channel_performance=[channel_performance(each, comparison, figures.names) for each in channels],
         roi=roi(event.money, totals.counts, event.target_roi),
         provenance=summary_provenance(counts, as_of, compared=counted.previous is not None)
         | channels_provenance("channelPerformance", _parts(channels), figures.now, as_of)
@@ -117,7 +116,7 @@ def event_dashboard(question: EventDashboardQuestion, figures: EventDashboardFig
 
 def event_channels(question: ChannelsQuestion[EventSubject], figures: EventChannelsFigures) -> EventChannels:
     event, as_of = figures.event, instant_of_version(figures.event.version)
-    shown = _shown_channels(event.channels, event.unattributed, figures.comparison, question.order, figures.selected)
+    shown = _shown_channels(figures, event.channels, event.unattributed, question.order)
     return EventChannels(
         event_id=event.event_id,
         period=period(question.range, detached_of(figures.comparison)),
@@ -164,7 +163,7 @@ def event_roi(question: RoiQuestion[EventSubject], figures: EventRoiFigures) -> 
         money_period=ALL_TIME_PERIOD,
         total_participants=within.counts.participants,
         unattributed_participants=within.unattributed,
-        channels=[channel_cost(each, comparison) for each in channels],
+        channels=[channel_cost(each, comparison, figures.names) for each in channels],
         projection=figures.projection,
         provenance=roi_provenance("", event.money, event.target_roi, MeasuredCounts(event.measured, figures.now), as_of)
         | projection_provenance(figures.projection, as_of)
@@ -192,6 +191,8 @@ def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDas
         summary=counted,
         roi=roi(merchant.money, merchant.totals.counts, target_roi=None),
         events=[event_in_list(each, figures.now) for each in figures.page],
+        today=period(figures.days.today),
+        yesterday=None if figures.days.yesterday is None else period(figures.days.yesterday),
         next_cursor=figures.next_cursor,
         provenance=summary_provenance(counts, as_of, compared=counted.previous is not None)
         | roi_provenance("roi.", merchant.money, None, counts, as_of)
@@ -203,9 +204,7 @@ def merchant_dashboard(question: MerchantDashboardQuestion, figures: MerchantDas
 
 def merchant_channels(question: ChannelsQuestion[MerchantSubject], figures: MerchantChannelsFigures) -> UserChannels:
     merchant, as_of = figures.merchant, instant_of_version(figures.merchant.changed_at_us)
-    shown = _shown_channels(
-        figures.channels, merchant.totals.unattributed, figures.comparison, question.order, figures.selected
-    )
+    shown = _shown_channels(figures, figures.channels, merchant.totals.unattributed, question.order)
     return UserChannels(
         user_id=question.subject.user_id,
         total_events=len(merchant.event_nos),
@@ -236,7 +235,7 @@ def merchant_roi(question: RoiQuestion[MerchantSubject], figures: MerchantRoiFig
         money_period=ALL_TIME_PERIOD,
         total_participants=within.counts.participants,
         unattributed_participants=within.unattributed,
-        channels=[channel_cost(each, comparison) for each in channels],
+        channels=[channel_cost(each, comparison, figures.names) for each in channels],
         projection=figures.projection,
         provenance=roi_provenance("", merchant.money, None, MeasuredCounts(merchant.measured, figures.now), as_of)
         | projection_provenance(figures.projection, as_of)
@@ -267,23 +266,23 @@ class _ShownChannels(NamedTuple):
 
 
 def _shown_channels(
+    figures: EventChannelsFigures | MerchantChannelsFigures,
     channels: Sequence[ChannelFigures],
     unattributed: int,
-    comparison: PeriodComparison | None,
     order: Order,
-    selected: frozenset[str] | None,
 ) -> _ShownChannels:
     """The channels to show. Unattributed participants belong to no channel, so a selection has none."""
-    figures = with_channels_of_period(channels, comparison)
+    comparison, selected = figures.comparison, figures.selected
+    channels = with_channels_of_period(channels, comparison)
     if comparison is not None:
         unattributed = comparison.period.unattributed
     if selected is not None:
-        figures = [each for each in figures if each.name in selected]
+        channels = [each for each in channels if each.name in selected]
         unattributed = 0
-    shown = sort_channels([channel(each, comparison) for each in figures], order)
+    shown = sort_channels([channel(each, comparison, figures.names) for each in channels], order)
     counts = [(each.channel_type, ChannelCounts(participants=each.metrics.participants)) for each in shown]
     participants = sum_totals(counts, unattributed).counts.participants
-    return _ShownChannels(shown, participants, unattributed, _parts(figures))
+    return _ShownChannels(shown, participants, unattributed, _parts(channels))
 
 
 def _parts(channels: Iterable[ChannelFigures]) -> list[ChannelPart]:

@@ -17,12 +17,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
+from hannun.files.copied_tables import tables
 from hannun.files.parquet_file import missing
 
 FORMAT = 1
-BLOCK_BYTES = 4_000_000
-"""CSV that becomes one row group. Memory holds a block as CSV and as columns."""
 _METADATA_KEY = b"hannun.month"
 _FILE = re.compile(r"timeline_data_(\d{4})_(\d{2})\.parquet")
 
@@ -87,7 +86,7 @@ class MonthArchives:
                         hint="check the disk of the folder; then try again",
                     )
                 beside.replace(path)
-                _flush_folder(self._folder)
+                flush_folder(self._folder)
             finally:
                 with suppress(OSError):
                     beside.unlink()
@@ -158,14 +157,14 @@ class MonthArchives:
             yield
         except OSError as error:
             raise OperatorError(
-                f"cannot {verb} {path}: {error.strerror or error}",
+                f"cannot {verb} {path}: {reason_of(error)}",
                 hint="does the folder of HANNUN_ARCHIVE_FOLDER exist, may this user use it, and has its disk room?",
             ) from error
 
 
 def contents_of_rows(rows: Iterable[bytes]) -> Contents:
     """What a table holds, from its rows as `MonthArchives.write` takes them."""
-    return _contents_of(_tables(rows))
+    return _contents_of(tables(rows, _schema()))
 
 
 def _write(path: Path, metadata: dict[str, Any], rows: Iterable[bytes]) -> Contents:
@@ -178,7 +177,7 @@ def _write(path: Path, metadata: dict[str, Any], rows: Iterable[bytes]) -> Conte
         with pyarrow.parquet.ParquetWriter(file, _schema(), compression="zstd", write_page_checksum=True) as writer:
 
             def written() -> Iterator[Any]:
-                for table in _tables(rows):
+                for table in tables(rows, _schema()):
                     writer.write_table(table)
                     yield table
 
@@ -189,7 +188,7 @@ def _write(path: Path, metadata: dict[str, Any], rows: Iterable[bytes]) -> Conte
     return contents
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make the rename of a file in it durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -204,35 +203,6 @@ def _contents_of(tables: Iterable[Any]) -> Contents:
         rows += table.num_rows
         digest.update(_csv(table))
     return Contents(rows, digest.hexdigest())
-
-
-def _tables(rows: Iterable[bytes]) -> Iterator[Any]:
-    """The rows as tables of `BLOCK_BYTES` each, from CSV with a header."""
-    header: bytes | None = None
-    block = bytearray()
-    for chunk in rows:
-        if header is None:
-            first, _, rest = bytes(chunk).partition(b"\n")
-            header = first + b"\n"
-            block += rest
-        else:
-            block += chunk
-        if len(block) >= BLOCK_BYTES:
-            yield _parsed(header + block)
-            block.clear()
-    if header is not None and block:
-        yield _parsed(header + block)
-
-
-def _parsed(csv_text: bytes | bytearray) -> Any:
-    import pyarrow
-    from pyarrow import csv
-
-    schema = _schema()
-    options = csv.ConvertOptions(
-        column_types=schema, include_columns=schema.names, null_values=[], strings_can_be_null=False
-    )
-    return csv.read_csv(pyarrow.BufferReader(bytes(csv_text)), convert_options=options)
 
 
 def _csv(table: Any) -> bytes:

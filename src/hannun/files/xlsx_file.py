@@ -15,6 +15,7 @@ import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
+from hannun.domain import wording
 from hannun.domain.codes import Code
 from hannun.domain.tables import Cell, Column, Instant, Row
 from hannun.domain.terms import Language, Unit, heading, word
@@ -24,7 +25,7 @@ TEXT_LENGTH_MAX = 32_767  # of a cell; Excel reports a file with a longer one as
 _WIDTHS = {Unit.TEXT: 16, Unit.INSTANT: 18, Unit.COUNTS: 30, Unit.WON: 14}
 _WIDTH_MIN, _WIDTH_MAX = 10, 40
 _WIDER = {"eventTitle": 30, "eventId": 38, "figure": 34, "name": 28, "text": 30}
-_FORMATS = {Unit.PERCENT: '0.00"%"', Unit.NUMBER: "0.####", Unit.INSTANT: "yyyy-mm-dd hh:mm"}
+_FORMATS = {Unit.WON: "#,##0", Unit.PERCENT: '0.00"%"', Unit.NUMBER: "0.####", Unit.INSTANT: "yyyy-mm-dd hh:mm"}
 
 
 class XlsxWriter:
@@ -52,6 +53,8 @@ class XlsxWriter:
         self._guarded = self._book.add_format({**font, "num_format": "@", "quote_prefix": True})
         self._formats = {unit: self._book.add_format({**font, "num_format": form}) for unit, form in _FORMATS.items()}
         self._plain = self._book.add_format(font)
+        below = wording.won(0.1, language).replace("₩", "")
+        self._below_one_won = self._book.add_format({**font, "num_format": f'"{below}"'})
         self._whole = self._book.add_format({**font, "num_format": "#,##0"})
         self._cents = self._book.add_format({**font, "num_format": "#,##0.00"})
         self._zone = ZoneInfo(tz)
@@ -122,6 +125,8 @@ class XlsxWriter:
             sheet.write_string(row, at, cell[:TEXT_LENGTH_MAX], form)
 
     def _format_of(self, figure: float, unit: Unit) -> Format:
+        if unit is Unit.WON and wording.is_below_one_won(figure):
+            return self._below_one_won
         if unit in self._formats:
             return self._formats[unit]
         return self._whole if figure == int(figure) else self._cents

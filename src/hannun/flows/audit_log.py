@@ -50,7 +50,7 @@ class AuditCheck:
             yield from self._verification.check(store.entries(self._conn))
             yield from self._verification.check_subjects(store.subjects(self._conn))
             for no, entries in store.unnamed(self._conn):
-                yield Break(f"entry {no}", f"names somebody whose row was removed, as do {entries - 1} others")
+                yield Break(f"entry {no}", f"names somebody whose row was removed, as do {entries - 1:,} others")
 
 
 def log_newest(database: Database) -> None:

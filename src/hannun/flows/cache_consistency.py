@@ -10,7 +10,7 @@ in it is compared three times.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
 
 from hannun.domain.answer import EncodedAnswer, Topic, topic_fields
@@ -35,6 +35,9 @@ class ConsistencyChecker:
         read_cached: the answer that is cached for a topic now.
         read_database: the answer that the database gives for it now; None if there is no such event.
         samples_a_second: how many invalidations are followed.
+
+    Attributes:
+        shares: the share of compared answers that were consistent, by the seconds after their invalidation.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class ConsistencyChecker:
         self._sample_interval_s = 1 / samples_a_second
         self._sleep = sleep
         self._next_sample_at = 0.0
+        self.shares: Mapping[float, float] = {}
         self._following: set[asyncio.Task[None]] = set()
         self._results: dict[float, deque[bool]] = {
             after_s: deque(maxlen=COMPARISONS_IN_SHARE_MAX) for after_s in AFTER_S
@@ -115,6 +119,8 @@ class ConsistencyChecker:
             return
         results = self._results[after_s]
         results.append(consistent)
-        metrics.consistent.labels(after).set(sum(results) / len(results))
+        share = sum(results) / len(results)
+        self.shares = {**self.shares, after_s: share}  # replaced, so that another thread reads a whole one
+        metrics.consistent.labels(after).set(share)
         if not consistent:
             log.error("cached answer differs from the database", **topic_fields(topic), after_s=after_s)

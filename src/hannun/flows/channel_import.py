@@ -96,7 +96,7 @@ def import_totals(
     outcomes = Counter[Outcome]()
     for start in range(0, len(ordered), LINES_AT_ONCE):
         chunk = ordered[start : start + LINES_AT_ONCE]
-        count = f"{len(chunk)} lines"
+        count = f"{len(chunk):,} lines"
         entry = NewEntry(operator(by), Action.TOTALS_IMPORTED, f"channel {channel}", reason=count)
         (results,) = counter.record([PieceResult(None, chunk)], entry).results
         outcomes.update(result.outcome for result in results or ())

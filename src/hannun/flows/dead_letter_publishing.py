@@ -56,7 +56,7 @@ def publish_dead_letters(database: Database, publisher: Publisher) -> int:
         failed = [failure for failure in failures if failure is not None]
         if failed:
             raise KafkaUnavailable(
-                f"cannot publish dead letters: {len(failed)} of {len(unpublished)} not acknowledged, {failed[0]}. "
+                f"cannot publish dead letters: {len(failed):,} of {len(unpublished):,} not acknowledged, {failed[0]}. "
                 "The next round publishes them"
             )
 

@@ -6,23 +6,32 @@ A dead letter from Kafka is read again from the log. One that came over HTTP is 
 counted like any message, with the time of the first receipt, so the result is the one that a replay would give.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
+from anyio import CapacityLimiter
+
+from hannun import deadlines
 from hannun.counting.batch_counter import BatchCounter
-from hannun.domain.audit_chain import Action, NewEntry, number_ranges, operator
+from hannun.domain.audit_chain import Action, NewEntry, Subject, number_ranges
 from hannun.domain.batch import OutcomeKind, ReceivedMessage, RecordId
 from hannun.domain.dead_letter_redaction import rebuild_message
 from hannun.domain.facts import Rejected
 from hannun.domain.instants import microseconds_since_1970
 from hannun.domain.wire_formats import Decoder
-from hannun.errors import OperatorError
+from hannun.errors import KafkaUnavailable, OperatorError
 from hannun.store import audit_log, dead_letters
-from hannun.store.database import Database
+from hannun.store.database import Connection, Database
 from hannun.store.dead_letters import DeadLetter
 
+OPEN_COUNTED_MAX = 10_000
 ReadRecord = Callable[[RecordId], bytes | None]
 """Reads a record's value from Kafka; None where the log no longer holds it, or the topic was recreated."""
+
+
+class Unreadable(Exception):
+    """The record of a dead letter cannot be read now, and why."""
 
 
 class RetryResult(NamedTuple):
@@ -51,15 +60,15 @@ def choose(database: Database, nos: Collection[int] | None, reason: str | None) 
     return chosen
 
 
-def drop(database: Database, nos: Collection[int] | None, reason: str | None, by: str) -> int:
+def drop(database: Database, nos: Collection[int] | None, reason: str | None, by: Subject) -> int:
     """Close dead letters without counting them, all or none. Returns how many."""
     chosen = choose(database, nos, reason)
     with database.transaction() as conn:
         for dead_letter in chosen:
-            dead_letters.resolve(conn, dead_letter.no, "dropped", by)
+            dead_letters.resolve(conn, dead_letter.no, "dropped", by.id)
         if chosen:
             dropped = number_ranges(dead_letter.no for dead_letter in chosen)
-            audit_log.record(conn, NewEntry(operator(by), Action.DEAD_LETTER_DROPPED, f"dead letter {dropped}"))
+            audit_log.record(conn, NewEntry(by, Action.DEAD_LETTER_DROPPED, f"dead letter {dropped}"))
     return len(chosen)
 
 
@@ -69,15 +78,15 @@ def retry(
     decoder: Decoder,
     counter: BatchCounter,
     read_record: ReadRecord,
-    by: str,
+    by: Subject,
 ) -> Iterator[RetryResult]:
     """Count each dead letter's message if it is usable now, and resolve the dead letter; otherwise it stays open."""
     for dead_letter in chosen:
         result, why = _retry_one(dead_letter, decoder, counter, read_record)
         if result is not OutcomeKind.DEAD_LETTER:
             with database.transaction() as conn:
-                dead_letters.resolve(conn, dead_letter.no, "retried", by)
-                entry = NewEntry(operator(by), Action.DEAD_LETTER_RETRIED, f"dead letter {dead_letter.no}")
+                dead_letters.resolve(conn, dead_letter.no, "retried", by.id)
+                entry = NewEntry(by, Action.DEAD_LETTER_RETRIED, f"dead letter {dead_letter.no}")
                 audit_log.record(conn, entry)
         yield RetryResult(dead_letter, result, why)
 
@@ -85,7 +94,10 @@ def retry(
 def _retry_one(
     dead_letter: DeadLetter, decoder: Decoder, counter: BatchCounter, read_record: ReadRecord
 ) -> tuple[OutcomeKind, str]:
-    message = _message_of(dead_letter, read_record)
+    try:
+        message = _message_of(dead_letter, read_record)
+    except Unreadable as error:
+        return OutcomeKind.DEAD_LETTER, str(error)
     if message is None:
         return OutcomeKind.DEAD_LETTER, "the message is no longer in the log, and not all of its fields were kept"
     fact = decoder.decode(message.kind, message.raw, message.received_at)
@@ -105,3 +117,61 @@ def _message_of(dead_letter: DeadLetter, read_record: ReadRecord) -> ReceivedMes
         return None if raw is None else ReceivedMessage(dead_letter.kind, raw, received_at, record_id)
     raw = None if dead_letter.fields is None else rebuild_message(dead_letter.fields)
     return None if raw is None else ReceivedMessage(dead_letter.kind, raw, received_at, hash=dead_letter.hash)
+
+
+class OpenDeadLetters(NamedTuple):
+    """The newest open dead letters, and how many are open, by reason; at most `OPEN_COUNTED_MAX` are counted."""
+
+    newest: Sequence[DeadLetter]
+    by_reason: Mapping[str, int]
+
+
+def _newest(reason: str | None, limit: int, conn: Connection) -> OpenDeadLetters:
+    by_reason = dead_letters.count_open_by_reason(conn, OPEN_COUNTED_MAX)
+    return OpenDeadLetters(dead_letters.newest(conn, reason, limit), by_reason)
+
+
+class DeadLetterDesk:
+    """Lists, retries and drops dead letters for callers of the API, one request at a time.
+
+    A counter is for one thread, so no two requests use it at once.
+    """
+
+    def __init__(self, database: Database, decoder: Decoder, counter: BatchCounter, read_record: ReadRecord) -> None:
+        self._database = database
+        self._decoder = decoder
+        self._counter = counter
+        self._read_record = read_record
+        self._one_at_a_time = CapacityLimiter(1)
+
+    async def newest(self, reason: str | None, limit: int) -> OpenDeadLetters:
+        """The newest open dead letters of one reason, or of all."""
+        return await deadlines.run_in_thread(
+            lambda: self._database.run(partial(_newest, reason, limit)), self._one_at_a_time
+        )
+
+    async def retry(self, nos: Collection[int], by: Subject) -> list[RetryResult]:
+        """Retry those of these numbers that are open, oldest first. One in a Kafka that is away stays open."""
+        return await deadlines.run_in_thread(lambda: self._retry(nos, by), self._one_at_a_time)
+
+    async def drop(self, nos: Collection[int], by: Subject) -> list[int]:
+        """Drop those of these numbers that are open. Returns their numbers."""
+        return await deadlines.run_in_thread(lambda: self._drop(nos, by), self._one_at_a_time)
+
+    def _retry(self, nos: Collection[int], by: Subject) -> list[RetryResult]:
+        return list(retry(self._open(nos), self._database, self._decoder, self._counter, self._read, by))
+
+    def _drop(self, nos: Collection[int], by: Subject) -> list[int]:
+        found = [each.no for each in self._open(nos)]
+        if found:
+            drop(self._database, found, None, by)
+        return found
+
+    def _open(self, nos: Collection[int]) -> Sequence[DeadLetter]:
+        return self._database.run(lambda conn: dead_letters.find_open(conn, nos, None))
+
+    def _read(self, record: RecordId) -> bytes | None:
+        try:
+            return self._read_record(record)
+        except (KafkaUnavailable, OperatorError) as error:
+            raise Unreadable(str(error.args[0])) from error

@@ -10,13 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from hannun.domain.audit_chain import ALL_EVENTS, Action, NewEntry, event_object, operator
+from hannun.domain.audit_chain import ALL_EVENTS, ALL_MERCHANTS, Action, NewEntry, event_object, operator
+from hannun.domain.dumped_rows import DumpedRows
 from hannun.domain.field_values import ledger_participant
 from hannun.domain.forgotten import ForgottenIds
-from hannun.domain.personal_data import GIVEN_ID, UUIDS, Matcher
+from hannun.domain.personal_data import GIVEN_ID, PATTERNS, UUIDS, Matcher, with_id
 from hannun.errors import OperatorError
+from hannun.files.private_csv import write_private_csv
 from hannun.store import audit_log, forgotten
 from hannun.store import personal_data as store
 from hannun.store.batches import participant_key
@@ -93,7 +96,7 @@ class Search:
                 self.findings.add(str(column), kind, count)
 
     def search_forgotten(self, conn: Connection, on_step: Callable[[str], object] = lambda _: None) -> None:
-        """Search the registers and the ledger for ids that were forgotten and are back."""
+        """Search the registers, the ledger and the dead letters for ids that were forgotten and are back."""
         on_step("forgotten merchants")
         with conn.transaction():
             for place, user_id in store.user_ids(conn):
@@ -103,6 +106,9 @@ class Search:
             on_step(f"forgotten participants of {event_object(event_id)}")
             if not self._search_ledger(conn, event_id):
                 self.findings.unsearched.append(f"hannun.participants of {event_object(event_id)}")
+        if self._forgotten.participants:
+            on_step("forgotten participants of dead letters")
+            self._search_dead_letters(conn)
 
     def _search_ledger(self, conn: Connection, event_id: str) -> bool:
         """Returns whether the event's participants were searched to their end."""
@@ -113,6 +119,18 @@ class Search:
                 if self._forgotten.is_participant(event_id, participant):
                     self.findings.add(f"hannun.participants of {event_object(event_id)}", FORGOTTEN_ID)
         return True
+
+    def _search_dead_letters(self, conn: Connection) -> None:
+        with conn.transaction():
+            for event_id, participant in store.dead_letter_participants(conn):
+                if self._left_s <= 0:
+                    self.findings.unsearched.append("participants of hannun.dead_letters")
+                    return
+                if self._is_forgotten_participant(event_id, participant):
+                    self.findings.add("hannun.dead_letters.fields", FORGOTTEN_ID)
+
+    def _is_forgotten_participant(self, event_id: str | None, participant: str) -> bool:
+        return any(self._forgotten.is_participant(each, participant) for each in self._forgotten.events_for(event_id))
 
     def search_cache(self, entries: Iterable[tuple[str, bytes]]) -> None:
         """Search keys and values of Redis. Keys are named by their kind, since an id may stand in them."""
@@ -136,6 +154,7 @@ class Search:
     def search_dump(self, name: str, source: Reads) -> None:
         """Search a dump as `pg_restore --file=-` writes it; the place is the table."""
         table = "its definitions"
+        rows = DumpedRows(self._forgotten)
         for line in lines_of(source):
             if self._left_s <= 0:
                 self.findings.unsearched.append(f"{name} from {table} on")
@@ -144,11 +163,17 @@ class Search:
                 return
             if line.startswith("COPY "):
                 table = line.split(" ", 2)[1]
+                rows.start_table(line)
+                if rows.unknown_events:
+                    self.findings.unsearched.append(f"{name}, forgotten participants of {table}")
             elif line == "\\.":
                 table = "its definitions"
+                rows.end_table()
             else:
                 for kind in self._found_in(line, names_merchants=table != "hannun.participants"):
                     self.findings.add(f"{name}, {table}", kind)
+                if rows.names_forgotten(line):
+                    self.findings.add(f"{name}, {table}", FORGOTTEN_ID)
 
     def _found_in(self, text: str, *, names_merchants: bool = True) -> Iterator[str]:
         """What is found in a text, each as often as it stands there."""
@@ -197,9 +222,35 @@ def exposure(conn: Connection, event_id: str, since: datetime) -> Exposure:
     """
     event = store.exposed_event(conn, event_id)
     if event is None:
-        raise OperatorError(f"no event has the id {event_id}", hint="give the eventId of the event's messages")
-    readers = store.readers(conn, event.owner, [event_object(event_id), ALL_EVENTS], since)
+        raise _no_event(event_id)
+    readers = store.readers(conn, event.owner, [event_object(event_id), ALL_EVENTS, ALL_MERCHANTS], since)
     return Exposure(event, readers, store.active_links(conn, event_id, since))
+
+
+def list_people(conn: Connection, event_id: str, path: Path, by: str) -> int:
+    """Write whose data an event holds into a new file. Returns how many people there are.
+
+    The audit log names it first: also a list that was interrupted may have been read.
+
+    Raises:
+        OperatorError: there is no such event, or the file exists or cannot be written.
+    """
+    if store.exposed_event(conn, event_id) is None:
+        raise _no_event(event_id)
+    reason = "a list of whose data a breach could have touched"
+    audit_log.record(conn, NewEntry(operator(by), Action.EXPORTED, event_object(event_id), reason=reason))
+    conn.commit()
+    with conn.transaction():
+        return write_private_csv(path, ("kind", "id"), store.people(conn, event_id))
+
+
+def _no_event(event_id: str) -> OperatorError:
+    return OperatorError(f"no event has the id {event_id}", hint="give the eventId of the event's messages")
+
+
+def patterns_for(conn: Connection, id_: str | None) -> Mapping[str, str]:
+    """What is searched for: personal data, and an id in every form in which this database may hold it."""
+    return PATTERNS if id_ is None else with_id(id_, ledger_participant(id_, participant_key(conn)))
 
 
 def search_ledger_for(conn: Connection, id_: str, findings: Findings) -> None:

@@ -172,7 +172,7 @@ def decide(conn: Connection, by: str, decisions: list[Decision], how: str) -> No
             skipped_from=decision.skipped_from,
         )
     for decision in decisions:
-        change = f"offset {decision.resume_at}, {how}; skips {decision.skipped} offsets"
+        change = f"offset {decision.resume_at}, {how}; skips {decision.skipped:,} offsets"
         place = f"{decision.topic}[{decision.partition}]"
         audit_log.record(conn, NewEntry(operator(by), Action.POSITION_SET, place, reason=change))
     conn.commit()

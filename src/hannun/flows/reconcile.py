@@ -36,7 +36,7 @@ def reconcile(conn: Connection, progress: Callable[[str], None]) -> Iterator[Dri
         conn: a connection that nobody else uses. With a role that may only read, a pending roll-up stays pending.
         progress: called with the name of each step, before the step.
     """
-    progress("writing the cumulative column and the 15-minute roll-up where they are pending")
+    progress("writing what is pending of the cumulative column and the roll-up")
     if timeline_rollup.can_roll_up(conn):
         conn.commit()
         for _ in timeline_rollup.roll_up_pending(transactions_on(conn)):

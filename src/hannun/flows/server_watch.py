@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from hannun.cache.server_statistics import ServerStatistics, SlowCommand
 from hannun.domain.operation_runs import Success
 from hannun.domain.partitions import count_months_ahead
 from hannun.domain.positions import Partition
+from hannun.domain.refresh_status import RefreshStatus
 from hannun.kafka.broker import Broker
 from hannun.store import database_statistics, operation_runs, partitions, positions
 from hannun.store.database import Connection, Database
 from hannun.store.database_statistics import Counting, IndexSize, SlowQueries, TableSize
+from hannun.store.positions import Position
 
 INDEXES_MAX = 200
 QUERIES_SHOWN = 10
@@ -32,6 +34,7 @@ class DatabaseView:
     """What PostgreSQL says of counting and of itself."""
 
     counting: Counting
+    positions: Sequence[Position]
     dead_letters_open: int
     months: Months
     operations: Mapping[str, Success]
@@ -47,12 +50,31 @@ class RedisView:
 
     statistics: ServerStatistics
     slow: Sequence[SlowCommand]
+    consistent: Mapping[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationsNow:
+    """What the page for operators shows: the newest readings, and those before them, which rates need.
+
+    `redis` and `lag` are None where they could not be read; `unreachable` says why, by the server's name.
+    """
+
+    refresh: RefreshStatus
+    database: DatabaseView
+    database_before: DatabaseView | None
+    redis: RedisView | None
+    redis_before: RedisView | None
+    lag: Mapping[Partition, int] | None
+    unreachable: Mapping[str, str]
 
 
 class _Inspects(Protocol):
     """Reads figures of a Redis server (`cache.server_statistics`)."""
 
     def statistics(self) -> ServerStatistics: ...
+
+    def recorded_consistency(self) -> Mapping[float, float]: ...
 
     def slow_commands(self, limit: int) -> Sequence[SlowCommand]: ...
 
@@ -62,6 +84,7 @@ def read_database(conn: Connection) -> DatabaseView:
     counting = database_statistics.counting(conn)
     return DatabaseView(
         counting,
+        positions.list_positions(conn),
         database_statistics.open_dead_letters(conn),
         _months(conn, counting.now.date()),
         operation_runs.newest_successes(conn),
@@ -85,7 +108,26 @@ def read_redis(inspector: _Inspects) -> RedisView:
     Raises:
         RedisUnavailable: it does not answer, or refuses a command.
     """
-    return RedisView(inspector.statistics(), inspector.slow_commands(SLOW_COMMANDS_SHOWN))
+    return RedisView(
+        inspector.statistics(), inspector.slow_commands(SLOW_COMMANDS_SHOWN), inspector.recorded_consistency()
+    )
+
+
+def rate(now: Counting, before: Counting | None, figure: Literal["offsets", "ledger_rows"]) -> float | None:
+    """How fast a figure rises, a second; None before the second reading and where it fell."""
+    if before is None:
+        return None
+    seconds = (now.now - before.now).total_seconds()
+    risen: int = getattr(now, figure) - getattr(before, figure)
+    return risen / seconds if seconds > 0 and risen >= 0 else None
+
+
+def recent_hit_ratio(now: ServerStatistics, before: ServerStatistics | None) -> float | None:
+    """The share of key look-ups since the reading before that found a key; None where there were none."""
+    if before is None:
+        return None
+    hits, misses = now.hits - before.hits, now.misses - before.misses
+    return hits / (hits + misses) if hits >= 0 and misses >= 0 and hits + misses > 0 else None
 
 
 def read_lag(database: Database, broker: Broker) -> dict[Partition, int]:

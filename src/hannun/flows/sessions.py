@@ -1,6 +1,6 @@
 """Sign-in codes that work once, and sessions that end before their token expires.
 
-    a code: created by `hannun up` or `hannun sign-in-code` ─► PostgreSQL ─► used by the first sign-in with it
+    a code: made by `hannun up`, `hannun sign-in-code` or the platform ─► PostgreSQL ─► used by the first sign-in
     a sign-out ─► PostgreSQL ─► this process refuses the token at once
                           └► read by every process twice a second ─► all of them refuse it
 
@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from hannun import deadlines
-from hannun.domain.audit_chain import Action, NewEntry, operator, user
+from hannun.domain.audit_chain import Action, NewEntry, Subject, user
+from hannun.domain.authorization import Principal
 from hannun.domain.secret_hashes import hash_secret
-from hannun.errors import Unauthenticated
+from hannun.errors import Forbidden, Unauthenticated
 from hannun.store import audit_log
 from hannun.store import sessions as store
 from hannun.store.async_writer import AsyncWriter
@@ -34,12 +35,12 @@ OVERLAP_S = 60.0
 DROP_EXPIRED_EVERY_S = 60.0
 
 
-def create_code(conn: Connection, user_id: str, roles: Sequence[str], by: str) -> str:
+def create_code(conn: Connection, user_id: str, roles: Sequence[str], by: Subject) -> str:
     """A new code that signs one browser in as this user, within `CODE_LASTS_S` seconds."""
     code = secrets.token_urlsafe(16)
     store.insert_code(conn, hash_secret(code), user_id, roles, CODE_LASTS_S)
     for_whom = f"roles {', '.join(roles)}"
-    audit_log.record(conn, NewEntry(operator(by), Action.SIGN_IN_CODE_MADE, for_whom, user(user_id)))
+    audit_log.record(conn, NewEntry(by, Action.SIGN_IN_CODE_MADE, for_whom, user(user_id)))
     return code
 
 
@@ -75,6 +76,17 @@ class Sessions:
         self._ended = ended
         self._read_at: float | None = None
         self._logged = False
+
+    async def create_code(self, principal: Principal, user_id: str, roles: Sequence[str]) -> str:
+        """A new code for a user whom the platform has signed in; `principal` is the platform.
+
+        Raises:
+            Forbidden: only an administrator may give the role of one.
+            StoreUnavailable: PostgreSQL is unavailable.
+        """
+        if "ADMIN" in roles and "ADMIN" not in principal.roles:
+            raise Forbidden("a code for an administrator needs the role ADMIN")
+        return await self._writer.run(lambda conn: create_code(conn, user_id, roles, user(principal.user_id)))
 
     async def use_code(self, code: str) -> tuple[str, list[str]]:
         """The userId and roles of a sign-in code, which is used up by that.

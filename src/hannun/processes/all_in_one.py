@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from hannun.processes.embedded_servers import JWT_SECRET, load_secrets, migrate_
 from hannun.processes.endpoints import (
     Endpoints,
     PageUser,
+    backups_of,
     child_environment,
     endpoints_path,
     shared_settings,
@@ -78,6 +79,8 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         create_folder(options.home)
         stack.enter_context(HomeLock(options.home))
         endpoints_path(options.home).unlink(missing_ok=True)
+        with suppress(FileExistsError):  # what is there stays as it is: it may be a link to another disk
+            backups_of(options.home).mkdir(mode=0o700)
         listener = stack.enter_context(_api_socket(options.port))  # first: a taken port costs no start of servers
         known = load_secrets(options.home)
         servers = start_servers(options.home, stack, progress, with_kafka=options.kafka, topics=options.topics)
@@ -126,7 +129,7 @@ def _instructions(options: UpOptions, *, sent_before: bool) -> list[str]:
         sent_before: whether the simulated weeks are counted already.
     """
     weeks = "are counted; what followed arrives now" if sent_before else "arrive within a minute; then it goes on live"
-    home = _short(options.home)
+    home = shlex.quote(str(options.home))
     return [
         f"Open the link in a browser: it signs you in, once and within {CODE_LASTS_S / 60:.0f} minutes.",
         f"Sign in again: {_program()} sign-in-code --home {home}",

@@ -8,7 +8,8 @@ from hannun.channels.access import Access
 from hannun.channels.declaration import Declaration
 from hannun.domain.budgets import Budget
 from hannun.domain.channels import ChannelTable, NewChannel, extended, load_table
-from hannun.errors import OperatorError
+from hannun.domain.terms import Bilingual
+from hannun.errors import OperatorError, reason_of
 from hannun.flows.channel_status import OperatedChannel
 from hannun.secret_file import SecretFile
 from hannun.settings import Settings
@@ -25,11 +26,11 @@ def channel_table(settings: Settings) -> ChannelTable:
         return table
     declared = declaration.in_folder(settings.channel_declarations).values()
     try:
-        return extended(table, (NewChannel(each.name, each.type, each.aliases) for each in declared))
+        return extended(table, map(_new_channel, declared))
     except ValueError as error:
         raise OperatorError(
             f"the declarations in {settings.channel_declarations} cannot be used: {error}",
-            hint="docs/channels.md explains name, type and aliases of a declaration",
+            hint="docs/channels.md explains name, type, title and aliases of a declaration",
         ) from error
 
 
@@ -101,6 +102,11 @@ def operated_channels(settings: Settings) -> list[OperatedChannel]:
     return channels
 
 
+def _new_channel(declared: Declaration) -> NewChannel:
+    title = None if declared.title is None else Bilingual(declared.title.ko, declared.title.en)
+    return NewChannel(declared.name, declared.type, declared.aliases, title)
+
+
 def _known_channels(settings: Settings) -> ChannelTable:
     if not settings.channels_file:
         return load_table()
@@ -108,6 +114,6 @@ def _known_channels(settings: Settings) -> ChannelTable:
         return load_table(Path(settings.channels_file).read_text("utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OperatorError(
-            f"HANNUN_CHANNELS_FILE {settings.channels_file} cannot be used: {error}",
+            f"HANNUN_CHANNELS_FILE {settings.channels_file} cannot be used: {reason_of(error)}",
             hint="see src/hannun/domain/channels.toml for its form",
         ) from error

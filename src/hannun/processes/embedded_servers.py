@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 from hannun.domain.channels import ChannelTable
 from hannun.embedded import KafkaServer, PostgresServer, ValkeyServer
 from hannun.embedded.private_files import write_private_file
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 from hannun.store.database import connected
 from hannun.store.migrate import migrate
 from hannun.store.roles import ROLES, grant_server_rights, set_password
@@ -74,7 +74,7 @@ def load_secrets(home: Path) -> dict[str, str]:
         known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     except (OSError, ValueError) as error:
         raise OperatorError(
-            f"cannot read the passwords of this home in {path}: {error}",
+            f"cannot read the passwords of this home in {path}: {reason_of(error)}",
             hint="put a copy of the file back; or remove it: up makes new ones, and all sessions and tokens end",
         ) from error
     missing = {JWT_SECRET, OWNER, *ROLES} - known.keys()

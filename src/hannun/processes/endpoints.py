@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 
 from hannun.embedded import ValkeyServer
 from hannun.embedded.private_files import write_private_file
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 from hannun.processes.embedded_servers import JWT_SECRET, OWNER, load_secrets
 from hannun.settings import SECRETS, variable_of
 
 _NO_SECRET_FILES = dict.fromkeys(map(variable_of, (f"{name}_file" for name in SECRETS)), "")
 """The embedded servers have passwords of their own, whatever files the environment names."""
+_NO_KAFKA_LOGIN = {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT", "KAFKA_SASL_USERNAME": "", "KAFKA_SASL_PASSWORD": ""}
+"""The embedded broker wants no login, whatever the environment says of another one."""
 _PAGE_USER = "page-user.json"
 _PATHS = (
     "HANNUN_CHANNELS_FILE",
@@ -73,7 +75,15 @@ def read_endpoints(home: Path) -> Endpoints:
             f"no `hannun up` runs on {home}: there is no {path.name}", hint="--home names the folder that it was given"
         ) from error
     except (OSError, TypeError, ValueError) as error:
-        raise OperatorError(f"cannot read {path}: {error}", hint="`hannun up` writes it anew when it starts") from error
+        raise OperatorError(
+            f"cannot read {path}: {reason_of(error)}", hint="`hannun up` writes it anew when it starts"
+        ) from error
+
+
+def backups_of(home: Path) -> Path:
+    """The folder into which commands with `--home` make backups, where HANNUN_BACKUP_FOLDER of `hannun up` names
+    none."""
+    return home.resolve() / "backups"
 
 
 def command_environment(home: Path) -> dict[str, str]:
@@ -87,11 +97,12 @@ def command_environment(home: Path) -> dict[str, str]:
     redis = urlsplit(endpoints.redis_url)
     return (
         _NO_SECRET_FILES
+        | _NO_KAFKA_LOGIN
         | {
             "DATABASE_URL": endpoints.database_url,
             "HANNUN_OWNER_DATABASE_URL": _url_of(endpoints, OWNER, known),
             "HANNUN_BACKUP_DATABASE_URL": _url_of(endpoints, _BACKUP_ROLE, known),
-            "HANNUN_BACKUP_FOLDER": str(home.resolve() / "backups"),
+            "HANNUN_BACKUP_FOLDER": str(backups_of(home)),
             "REDIS_HOST": redis.hostname or "",
             "REDIS_PORT": str(redis.port),
             "REDIS_PASSWORD": redis.password or "",
@@ -133,7 +144,8 @@ def read_page_user(home: Path) -> PageUser:
         return PageUser(**json.loads((home / _PAGE_USER).read_text()))
     except (OSError, TypeError, ValueError) as error:
         raise OperatorError(
-            f"cannot read {home / _PAGE_USER}: {error}", hint="`hannun up` writes it; or name the user with --user"
+            f"cannot read {home / _PAGE_USER}: {reason_of(error)}",
+            hint="`hannun up` writes it; or name the user with --user",
         ) from error
 
 
@@ -146,6 +158,7 @@ def child_environment(endpoints: Endpoints, valkey: ValkeyServer, known: Mapping
     return {
         **os.environ,
         **_NO_SECRET_FILES,
+        **_NO_KAFKA_LOGIN,
         "DATABASE_URL": endpoints.database_url,
         "REDIS_HOST": "127.0.0.1",
         "REDIS_PORT": str(valkey.port),

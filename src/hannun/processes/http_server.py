@@ -12,7 +12,6 @@ import uvloop
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from hannun.flows.live_updates import LiveUpdates
 from hannun.processes.background import freeze_garbage_collector
 from hannun.processes.serve import open_serving
 from hannun.processes.signals import stop_on_signal
@@ -23,6 +22,7 @@ from hannun.web.app import application
 from hannun.web.bounded_protocol import server_config
 from hannun.web.connections import REFUSED_MAX, ConnectionLimits, ConnectionTable
 from hannun.web.fast_path import FastPath
+from hannun.web.open_streams import OpenStreams
 from hannun.web.services import Services
 
 OTHER_FILES_MAX = REFUSED_MAX + 256
@@ -85,12 +85,12 @@ def _connections_allowed() -> int:
 class _Server(uvicorn.Server):
     """uvicorn's server, which ends the event streams before it waits for the requests in progress."""
 
-    def __init__(self, config: uvicorn.Config, live_updates: LiveUpdates) -> None:
+    def __init__(self, config: uvicorn.Config, open_streams: OpenStreams) -> None:
         super().__init__(config)
-        self._live_updates = live_updates
+        self._open_streams = open_streams
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._live_updates.end()
+        self._open_streams.end()
         await super().shutdown(sockets)
 
 
@@ -104,9 +104,16 @@ async def _run(settings: Settings, fd: int | None) -> None:
             )
         app = served(services, settings.trusted_proxies)
         drain_s = drain_s_max(settings.request_s)
-        config = server_config(app, ConnectionTable(limits), host=settings.host, port=settings.port, drain_s=drain_s)
+        config = server_config(
+            app,
+            ConnectionTable(limits),
+            host=settings.host,
+            port=settings.port,
+            drain_s=drain_s,
+            behind_tls=settings.secure_cookies,
+        )
         listener = None if fd is None else socket.socket(fileno=fd)
-        server = _Server(config, services.live_updates)
+        server = _Server(config, services.open_streams)
         live = asyncio.create_task(services.live_updates.run())
         live.add_done_callback(
             lambda _: setattr(server, "should_exit", True)

@@ -5,7 +5,7 @@ Each job has a connection to PostgreSQL of its own, so that none waits for anoth
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from hannun.backups.manifest import Kind as BackupKind
@@ -47,6 +47,8 @@ GAUGES_EVERY_S = 5.0
 """More often than Prometheus usually reads the gauges."""
 SERVERS_EVERY_S = 30.0
 """How often the gauges of sizes and of Redis are set: reading the sizes takes some milliseconds of PostgreSQL."""
+CONSISTENCY_EVERY_S = 10.0
+"""How soon the page for operators shows a cached answer that differs from the database."""
 LOOKUPS_EVERY_S = 60.0
 """The doctor compares ten minutes with the time before them."""
 DISK_EVERY_S = 10.0
@@ -111,6 +113,16 @@ def record_lookups(inspector: ServerInspector) -> Job:
         return Result()
 
     return Job("record-lookups", Every(LOOKUPS_EVERY_S), record)
+
+
+def record_consistency(inspector: ServerInspector, shares: Callable[[], Mapping[float, float]]) -> Job:
+    """Record how many cached answers equal the database, so that `serve` can show it."""
+
+    def record(_: datetime) -> Result:
+        inspector.record_consistency(shares())
+        return Result()
+
+    return Job("record-consistency", Every(CONSISTENCY_EVERY_S), record)
 
 
 def update_redis_gauges(inspector: ServerInspector) -> Job:
@@ -259,4 +271,4 @@ def _dead_letter_publisher(settings: Settings) -> Publisher:
             f"HANNUN_DEAD_LETTER_TOPIC is {topic}, a topic of messages: each dead letter would become another one",
             hint="name a topic that holds nothing else",
         )
-    return Publisher(settings.needed("kafka_bootstrap_servers"), topic)
+    return Publisher(settings.kafka, topic)

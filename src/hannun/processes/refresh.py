@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from hannun.cache import AnswerCache
+from hannun.cache import opening
 from hannun.channels.client import ChannelClient
 from hannun.channels.declaration import Declaration
 from hannun.counting.channel_limits import SharedBreakers, SharedBudgets
@@ -21,7 +21,7 @@ from hannun.flows.refresh.refresh import Refresh
 from hannun.flows.refresh.rounds import RoundKeeper
 from hannun.flows.report.rebuild import Rebuilder
 from hannun.processes.amounts import amounts
-from hannun.processes.channels import budgets_of, channel_access, channel_declarations, present_access
+from hannun.processes.channels import budgets_of, channel_access, channel_declarations, channel_table, present_access
 from hannun.processes.writing import Writing
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
@@ -87,11 +87,11 @@ async def _open_rebuilder(settings: Settings) -> AsyncIterator[Rebuilder]:
     reader = ReadPool(
         settings.database_source, limits, application="hannun-schedule-rebuild", amounts=amounts(settings)
     )
-    cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s)
+    cache = opening.answer_cache(settings.redis, lifetime_s=settings.answer_lifetime_s)
     await reader.open()
     await cache.open()
     try:
-        yield Rebuilder(reader, cache, lambda: datetime.now(UTC), settings.stale_after)
+        yield Rebuilder(reader, cache, lambda: datetime.now(UTC), channel_table(settings), settings.stale_after)
     finally:
         await cache.close()
         await reader.close()

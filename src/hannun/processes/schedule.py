@@ -6,8 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hannun.cache import AnswerCache
-from hannun.cache.server_statistics import ServerInspector
+from hannun.cache import opening
 from hannun.flows.cache_consistency import ConsistencyChecker
 from hannun.flows.health_checks import DiskHealth
 from hannun.flows.report.answers import Reports
@@ -22,6 +21,7 @@ from hannun.processes.refresh import open_refresh
 from hannun.processes.signals import stop_on_signal
 from hannun.processes.tracing import tracing_to_collector
 from hannun.processes.writing import open_writing
+from hannun.scheduler import Job
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
 from hannun.telemetry import log
@@ -53,14 +53,20 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
         writing = stack.enter_context(open_writing(settings, "hannun-schedule"))
         maintenance = jobs.maintenance_jobs(settings, writing)
         backups = jobs.backup_jobs(settings, writing)
-        metrics = metrics_endpoint(settings.schedule_metrics_port, settings.page_requests_a_minute)
+        metrics = metrics_endpoint(
+            settings.schedule_metrics_port, settings.page_requests_a_minute, host=settings.metrics_host
+        )
         await stack.enter_async_context(metrics)
+        comparisons: list[Job] = []
         if settings.consistency_samples_a_second > 0:
             consistency = await stack.enter_async_context(_open_consistency(settings))
             await stack.enter_async_context(run_in_task("compare the cache with the database", consistency.run()))
-        inspector = ServerInspector(settings.redis)
+            shares_inspector = opening.server_inspector(settings.redis)
+            stack.callback(shares_inspector.close)
+            comparisons.append(jobs.record_consistency(shares_inspector, lambda: consistency.shares))
+        inspector = opening.server_inspector(settings.redis)
         stack.callback(inspector.close)
-        lookups_inspector = ServerInspector(settings.redis)  # each job has a thread, an inspector is for one
+        lookups_inspector = opening.server_inspector(settings.redis)  # each job has a thread, an inspector is for one
         stack.callback(lookups_inspector.close)
         refresh = await stack.enter_async_context(open_refresh(settings, writing))
         await stack.enter_async_context(run_in_task("refresh", refresh.run()))
@@ -73,6 +79,7 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
                 jobs.update_redis_gauges(inspector),
                 jobs.record_lookups(lookups_inspector),
                 jobs.check_disk(DiskHealth(writing.database("-disk"))),
+                *comparisons,
                 *maintenance,
                 *backups,
             )
@@ -86,7 +93,9 @@ async def _open_consistency(settings: Settings) -> AsyncIterator[ConsistencyChec
     """The comparison, with a cache and a read pool of its own."""
     limits = replace(settings.pool, size_max=2, size_min=1)
     reader = ReadPool(settings.database_source, limits, application="hannun-schedule-read", amounts=amounts(settings))
-    cache = AnswerCache(settings.redis, lifetime_s=settings.answer_lifetime_s, timeout_s=settings.redis_read_wait_s)
+    cache = opening.answer_cache(
+        settings.redis, lifetime_s=settings.answer_lifetime_s, timeout_s=settings.redis_read_wait_s
+    )
     reports = Reports(reader, DirectReader(), lambda: datetime.now(UTC), channel_table(settings), settings.stale_after)
     await reader.open()
     await cache.open()

@@ -10,19 +10,21 @@ from functools import partial
 from anyio import CapacityLimiter
 
 from hannun import deadlines, issuer
-from hannun.cache import AnswerCache, keys
-from hannun.cache.pubsub import PubSubChannel
+from hannun.cache import keys, opening
 from hannun.domain.authorization import Principal
 from hannun.errors import OperatorError
 from hannun.flows import health_checks
 from hannun.flows.access_records import AccessRecords
 from hannun.flows.authorization import Authorizer
-from hannun.flows.doctor.standing import HealthChecks, SharedExamination
+from hannun.flows.dead_letter_retry import DeadLetterDesk
+from hannun.flows.doctor.standing import GOOD_S, HealthChecks, check_all
+from hannun.flows.event_documents import EventDocuments
 from hannun.flows.event_list import EventList
 from hannun.flows.export import Exports
 from hannun.flows.http_ingestion import HttpIngestion
 from hannun.flows.limit_sharing import LimitSharing
 from hannun.flows.live_updates import LiveUpdates, Topic
+from hannun.flows.merchant_list import MerchantList
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import CachedReader
 from hannun.flows.report.registry import dashboard_question
@@ -34,7 +36,11 @@ from hannun.processes.amounts import amounts
 from hannun.processes.background import TRANSACTIONS_STOP_S_MAX, run_in_task, run_jobs
 from hannun.processes.channels import channel_access, channel_declarations, channel_table
 from hannun.processes.commands.doctor import open_examination
+from hannun.processes.commands.retry import read_record
 from hannun.processes.commands.tokens import issue_token
+from hannun.processes.commands.watching import open_readers, operations_now
+from hannun.processes.file_reports import open_file_reports
+from hannun.processes.shared_work import SharedWork
 from hannun.processes.writing import open_writing
 from hannun.settings import Settings
 from hannun.store.database import ReadPool
@@ -42,7 +48,13 @@ from hannun.web.auth import Verifier
 from hannun.web.compression import PackedAnswers
 from hannun.web.jwks import TokenKeys
 from hannun.web.limits import RateLimit, StreamLimit
+from hannun.web.open_streams import OpenStreams
 from hannun.web.services import Services
+
+OPERATIONS_S_MAX = 3.0
+"""How long a reading for the page of operators may take: an answer is promised within 5 s."""
+OPERATIONS_GOOD_S = 1.5
+"""How long a reading for the page of operators is given to further requests. Rates are those between two readings."""
 
 
 @asynccontextmanager
@@ -122,7 +134,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
             amounts=amounts(settings),
         )
         packed_bytes_max = settings.copies_bytes_max // 4  # an answer takes about a fifth of its bytes when compressed
-        cache = AnswerCache(
+        cache = opening.answer_cache(
             settings.redis,
             lifetime_s=settings.answer_lifetime_s,
             timeout_s=settings.redis_read_wait_s,
@@ -146,6 +158,9 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
             settings.stale_after,
             may_rebuild=lambda principal: limits["refreshes"].try_take(_rebuild_subject(principal)),
         )
+        file_reports = await stack.enter_async_context(
+            open_file_reports(settings, reader, reports, application="hannun-serve", size_max=settings.exports_at_once)
+        )
         counters = [writing.counter("http", relay) for _ in range(settings.counting_threads)]
         ingestion = HttpIngestion(
             counters,
@@ -153,7 +168,7 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
             wait_s_max=settings.pool_wait_s,
             now=lambda: time.time_ns() // 1_000,
         )
-        limit_usage = PubSubChannel(settings.redis, keys.LIMIT_USAGE)
+        limit_usage = opening.pubsub_channel(settings.redis, keys.LIMIT_USAGE)
         stack.push_async_callback(reader.close)
         stack.push_async_callback(cache.close)
         stack.push_async_callback(limit_usage.close)
@@ -168,14 +183,18 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
         await stack.enter_async_context(run_in_task("read ended sessions", sessions.run()))
         stack.push_async_callback(asyncio.to_thread, access_records.write)  # what was added since the job's last run
         stack.callback(writing.end_transactions_after, TRANSACTIONS_STOP_S_MAX)
+        live_updates = LiveUpdates(cache.announcements, lambda topic: _etag(reports, topic, settings.request_s))
         yield Services(
             access_records=access_records,
             authorizer=Authorizer(reader, cache),
             reports=reports,
+            file_reports=file_reports,
             cached_answers=cached_answers,
             event_list=EventList(reader),
+            merchant_list=MerchantList(reader),
             packed_answers=PackedAnswers(packed_bytes_max),
             exports=Exports(settings.exports_at_once),
+            documents=EventDocuments(),
             ingestion=ingestion,
             ingestion_threads=CapacityLimiter(settings.counting_threads),
             typed_totals=TypedTotals(
@@ -183,7 +202,8 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
                 channel_table(settings),
                 channel_access(settings, channel_declarations(settings)),
             ),
-            live_updates=LiveUpdates(cache.announcements, lambda topic: _etag(reports, topic, settings.request_s)),
+            live_updates=live_updates,
+            open_streams=OpenStreams(live_updates),
             share_links=ShareLinks(reader, writing.database("-shares"), lambda: datetime.now(UTC)),
             verifier=verifier,
             request_limit=limits["requests"],
@@ -199,9 +219,21 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
             secure_cookies=settings.secure_cookies,
             cors_origins=settings.origins,
             own_origins=settings.own_origins,
+            sign_in_url=settings.platform_sign_in,
             week_start=settings.week_start,
             health_report=health.shared_report,
-            checkup=SharedExamination(stack.enter_context(open_examination(settings))).checkup,
+            checkup=SharedWork(partial(check_all, stack.enter_context(open_examination(settings))), GOOD_S).result,
+            channels=channel_table(settings),
+            operations=SharedWork(
+                partial(operations_now, stack.enter_context(open_readers(settings, OPERATIONS_S_MAX))),
+                OPERATIONS_GOOD_S,
+            ).result,
+            dead_letters=DeadLetterDesk(
+                writing.database("-dead-letters"),
+                writing.decoder,
+                writing.direct_counter(),
+                partial(read_record, settings),
+            ),
             request_s=settings.request_s,
         )
 

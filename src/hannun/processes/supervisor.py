@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hannun.embedded.logs import NO_OUTPUT, read_log_tail
 from hannun.embedded.process import spawn
 from hannun.errors import OperatorError
 
@@ -32,6 +33,8 @@ class _Child:
     process: "subprocess.Popen[bytes]"
     started_at_s: list[float] = field(default_factory=list)
     restart_at_s: float | None = None
+    log_start: int = 0
+    """Where the output of this process begins in its log, in bytes."""
 
 
 class Supervisor:
@@ -63,8 +66,9 @@ class Supervisor:
         Args:
             needed: the service is of no use without it.
         """
+        log_start = self._log_bytes(name)
         process = self._spawn(name, arguments, fd)
-        self._children.append(_Child(name, arguments, fd, needed, process, [time.monotonic()]))
+        self._children.append(_Child(name, arguments, fd, needed, process, [time.monotonic()], log_start=log_start))
 
     def restart_ended(self) -> None:
         """Start the children again that have ended; one that ends again and again after a pause.
@@ -82,6 +86,7 @@ class Supervisor:
             child.restart_at_s = time.monotonic() + self._pause_s(child, status)
         elif time.monotonic() >= child.restart_at_s:
             child.restart_at_s = None
+            child.log_start = self._log_bytes(child.name)
             child.process = self._spawn(child.name, child.arguments, child.fd)
             child.started_at_s.append(time.monotonic())
 
@@ -89,15 +94,14 @@ class Supervisor:
         """How long a child that has ended is not started again; reports that it has ended."""
         recent = [at_s for at_s in child.started_at_s if at_s > time.monotonic() - FAILURES_WITHIN_S]
         if len(recent) < FAILURES_MAX:
-            self._progress(f"{child.name} ended with status {status}; starting it again")
+            self._progress(f"{child.name} ended with status {status}; starting it again{self._reason(child)}")
             return RESTART_AFTER_S
         found = (
-            f"{child.name} has ended {len(recent)} times within {FAILURES_WITHIN_S:.0f} s, "
-            f"last with status {status}: {self._last_line(child)}"
+            f"{child.name} has ended {len(recent)} times within {FAILURES_WITHIN_S:.0f} s, last with status {status}"
         )
         if child.needed:
-            raise OperatorError(found, hint=f"look into {self.logs}/{child.name}.log")
-        self._progress(f"{found}; starting it again in {PAUSE_S:.0f} s")
+            raise OperatorError(found + self._reason(child), hint=f"look into {self.logs}/{child.name}.log")
+        self._progress(f"{found}; starting it again in {PAUSE_S:.0f} s{self._reason(child)}")
         return PAUSE_S
 
     def _spawn(self, name: str, arguments: Sequence[str], fd: int | None) -> "subprocess.Popen[bytes]":
@@ -124,6 +128,11 @@ class Supervisor:
                 child.process.kill()
                 child.process.wait()
 
-    def _last_line(self, child: _Child) -> str:
-        lines = (self.logs / f"{child.name}.log").read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "(its log is empty)"
+    def _log_bytes(self, name: str) -> int:
+        log = self.logs / f"{name}.log"
+        return log.stat().st_size if log.exists() else 0
+
+    def _reason(self, child: _Child) -> str:
+        """The error with its hint, which this process printed last; nothing where it only logged, as after a kill."""
+        last = read_log_tail(self.logs / f"{child.name}.log", child.log_start).splitlines()[-1]
+        return "" if last.startswith(("{", NO_OUTPUT)) else f": {last.removeprefix('hannun: ')}"

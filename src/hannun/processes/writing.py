@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from hannun.cache import AnswerCache, Invalidator
+from hannun.cache import AnswerCache, Invalidator, opening
 from hannun.cache.processed_markers import ProcessedMarkers
 from hannun.counting.batch_counter import BatchCounter
 from hannun.counting.measurement_counter import MeasurementCounter
@@ -39,7 +39,7 @@ class Writing:
     """Let transactions of this process, which ends, run on for so many seconds; then abort them and begin none."""
 
     def counter(self, source: str, delivery: Delivers) -> BatchCounter:
-        """A counter on a connection of its own; `source` labels its metrics ("http" or "kafka")."""
+        """A counter on a connection of its own; `source` labels its metrics: "http", "kafka" or "servicebus"."""
         return BatchCounter(
             self.database(), self.decoder, delivery, source=source, markers=self.marks, key_ring=self.key_ring
         )
@@ -112,10 +112,10 @@ def open_writing(settings: Settings, application: str, limits: PoolLimits | None
             stack.callback(opened.close)
             return opened
 
-        invalidator = Invalidator(settings.redis)
+        invalidator = opening.invalidator(settings.redis)
         stack.callback(invalidator.close)
-        invalidator.check()
-        marks = ProcessedMarkers(
+        invalidator.check_usable()
+        marks = opening.processed_markers(
             settings.redis,
             per_second_max=settings.processed_marks_a_second,
             lifetime_s=settings.processed_mark_lifetime_s,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from hannun.domain.audit_chain import (
     ALL_EVENTS,
+    ALL_MERCHANTS,
     MERCHANTS_EVENTS,
     Action,
     NewEntry,
@@ -15,15 +16,18 @@ from hannun.domain.audit_chain import (
 from hannun.domain.authorization import Principal
 from hannun.domain.ids import canonical_id
 
+_LISTS = {"/api/v1/events": ALL_EVENTS, "/api/v1/merchants": ALL_MERCHANTS}
+"""What a path shows that names no event and no merchant. Other such paths show no data of merchants."""
+
 
 def entry_of_read(
-    principal: Principal, subject: str, path: Mapping[str, str], query: Mapping[str, str]
+    principal: Principal, subject: str, path: str, parameters: Mapping[str, str], query: Mapping[str, str]
 ) -> NewEntry | None:
     """The entry of a request that reads; None where nothing is recorded: merchants see their own data.
 
     Args:
         subject: the share link's id, where the principal is one.
-        path: the parameters of the path.
+        parameters: those of the path.
     """
     is_file = query.get("format", "json") != "json"
     if principal.only_event is not None:
@@ -33,11 +37,11 @@ def entry_of_read(
     else:
         return None
     action = Action.EXPORTED if is_file else Action.READ
-    if "event_id" in path:
-        return NewEntry(actor, action, event_object(canonical_id(path["event_id"])))
-    whose = path.get("user_id") or query.get("userId")
+    if "event_id" in parameters:
+        return NewEntry(actor, action, event_object(canonical_id(parameters["event_id"])))
+    whose = parameters.get("user_id") or query.get("userId")
     if whose is None:
-        return NewEntry(actor, action, ALL_EVENTS)
+        return NewEntry(actor, action, _LISTS[path]) if path in _LISTS else None
     own = canonical_id(whose) == principal.user_id
     answered = own or principal.sees_all
     if not answered or (own and not is_file):

@@ -21,6 +21,7 @@ from hannun.domain.questions import (
     ChannelsQuestion,
     EventDashboardQuestion,
     EventSubject,
+    InsightsQuestion,
     MerchantDashboardQuestion,
     MerchantSubject,
     Metric,
@@ -35,6 +36,7 @@ from hannun.domain.questions import (
 )
 from hannun.domain.ranges import DEFAULT_TZ, Range, parse_range
 from hannun.errors import Forbidden
+from hannun.flows.event_documents import Document
 from hannun.flows.report import registry
 from hannun.flows.report.cached_reader import Source
 from hannun.flows.report.registry import view_of
@@ -46,6 +48,7 @@ from hannun.web.callers import (
     reject_unknown_parameters,
 )
 from hannun.web.contract import answers_with_view
+from hannun.web.documents import DocumentRequest, RequestedForm, answer_as_document
 from hannun.web.etags import matches, version_in
 from hannun.web.exports import FileRequest, RequestedFile, answer_as_file, check_export, pages_as_file
 from hannun.web.request_limits import Served
@@ -127,6 +130,16 @@ _INSTANT_OR_DATE: dict[str, Any] = {
 }
 
 
+Zone = Annotated[
+    str,
+    Query(
+        max_length=64,
+        description="an IANA zone, in which days and weeks start",
+        json_schema_extra={"format": "iana-time-zone"},
+    ),
+]
+
+
 async def range_of(
     start: Annotated[
         str | None,
@@ -146,18 +159,16 @@ async def range_of(
             json_schema_extra=_INSTANT_OR_DATE,
         ),
     ] = None,
-    tz: Annotated[
-        str,
-        Query(
-            max_length=64,
-            description="an IANA zone, in which days and weeks start",
-            json_schema_extra={"format": "iana-time-zone"},
-        ),
-    ] = DEFAULT_TZ,
+    tz: Zone = DEFAULT_TZ,
 ) -> Range:
     return parse_range(start, end, tz)
 
 
+async def zone_of(tz: Zone = DEFAULT_TZ) -> str:
+    return parse_range(None, None, tz).tz
+
+
+RequestedZone = Annotated[str, Depends(zone_of)]
 RequestedRange = Annotated[Range, Depends(range_of)]
 _NAME = "[^,\\x00]*[^,\\s\\x00][^,\\x00]*"
 ChannelNames = Annotated[
@@ -274,16 +285,17 @@ class Responder:
     refresh: bool
 
     async def __call__(self, question: Question) -> Response:
-        view, reports = view_of(question), self.services.reports
+        view, services = view_of(question), self.services
+        reports = services.reports if self.file is None else services.file_reports
         if self.file is not None:
-            check_export(self.services, self.principal, self.file, view)
+            check_export(services, self.principal, self.file, view)
         if self.file is not None and view.load_pages is not None:
-            pages = reports.pages(self.principal, question)
-            return await pages_as_file(self.request, self.services, self.principal, self.file, view, pages)
+            pages = services.file_reports.pages(self.principal, question)
+            return await pages_as_file(self.request, services, self.principal, self.file, view, pages)
         answer, source = await reports.answer(self.principal, question, refresh=self.refresh)
         if self.file is None:
             return _json_response(self.request, answer, source)
-        return await answer_as_file(self.request, self.services, self.principal, self.file, question, answer, source)
+        return await answer_as_file(self.request, services, self.principal, self.file, question, answer, source)
 
 
 async def responder(
@@ -295,9 +307,44 @@ async def responder(
 Respond = Annotated[Responder, Depends(responder)]
 
 
+@dataclass(frozen=True, slots=True)
+class DashboardResponder:
+    """Answers a question for an event's dashboard in the form that the request asks for: also as a document."""
+
+    request: Request
+    services: Services
+    principal: Principal
+    form: FileRequest | DocumentRequest | None
+    refresh: bool
+
+    async def __call__(self, question: EventDashboardQuestion) -> Response:
+        request, services, principal = self.request, self.services, self.principal
+        if isinstance(self.form, DocumentRequest):
+            return await answer_as_document(request, services, principal, self.form, question, refresh=self.refresh)
+        return await Responder(request, services, principal, self.form, self.refresh)(question)
+
+
+async def dashboard_responder(
+    request: Request, services: Served, principal: CallingPrincipal, form: RequestedForm, refresh: RequestedRefresh
+) -> DashboardResponder:
+    return DashboardResponder(request, services, principal, form, refresh)
+
+
+RespondWithDashboard = Annotated[DashboardResponder, Depends(dashboard_responder)]
+
+
+async def json_responder(
+    request: Request, services: Served, principal: CallingPrincipal, refresh: RequestedRefresh
+) -> Responder:
+    return Responder(request, services, principal, None, refresh)
+
+
+RespondInJson = Annotated[Responder, Depends(json_responder)]
+
+
 @router.get("/events/{event_id}/analytics")
-@answers_with_view(registry.EVENT_DASHBOARD)
-async def event_dashboard(respond: Respond, event_id: EventId, range_: RequestedRange) -> Response:
+@answers_with_view(registry.EVENT_DASHBOARD, documents=tuple(each.media_type for each in Document))
+async def event_dashboard(respond: RespondWithDashboard, event_id: EventId, range_: RequestedRange) -> Response:
     """The dashboard of an event: summary, channels, ROI."""
     return await respond(EventDashboardQuestion(EventSubject(event_id), range_))
 
@@ -334,6 +381,15 @@ async def event_roi(
 ) -> Response:
     """The return on investment of an event."""
     return await respond(RoiQuestion(EventSubject(event_id), range_, projection))
+
+
+@router.get("/events/{event_id}/analytics/insights")
+@answers_with_view(registry.EVENT_INSIGHTS)
+async def event_insights(
+    respond: RespondInJson, event_id: EventId, tz: RequestedZone, week_start: RequestedWeekStart
+) -> Response:
+    """What the figures of an event mean: comparisons, a sentence, advice, a heat map, and what happened when."""
+    return await respond(InsightsQuestion(EventSubject(event_id), tz, week_start))
 
 
 @router.get("/users/{user_id}/analytics")

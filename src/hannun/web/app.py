@@ -12,8 +12,23 @@ from starlette.routing import compile_path
 
 from hannun import errors
 from hannun.telemetry import log
-from hannun.web import api, checkups, events, messages, operations, pages, sessions, shares, totals, watch
+from hannun.web import (
+    api,
+    checkups,
+    dead_letters,
+    events,
+    merchants,
+    messages,
+    operations,
+    operations_overview,
+    pages,
+    sessions,
+    shares,
+    totals,
+    watch,
+)
 from hannun.web.compression import Compression
+from hannun.web.error_pages import response_to_error, response_to_status
 from hannun.web.middleware import (
     HeadAsGet,
     PageRequestLimit,
@@ -26,10 +41,9 @@ from hannun.web.middleware import (
     route_of,
 )
 from hannun.web.openapi import document_of
-from hannun.web.problems import bad_parameter, problem_of, problem_of_status
+from hannun.web.problems import bad_parameter
 from hannun.web.services import Services
 from hannun.web.static_files import static_files
-from hannun.web.unknown_paths import response_to_unknown_path
 
 
 def application(services: Services) -> FastAPI:
@@ -47,6 +61,7 @@ def application(services: Services) -> FastAPI:
     app.state.services = services
     app.include_router(api.router)
     app.include_router(events.router)
+    app.include_router(merchants.router)
     app.include_router(messages.router)
     app.include_router(watch.router)
     app.include_router(shares.router)
@@ -55,6 +70,8 @@ def application(services: Services) -> FastAPI:
     app.include_router(pages.router)
     app.include_router(operations.router)
     app.include_router(checkups.router)
+    app.include_router(operations_overview.router)
+    app.include_router(dead_letters.router)
     app.mount("/static", static_files(), name="static")
     _handle_errors(app)
     if services.cors_origins:
@@ -108,7 +125,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 def _handle_errors(app: FastAPI) -> None:
     async def on_hannun_error(request: Request, error: Exception) -> Response:
-        response = problem_of(error, request)
+        response = response_to_error(error, request)
         if response.status_code == 500:
             log.error("request failed", route=route_of(request), error=str(error))
         elif isinstance(error, errors.KeysMissing):
@@ -120,16 +137,14 @@ def _handle_errors(app: FastAPI) -> None:
         refused = refuse_without_limit(request)
         if refused is not None:
             return refused
-        if error.status_code == 404:
-            return response_to_unknown_path(request)
         headers = dict(error.headers or {})
         if error.status_code == 405 and "Allow" in headers:
             headers["Allow"] = _allowed_methods(app, request.url.path, headers["Allow"])
-        return problem_of_status(error.status_code, request, headers)
+        return response_to_status(error.status_code, request, headers)
 
     async def on_validation_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return problem_of(bad_parameter(error.errors()[0]), request)
+        return response_to_error(bad_parameter(error.errors()[0]), request)
 
     app.add_exception_handler(errors.HannunError, on_hannun_error)
     app.add_exception_handler(HTTPException, on_http_exception)

@@ -25,6 +25,7 @@ from hannun.tokens import ROLES_CLAIM, RoleClaim, check_secret
 from hannun.web.jwks import PUBLIC_KEY_ALGORITHMS, TokenKeys, VerificationKey
 
 COOKIE = "hannun_session"
+SHARE_COOKIE = "hannun_share"
 SESSIONS_CACHED_MAX = 20_000
 TOKEN_LENGTH_MAX = 8_192
 """A longer token is refused before any of it is parsed."""
@@ -95,9 +96,13 @@ class Verifier:
     def cached_session(self, token: str) -> Session | None:
         """The session of a token that was verified before and is still valid. Without I/O."""
         session = self._sessions.get(token)
-        if session is None or session.expires_at + LEEWAY_S <= time.time() or session.token_hash in self._ended:
-            return None
-        return session if self._key_is_trusted(session) else None
+        return session if session is not None and self.is_valid(session) else None
+
+    def is_valid(self, session: Session) -> bool:
+        """Whether a session is still valid: not expired, not ended, its key trusted. Without I/O."""
+        if session.expires_at + LEEWAY_S <= time.time() or session.token_hash in self._ended:
+            return False
+        return self._key_is_trusted(session)
 
     async def verify(self, token: str) -> Session:
         """
@@ -249,8 +254,8 @@ def bearer_token_in(headers: Mapping[str, str]) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-def token_in(headers: Mapping[str, str], cookies: Mapping[str, str]) -> tuple[str, bool]:
-    """The token of a request, and whether it came in the cookie.
+def token_in(headers: Mapping[str, str], cookies: Mapping[str, str], cookie: str) -> tuple[str, bool]:
+    """The token of a request, and whether it came in the cookie of this name.
 
     Raises:
         Unauthenticated: there is none.
@@ -258,6 +263,6 @@ def token_in(headers: Mapping[str, str], cookies: Mapping[str, str]) -> tuple[st
     token = bearer_token_in(headers)
     if token is not None:
         return token, False
-    if COOKIE in cookies:
-        return cookies[COOKIE], True
+    if cookie in cookies:
+        return cookies[cookie], True
     raise Unauthenticated("this needs a token: Authorization: Bearer <token>")

@@ -11,6 +11,7 @@ parsed a few kilobytes ahead. Other protocols (WebSocket) are not offered.
 
 import asyncio
 import math
+import weakref
 from functools import partial
 from typing import Any, Final
 
@@ -21,10 +22,11 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from hannun.errors import BadRequest, LocalizedError, TooManyConnections
-from hannun.web.connections import ConnectionTable
+from hannun.web.connections import ConnectionTable, UnreadLimit
 from hannun.web.direct_write import header_bytes
+from hannun.web.open_streams import StreamConnection
 from hannun.web.problems import problem_of
-from hannun.web.security import SECURITY_HEADERS
+from hannun.web.security import ONLY_OVER_TLS, SECURITY_HEADERS
 from hannun.web.uvicorn_internals import STATUS_LINE, HttpToolsProtocol
 
 PIECE_BYTES: Final = 4_096
@@ -32,6 +34,8 @@ PIECE_BYTES: Final = 4_096
 LAST_READ_S: Final = 2.0
 """How long a refused client has to read why. Closing at once, while it sends, would destroy the response on its way."""
 LAST_READ_BYTES_MAX: Final = 1_000_000
+CONNECTION: Final = "hannun.connection"
+"""The key of a scope that has a weak reference to the connection, for a response that takes it over."""
 CLOSE_S: Final = 10.0
 """How long a closed connection may take to send what is left of the last response."""
 
@@ -49,7 +53,7 @@ _REFUSALS: Final[dict[str, LocalizedError]] = {
 """The errors by the reason that the metric has."""
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
+class BoundedHttpProtocol(UnreadLimit, HttpToolsProtocol):
     """One connection. `table` counts the connections, and calls `on_deadline` when one of the deadlines is over."""
 
     def __init__(
@@ -72,6 +76,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._ignores_input = False
         self._pending_refusal: str | None = None
         self._unread_bytes = 0
+        self._reference = weakref.ref(self)  # in each scope; a strong one would keep both until a garbage collection
 
     # -- the connection
 
@@ -88,6 +93,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._table.remove(self)
         super().connection_lost(exc)
+
+    def hand_over(self, successor: StreamConnection) -> bool:
+        """Give the connection, whose response has begun, to a stream, which writes the rest of the response.
+
+        What belongs to the request is freed when its task ends. Returns False where the client has disconnected.
+        """
+        if self.cycle.disconnected or self.transport.is_closing():
+            return False
+        self.cycle.disconnected = True  # for uvicorn, which would close the connection of an incomplete response
+        self._table.replace(self, successor)
+        self.connections.discard(self)
+        self.connections.add(successor)  # type: ignore[arg-type]  # uvicorn only calls `shutdown`
+        self.transport.set_protocol(successor)
+        successor.connection_taken(self.transport, self._table, self.connections)
+        if self.flow.write_paused:
+            successor.pause_writing()
+        self.flow.resume_reading()
+        self.parser = None  # type: ignore[assignment]  # as in `connection_lost`: it refers to this object
+        return True
 
     def data_received(self, data: bytes) -> None:
         if self._ignores_input:
@@ -127,6 +151,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope[CONNECTION] = self._reference  # type: ignore[typeddict-unknown-key]  # a key of ours
         self._in_head = True
         self._bytes_without_progress = 0
         self.read_deadline = self._table.now + self._limits.head_s
@@ -167,12 +192,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread_bytes = self.transport.get_write_buffer_size()
-        self.write_deadline = self._table.now + self._limits.unread_s
+        self.start_unread()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.write_deadline = math.inf
+        self.stop_unread()
 
     # -- ends
 
@@ -180,7 +204,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Refuse or end what is late."""
         now = self._table.now
         if self.write_deadline < now:
-            self._on_unread_response(now)
+            self.on_unread_deadline()
         elif self._ignores_input or self.transport.is_closing():
             self.transport.abort()
         elif self.flow.read_paused or (self._in_body and self.pipeline):
@@ -192,15 +216,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
             self.read_deadline = now + CLOSE_S
-
-    def _on_unread_response(self, now: float) -> None:
-        unread_bytes = self.transport.get_write_buffer_size()
-        if unread_bytes < self._unread_bytes:
-            self._unread_bytes = unread_bytes
-            self.write_deadline = now + self._limits.unread_s
-        else:
-            self._table.record_refusal("unread")
-            self.transport.abort()
 
     def _refuse_in_turn(self, reason: str) -> None:
         """Refuse as soon as the requests before this one are answered."""
@@ -249,12 +264,19 @@ def _unknown_request() -> dict[str, Any]:
 
 
 def server_config(
-    app: ASGIApp, table: ConnectionTable, *, host: str = "127.0.0.1", port: int = 0, drain_s: int = 1
+    app: ASGIApp,
+    table: ConnectionTable,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    drain_s: int = 1,
+    behind_tls: bool = False,
 ) -> Config:
     """The configuration of an HTTP server: uvicorn with our bounds on connections and requests.
 
     Args:
         drain_s: how long requests in progress may take when the server stops.
+        behind_tls: browsers reach the server over TLS, which ends at a proxy.
     """
     return Config(
         app,
@@ -269,5 +291,6 @@ def server_config(
         log_config=None,
         server_header=False,
         proxy_headers=False,
+        headers=[ONLY_OVER_TLS] if behind_tls else [],
         timeout_graceful_shutdown=drain_s,
     )

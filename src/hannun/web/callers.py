@@ -6,7 +6,7 @@ by response time.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -16,13 +16,13 @@ from fastapi.routing import APIRoute
 
 from hannun.domain.authorization import Principal
 from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
-from hannun.errors import BadRequest, Forbidden, HannunError, IssuerUnavailable, NotFound, Unauthenticated
+from hannun.errors import BadRequest, Forbidden, HannunError, NotFound, Unauthenticated
+from hannun.flows.share_links import ShareLinks
 from hannun.web.access import entry_of_read
-from hannun.web.auth import COOKIE, Session, bearer_token_in, token_in
+from hannun.web.auth import Session, Verifier, bearer_token_in, token_in
 from hannun.web.request_limits import Served, give_back_to_address, take_from_address, take_from_subject
 from hannun.web.services import Services
 
-SHARE_COOKIE = "hannun_share"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -34,19 +34,63 @@ class Caller:
         subject: whose limits the request counts against: the user's id, or the share link's.
         expires_at: when the token or share link expires at the latest, in seconds since 1970.
         from_cookie: whether the credentials came in a cookie.
-        is_still_valid: whether the token or share link is valid now. A token's key may leave the issuer's set, and a
-            share link may be revoked.
+        check: whether the token or share link is valid later. A session may end, a token's key may leave the issuer's
+            set, and a share link may be revoked.
     """
 
     principal: Principal
     subject: str
     expires_at: float
     from_cookie: bool
-    is_still_valid: Callable[[], Awaitable[bool]]
+    check: "TokenCheck | LinkCheck"
 
     @property
     def expires_in_s(self) -> float:
         return self.expires_at - time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCheck:
+    """Whether a token that was verified is still valid. The process knows that itself."""
+
+    verifier: Verifier
+    session: Session
+
+    def known(self) -> bool:
+        """Also False while the issuer's keys are too old: only a new request has them read."""
+        return self.verifier.is_valid(self.session)
+
+    async def find_out(self) -> bool:
+        return self.known()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCheck:
+    """Whether a share link still grants access. Equal for all who use the link."""
+
+    share_links: ShareLinks
+    event_id: str
+    secret: str
+
+    def known(self) -> None:
+        """It takes a query."""
+
+    async def find_out(self) -> bool:
+        try:
+            await self.share_links.resolve(self.event_id, self.secret)
+        except HannunError:
+            return False
+        return True
+
+
+def need_admin(caller: Caller) -> None:
+    """Let only an administrator go on.
+
+    Raises:
+        Forbidden: the caller has not the role ADMIN.
+    """
+    if "ADMIN" not in caller.principal.roles:
+        raise Forbidden("this needs the role ADMIN")
 
 
 async def caller_of(request: Request, services: Served) -> Caller:
@@ -60,6 +104,14 @@ async def caller_of(request: Request, services: Served) -> Caller:
         NotFound: there is no such event that this caller may see.
         Busy: the rate limit is reached.
     """
+    caller = await authorized_caller(request, services)
+    reject_unknown_parameters(request)
+    record_read(request, services, caller)
+    return caller
+
+
+async def authorized_caller(request: Request, services: Services) -> Caller:
+    """As `caller_of`, for a path whose query is none of the API's; the caller of this function records the read."""
     try:
         caller = await authenticate(request, services)
         if not caller.principal.may_read:
@@ -67,22 +119,18 @@ async def caller_of(request: Request, services: Served) -> Caller:
         event_id = event_id_in(request)
         if event_id is not None:
             await services.authorizer.authorize(caller.principal, event_id)
-        reject_unknown_parameters(request)
-        _record_read(request, services, caller)
         return caller
     except (Unauthenticated, Forbidden, NotFound):
-        if not _may_use_share_link(request):
+        if not _may_use_share_link(request, services):
             raise
-    caller = await authenticate_by_share_link(request, services)
-    reject_unknown_parameters(request)
-    _record_read(request, services, caller)
-    return caller
+    return await authenticate_by_share_link(request, services)
 
 
-def _record_read(request: Request, services: Services, caller: Caller) -> None:
+def record_read(request: Request, services: Services, caller: Caller) -> None:
     """Record a request that reads the data of others, or takes a file away."""
     if request.method in ("GET", "HEAD"):
-        entry = entry_of_read(caller.principal, caller.subject, request.path_params, request.query_params)
+        path = request.scope["path"]
+        entry = entry_of_read(caller.principal, caller.subject, path, request.path_params, request.query_params)
         if entry is not None:
             services.access_records.add(entry)
 
@@ -90,21 +138,14 @@ def _record_read(request: Request, services: Services, caller: Caller) -> None:
 async def authenticate(request: Request, services: Services) -> Caller:
     """The caller by their token, within the rate limit. Raises Unauthenticated and Busy."""
     try:
-        token, from_cookie = token_in(request.headers, request.cookies)
+        token, from_cookie = token_in(request.headers, request.cookies, services.session_cookie)
     except Unauthenticated:
-        if not _may_use_share_link(request):  # else its limit decides, or its secret takes from the address
+        if not _may_use_share_link(request, services):  # else its limit decides, or its secret takes from the address
             take_from_address(request, services)
         raise
     session = await verify_within_limits(request, services, token)
-
-    async def is_still_valid() -> bool:
-        try:
-            await services.verifier.verify(token)
-        except (Unauthenticated, IssuerUnavailable):
-            return False
-        return True
-
-    return Caller(session.principal, session.principal.user_id, session.expires_at, from_cookie, is_still_valid)
+    check = TokenCheck(services.verifier, session)
+    return Caller(session.principal, session.principal.user_id, session.expires_at, from_cookie, check)
 
 
 async def verify_within_limits(request: Request, services: Services, token: str) -> Session:
@@ -126,7 +167,7 @@ async def authenticate_by_share_link(request: Request, services: Services) -> Ca
         NotFound: the secret grants nothing of this event, or no longer does.
         Busy: the limit of the link is reached, or that of an address that sends wrong secrets.
     """
-    secret = share_secret_in(request) or ""
+    secret = share_secret_in(request, services) or ""
     known_id = services.share_links.known_share_id(canonical_id(request.path_params["event_id"]), secret)
     if known_id is None:
         take_from_address(request, services)
@@ -138,16 +179,9 @@ async def authenticate_by_share_link(request: Request, services: Services) -> Ca
     if known_id is None:
         give_back_to_address(request, services)
         services.share_limit.take(grant.share_id)
-
-    async def is_still_valid() -> bool:
-        try:
-            await services.share_links.resolve(event_id, secret)
-        except HannunError:
-            return False
-        return True
-
     expires_at = grant.expires_at.replace(tzinfo=UTC).timestamp()
-    return Caller(grant.principal, grant.share_id, expires_at, True, is_still_valid)
+    check = LinkCheck(services.share_links, event_id, secret)
+    return Caller(grant.principal, grant.share_id, expires_at, True, check)
 
 
 def reject_unknown_parameters(request: Request) -> None:
@@ -212,7 +246,7 @@ def _refusal_by_cookie(request: Request, services: Services) -> Forbidden | BadR
         return None
     if not _is_same_origin(request, services):
         return Forbidden("a page of another origin cannot do this with the cookies of this one")
-    has_cookie = COOKIE in request.cookies or SHARE_COOKIE in request.cookies
+    has_cookie = services.session_cookie in request.cookies or services.share_cookie in request.cookies
     if request.method != "DELETE" and (sets_cookies or has_cookie):
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
@@ -237,14 +271,15 @@ def _is_same_origin(request: Request, services: Services) -> bool:
     return origin in ours
 
 
-def share_secret_in(request: Request) -> str | None:
+def share_secret_in(request: Request, services: Services) -> str | None:
     """The share link's secret in the request's cookie; None where the request has an Authorization header."""
-    return None if "authorization" in request.headers else request.cookies.get(SHARE_COOKIE)
+    return None if "authorization" in request.headers else request.cookies.get(services.share_cookie)
 
 
-def _may_use_share_link(request: Request) -> bool:
+def _may_use_share_link(request: Request, services: Services) -> bool:
     """Whether the request may be answered by the secret of a share link: one that reads something of an event."""
-    return request.method == "GET" and "event_id" in request.path_params and share_secret_in(request) is not None
+    reads_event = request.method == "GET" and "event_id" in request.path_params
+    return reads_event and share_secret_in(request, services) is not None
 
 
 def event_id_in(request: Request) -> str | None:

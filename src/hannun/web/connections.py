@@ -39,7 +39,7 @@ class ConnectionLimits:
         unread_s: how long a client may take no byte of a response.
     """
 
-    count_max: int = 10_000
+    count_max: int = 12_000
     address_count_max: int = 256
     trusted_proxies: str = ""
     head_bytes_max: int = 32_768
@@ -97,6 +97,10 @@ class ConnectionTable:
         """Whether so many refused connections are open that further ones must be closed at once."""
         return len(self._refused) > REFUSED_MAX
 
+    def replace(self, connection: BoundedConnection, successor: BoundedConnection) -> None:
+        """Another object stands for this open connection from here on."""
+        self._open[successor] = self._open.pop(connection)
+
     def remove(self, connection: BoundedConnection) -> None:
         """Remove a connection that is closed."""
         self._refused.discard(connection)
@@ -126,6 +130,34 @@ class ConnectionTable:
                 connection.on_deadline()
         more = self._open or self._refused
         self._timer = loop.call_later(CHECK_EVERY_S, self._check, loop) if more else None
+
+
+class UnreadLimit:
+    """For a protocol of asyncio: ends the connection when its client takes no byte of a response for `unread_s`."""
+
+    __slots__ = ("_table", "_unread_bytes", "transport", "write_deadline")
+    transport: asyncio.Transport
+    write_deadline: float
+    _table: ConnectionTable
+    _unread_bytes: int
+
+    def start_unread(self) -> None:
+        """The client has not taken what was written to it so far."""
+        self._unread_bytes = self.transport.get_write_buffer_size()
+        self.write_deadline = self._table.now + self._table.limits.unread_s
+
+    def stop_unread(self) -> None:
+        """The client has taken it."""
+        self.write_deadline = math.inf
+
+    def on_unread_deadline(self) -> None:
+        """Wait on if the client has taken something since `start_unread`, else end the connection."""
+        unread_bytes = self.transport.get_write_buffer_size()
+        if unread_bytes < self._unread_bytes:
+            self.start_unread()
+        else:
+            self._table.record_refusal("unread")
+            self.transport.abort()
 
 
 async def _no_application(*_: object) -> None:

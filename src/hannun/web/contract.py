@@ -115,15 +115,19 @@ def answers_with(
     return register
 
 
-def answers_with_view(view: AnyView, *more_problems: str, links: Links | None = None) -> Callable[[Route], Route]:
-    """Decorates a route with the contract of every view: its schema with an ETag, 304, files, and its problems."""
+def answers_with_view(
+    view: AnyView, *more_problems: str, links: Links | None = None, documents: tuple[str, ...] = ()
+) -> Callable[[Route], Route]:
+    """Decorates a route with the contract of every view: its schema with an ETag, 304, files where it has any,
+    and its problems. `documents` are the media types of the documents that it can answer with besides files."""
     problems = EVENT_VIEW_PROBLEMS if view.subject is EventSubject else MERCHANT_VIEW_PROBLEMS
+    has_files = bool(view.tables.names)
     return answers_with(
         view.schema,
-        problems=(*problems, *FILE_PROBLEMS, *more_problems),
+        problems=(*problems, *(FILE_PROBLEMS if has_files else ()), *more_problems),
         headers=("ETag", "Cache-Control", "Vary", "X-Data-Source"),
         conditional=True,
         links=links,
-        files=tuple(format_.media_type for format_ in Format),
+        files=(*(format_.media_type for format_ in Format if has_files), *documents),
         tables=view.tables.names,
     )

@@ -1,53 +1,28 @@
-"""Server-sent events: `changed` with the new ETag whenever the answer that a page shows changes.
+"""The response that begins a stream of server-sent events: `changed` whenever the answer that a page shows changes."""
 
-`LiveUpdates` sends the events. The connection's own task only waits for the client to disconnect: a task that only
-sends would never notice that. A comment every 15 s keeps proxies from closing an idle connection.
-"""
-
-import asyncio
-import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hannun import deadlines
-from hannun.domain.answer import Topic
-from hannun.flows.live_updates import LiveUpdates
-
-HEARTBEAT_S = 15.0
-CHECK_INTERVAL_S = 1.0
-"""How often a stream checks its token or share link: a session may end, and a link be revoked, at any time."""
-
-CHECK_S_MAX = 4.0
-"""How long a check may wait for PostgreSQL; without its answer the stream ends, and the page connects again."""
+from hannun.web.bounded_protocol import CONNECTION
+from hannun.web.limits import StreamPlace
+from hannun.web.open_streams import StreamConnection
 
 
 class EventStream(Response):
     """The event stream of one page. It is a Response so that FastAPI passes it on unchanged; it sends itself.
 
-    Args:
-        expires_in_s: when the stream ends because the caller's token or share link expires.
-        is_still_valid: whether the caller may still watch; called every `check_every_s`.
+    It sends the head and the first frame, and ends. Then a `StreamConnection` takes the connection over, and the place
+    of the caller stays taken until it is closed. The head says that the connection takes no further request.
     """
 
-    def __init__(
-        self,
-        live_updates: LiveUpdates,
-        topic: Topic,
-        expires_in_s: float,
-        is_still_valid: Callable[[], Awaitable[bool]],
-        check_every_s: float,
-    ) -> None:
+    def __init__(self, new_stream: Callable[[], StreamConnection], place: StreamPlace) -> None:
         super().__init__()
-        self._live_updates = live_updates
-        self._topic = topic
-        self._expires_in_s = expires_in_s
-        self._is_still_valid = is_still_valid
-        self._check_every_s = check_every_s
+        self._new_stream = new_stream
+        self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deadlines.restart(math.inf)  # that of the request ends with its answer, which lasts
         await send(
             {
                 "type": "http.response.start",
@@ -56,49 +31,11 @@ class EventStream(Response):
                     (b"content-type", b"text/event-stream; charset=utf-8"),
                     (b"cache-control", b"no-store"),
                     (b"x-accel-buffering", b"no"),
+                    (b"connection", b"close"),
                 ],
             }
         )
-
-        async def send_frame(frame: bytes) -> None:
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
-
-        await send_frame(b"retry: 2000\n\n")
-        unwatch = self._live_updates.watch(self._topic, send_frame)
-        try:
-            async with asyncio.timeout(self._expires_in_s):
-                if await self._wait_for_disconnect(receive, send_frame):
-                    return
-        except TimeoutError:
-            pass
-        finally:
-            unwatch()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _wait_for_disconnect(self, receive: Receive, send_frame: Callable[[bytes], Awaitable[None]]) -> bool:
-        """Returns True when the client has disconnected, False when the server must end the stream."""
-        receiving = asyncio.ensure_future(receive())
-        ending = asyncio.ensure_future(self._live_updates.wait_until_ended())
-        idle_s = 0.0
-        try:
-            while True:
-                done, _ = await asyncio.wait(
-                    {receiving, ending}, timeout=self._check_every_s, return_when=asyncio.FIRST_COMPLETED
-                )
-                if ending in done:
-                    return False
-                if done:
-                    if receiving.result()["type"] == "http.disconnect":
-                        return True
-                    receiving = asyncio.ensure_future(receive())
-                    continue
-                with deadlines.within(CHECK_S_MAX):
-                    if not await self._is_still_valid():
-                        return False
-                idle_s += self._check_every_s
-                if idle_s >= HEARTBEAT_S:
-                    idle_s = 0.0
-                    await send_frame(b": still here\n\n")
-        finally:
-            receiving.cancel()
-            ending.cancel()
+        await send({"type": "http.response.body", "body": b"retry: 2000\n\n", "more_body": True})
+        connection = scope[CONNECTION]()
+        if connection is not None:
+            self._place.outlives_request = connection.hand_over(self._new_stream())

@@ -14,6 +14,7 @@ from hannun.store.event_list import EventRow
 from hannun.web.api import Calling, Cursor, PageLimit, TitleText
 from hannun.web.contract import AUTHENTICATION_PROBLEMS, answers_with
 from hannun.web.request_limits import Served
+from hannun.web.uncached import uncached_json
 
 router = APIRouter(prefix="/api/v1")
 
@@ -54,7 +55,7 @@ async def all_events(
     question = EventListQuestion(user_id, status, text, cursor, limit)
     events, next_cursor = await services.event_list.page(caller.principal, question)
     body = response_schemas.EventList([_listed(event) for event in events], next_cursor)
-    return Response(response_schemas.encode(body), media_type="application/json", headers={"Cache-Control": "no-store"})
+    return uncached_json(body)
 
 
 def _listed(event: EventRow) -> response_schemas.EventOfList:

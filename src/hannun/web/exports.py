@@ -28,6 +28,7 @@ from hannun.web.services import Services
 
 READ_S_MAX = 900.0
 """The longest a client may take to download a file, which occupies this server's disk meanwhile."""
+FILE_VARY = "Authorization, Cookie, Accept-Encoding, Accept-Language"
 _NOT_FILTERS = {"startDate", "endDate", "tz", "refresh", "format", "table", "lang"}
 
 
@@ -49,21 +50,35 @@ class FileRequest:
     language: Language
 
 
-async def requested_file(
+async def requested_language(
     request: Request,
-    form: Annotated[Form, Query(alias="format", description="the form of the answer: JSON, or a file")] = Form.JSON,
-    table: Annotated[
-        Literal["figures", "channels", "points", "events"] | None,
-        Query(description="for CSV and Parquet: the table of the view that the file holds"),
-    ] = None,
     lang: Annotated[
         Literal["ko", "en"] | None, Query(description="the language of a file; by default that of Accept-Language")
     ] = None,
+) -> Language:
+    """The language of a file."""
+    return lang or language_of(request.headers.get("accept-language"))
+
+
+RequestedLanguage = Annotated[Language, Depends(requested_language)]
+RequestedTable = Annotated[
+    Literal["figures", "channels", "points", "events"] | None,
+    Query(description="for CSV and Parquet: the table of the view that the file holds"),
+]
+
+
+def file_request(form: Form, table: str | None, language: Language) -> FileRequest | None:
+    """The file that this form means; None for JSON."""
+    return None if form is Form.JSON else FileRequest(Format(form.value), table, language)
+
+
+async def requested_file(
+    language: RequestedLanguage,
+    form: Annotated[Form, Query(alias="format", description="the form of the answer: JSON, or a file")] = Form.JSON,
+    table: RequestedTable = None,
 ) -> FileRequest | None:
     """The file that the request asks for; None for JSON."""
-    if form is Form.JSON:
-        return None
-    return FileRequest(Format(form.value), table, lang or language_of(request.headers.get("accept-language")))
+    return file_request(form, table, language)
 
 
 RequestedFile = Annotated[FileRequest | None, Depends(requested_file)]
@@ -71,10 +86,11 @@ RequestedFile = Annotated[FileRequest | None, Depends(requested_file)]
 
 def check_export(services: Services, principal: Principal, file: FileRequest, view: AnyView) -> None:
     """Whether the file can be made now: before its answer is computed. Raises as `Exports.check`."""
-    services.exports.check(_caller_of(principal), ExportRequest(view.tables, file.format, file.language, file.table))
+    services.exports.check(exporter_of(principal), ExportRequest(view.tables, file.format, file.language, file.table))
 
 
-def _caller_of(principal: Principal) -> object:
+def exporter_of(principal: Principal) -> object:
+    """Identifies who exports, for the limits of one caller."""
     return principal.user_id, principal.only_event
 
 
@@ -128,14 +144,14 @@ async def _file(
 ) -> Response:
     filters = tuple((name, value) for name, value in request.query_params.multi_items() if name not in _NOT_FILTERS)
     export_request = ExportRequest(view.tables, file.format, file.language, file.table, about_rows + filters)
-    export = await services.exports.start(_caller_of(principal), export_request, pages)
+    export = await services.exports.start(exporter_of(principal), export_request, pages)
     try:
         suffix = file.format.value
-        name = tables.file_name(view.tables, title, export.answer, suffix, file.language)
+        name = tables.file_name(view.tables.title(file.language), title, export.answer, suffix)
         headers = {
             "ETag": export.etag,
             "Cache-Control": "private, no-cache",
-            "Vary": "Authorization, Cookie, Accept-Encoding, Accept-Language",
+            "Vary": FILE_VARY,
             **more_headers,
         }
         if matches(request.headers.get("if-none-match"), export.etag):

@@ -22,8 +22,6 @@ from hannun.flows.report.registry import dashboard_key
 from hannun.telemetry import metrics
 from hannun.web.access import entry_of_read
 from hannun.web.api import VARY
-from hannun.web.auth import COOKIE
-from hannun.web.callers import SHARE_COOKIE
 from hannun.web.compression import BODY_BYTES_MIN, ENCODINGS, Encoding, accepted_encoding
 from hannun.web.direct_write import DirectWriteTransport, header_bytes
 from hannun.web.etags import matches, version_in
@@ -72,6 +70,7 @@ class FastPath:
         self._cached = services.cached_answers
         self._packed = services.packed_answers
         self._limit = services.request_limit
+        self._session_cookie, self._share_cookie = services.session_cookie, services.share_cookie
         self._transport = DirectWriteTransport()
         self._request_counters = [
             {kind: metrics.requests.labels(route, status) for kind, route in _ROUTES.items()}
@@ -93,7 +92,7 @@ class FastPath:
                 unchanged = answer is not None and matches(tags, answer.etag)
             if answer is not None and principal.may_see(answer.owner):
                 if principal.sees_all:
-                    self._record_read(principal, kind, request[0].id_)
+                    self._record_read(principal, scope["path"], request[0])
                 self._request_counters[unchanged][kind].inc()
                 body: bytes | None = None if unchanged else answer.body
                 if body is not None and encoding is not None and len(body) > BODY_BYTES_MIN:
@@ -127,7 +126,7 @@ class FastPath:
             elif name == b"origin":
                 return None
         if token is None and cookie is not None:
-            token = _session(cookie)
+            token = self._session(cookie)
         session = None if token is None else self._verifier.cached_session(token)
         if session is None:
             return None
@@ -141,9 +140,14 @@ class FastPath:
         encoding = None if encodings is None else accepted_encoding(encodings.decode("latin-1"))
         return (dashboard, principal, tags, encoding) if may_see else None
 
-    def _record_read(self, principal: Principal, kind: str, id_: str) -> None:
-        path = {"event_id" if kind == "events" else "user_id": id_}
-        entry = entry_of_read(principal, principal.user_id, path, {})
+    def _session(self, cookie: bytes) -> str | None:
+        """The session cookie of the page; None next to the cookie of a share link, which is left to the route."""
+        cookies = cookie_parser(cookie.decode("latin-1"))
+        return None if self._share_cookie in cookies else cookies.get(self._session_cookie)
+
+    def _record_read(self, principal: Principal, path: str, dashboard: _Dashboard) -> None:
+        parameters = {"event_id" if dashboard.kind == "events" else "user_id": dashboard.id_}
+        entry = entry_of_read(principal, principal.user_id, path, parameters, {})
         if entry is not None:
             self._access_records.add(entry)
 
@@ -188,9 +192,3 @@ def _bearer(authorization: bytes) -> str | None:
         return authorization[7:].decode("latin-1").strip() or None
     scheme, _, token = authorization.decode("latin-1").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
-
-
-def _session(cookie: bytes) -> str | None:
-    """The session cookie of the page; None next to the cookie of a share link, which is left to the route."""
-    cookies = cookie_parser(cookie.decode("latin-1"))
-    return None if SHARE_COOKIE in cookies else cookies.get(COOKIE)

@@ -28,8 +28,9 @@ KOREAN: dict[str, str] = {
     "a share link cannot rebuild an answer: leave out refresh": (
         "공유 링크로는 볼 수만 있고 다시 계산할 수 없습니다. refresh 없이 요청해 주세요"
     ),
+    "a code for an administrator needs the role ADMIN": "관리자의 로그인 코드를 만들려면 ADMIN 역할이 필요합니다",
     "this needs the role MERCHANT or ADMIN": "MERCHANT 또는 ADMIN 역할이 필요합니다",
-    "the checks of the running system need the role ADMIN": "시스템 점검 결과를 보려면 ADMIN 역할이 필요합니다",
+    "this needs the role ADMIN": "ADMIN 역할이 필요합니다",
     "the list of all events needs the role ADMIN": "모든 이벤트 목록은 ADMIN 역할이 필요합니다",
     "the token has no role that is known here": "토큰에 이 서비스에서 쓰는 역할이 없습니다",
     "sending messages needs a bearer token with the role SERVICE or ADMIN": (
@@ -50,6 +51,7 @@ KOREAN: dict[str, str] = {
     "too many connections of your address are open": "이 주소에서 열린 연결이 너무 많습니다",
     # -- files
     "the view has no table {table}: use one of {tables}": "이 화면에는 {table} 표가 없습니다. 있는 표: {tables}",
+    "a document has no tables: leave out {field}": "문서에는 고를 표가 없습니다. {field} 없이 요청해 주세요",
     "a workbook holds all tables: leave out table, or ask for csv": (
         "엑셀 파일에는 모든 표가 들어 있습니다. table을 빼거나 csv로 요청해 주세요"
     ),

@@ -1,12 +1,43 @@
-"""The Korean sentences of the doctor's findings, by their English template. A test finds missing ones."""
+"""The Korean texts of the doctor: reasons and findings, by their English template. Tests find missing ones."""
 
-_MISSED = "지난 {minutes}분 동안 조회 {lookups}번 가운데 {miss_percent}%가 캐시에 없었습니다(그 전 {before_percent}%). "
+KOREAN_REASONS: dict[str, str] = {
+    "KAFKA_BOOTSTRAP_SERVERS is not set": "KAFKA_BOOTSTRAP_SERVERS가 설정되지 않았습니다",
+    "HANNUN_INGEST_SOURCE is servicebus, so nothing is counted from Kafka": (
+        "HANNUN_INGEST_SOURCE가 servicebus라서 Kafka의 메시지는 집계하지 않습니다"
+    ),
+    "neither HANNUN_SERVICE_BUS_CONNECTION_STRING nor HANNUN_SERVICE_BUS_NAMESPACE is set": (
+        "HANNUN_SERVICE_BUS_CONNECTION_STRING과 HANNUN_SERVICE_BUS_NAMESPACE가 모두 설정되지 않았습니다"
+    ),
+    "HANNUN_REPLICA_DATABASE_URL is not set": "HANNUN_REPLICA_DATABASE_URL이 설정되지 않았습니다",
+    "it was not begun in time": "제때 시작하지 못했습니다",
+    "it did not end in time": "제때 끝나지 않았습니다",
+    "see {check}": "{check} 항목을 보세요",
+    "the key ring cannot be used: see the check key-ring": "키 링을 쓸 수 없습니다. key-ring 항목을 보세요",
+    "there is no key ring: see the check key-ring": "키 링이 없습니다. key-ring 항목을 보세요",
+    "{table} is not partitioned": "{table} 테이블이 파티션으로 나뉘어 있지 않습니다",
+    "the extension amcheck is not installed: CREATE EXTENSION amcheck, as a superuser": (
+        "확장 amcheck가 설치되지 않았습니다. 슈퍼유저로 CREATE EXTENSION amcheck를 실행하세요"
+    ),
+    "{role} may not check indexes: GRANT EXECUTE ON FUNCTION {function}(regclass) TO {role}, as a superuser": (
+        "역할 {role}에 인덱스를 검사할 권한이 없습니다. 슈퍼유저로 GRANT EXECUTE ON FUNCTION {function}(regclass) TO "
+        "{role}을 실행하세요"
+    ),
+}
+"""Why a check is unfinished or was skipped. What a server said is not translated."""
+
+KOREAN_WORDS: dict[str, str] = {"not known": "알 수 없음"}
+"""Words that stand in a finding's sentence where a figure is missing."""
+
+_MISSED = "지난 {minutes}분 동안 조회 {lookups}번 가운데 {miss_percent}%가 캐시에 없었습니다(그 전 {before}). "
 
 KOREAN_FINDINGS: dict[str, str] = {
     "{error}": "{error}",
     "{hint}": "{hint}",
     # -- servers
     "PostgreSQL accepts no connection: {error}": "PostgreSQL이 연결을 받지 않습니다: {error}",
+    "the replica cannot be read, so the primary reads for all files: {error}": (
+        "복제본을 읽을 수 없어 모든 파일을 주 서버에서 읽습니다: {error}"
+    ),
     "Redis is away, so every answer is read from PostgreSQL and changes reach open pages late: {error}": (
         "Redis가 응답하지 않아 모든 답을 PostgreSQL에서 읽고, 열린 화면에 변화가 늦게 나타납니다: {error}"
     ),
@@ -220,6 +251,12 @@ KOREAN_FINDINGS: dict[str, str] = {
     "is broken": (
         "손상 범위를 확인한 뒤 가장 새로운 정상 백업을 복원하세요. PostgreSQL 서버의 디스크나 메모리가 고장입니다"
     ),
+    "the index {index} is damaged: {error}": "인덱스 {index}가 손상됐습니다: {error}",
+    "find out all that is damaged, then build it again, as the owner: a unique one may have let rows be counted "
+    "twice, which its build and `hannun reconcile` find": (
+        "손상 범위를 확인한 뒤 소유자로 다시 만드세요. 고유 인덱스였다면 두 번 집계된 행이 있을 수 있으며, 다시 "
+        "만들 때와 `hannun reconcile`이 찾아냅니다"
+    ),
     "pages have no checksums, so a damaged one is noticed late or never": (
         "페이지에 체크섬이 없어 손상을 늦게 알거나 끝내 모를 수 있습니다"
     ),
@@ -268,14 +305,14 @@ KOREAN_FINDINGS: dict[str, str] = {
     ),
     "run it again: it goes on where it stopped": "다시 실행하세요. 멈춘 곳부터 이어집니다",
     # -- answers in Redis
-    "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), while Redis "
+    "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before} before), while Redis "
     "evicted {evicted} keys: its memory of {max_mb} MB is too small": (
         _MISSED + "그동안 Redis가 키 {evicted}개를 밀어냈습니다. 메모리 {max_mb}MB가 부족합니다"
     ),
     "give Redis more memory, or a server of its own; or store less: a shorter HANNUN_PROCESSED_MARK_LIFETIME_S": (
         "Redis 메모리를 늘리거나 전용 서버를 쓰세요. HANNUN_PROCESSED_MARK_LIFETIME_S를 줄이면 덜 저장합니다"
     ),
-    "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), while "
+    "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before} before), while "
     "{expired} keys expired: an answer lives {lifetime} s and is rebuilt every {period} s": (
         _MISSED + "그동안 키 {expired}개가 만료됐습니다. 답은 {lifetime}초 살고 {period}초마다 다시 만들어집니다"
     ),
@@ -284,7 +321,7 @@ KOREAN_FINDINGS: dict[str, str] = {
         "serve와 schedule의 HANNUN_ANSWER_LIFETIME_S를 HANNUN_REFRESH_AT 주기보다 길게 하세요. 바뀌면 바로 "
         "무효화되므로 길어도 지난 값을 보이지 않습니다"
     ),
-    "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), while "
+    "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before} before), while "
     "answers were invalidated {invalidations} times: events change more often than they are read": (
         _MISSED + "그동안 답이 {invalidations}번 무효화됐습니다. 이벤트가 읽히는 것보다 자주 바뀝니다"
     ),
@@ -293,7 +330,7 @@ KOREAN_FINDINGS: dict[str, str] = {
         "무효화를 줄이세요. HANNUN_INVALIDATIONS_APART_S=1이면 답이 최대 1초 늦어집니다. HANNUN_BATCH_WAIT_S를 올려 "
         "한 번에 더 많이 집계해도 됩니다"
     ),
-    "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), and neither "
+    "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before} before), and neither "
     "evictions nor expiry nor invalidations explain it: these answers were read for the first time": (
         _MISSED + "밀려남, 만료, 무효화로 설명되지 않습니다. 처음 읽힌 답입니다"
     ),
@@ -377,4 +414,32 @@ KOREAN_FINDINGS: dict[str, str] = {
     "let all machines keep time by NTP. Retention by time keeps such records for longer": (
         "모든 서버의 시각을 NTP로 맞추세요. 이런 레코드는 보관 기간이 길어집니다"
     ),
+    # -- Service Bus
+    "nothing is counted from {queues}: {error}": "{queues}의 메시지를 집계하지 못합니다: {error}",
+    "the oldest message of {queue} came {seconds} s ago, though messages are counted": (
+        "{queue}의 가장 오래된 메시지가 {seconds}초 전에 왔습니다. 집계는 되고 있습니다"
+    ),
+    "start more ingest processes; where PostgreSQL is busy, look at slow queries": (
+        "ingest를 더 시작하세요. PostgreSQL이 바쁘면 느린 쿼리를 보세요"
+    ),
+    "the oldest message of {queue} came {seconds} s ago, and none is counted: no ingest reads Service Bus, or it "
+    "cannot write": (
+        "{queue}의 가장 오래된 메시지가 {seconds}초 전에 왔는데 집계되는 것이 없습니다. Service Bus를 읽는 ingest가 "
+        "없거나 쓰지 못합니다"
+    ),
+    "the dead-letter subqueue of {queue} holds {count} messages or more that nothing has counted, most of them for the "
+    "reason {reason}": (
+        "{queue}의 배달 못한 편지 큐에 집계되지 않은 메시지가 {count}개 이상 있습니다. 가장 많은 이유: {reason}"
+    ),
+    "find out why, as an ingest that was killed for its memory or a time to live; then move them back to the queue: "
+    "docs/operating.md, Service Bus": (
+        "까닭을 찾으세요(메모리 때문에 죽은 ingest, 메시지의 유효 시간 등). 그다음 큐로 되돌리세요: "
+        "docs/operating.md의 Service Bus"
+    ),
+    "the dead-letter subqueue of {queue} holds {count} messages or more, which are also in the table of dead letters; "
+    "it counts against the size of the queue": (
+        "{queue}의 배달 못한 편지 큐에 메시지가 {count}개 이상 있습니다. 쓰지 못한 메시지 표에도 있고, 큐의 용량을 "
+        "차지합니다"
+    ),
+    "empty it when you have looked at them; the table keeps its rows": "확인했으면 비우세요. 표의 행은 남습니다",
 }

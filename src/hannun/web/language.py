@@ -2,9 +2,17 @@
 
 from typing import Literal
 
+from starlette.requests import Request
+
 from hannun.web.accept import weights_in
 
 Language = Literal["ko", "en"]
+_CHOSEN: dict[str, Language] = {"ko": "ko", "en": "en"}
+
+
+def chosen_language(request: Request) -> Language | None:
+    """The language that an address of the page names in `lang`; None where it names none."""
+    return _CHOSEN.get(request.query_params.get("lang", ""))
 
 
 def language_of(accept_language: str | None) -> Language:

@@ -7,8 +7,8 @@ share the usage of their buckets (`flows/limit_sharing`). `web/request_limits.py
 import ipaddress
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 
 from starlette.requests import Request
@@ -115,22 +115,39 @@ class StreamLimit:
         self._per_subject = per_subject
         self._total = total
         self._open: Counter[str] = Counter()
+        self._count = 0
 
-    @contextmanager
-    def reserve(self, subject: str) -> Iterator[None]:
-        """Count one stream until the end of the block.
+    def take(self, subject: str) -> "StreamPlace":
+        """Count one stream until its place is released.
 
         Raises:
             Busy: the subject, or all subjects together, have as many streams open as they may.
         """
-        if self._open[subject] >= self._per_subject or self._open.total() >= self._total:
+        if self._open[subject] >= self._per_subject or self._count >= self._total:
             raise Busy("too many live streams are open at the same time", retry_after_s=STREAM_RETRY_S)
         self._open[subject] += 1
-        try:
-            yield
-        finally:
-            self._open[subject] -= 1
-            self._open += Counter()  # drops the entries of 0
+        self._count += 1
+        return StreamPlace(self, subject)
+
+    def give_back(self, subject: str) -> None:
+        """Count one stream less."""
+        self._count -= 1
+        self._open[subject] -= 1
+        if not self._open[subject]:
+            del self._open[subject]
+
+
+@dataclass(slots=True)
+class StreamPlace:
+    """One counted stream. The request that opened it releases it, unless the stream `outlives_request`."""
+
+    _limit: StreamLimit
+    _subject: str
+    outlives_request: bool = False
+
+    def release(self) -> None:
+        """Count the stream no more. Call it once."""
+        self._limit.give_back(self._subject)
 
 
 def address_of(request: Request) -> str:

@@ -14,6 +14,7 @@ from hannun.web.bodies import read_body
 from hannun.web.callers import guard_cookies
 from hannun.web.contract import AUTHENTICATION_PROBLEMS, BEARER, BODY_PROBLEMS, RequestBody, answers_with
 from hannun.web.request_limits import Served
+from hannun.web.uncached import uncached_json
 
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(guard_cookies)])
 WAITING_MAX = 64
@@ -71,4 +72,4 @@ async def send_messages(
     response = await deadlines.run_in_thread(
         partial(services.ingestion.ingest, body, lines=lines), services.ingestion_threads
     )
-    return Response(response, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return uncached_json(response)

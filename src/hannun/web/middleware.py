@@ -12,25 +12,37 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hannun import deadlines, tracing
 from hannun.errors import Busy
 from hannun.telemetry import log, metrics
-from hannun.web.problems import problem_of
+from hannun.web.error_pages import response_to_error, response_to_unknown_path
 from hannun.web.request_limits import take_from_pages
 from hannun.web.security import SECURITY_HEADERS
 from hannun.web.services import Services
-from hannun.web.unknown_paths import response_to_unknown_path
 
 API = "/api/v1/"
 CLIENT_LEFT_STATUS = 499
 """In the metrics, the status of a request whose client has left before its body was complete."""
 
 
-class HeadAsGet:
-    """Answers HEAD as GET; the server sends no body then. Live streams have no HEAD, because they never end."""
+class _HttpMiddleware:
+    """Middleware of requests. What else a server sends, as at its start, passes."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "HEAD" and not is_live_stream(scope["path"]):
+        if scope["type"] == "http":
+            await self._handle(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+
+class HeadAsGet(_HttpMiddleware):
+    """Answers HEAD as GET; the server sends no body then. Live streams have no HEAD, because they never end."""
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD" and not is_live_stream(scope["path"]):
             scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send)
 
@@ -40,19 +52,13 @@ def is_live_stream(path: str) -> bool:
     return path.startswith(API) and path.endswith("/live")
 
 
-class ResponseHeaders:
+class ResponseHeaders(_HttpMiddleware):
     """Adds the security headers to every response, and counts requests.
 
     The response to an unexpected error has the headers too.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
         status = 0
 
@@ -73,19 +79,16 @@ class ResponseHeaders:
             log.error("request failed", route=route_of(request), error=type(error).__name__, exc_info=error)
             if status:  # the response has begun: the server closes the connection
                 raise
-            await problem_of(error, request)(scope, receive, send_with_headers)
+            await response_to_error(error, request)(scope, receive, send_with_headers)
         finally:
             metrics.requests.labels(route_of(request), str(status)).inc()
 
 
-class RequestTrace:
+class RequestTrace(_HttpMiddleware):
     """Traces requests: their queries are spans under theirs. What the fast path answers has none, and no trace."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not tracing.is_on():
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not tracing.is_on():
             await self._app(scope, receive, send)
             return
         request = Request(scope)
@@ -104,16 +107,10 @@ class RequestTrace:
             span.set_attribute("http.route", route_of(request))
 
 
-class RequestDeadline:
+class RequestDeadline(_HttpMiddleware):
     """Gives each request a deadline, by which all its waits on other systems end."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         services: Services = scope["app"].state.services
         with deadlines.within(services.request_s):
             await self._app(scope, receive, send)
@@ -125,14 +122,11 @@ def route_of(request: Request) -> str:
     return str(getattr(route, "path", "other"))
 
 
-class PageRequestLimit:
+class PageRequestLimit(_HttpMiddleware):
     """Limits requests outside the API by address. Routes of the API take from limits of their own."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _has_page_limit(scope):
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _has_page_limit(scope):
             refused = _refuse_above_page_limit(Request(scope))
             if refused is not None:
                 await refused(scope, receive, send)
@@ -154,21 +148,18 @@ def _refuse_above_page_limit(request: Request) -> Response | None:
     try:
         take_from_pages(request, request.app.state.services)
     except Busy as busy:
-        return problem_of(busy, request)
+        return response_to_error(busy, request)
     return None
 
 
-class WholePath:
+class WholePath(_HttpMiddleware):
     """Refuses a path that ends with a line break or a slash, which no path of this service does.
 
     Patterns of routes end with `$`, which matches before a line break, too. Files are found with a slash behind them.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].endswith(("\n", "/")) and scope["path"] != "/":
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].endswith(("\n", "/")) and scope["path"] != "/":
             request = Request(scope)
             await (refuse_without_limit(request) or response_to_unknown_path(request))(scope, receive, send)
             return

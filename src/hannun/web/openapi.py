@@ -93,7 +93,12 @@ _SECURITY_SCHEMES: dict[str, Json] = {
         "bearerFormat": "JWT",
         "description": "A token from the platform's user service.",
     },
-    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The page's session cookie."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "The page's session cookie. Behind TLS its name begins with `__Host-`.",
+    },
 }
 
 

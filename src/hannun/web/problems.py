@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,6 +27,8 @@ _CODE_OF: dict[type[BaseException], str] = {
     errors.KeysMissing: "keys-missing",
 }
 _CODE_OF_STATUS = {404: "no-such-path", 405: "method-not-allowed"}
+_VARY = "Accept, Accept-Language, Cookie"
+"""A client that prefers HTML gets a page instead, in the theme of its cookie."""
 STORE_RETRY_S = 1
 KEYS_RETRY_S = 30
 
@@ -72,8 +75,28 @@ def in_camel_case(name: str) -> str:
     return first + "".join(map(str.capitalize, rest))
 
 
+@dataclass(frozen=True, slots=True)
+class DescribedProblem:
+    """Problem details, and the headers that belong to them."""
+
+    problem: Problem
+    language: Language
+    headers: Mapping[str, str]
+
+    def response(self) -> Response:
+        """The response for programs."""
+        return Response(
+            msgspec.json.encode(self.problem), self.problem.status, self.headers, media_type="application/problem+json"
+        )
+
+
 def problem_of(error: BaseException, request: Request) -> Response:
     """The response to an error. Only a `LocalizedError` gets a `detail`; other messages are not for callers."""
+    return described(error, request, _language_of(request)).response()
+
+
+def described(error: BaseException, request: Request, language: Language) -> DescribedProblem:
+    """An error as problem details in a language."""
     code = next((_CODE_OF[kind] for kind in type(error).__mro__ if kind in _CODE_OF), "internal")
     headers, field = {}, None
     if isinstance(error, errors.BadRequest):
@@ -88,33 +111,46 @@ def problem_of(error: BaseException, request: Request) -> Response:
         headers["Retry-After"] = str(KEYS_RETRY_S)
     elif isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    return _problem(request, code, error if isinstance(error, errors.LocalizedError) else None, field, headers)
+    detail = _detail(error, language) if isinstance(error, errors.LocalizedError) else None
+    return _described(request, code, language, headers, detail, field)
 
 
 def problem_of_status(status: int, request: Request, headers: Mapping[str, str] | None = None) -> Response:
     """The response where no route matches."""
-    return _problem(request, _CODE_OF_STATUS.get(status, "internal"), None, None, dict(headers or {}))
+    return described_status(status, request, _language_of(request), headers).response()
 
 
-def _problem(
-    request: Request, code: str, error: errors.LocalizedError | None, field: str | None, headers: dict[str, str]
-) -> Response:
-    kind, language = CODES[code], language_of(request.headers.get("accept-language"))
-    body = Problem(
+def described_status(
+    status: int, request: Request, language: Language, headers: Mapping[str, str] | None = None
+) -> DescribedProblem:
+    """The status of a request that no route takes, as problem details in a language."""
+    return _described(request, _CODE_OF_STATUS.get(status, "internal"), language, headers or {})
+
+
+def _language_of(request: Request) -> Language:
+    return language_of(request.headers.get("accept-language"))
+
+
+def _described(
+    request: Request,
+    code: str,
+    language: Language,
+    headers: Mapping[str, str],
+    detail: str | None = None,
+    field: str | None = None,
+) -> DescribedProblem:
+    kind = CODES[code]
+    problem = Problem(
         type=f"urn:hannun:problem:{code}",
         title=kind.ko if language == "ko" else kind.en,
         status=kind.status,
         code=code,
         instance=request.url.path,
-        detail=None if error is None else _detail(error, language),
+        detail=detail,
         field=field,
     )
-    return Response(
-        msgspec.json.encode(body),
-        kind.status,
-        {"Content-Language": language, "Vary": "Accept-Language", "Cache-Control": "no-store", **headers},
-        "application/problem+json",
-    )
+    common = {"Content-Language": language, "Vary": _VARY, "Cache-Control": "no-store"}
+    return DescribedProblem(problem, language, common | dict(headers))
 
 
 def _detail(error: errors.LocalizedError, language: Language) -> str:

@@ -2,22 +2,46 @@
 
 import time
 from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
+from msgspec import Meta
 
 from hannun.domain import response_schemas
 from hannun.domain.authorization import Principal
-from hannun.errors import BadRequest, Forbidden, Unauthenticated
+from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
+from hannun.errors import BadRequest, Forbidden, IssuerUnavailable, Unauthenticated
+from hannun.flows.sessions import CODE_LASTS_S
 from hannun.tokens import SESSION_LASTS_S
-from hannun.web.auth import COOKIE, Session
+from hannun.web.api import sending_principal
+from hannun.web.auth import Session
 from hannun.web.bodies import read_struct
-from hannun.web.callers import authenticate, guard_cookies, reject_unknown_parameters, verify_within_limits
+from hannun.web.callers import Caller, authenticate, guard_cookies, reject_unknown_parameters, verify_within_limits
+from hannun.web.compression import never_compress
 from hannun.web.contract import ANONYMOUS, AUTHENTICATION_PROBLEMS, BODY_PROBLEMS, RequestBody, answers_with
 from hannun.web.request_limits import Served, limit_sign_ins, take_from_address
 from hannun.web.services import Services
+from hannun.web.uncached import uncached_json
 
+SignInRole = Literal["MERCHANT", "ADMIN"]
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(guard_cookies)])
+
+
+_RETURN_PATH = "^/(?![/\\\\])[^\\s#\\\\\\x00-\\x1f\\x7f]{0,2000}$"
+"""A path of the page with its query. No other origin can be named: browsers read `//` and `/\\` as a host."""
+
+
+class WantedCode(msgspec.Struct):
+    """A user whom the platform has signed in, and the path of the page to which the browser returns."""
+
+    user_id: Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX, pattern="^[^\\x00]+$")] = msgspec.field(
+        name="userId"
+    )
+    roles: Annotated[list[SignInRole], Meta(min_length=1, max_length=2)] = msgspec.field(
+        default_factory=lambda: ["MERCHANT"]
+    )
+    return_to: Annotated[str, Meta(pattern=_RETURN_PATH)] = msgspec.field(default="/", name="returnTo")
 
 
 class SignIn(msgspec.Struct):
@@ -45,7 +69,7 @@ class SignIn(msgspec.Struct):
 async def sign_in(request: Request, services: Served) -> Response:
     """Exchange a token, or a one-time code, for the page's cookie. A code is used up by that.
 
-    The cookie lasts 12 hours at most, and no longer than the token.
+    The cookie lasts 12 hours at most, and no longer than the token. The session of a cookie that it replaces ends.
     """
     reject_unknown_parameters(request)
     invalid = BadRequest("a sign-in is a JSON object with a token or a code", code="bad-sign-in")
@@ -56,9 +80,10 @@ async def sign_in(request: Request, services: Served) -> Response:
     else:
         token, session = await _session_of(services, (body.token or "").strip())
     _require_role(session.principal)
+    await _end_replaced_session(request, services, session)
     response = Response(status_code=204)
     response.set_cookie(
-        COOKIE,
+        services.session_cookie,
         token,
         max_age=max(0, int(min(SESSION_LASTS_S, session.expires_at - time.time()))),
         httponly=True,
@@ -67,6 +92,16 @@ async def sign_in(request: Request, services: Served) -> Response:
         path="/",
     )
     return response
+
+
+async def _end_replaced_session(request: Request, services: Services, new: Session) -> None:
+    """End the session of the cookie that a sign-in replaces, for whoever has copied it."""
+    try:
+        replaced = await services.verifier.verify(request.cookies.get(services.session_cookie, ""))
+    except (Unauthenticated, IssuerUnavailable):
+        return
+    if replaced.token_hash != new.token_hash:
+        await services.sessions.end(replaced.token_hash, replaced.expires_at)
 
 
 async def _session_of(services: Services, token: str) -> tuple[str, Session]:
@@ -85,6 +120,31 @@ async def _session_of(services: Services, token: str) -> tuple[str, Session]:
     return (own_token, own) if own.principal == given.principal else (token, given)
 
 
+@router.post("/sign-in-codes", status_code=201)
+@answers_with(
+    response_schemas.SignInCode,
+    201,
+    problems=(*AUTHENTICATION_PROBLEMS, "bad-body", *BODY_PROBLEMS, "store-unavailable"),
+    request_body=RequestBody({"application/json": WantedCode}),
+)
+async def make_sign_in_code(
+    request: Request, services: Served, principal: Annotated[Principal, Depends(sending_principal)]
+) -> Response:
+    """A one-time code for a user whom the platform has signed in (role SERVICE or ADMIN, by a bearer token).
+
+    The platform sends the user's browser to `address`, on this service's origin: the page exchanges the code for its
+    cookie. The code lasts ten minutes and signs one browser in.
+    """
+    form = '{"userId": "...", "roles"?: ["MERCHANT"], "returnTo"?: "/events/..."}'
+    wanted = await read_struct(
+        request, WantedCode, invalid=BadRequest("the body must be JSON like {form}", code="bad-body", form=form)
+    )
+    code = await services.sessions.create_code(principal, canonical_id(wanted.user_id), sorted(set(wanted.roles)))
+    never_compress(request)
+    body = response_schemas.SignInCode(code, f"{wanted.return_to}#code={code}", int(CODE_LASTS_S))
+    return uncached_json(body, 201)
+
+
 @router.get("/session")
 @answers_with(response_schemas.Session, problems=AUTHENTICATION_PROBLEMS)
 async def who_am_i(request: Request, services: Served) -> Response:
@@ -92,9 +152,14 @@ async def who_am_i(request: Request, services: Served) -> Response:
     caller = await authenticate(request, services)
     _require_role(caller.principal)
     reject_unknown_parameters(request)
+    return uncached_json(session_answer(caller))
+
+
+def session_answer(caller: Caller) -> bytes:
+    """Who is signed in, and until when, as JSON."""
     expires_at = datetime.fromtimestamp(caller.expires_at, UTC).isoformat().replace("+00:00", "Z")
-    body = response_schemas.Session(caller.principal.user_id, sorted(caller.principal.roles), expires_at)
-    return Response(response_schemas.encode(body), media_type="application/json", headers={"Cache-Control": "no-store"})
+    principal = caller.principal
+    return response_schemas.encode(response_schemas.Session(principal.user_id, sorted(principal.roles), expires_at))
 
 
 @router.delete("/session", status_code=204)
@@ -112,12 +177,12 @@ async def sign_out(request: Request, services: Served) -> Response:
     """
     await _end_session(request, services)
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, path="/")
+    response.delete_cookie(services.session_cookie, path="/", secure=services.secure_cookies)
     return response
 
 
 async def _end_session(request: Request, services: Services) -> None:
-    token = request.cookies.get(COOKIE)
+    token = request.cookies.get(services.session_cookie)
     try:
         if token is None:
             take_from_address(request, services)

@@ -1,7 +1,8 @@
 """Share links: the routes of the event's owner, and the cookie that a link's secret is exchanged for.
 
 /events/{eventId}#share=SECRET   the link: browsers send the part behind # to no server, so it appears in no log
-  └► POST /api/v1/events/{eventId}/session {"share": SECRET} ─► a cookie for the paths of this event only
+  └► POST /api/v1/events/{eventId}/session {"share": SECRET} ─► a cookie for the paths of this event only,
+                                                                of the API and of the page
 """
 
 import math
@@ -21,7 +22,6 @@ from hannun.store.shares import Share
 from hannun.web.api import Calling, EventId
 from hannun.web.bodies import read_struct
 from hannun.web.callers import (
-    SHARE_COOKIE,
     Caller,
     authenticate_by_share_link,
     guard_cookies,
@@ -140,21 +140,23 @@ async def revoke_share(services: Served, sharer: Sharer, event_id: EventId, shar
     request_body=RequestBody({"application/json": LinkSecret}),
 )
 async def open_share(request: Request, services: Served, event_id: EventId) -> Response:
-    """Exchange a link's secret for a cookie, which the browser sends to this event's paths only."""
+    """Exchange a link's secret for a cookie, which the browser sends to this event's paths only: in the API, and of its
+    page, so that the page comes with its first numbers."""
     reject_unknown_parameters(request)
     body = await read_struct(request, LinkSecret, invalid=_bad_body('{"share": "..."}'))
     grant = await services.share_links.resolve(event_id, body.share)
     response = Response(status_code=204, headers={"Cache-Control": "no-store"})
     left = grant.expires_at.replace(tzinfo=UTC) - datetime.now(UTC)
-    response.set_cookie(
-        SHARE_COOKIE,
-        body.share,
-        max_age=max(0, math.ceil(left / timedelta(seconds=1))),
-        httponly=True,
-        samesite="strict",
-        secure=services.secure_cookies,
-        path=_cookie_path(request),
-    )
+    for path in _cookie_paths(request):
+        response.set_cookie(
+            services.share_cookie,
+            body.share,
+            max_age=max(0, math.ceil(left / timedelta(seconds=1))),
+            httponly=True,
+            samesite="strict",
+            secure=services.secure_cookies,
+            path=path,
+        )
     return response
 
 
@@ -163,13 +165,22 @@ async def open_share(request: Request, services: Served, event_id: EventId) -> R
 async def opened_share(request: Request, services: Served, event_id: EventId) -> Response:
     """When this browser's access to the event by a link expires; null where it has none."""
     reject_unknown_parameters(request)
-    if share_secret_in(request) is None:
+    if share_secret_in(request, services) is None:
         return _json_response(response_schemas.LinkSession(None))
     try:
         caller = await authenticate_by_share_link(request, services)
     except NotFound:
         return _json_response(response_schemas.LinkSession(None))
-    return _json_response(response_schemas.LinkSession(_instant(datetime.fromtimestamp(caller.expires_at, UTC))))
+    return _json_response(_link_session(caller))
+
+
+def link_session_answer(caller: Caller) -> bytes:
+    """When the access of a caller by a link expires, as JSON."""
+    return response_schemas.encode(_link_session(caller))
+
+
+def _link_session(caller: Caller) -> response_schemas.LinkSession:
+    return response_schemas.LinkSession(_instant(datetime.fromtimestamp(caller.expires_at, UTC)))
 
 
 @router.delete("/session", status_code=204, dependencies=[Depends(limit_anonymous)])
@@ -180,11 +191,12 @@ async def opened_share(request: Request, services: Served, event_id: EventId) ->
     headers=("Set-Cookie",),
     security=(ANONYMOUS,),
 )
-async def close_share(request: Request, event_id: EventId) -> Response:
+async def close_share(request: Request, services: Served, event_id: EventId) -> Response:
     """Delete the cookie."""
     reject_unknown_parameters(request)
     response = Response(status_code=204)
-    response.delete_cookie(SHARE_COOKIE, path=_cookie_path(request))
+    for path in _cookie_paths(request):
+        response.delete_cookie(services.share_cookie, path=path, secure=services.secure_cookies)
     return response
 
 
@@ -239,6 +251,8 @@ def encode_path_segment(event_id: str) -> str:
     return quote(event_id, safe="!*'()")
 
 
-def _cookie_path(request: Request) -> str:
-    """The path of this event's addresses, with the id as the browser spells it: browsers compare paths byte by byte."""
-    return f"/api/v1/events/{encode_path_segment(request.path_params['event_id'])}"
+def _cookie_paths(request: Request) -> tuple[str, str]:
+    """The paths of this event, in the API and of its page, with the id as the browser spells it: browsers compare paths
+    byte by byte."""
+    page = f"/events/{encode_path_segment(request.path_params['event_id'])}"
+    return f"/api/v1{page}", page

@@ -4,23 +4,29 @@
     /static/app.js             the same file, which a browser requests again each time
 
 The documents (`/`, `/docs`) name files by the first address, and browsers request them again each time. Modules import
-each other by relative paths, so they stay in one version.
+each other by relative paths, so they stay in one version. Two kinds of files are made of others: a style sheet with
+those that it imports, and the linked modules (`linked_modules.py`).
 """
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from html import escape
+from pathlib import Path, PurePosixPath
+from threading import Lock
 
+from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hannun.files import Format
-from hannun.web.compression import BODY_BYTES_MIN, Encoding, accepted_encoding, pack_off_loop
+from hannun.web.compression import BODY_BYTES_MIN, Encoding, accepted_encoding, pack_small
 from hannun.web.etags import matches
+from hannun.web.linked_modules import linked_files
 
 FOLDER = Path(__file__).parent / "static"
 KEPT_FOR_EVER = "public, max-age=31536000, immutable"
@@ -28,11 +34,18 @@ KEPT_FOR_EVER = "public, max-age=31536000, immutable"
 REVALIDATED = "no-cache"
 _OFFERED = (Format.XLSX, Format.CSV, Format.PARQUET)
 """In the order of the page."""
+_SIGN_IN = b'name="sign-in-url" content=""'
+_STYLE_IMPORT = re.compile(rb'^@import url\("([^"]+)"\);$', re.MULTILINE)
+_LINKED_ENTRY = re.compile(rb'"/static/linked/([^"]+)"')
 _VERSION = re.compile("[0-9a-f]{16}", re.ASCII)
+THEME_COOKIES = ("__Host-hannun_theme", "hannun_theme")
+"""The names over TLS, and without it."""
+_THEMES = ("light", "dark")
 _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".map": "application/json",
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
@@ -45,22 +58,28 @@ class StaticFile:
     body: bytes
     media_type: str
     packed: dict[Encoding, bytes] = field(default_factory=dict)
+    packing: Lock = field(default_factory=Lock)
 
     @property
     def etag(self) -> str:
         return f'W/"{_digest(self.body)}"'
 
-    async def response(self, request: Request, cache_control: str) -> Response:
-        headers = {"ETag": self.etag, "Cache-Control": cache_control, "Vary": "Accept-Encoding"}
+    async def response(self, request: Request, cache_control: str, vary: str = "Accept-Encoding") -> Response:
+        headers = {"ETag": self.etag, "Cache-Control": cache_control, "Vary": vary}
         if matches(request.headers.get("if-none-match"), self.etag):
             return Response(status_code=304, headers=headers)
         encoding = accepted_encoding(", ".join(request.headers.getlist("accept-encoding")))
         if encoding is None or len(self.body) <= BODY_BYTES_MIN:
             return Response(self.body, headers=headers, media_type=self.media_type)
         if encoding not in self.packed:
-            self.packed[encoding] = await pack_off_loop(encoding, self.body)
+            await to_thread.run_sync(self._pack, encoding)
         headers["Content-Encoding"] = encoding
         return Response(self.packed[encoding], headers=headers, media_type=self.media_type)
+
+    def _pack(self, encoding: Encoding) -> None:
+        with self.packing:  # of several first requests, one packs the file and the others wait for it
+            if encoding not in self.packed:
+                self.packed[encoding] = pack_small(encoding, self.body)
 
 
 class StaticFiles:
@@ -74,20 +93,45 @@ class StaticFiles:
         bodies = {
             path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
         }
+        entries = {
+            entry.decode()
+            for name, body in bodies.items()
+            if name.endswith(".html")
+            for entry in _LINKED_ENTRY.findall(body)
+        }
+        bodies |= linked_files(bodies, sorted(entries))
+        bodies |= {name: _with_imports(name, bodies) for name in bodies if name.endswith(".css")}
         self.version = _digest(*(part for name in sorted(bodies) for part in (name.encode(), bodies[name])))
         self._files = {name: StaticFile(body, _media_type_of(name)) for name, body in bodies.items()}
         self._documents = {
-            name: StaticFile(_with_installed_formats(self._with_versions(file.body)), file.media_type)
+            (name, theme): StaticFile(
+                _with_theme(_with_installed_formats(self._with_versions(file.body)), theme), file.media_type
+            )
             for name, file in self._files.items()
             if name.endswith(".html")
+            for theme in (None, *_THEMES)
         }
+        self._with_sign_in: dict[tuple[str | None, str], StaticFile] = {}
 
     def _with_versions(self, document: bytes) -> bytes:
         return document.replace(b'"/static/', f'"/static/{self.version}/'.encode())
 
-    def document(self, name: str) -> StaticFile:
-        """A document whose addresses of files have their version."""
-        return self._documents[name]
+    def document(self, name: str, theme: str | None = None) -> StaticFile:
+        """A document whose addresses of files have their version, in the theme that somebody has chosen."""
+        return self._documents[name, theme]
+
+    def page(self, theme: str | None, sign_in_url: str) -> StaticFile:
+        """The document of the page, whose sign-in leads to this address of the platform; "" leads nowhere."""
+        key = (theme, sign_in_url)
+        if key not in self._with_sign_in:
+            file = self.document("index.html", theme)
+            content = f'name="sign-in-url" content="{escape(sign_in_url)}"'.encode()
+            self._with_sign_in[key] = StaticFile(file.body.replace(_SIGN_IN, content), file.media_type)
+        return self._with_sign_in[key]
+
+    def file(self, name: str) -> StaticFile:
+        """A file as it is served. KeyError: there is none."""
+        return self._files[name]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
@@ -102,6 +146,12 @@ class StaticFiles:
         await response(scope, receive, send)
 
 
+def _with_imports(name: str, bodies: Mapping[str, bytes]) -> bytes:
+    """A style sheet with the files that it imports in place of its imports, so that a browser requests one file."""
+    folder = PurePosixPath(name).parent
+    return _STYLE_IMPORT.sub(lambda found: bodies[str(folder / found[1].decode())], bodies[name])
+
+
 def _with_installed_formats(document: bytes) -> bytes:
     """The document, whose page offers only exports that can be made here."""
     every, installed = (
@@ -109,6 +159,16 @@ def _with_installed_formats(document: bytes) -> bytes:
         for formats in (_OFFERED, [form for form in _OFFERED if form.missing is None])
     )
     return document.replace(every, installed)
+
+
+def _with_theme(document: bytes, theme: str | None) -> bytes:
+    return document if theme is None else document.replace(b"<html ", f'<html data-theme="{theme}" '.encode(), 1)
+
+
+def chosen_theme(request: Request) -> str | None:
+    """The theme that the page's switch has stored in this browser; None follows the system."""
+    stored = map(request.cookies.get, THEME_COOKIES)
+    return next((theme for theme in stored if theme in _THEMES), None)
 
 
 @cache

@@ -20,6 +20,7 @@ from hannun.web.callers import guard_cookies
 from hannun.web.contract import BODY_PROBLEMS, EVENT_PROBLEMS, RequestBody, answers_with
 from hannun.web.request_limits import Served
 from hannun.web.shares import INSTANT_PATTERN, Sharer
+from hannun.web.uncached import uncached_json
 
 router = APIRouter(prefix="/api/v1/events/{event_id}", dependencies=[Depends(guard_cookies)])
 
@@ -93,9 +94,7 @@ async def type_totals(
         corrections=_in_camel_case(result.corrections),
         awaiting_confirmation=_in_camel_case(result.falls),
     )
-    return Response(
-        response_schemas.encode(taken), headers={"Cache-Control": "no-store"}, media_type="application/json"
-    )
+    return uncached_json(taken)
 
 
 def _totals(counts: Mapping[str, object]) -> ChannelTotals:

@@ -1,13 +1,18 @@
 """A browser for the tests of the page, and what they share."""
 
+import os
 import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 from served import Site
 from world import OWNER, SPRING
 
+SEOUL = ZoneInfo("Asia/Seoul")
 EVENT = f"/events/{SPRING}"
 ANALYTICS = f"/api/v1{EVENT}/analytics"
 
@@ -23,9 +28,7 @@ class Browser:
     def new_page(self, width: int = 1280, height: int = 900, **options: Any) -> Page:
         context = self._chromium.new_context(
             viewport={"width": width, "height": height},
-            locale="ko-KR",
-            reduced_motion="reduce",
-            **options,
+            **{"locale": "ko-KR", "reduced_motion": "reduce", **options},
         )
         self._contexts.append(context)
         page = context.new_page()
@@ -53,6 +56,23 @@ def signed_in(site: Site, page: Page, path: str = "/") -> Page:
     page.context.add_cookies([{"name": "hannun_session", "value": site.token(OWNER), "url": site.address}])
     page.goto(site.address + path)
     return page
+
+
+def screenshot(page: Page, name: str, *, full_page: bool = True) -> None:
+    """Keep a screenshot in the folder that `HANNUN_SCREENSHOTS` names, to be looked at; nothing without that."""
+    if folder := os.environ.get("HANNUN_SCREENSHOTS"):
+        page.screenshot(path=Path(folder, f"{name}.png"), full_page=full_page)
+
+
+def without_insights(page: Page) -> Page:
+    """A page to which the service does not say what the figures mean, so that it says so itself."""
+    page.route("**/analytics/insights*", lambda route: route.fulfill(status=503, json={"code": "unavailable"}))
+    return page
+
+
+def hours_ago(hours: float) -> datetime:
+    """A whole minute in the past; in the future where `hours` is negative."""
+    return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=hours)
 
 
 def digits(text: str | None) -> int:

@@ -11,7 +11,7 @@ from world import OWNER
 pytestmark = pytest.mark.browser
 
 ENDED = "로그인이 끝났어요"
-TOKEN_FIELD = "접속 토큰"
+CODE_FIELD = "일회용 코드"
 
 
 def expire_session(site: Site, page: Page) -> None:
@@ -21,14 +21,14 @@ def expire_session(site: Site, page: Page) -> None:
 
 
 def sign_in(site: Site, page: Page) -> None:
-    page.get_by_label(TOKEN_FIELD, exact=True).fill(site.token(OWNER))
+    page.get_by_label(CODE_FIELD, exact=True).fill(site.sign_in_code(OWNER))
     page.get_by_role("button", name="로그인").click()
 
 
 def test_an_expired_session_is_said_and_the_next_one_goes_on_where_the_user_was(site: Site, browser: Browser) -> None:
     page = browser.new_page()
     page.goto(f"{site.address}{EVENT}?view=30d")
-    expect(page.get_by_label(TOKEN_FIELD, exact=True)).to_be_visible()
+    expect(page.get_by_label(CODE_FIELD, exact=True)).to_be_visible()
     expect(page.get_by_text(ENDED)).to_have_count(0)  # nobody was signed in before
     sign_in(site, page)
     expect(page.get_by_role("heading", level=1)).to_have_text("봄맞이")
@@ -43,9 +43,9 @@ def test_an_expired_session_is_said_and_the_next_one_goes_on_where_the_user_was(
     assert page.url == f"{site.address}{EVENT}?view=30d"
     expect(page.get_by_role("link", name="30일", exact=True)).to_have_attribute("aria-current", "true")
     page.get_by_role("button", name="로그아웃").click()
-    expect(page.get_by_label(TOKEN_FIELD, exact=True)).to_be_visible()
+    expect(page.get_by_label(CODE_FIELD, exact=True)).to_be_visible()
     page.reload()
-    expect(page.get_by_label(TOKEN_FIELD, exact=True)).to_be_visible()
+    expect(page.get_by_label(CODE_FIELD, exact=True)).to_be_visible()
     expect(page.get_by_text(ENDED)).to_have_count(0)  # the user has ended it
     assert browser.unexpected_messages(401) == []
 
@@ -75,7 +75,7 @@ def test_the_chart_of_another_range_is_not_shown_under_the_chosen_one(site: Site
     chart = page.locator(".chart")
     expect(chart).to_contain_text("2시간의 흐름을 불러오지 못했어요")
     expect(page.locator(".plot canvas")).to_have_count(0)
-    expect(chart).not_to_contain_text(re.compile("48시간 동안|시간당"))
+    expect(chart).not_to_contain_text(re.compile("48시간 동안|시간별"))
     expect(page.locator(".live-warning")).to_be_visible()
     page.get_by_role("link", name="48시간", exact=True).click()
     expect(page.locator(".readout")).to_contain_text("최근 48시간 동안")  # this one is known
@@ -134,6 +134,7 @@ def test_a_page_that_is_not_live_does_not_say_that_it_is(site: Site, browser: Br
     assert page.evaluate("window.contradictions") == 0
 
 
+@pytest.mark.usefixtures("no_first_numbers")
 def test_the_code_of_an_error_is_shown_only_where_it_is_asked_for(site: Site, browser: Browser) -> None:
     page = browser.new_page()
     expected = {

@@ -21,7 +21,7 @@ def test_nodes_of_earlier_renderings_are_released(site: Site, browser: Browser) 
         total += 1
         channel = {1: {"channel": "NAVER"}, 2: {"channel": "WooriTV"}}.get(total % 3, {})
         site.send(world.registered(f"late {total}", **channel), world.sold(total))
-        expect(page.locator(".headline")).to_contain_text(f"지금까지 {total}명이 참여했어요")
+        expect(page.locator(".headline")).to_contain_text(f"지금까지 {total}명이 참여했")
 
     for _ in range(2):
         update()

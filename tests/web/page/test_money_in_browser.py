@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from browsing import EVENT, Browser, signed_in, tile
+from browsing import EVENT, Browser, signed_in, without_insights
 from playwright.sync_api import Page, expect
 from served import Site, open_site
 from world import OWNER, SPRING, World
@@ -54,42 +54,45 @@ def test_an_event_that_nobody_joined_has_earned_nothing(site: Site, browser: Bro
     page.goto(f"{site.address}{EVENT}?lang={lang}")
     roi = page.locator(".roi-tile")
     expect(roi.locator(".value")).to_have_text(expected)
-    expect(page.locator("main .grid > :not(.channels)").first).to_be_visible()
-    for part in (".headline", ".roi-tile", ".money-tile", ".small-tiles"):
+    for part in (".headline", ".roi-tile", ".roi-panel"):
         expect(page.locator(part)).not_to_contain_text(REACHED)
     assert colour_class(page, expected) == ""
     assert browser.unexpected_messages() == []
 
 
+@pytest.mark.usefixtures("no_first_numbers")
 def test_expected_revenue_is_not_shown_as_reached_although_people_came(site: Site, browser: Browser) -> None:
     site.world.count(site.world.created(**PLAN), *(site.world.registered(f"p{i}") for i in range(9)))
-    page = signed_in(site, browser.new_page(), EVENT)
+    page = signed_in(site, without_insights(browser.new_page()), EVENT)
     expect(page.locator(".headline")).to_contain_text("예상대로라면")
     expect(page.locator(".roi-tile")).not_to_contain_text(REACHED)
     # 9 of 5 participants, if the expected revenue came
-    expect(tile(page, "손익분기 참여자")).to_contain_text("예상 매출로 계산했어요")
-    expect(tile(page, "손익분기 참여자")).not_to_contain_text("이미 넘었어요")
+    expect(page.locator(".break-even")).to_contain_text("예상 매출로 계산했어요")
+    expect(page.locator(".break-even")).not_to_contain_text("넘었어요")
 
 
+@pytest.mark.usefixtures("no_first_numbers")
 def test_an_ended_event_without_sales_does_not_say_what_it_earns(site: Site, browser: Browser) -> None:
     world = site.world
     world.count(world.created(**PLAN), world.registered("p"), world.status_changed("ENDED", "2026-11-22T00:00:00Z"))
-    page = signed_in(site, browser.new_page(), EVENT)
+    page = signed_in(site, without_insights(browser.new_page()), EVENT)
     expect(page.locator(".headline")).to_have_text(
         "모두 1명이 참여했어요. 기록된 매출이 없어 얼마를 벌었는지는 알 수 없어요."
     )
     expect(page.locator(".roi-tile")).to_contain_text("기록된 매출이 없어 목표와 비교할 수 없어요")
 
 
+@pytest.mark.usefixtures("no_first_numbers")
 def test_a_sale_and_its_full_refund_is_a_recorded_revenue_of_0(site: Site, browser: Browser) -> None:
     world = site.world
     world.count(world.created(**PLAN), world.registered("p"), world.sold(5_000), world.sold(5_000, refund=True))
     listed = site.owner.get(f"/api/v1/users/{OWNER}/analytics").json()["events"][0]
     assert (listed["recordedRevenue"], listed["currentRoi"], listed["currentRoiKind"]) == (0, -100, "planned")
-    page = signed_in(site, browser.new_page(), EVENT)
+    page = signed_in(site, without_insights(browser.new_page()), EVENT)
     expect(page.locator(".roi-tile .value")).to_have_text("100% 손실")
-    expect(page.locator(".money-tile")).to_contain_text("기록된 매출")
-    expect(page.locator(".money-lines")).not_to_contain_text("예상")
+    panel = page.locator(".roi-panel")
+    expect(panel.locator('[data-figure="roi.revenue.recorded"]')).to_have_text(re.compile("기록된 매출.*0원"))
+    expect(panel).to_contain_text("현재 ROI는 실제로 기록된 매출로 계산해요.")
     page.get_by_role("link", name="이벤트 목록").click()
     expect(page.locator(".event-card")).to_contain_text("ROI 100% 손실")
     expect(page.locator(".summary-tiles")).to_contain_text("100% 손실")
@@ -115,15 +118,22 @@ def test_totals_of_recorded_and_expected_revenue_say_so(site: Site, browser: Bro
     assert colour_class(page, "+425%") == ""
 
 
+@pytest.mark.usefixtures("no_first_numbers")
 def test_each_amount_says_whether_it_is_planned_or_recorded(site: Site, browser: Browser) -> None:
     world = site.world
     world.count(
         world.created(**PLAN), world.distributed(channelName="NAVER", distributionCost=3_000), world.sold(150_000)
     )
-    page = signed_in(site, browser.new_page(), EVENT)
-    lines = page.locator(".money-lines > div")
-    expect(lines.nth(0)).to_contain_text("계획값")
-    expect(lines.nth(1)).to_contain_text("측정값")
+    page = signed_in(site, without_insights(browser.new_page()), EVENT)
+    totals = page.locator(".roi-panel .money-parts .money-total")
+    expect(totals.nth(0)).to_contain_text("계획값")
+    expect(totals.nth(1)).to_contain_text("측정값")
+    for figure, kind in (("investment.planned", "planned"), ("investment.channels", "recorded")):
+        part = page.locator(".money-part", has=page.locator(f'[data-figure="roi.{figure}"]'))
+        expect(part.locator(f".bar.{kind}")).to_have_count(1)
+    for figure, kind in (("revenue.recorded", "recorded"), ("revenue.expected", "assumed")):
+        part = page.locator(".money-part", has=page.locator(f'[data-figure="roi.{figure}"]'))
+        expect(part.locator(f".bar.{kind}")).to_have_count(1)
     expect(page.locator(".roi-tile .badge").first).to_have_text("계획값")  # made of the planned investment
 
 
@@ -149,48 +159,52 @@ def test_the_bar_of_an_event_passes_the_marks_that_it_has_reached_and_all_bars_h
     assert fills["most"][1] == pytest.approx(1, abs=0.01)
     expect(page.locator(".roi-beyond")).to_have_count(1)
     page.goto(f"{site.address}/events/almost")
-    expect(page.locator(".roi-tile .roi-fill")).to_be_visible()
-    assert horizontal(page, ".roi-tile .roi-fill")[0] == pytest.approx(fills["almost"], abs=0.01)
+    expect(page.locator(".roi-panel .roi-fill")).to_be_visible()
+    assert horizontal(page, ".roi-panel .roi-fill")[0] == pytest.approx(fills["almost"], abs=0.01)
 
 
-def test_the_sparklines_of_a_list_have_one_scale(site: Site, browser: Browser) -> None:
+def test_each_sparkline_of_a_list_has_its_own_scale(site: Site, browser: Browser) -> None:
     world = site.world
     now = datetime.now(UTC).isoformat()
     site.send(
         world.created("busy", eventTitle="busy"),
         world.created("quiet", eventTitle="quiet"),
         *(world.registered(f"p{i}", "busy", at=now) for i in range(40)),
-        world.registered("p", "quiet", at=now),
+        *(world.registered(f"q{i}", "quiet", at=now) for i in range(8)),
+        world.created("silent", eventTitle="silent"),
+        world.registered("p", "silent", at=now),
     )
     page = signed_in(site, browser.new_page())
-    expect(page.locator(".spark")).to_have_count(2)
+    expect(page.locator(".spark")).to_have_count(3)
     heights = {
         card.locator(".event-title").text_content(): float(card.locator("rect.last").get_attribute("height") or 0)
         for card in page.locator(".event-card").all()
     }
-    assert heights["busy"] > 4 * heights["quiet"] > 0
+    assert heights["busy"] == heights["quiet"] > 4 * heights["silent"] > 0, "one participant is no rush"
 
 
+@pytest.mark.usefixtures("no_first_numbers")
 def test_what_an_ended_event_has_missed_is_not_still_to_come(site: Site, browser: Browser) -> None:
     world = site.world
     site.send(world.created(**PLAN), *(world.registered(f"p{i}") for i in range(2)), world.sold(60_000))
-    page = signed_in(site, browser.new_page(), EVENT)
+    page = signed_in(site, without_insights(browser.new_page()), EVENT)
     expect(page.locator(".headline")).to_contain_text("본전까지 40,000원 남았어요")
-    expect(page.locator(".roi-tile")).to_contain_text("목표 30%까지 70%p")
-    expect(tile(page, "손익분기 참여자")).to_contain_text("2명 더 오면 본전")
+    expect(page.locator(".roi-tile")).to_contain_text("목표 30%까지 70%p 남았어요")
+    expect(page.locator(".break-even")).to_contain_text("2명 더 오면 본전")
     site.send(world.status_changed("ENDED", "2026-11-22T00:00:00Z"))
     expect(page.locator(".headline")).to_have_text("모두 2명이 참여했어요. 쓴 돈보다 40,000원 덜 벌었어요.")
     expect(page.locator(".roi-tile")).to_contain_text("목표 30%에 70%p 못 미쳤어요")
-    expect(tile(page, "손익분기 참여자")).to_contain_text("본전에 2명 모자랐어요")
+    expect(page.locator(".break-even")).to_contain_text("본전에 2명 모자랐어요")
     page.get_by_role("link", name="English").click()
     expect(page.locator(".headline")).to_have_text("2 people joined. It has earned ₩40,000 less than it cost.")
-    for part in (".headline", ".roi-tile", ".small-tiles"):
+    for part in (".headline", ".roi-tile", ".roi-panel"):
         expect(page.locator(part)).not_to_contain_text(re.compile("to go|more to|to the target"))
 
 
+@pytest.mark.usefixtures("no_first_numbers")
 def test_one_person_is_not_people(site: Site, browser: Browser) -> None:
     site.send(site.world.created(), site.world.registered("p", at=datetime.now(UTC).isoformat()))
-    page = signed_in(site, browser.new_page(), "/?lang=en")
+    page = signed_in(site, without_insights(browser.new_page()), "/?lang=en")
     expect(page.locator(".headline")).to_have_text("1 person has joined 1 event.")
     page.locator(".event-card").click()
     expect(page.locator(".headline")).to_have_text("1 person has joined so far.")

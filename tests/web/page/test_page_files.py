@@ -10,12 +10,31 @@ from pathlib import Path
 import pytest
 
 from hannun.domain.codes import UNATTRIBUTED, code, names_of
-from hannun.domain.terms import Language
+from hannun.domain.facts import Reason
+from hannun.domain.terms import Language, term
+from hannun.flows.doctor.registry import CHECKS
+from hannun.web.logo import CLOSED_LOGO, LOGO
+from hannun.web.static_files import static_files
 
 ROOT = Path(__file__).parents[3]
 STATIC = ROOT / "src/hannun/web/static"
 VENDOR = STATIC / "vendor"
 TOOLS = ROOT / "tools/page"
+OF_TILES = {
+    "participants": "summary.totalParticipants",
+    "views": "summary.totalViews",
+    "participationRate": "summary.participationRate",
+    "conversions": "summary.totalConversions",
+    "conversionRate": "summary.conversionRate",
+    "costPerParticipant": "roi.costPerParticipant",
+    "breakEven": "roi.breakEvenParticipants",
+    "investment": "roi.investment.total",
+    "revenue": "roi.revenue.total",
+    "roi": "roi.currentRoi",
+}
+"""The figure that a tile shows, by the key of the tile's name."""
+OF_COLUMNS = {"name": "channelName"}
+"""The figure of a column, where the key of the column's name is another."""
 
 
 class TagParser(HTMLParser):
@@ -35,16 +54,6 @@ def tags_of(page: str = "index.html") -> list[tuple[str, dict[str, str | None]]]
     return parser.tags
 
 
-def own_modules() -> set[str]:
-    """URLs of the page's modules without vendored ones."""
-    return {
-        "/static/" + path.relative_to(STATIC).as_posix()
-        for path in STATIC.rglob("*.js")
-        # api-types.js has no code, and docs.js belongs to another page
-        if VENDOR not in path.parents and path.name not in ("api-types.js", "docs.js")
-    }
-
-
 @pytest.mark.parametrize("page", ["index.html", "docs.html"])
 def test_the_document_has_no_inline_script_or_style(page: str) -> None:
     for tag, attributes in tags_of(page):
@@ -59,12 +68,17 @@ def test_every_url_in_the_document_is_a_local_file(page: str) -> None:
         address = attributes.get("href") or attributes.get("src")
         if address and address != "/openapi.json":
             assert address.startswith("/static/")
-            assert (STATIC / address.removeprefix("/static/")).is_file(), address
+            name = address.removeprefix("/static/")
+            assert static_files().file(name), address
+            assert (STATIC / name.removeprefix("linked/")).is_file(), address
 
 
-def test_every_module_is_preloaded() -> None:
-    referenced = {attributes.get("href") or attributes.get("src") for _, attributes in tags_of()}
-    assert own_modules() - referenced == set()
+def test_the_style_sheet_is_made_of_every_file_of_styles_and_served_as_one() -> None:
+    imported = re.findall(r'@import url\("styles/([^"]+)"\);', (STATIC / "app.css").read_text(encoding="utf-8"))
+    assert sorted(imported) == sorted(path.name for path in (STATIC / "styles").iterdir())
+    served = static_files().file("app.css").body.decode()
+    assert "@import" not in served
+    assert all((STATIC / "styles" / name).read_text(encoding="utf-8") in served for name in imported)
 
 
 def test_modules_import_only_existing_local_files() -> None:
@@ -113,12 +127,20 @@ def test_the_lock_file_contains_no_registry_url() -> None:
     assert [name for name, package in lock["packages"].items() if "resolved" in package] == []
 
 
+def page_texts_source(language: str) -> str:
+    """The source of all texts of a language."""
+    files = [path.read_text(encoding="utf-8") for path in sorted((STATIC / "texts").glob("*.js"))]
+    return "\n".join(
+        text[text.index(f"const {language} = {{") : text.index("\n};", text.index(f"const {language} = {{"))]
+        for text in files
+        if f"const {language} = {{" in text
+    )
+
+
 def page_texts(language: str, group: str) -> dict[str, str]:
-    """The texts of a group in `translations.js`, by their keys."""
-    source = (STATIC / "translations.js").read_text(encoding="utf-8")
-    of_language = source[source.index(f"const {language} = {{") :]
-    found = re.search(rf"\b{group}: (?:/\*\*.*?\*/ \()?\{{(.*?)\}}", of_language, re.DOTALL)
-    assert found is not None, f"translations.js has no group {group}"
+    """The texts of a group in `texts/`, by their keys."""
+    found = re.search(rf"\b{group}: (?:/\*\*.*?\*/ \()?\{{(.*?)\}}", page_texts_source(language), re.DOTALL)
+    assert found is not None, f"texts/ has no group {group}"
     return dict(re.findall(r'(\w+): "([^"]*)"', found[1]))
 
 
@@ -132,7 +154,42 @@ def test_the_page_and_the_files_name_a_code_alike(language: Language, path: str,
 
 @pytest.mark.parametrize("language", ["ko", "en"])
 def test_the_page_and_the_files_name_alike_what_is_not_known(language: Language) -> None:
-    source = (STATIC / "translations.js").read_text(encoding="utf-8")
+    source = page_texts_source(language)
     not_kept = code("not-kept", names_of("reason") or {})
     assert f'unattributed: "{UNATTRIBUTED.name(language)}"' in source
     assert f'notKept: "{not_kept.name(language)}"' in source
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_the_page_and_the_files_name_a_figure_alike(language: Language) -> None:
+    source = page_texts_source(language)
+    names = dict(
+        re.findall(r'"((?:summary|roi|channel)\.[\w.]+)": "(.+)"', source[source.index("    names: {") :])[::-1]
+    )
+    assert {"summary.totalParticipants", "roi.investment.total", "channel.distributionCost"} <= names.keys()
+    of_files = {path: term(path.removeprefix("channel.")).name(language) for path in names}
+    assert names == of_files
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_tiles_and_columns_of_the_page_have_the_names_of_the_files(language: Language) -> None:
+    tiles = {key: name for key, name in page_texts(language, "tile").items() if key in OF_TILES}
+    assert tiles == {key: term(path).name(language) for key, path in OF_TILES.items()}
+    columns = page_texts(language, "columns")
+    assert columns.pop("distributionCost") == term("distributionCost").name(language)
+    for key, name in columns.items():  # where there is little room, the beginning of the name
+        assert term(OF_COLUMNS.get(key, key)).name(language).startswith(name) or name == "Per person", key
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_the_page_has_a_name_for_each_check_of_the_doctor_and_each_reason_of_a_dead_letter(language: str) -> None:
+    source = page_texts_source(language)
+    assert [check for check in CHECKS if not re.search(rf'["\s]{check}"?: "', source)] == []
+    assert [reason for reason in Reason if not re.search(rf'"{reason}": "', source)] == []
+
+
+@pytest.mark.parametrize("logo", [LOGO, CLOSED_LOGO])
+def test_the_logo_is_the_same_with_and_without_scripts(logo: str) -> None:
+    drawn = (STATIC / "components/logo.js").read_text(encoding="utf-8")
+    opening, shape = re.fullmatch("(<svg.*?>)(.*)</svg>", logo).groups()  # type: ignore[union-attr]
+    assert opening in drawn and f"html`{shape}`" in drawn

@@ -1,15 +1,16 @@
 """The page's files over HTTP: versioned, kept for ever, compressed once."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 from served import Site
 from starlette.testclient import TestClient
 
-from hannun.web import compression
-from hannun.web.compression import Encoding, pack
-from hannun.web.static_files import FOLDER, KEPT_FOR_EVER, REVALIDATED, StaticFiles
+from hannun.web.compression import Encoding, pack, pack_small
+from hannun.web.static_files import KEPT_FOR_EVER, REVALIDATED, StaticFiles, static_files
 
 
 def named_in(document: str) -> list[str]:
@@ -28,7 +29,7 @@ def test_a_document_names_files_that_are_kept_for_ever_and_is_itself_asked_for_a
         answer = site.anonymous.get(file)
         assert (answer.status_code, answer.headers["cache-control"]) == (200, KEPT_FOR_EVER), file
         name = re.sub("^/static/[0-9a-f]{16}/", "", file)
-        assert answer.content == (FOLDER / name).read_bytes()
+        assert answer.content == static_files().file(name).body
         assert (
             answer.headers["content-type"].split(";")[0]
             in {
@@ -64,7 +65,7 @@ def test_any_other_content_gives_every_file_another_address(tmp_path: Path) -> N
     assert StaticFiles(tmp_path).version == files.version
 
 
-def test_a_file_is_compressed_by_the_first_request_for_it_alone(
+def test_a_file_is_compressed_once_also_for_many_first_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed: list[Encoding] = []
@@ -73,9 +74,19 @@ def test_a_file_is_compressed_by_the_first_request_for_it_alone(
         packed.append(encoding)
         return pack(encoding, body)
 
-    monkeypatch.setattr(compression, "pack", record)
+    monkeypatch.setattr("hannun.web.static_files.pack_small", record)
     (tmp_path / "a.js").write_text("let a = 1;\n" * 1_000)
     client = TestClient(StaticFiles(tmp_path))
-    for encoding in ("br", "gzip", "br", "gzip", "identity"):
-        assert client.get("/a.js", headers={"Accept-Encoding": encoding}).text == "let a = 1;\n" * 1_000
-    assert packed == ["br", "gzip"]
+    with ThreadPoolExecutor() as threads:
+        get = partial(client.get, "/a.js")
+        encodings = ["br", "gzip", "identity"] * 5
+        for answer in threads.map(lambda encoding: get(headers={"Accept-Encoding": encoding}), encodings):
+            assert answer.text == "let a = 1;\n" * 1_000
+    assert sorted(packed) == ["br", "gzip"]
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip"])
+def test_a_file_is_packed_smaller_than_an_answer(encoding: Encoding) -> None:
+    body = static_files().file("linked/app.js").body
+    assert len(pack_small(encoding, body)) < len(pack(encoding, body))
+    assert len(pack_small(encoding, body * 10)) == len(pack(encoding, body * 10))  # that would take seconds

@@ -6,7 +6,7 @@ import msgspec
 
 from hannun.backups import encryption
 from hannun.backups.manifest import Manifest, Wal
-from hannun.errors import OperatorError
+from hannun.errors import OperatorError, reason_of
 from hannun.flows.backup.context import BackupContext
 from hannun.pg_programs import programs
 from hannun.pg_programs.programs import Programs
@@ -160,6 +160,6 @@ def read_wal_range(path: Path) -> Wal:
         return Wal(int(last["Timeline"]), str(last["Start-LSN"]), str(last["End-LSN"]))
     except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
         raise OperatorError(
-            f"cannot read which write-ahead log the backup needs from {path.name}: {error}",
+            f"cannot read which write-ahead log the backup needs from {path.name}: {reason_of(error)}",
             hint="make the backup again",
         ) from error

@@ -62,7 +62,7 @@ def record_removed(records: Database, plan: PrunePlan, by: str) -> None:
     """Record in the audit log what was removed. While PostgreSQL is away, the process's log alone says it."""
     removed = [*(each.name for each in plan.backups), *(f"{each.name}, unfinished" for each in plan.unfinished)]
     if plan.segments:
-        removed.append(f"{len(plan.segments)} segments of archived write-ahead log")
+        removed.append(f"{len(plan.segments):,} segments of archived write-ahead log")
     try:
         with records.transaction() as conn:
             audit_log.record(conn, *(NewEntry(operator(by), Action.BACKUP_REMOVED, each) for each in removed))

@@ -52,7 +52,7 @@ class _Checked:
     def __init__(self, context: BackupContext, reader: RdbReader) -> None:
         self._context = context
         self._reader = reader
-        self._show_at = 0
+        self._show_at = SHOW_EVERY_BYTES
         self.head = self.tail = b""
 
     def read(self, size: int = -1) -> bytes:

@@ -3,8 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from hannun.backups.manifest import Kind
 from hannun.cache import RedisAddress
@@ -14,9 +13,6 @@ from hannun.flows.backup.create import create
 from hannun.flows.backup.prune import prune, record_removed
 from hannun.store.due_work import DueWork
 from hannun.telemetry import log
-
-RETRY_AFTER: Final = timedelta(hours=1)
-"""After a failure that an operator must correct. One that passes by itself is tried again with the next run."""
 
 
 class ScheduledBackup:
@@ -47,7 +43,6 @@ class ScheduledBackup:
         self._recipient = recipient
         self._daily = daily
         self._weekly = weekly
-        self._not_before: datetime | None = None
 
     def run_once(self, now: datetime) -> int:
         """Make the backup where it is due and nobody else makes it. Returns how many were made.
@@ -55,23 +50,18 @@ class ScheduledBackup:
         Raises:
             Transient: it failed. It is tried again; `hannun backup create` says at once whether the cause is gone.
         """
-        if self._not_before is not None and now < self._not_before:
+        context = self._due.run_once(now, self._make)
+        if context is None:
             return 0
-        self._not_before = None
-        try:
-            with self._due.claimed() as due_at:
-                if due_at is None:
-                    return 0
-                context = self._open_context()
-                with self._one_at_a_time:
-                    made = create(context, self._kind, self._address, recipient=self._recipient)
-        except OperatorError as error:
-            self._not_before = now + RETRY_AFTER
-            # The process goes on: its other jobs do not need backups.
-            raise Transient(error.args[0], hint=error.hint) from error
-        log.info("a backup was made", name=made.name, bytes=made.size_bytes)
         self._prune(context)
         return 1
+
+    def _make(self) -> BackupContext:
+        context = self._open_context()
+        with self._one_at_a_time:
+            made = create(context, self._kind, self._address, recipient=self._recipient)
+        log.info("a backup was made", name=made.name, bytes=made.size_bytes)
+        return context
 
     def _prune(self, context: BackupContext) -> None:
         try:

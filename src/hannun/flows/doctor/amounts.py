@@ -18,8 +18,7 @@ _COMMANDS: Final = {
 
 
 def key_ring(examined: Examined) -> Iterator[Finding]:
-    """Whether there is a key ring where one is needed, it can be used, and it holds every key with which somebody was
-    forgotten."""
+    """Whether there is a key ring where one is needed, it can be used, and it holds every key that the data needs."""
     of_process = amounts_of(examined.conn)
     if of_process.trouble is not None:
         yield _unusable(of_process.trouble)
@@ -30,6 +29,7 @@ def key_ring(examined: Examined) -> Iterator[Finding]:
         yield from _without_ring(bool(needed), bool(amount_state.key_ids(examined.conn)))
         return
     yield from map(_missing_digests, sorted(needed - set(of_process.key_ids)))
+    yield from map(_missing, amount_state.missing_keys(examined.conn))
 
 
 def _without_ring(ids_are_forgotten: bool, amounts_are_encrypted: bool) -> Iterator[Finding]:
@@ -67,19 +67,17 @@ def _missing_digests(key_id: str) -> Finding:
 
 
 def amounts(examined: Examined) -> Iterator[Finding]:
-    """Whether a conversion was interrupted, a key is missing, or a key is to be replaced. Plain amounts are
-    no finding."""
+    """Whether a conversion was interrupted, or a key is to be replaced. Plain amounts are no finding; a missing key
+    is one of the check key-ring."""
     if amounts_of(examined.conn).unusable:
         raise Skipped("the key ring cannot be used: see the check key-ring")
     needed, own = amount_state.key_ids(examined.conn), amounts_of(examined.conn).key_ids
     if needed and not own:
         raise Skipped("there is no key ring: see the check key-ring")
-    missing = [key_id for key_id in needed if key_id not in own]
-    yield from map(_missing, missing)
     last = amount_sweep.last_sweep(examined.conn)
     if last is not None and not last.finished and last.silent_s > amount_sweep.SILENT_S_MAX:
         yield _interrupted(last)
-    elif needed and not missing:
+    elif needed and not amount_state.missing_keys(examined.conn):
         yield _encrypted(needed, own[0])
 
 

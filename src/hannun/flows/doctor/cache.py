@@ -13,14 +13,14 @@ MEMORY_SHARE_MAX: Final = 0.9
 _CAUSES: Final[Mapping[Cause, tuple[Severity, str, str, tuple[str, ...]]]] = {
     "evictions": (
         Severity.WARNING,
-        "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), while Redis "
+        "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before} before), while Redis "
         "evicted {evicted} keys: its memory of {max_mb} MB is too small",
         "give Redis more memory, or a server of its own; or store less: a shorter HANNUN_PROCESSED_MARK_LIFETIME_S",
         ("CONFIG SET maxmemory 512mb", "MEMORY STATS"),
     ),
     "lifetime": (
         Severity.WARNING,
-        "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), while "
+        "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before} before), while "
         "{expired} keys expired: an answer lives {lifetime} s and is rebuilt every {period} s",
         "set HANNUN_ANSWER_LIFETIME_S of serve and schedule above the period of HANNUN_REFRESH_AT; changes invalidate "
         "answers at once, so a long lifetime shows nothing outdated",
@@ -28,7 +28,7 @@ _CAUSES: Final[Mapping[Cause, tuple[Severity, str, str, tuple[str, ...]]]] = {
     ),
     "invalidations": (
         Severity.WARNING,
-        "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), while "
+        "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before} before), while "
         "answers were invalidated {invalidations} times: events change more often than they are read",
         "invalidate an event less often: with HANNUN_INVALIDATIONS_APART_S=1 its answers are at most a second older; "
         "or raise HANNUN_BATCH_WAIT_S, so that a batch holds more messages",
@@ -36,7 +36,7 @@ _CAUSES: Final[Mapping[Cause, tuple[Severity, str, str, tuple[str, ...]]]] = {
     ),
     "first-reads": (
         Severity.NOTICE,
-        "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before_percent} % before), and neither "
+        "{miss_percent} % of {lookups} look-ups in {minutes} minutes missed ({before} before), and neither "
         "evictions nor expiry nor invalidations explain it: these answers were read for the first time",
         "nothing, after a start of Redis or a campaign that brings new events. Else look at who reads so many events",
         ("hannun watch",),
@@ -67,6 +67,7 @@ def _evidence(window: Window, before: Window | None) -> dict[str, object]:
     return {
         "miss_percent": round(window.miss_share * 100, 1),
         "before_percent": "?" if before is None else round(before.miss_share * 100, 1),
+        "before": "not known" if before is None else f"{round(before.miss_share * 100, 1)} %",
         "lookups": window.lookups,
         "minutes": round(window.seconds / 60, 1),
         "evicted": window.evicted,

@@ -1,11 +1,11 @@
-"""Checks of the data itself: drift of the aggregates, and damaged pages."""
+"""Checks of the data itself: drift of the aggregates, damaged pages, and damaged indexes."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from hannun import deadlines
 from hannun.domain.findings import Finding, Severity
-from hannun.flows.doctor.examined import Examined
+from hannun.flows.doctor.examined import Examined, Skipped
 from hannun.store import diagnosis, operation_runs
 
 SAMPLED_EVENTS: Final = 20
@@ -13,6 +13,9 @@ SAMPLED_PARTICIPANTS_MAX: Final = 20_000
 """Larger events are left to `hannun reconcile`: counting one would take longer than the check may."""
 PAGES_MAX: Final = 500
 """Of each table. 4 MB are read within some tens of milliseconds from a cold disk."""
+INDEX_PAGES_MAX: Final = 2_000
+"""Larger indexes are left to pg_amcheck. 16 MB are checked within some tens of milliseconds."""
+INDEXES_MAX: Final = 200
 LEFT_S_MIN: Final = 0.5
 SHOWN: Final = 5
 
@@ -96,3 +99,35 @@ def damaged_pages(examined: Examined) -> Iterator[Finding]:
             {},
             ("pg_checksums --enable -D DATA_DIRECTORY",),
         )
+
+
+def damaged_indexes(examined: Examined) -> Iterator[Finding]:
+    """Whether an index is damaged, by the extension amcheck: unique ones first, as many as fit into the time."""
+    conn = examined.conn
+    check = diagnosis.index_check(conn)
+    if check is None:
+        raise Skipped("the extension amcheck is not installed: CREATE EXTENSION amcheck, as a superuser")
+    if not check.allowed:
+        raise Skipped(
+            "{role} may not check indexes: GRANT EXECUTE ON FUNCTION {function}(regclass) TO {role}, as a superuser",
+            role=conn.info.user,
+            function=check.function,
+        )
+    for index in diagnosis.checkable_indexes(conn, pages_max=INDEX_PAGES_MAX, count_max=INDEXES_MAX):
+        if deadlines.remaining_s() < LEFT_S_MIN:
+            return
+        error = diagnosis.index_damage(conn, check.function, index)
+        if error:
+            yield Finding(
+                Severity.CRITICAL,
+                index,
+                "the index {index} is damaged: {error}",
+                "find out all that is damaged, then build it again, as the owner: a unique one may have let rows be "
+                "counted twice, which its build and `hannun reconcile` find",
+                {"index": index, "error": error},
+                (
+                    f"pg_amcheck --heapallindexed -d {conn.info.dbname}",
+                    f"REINDEX INDEX CONCURRENTLY {index};",
+                    "hannun reconcile",
+                ),
+            )

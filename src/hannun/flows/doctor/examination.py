@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,13 +11,21 @@ from typing import Final
 
 from hannun import deadlines
 from hannun.domain.findings import CheckResult
-from hannun.errors import HannunError
+from hannun.errors import HannunError, KafkaUnavailable, RedisUnavailable, ServiceBusUnavailable, StoreUnavailable
 from hannun.flows.doctor.examined import CHECK_S_MAX, Check, Examined, Expected, Servers, Skipped
 from hannun.store.database import Database
 from hannun.store.missing_right import missing_right
 
 TOTAL_S_MAX: Final = 4.5
 """How long an examination may take. A check that has not ended by then is unfinished."""
+
+_SERVER_CHECKS: Final[Mapping[type[HannunError], str]] = {
+    StoreUnavailable: "postgresql",
+    RedisUnavailable: "redis",
+    KafkaUnavailable: "kafka",
+    ServiceBusUnavailable: "service-bus",
+}
+"""The check of the server that an error names. Other checks word the same trouble by the statement that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class Examination:
             thread.start()
         for thread in threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
-        return [results[each.name] for each in checks]
+        return _without_repetition([results[each.name] for each in checks])
 
     def _run_group(self, checks: Iterable[Check], results: dict[str, CheckResult], ends_at: float) -> None:
         database = self.servers.database()
@@ -72,12 +80,37 @@ class Examination:
                     check.run(Examined(self.servers, self.expected, database, stack, self.now, self.watched_since))
                 )
         except Skipped as skipped:
-            return CheckResult(check.name, "skipped", reason=str(skipped))
+            return CheckResult(check.name, "skipped", reason=skipped.reason, reason_values=skipped.values)
         except HannunError as error:
-            return CheckResult(check.name, "unfinished", reason=str(error.args[0]))
+            return CheckResult(check.name, "unfinished", reason=str(error.args[0]), server=_server_of(error))
         except Exception as error:
             missing = missing_right(error)
             if missing is None:
                 raise
             return CheckResult(check.name, "unfinished", reason=str(missing))
         return CheckResult(check.name, "found" if findings else "ok", findings)
+
+
+def _without_repetition(results: Sequence[CheckResult]) -> list[CheckResult]:
+    """The results, whose unfinished checks name the check that found their reason: a server that is away."""
+    return [_refer(each, _found_by(each, results)) for each in results]
+
+
+def _refer(result: CheckResult, first: str | None) -> CheckResult:
+    return result if first is None else replace(result, reason="see {check}", reason_values={"check": first})
+
+
+def _found_by(unfinished: CheckResult, results: Sequence[CheckResult]) -> str | None:
+    """The name of the check that found the server away whose error ended another, or that says the same of it; None
+    where none did."""
+    return next((each.check for each in results if each.findings and _explains(each, unfinished)), None)
+
+
+def _explains(found: CheckResult, unfinished: CheckResult) -> bool:
+    reason = unfinished.reason
+    return found.check == unfinished.server or any(reason and reason in each.cause_text for each in found.findings)
+
+
+def _server_of(error: HannunError) -> str:
+    """The check of the server that did not answer; empty for any other error."""
+    return next((name for kind, name in _SERVER_CHECKS.items() if isinstance(error, kind)), "")

@@ -10,17 +10,23 @@ from typing import Final, Literal
 from hannun.cache.server_statistics import ServerInspector
 from hannun.domain.findings import Finding
 from hannun.kafka.broker import Broker
+from hannun.service_bus.inspection import QueueInspector
 from hannun.store.database import Connection, Database
 
 CHECK_S_MAX: Final = 2.0
 """How long one check may take."""
 
-Group = Literal["postgresql", "pages", "redis", "kafka"]
+Group = Literal["postgresql", "pages", "redis", "kafka", "service-bus", "replica"]
 """Checks of one group run one after the other, in a thread of their own: a server that hangs delays no other group."""
 
 
 class Skipped(Exception):
-    """What a check examines is not set up here; the text says why."""
+    """What a check examines is not set up here; the text says why, with names in braces for `values`."""
+
+    def __init__(self, reason: str, **values: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.values = values
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +73,19 @@ class Servers:
         database: opens the database of a group: one connection, whose statements end after `CHECK_S_MAX`.
         connect: opens one connection and closes it. It raises what an operator can correct.
         broker: opens the broker; None where no setting says where it is.
+        queues: looks at the queues of Service Bus; None where no setting says where it is.
+        reads_kafka: Kafka is a source.
+        check_replica: raises why the replica cannot be read, given a connection to the primary; None where no setting
+            says where it is.
     """
 
     database: Callable[[], Database]
     connect: Callable[[], None]
     redis: ServerInspector
     broker: Callable[[], Broker] | None
+    queues: QueueInspector | None = None
+    reads_kafka: bool = True
+    check_replica: Callable[[Connection], None] | None = None
 
 
 @dataclass
@@ -111,11 +124,23 @@ class Examined:
     def broker(self) -> Broker:
         """
         Raises:
-            Skipped: no setting says where Kafka is.
+            Skipped: no setting says where Kafka is, or another source is counted.
         """
+        if not self.servers.reads_kafka:
+            raise Skipped("HANNUN_INGEST_SOURCE is servicebus, so nothing is counted from Kafka")
         if self.servers.broker is None:
             raise Skipped("KAFKA_BOOTSTRAP_SERVERS is not set")
         return self.servers.broker()
+
+    @property
+    def queues(self) -> QueueInspector:
+        """
+        Raises:
+            Skipped: no setting says where Service Bus is.
+        """
+        if self.servers.queues is None:
+            raise Skipped("neither HANNUN_SERVICE_BUS_CONNECTION_STRING nor HANNUN_SERVICE_BUS_NAMESPACE is set")
+        return self.servers.queues
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from hannun.flows.doctor import (
     refresh,
     schema,
     servers,
+    service_bus,
     timeline,
 )
 from hannun.flows.doctor.examined import Check
@@ -49,8 +50,10 @@ CHECKS: Final = {
         Check("key-ring", "postgresql", amounts.key_ring, in_health=True),
         Check("amounts", "postgresql", amounts.amounts),
         Check("damaged-pages", "pages", data.damaged_pages),
+        Check("damaged-indexes", "pages", data.damaged_indexes),
         Check("refresh", "postgresql", refresh.rounds, in_health=True),
         Check("channels", "postgresql", refresh.channels, in_health=True),
+        Check("replica", "replica", servers.replica),
         Check("redis", "redis", servers.redis),
         Check("cache-misses", "redis", cache.misses),
         Check("redis-memory", "redis", cache.memory),
@@ -58,6 +61,8 @@ CHECKS: Final = {
         Check("kafka", "kafka", servers.kafka),
         Check("lag", "kafka", lag.lag),
         Check("record-times", "kafka", lag.record_times),
+        Check("service-bus", "service-bus", service_bus.queues),
+        Check("service-bus-dead-letters", "service-bus", service_bus.dead_letters),
     )
 }
 """Checks of one group run in this order."""

@@ -56,6 +56,24 @@ def kafka(examined: Examined) -> Iterator[Finding]:
         )
 
 
+def replica(examined: Examined) -> Iterator[Finding]:
+    """Whether the streaming replica can be read, and is not far behind."""
+    check = examined.servers.check_replica
+    if check is None:
+        raise Skipped("HANNUN_REPLICA_DATABASE_URL is not set")
+    primary = examined.conn
+    try:
+        check(primary)
+    except (StoreUnavailable, OperatorError) as error:
+        yield Finding(
+            Severity.WARNING,
+            "replica",
+            "the replica cannot be read, so the primary reads for all files: {error}",
+            "{hint}",
+            {"error": error.args[0], "hint": error.hint},
+        )
+
+
 def clocks(examined: Examined) -> Iterator[Finding]:
     """Whether the clocks of the servers agree with this machine's."""
     for server, clock in (("PostgreSQL", _postgresql_clock), ("Redis", _redis_clock)):

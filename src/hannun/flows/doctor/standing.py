@@ -1,7 +1,5 @@
 """Runs the doctor again and again in `serve`: some checks for its health report, all of them for whoever asks."""
 
-import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +8,7 @@ from typing import Final
 from hannun.domain.findings import CheckResult, Severity
 from hannun.flows.doctor.examination import Examination
 from hannun.flows.doctor.registry import CHECKS
+from hannun.telemetry import metrics, replace_series
 
 REPORT_S_MAX: Final = 3.5
 """How long an examination for a request may take: an answer is promised within 5 s."""
@@ -30,6 +29,7 @@ class HealthChecks:
         known = {each.check: self.problems.get(each.check) for each in results if each.state == "unfinished"}
         found = known | {each.check: _problem(each) for each in results if each.state != "unfinished"}
         self.problems = {check: problem for check, problem in found.items() if problem}
+        replace_series(metrics.health_problem, {(check,): 1 for check in self.problems})
 
 
 def _problem(result: CheckResult) -> str | None:
@@ -48,22 +48,7 @@ class Checkup:
     results: list[CheckResult]
 
 
-class SharedExamination:
-    """The results of all checks for an event loop. Requests that come during one examination share it."""
-
-    def __init__(self, examination: Examination) -> None:
-        self._examination = examination
-        self._running: asyncio.Task[Checkup] | None = None
-        self._good_until = 0.0
-
-    async def checkup(self) -> Checkup:
-        """The newest results, at most `GOOD_S` old."""
-        if self._running is None or (self._running.done() and time.monotonic() > self._good_until):
-            self._running = asyncio.create_task(asyncio.to_thread(self._run))
-        return await asyncio.shield(self._running)
-
-    def _run(self) -> Checkup:
-        at = self._examination.now()
-        results = self._examination.run(list(CHECKS.values()), REPORT_S_MAX)
-        self._good_until = time.monotonic() + GOOD_S
-        return Checkup(at, results)
+def check_all(examination: Examination) -> Checkup:
+    """Run all checks, within `REPORT_S_MAX`."""
+    at = examination.now()
+    return Checkup(at, examination.run(list(CHECKS.values()), REPORT_S_MAX))

@@ -38,7 +38,7 @@ def months_ahead(examined: Examined) -> Iterator[Finding]:
 
 def _need_partitions(examined: Examined) -> None:
     if not diagnosis.timeline_is_partitioned(examined.conn):
-        raise Skipped(f"{_TIMELINE} is not partitioned")
+        raise Skipped("{table} is not partitioned", table=_TIMELINE)
 
 
 def partitioned(examined: Examined) -> Iterator[Finding]:

@@ -10,4 +10,3 @@ read.
 """
 
 from hannun.flows.kafka_ingestion.worker import IngestionWorker as IngestionWorker
-from hannun.flows.kafka_ingestion.worker import run_workers as run_workers

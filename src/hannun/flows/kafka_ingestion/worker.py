@@ -4,14 +4,13 @@ Counts and positions are written in one transaction, and reading resumes at thos
 message exactly once. Every failure has one way out: release the partitions, claim them again, and resume at the
 positions in PostgreSQL.
 
-Registrations have a worker of their own, and all other topics another one (`run_workers`). A group balances the number
+Registrations have a worker of their own, and all other topics another one. A group balances the number
 of partitions over its members, whatever they hold, and might give all of the busy topic to one process; and rare
 messages do not wait behind many.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Mapping
 from contextlib import suppress
 
 from hannun.counting.batch_counter import BatchCounter
@@ -112,19 +111,3 @@ class IngestionWorker:
         if startable:
             pipeline.finish()
             assignments.start(startable)
-
-
-def run_workers(workers: Sequence[IngestionWorker], stop: threading.Event, *, count_max: int, wait_s: float) -> None:
-    """Run workers in a thread each; when one fails, all end.
-
-    Raises:
-        KafkaUnavailable: the Kafka client of one has failed permanently.
-    """
-    with ThreadPoolExecutor(len(workers), thread_name_prefix="worker") as threads:
-        running = [threads.submit(worker.run, stop, count_max=count_max, wait_s=wait_s) for worker in workers]
-        try:
-            wait(running, return_when=FIRST_EXCEPTION)
-        finally:
-            stop.set()  # also where the wait itself is interrupted: leaving this block waits for the workers
-    for worker in running:
-        worker.result()

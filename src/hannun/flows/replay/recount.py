@@ -170,7 +170,7 @@ class Recount:
                     last_batch_at = time.monotonic()
                 elif time.monotonic() - last_batch_at > SILENT_S_MAX:
                     raise KafkaUnavailable(
-                        f"{reader.offsets_left} offsets are left to read, and no record came for {SILENT_S_MAX:.0f} s"
+                        f"{reader.offsets_left:,} offsets are left to read, and no record came for {SILENT_S_MAX:.0f} s"
                     )
                 self._progress(
                     Progress(total - reader.offsets_left, total, result.messages, time.monotonic() - started_at)

@@ -49,7 +49,7 @@ class WouldLose(OperatorError):
 
     def __init__(self, compared: ShadowComparison) -> None:
         super().__init__(
-            f"nothing was swapped: the live database holds {len(compared.lost)} rows that the logs do not "
+            f"nothing was swapped: the live database holds {len(compared.lost):,} rows that the logs do not "
             "(messages over HTTP, or from before the log begins), and a swap would lose them",
             hint="look at them above; `hannun replay --into live` adds what live lacks and loses nothing; "
             "`hannun replay swap --accept-differences` swaps all the same, and keeps them in the old database",

@@ -94,6 +94,14 @@ class Reports:
             principal, view.cache_key(question), lambda: self._compute(view, question), refresh=refresh
         )
 
+    def may_cache(self, question: Question) -> bool:
+        """Whether the cache may hold the answer to this question."""
+        if not self._reader.caches:
+            return False
+        if isinstance(question, TimelineQuestion) and isinstance(question.subject, EventSubject):
+            return question.is_default  # under the default granularity, where the question names none
+        return view_of(question).cache_key(question) is not None
+
     async def from_database(self, question: Question) -> EncodedAnswer | None:
         """The answer from PostgreSQL, without a check of access; None where the subject does not exist."""
         return await self._compute(view_of(question), question)
@@ -151,7 +159,11 @@ class Reports:
 
         async def compute() -> EncodedAnswer | None:
             loaded = await self._read_snapshot(lambda snapshot: load_channel(snapshot, event.event_id, channel))
-            return None if loaded is None else encoded(view_parts.channel(loaded.figures), loaded)
+            return (
+                None
+                if loaded is None
+                else encoded(view_parts.channel(loaded.figures, None, self._channel_table), loaded)
+            )
 
         key = keys.channel(event.event_id, channel.name)
         answer, source = await self._read(principal, key, compute, refresh=refresh)

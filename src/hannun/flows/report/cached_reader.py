@@ -6,7 +6,7 @@ floor is the least version that this process may still return for a key, because
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -46,7 +46,9 @@ class SeenVersion:
 
 
 class AnswerReader(Protocol):
-    """Reads an answer by its cache key, and computes it where it is not cached."""
+    """Reads an answer by its cache key, and computes it where it is not cached. `caches`: whether it fills a cache."""
+
+    caches: ClassVar[bool]
 
     def local(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
         """The entry of this process; None where there is none that may be used."""
@@ -63,6 +65,8 @@ class AnswerReader(Protocol):
 class DirectReader:
     """Computes every answer: for commands, which have no cache."""
 
+    caches: ClassVar = False
+
     def local(self, key: str, version_min: int = 0) -> EncodedAnswer | None:
         return None
 
@@ -75,6 +79,8 @@ class DirectReader:
 class CachedReader:
     """Reads through the cache. While PostgreSQL is known to be away, cached answers are marked stale: nothing can tell
     whether they are still true."""
+
+    caches: ClassVar = True
 
     def __init__(self, cache: AnswerCache, database_away: Callable[[], bool] = lambda: False) -> None:
         self._cache = cache

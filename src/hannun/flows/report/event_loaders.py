@@ -27,7 +27,7 @@ async def load_dashboard(snapshot: Snapshot, question: EventDashboardQuestion) -
         return None
     preceding = question.range.preceding(snapshot.now)
     comparison = await snapshot.comparison([event.event_no], question.range, preceding)
-    figures = EventDashboardFigures(event, comparison, preceding, snapshot.now)
+    figures = EventDashboardFigures(event, comparison, preceding, snapshot.now, snapshot.channel_table)
     until = earliest(end_of_comparison(question.range, snapshot.now), _stale_at(snapshot, event.channels))
     return Loaded(figures, event.version, event.user_id, until)
 
@@ -41,7 +41,7 @@ async def load_channels(
     await snapshot.check_channels(question.channels, event_id=event.event_id)
     comparison = await snapshot.comparison([event.event_no], question.range)
     selected = snapshot.select(question.channels, (each.name for each in event.channels), comparison)
-    figures = EventChannelsFigures(event, comparison, selected, snapshot.now)
+    figures = EventChannelsFigures(event, comparison, selected, snapshot.now, snapshot.channel_table)
     return Loaded(figures, event.version, event.user_id, _stale_at(snapshot, event.channels))
 
 
@@ -66,7 +66,7 @@ async def load_roi(snapshot: Snapshot, question: RoiQuestion[EventSubject]) -> L
         return None
     comparison = await snapshot.comparison([event.event_no], question.range)
     projected = await _load_projection(snapshot, event, question.range.tz) if question.projection else None
-    figures = EventRoiFigures(event, comparison, projected, snapshot.now)
+    figures = EventRoiFigures(event, comparison, projected, snapshot.now, snapshot.channel_table)
     return Loaded(figures, event.version, event.user_id, _stale_at(snapshot, event.channels))
 
 

@@ -1,12 +1,13 @@
 """Loads the figures of a merchant's events together: dashboard, channels, ROI. A merchant without events has figures
 too."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hannun.domain.channel_state import next_stale
 from hannun.domain.figures import (
+    ListedEvent,
     MerchantChannelsFigures,
     MerchantDashboardFigures,
     MerchantFigures,
@@ -23,10 +24,11 @@ from hannun.domain.questions import (
     decode_cursor,
     encode_cursor,
 )
+from hannun.domain.ranges import TwoDays, two_days
 from hannun.flows.report.snapshot import Loaded, Snapshot, earliest, end_of_comparison
 from hannun.store import reports
 
-_HOUR = timedelta(hours=1)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
 async def load_merchant(snapshot: Snapshot, merchant: MerchantSubject) -> MerchantFigures:
@@ -90,12 +92,39 @@ async def _load_page(
         hour=hour,
         stale_after=snapshot.stale_after,
     )
-    page = events[: question.limit]
+    days = two_days(now, range_.tz)
+    page = await _with_days(snapshot, events[: question.limit], days)
     next_cursor = encode_cursor(page[-1].created_at, page[-1].row_id) if len(events) > question.limit else None
-    figures = MerchantDashboardFigures(merchant, comparison, range_.preceding(now), page, next_cursor, snapshot.now)
-    # Each hour moves the events' sparklines.
-    valid_until = earliest(end_of_comparison(range_, now) or hour + _HOUR, _stale_at(snapshot, merchant))
+    figures = MerchantDashboardFigures(merchant, comparison, range_.preceding(now), page, next_cursor, days, now)
+    valid_until = earliest(
+        hour + _HOUR,  # moves the events' sparklines
+        end_of_comparison(range_, now),
+        await _end_of_days(snapshot, page, days),
+        _stale_at(snapshot, merchant),
+    )
     return Loaded(figures, merchant.version, question.subject.user_id, valid_until)
+
+
+async def _with_days(snapshot: Snapshot, events: Sequence[ListedEvent], days: TwoDays) -> list[ListedEvent]:
+    """The events with their participants of today and yesterday."""
+    counted = await reports.participants_of_days(snapshot.conn, [each.event_id for each in events], days)
+    return [
+        replace(each, today=today, yesterday=yesterday)
+        for each in events
+        for today, yesterday in [counted[each.event_id]]
+    ]
+
+
+async def _end_of_days(snapshot: Snapshot, events: Sequence[ListedEvent], days: TwoDays) -> datetime | None:
+    """When the participants of the two days change although no data do: at midnight, or before it, as soon as it is as
+    late as it was yesterday when somebody joined. Where clocks change, that may be with each minute."""
+    if days.clocks_change or days.yesterday is None:
+        return days.today.elapsed_until(snapshot.now)
+    since, until = days.yesterday.end, days.today.start
+    assert since is not None and until is not None
+    event_ids = [each.event_id for each in events]
+    joined = await reports.first_participants(snapshot.conn, event_ids, since, until)
+    return days.today.end if joined is None else joined + _DAY
 
 
 async def load_channels(
@@ -106,7 +135,7 @@ async def load_channels(
     comparison = await snapshot.comparison(merchant.event_nos, question.range)
     await snapshot.check_channels(question.channels, user_id=question.subject.user_id)
     selected = snapshot.select(question.channels, (each.name for each in channels), comparison)
-    figures = MerchantChannelsFigures(merchant, channels, comparison, selected, snapshot.now)
+    figures = MerchantChannelsFigures(merchant, channels, comparison, selected, snapshot.now, snapshot.channel_table)
     return Loaded(figures, merchant.version, question.subject.user_id, _stale_at(snapshot, merchant))
 
 
@@ -115,7 +144,7 @@ async def load_roi(snapshot: Snapshot, question: RoiQuestion[MerchantSubject]) -
     channels = await reports.merchant_channels(snapshot.conn, merchant, snapshot.now)
     comparison = await snapshot.comparison(merchant.event_nos, question.range)
     projected = no_projection("several-events", None) if question.projection else None
-    figures = MerchantRoiFigures(merchant, channels, comparison, projected, snapshot.now)
+    figures = MerchantRoiFigures(merchant, channels, comparison, projected, snapshot.now, snapshot.channel_table)
     return Loaded(figures, merchant.version, question.subject.user_id, _stale_at(snapshot, merchant))
 
 

@@ -18,6 +18,7 @@ from hannun.cache import AnswerCache, keys
 from hannun.domain import views
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.channel_state import next_stale
+from hannun.domain.channels import ChannelTable
 from hannun.domain.figures import EventDashboardFigures, EventFigures, EventRoiFigures
 from hannun.domain.questions import EventDashboardQuestion, EventSubject, RoiQuestion
 from hannun.flows.report.snapshot import Loaded, encoded
@@ -38,15 +39,22 @@ class Rebuilder:
 
     Args:
         now: the clock, UTC, with a zone.
+        names: the titles of channels.
         stale_after: how long what a channel has measured is good.
     """
 
     def __init__(
-        self, database: ReadPool, cache: AnswerCache, now: Callable[[], datetime], stale_after: timedelta
+        self,
+        database: ReadPool,
+        cache: AnswerCache,
+        now: Callable[[], datetime],
+        names: ChannelTable,
+        stale_after: timedelta,
     ) -> None:
         self._database = database
         self._cache = cache
         self._now = now
+        self._names = names
         self._stale_after = stale_after
 
     async def rebuild(self, event_ids: Sequence[str]) -> int:
@@ -85,7 +93,7 @@ class Rebuilder:
             ready = [
                 (event.event_id, leases[key], answer)
                 for event in events
-                for key, answer in answers_of(event, now)
+                for key, answer in answers_of(event, now, self._names)
                 if key in leases
             ]
             accepted = await self._cache.fill_all([(lease, answer) for _, lease, answer in ready])
@@ -96,11 +104,13 @@ class Rebuilder:
                 await self._cache.release_all(unfilled)
 
 
-def answers_of(event: EventFigures, now: datetime) -> Iterator[tuple[str, EncodedAnswer]]:
+def answers_of(event: EventFigures, now: datetime, names: ChannelTable) -> Iterator[tuple[str, EncodedAnswer]]:
     """The answers of an event that are cached under its keys, by key: the same bytes as of a single read."""
     stale_at = next_stale((channel.measured for channel in event.channels), now)
     subject = EventSubject(event.event_id)
-    dashboard = views.event_dashboard(EventDashboardQuestion(subject), EventDashboardFigures(event, None, None, now))
-    roi = views.event_roi(RoiQuestion(subject), EventRoiFigures(event, None, None, now))
+    dashboard = views.event_dashboard(
+        EventDashboardQuestion(subject), EventDashboardFigures(event, None, None, now, names)
+    )
+    roi = views.event_roi(RoiQuestion(subject), EventRoiFigures(event, None, None, now, names))
     for key, answer in ((keys.dashboard(event.event_id), dashboard), (keys.roi(event.event_id), roi)):
         yield key, encoded(answer, Loaded(event, event.version, event.user_id, stale_at))

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_origin
 
 from hannun.cache import keys
-from hannun.domain import response_schemas, views
+from hannun.domain import insights, response_schemas, views
 from hannun.domain.answer import Topic
 from hannun.domain.questions import (
     ChannelsQuestion,
     EventDashboardQuestion,
     EventSubject,
     Filters,
+    InsightsQuestion,
     MerchantDashboardQuestion,
     MerchantSubject,
     Question,
@@ -27,7 +28,7 @@ from hannun.domain.questions import (
 )
 from hannun.domain.ranges import Range
 from hannun.domain.tables import ViewTables
-from hannun.flows.report import event_loaders, merchant_loaders, timeline_loaders
+from hannun.flows.report import event_loaders, insight_loaders, merchant_loaders, timeline_loaders
 from hannun.flows.report.snapshot import Loaded, Snapshot
 
 Q = TypeVar("Q")
@@ -45,7 +46,7 @@ class View(Generic[Q, F]):
     load: reads the figures; None where the subject does not exist.
     build: the view function.
     cache_key: the key under which the answer is cached; None for a question whose answer is not cached.
-    tables: the view's name, the schema of its answer, and the tables of its files.
+    tables: the view's name, the schema of its answer, and the tables of its files; none for a view without files.
     load_pages: for a view that answers in pages, reads all pages from one snapshot.
     """
 
@@ -126,6 +127,17 @@ EVENT_ROI = View(
     cache_key=lambda question: keys.roi(question.subject.event_id) if question.is_default else None,
     tables=ViewTables("roi", response_schemas.EventRoi, "channels", ("figures", "channels")),
 )
+EVENT_INSIGHTS = View(
+    subject=EventSubject,
+    question=InsightsQuestion,
+    new_question=lambda id_, range_, filters: InsightsQuestion(EventSubject(id_), range_.tz, filters.week_start),
+    filters=frozenset({"week_start"}),
+    load=insight_loaders.load_insights,
+    build=insights.event_insights,
+    cache_key=lambda question: keys.insights(question.subject.event_id) if question.is_default else None,
+    # sentences and marks are no tables: a file of the dashboard has the figures on which they rest
+    tables=ViewTables("insights", response_schemas.EventInsights, "advice", ()),
+)
 MERCHANT_DASHBOARD = View(
     subject=MerchantSubject,
     question=MerchantDashboardQuestion,
@@ -180,12 +192,15 @@ VIEWS: tuple[AnyView, ...] = (
     EVENT_CHANNELS,
     EVENT_TIMELINE,
     EVENT_ROI,
+    EVENT_INSIGHTS,
     MERCHANT_DASHBOARD,
     MERCHANT_CHANNELS,
     MERCHANT_TIMELINE,
     MERCHANT_ROI,
 )
 VIEWS_BY_NAME = {view.name: view for view in VIEWS}
+FILE_VIEWS_BY_NAME = {view.name: view for view in VIEWS if view.tables.names}
+"""The views whose answers become files."""
 _BY_TYPES = {(get_origin(view.question) or view.question, view.subject): view for view in VIEWS}
 
 

@@ -20,6 +20,7 @@ from hannun.backups import encryption
 from hannun.backups.folder import BackupFolder
 from hannun.backups.manifest import BackupFile, Manifest
 from hannun.domain.channels import ChannelTable
+from hannun.domain.restores import format_sum
 from hannun.errors import OperatorError
 from hannun.pg_programs import programs
 from hannun.pg_programs.programs import Programs
@@ -148,7 +149,7 @@ def check_contents(manifest: Manifest, counted: Counted) -> None:
     """
     found = [
         *_differences("rows of {}", manifest.snapshot_counts, counted.counts),
-        *_differences("{}", manifest.sums, counted.sums),
+        *_differences("{}", _shown(manifest.sums), _shown(counted.sums)),
         *_differences("the position of {}", _positions(manifest.positions), _positions(counted.positions)),
         *_differences("{}", {"identity": manifest.identity_hash}, {"identity": counted.identity_hash}),
     ]
@@ -192,7 +193,15 @@ def _missing(expected: Sequence[str], found: Sequence[str]) -> list[str]:
 def _differences(what: str, expected: Mapping[str, object], found: Mapping[str, object]) -> Iterator[str]:
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
-            yield f"{what.format(name)}: {found.get(name)} instead of {expected.get(name)}"
+            yield f"{what.format(name)}: {_figure(found.get(name))} instead of {_figure(expected.get(name))}"
+
+
+def _shown(sums: Mapping[str, str]) -> dict[str, str]:
+    return {name: format_sum(value) for name, value in sums.items()}
+
+
+def _figure(value: object) -> str:
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 def _positions(positions: Sequence[Any]) -> dict[str, object]:

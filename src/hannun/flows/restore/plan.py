@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hannun.backups import encryption
 from hannun.backups.manifest import Manifest
 from hannun.domain.positions import KnownPosition, Partition, PartitionLog, WaitForOperator, resume_or_stop
+from hannun.domain.restores import format_duration, format_sum
 from hannun.errors import KafkaUnavailable, OperatorError
 from hannun.flows.restore.loading import BackupSource, check_versions, holds_encrypted_amounts
 from hannun.store import amount_state, database_facts, database_swap, operation_runs, restore_target
@@ -49,7 +50,7 @@ class RestorePlan:
         """The plan in sentences."""
         manifest = self.manifest
         made = f"{manifest.started_at:%Y-%m-%d %H:%M:%S} UTC"
-        sums = {name: manifest.sums.get(name, "?") for name in ("participants", "events")}
+        sums = {name: format_sum(manifest.sums.get(name)) for name in ("participants", "events")}
         yield (
             f"{manifest.name} of {manifest.database}, from {made}: {sums['participants']} participants of "
             f"{sums['events']} events, {manifest.size_bytes / 1e6:,.1f} MB"
@@ -90,7 +91,7 @@ class RestorePlan:
     def _duration(self) -> str:
         if self.seconds is None:
             return "unknown: no restore or drill has been measured yet (hannun restore --drill)"
-        return f"about {max(self.seconds / 60, 0.1):.1f} minutes, by the newest drill or restore"
+        return f"about {format_duration(self.seconds)}, by the newest drill or restore"
 
 
 def plan(

@@ -1,14 +1,9 @@
 """Restore drills at set times: once among all `schedule` processes, repeated where one fails."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
-from hannun.errors import OperatorError, Transient
 from hannun.store.due_work import DueWork
-
-RETRY_AFTER: Final = timedelta(hours=1)
-"""After a failure that an operator must correct. One that passes by itself is tried again with the next run."""
 
 
 class ScheduledDrill:
@@ -23,7 +18,6 @@ class ScheduledDrill:
         self._due = due
         self._has_backup = has_backup
         self._drill = drill
-        self._not_before: datetime | None = None
 
     def run_once(self, now: datetime) -> int:
         """Do the drill where it is due and nobody else does it. Returns how many were done.
@@ -31,18 +25,8 @@ class ScheduledDrill:
         Raises:
             Transient: it failed. It is tried again; `hannun restore --drill` says at once whether the cause is gone.
         """
-        if self._not_before is not None and now < self._not_before:
-            return 0
-        self._not_before = None
-        try:
-            if not self._has_backup():
-                return 0
-            with self._due.claimed() as due_at:
-                if due_at is None:
-                    return 0
-                self._drill()
-        except OperatorError as error:
-            self._not_before = now + RETRY_AFTER
-            # The process goes on: its other jobs do not need drills.
-            raise Transient(error.args[0], hint=error.hint) from error
+        return self._due.run_once(now, self._prove, self._has_backup) or 0
+
+    def _prove(self) -> int:
+        self._drill()
         return 1

@@ -33,6 +33,6 @@ def convert(settings: Settings, operation: str, by: str, progress: Callable[[str
 def status(settings: Settings) -> AmountStatus:
     """In which form the amounts are."""
     of_process = amounts(settings)
-    with connected(settings.needed("database_url"), application=APPLICATION) as conn:
+    with connected(settings.service_url, application=APPLICATION) as conn:
         check_version(conn)
         return flow.status(conn, of_process.key_ids)

@@ -79,10 +79,9 @@ def open_backups(
 
 def record_removed(settings: Settings, plan: PrunePlan, by: str) -> None:
     """Record in the audit log what was removed. A full disk is emptied also where no database can be reached."""
-    url = settings.secret("database_url")
-    if not url:
+    if not settings.secret("database_url"):
         return
-    records = Database(url, settings.pool, application=APPLICATION)
+    records = Database(settings.service_url, settings.pool, application=APPLICATION)
     try:
         prune.record_removed(records, plan, by)
     finally:

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
 
 from hannun.domain.migration_plan import MigrationPlan
 from hannun.errors import OperatorError
 from hannun.processes.amounts import amounts
 from hannun.processes.channels import channel_table
-from hannun.secret_file import SecretFile, both_set, one_text
-from hannun.settings import Settings
+from hannun.settings import Settings, secret_in
 from hannun.store.database import Connection, Database, connected
 from hannun.store.migration_plan import plan
 from hannun.store.missing_right import missing_right
@@ -26,7 +23,7 @@ def open_connection(settings: Settings, application: str) -> Iterator[Connection
         StoreUnavailable: PostgreSQL cannot be reached now, or ends the connection.
         OperatorError: it refuses the login, or the schema is of another version.
     """
-    with connected(settings.needed("database_url"), application=application, amounts=amounts(settings)) as conn:
+    with connected(settings.service_url, application=application, amounts=amounts(settings)) as conn:
         check_version(conn)
         yield conn
 
@@ -48,7 +45,7 @@ def open_database(settings: Settings, application: str) -> Iterator[Database]:
     """
     with open_connection(settings, application):
         pass
-    url, of_process = settings.needed("database_url"), amounts(settings)
+    url, of_process = settings.service_url, amounts(settings)
     database = Database(url, settings.pool, application=application, amounts=of_process)
     try:
         yield database
@@ -62,8 +59,19 @@ def missing_right_error(error: Exception) -> OperatorError | None:
 
 
 def owner_url(settings: Settings) -> str:
-    """The database's address for its owner; without one, for the service."""
-    return settings.secret("owner_database_url") or settings.needed("database_url")
+    """The database's address for its owner; without one, for the service.
+
+    Raises:
+        OperatorError: neither is set, or only that of a PgBouncer, through which an owner cannot work: locks of a
+            session, PostgreSQL's own programs and replication need a session.
+    """
+    url = settings.secret("owner_database_url")
+    if not url and settings.transaction_pooling:
+        raise OperatorError(
+            "HANNUN_OWNER_DATABASE_URL is not set, and DATABASE_URL leads to PgBouncer",
+            hint="set HANNUN_OWNER_DATABASE_URL, with the address of PostgreSQL itself",
+        )
+    return url or settings.service_url
 
 
 def migrate(
@@ -90,7 +98,7 @@ def migrate(
     from hannun.store import migrate as store  # imports alembic, which no other command needs
     from hannun.store.migration_guard import Patience
 
-    passwords = {role: _password(environment, f"HANNUN_{role.upper()}_PASSWORD") for role in ROLES}
+    passwords = {role: secret_in(environment, f"HANNUN_{role.upper()}_PASSWORD") for role in ROLES}
     patience = Patience(lock_wait_s=lock_wait_s, give_up_s=give_up_s)
     return str(store.migrate(owner_url(settings), channel_table(settings), passwords, patience, progress, by=by))
 
@@ -99,17 +107,3 @@ def migration_plan(settings: Settings) -> MigrationPlan:
     """What `migrate` would do. Raises as `open_owner_connection`."""
     with open_owner_connection(settings, "hannun-migrate-plan") as conn:
         return plan(conn)
-
-
-def _password(environment: Mapping[str, str], variable: str) -> str | None:
-    """The password in a variable, or in the file that the variable of that name with `_FILE` names; None for neither.
-
-    Raises:
-        OperatorError: both are set, or the file cannot be used.
-    """
-    value, file = environment.get(variable), environment.get(f"{variable}_FILE")
-    if not file:
-        return value
-    if value:
-        raise both_set(variable)
-    return SecretFile(Path(file), f"{variable}_FILE", partial(one_text, f"{variable}_FILE")).current()[0]

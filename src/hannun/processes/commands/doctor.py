@@ -5,17 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
-from hannun.cache.server_statistics import ServerInspector
+from hannun.cache import opening
 from hannun.flows.doctor.examination import Examination
 from hannun.flows.doctor.examined import CHECK_S_MAX, Expected, Servers
 from hannun.kafka.broker import Broker
 from hannun.processes.amounts import examined_amounts
 from hannun.processes.channels import channel_declarations
+from hannun.service_bus.inspection import QueueInspector
 from hannun.settings import Settings
 from hannun.store.connections import url_now
-from hannun.store.database import Database, connected
+from hannun.store.database import Connection, Database, connected
 from hannun.store.database_urls import parse_url
+from hannun.store.replica import connected_replica, written_by
 
 APPLICATION = "hannun-doctor"
 
@@ -32,21 +35,29 @@ def open_examination(settings: Settings, *, watched_since: datetime | None = Non
     """
     url, of_process = settings.database_source, examined_amounts(settings)
     parse_url(url_now(url))
-    bootstrap = settings.kafka_bootstrap_servers
+    kafka, bus = settings.kafka if settings.kafka_bootstrap_servers else None, settings.service_bus
     limits = replace(settings.pool, lock_wait_s=CHECK_S_MAX, statement_s=CHECK_S_MAX, answer_s=CHECK_S_MAX)
 
     def connect() -> None:
         with connected(url, application=APPLICATION):
             pass
 
-    redis = ServerInspector(replace(settings.redis, timeout_s=min(settings.redis.timeout_s, CHECK_S_MAX)))
+    def check_replica(primary: Connection) -> None:
+        replica, wait_s = settings.source("replica_database_url"), settings.replica_wait_s
+        with connected_replica(written_by(primary), replica, wait_s=wait_s, application=APPLICATION):
+            pass
+
+    redis = opening.server_inspector(replace(settings.redis, timeout_s=min(settings.redis.timeout_s, CHECK_S_MAX)))
     try:
         yield Examination(
             Servers(
                 database=lambda: Database(url, limits, application=APPLICATION, amounts=of_process),
                 connect=connect,
                 redis=redis,
-                broker=(lambda: Broker(bootstrap)) if bootstrap else None,
+                broker=None if kafka is None else partial(Broker, kafka),
+                queues=None if bus is None else QueueInspector(bus, tuple(settings.topics), CHECK_S_MAX),
+                reads_kafka=settings.ingest_source == "kafka",
+                check_replica=check_replica if settings.secret("replica_database_url") else None,
             ),
             expected(settings),
             watched_since=watched_since,

@@ -11,6 +11,6 @@ def open_broker(settings: Settings) -> Broker:
         KafkaUnavailable: it does not.
         OperatorError: no setting says where it is.
     """
-    broker = Broker(settings.needed("kafka_bootstrap_servers"))
+    broker = Broker(settings.kafka)
     broker.check()
     return broker

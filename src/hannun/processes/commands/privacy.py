@@ -12,7 +12,6 @@ from hannun.cache.key_scan import KeyScan
 from hannun.counting import outbox_relay
 from hannun.domain.audit_chain import event_object
 from hannun.domain.ids import canonical_id
-from hannun.domain.personal_data import PATTERNS, with_id
 from hannun.errors import OperatorError
 from hannun.flows import forgetting, personal_data
 from hannun.flows.forgetting import Person
@@ -116,7 +115,8 @@ def search(settings: Settings, options: SearchOptions, by: str, on_step: Callabl
         personal_data.record_search(conn, by, "everything that is kept")
         known = forgotten.load(conn, ring)
         conn.rollback()
-        patterns = PATTERNS if options.id_ is None else with_id(options.id_)
+        patterns = personal_data.patterns_for(conn, options.id_)
+        conn.rollback()
         search_ = Search(patterns, known, options.seconds_max)
         search_.search_tables(conn, on_step)
         search_.search_forgotten(conn, on_step)
@@ -178,3 +178,15 @@ def exposure(settings: Settings, event_id: str, since: datetime, by: str) -> Exp
         found = personal_data.exposure(conn, event_id, since)
         personal_data.record_search(conn, by, f"who has seen {event_object(event_id)}")
     return found
+
+
+def list_people(settings: Settings, event_id: str, path: Path, by: str) -> int:
+    """Write whose data an event holds into a new file. Returns how many people there are.
+
+    Raises:
+        OperatorError: there is no such event, or the file exists or cannot be written.
+        StoreUnavailable: PostgreSQL cannot be reached now.
+    """
+    with open_connection(settings, APPLICATION) as conn:
+        conn.rollback()  # ends the transaction of the version check
+        return personal_data.list_people(conn, canonical_id(event_id), path, by)

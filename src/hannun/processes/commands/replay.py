@@ -82,13 +82,13 @@ def open_shadow_replay(
 
 def shadow_of(settings: Settings) -> Shadow:
     """The shadow of the live database, whether it exists or not."""
-    return Shadow(owner_url(settings), settings.needed("database_url"), amounts(settings))
+    return Shadow(owner_url(settings), settings.service_url, amounts(settings))
 
 
 def _recount(settings: Settings, progress: Callable[[Progress], None], stop: threading.Event, by: str) -> Recount:
     return Recount(
         open_broker(settings),
-        partial(LogReader, settings.needed("kafka_bootstrap_servers"), settings.topics),
+        partial(LogReader, settings.kafka, settings.topics),
         progress,
         stop,
         by,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hannun.backups import encryption
 from hannun.backups.manifest import Manifest
-from hannun.cache import Invalidator, flush
+from hannun.cache import flush, opening
 from hannun.counting import outbox_relay
 from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.flows.reconcile import reconcile
@@ -44,8 +44,8 @@ class CacheCleanup:
 @contextmanager
 def open_cache_cleanup(settings: Settings) -> Iterator[CacheCleanup]:
     """The cleanup of the cache. Neither PostgreSQL nor Redis is connected to before it is used."""
-    database = Database(settings.needed("database_url"), settings.pool, application=RESTORE)
-    invalidator = Invalidator(settings.redis)
+    database = Database(settings.service_url, settings.pool, application=RESTORE)
+    invalidator = opening.invalidator(settings.redis)
     try:
         yield CacheCleanup(
             partial(flush.delete_everything, settings.redis),
@@ -154,7 +154,7 @@ def has_logical_backup(settings: Settings) -> bool:
 
 def restore_target(settings: Settings, into: str | None = None) -> RestoreTarget:
     """The database that a restore fills, whether it exists or not."""
-    return RestoreTarget(owner_url(settings), settings.needed("database_url"), into, amounts(settings))
+    return RestoreTarget(owner_url(settings), settings.service_url, into, amounts(settings))
 
 
 def drop_replaced(settings: Settings, by: str) -> tuple[str, bool]:
@@ -180,5 +180,5 @@ def backup_source(settings: Settings, identity: Path | None) -> BackupSource:
 def _read_logs(settings: Settings) -> ReadLogs | None:
     if not settings.kafka_bootstrap_servers:
         return None
-    broker = Broker(settings.kafka_bootstrap_servers)
+    broker = Broker(settings.kafka)
     return lambda partitions, known: broker.partition_logs(partitions, known, allow_missing=True)

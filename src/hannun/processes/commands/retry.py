@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from hannun.counting.batch_counter import BatchCounter
 from hannun.domain.batch import RecordId
@@ -27,8 +28,11 @@ class RetryServices:
 def open_retry(settings: Settings) -> Iterator[RetryServices]:
     """PostgreSQL and Redis, checked. Kafka is connected to only for a dead letter that came from there."""
     with open_writing(settings, "hannun-retry") as writing:
+        yield RetryServices(
+            writing.database(), writing.decoder, writing.direct_counter(), partial(read_record, settings)
+        )
 
-        def read_record(record: RecordId) -> bytes | None:
-            return open_broker(settings).read_record(record)
 
-        yield RetryServices(writing.database(), writing.decoder, writing.direct_counter(), read_record)
+def read_record(settings: Settings, record: RecordId) -> bytes | None:
+    """The value of a record in Kafka; None where the log no longer holds it."""
+    return open_broker(settings).read_record(record)

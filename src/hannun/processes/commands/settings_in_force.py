@@ -1,20 +1,26 @@
 """The settings in force: each value, and where it comes from. Secrets are masked."""
 
-from collections.abc import Iterable
+import os
+import shlex
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import SecretStr
 
+from hannun.secret_file import others_may_read
 from hannun.settings import SECRETS, Settings, variable_of
 from hannun.store.connections import masked_url
 from hannun.store.roles import ROLES
 from hannun.telemetry import log
 
 MASK = "***"
-_PASSWORDS = [f"HANNUN_{role.upper()}_PASSWORD" for role in ROLES]
-ONLY_COMMANDS_READ = {"HANNUN_API", "HANNUN_ADMIN_TOKEN", *_PASSWORDS, *(f"{name}_FILE" for name in _PASSWORDS)}
+_SECRETS_OF_COMMANDS = ["HANNUN_ADMIN_TOKEN", *(f"HANNUN_{role.upper()}_PASSWORD" for role in ROLES)]
+_FILES_OF_COMMANDS = [f"{name}_FILE" for name in _SECRETS_OF_COMMANDS]
+ONLY_COMMANDS_READ = {"HANNUN_API", *_SECRETS_OF_COMMANDS, *_FILES_OF_COMMANDS}
 """Variables that are no settings of the processes."""
 
 
@@ -29,7 +35,7 @@ class SettingInForce:
 
     variable: str
     value: str
-    source: Literal["default", "environment", "file"]
+    source: Literal["default", "environment", "file", "home"]
     file: str = ""
 
 
@@ -41,19 +47,25 @@ class UnknownVariable:
     meant: str
 
 
-def settings_in_force(settings: Settings) -> list[SettingInForce]:
-    """Every setting, in the order of the class."""
-    return [_in_force(settings, name) for name in type(settings).model_fields]
+def settings_in_force(settings: Settings, of_home: Collection[str] = ()) -> list[SettingInForce]:
+    """Every setting, in the order of the class.
+
+    Args:
+        of_home: the variables of the environment that come from the `hannun up` of `--home`.
+    """
+    return [_in_force(settings, name, of_home) for name in type(settings).model_fields]
 
 
-def _in_force(settings: Settings, name: str) -> SettingInForce:
+def _in_force(settings: Settings, name: str, of_home: Collection[str]) -> SettingInForce:
     variable = variable_of(name)
     file = getattr(settings, f"{name}_file", "") if name in SECRETS else ""
     if file:
         return SettingInForce(variable, _masked(name, settings.secrets_source(name)()), "file", file)
     value = getattr(settings, name)
     text = _masked(name, (value.get_secret_value(),)) if isinstance(value, SecretStr) else _text_of(value)
-    return SettingInForce(variable, text, "environment" if name in settings.model_fields_set else "default")
+    if name not in settings.model_fields_set or (not text and value == Settings.model_fields[name].default):
+        return SettingInForce(variable, text, "default")
+    return SettingInForce(variable, text, "home" if variable in of_home else "environment")
 
 
 def _masked(name: str, secrets: tuple[str, ...]) -> str:
@@ -69,6 +81,31 @@ def _text_of(value: object) -> str:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class ExposedFile:
+    """A file with a secret that any user of the machine may read or change."""
+
+    variable: str
+    path: str
+    mode: str
+
+    @property
+    def command(self) -> str:
+        """What mends it."""
+        return f"chmod o= {shlex.quote(self.path)}"
+
+
+def exposed_files(settings: Settings, environment: Mapping[str, str]) -> Iterator[ExposedFile]:
+    """The files with secrets that any user of this machine may read or change, as far as they can be found."""
+    names = [*(f"{name}_file" for name in SECRETS), "key_ring_file", "drill_identity_file", "channel_access_file"]
+    files = {variable_of(name): getattr(settings, name) for name in names}
+    files |= {variable: environment.get(variable, "") for variable in _FILES_OF_COMMANDS}
+    for variable, path in files.items():
+        with suppress(OSError):
+            if path and others_may_read(mode := os.stat(path).st_mode):
+                yield ExposedFile(variable, path, f"{stat.S_IMODE(mode):04o}")
 
 
 def unknown_variables(variables: Iterable[str]) -> list[UnknownVariable]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from hannun.domain.audit_chain import operator
 from hannun.flows.sessions import create_code
 from hannun.store.database import connect
 from hannun.tokens import check_roles
@@ -18,4 +19,4 @@ def sign_in_link(api: str, database_url: str, user_id: str, roles: Collection[st
     """
     check_roles(roles)
     with connect(database_url, application="hannun-sign-in-code") as conn:
-        return f"{api}/#code={create_code(conn, user_id, sorted(roles), by)}"
+        return f"{api}/#code={create_code(conn, user_id, sorted(roles), operator(by))}"

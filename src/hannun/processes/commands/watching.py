@@ -9,11 +9,12 @@ from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from hannun import deadlines
-from hannun.cache.server_statistics import ServerInspector
+from hannun.cache import opening
 from hannun.domain.positions import Partition
-from hannun.errors import HannunError, OperatorError
+from hannun.errors import HannunError, OperatorError, StoreUnavailable
 from hannun.flows.channel_status import Watched, watched
-from hannun.flows.server_watch import DatabaseView, RedisView, read_database, read_lag, read_redis
+from hannun.flows.server_watch import DatabaseView, OperationsNow, RedisView, read_database, read_lag, read_redis
+from hannun.kafka.address import KafkaAddress
 from hannun.kafka.broker import Broker
 from hannun.settings import Settings
 from hannun.store.database import Connection, Database
@@ -44,12 +45,13 @@ class Reading(Generic[T]):
 
 
 class Reader(Generic[T]):
-    """Reads at intervals, from `start` on. `latest` is what it knows."""
+    """Reads at intervals, from `start` on. `latest` is what it knows. A read may take `read_s_max`."""
 
-    def __init__(self, name: str, read: Callable[[], T], every_s: float) -> None:
+    def __init__(self, name: str, read: Callable[[], T], every_s: float, read_s_max: float = READ_S_MAX) -> None:
         self._name = name
         self._read = read
         self._every_s = every_s
+        self._read_s_max = read_s_max
         self._ended = threading.Event()
         self.latest: Reading[T] = Reading()
 
@@ -63,7 +65,7 @@ class Reader(Generic[T]):
         """Read now."""
         before = self.latest.found
         try:
-            with deadlines.within(READ_S_MAX):
+            with deadlines.within(self._read_s_max):
                 self.latest = Reading(self._read(), before)
         except HannunError as error:
             self.latest = Reading(before, None, error)
@@ -107,13 +109,14 @@ class Readers:
 
 
 @contextmanager
-def open_readers(settings: Settings) -> Iterator[Readers]:
-    """The readers, which need not reach a server yet.
+def open_readers(settings: Settings, read_s_max: float = READ_S_MAX) -> Iterator[Readers]:
+    """The readers, which need not reach a server yet. A read may take `read_s_max`.
 
     Raises:
         OperatorError: a setting is missing, or cannot be used.
     """
-    url, bootstrap = settings.needed("database_url"), settings.kafka_bootstrap_servers
+    url = settings.service_url
+    kafka = settings.kafka if settings.kafka_bootstrap_servers else None
 
     def open_database(stack: ExitStack, application: str) -> Database:
         database = Database(url, settings.pool, application=application)
@@ -126,16 +129,16 @@ def open_readers(settings: Settings) -> Iterator[Readers]:
         return InPostgres(watched(conn, settings.stale_after), read_database(conn))
 
     with ExitStack() as stack:
-        inspector = ServerInspector(settings.redis)
+        inspector = opening.server_inspector(settings.redis)
         stack.callback(inspector.close)
         database = open_database(stack, "hannun-watch")
         lag: Reader[Mapping[Partition, int]] | None = None
-        if bootstrap:
+        if kafka is not None:
             of_lag = open_database(stack, "hannun-watch-lag")
-            lag = Reader("Kafka", partial(_lag, of_lag, bootstrap), LAG_EVERY_S)
+            lag = Reader("Kafka", partial(_lag, of_lag, kafka), LAG_EVERY_S, read_s_max)
         readers = Readers(
-            Reader("PostgreSQL", lambda: database.run(read_postgres), EVERY_S),
-            Reader("Redis", lambda: read_redis(inspector), EVERY_S),
+            Reader("PostgreSQL", lambda: database.run(read_postgres), EVERY_S, read_s_max),
+            Reader("Redis", lambda: read_redis(inspector), EVERY_S, read_s_max),
             lag,
         )
         for reader in readers.all():
@@ -143,5 +146,31 @@ def open_readers(settings: Settings) -> Iterator[Readers]:
         yield readers
 
 
-def _lag(database: Database, bootstrap: str) -> Mapping[Partition, int]:
-    return read_lag(database, Broker(bootstrap))
+def _lag(database: Database, kafka: KafkaAddress) -> Mapping[Partition, int]:
+    return read_lag(database, Broker(kafka))
+
+
+def operations_now(readers: Readers) -> OperationsNow:
+    """Read everything now.
+
+    Raises:
+        HannunError: PostgreSQL cannot be read. What is not read of Redis and Kafka is left out.
+    """
+    readers.read()
+    postgres, redis, lag = (
+        readers.postgres.latest,
+        readers.redis.latest,
+        None if readers.lag is None else readers.lag.latest,
+    )
+    if postgres.found is None or postgres.error is not None:
+        raise postgres.error or StoreUnavailable("PostgreSQL was not read")
+    others = {"redis": redis.error, "kafka": lag.error if lag else None}
+    return OperationsNow(
+        postgres.found.refresh.status,
+        postgres.found.servers,
+        None if postgres.before is None else postgres.before.servers,
+        None if redis.error else redis.found,
+        None if redis.error else redis.before,
+        None if lag is None or lag.error else lag.found,
+        {name: str(error.args[0]) for name, error in others.items() if error is not None},
+    )

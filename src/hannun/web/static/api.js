@@ -1,9 +1,10 @@
 /**
  * HTTP client of the service: JSON answers with an ETag cache, and errors as `Problem`.
  *
- * Answers are cached by URL and revalidated with If-None-Match. A 304 returns the same object as before, so that signals,
- * which compare by identity, do not trigger a new rendering.
+ * Answers are cached by URL and revalidated with If-None-Match. A 304 returns the same object as before, and a new answer
+ * shares its unchanged parts with the one before, so that signals, which compare by identity, render only what changed.
  */
+import { shareUnchanged } from "./sharing.js";
 import { lang, loseSession, session } from "./state.js";
 
 const TIMEOUT_MS = 10_000;
@@ -31,11 +32,31 @@ export class Problem extends Error {
 /** @type {Map<string, { etag: string | null, body: any }>} */
 const cachedAnswers = new Map();
 
+/** Answers that came with the document, each of which takes the place of the first request for it. @type {Map<string, any>} */
+const firstAnswers = new Map();
+for (const { url, etag, body } of JSON.parse(document.getElementById("answers")?.textContent ?? "[]")) {
+  firstAnswers.set(url, body);
+  if (etag) cachedAnswers.set(url, { etag, body });
+}
+
+/** Take an answer that came with the document, once; undefined where none did, or where it was taken. @param {string} url */
+function takeFirstAnswer(url) {
+  const body = firstAnswers.get(url);
+  firstAnswers.delete(url);
+  return body;
+}
+
 /** The cached JSON of this URL, if there is any: a view shows it until the first answer. @param {string} url */
 export const cachedBody = (url) => cachedAnswers.get(url)?.body;
 
+/** The ETag of the cached answer of this URL. @param {string} url @returns {string | null} */
+export const cachedEtag = (url) => cachedAnswers.get(url)?.etag ?? null;
+
 /** Drop all cached answers: the next user of this browser must not see those of the previous one. */
-export const clearCache = () => cachedAnswers.clear();
+export function clearCache() {
+  cachedAnswers.clear();
+  firstAnswers.clear();
+}
 
 /**
  * GET a URL and return its JSON.
@@ -44,6 +65,8 @@ export const clearCache = () => cachedAnswers.clear();
  * @throws {Problem} a 401 also ends the session, which shows the sign-in view
  */
 export async function getJson(url) {
+  const first = takeFirstAnswer(url);
+  if (first) return first;
   const cached = cachedAnswers.get(url);
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
@@ -53,9 +76,10 @@ export async function getJson(url) {
     cacheAnswer(url, cached);
     return cached.body;
   }
-  const body = await response.json().catch(() => {
+  const answer = await response.json().catch(() => {
     throw new Problem(0);
   });
+  const body = shareUnchanged(cached?.body, answer);
   cacheAnswer(url, { etag: response.headers.get("ETag"), body });
   return body;
 }
@@ -96,8 +120,13 @@ function cacheAnswer(url, answer) {
   }
 }
 
+/** The session that came with the document, once. @returns {import("./api-types.js").Session | undefined} */
+export const firstSession = () => takeFirstAnswer("/api/v1/session");
+
 /** @returns {Promise<import("./api-types.js").Session | null>} null if nobody is signed in */
 export async function fetchSession() {
+  const first = firstSession();
+  if (first) return first;
   try {
     return await (await send("/api/v1/session", { headers: { Accept: "application/json" } })).json();
   } catch (problem) {
@@ -116,6 +145,16 @@ export async function signIn(credential) {
   clearCache();
 }
 
+/** POST JSON and return the answer's. @param {string} url @param {unknown} body @returns {Promise<any>} @throws {Problem} */
+export async function postJson(url, body) {
+  const response = await send(url, {
+    method: "POST",
+    headers: { Accept: "application/json", "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  return await response.json();
+}
+
 /** @param {string} eventId */
 const shareSessionUrl = (eventId) => `/api/v1/events/${encodeURIComponent(eventId)}/session`;
 
@@ -129,10 +168,49 @@ export async function redeemShareLink(eventId, share) {
   clearCache();
 }
 
+/** When the access by a share link expires, as it came with the document, once. @param {string} eventId @returns {string | undefined} */
+export const firstShareExpiry = (eventId) => takeFirstAnswer(shareSessionUrl(eventId))?.expiresAt;
+
 /** When this browser's access to the event by a share link expires; null without such access. @param {string} eventId @returns {Promise<string | null>} */
 export async function fetchShareExpiry(eventId) {
   const response = await send(shareSessionUrl(eventId), { headers: { Accept: "application/json" } });
   return (await response.json()).expiresAt;
+}
+
+/** @param {string} eventId */
+const shareLinksUrl = (eventId) => `/api/v1/events/${encodeURIComponent(eventId)}/shares`;
+
+/** The share links of an event: the active ones first. @param {string} eventId @returns {Promise<import("./api-types.js").ShareLink[]>} */
+export async function fetchShareLinks(eventId) {
+  return (await (await send(shareLinksUrl(eventId), { headers: { Accept: "application/json" } })).json()).shares;
+}
+
+/**
+ * Make a share link. Only this answer has its address.
+ * @param {string} eventId
+ * @param {{ until: string, label: string }} wanted
+ * @returns {Promise<import("./api-types.js").ShareLink & { address: string }>}
+ */
+export async function createShareLink(eventId, wanted) {
+  const response = await send(shareLinksUrl(eventId), {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(wanted),
+  });
+  return response.json();
+}
+
+/** Close a share link for good. @param {string} eventId @param {string} shareId */
+export async function revokeShareLink(eventId, shareId) {
+  await send(`${shareLinksUrl(eventId)}/${encodeURIComponent(shareId)}`, { method: "DELETE" });
+}
+
+/** GET a URL as text. @param {string} url */
+export async function getText(url) {
+  const response = await send(url, {});
+  return response.text().catch(() => {
+    throw new Problem(0);
+  });
 }
 
 export async function signOut() {

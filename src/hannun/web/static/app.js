@@ -3,11 +3,13 @@ import { useEffect, useRef } from "./vendor/preact-hooks.js";
 import { render } from "./vendor/preact.js";
 import { html } from "./html.js";
 import { signal } from "./vendor/signals.js";
-import { fetchSession, fetchShareExpiry, Problem, redeemShareLink, signIn, signOut } from "./api.js";
+import { fetchSession, fetchShareExpiry, firstSession, firstShareExpiry, Problem, redeemShareLink, signIn, signOut } from "./api.js";
 import {
   beginSession,
+  beginShareAccess,
   codeRejected,
   endSession,
+  hadShareAccess,
   hrefFor,
   hrefWith,
   lang,
@@ -21,32 +23,45 @@ import {
   shareLinkRejected,
   texts,
 } from "./state.js";
+import { focusHeading, keepFocus } from "./focus.js";
+import { lazy } from "./components/lazy.js";
 import { Logo } from "./components/logo.js";
 import { PageNotFound, ProblemView, ShareLinkInvalid } from "./components/problem.js";
+import { Shortcuts } from "./components/shortcuts.js";
 import { Skeleton } from "./components/skeleton.js";
+import { ThemeSwitch } from "./components/theme-switch.js";
 import { EventView } from "./views/event.js";
 import { MerchantView } from "./views/merchant.js";
-import { MerchantPickerView } from "./views/merchant-picker.js";
-import { OperationsView } from "./views/operations.js";
 import { SignInView } from "./views/sign-in.js";
+
+const MerchantsView = lazy(async () => (await import("./views/merchants.js")).MerchantsView);
+const OperationsView = lazy(async () => (await import("./views/operations.js")).OperationsView);
 
 const RETRY_MS = 5_000;
 
 /** Why the session could not be fetched. */
 const sessionProblem = signal(/** @type {Problem | null} */ (null));
 
+/**
+ * A place for a component that renders itself again. What contains a place keeps the node of the place, which stays the
+ * same, and not the component's first node: that one would keep all nodes of its first rendering, and, through the nodes
+ * that Preact reuses, parts of all later ones.
+ * @param {{ of: import("./vendor/preact.js").ComponentType<any>, [name: string]: any }} props those of the component too
+ */
+const Place = ({ of: component, ...props }) => html`<${component} ...${props} />`;
+
 /** The view of a path for a signed-in user. @param {string} path */
 function signedInView(path) {
   const [, kind, part, ...rest] = path.replace(/\/$/, "").split("/");
   if (!kind) {
     const currentSession = /** @type {import("./api-types.js").Session} */ (session.value);
-    return currentSession.roles.includes("ADMIN") ? html`<${MerchantPickerView} />` : html`<${MerchantView} key=${currentSession.userId} userId=${currentSession.userId} />`;
+    return currentSession.roles.includes("ADMIN") ? html`<${Place} of=${MerchantsView} />` : html`<${Place} of=${MerchantView} key=${currentSession.userId} userId=${currentSession.userId} />`;
   }
-  if (kind === "ops" && part === undefined) return html`<${OperationsView} />`;
+  if (kind === "ops" && part === undefined) return html`<${Place} of=${OperationsView} />`;
   const id = decodePart(part);
   if (!id || rest.length > 0) return html`<${PageNotFound} />`;
-  if (kind === "events") return html`<${EventView} key=${id} eventId=${id} />`;
-  if (kind === "users") return html`<${MerchantView} key=${id} userId=${id} />`;
+  if (kind === "events") return html`<${Place} of=${EventView} key=${id} eventId=${id} />`;
+  if (kind === "users") return html`<${Place} of=${MerchantView} key=${id} userId=${id} />`;
   return html`<${PageNotFound} />`;
 }
 
@@ -59,8 +74,8 @@ function eventIdIn(path) {
 /** The view of a path without a session: the event of a share link, else the sign-in form. @param {string} path */
 function signedOutView(path) {
   const id = eventIdIn(path);
-  if (id && shareAccess.value?.eventId === id) return html`<${EventView} key=${id} eventId=${id} />`;
-  return id && shareLinkRejected.value ? html`<${ShareLinkInvalid} />` : html`<${SignInView} />`;
+  if (id && shareAccess.value?.eventId === id) return html`<${Place} of=${EventView} key=${id} eventId=${id} />`;
+  return id && (shareLinkRejected.value || hadShareAccess(id)) ? html`<${ShareLinkInvalid} />` : html`<${SignInView} />`;
 }
 
 /** @param {string | undefined} part */
@@ -77,22 +92,29 @@ function App() {
   const currentSession = session.value;
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const path = route.value.path;
-  const focusedPath = useRef(path);
+  // The view that has the focus; unknown until it is known who looks.
+  const view = currentSession === undefined ? null : `${currentSession?.userId ?? ""} ${path}`;
+  const focusedView = useRef(view);
 
-  // After a navigation the focus moves to the new heading (or to <main> until it exists), so that screen readers announce
-  // the view. The first view needs none: the browser announces the document.
+  // After a navigation, a sign-in or a sign-out the focus moves to the new heading, so that screen readers announce the
+  // view. The first view needs none: the browser announces the document.
   useEffect(() => {
-    if (focusedPath.current === path) return;
-    focusedPath.current = path;
-    const target = main.current?.querySelector("h1") ?? main.current;
-    target?.focus({ preventScroll: true });
-  }, [path]);
+    const before = focusedView.current;
+    focusedView.current = view;
+    const moved = before !== null && view !== null && before !== view;
+    return moved && main.current ? focusHeading(main.current) : undefined;
+  }, [view]);
+  useEffect(() => {
+    if (main.current) keepFocus(main.current);
+  }, []);
 
   return html`
     <a class="skip" href="#main" data-native>${t.skip}</a>
     <header class="app-header">
       <a class="brand" href=${hrefFor("/")}><${Logo} /><span>${t.name}</span></a>
       <div class="app-actions">
+        <${Shortcuts} />
+        <${ThemeSwitch} />
         <a
           class="button quiet"
           href=${hrefWith("lang", lang.value === "ko" ? "en" : "ko")}
@@ -164,7 +186,8 @@ async function startSession() {
     shareSecret = null;
     const currentSession = await fetchSession();
     const expiresAt = currentSession === null && eventId ? await fetchShareExpiry(eventId) : null;
-    shareAccess.value = expiresAt ? { eventId, expiresAt } : null;
+    if (expiresAt) beginShareAccess({ eventId, expiresAt });
+    else shareAccess.value = null;
     if (currentSession) beginSession(currentSession);
     else loseSession();
   } catch (error) {
@@ -188,11 +211,20 @@ document.addEventListener("click", (event) => {
   else navigate(href);
 });
 
-render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
+takeSecretsFromHash();
+// The first rendering already has the numbers that came with the document.
+const knownSession = oneTimeCode || shareSecret ? undefined : firstSession();
+if (knownSession) beginSession(knownSession);
+const firstEventId = eventIdIn(location.pathname);
+const knownExpiry = oneTimeCode || shareSecret || !firstEventId ? undefined : firstShareExpiry(firstEventId);
+if (knownExpiry) {
+  beginShareAccess({ eventId: firstEventId, expiresAt: knownExpiry });
+  loseSession();
+}
+render(html`<${Place} of=${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
 // The URL that the demo prints may be pasted into a tab that already shows the page.
 addEventListener("hashchange", () => {
   takeSecretsFromHash();
   if (oneTimeCode || shareSecret) startSession();
 });
-takeSecretsFromHash();
-startSession();
+if (!knownSession && !knownExpiry) startSession();

@@ -1,23 +1,20 @@
 /** Formatting of numbers, money and times. Pure, except that the functions read the current language and time zone. */
+import { formatterOf } from "./formatters.js";
 import { lang, texts, timeZone } from "./state.js";
 
 const MINUS = "−";
 /** Keeps an amount of money on one line. */
 const NO_BREAK = "\u00a0";
-/** Korean units of large numbers: 만 (man) and 억 (eok). */
+/** Korean units of large numbers: 만 (man), 억 (eok) and 조 (jo). */
 const MAN = 10_000;
 const EOK = 100_000_000;
+const JO = 1_000_000_000_000;
 
 const locale = () => (lang.value === "ko" ? "ko-KR" : "en-US");
 
-/** @type {Map<string, Intl.NumberFormat>} */
-const numberFormats = new Map();
-
 /** @param {number} value @param {number} [decimals] */
 function formatNumber(value, decimals = 0) {
-  const key = `${locale()} ${decimals}`;
-  let format = numberFormats.get(key);
-  if (!format) numberFormats.set(key, (format = new Intl.NumberFormat(locale(), { maximumFractionDigits: decimals })));
+  const format = formatterOf(Intl.NumberFormat, locale(), { maximumFractionDigits: decimals, signDisplay: "negative" }); // never −0
   return format.format(value).replace("-", MINUS);
 }
 
@@ -28,7 +25,16 @@ export const formatCount = (value, decimals = 0) => formatNumber(value, decimals
 export const formatPercent = (value) => `${formatNumber(value, 2)}%`;
 
 /** A percentage with its sign, also when it is positive. @param {number} value in percent */
-export const formatSignedPercent = (value) => (value > 0 ? "+" : "") + formatPercent(value);
+export const formatSignedPercent = (value) => (Math.round(value * 100) > 0 ? "+" : "") + formatPercent(value);
+
+/** By how much a figure has changed, without its direction: one decimal at most. A change that would round to 0 is named by its limit. @param {number} value in percent */
+export function formatChange(value) {
+  const size = Math.abs(value);
+  return size > 0 && size < 0.05 ? texts.value.belowTenthPercent : `${formatNumber(size, 1)}%`;
+}
+
+/** A change with its sign. @param {number} value in percent */
+export const formatSignedChange = (value) => (value > 0 ? "+" : value < 0 ? MINUS : "") + formatChange(value);
 
 /** "12.5% gain", "30% loss" or "break-even". @param {number} roi in percent */
 export function formatRoi(roi) {
@@ -37,39 +43,46 @@ export function formatRoi(roi) {
   return roi < 0 ? t.loss(formatPercent(-roi)) : t.gain(formatPercent(roi));
 }
 
-/** @param {number} value won */
-export function formatMoney(value) {
-  const digits = formatNumber(value, Math.abs(value) < 1000 ? 2 : 0);
-  return lang.value === "ko" ? `${digits}원` : digits.startsWith(MINUS) ? `${MINUS}₩${digits.slice(1)}` : `₩${digits}`;
+/** Money without decimals. An amount that would round to 0 is named by its limit: it is not nothing. @param {number} value won */
+export const formatMoney = (value) => (value > 0 && value < 0.5 ? texts.value.belowOneWon : withWon(formatNumber(value)));
+
+/** @param {string} digits a formatted amount */
+function withWon(digits) {
+  if (lang.value === "ko") return `${digits}원`;
+  return digits.startsWith(MINUS) ? `${MINUS}₩${digits.slice(1)}` : `₩${digits}`;
 }
 
-/** Money as spoken in Korean: 1,234만 원, 1억 2,345만 원. For narrow screens, next to the full amount. @param {number} value won */
+/** Money with all of its decimals, for an amount that others are computed from. @param {number} value won */
+export const formatMoneyExact = (value) => withWon(formatNumber(value, 2));
+
+/** Money as spoken in Korean: 1,234만원, 1억 2,345만원, 1조 2,371억원. For narrow screens, next to the full amount. @param {number} value won */
 export function formatMoneyShort(value) {
   const size = Math.abs(value);
   const sign = value < 0 ? MINUS : "";
   if (lang.value !== "ko") {
     if (size < 100_000) return formatMoney(value);
-    const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 2 }).format(size);
+    const short = formatterOf(Intl.NumberFormat, "en-US", { notation: "compact", maximumFractionDigits: 2 }).format(size);
     return `${sign}₩${short}`;
   }
   if (size < 10 * MAN) return formatMoney(value);
   // Round only once, in units of 만, so that 99,999,999 becomes 1억 and not 10,000만.
   const man = size < 1000 * MAN ? Math.round(size / (MAN / 10)) / 10 : Math.round(size / MAN);
-  if (man < MAN) return `${sign}${formatNumber(man, 1)}만${NO_BREAK}원`;
-  const eok = Math.floor(man / MAN);
-  const rest = man % MAN;
-  return `${sign}${formatNumber(eok)}억${rest && size < 100 * EOK ? `${NO_BREAK}${formatNumber(rest)}만` : ""}${NO_BREAK}원`;
+  if (man < MAN) return `${sign}${formatNumber(man, 1)}만원`;
+  if (man < 100 * MAN) return `${sign}${twoUnits(man, "억", "만")}원`;
+  const eok = Math.round(size / EOK);
+  if (eok < MAN) return `${sign}${formatNumber(eok)}억원`;
+  return `${sign}${size < 100 * JO ? twoUnits(eok, "조", "억") : `${formatNumber(Math.round(size / JO))}조`}원`;
 }
 
-/** @type {Map<string, Intl.DateTimeFormat>} */
-const timeFormats = new Map();
+/** An amount in units of which 10,000 make a larger one: 1억 2,345만. @param {number} amount @param {string} larger @param {string} smaller */
+function twoUnits(amount, larger, smaller) {
+  const rest = amount % MAN;
+  return `${formatNumber(Math.floor(amount / MAN))}${larger}${rest ? `${NO_BREAK}${formatNumber(rest)}${smaller}` : ""}`;
+}
 
 /** @param {string | number} instant @param {Intl.DateTimeFormatOptions} options */
 function formatInstant(instant, options) {
-  const key = `${locale()} ${timeZone.value} ${JSON.stringify(options)}`;
-  let format = timeFormats.get(key);
-  if (!format) timeFormats.set(key, (format = new Intl.DateTimeFormat(locale(), { timeZone: timeZone.value, ...options })));
-  return format.format(new Date(instant));
+  return formatterOf(Intl.DateTimeFormat, locale(), { timeZone: timeZone.value, ...options }).format(new Date(instant));
 }
 
 /** @param {string | number} instant */
@@ -78,6 +91,21 @@ export const formatDateTime = (instant) =>
 
 /** @param {string | number} instant */
 export const formatTime = (instant) => formatInstant(instant, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
+/** @param {string | number} instant */
+export const formatTimeWithSeconds = (instant) => formatInstant(instant, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+/** A time that has passed, in its largest unit: "12 seconds", "3 hours". @param {number} seconds */
+export function formatDuration(seconds) {
+  const [unit, size] = seconds < 60 ? ["second", 1] : seconds < 3600 ? ["minute", 60] : seconds < 2 * 86_400 ? ["hour", 3600] : ["day", 86_400];
+  return formatterOf(Intl.NumberFormat, locale(), { style: "unit", unit, unitDisplay: "long" }).format(Math.floor(seconds / Number(size)));
+}
+
+/** @param {number} bytes */
+export function formatBytes(bytes) {
+  const size = Math.min(3, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
+  return `${formatNumber(bytes / 1000 ** size, size ? 1 : 0)}${NO_BREAK}${["B", "kB", "MB", "GB"][size]}`;
+}
 
 /** @param {string | number} instant */
 export const formatDate = (instant) => formatInstant(instant, { month: "short", day: "numeric" });
@@ -89,6 +117,9 @@ export const formatMonthDay = (instant) => (formatInstant(instant, { month: "num
 export const formatDateWithYear = (instant) => formatInstant(instant, { year: "numeric", month: "short", day: "numeric" });
 
 /** @param {string | number} instant */
+const formatMonth = (instant) => formatInstant(instant, { year: "numeric", month: "short" });
+
+/** @param {string | number} instant */
 export const formatYear = (instant) => formatInstant(instant, { year: "numeric" });
 
 /** @param {string | number} instant */
@@ -96,7 +127,7 @@ export const formatDateWithTime = (instant) => `${formatDateWithYear(instant)} $
 
 /** A recent instant: only the time if it was today, else date and time. @param {string} instant @param {number} nowMs */
 export const formatRecentTime = (instant, nowMs) =>
-  formatDate(instant) === formatDate(nowMs) ? formatTime(instant) : `${formatDate(instant)} ${formatTime(instant)}`;
+  formatDateWithYear(instant) === formatDateWithYear(nowMs) ? formatTime(instant) : `${formatDate(instant)} ${formatTime(instant)}`;
 
 /** The label of a timeline bucket. @param {string} instant @param {string} granularity */
 export function formatBucket(instant, granularity) {
@@ -105,6 +136,8 @@ export function formatBucket(instant, granularity) {
     const hour = lang.value === "ko" ? `${Number(formatInstant(instant, { hour: "2-digit", hourCycle: "h23" }).replace(/\D/g, ""))}시` : formatTime(instant);
     return `${formatDate(instant)} ${hour}`;
   }
+  if (granularity === "weekly") return texts.value.chart.weekOf(formatDate(instant));
+  if (granularity === "monthly") return formatMonth(instant);
   return formatDate(instant);
 }
 
@@ -113,7 +146,7 @@ export function formatRelativeTime(instant, nowMs) {
   // The server's clock may be ahead of the browser's: never show a time in the future.
   const seconds = Math.max(0, (nowMs - Date.parse(instant)) / 1000);
   if (seconds < 10) return texts.value.live.justNow;
-  const relative = new Intl.RelativeTimeFormat(locale(), { numeric: "always" });
+  const relative = formatterOf(Intl.RelativeTimeFormat, locale(), { numeric: "always" });
   if (seconds < 60) return relative.format(-Math.floor(seconds / 10) * 10, "second");
   if (seconds < 3600) return relative.format(-Math.floor(seconds / 60), "minute");
   if (seconds < 86_400) return relative.format(-Math.floor(seconds / 3600), "hour");

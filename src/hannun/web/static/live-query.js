@@ -5,8 +5,9 @@
  *                            │                                     ▲
  *                            └──no network──▶ offline ──network────┘
  *
- * The stream sends only "changed" events; each one triggers a load. Each opening of the stream triggers a load too,
- * because changes during a disconnection are not announced. As a fallback, the data is loaded once a minute.
+ * The stream sends "changed" events; each one triggers a load. Changes before the stream was opened are not announced.
+ * So it begins with an "opened" event, which names the ETag as of then: the data is loaded again unless the page held the
+ * answer with this ETag when its last load began. As a fallback, the data is loaded once a minute.
  *
  * - The stream breaks: EventSource reconnects by itself.
  * - The server rejects the stream (503, 401, a limit): EventSource gives up. A new one is opened, with backoff.
@@ -16,16 +17,19 @@
  */
 import { effect, signal } from "./vendor/signals.js";
 import { useEffect, useMemo, useRef } from "./vendor/preact-hooks.js";
-import { Problem } from "./api.js";
+import { cachedEtag, Problem } from "./api.js";
 import { now } from "./state.js";
 
 /** @typedef {"connecting" | "live" | "reconnecting" | "offline"} LiveState */
 
-const REFRESH_GAP_MS = 250;
+const REFRESH_GAP_MS = 1_000;
+const USER_GAP_MS = 250;
 const POLL_MS = 60_000;
 const RETRY_MS_MIN = 2_000;
 const RETRY_MS_MAX = 30_000;
 const HIDDEN_MS_MAX = 30_000;
+/** If "opened" has not come by then, something is lost: the data is loaded. */
+const OPENED_MS_MAX = 5_000;
 
 /**
  * Return a function that runs `work`, never twice at the same time. Calls during a run cause exactly one more run.
@@ -74,18 +78,32 @@ class LiveQuery {
   problem = signal(/** @type {Problem | null} */ (null));
   /** @type {EventSource | null} */ #source = null;
   #streamOpen = false;
+  #isLoading = false;
+  /** The ETag of the held answer when the last load began: what it loaded is not older. @type {string | null} */
+  #loadedEtag = null;
+  /** The ETag when the stream was opened; undefined once it has been compared. @type {string | null | undefined} */
+  #openedEtag;
   #streamBackoff = backoff();
   #loadBackoff = backoff();
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #reopenTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #openedTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #retryTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #hiddenTimer;
   #stopped = false;
+  /** @type {() => Promise<void>} */ #refreshLater;
 
-  /** @param {string} url of the stream @param {() => Promise<void>} load fetches and shows the data; throws a Problem */
-  constructor(url, load) {
+  /**
+   * @param {string} url of the stream
+   * @param {() => Promise<void>} load fetches and shows the data; throws a Problem
+   * @param {string} answerUrl the answer whose ETag changes with all that the stream announces
+   */
+  constructor(url, load, answerUrl) {
     this.url = url;
     this.load = load;
-    this.refresh = coalesce(() => this.#runLoad(), REFRESH_GAP_MS);
+    this.answerUrl = answerUrl;
+    this.refresh = coalesce(() => this.#runLoad(), USER_GAP_MS);
+    // What a user does is answered at once; what is announced many times a second is not loaded as often.
+    this.#refreshLater = coalesce(() => this.refresh(), REFRESH_GAP_MS);
   }
 
   /** @returns {() => void} stops the updates */
@@ -117,11 +135,17 @@ class LiveQuery {
     source.addEventListener("open", () => {
       this.#streamBackoff.reset();
       this.#streamOpen = true;
-      this.refresh();
+      this.#openedTimer = setTimeout(() => this.refresh(), OPENED_MS_MAX);
     });
-    source.addEventListener("changed", () => this.refresh());
+    source.addEventListener("opened", (event) => {
+      clearTimeout(this.#openedTimer);
+      this.#openedEtag = JSON.parse(event.data).etag;
+      this.#compareOpened();
+    });
+    source.addEventListener("changed", () => this.#refreshLater());
     source.addEventListener("error", () => {
       this.#streamOpen = false;
+      clearTimeout(this.#openedTimer);
       this.#updateState();
       if (source.readyState !== EventSource.CLOSED) return;
       this.#reopenTimer = setTimeout(() => this.#openStream(), this.#streamBackoff.nextMs());
@@ -130,8 +154,19 @@ class LiveQuery {
     });
   }
 
+  /** Load again, unless nothing has changed from the beginning of the last load to the opening of the stream. */
+  #compareOpened() {
+    if (this.#openedEtag === undefined || this.#isLoading) return; // the end of the load compares
+    const isCurrent = this.#openedEtag !== null && this.#openedEtag === this.#loadedEtag;
+    this.#openedEtag = undefined;
+    if (isCurrent) this.#updateState();
+    else this.refresh();
+  }
+
   #closeStream() {
     clearTimeout(this.#reopenTimer);
+    clearTimeout(this.#openedTimer);
+    this.#openedEtag = undefined;
     this.#source?.close();
     this.#source = null;
     this.#streamOpen = false;
@@ -140,8 +175,12 @@ class LiveQuery {
   async #runLoad() {
     if (this.#stopped) return;
     clearTimeout(this.#retryTimer);
+    this.#isLoading = true;
+    const heldEtag = cachedEtag(this.answerUrl);
+    this.#loadedEtag = null;
     try {
       await this.load();
+      this.#loadedEtag = heldEtag;
       this.#loadBackoff.reset();
       this.problem.value = null;
     } catch (error) {
@@ -152,9 +191,11 @@ class LiveQuery {
         const waitMs = problem.retryAfterS ? Math.min(problem.retryAfterS * 1000, POLL_MS) : this.#loadBackoff.nextMs();
         this.#retryTimer = setTimeout(() => this.refresh(), waitMs);
       }
+    } finally {
+      this.#isLoading = false;
     }
-    now.value = Date.now();
     this.#updateState();
+    this.#compareOpened();
   }
 
   #updateState() {
@@ -187,11 +228,12 @@ class LiveQuery {
  * Keep data fresh while the component is mounted.
  * @param {string} url
  * @param {() => Promise<void>} load the function of the latest rendering is the one that is called
+ * @param {string} answerUrl
  */
-export function useLiveQuery(url, load) {
+export function useLiveQuery(url, load, answerUrl) {
   const latest = useRef(load);
   latest.current = load;
-  const liveQuery = useMemo(() => new LiveQuery(url, () => latest.current()), [url]);
+  const liveQuery = useMemo(() => new LiveQuery(url, () => latest.current(), answerUrl), [url, answerUrl]);
   useEffect(() => liveQuery.start(), [liveQuery]);
   return liveQuery;
 }

@@ -1,5 +1,5 @@
 /**
- * State of the whole page, as signals: the route, the language, the time zone, the session and the clock.
+ * State of the whole page, as signals: the route, the language, the time zone, the theme, the session and the clock.
  *
  * The URL holds all state of a view: language, period and open table are in its query. A copied or bookmarked URL shows
  * the same view again.
@@ -9,7 +9,7 @@ import { TRANSLATIONS } from "./translations.js";
 
 /** @typedef {import("./translations.js").Lang} Lang */
 
-const ZONE_DEFAULT = "Asia/Seoul";
+export const ZONE_DEFAULT = "Asia/Seoul";
 const CLOCK_TICK_MS = 5_000;
 
 const currentRoute = () => ({ path: location.pathname, query: new URLSearchParams(location.search) });
@@ -25,6 +25,7 @@ export const sessionEnded = signal(false);
 
 const SIGNED_IN_KEY = "hannun.signed-in";
 const RETURN_KEY = "hannun.return-to";
+const LINK_KEY = "hannun.link";
 
 /** Access the browser's storage; null where the browser forbids it. @param {() => string | null | void} access */
 function fromStorage(access) {
@@ -65,6 +66,15 @@ export const codeRejected = signal(false);
 /** The event that this browser may read through a share link, and when that access expires. */
 export const shareAccess = signal(/** @type {{ eventId: string, expiresAt: string } | null} */ (null));
 
+/** Show the event of a share link. @param {{ eventId: string, expiresAt: string }} access */
+export function beginShareAccess(access) {
+  shareAccess.value = access;
+  fromStorage(() => sessionStorage.setItem(LINK_KEY, access.eventId));
+}
+
+/** Whether this tab has shown the event through a share link: after the link has ended it says so. @param {string} eventId */
+export const hadShareAccess = (eventId) => fromStorage(() => sessionStorage.getItem(LINK_KEY)) === eventId;
+
 /** Whether the service rejected the share link in the URL. */
 export const shareLinkRejected = signal(false);
 
@@ -86,6 +96,22 @@ export const timeZone = computed(() => {
     // The URL names an unknown time zone: use the default.
   }
   return ZONE_DEFAULT;
+});
+
+/** @typedef {"light" | "dark"} Theme */
+/** @typedef {"auto" | Theme} ThemeChoice */
+
+/** The theme that the user has chosen. The service has written it into the document; `theme.js` changes it. */
+export const themeChoice = signal(/** @type {ThemeChoice} */ (document.documentElement.dataset.theme ?? "auto"));
+
+const darkScheme = matchMedia("(prefers-color-scheme: dark)");
+const systemIsDark = signal(darkScheme.matches);
+darkScheme.addEventListener("change", () => (systemIsDark.value = darkScheme.matches));
+
+/** The shown theme. A canvas is drawn again when it changes; style sheets follow by themselves. */
+export const theme = computed(() => {
+  if (themeChoice.value !== "auto") return themeChoice.value;
+  return systemIsDark.value ? "dark" : /** @type {Theme} */ ("light");
 });
 
 /** The current time in ms, updated every 5 s so that relative times ("12 seconds ago") are rendered again. */
@@ -114,16 +140,24 @@ export function hrefFor(path) {
 }
 
 /**
+ * The URL of the current view with query parameters changed; null removes a parameter.
+ * @param {Record<string, string | null>} changes
+ */
+export function hrefWithAll(changes) {
+  const query = new URLSearchParams(route.value.query);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null) query.delete(name);
+    else query.set(name, value);
+  }
+  return route.value.path + (query.size ? `?${query}` : "");
+}
+
+/**
  * The URL of the current view with one query parameter changed; null removes the parameter.
  * @param {string} name
  * @param {string | null} value
  */
-export function hrefWith(name, value) {
-  const query = new URLSearchParams(route.value.query);
-  if (value === null) query.delete(name);
-  else query.set(name, value);
-  return route.value.path + (query.size ? `?${query}` : "");
-}
+export const hrefWith = (name, value) => hrefWithAll({ [name]: value });
 
 /** Open another view, as a new entry in the browser history. @param {string} href */
 export function navigate(href) {

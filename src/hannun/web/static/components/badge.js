@@ -18,7 +18,7 @@ const Icon = ({ name }) => html`<svg viewBox="0 0 10 10" width="10" height="10" 
 
 /** @param {{ kind: import("../api-types.js").FigureKind }} props */
 export const KindBadge = ({ kind }) => html`
-  <span class="badge kind-${kind}"><${Icon} name=${kind} />${texts.value.kind[kind] ?? texts.value.kind.unknown}</span>
+  <span class="badge kind-${kind}"><${Icon} name=${kind} /><span class="badge-text">${texts.value.kind[kind] ?? texts.value.kind.unknown}</span></span>
 `;
 
 /** @param {{ state: import("../api-types.js").ChannelState }} props */

@@ -73,11 +73,12 @@ export const Bar = ({ part, whole, variant }) => html`
 const SPARK_W = 120;
 const SPARK_H = 36;
 
-/**
- * @param {{ points: (number | null)[], high: number }} props `high` is the largest value of all sparklines that are shown together;
- * a point is null where it is not kept
- */
-export function Sparkline({ points, high }) {
+/** Up to here the busiest hour is no rush: one participant does not fill the height. */
+const SPARK_HIGH_MIN = 5;
+
+/** The hours of one event on their own scale: they say when people come, and the number beside them how many. @param {{ points: (number | null)[] }} props a point is null where it is not kept */
+export function Sparkline({ points }) {
+  const high = Math.max(SPARK_HIGH_MIN, ...points.map((value) => value ?? 0));
   const step = SPARK_W / points.length;
   return html`
     <svg class="spark" viewBox="0 0 ${SPARK_W} ${SPARK_H}" preserveAspectRatio="none" aria-hidden="true">

@@ -1,144 +1,309 @@
 /**
  * Table of the channels, with a row for unattributed participants and a row for the total. On a phone, CSS shows the rows
  * as cards; the explicit roles keep it a table for assistive technology.
+ *
+ * The column and the direction of the order are in the URL.
  */
 import { html } from "../html.js";
-import { formatCount, formatDateTime, formatMoney, formatPercent, formatRecentTime } from "../format.js";
-import { now, texts } from "../state.js";
+import { channelPath, originOf, valueOf } from "../figures.js";
+import { formatCount, formatDateTime, formatMoney, formatRecentTime } from "../format.js";
+import { isMissing } from "../provenance.js";
+import { hrefWith, lang, now, replaceRoute, route, texts } from "../state.js";
 import { KindBadge, StateBadge } from "./badge.js";
 import { Bar } from "./bars.js";
+import { Explained, formatFigure } from "./figure-sheet.js";
 import { AnimatedNumber, Money } from "./number.js";
-import { measuredOrNull, provenanceOf } from "./tile.js";
 
-/** @param {{ dashboard: import("../api-types.js").Dashboard }} props */
+/** @typedef {import("../api-types.js").Dashboard} Dashboard */
+/** @typedef {import("../api-types.js").Channel} Channel */
+/** @typedef {"name" | "state" | "participants" | "views" | "clickThroughRate" | "participationRate" | "conversionRate" | "distributionCost" | "costPerParticipant"} Column */
+/** @typedef {{ by: Column, descending: boolean }} Order */
+/** The channels with the least and the most cost for each participant. @typedef {{ cheapest: Channel, dearest: Channel } | null} Extremes */
+
+/** @type {Column[]} */
+const COLUMNS = ["name", "state", "participants", "views", "clickThroughRate", "participationRate", "conversionRate", "distributionCost", "costPerParticipant"];
+/** Of these columns the least comes first at the first press. */
+const ASCENDING_FIRST = new Set(["name", "state", "distributionCost", "costPerParticipant"]);
+const STATES = ["measured", "stale", "planned", "failed", "unknown"];
+const ORDER_PARAMETER = "channels";
+/** @type {Order} */
+const DEFAULT_ORDER = { by: "participants", descending: true };
+/** So many channels have a row on paper; `print.css` hides the others. */
+const PRINTED_MAX = 20;
+
+/** @param {{ dashboard: Dashboard }} props */
 export function Channels({ dashboard }) {
   const t = texts.value.channels;
-  const { summary, roi, provenance } = dashboard;
-  const channels = [...dashboard.channelPerformance].sort((a, b) => (b.participants ?? -1) - (a.participants ?? -1));
+  const { summary, channelPerformance } = dashboard;
   const total = summary.totalParticipants ?? 0;
-  const unattributed = summary.unattributedParticipants ?? 0;
-  const attributed = channels.reduce((sum, channel) => sum + (channel.participants ?? 0), 0);
-  const columns = [t.name, t.state, t.participants, t.views, t.clickThroughRate, t.conversionRate, t.cost, t.costPerParticipant];
-  if (channels.length === 0 && total === 0) {
+  if (channelPerformance.length === 0 && total === 0) {
     return html`<section class="card channels" aria-labelledby="channels-title">
-      <div class="section-head"><h2 id="channels-title">${t.title}</h2></div>
+      <div class="section-head"><h2 id="channels-title" tabindex="-1">${t.title}</h2></div>
       <p class="note">${t.empty}</p>
     </section>`;
   }
+  const order = requestedOrder();
+  const extremes = extremesOf(channelPerformance);
+  const dearestCost = Math.max(0, ...channelPerformance.map((channel) => channel.costPerParticipant ?? 0));
   return html`
     <section class="card channels" aria-labelledby="channels-title">
       <div class="section-head">
-        <h2 id="channels-title">${t.title}</h2>
-        ${attributed + unattributed === total &&
-        html`<p class="note channel-sum">${t.sum(formatCount(attributed), formatCount(unattributed), formatCount(total))}</p>`}
+        <h2 id="channels-title" tabindex="-1">${t.title}</h2>
+        <${Sum} dashboard=${dashboard} />
       </div>
+      ${extremes && html`<p class="section-lead">${extremesText(extremes)}</p>`}
+      <${OrderChoice} order=${order} />
       <table role="table">
         <caption class="sr-only">
           ${t.caption}
         </caption>
         <thead role="rowgroup">
           <tr role="row">
-            ${columns.map((name, index) => html`<th role="columnheader" scope="col" class=${index > 1 ? "figure" : ""}>${name}</th>`)}
+            ${COLUMNS.map((column) => html`<${ColumnHead} key=${column} column=${column} order=${order} />`)}
           </tr>
         </thead>
         <tbody role="rowgroup">
-          ${channels.map((channel) => html`<${ChannelRow} key=${channel.channelName} channel=${channel} total=${total} />`)}
-          <tr role="row" class="unattributed">
-            <th role="rowheader" scope="row" class="cell-name">
-              <span>${t.unattributed}</span>
-              <small>${t.unattributedHint}</small>
-            </th>
-            <td role="cell" class="cell-state"></td>
-            <${Cell} name=${t.participants} class="cell-participants">
-              <${AnimatedNumber} value=${unattributed} format=${formatCount} />
-              <${Bar} part=${unattributed} whole=${total} variant="share faint" />
-            <//>
-            <td role="cell" class="blank" colspan="5"></td>
-          </tr>
+          ${sorted(channelPerformance, order).map(
+            (channel) => html`<${ChannelRow} key=${channel.channelName} channel=${channel} dashboard=${dashboard} extremes=${extremes} dearestCost=${dearestCost} />`,
+          )}
+          <${UnattributedRow} dashboard=${dashboard} />
         </tbody>
         <tfoot role="rowgroup">
-          <tr role="row" class="total">
-            <th role="rowheader" scope="row" class="cell-name"><span>${t.total}</span></th>
-            <td role="cell" class="cell-state"></td>
-            <${Cell} name=${t.participants} class="cell-participants"><${Figure} figure=${summary.totalParticipants} format=${formatCount} /><//>
-            <${Cell} name=${t.views}><${Total} figure=${summary.totalViews} provenance=${provenance} path="summary.totalViews" format=${formatCount} /><//>
-            <${Cell} name=${t.clickThroughRate}><${Total} figure=${summary.clickThroughRate} provenance=${provenance} path="summary.clickThroughRate" format=${formatPercent} /><//>
-            <${Cell} name=${t.conversionRate}><${Total} figure=${summary.conversionRate} provenance=${provenance} path="summary.conversionRate" format=${formatPercent} /><//>
-            <${Cell} name=${t.cost}><${MoneyFigure} figure=${roi.investment?.channels} missingReason=${texts.value.missingReason.channelCost} /><//>
-            <td role="cell" class="blank"></td>
-          </tr>
+          <${TotalRow} dashboard=${dashboard} />
         </tfoot>
       </table>
+      ${channelPerformance.length > PRINTED_MAX && html`<p class="note print-only">${t.printed(formatCount(PRINTED_MAX), formatCount(channelPerformance.length))}</p>`}
     </section>
   `;
 }
 
-/** @param {{ channel: import("../api-types.js").Channel, total: number }} props */
-function ChannelRow({ channel, total }) {
+/** The sum of the participants in words, while it holds. @param {{ dashboard: Dashboard }} props */
+function Sum({ dashboard: { summary, channelPerformance } }) {
+  const unattributed = summary.unattributedParticipants ?? 0;
+  const attributed = channelPerformance.reduce((sum, channel) => sum + (channel.participants ?? 0), 0);
+  if (attributed + unattributed !== summary.totalParticipants) return null;
+  return html`<p class="note channel-sum">${texts.value.channels.sum(formatCount(attributed), formatCount(unattributed), formatCount(summary.totalParticipants))}</p>`;
+}
+
+// -- order ---------------------------------------------------------------------------------------------------------
+
+/** The order in the URL, like "views.descending". @returns {Order} */
+function requestedOrder() {
+  const [by, direction] = (route.value.query.get(ORDER_PARAMETER) ?? "").split(".");
+  const column = COLUMNS.find((each) => each === by);
+  return column ? { by: column, descending: direction === "descending" } : DEFAULT_ORDER;
+}
+
+/** @param {Order} order */
+const requestOrder = ({ by, descending }) => replaceRoute(hrefWith(ORDER_PARAMETER, `${by}.${descending ? "descending" : "ascending"}`));
+
+/** The channels in order; those without a value last. @param {Channel[]} channels @param {Order} order */
+function sorted(channels, { by, descending }) {
+  const sign = descending ? -1 : 1;
+  return [...channels].sort((a, b) => {
+    if (by === "name") return sign * a.channelTitle[lang.value].localeCompare(b.channelTitle[lang.value], lang.value);
+    const [one, other] = [sortValue(a, by), sortValue(b, by)];
+    return isMissing(one) || isMissing(other) ? Number(isMissing(one)) - Number(isMissing(other)) : sign * (one - other);
+  });
+}
+
+/** @param {Channel} channel @param {Exclude<Column, "name">} by @returns {import("../api-types.js").Figure} */
+function sortValue(channel, by) {
+  if (by === "state") return STATES.indexOf(channel.state);
+  return by === "views" && !channel.measuredCounts.includes("views") ? null : channel[by];
+}
+
+/** The head of a column: a press sorts by it, and another one turns the order around. @param {{ column: Column, order: Order }} props */
+function ColumnHead({ column, order }) {
+  const isSorted = order.by === column;
+  const sort = isSorted ? (order.descending ? "descending" : "ascending") : "none";
+  return html`
+    <th role="columnheader" scope="col" class=${column === "name" || column === "state" ? "" : "figure"} aria-sort=${sort}>
+      <button
+        type="button"
+        class="sort"
+        onClick=${() => requestOrder({ by: column, descending: isSorted ? !order.descending : !ASCENDING_FIRST.has(column) })}
+      >
+        ${texts.value.channels.columns[column]}<span class="sort-mark" aria-hidden="true">${isSorted ? (order.descending ? "↓" : "↑") : ""}</span>
+      </button>
+    </th>
+  `;
+}
+
+/** The order of the cards on a phone, which have no heads of columns. @param {{ order: Order }} props */
+function OrderChoice({ order }) {
   const t = texts.value.channels;
+  return html`
+    <div class="order-choice">
+      <label>
+        <span>${t.order}</span>
+        <select
+          onChange=${(/** @type {Event} */ event) => {
+            const by = /** @type {Column} */ (/** @type {HTMLSelectElement} */ (event.currentTarget).value);
+            requestOrder({ by, descending: !ASCENDING_FIRST.has(by) });
+          }}
+        >
+          ${COLUMNS.map((column) => html`<option value=${column} selected=${column === order.by}>${t.columns[column]}</option>`)}
+        </select>
+      </label>
+      <button type="button" class="button small" onClick=${() => requestOrder({ ...order, descending: !order.descending })}>
+        <span aria-hidden="true">${order.descending ? "↓" : "↑"}</span> ${order.descending ? t.descending : t.ascending}
+      </button>
+    </div>
+  `;
+}
+
+// -- the cheapest and the dearest ----------------------------------------------------------------------------------
+
+/** The two ends of the cost per participant; null where fewer than two channels have a cost, and where all cost the same. @param {Channel[]} channels @returns {Extremes} */
+function extremesOf(channels) {
+  const costing = channels.filter((channel) => channel.distributionCost && !isMissing(channel.costPerParticipant)).sort((a, b) => costOf(a) - costOf(b));
+  const [cheapest] = costing;
+  const dearest = costing[costing.length - 1];
+  return cheapest && dearest && costOf(cheapest) < costOf(dearest) ? { cheapest, dearest } : null;
+}
+
+/** @param {Channel} channel */
+const costOf = (channel) => channel.costPerParticipant ?? 0;
+
+/** @param {NonNullable<Extremes>} extremes */
+function extremesText({ cheapest, dearest }) {
+  const [one, other] = [cheapest, dearest].map((channel) => [channel.channelTitle[lang.value], formatMoney(costOf(channel))]);
+  return texts.value.channels.extremes(one?.[0] ?? "", one?.[1] ?? "", other?.[0] ?? "", other?.[1] ?? "");
+}
+
+// -- rows ----------------------------------------------------------------------------------------------------------
+
+/** @param {{ channel: Channel, dashboard: Dashboard, extremes: Extremes, dearestCost: number }} props */
+function ChannelRow({ channel, dashboard, extremes, dearestCost }) {
+  const t = texts.value.channels;
+  const isEnd = channel === extremes?.cheapest ? t.cheapest : channel === extremes?.dearest ? t.dearest : null;
+  const of = (/** @type {string} */ figure) => channelPath(channel.channelName, figure);
   return html`
     <tr role="row">
       <th role="rowheader" scope="row" class="cell-name">
-        <span>${channel.channelName}</span>
+        <span>${channel.channelTitle[lang.value]}</span>
         <small>${t.types[channel.channelType] ?? channel.channelType}</small>
       </th>
-      <td role="cell" class="cell-state">
-        <${StateBadge} state=${channel.state} />
-        ${channel.measuredAt
-          ? html`<time datetime=${channel.measuredAt} title=${formatDateTime(channel.measuredAt)}>${formatRecentTime(channel.measuredAt, now.value)}</time>`
-          : html`<small>${t.notMeasured}</small>`}
-        ${channel.staleSince && html`<small title=${formatDateTime(channel.staleSince)}>${t.staleSince(formatRecentTime(channel.staleSince, now.value))}</small>`}
-      </td>
-      <${Cell} name=${t.participants} class="cell-participants">
-        <${Figure} figure=${channel.participants} format=${formatCount} />
-        <${Bar} part=${channel.participants ?? 0} whole=${total} variant="share" />
+      <td role="cell" class="cell-state"><${State} channel=${channel} /></td>
+      <${Cell} column="participants" path=${of("participants")} dashboard=${dashboard} class="cell-participants">
+        <${Bar} part=${channel.participants ?? 0} whole=${dashboard.summary.totalParticipants || 1} variant="share" />
       <//>
-      <${Cell} name=${t.views}><${Views} channel=${channel} /><//>
-      <${Cell} name=${t.clickThroughRate}><${Figure} figure=${channel.clickThroughRate} format=${formatPercent} /><//>
-      <${Cell} name=${t.conversionRate}><${Figure} figure=${channel.conversionRate} format=${formatPercent} /><${CostPer} cost=${channel.costPerConversion} name=${t.perConversion} /><//>
-      <${Cell} name=${t.cost}><${MoneyFigure} figure=${channel.distributionCost} missingReason=${texts.value.missingReason.channelCost} /><//>
-      <${Cell} name=${t.costPerParticipant}><${MoneyFigure} figure=${channel.costPerParticipant} /><//>
+      <${Cell} column="views" path=${of("views")} dashboard=${dashboard}><${BelowViews} channel=${channel} dashboard=${dashboard} /><//>
+      <${Cell} column="clickThroughRate" path=${of("clickThroughRate")} dashboard=${dashboard} />
+      <${Cell} column="participationRate" path=${of("participationRate")} dashboard=${dashboard} />
+      <${Cell} column="conversionRate" path=${of("conversionRate")} dashboard=${dashboard}><${CostPer} path=${of("costPerConversion")} dashboard=${dashboard} name=${t.perConversion} /><//>
+      <${Cell} column="distributionCost" path=${of("distributionCost")} dashboard=${dashboard} missingReason=${texts.value.missingReason.channelCost} />
+      <${Cell} column="costPerParticipant" path=${of("costPerParticipant")} dashboard=${dashboard}>
+        ${dearestCost > 0 && !isMissing(channel.costPerParticipant) && html`<${Bar} part=${channel.costPerParticipant} whole=${dearestCost} variant="share faint" />`}
+        ${isEnd && html`<small class="end ${channel === extremes?.cheapest ? "cheapest" : "dearest"}">${isEnd}</small>`}
+      <//>
     </tr>
   `;
 }
 
-/** @param {{ name: string, class?: string, children: any }} props */
-const Cell = ({ name, class: extraClass = "", children }) => html`
-  <td role="cell" class="figure ${extraClass}"><span class="cell-label" aria-hidden="true">${name}</span>${children}</td>
-`;
-
-/** The views that the channel has reported; before that the planned views, marked as planned. @param {{ channel: import("../api-types.js").Channel }} props */
-function Views({ channel: { views, measuredCounts, costPerView, expectedViews } }) {
-  const t = texts.value;
-  if (measuredCounts.includes("views")) {
-    return html`<${Figure} figure=${views} format=${formatCount} /><${CostPer} cost=${costPerView} name=${t.channels.perView} />`;
-  }
-  return html`${t.none} ${(expectedViews ?? null) !== null && html`<small>${t.channels.plannedViews(formatCount(expectedViews ?? 0))}</small>`}`;
+/** What the channel's counts are, and since when. @param {{ channel: Channel }} props */
+function State({ channel: { state, measuredAt, staleSince } }) {
+  const t = texts.value.channels;
+  return html`
+    <${StateBadge} state=${state} />
+    ${staleSince
+      ? html`<time datetime=${staleSince} title=${formatDateTime(staleSince)}>${t.staleSince(formatRecentTime(staleSince, now.value))}</time>`
+      : measuredAt
+        ? html`<time datetime=${measuredAt} title=${formatDateTime(measuredAt)}>${texts.value.asOf(formatRecentTime(measuredAt, now.value))}</time>`
+        : html`<small>${t.stateMeaning[state] ?? t.notMeasured}</small>`}
+  `;
 }
 
-/** @param {{ figure: import("../api-types.js").Figure, format: (value: number) => string }} props */
-const Figure = ({ figure, format }) =>
-  figure === null || figure === undefined ? texts.value.none : html`<${AnimatedNumber} value=${figure} format=${format} />`;
+/** @param {{ dashboard: Dashboard }} props */
+function UnattributedRow({ dashboard }) {
+  const t = texts.value.channels;
+  const { summary } = dashboard;
+  return html`
+    <tr role="row" class="unattributed">
+      <th role="rowheader" scope="row" class="cell-name">
+        <span>${t.unattributed}</span>
+        <small>${t.unattributedHint}</small>
+      </th>
+      <td role="cell" class="cell-state"></td>
+      <${Cell} column="participants" path="summary.unattributedParticipants" dashboard=${dashboard} class="cell-participants">
+        <${Bar} part=${summary.unattributedParticipants ?? 0} whole=${summary.totalParticipants || 1} variant="share faint" />
+      <//>
+      <td role="cell" class="blank" colspan="6"></td>
+    </tr>
+  `;
+}
 
-/** What one view or conversion costs. @param {{ cost: import("../api-types.js").Figure, name: (cost: string) => string }} props */
-const CostPer = ({ cost, name }) => (cost === null || cost === undefined ? null : html`<small>${name(formatMoney(cost))}</small>`);
+/** The path of each column in the row of the total. @type {[Column, string][]} */
+const TOTALS = [
+  ["participants", "summary.totalParticipants"],
+  ["views", "summary.totalViews"],
+  ["clickThroughRate", "summary.clickThroughRate"],
+  ["participationRate", "summary.participationRate"],
+  ["conversionRate", "summary.conversionRate"],
+  ["distributionCost", "roi.investment.channels"],
+];
+
+/** @param {{ dashboard: Dashboard }} props */
+function TotalRow({ dashboard }) {
+  const t = texts.value.channels;
+  return html`
+    <tr role="row" class="total">
+      <th role="rowheader" scope="row" class="cell-name"><span>${t.total}</span></th>
+      <td role="cell" class="cell-state"></td>
+      ${TOTALS.map(([column, path]) => {
+        const origin = column === "participants" || column === "distributionCost" ? null : originOf(path, dashboard);
+        return html`<${Cell} key=${column} column=${column} path=${path} dashboard=${dashboard} class=${column === "participants" ? "cell-participants" : ""}>
+          ${origin && html`<${KindBadge} kind=${origin.kind} />`}
+        <//>`;
+      })}
+      <td role="cell" class="blank"></td>
+    </tr>
+  `;
+}
 
 /**
- * A figure of all channels together, with its kind.
+ * A cell with a figure, which explains itself, and what stands below the figure.
  * @param {object} props
- * @param {import("../api-types.js").Figure} props.figure
- * @param {import("../api-types.js").Provenance | undefined} props.provenance
+ * @param {Column} props.column
  * @param {string} props.path
- * @param {(value: number) => string} props.format
+ * @param {Dashboard} props.dashboard
+ * @param {string} [props.class]
+ * @param {string} [props.missingReason]
+ * @param {any} [props.children]
  */
-function Total({ figure, provenance, path, format }) {
-  const known = measuredOrNull(figure, provenance, path);
-  const origin = provenanceOf(known, provenance, path);
-  return html`<${Figure} figure=${known} format=${format} />${origin && html`<${KindBadge} kind=${origin.kind} />`}`;
+function Cell({ column, path, dashboard, class: extraClass = "", missingReason, children }) {
+  const value = valueOf(path, dashboard);
+  return html`
+    <td role="cell" class="figure ${extraClass}">
+      <${Explained} class="cell-figure" path=${path} dashboard=${dashboard}>
+        <span class="cell-label" aria-hidden="true">${texts.value.channels.columns[column]}</span>
+        ${isMissing(value) ? html`<${Missing} reason=${missingReason} />` : html`<${Figure} path=${path} value=${value} />`}
+      <//>
+      ${children}
+    </td>
+  `;
 }
 
-/** @param {{ figure: import("../api-types.js").Figure, missingReason?: string }} props */
-const MoneyFigure = ({ figure, missingReason }) =>
-  figure === null || figure === undefined
-    ? html`<span title=${missingReason}><span aria-hidden=${missingReason ? "true" : "false"}>${texts.value.none}</span>${missingReason && html`<span class="sr-only">${missingReason}</span>`}</span>`
-    : html`<${Money} value=${figure} />`;
+/** @param {{ path: string, value: number }} props */
+const Figure = ({ path, value }) =>
+  /distributionCost|costPer|investment/.test(path)
+    ? html`<${Money} value=${value} />`
+    : html`<${AnimatedNumber} value=${value} format=${/Rate$/.test(path) ? (/** @type {number} */ figure) => formatFigure(path, figure) : formatCount} />`;
+
+/** @param {{ reason?: string }} props */
+const Missing = ({ reason }) =>
+  reason ? html`<span title=${reason}><span aria-hidden="true">${texts.value.none}</span><span class="sr-only">${reason}</span></span>` : html`<span>${texts.value.none}</span>`;
+
+/** What one view cost; before the channel has reported views, the planned ones. @param {{ channel: Channel, dashboard: Dashboard }} props */
+function BelowViews({ channel: { channelName, measuredCounts, expectedViews }, dashboard }) {
+  const t = texts.value.channels;
+  if (measuredCounts.includes("views")) return html`<${CostPer} path=${channelPath(channelName, "costPerView")} dashboard=${dashboard} name=${t.perView} />`;
+  return isMissing(expectedViews) ? null : html`<small>${t.plannedViews(formatCount(expectedViews))}</small>`;
+}
+
+/** What one view or conversion costs. @param {{ path: string, dashboard: Dashboard, name: (cost: string) => string }} props */
+function CostPer({ path, dashboard, name }) {
+  const cost = valueOf(path, dashboard);
+  return isMissing(cost) ? null : html`<small><${Explained} path=${path} dashboard=${dashboard}>${name(formatMoney(cost))}<//></small>`;
+}

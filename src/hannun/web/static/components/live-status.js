@@ -21,7 +21,7 @@ export function LiveStatus({ liveQuery, asOf }) {
         <span class="live-state" role="status"><span class="live-dot" aria-hidden="true"></span>${t[state]}</span>
         ${asOf &&
         html`<span class="live-time">
-          ${t.changed}${" "}<time datetime=${asOf} title=${formatDateTime(asOf)}>${formatRelativeTime(asOf, now.value)} (${formatRecentTime(asOf, now.value)})</time>
+          <time datetime=${asOf} title=${formatDateTime(asOf)}>${t.changed(formatRelativeTime(asOf, now.value))} (${formatRecentTime(asOf, now.value)})</time>
         </span>`}
       </p>
       ${(state === "offline" || problem?.transient) &&

@@ -53,3 +53,6 @@ export const Money = ({ value }) => html`
     <span class="money-full"><${AnimatedNumber} value=${value} format=${formatMoney} /></span>
   </span>
 `;
+
+/** The unit of a number in smaller type; nothing if the language has none. @param {{ unit: (n: string) => string }} props */
+export const Unit = ({ unit }) => (unit("") ? html`<span class="unit">${unit("")}</span>` : null);

@@ -32,10 +32,10 @@ export function ProblemView({ problem, subject, retry }) {
 function problemTexts(problem, subject) {
   const t = texts.value.problem;
   if (problem.status === 404) return subject === "event" ? { title: t.eventNotFound, hint: t.eventNotFoundHint } : { title: t.merchantNotFound, hint: t.merchantNotFoundHint };
-  if (problem.status === 403) return { title: t.title, hint: t.forbidden };
-  if (problem.status === 0) return { title: t.title, hint: t.network };
-  if (problem.status === 429) return { title: t.title, hint: t.rateLimited };
-  if (problem.status > 500) return { title: t.title, hint: t.unavailable };
+  if (problem.status === 403) return { title: t.forbiddenTitle, hint: t.forbidden };
+  if (problem.status === 0) return { title: t.notLoaded, hint: t.network };
+  if (problem.status === 429) return { title: t.notLoaded, hint: t.rateLimited };
+  if (problem.status > 500) return { title: t.notLoaded, hint: t.unavailable };
   return { title: t.title, hint: t.other };
 }
 
@@ -59,6 +59,7 @@ export function ShareLinkInvalid() {
       <${Logo} closed=${true} />
       <h1 tabindex="-1">${t.shareLinkInvalid}</h1>
       <p>${t.shareLinkInvalidHint}</p>
+      <p class="empty-state-actions"><a class="button primary" href=${hrefFor("/")}>${t.start}</a></p>
     </section>
   `;
 }

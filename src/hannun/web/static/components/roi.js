@@ -5,6 +5,7 @@
  */
 import { html } from "../html.js";
 import { formatPercent, formatRoi, formatSignedPercent } from "../format.js";
+import { isMissing } from "../provenance.js";
 import { texts } from "../state.js";
 import { AnimatedNumber } from "./number.js";
 
@@ -21,9 +22,6 @@ export function revenueBasis(revenue, provenance) {
   if (isMissing(revenue.recorded)) return "expected";
   return provenance?.["roi.revenue.total"]?.kind === "estimated" ? "mixed" : "recorded";
 }
-
-/** @param {Figure} figure @returns {figure is null | undefined} */
-export const isMissing = (figure) => figure === null || figure === undefined;
 
 /** The ROI in words, in the colour of a gain or a loss only if it is made of recorded revenue. @param {{ roi: number, basis: RevenueBasis }} props */
 export const RoiText = ({ roi, basis }) => html`

@@ -1,27 +1,34 @@
-/** The dashboard of an event: headline, tiles, timeline chart and channels. */
+/** The dashboard of an event: the answer in a sentence, the tiles with their chart, money and channels. */
 import { batch, signal } from "../vendor/signals.js";
 import { useEffect, useMemo, useRef } from "../vendor/preact-hooks.js";
 import { html } from "../html.js";
-import { cachedBody, getJson } from "../api.js";
-import { requestedChart, timelineUrl } from "../chart-range.js";
-import { datesText, isOver, phaseOf } from "../event-phase.js";
-import { formatCount, formatDateWithTime, formatDateWithYear, formatMoneyShort } from "../format.js";
-import { useLiveQuery } from "../live-query.js";
+import { cachedBody, getJson, Problem } from "../api.js";
+import { comparedTimelineUrl, requestedChart, timelineUrl, todayUrl } from "../chart-range.js";
+import { headlineText } from "../event-headline.js";
+import { datesText, isOngoing } from "../event-phase.js";
+import { formatDateWithYear } from "../format.js";
+import { useShortcut } from "../keyboard.js";
+import { coalesce, useLiveQuery } from "../live-query.js";
+import { useUnchanged } from "../sharing.js";
 import { hrefFor, lang, now, session, shareAccess, texts, timeZone } from "../state.js";
 import { EventStatus } from "../components/badge.js";
-import { Channels } from "../components/channels.js";
-import { Chart } from "../components/chart.js";
-import { MoneyTile, ParticipantsTile, RoiTile, SmallTiles } from "../components/event-tiles.js";
+import { EventSections } from "../components/event-sections.js";
+import { EventSummary } from "../components/event-summary.js";
 import { Export } from "../components/export.js";
 import { LiveRegion } from "../components/live-region.js";
 import { LiveStatus } from "../components/live-status.js";
 import { ProblemView, ShareLinkInvalid } from "../components/problem.js";
-import { isMissing, revenueBasis } from "../components/roi.js";
 import { Skeleton } from "../components/skeleton.js";
 
 /** @typedef {import("../api-types.js").Dashboard} Dashboard */
+/** @typedef {import("../api-types.js").Insights} Insights */
 /** @typedef {import("../chart-range.js").RequestedChart} RequestedChart */
-/** The shown timeline with its chart and URL. @typedef {{ chart: RequestedChart, timeline: import("../api-types.js").Timeline, url: string }} ShownTimeline */
+/** @typedef {import("../components/chart.js").ShownTimeline} ShownTimeline */
+
+/** What the figures mean is loaded at most so often. */
+const INSIGHTS_GAP_MS = 2_000;
+/** The figures of today beside those of yesterday are loaded at most so often: channels report in minutes. */
+const TODAY_GAP_MS = 30_000;
 
 /** @param {{ eventId: string }} props */
 export function EventView({ eventId }) {
@@ -29,6 +36,11 @@ export function EventView({ eventId }) {
   const dashboard = useMemo(() => signal(/** @type {Dashboard | null} */ (cachedBody(`${base}/analytics`) ?? null)), [base]);
   const shownTimeline = useMemo(() => signal(/** @type {ShownTimeline | null} */ (null)), [base]);
   const timelineFailed = useMemo(() => signal(false), [base]);
+  const today = useMemo(() => signal(/** @type {Dashboard | null} */ (null)), [base]);
+  const insights = useMemo(() => signal(/** @type {Insights | null} */ (cachedBody(insightsUrl(base)) ?? null)), [base]);
+  const insightsFailed = useMemo(() => signal(false), [base]);
+  const loadToday = useMemo(() => coalesce(() => fetchToday(base, dashboard, today), TODAY_GAP_MS), [base]);
+  const loadInsights = useMemo(() => coalesce(() => fetchInsights(base, insights, insightsFailed), INSIGHTS_GAP_MS), [base]);
 
   const chartOfLoad = useRef("");
   const load = async () => {
@@ -36,24 +48,33 @@ export function EventView({ eventId }) {
     const first = dashboard.peek() ? null : await getJson(`${base}/analytics`);
     if (first) dashboard.value = first;
     const event = /** @type {Dashboard} */ (dashboard.peek());
+    loadInsights();
+    loadToday();
     // The live query calls this long after a rendering, so that it reads the view from the current route.
     const chart = requestedChart(event);
     chartOfLoad.current = nameOf(chart);
     const url = timelineUrl(base, chart, event);
-    const [figures, timeline] = await Promise.allSettled([first ?? getJson(`${base}/analytics`), getJson(url)]);
-    // Update both in one rendering, so that chart and tiles show the same moment.
+    const [figures, timeline, compared] = await Promise.allSettled([
+      first ?? getJson(`${base}/analytics`),
+      getJson(url),
+      chart.compare ? getJson(comparedTimelineUrl(base, chart, event)) : null,
+    ]);
+    // Update all in one rendering, so that chart and tiles show the same moment.
     batch(() => {
       const loaded = figures.status === "fulfilled" && timeline.status === "fulfilled";
       if (figures.status === "fulfilled") dashboard.value = figures.value;
-      if (loaded) shownTimeline.value = { chart, timeline: timeline.value, url };
+      if (loaded) shownTimeline.value = shownOf(shownTimeline.peek(), { chart, timeline: timeline.value, compared: compared.status === "fulfilled" ? compared.value : null, url });
       timelineFailed.value = !loaded;
     });
     if (figures.status === "rejected") throw figures.reason;
   };
-  const liveQuery = useLiveQuery(`${base}/live`, load);
+  const liveQuery = useLiveQuery(`${base}/live`, load, `${base}/analytics`);
+  useShortcut("X", () => /** @type {HTMLElement | null} */ (document.querySelector(".export > button"))?.click(), "export");
+  useShortcut("R", () => liveQuery.refresh(), "reload");
 
   const shown = dashboard.value;
-  const requested = shown && requestedChart(shown);
+  const requested = useUnchanged(shown && requestedChart(shown));
+  const retryInsights = useMemo(() => () => fetchInsights(base, insights, insightsFailed), [base]);
   const chartName = requested && nameOf(requested);
   useEffect(() => {
     if (chartName && chartOfLoad.current && chartName !== chartOfLoad.current) liveQuery.refresh();
@@ -71,40 +92,81 @@ export function EventView({ eventId }) {
 
   const t = texts.value;
   const chartShown = shownTimeline.value;
+  const headline = (!insightsFailed.value && insights.value?.headline.text[lang.value]) || headlineText(shown);
   return html`
-    <div class="page-head">
-      ${share
-        ? html`<p class="note">${t.event.viaShareLink(formatDateWithYear(share.expiresAt))}</p>`
-        : html`<a class="back" href=${hrefFor("/")}><span aria-hidden="true">‹</span> ${t.back}</a>`}
+    <div class="page-head event-intro">
+      <div class="event-actions">
+        ${share
+          ? html`<p class="note">${t.event.viaShareLink(formatDateWithYear(share.expiresAt))}</p>`
+          : html`<a class="back" href=${hrefFor("/")}><span aria-hidden="true">‹</span> ${t.back}</a>`}
+        <${Export} parts=${exportParts(base, shownTimeline.value)} event=${{ ...shown, url: `${base}/analytics?${new URLSearchParams({ tz: timeZone.value })}`, canShare: !share }} />
+      </div>
       <h1 tabindex="-1">${shown.eventTitle}</h1>
       <p class="period"><${EventStatus} event=${shown} /> ${datesText(shown, now.value)}</p>
-      <p class="headline">${headlineText(shown)}</p>
+      <p class="headline">${headline}</p>
       <${LiveStatus} liveQuery=${liveQuery} asOf=${shown.lastUpdatedAt} />
-      <${Export} parts=${exportParts(base, shownTimeline.value)} />
-      <${LiveRegion} text=${headlineText(shown)} />
+      <${LiveRegion} text=${headline} />
     </div>
-    <div class="grid">
-      <${ParticipantsTile} dashboard=${shown} />
-      <${RoiTile} dashboard=${shown} />
-      <${Chart}
-        timeline=${chartShown?.timeline ?? null}
-        event=${shown}
-        view=${requested.view}
-        current=${!chartShown || isSameChart(chartShown.chart, requested)}
-        failed=${timelineFailed.value}
-      />
-      <${MoneyTile} dashboard=${shown} />
-      <${SmallTiles} dashboard=${shown} />
-      <${Channels} dashboard=${shown} />
-    </div>
+    <${EventSummary}
+      dashboard=${shown}
+      today=${today.value}
+      insights=${insights.value}
+      shownTimeline=${chartShown}
+      requested=${requested}
+      current=${!chartShown || isSameChart(chartShown.chart, requested)}
+      failed=${timelineFailed.value}
+    />
+    <${EventSections} dashboard=${shown} insights=${insights.value} insightsFailed=${insightsFailed.value} retry=${retryInsights} />
   `;
 }
 
 /** What a load of a chart depends on; answers are in a language. @param {RequestedChart} chart */
-const nameOf = ({ view, tz }) => `${view} ${tz} ${lang.value}`;
+const nameOf = (chart) => `${rangeNameOf(chart)} ${chart.compare} ${lang.value}`;
 
-/** @param {RequestedChart} one @param {RequestedChart} other */
-const isSameChart = (one, other) => one.view === other.view && one.tz === other.tz;
+/** @param {RequestedChart} chart */
+const rangeNameOf = ({ view, granularity, offset, tz }) => `${view} ${granularity} ${offset} ${tz}`;
+
+/** Whether two charts have the same range and buckets. @param {RequestedChart} one @param {RequestedChart} other */
+const isSameChart = (one, other) => rangeNameOf(one) === rangeNameOf(other);
+
+/** The new answers, or the ones before if they are the same: nothing is then drawn again. @param {ShownTimeline | null} before @param {ShownTimeline} loaded */
+const shownOf = (before, loaded) =>
+  before && before.timeline === loaded.timeline && before.compared === loaded.compared && nameOf(before.chart) === nameOf(loaded.chart) ? before : loaded;
+
+/**
+ * Load the figures of today beside those of yesterday. The page is whole without them.
+ * @param {string} base
+ * @param {import("../vendor/signals.js").Signal<Dashboard | null>} dashboard
+ * @param {import("../vendor/signals.js").Signal<Dashboard | null>} today
+ */
+async function fetchToday(base, dashboard, today) {
+  const event = dashboard.peek();
+  if (!event || !isOngoing(event, Date.now())) return;
+  try {
+    today.value = await getJson(todayUrl(base));
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+  }
+}
+
+/** @param {string} base */
+const insightsUrl = (base) => `${base}/analytics/insights?${new URLSearchParams({ tz: timeZone.value })}`;
+
+/**
+ * Load what the figures of an event mean. The page is whole without it.
+ * @param {string} base
+ * @param {import("../vendor/signals.js").Signal<Insights | null>} insights
+ * @param {import("../vendor/signals.js").Signal<boolean>} failed
+ */
+async function fetchInsights(base, insights, failed) {
+  try {
+    insights.value = await getJson(insightsUrl(base));
+    failed.value = false;
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    failed.value = true;
+  }
+}
 
 /**
  * The data that can be exported. The timeline is exported with exactly the range that the chart shows.
@@ -121,41 +183,4 @@ function exportParts(base, shown) {
   const granularity = /** @type {keyof typeof t.chart.bars | undefined} */ (shown?.timeline.granularity);
   if (!shown || !granularity) return parts;
   return [...parts, { name: t.exportMenu.timeline, contents: `${t.chart.views[shown.chart.view]}, ${t.chart.bars[granularity]}`, url: shown.url }];
-}
-
-/** A summary of the event in one or two sentences. @param {Dashboard} dashboard */
-function headlineText(dashboard) {
-  return [participantsSentence(dashboard), moneySentence(dashboard)].filter(Boolean).join(" ");
-}
-
-/** @param {Dashboard} dashboard */
-function participantsSentence(dashboard) {
-  const t = texts.value.event;
-  const phase = phaseOf(dashboard, now.value);
-  const participants = dashboard.summary.totalParticipants;
-  if (phase === "upcoming" && dashboard.startDate) {
-    const starts = t.headlineUpcoming(formatDateWithTime(dashboard.startDate));
-    return participants ? `${starts} ${t.headlineActive(formatCount(participants))}` : starts;
-  }
-  const over = isOver(dashboard, now.value);
-  if (participants) return (over ? t.headlineEnded : t.headlineActive)(formatCount(participants));
-  return over ? t.headlineEndedEmpty : t.headlineActiveEmpty;
-}
-
-/** What was earned. Expected revenue is only mentioned while the event runs, because afterwards none is to come. @param {Dashboard} dashboard */
-function moneySentence(dashboard) {
-  const t = texts.value.event;
-  const { roi, summary, provenance } = dashboard;
-  const invested = roi.investment.total;
-  const earned = roi.revenue.total;
-  if (!summary.totalParticipants || !invested || isMissing(earned)) return null;
-  const expected = revenueBasis(roi.revenue, provenance) !== "recorded";
-  if (expected && isOver(dashboard, now.value)) return t.headlineNoSales;
-  if (expected && phaseOf(dashboard, now.value) === "upcoming") return null;
-  const profit = earned - invested;
-  const size = formatMoneyShort(Math.abs(Math.round(profit)));
-  if (profit === 0) return expected ? t.headlineBreakEvenExpected : t.headlineBreakEven;
-  if (profit > 0) return (expected ? t.headlineGainExpected : t.headlineGain)(size);
-  if (expected) return t.headlineLossExpected(size);
-  return (isOver(dashboard, now.value) ? t.headlineLossEnded : t.headlineLoss)(size);
 }

@@ -1,0 +1,100 @@
+/** Texts of the figures: names, definitions, kinds and reasons why one is missing. */
+
+const ko = {
+  tile: {
+    participants: "참여자",
+    views: "조회수",
+    participationRate: "참여율",
+    conversions: "전환",
+    roi: "현재 ROI",
+    money: "투자와 매출",
+    investment: "투자금",
+    revenue: "매출",
+    revenueExpected: "예상 매출",
+    revenueMixed: "매출 (일부 예상)",
+    costPerParticipant: "참여자당 비용",
+    breakEven: "손익분기 참여자",
+    conversionRate: "전환율",
+    target: "목표",
+    breakEvenMark: "본전",
+  },
+  definitions: {
+    /** @param {string} what */ open: (what) => `${what}: 뜻 보기`,
+    close: "닫기",
+  },
+  kind: {
+    measured: "측정값",
+    planned: "계획값",
+    estimated: "추정값",
+    stale: "지난 값",
+    unknown: "확인 안 됨",
+  },
+  kindMeaning: {
+    measured: "실제로 재거나 기록한 값이에요.",
+    planned: "계획에 적힌 값이거나 그 값이 들어간 계산이에요.",
+    estimated: "아직 모르는 값을 미루어 계산했어요.",
+    stale: "채널이 한동안 답하지 않아 마지막으로 받은 값이에요.",
+    unknown: "어디에서 온 값인지 아직 알 수 없어요.",
+  },
+  missingReason: {
+    participants: "아직 참여 기록을 받지 못했어요",
+    views: "채널에서 아직 받지 못했어요",
+    roi: "투자금이 없어 계산할 수 없어요",
+    roiInList: "투자금이나 매출이 없어 계산할 수 없어요",
+    investment: "투자금이 정해지지 않았어요",
+    revenue: "매출 기록도 예상 매출도 없어요",
+    channelCost: "비용이 정해지지 않았어요",
+    costPerParticipant: "참여자가 없어요",
+    breakEvenNoRevenue: "매출이 없어요",
+    conversionRate: "클릭이 없어요",
+    participationRate: "조회수가 없어요",
+  },
+};
+
+/** @type {typeof ko} */
+const en = {
+  tile: {
+    participants: "Participants",
+    views: "Views",
+    participationRate: "Participation rate",
+    conversions: "Conversions",
+    roi: "Current ROI",
+    money: "Spent and earned",
+    investment: "Investment",
+    revenue: "Revenue",
+    revenueExpected: "Expected revenue",
+    revenueMixed: "Revenue (partly expected)",
+    costPerParticipant: "Cost per participant",
+    breakEven: "Break-even participants",
+    conversionRate: "Conversion rate",
+    target: "Target",
+    breakEvenMark: "Even",
+  },
+  definitions: {
+    open: (what) => `${what}: what it means`,
+    close: "Close",
+  },
+  kind: { measured: "Measured", planned: "Planned", estimated: "Estimated", stale: "Stale", unknown: "Unknown" },
+  kindMeaning: {
+    measured: "Counted or recorded as it happened.",
+    planned: "Taken from the plan, or computed with a figure of the plan.",
+    estimated: "Computed with an assumption about what is not known yet.",
+    stale: "The channel has not answered for a while; this is its last word.",
+    unknown: "We cannot say yet where this figure comes from.",
+  },
+  missingReason: {
+    participants: "No participation received yet",
+    views: "No channel has reported yet",
+    roi: "Nothing invested, nothing to compute",
+    roiInList: "No investment or revenue to compute with",
+    investment: "The investment is not set",
+    revenue: "Neither recorded nor expected",
+    channelCost: "The cost is not set",
+    costPerParticipant: "Nobody has joined",
+    breakEvenNoRevenue: "There is no revenue",
+    conversionRate: "There are no clicks",
+    participationRate: "There are no views",
+  },
+};
+
+export const figuresTexts = { ko, en };
