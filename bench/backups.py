@@ -64,6 +64,7 @@ def _measure(servers: Servers, database: BenchDatabase, folder: Path, samples: s
     plain_restore = _plain_restore(servers, archive)
     servers.log_progress("backups: plain pg_restore is done")
     records = Database(database.url, PoolLimits(), application="bench")
+    (folder / "backups").mkdir(mode=0o700)
     backups = BackupFolder(folder / "backups")
     context = BackupContext(backups, records, database.owner_url, [programs], "bench", lambda: datetime.now(UTC))
     try:

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-import psycopg
 from confluent_kafka import Producer
 
+from bench.commit_times import commit_times
 from bench.figures import Figure, percentile
 from bench.http_ingestion import HttpClient
 from bench.kafka_ingestion import produce, producer_options, wait_until_counted, wait_until_owned
@@ -163,10 +163,10 @@ def _measure_from_commit(servers: Servers, seconds: int) -> list[Figure]:
         postgres_s = tree_cpu_s(servers.postgres.pid or 0) - postgres_before_s
         # Converts `perf_counter` to the clock of this machine, which PostgreSQL reads too.
         clock_offset_s = time.time() - time.perf_counter()
-        with psycopg.connect(database.url) as conn:
-            rows = conn.execute(_COMMIT_TIMES, [polled_key.decode()]).fetchall()
+        committed_at = commit_times(database, [polled_key.decode()])[polled_key.decode()]
         waits_s = [
-            seen_at + clock_offset_s - committed for seen_at, (committed,) in zip(poller.seen_at, rows, strict=True)
+            seen_at + clock_offset_s - committed
+            for seen_at, committed in zip(poller.seen_at, committed_at, strict=True)
         ]
     servers.drop_database(database)
     samples = f"{len(waits_s):,} of one event, {rate:,.0f} messages a second"
@@ -177,13 +177,6 @@ def _measure_from_commit(servers: Servers, seconds: int) -> list[Figure]:
         Figure("freshness", "  CPU, serve", serve_s / took_s, "cores", "with the poller's tight loop"),
         Figure("freshness", "  CPU, PostgreSQL", postgres_s / took_s, "cores", ""),
     ]
-
-
-# The n-th committed participant is in the first answer with n or more participants.
-_COMMIT_TIMES = """
-SELECT extract(epoch FROM pg_xact_commit_timestamp(p.xmin))::float8 AS committed
-  FROM hannun.participants p JOIN hannun.events e USING (event_no) WHERE e.event_id = %s ORDER BY 1
-"""
 
 
 def _event_and_registrations(seed: int, seconds: int, rate: int = RATE) -> tuple[list[Message], list[Message]]:

@@ -10,7 +10,8 @@ from hannun.domain.batch import ReceivedMessage, RecordId
 from hannun.sandbox.load_messages import load_events, load_registrations
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-"""All registrations lie in the hour before this instant, in one month. It is fixed, so that all runs send the same."""
+"""All registrations lie in the hour before this instant, in one month. It is fixed, so that all runs send the same;
+only what shows the last hours of now names another one."""
 AT_US = int(AT.timestamp()) * 1_000_000
 TOPIC, TOPIC_ID = "participant-registered", "bench"
 
@@ -18,14 +19,14 @@ Message = tuple[str, bytes, bytes]
 """Kind, key, value."""
 
 
-def events(seed: int, count: int) -> list[Message]:
+def events(seed: int, count: int, *, at: datetime = AT) -> list[Message]:
     """The messages that create the events, and those that distribute them to their channels."""
-    return list(load_events(seed, events=count, at=AT))
+    return list(load_events(seed, events=count, at=at))
 
 
-def registrations(seed: int, *, events: int, count: int, repeat_every: int = 0) -> Iterator[Message]:
+def registrations(seed: int, *, events: int, count: int, repeat_every: int = 0, at: datetime = AT) -> Iterator[Message]:
     """Registrations of random participants, spread evenly over the events, in the order of their time."""
-    return load_registrations(seed, events=events, messages=count, at=AT, repeat_every=repeat_every)
+    return load_registrations(seed, events=events, messages=count, at=at, repeat_every=repeat_every)
 
 
 def batches(messages: Iterator[Message], size: int) -> Iterator[list[ReceivedMessage]]:

@@ -7,14 +7,14 @@ they do in an hour, and an hour takes some minutes. The service, its event strea
 """
 
 import json
-import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from bench.chromium import open_chromium, sign_in
 from bench.figures import Figure
 from bench.http_ingestion import HttpClient
 from bench.servers import Servers
@@ -63,12 +63,8 @@ class Memory:
 
 def _measure_page(client: HttpClient, address: str, token: str, changes: int) -> tuple[Memory, Memory]:
     """What the page keeps before and after the changes."""
-    with sync_playwright() as playwright:
-        program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-        chromium = playwright.chromium.launch(executable_path=program, args=["--headless", "--no-sandbox"])
-        context = chromium.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
-        context.add_cookies([{"name": "hannun_session", "value": token, "url": address}])
-        page = context.new_page()
+    with open_chromium() as chromium:
+        page = sign_in(chromium, address, token, width=1280, height=900).new_page()
         page.clock.install()
         page.goto(f"{address}/events/{EVENT}?lang=en")
         page.locator(".live-live").wait_for()
@@ -78,7 +74,6 @@ def _measure_page(client: HttpClient, address: str, token: str, changes: int) ->
         for number in range(WARM_UP, WARM_UP + changes):
             _change(client, page, number)
         after = _memory(page)
-        chromium.close()
     return before, after
 
 
@@ -99,7 +94,8 @@ def _change(client: HttpClient, page: Page, number: int) -> None:
 def _wait_until_shown(page: Page, participants: str) -> None:
     """Playwright's own waiting starts with pauses of 0.1 s, a third of the whole run."""
     deadline = time.monotonic() + SHOWN_S_MAX
-    while not (page.locator(".headline").text_content() or "").startswith(f"{participants} "):
+    # The tile and not the headline, which comes with the insights, at most every 2 s of the page's clock.
+    while page.locator(".hero .num").first.text_content() != participants:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the page did not show {participants} participants within {SHOWN_S_MAX:.0f} s")
         time.sleep(0.005)

@@ -18,10 +18,19 @@ def tree_cpu_s(pid: int) -> float:
     return sum(sum(_times(each)) for each in (pid, *_descendants(pid))) / _TICKS_PER_SECOND
 
 
+def memory_bytes(pid: int) -> int:
+    """The resident memory of a process."""
+    return _status_bytes(pid, "VmRSS:")
+
+
 def peak_memory_bytes(pid: int) -> int:
     """The peak of the resident memory of a process."""
+    return _status_bytes(pid, "VmHWM:")
+
+
+def _status_bytes(pid: int, name: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024
     return 0
 

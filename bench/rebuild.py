@@ -81,7 +81,7 @@ async def _measure(servers: Servers, database: BenchDatabase, ids: Sequence[str]
     await pool.open()
     await cache.open()
     try:
-        rebuilder = Rebuilder(pool, cache, lambda: datetime.now(UTC), STALE_AFTER)
+        rebuilder = Rebuilder(pool, cache, lambda: datetime.now(UTC), load_table(), STALE_AFTER)
         await rebuilder.rebuild(ids[:250])  # so that connections and scripts are there
         servers.log_progress(f"rebuild: {len(ids):,} events together")
         pool.uses, cpu_before, began = 0, time.process_time(), time.monotonic()

@@ -130,6 +130,10 @@ class Servers:
         """A token that may send messages and read every event."""
         return sign_token(self._secret, "bench", ["ADMIN", "SERVICE"], 3_600.0)
 
+    def token(self, user_id: str, role: str, number: int) -> str:
+        """A token of this user. Different numbers give different tokens."""
+        return sign_token(self._secret, user_id, [role], 3_600.0 + number)
+
     @contextmanager
     def serve(self, database: BenchDatabase, *, module: str = "hannun", **settings: str) -> Iterator[ServeProcess]:
         """Run `hannun serve`, or another module with the same command line, and yield it when it is ready.

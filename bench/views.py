@@ -1,7 +1,7 @@
 """`views`: uncached answers, over a database of a year.
 
     SQL fills the database as the service would have: minute by minute, with the rows of all events mixed
-    ─► misses: dashboards that were never requested; 200 clients that request the same one at the same time
+    ─► misses: dashboards and insights that were never requested; 200 clients that request one at the same time
     ─► the timeline of an event with every minute of a year, in four zones; compared with the same event alone in a
        database, and with itself read from minutes, as it is while its 15-minute roll-up is pending
     ─► a merchant with a thousand events
@@ -82,6 +82,7 @@ def run(servers: Servers, *, quick: bool) -> list[Figure]:
         return [
             *_measure_timelines(servers, full, client, client_alone, size, end),
             *_measure_misses(servers, client, size),
+            *_measure_insights(servers, client, size),
             *_measure_stampedes(servers, full, serves, size),
             *_measure_merchant(servers, client, size),
             *_measure_job(servers, full, end, 5 if quick else 200),
@@ -218,6 +219,22 @@ def _measure_misses(servers: Servers, client: LiveClient, size: Size) -> list[Fi
         for number in range(size.misses):
             client.get_timed(_analytics_path(2 + warm_up + int(number * step)), times)
     return times.figures("a miss", "15")
+
+
+def _measure_insights(servers: Servers, client: LiveClient, size: Size) -> list[Figure]:
+    """What the figures of an event mean: of events that were never requested, and of the event of a year."""
+    servers.log_progress(f"views: {size.misses:,} insights that were never requested")
+    times, of_year = RequestTimes(), RequestTimes()
+    step = (size.events - 1) / size.misses
+    with client.cpu_added_to(times):
+        for number in range(size.misses):
+            client.get_timed(f"{_analytics_path(2 + int(number * step))}/insights", times)
+    path = f"{_analytics_path(YEAR_EVENT)}/insights?refresh=true"
+    client.get(path)
+    with client.cpu_added_to(of_year):
+        for _ in range(size.timelines):
+            client.get_timed(path, of_year)
+    return [*times.figures("a miss of insights"), *of_year.figures("insights of the event of a year")]
 
 
 def _measure_stampedes(

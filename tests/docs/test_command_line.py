@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from hannun import settings as hannun_settings
 from hannun.cli import app, terminal
-from hannun.errors import OperatorError, install_hint
+from hannun.errors import OperatorError, SettingMissing, install_hint
 from hannun.processes import endpoints
 
 ROOT = Path(__file__).parents[2]
@@ -157,7 +157,7 @@ def test_a_printed_command_can_be_pasted_as_one_line(
         assert word in text, "nothing else is lost"
 
 
-@pytest.mark.parametrize("group", ["channels", "dead-letters", "partitions", "positions", "replay"])
+@pytest.mark.parametrize("group", ["channels", "dead-letters", "keys", "partitions", "positions", "replay"])
 def test_home_is_understood_before_and_behind_each_command_of_a_group(
     monkeypatch: pytest.MonkeyPatch, group: str
 ) -> None:
@@ -174,10 +174,44 @@ def test_home_is_understood_before_and_behind_each_command_of_a_group(
             assert used == [Path("h")], words
 
 
-def test_a_number_of_dead_letters_below_1_is_refused() -> None:
-    for limit in ("0", "-1"):
+def test_the_commands_with_home_are_exactly_those_whose_printed_commands_name_it() -> None:
+    """`token`, `simulate` and the sandbox have a home too, and no text names them."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    taking = {name for name, command in commands.items() if any("--home" in each.opts for each in command.params)}
+    assert taking - {"sandbox", "simulate", "token", "up"} == set(terminal.COMMANDS_WITH_HOME)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("positions --home h list", "this `hannun up` runs without Kafka: stop it, and start it again with --kafka"),
+        ("keys --home h list", "`hannun keys --home h new FILE` makes a key ring; start `hannun up` again with it"),
+        ("migrate --home h --plan", "stop this `hannun up`, and start it again"),
+    ],
+)
+def test_a_hint_never_says_to_give_a_home_that_was_given(
+    words: str, hint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "HANNUN_KEY_RING_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(endpoints, "command_environment", lambda home: {"REDIS_DATABASE": "0"})
+    monkeypatch.setattr(terminal, "_used_homes", [])
+    monkeypatch.setattr(terminal, "_home_variables", set())
+    monkeypatch.setenv("COLUMNS", "300")
+    needed = {"positions": "kafka_bootstrap_servers", "keys": "key_ring_file", "migrate": "database_url"}
+    parse(words.split())
+    with pytest.raises(SettingMissing) as refused:
+        hannun_settings.read().needed(needed[words.split()[0]])  # type: ignore[arg-type]
+    terminal.print_error(refused.value)
+    assert f"Hint: {hint}" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("command", ["dead-letters list", "audit list"])
+def test_the_length_of_a_list_is_bounded(command: str) -> None:
+    for limit in ("0", "-1", str(terminal.LISTED_MAX + 1)):
         with pytest.raises(UsageError):
-            parse(["dead-letters", "list", "--limit", limit])
+            parse([*command.split(), "--limit", limit])
+    parse([*command.split(), "--limit", str(terminal.LISTED_MAX)])
 
 
 def test_every_command_that_the_docs_name_exists_with_its_options() -> None:

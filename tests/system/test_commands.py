@@ -5,11 +5,11 @@ import re
 
 import pytest
 from outside import CompletedCommand, Event, Service, Topics, wait_for
+from widths import WIDTH, assert_fits
 
 from hannun.embedded import KafkaServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka, too")]
-WIDTH = 80
 
 
 class Operator:
@@ -23,11 +23,7 @@ class Operator:
     def run(self, command: str, *arguments: str) -> CompletedCommand:
         """Run a command. Asserts that nothing is cut and each line fits the terminal, or is one word or one command."""
         ran = self.service.run(*command.split(), *arguments, COLUMNS=str(WIDTH), **self.environment)
-        for line in (ran.out + ran.err).splitlines():
-            alone = len(line.split()) == 1 or line.strip().startswith("hannun ")
-            assert len(line) <= WIDTH or alone, f"hannun {command}: {line}"
-            assert "…" not in line, f"hannun {command}: {line}"
-        assert "Traceback" not in ran.err
+        assert_fits(ran, command)
         return ran
 
 

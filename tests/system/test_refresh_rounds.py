@@ -16,7 +16,8 @@ import pytest
 from channel_rounds import CHANNELS, Rounds, open_rounds
 from faults import frozen
 from outside import Process, Service, StartService, wait_for
-from world import World, make_database, make_owner
+from pgbouncer import pgbouncer
+from world import PASSWORD, World, make_database, make_owner
 
 from hannun.embedded import PostgresServer, ValkeyServer
 
@@ -81,7 +82,8 @@ def assert_nothing_lost(rounds: Rounds, ended: Any) -> None:
     assert rounds.world.drift() == []
 
 
-def test_two_schedulers_poll_each_event_and_channel_once_a_round(schedulers: Service, rounds: Rounds) -> None:
+def poll_in_two_rounds(schedulers: Service, rounds: Rounds) -> None:
+    """Two schedulers do two rounds; each event and channel is polled once in each."""
     both = [schedulers.start_schedule() for _ in range(2)]
     wait_for("a round", lambda: rounds.world.rows("SELECT due_at FROM hannun.rounds"))
     assert_nothing_lost(rounds, wait_until_ended(rounds))
@@ -91,6 +93,20 @@ def test_two_schedulers_poll_each_event_and_channel_once_a_round(schedulers: Ser
     assert_nothing_lost(rounds, wait_until_ended(rounds))
     assert events_told(rounds) == dict.fromkeys(CHANNELS, 2 * len(EVENTS))
     assert all(process.is_running for process in both)
+
+
+def test_two_schedulers_poll_each_event_and_channel_once_a_round(schedulers: Service, rounds: Rounds) -> None:
+    poll_in_two_rounds(schedulers, rounds)
+
+
+@pytest.mark.pgbouncer
+def test_two_schedulers_behind_pgbouncer_poll_each_event_and_channel_once_a_round(
+    start_service: StartService, rounds: Rounds, postgres: PostgresServer
+) -> None:
+    with pgbouncer(postgres, "analytics_readwrite", PASSWORD, pool_size=4) as pooler:
+        of_pooler = pooler.environment(rounds.environment["DATABASE_URL"])
+        schedulers = start_service(**rounds.environment | of_pooler, **every_five_minutes_from_now())
+        poll_in_two_rounds(schedulers, rounds)
 
 
 def start_and_lose(schedulers: Service, rounds: Rounds, number: signal.Signals) -> tuple[Process, Process]:

@@ -49,7 +49,7 @@ def source_of_the_version_before(folder: Path) -> Path:
 
 
 def source_of_the_next_version(folder: Path) -> Path:
-    shutil.copytree(OURS, folder / "hannun", ignore=shutil.ignore_patterns("__pycache__", "vendor"))
+    shutil.copytree(OURS, folder / "hannun", ignore=shutil.ignore_patterns("__pycache__"))
     migrations = folder / "hannun" / "store" / "migrations"
     newest = max(migrations.glob("*.sql")).name[:4]
     (migrations / f"{int(newest) + 1:04}_next.sql").write_text(NEXT_MIGRATION)

@@ -102,6 +102,11 @@ def test_a_metrics_port_that_is_taken_is_refused(service: Service) -> None:
         assert_refused(service, "schedule", says="cannot serve /metrics", HANNUN_SCHEDULE_METRICS_PORT=port)
 
 
+def test_a_metrics_address_of_another_machine_is_refused(service: Service) -> None:
+    elsewhere = {"HANNUN_METRICS_HOST": "192.0.2.1", "HANNUN_SCHEDULE_METRICS_PORT": "0"}
+    assert_refused(service, "schedule", says="cannot serve /metrics on 192.0.2.1", **elsewhere)
+
+
 @pytest.mark.parametrize(
     ("secret", "says"), [(None, "HANNUN_JWT_SECRET is not set"), ("too short", "HANNUN_JWT_SECRET has 9 characters")]
 )

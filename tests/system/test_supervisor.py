@@ -34,8 +34,41 @@ def test_a_child_that_always_fails_does_not_end_the_others(children: Supervisor,
     wait_for("its end to be reported", reported)
     children.restart_ended()
     (line,) = lines
-    assert line.startswith("ingest has ended 1 times within 60 s, last with status 2: ")
-    assert line.endswith("starting it again in 30 s")
+    assert line.startswith("ingest has ended 1 times within 60 s, last with status 2; starting it again in 30 s: ")
+
+
+def test_the_reason_of_a_child_that_ended_is_its_own_error_with_its_hint(
+    children: Supervisor, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "FAILURES_MAX", 9)
+    (children.logs / "schedule.log").write_text("hannun: what an earlier process found\n")
+    children.start("schedule", "schedule")
+
+    def reported() -> bool:
+        children.restart_ended()
+        return bool(lines)
+
+    wait_for("its end to be reported", reported)
+    expected = "schedule ended with status 2; starting it again: DATABASE_URL is not set. Hint: export DATABASE_URL="
+    assert lines[0].startswith(expected)
+
+
+def test_a_child_that_only_logged_has_no_reason(tmp_path: Path, lines: list[str]) -> None:
+    children = Supervisor(tmp_path, base_environment(), lines.append)
+    with children.running():
+        log = children.logs / "channels.log"
+        children.start("channels", "sandbox", "serve", "--home", str(tmp_path / "home"), "--port", "0")
+        wait_for("it to run", lambda: log.stat().st_size)
+        (child,) = children._children
+        log.write_text('{"event": "sandbox runs"}\n')
+        child.process.kill()
+
+        def reported() -> bool:
+            children.restart_ended()
+            return bool(lines)
+
+        wait_for("its end to be reported", reported)
+    assert lines == ["channels ended with status -9; starting it again"]
 
 
 def test_a_child_that_is_needed_and_always_fails_ends_all(children: Supervisor) -> None:

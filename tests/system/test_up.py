@@ -125,12 +125,12 @@ class Up:
         process = Process(["reconcile"], environment, log)
         assert process.wait() == 0, process.log
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, status: int = 0) -> str:
         """Run a command with `--home` and no setting; returns what it printed."""
         environment = {name: self.environment[name] for name in ("PATH", "PYTHONPATH") if name in self.environment}
         log = self._log.with_name(f"{arguments[0]}.log")
         process = Process(arguments, environment, log)
-        assert process.wait() == 0, process.log
+        assert process.wait() == status, process.log
         return process.log
 
     def pid_of(self, verb: str) -> int:
@@ -224,9 +224,26 @@ def test_commands_find_the_servers_by_its_home(up: Up) -> None:
     assert up.run("positions", *home, "list") == "no partition of Kafka was ever read\n"
     up.run("dead-letters", *home, "list")
     assert up.process is not None
-    assert f"reconcile --home {os.path.relpath(up.home, chr(47))}" in up.process.log, (
-        "as typed in the folder where it runs"
-    )
+    assert f"reconcile --home {up.home}" in up.process.log, "a command can be pasted in any folder"
+    (version,) = up.rows("SELECT version_num FROM hannun.schema_version")[0]
+    assert up.run("migrate", *home, "--plan") == f"the schema is of version {version}; nothing is missing\n"
+    shown = up.run("settings", *home)
+    of_home, _, others = shown.partition("from the environment:")
+    assert "from --home:\n  DATABASE_URL=" in of_home and "REDIS_HOST=127.0.0.1" in of_home, shown
+    assert "_FILE=\n" not in shown and "REDIS_HOST" not in others
+
+
+@pytest.mark.faults
+def test_a_backup_of_a_new_home_is_made_as_the_doctor_says(up: Up) -> None:
+    up.start()
+    folder = up.home / "backups"
+    assert folder.stat().st_mode & 0o777 == 0o700, "backups hold personal data"
+    advice = up.run("doctor", "--only", "backups", "--home", str(up.home), status=2)
+    (command,) = [line.strip() for line in advice.splitlines() if line.strip().startswith("hannun backup ")]
+    up.run(*command.split()[1:])
+    assert list(folder.glob("logical/*/manifest.json"))
+    left = up.run("doctor", "--only", "backups", "--home", str(up.home), status=1)
+    assert "backup-redis" in left and "backup-logical" not in left, "the other kinds are not made yet"
 
 
 @pytest.mark.faults
