@@ -23,6 +23,7 @@ from bench import (
     doctor,
     flat,
     freshness,
+    gate,
     http_ingestion,
     kafka_ingestion,
     ledger_bytes,
@@ -64,7 +65,12 @@ BENCHES: dict[str, tuple[str, Run]] = {
 }
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.callback(invoke_without_command=True)
 def main(
+    context: typer.Context,
     only: Annotated[list[str] | None, typer.Option(help=f"one of {', '.join(BENCHES)}; may be repeated")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="smaller loads: under a minute on idle cores, with rough figures")
@@ -72,6 +78,10 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures to this file too")] = None,
 ) -> None:
     """Measure Hannun on servers that are started for it, and stop all of them at the end."""
+    # On SIGTERM an exception unwinds every `finally`, which stops the processes that were started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if context.invoked_subcommand is not None:
+        return
     # Piped into a file, the table does not wrap its lines.
     out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
     err = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -80,8 +90,6 @@ def main(
         raise typer.BadParameter(f"no bench is named {', '.join(unknown)}; the benches are {', '.join(BENCHES)}")
     telemetry.configure("warning")
     started = time.monotonic()
-    # On SIGTERM an exception unwinds every `finally`, which stops the processes that were started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     def log_progress(line: str) -> None:
         err.print(f"{time.monotonic() - started:6.1f} s  {line}", style="dim", markup=False)
@@ -103,6 +111,25 @@ def main(
         raise typer.Exit(1)
 
 
+@app.command("gate")
+def run_gate(
+    write: Annotated[bool, typer.Option("--write", help="make what is measured now the references")] = False,
+) -> None:
+    """Fail where a path has become dearer than its reference in bench/gate.json."""
+    telemetry.configure("warning")
+    err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+    def log_progress(line: str) -> None:
+        err.print(f"gate: {line}", style="dim", markup=False)
+
+    if write:
+        gate.write(log_progress)
+    elif problems := gate.check(log_progress):
+        for problem in problems:
+            err.print(f"gate: {problem}", style="bold red", markup=False)
+        raise typer.Exit(1)
+
+
 def _run_benches(
     servers: Servers, names: Sequence[str], quick: bool, log_progress: LogProgress
 ) -> tuple[list[Figure], list[str]]:
@@ -121,4 +148,4 @@ def _run_benches(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

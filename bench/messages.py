@@ -29,9 +29,9 @@ def registrations(seed: int, *, events: int, count: int, repeat_every: int = 0, 
     return load_registrations(seed, events=events, messages=count, at=at, repeat_every=repeat_every)
 
 
-def batches(messages: Iterator[Message], size: int) -> Iterator[list[ReceivedMessage]]:
+def batches(messages: Iterator[Message], size: int, *, first_offset: int = 0) -> Iterator[list[ReceivedMessage]]:
     """The messages in batches, as `ingest` reads them from one partition."""
-    offset = 0
+    offset = first_offset
     while batch := list(islice(messages, size)):
         yield [
             ReceivedMessage(kind, value, AT_US, RecordId(TOPIC, TOPIC_ID, 0, offset + index))

@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -269,15 +269,23 @@ def wait_for(condition: Callable[[], bool], what: str, seconds_max: float = READ
 
 
 @contextmanager
-def start_servers(log_progress: LogProgress) -> Iterator[Servers]:
-    """Start PostgreSQL and Valkey in a temporary folder. At the end of the block all is stopped and removed."""
+def start_servers(log_progress: LogProgress, postgres_settings: Mapping[str, str] | None = None) -> Iterator[Servers]:
+    """Start PostgreSQL and Valkey in a temporary folder. At the end of the block all is stopped and removed.
+
+    Args:
+        postgres_settings: settings of PostgreSQL in addition to those of all benches, or instead of them.
+    """
     home = Path(tempfile.mkdtemp(prefix="hannun-bench-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         home.chmod(0o711)  # under root, PostgreSQL runs as another user, which must be able to enter
         # `freshness` reads the commit time of transactions. PostgreSQL stores it in 10 bytes a transaction.
         # `rounds` counts statements by application in the log; it has its database's statements logged.
-        settings = {"track_commit_timestamp": "on", "log_line_prefix": "%m [%p] %u@%d %a "}
+        settings = {
+            "track_commit_timestamp": "on",
+            "log_line_prefix": "%m [%p] %u@%d %a ",
+            **(postgres_settings or {}),
+        }
         postgres, valkey = PostgresServer(home / "postgres", settings=settings), ValkeyServer(home / "valkey")
         stack.callback(postgres.destroy)
         stack.callback(valkey.stop)
