@@ -17,7 +17,7 @@ from world import DATABASE_OWNER, NOTHING_PENDING, OWNER, PASSWORD, SPRING, Worl
 from hannun.domain.buckets import buckets_in, to_epoch_s
 from hannun.domain.channels import load_table
 from hannun.domain.granularity import Granularity
-from hannun.domain.ranges import ALL_TIME
+from hannun.domain.ranges import ALL_TIME, Range
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.errors import RowRefused
 from hannun.flows.partitions.months import detach_old_months
@@ -32,20 +32,41 @@ SUMMER = "5b0c2f64-0000-4000-8000-000000000002"
 ZONES = ("UTC", "Asia/Seoul", "Asia/Kathmandu", "Australia/Lord_Howe", "America/New_York", "Africa/Monrovia")
 FIRST, LAST = datetime(2026, 3, 6), datetime(2026, 4, 9)
 """Around the changes to and from summer time on Lord Howe and in New York, in two months."""
+MINUTE = timedelta(minutes=1)
+STALE_AFTER = 10 * MINUTE
 Counted = tuple[list[tuple[int, ...]], int]
 
 
 def answer_of(
     world: World, events: list[str], granularity: Granularity, zone: str, start: datetime, end: datetime
 ) -> Counted:
-    """What the service answers: figures of each bucket, and participants after the last bucket."""
+    """What the service answers: figures of each bucket, and participants after the last bucket.
+
+    Of one event it is also read by one statement, which must find the same.
+    """
     grid = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, zone)
     nos = [world.event_row(event).event_no for event in events]
 
     async def query() -> Counted:
         async with await psycopg.AsyncConnection.connect(world.url) as conn:
             found = await reports.timeline(conn, nos, grid, start, end)
-            return [tuple(bucket) for bucket in found], await reports.participants_from(conn, nos, end)
+            answer = [tuple(bucket) for bucket in found], await reports.participants_from(conn, nos, end)
+            if len(events) == 1:
+                (event,) = events
+                head = await reports.timeline_head(conn, event, STALE_AFTER)
+                at_once = await reports.event_timeline(conn, event, grid, start, end, STALE_AFTER)
+                if at_once is None:
+                    assert head is None, "an event whose creation has not arrived has no timeline"
+                    return answer
+                assert at_once.head == head
+                assert at_once.detached == await reports.detached_months(conn, nos)
+                if not any(span.end > start for span in at_once.detached):
+                    assert (sorted(map(tuple, at_once.filled)), at_once.after) == (sorted(answer[0]), answer[1])
+                    ranges = [Range(start, end), Range(start + MINUTE, end)]
+                    before = sum(row.participants for row in world.timeline(event) if row.timestamp == start)
+                    total = sum(participants for _, participants, *_ in found)
+                    assert await reports.participants_within(conn, nos[0], ranges) == [total, total - before]
+            return answer
 
     return asyncio.run(query())
 

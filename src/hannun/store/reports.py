@@ -6,12 +6,12 @@ A caller that reads several runs them in one transaction: a transaction of the r
 import asyncio
 from base64 import b64decode
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from hannun.domain.buckets import ROLLUP_S, Buckets, rollup_bounds, to_epoch_s
+from hannun.domain.buckets import Buckets, rollup_bounds
 from hannun.domain.channel_state import NOTHING_MEASURED, Freshness, KnownCounts, channel_state, together
 from hannun.domain.channel_totals import COUNTS
 from hannun.domain.detached_months import DetachedSpan, overlapping
@@ -59,10 +59,49 @@ async def event(conn: AsyncConnection, event_id: str, now: datetime, stale_after
     return None if row is None else _event(amounts_of(conn), row, now)
 
 
-async def event_history(conn: AsyncConnection, event_id: str, marks_max: int) -> EventHistory:
-    """What happened to an event that exists, with its newest distributions and outages."""
-    parameters = {"event_id": event_id, "marks_max": marks_max}
-    row: Any = await (await conn.execute(SQL["event_history"], parameters, prepare=True)).fetchone()
+async def events(
+    conn: AsyncConnection, event_ids: Sequence[str], now: datetime, stale_after: timedelta
+) -> list[EventFigures]:
+    """Those of these events that exist, with their channels, by one statement. Arguments as in `event`."""
+    parameters = {"event_ids": list(event_ids), "stale_after": stale_after}
+    rows: Any = await (await conn.execute(_EVENTS, parameters)).fetchall()
+    return [_event(amounts_of(conn), row, now) for row in rows]
+
+
+_EVENTS = SQL["event"].replace("s.event_id = %(event_id)s", "s.event_id = ANY(%(event_ids)s::text[])")
+
+
+async def event_and_period(
+    conn: AsyncConnection,
+    event_id: str,
+    now: datetime,
+    stale_after: timedelta,
+    range_: Range,
+    preceding: Preceding | None,
+) -> tuple[EventFigures, PeriodComparison] | None:
+    """What `event` and `period` return for one event, by one statement."""
+    parameters = {"event_id": event_id, "stale_after": stale_after} | _bounds_of_period(range_, preceding)
+    row: Any = await (await conn.execute(_EVENT_AND_PERIOD, parameters, prepare=True)).fetchone()
+    if row is None:
+        return None
+    *figures, happened, detached = row
+    comparison = _comparison(happened or (), _detached_spans(detached), range_, preceding)
+    return _event(amounts_of(conn), figures, now), comparison
+
+
+async def event_with_history(
+    conn: AsyncConnection, event_id: str, now: datetime, stale_after: timedelta, marks_max: int
+) -> tuple[EventFigures, EventHistory, list[DetachedSpan]] | None:
+    """What `event`, `event_history` and `detached_months` return for one event, by one statement."""
+    parameters = {"event_id": event_id, "stale_after": stale_after, "marks_max": marks_max}
+    row: Any = await (await conn.execute(_EVENT_WITH_HISTORY, parameters, prepare=True)).fetchone()
+    if row is None:
+        return None
+    figures, history, detached = row[:_EVENT_COLUMNS], row[_EVENT_COLUMNS:-1], row[-1]
+    return _event(amounts_of(conn), figures, now), _history(history), _detached_spans(detached)
+
+
+def _history(row: Any) -> EventHistory:
     first, status_at, planned_at, until, distributions, outages = row
     return EventHistory(
         first,
@@ -77,16 +116,18 @@ async def event_history(conn: AsyncConnection, event_id: str, marks_max: int) ->
     )
 
 
-async def events(
-    conn: AsyncConnection, event_ids: Sequence[str], now: datetime, stale_after: timedelta
-) -> list[EventFigures]:
-    """Those of these events that exist, with their channels, by one statement. Arguments as in `event`."""
-    parameters = {"event_ids": list(event_ids), "stale_after": stale_after}
-    rows: Any = await (await conn.execute(_EVENTS, parameters)).fetchall()
-    return [_event(amounts_of(conn), row, now) for row in rows]
+def _composed(name: str, *parts: str) -> str:
+    """A statement in which marks, as /* event */, stand for other statements, about the one event of `figures`."""
+    composed = SQL[name]
+    for part in parts:
+        statement = SQL[part].rstrip(";").replace("= ANY(%(event_nos)s::int[])", "= (SELECT event_no FROM figures)")
+        composed = composed.replace(f"/* {part} */", statement)
+    return composed
 
 
-_EVENTS = SQL["event"].replace("s.event_id = %(event_id)s", "s.event_id = ANY(%(event_ids)s::text[])")
+_EVENT_COLUMNS = 17
+_EVENT_AND_PERIOD = _composed("event_and_period", "event", "period", "detached_months")
+_EVENT_WITH_HISTORY = _composed("event_with_history", "event", "event_history", "detached_months")
 
 
 def _event(amounts: Amounts, row: Any, now: datetime) -> EventFigures:
@@ -154,13 +195,15 @@ async def measured_counts(
     """When the counts of events' channels were measured, by channel name and type, where they were."""
     parameters = {"event_nos": _numbers(event_nos), "stale_after": stale_after}
     rows: Any = await (await conn.execute(SQL["measured_counts"], parameters)).fetchall()
+    return {(name, type_): _known_counts(as_ofs, stale_ats) for name, type_, as_ofs, stale_ats in rows}
+
+
+def _known_counts(as_ofs: Sequence[datetime | None], stale_ats: Sequence[datetime | None]) -> KnownCounts:
+    """What arrays of moments, one for each of `COUNTS`, say of when these were measured and become stale."""
     return {
-        (name, type_): {
-            count: Freshness(as_of, stale_at)
-            for count, as_of, stale_at in zip(COUNTS, as_ofs, stale_ats, strict=True)
-            if as_of is not None
-        }
-        for name, type_, as_ofs, stale_ats in rows
+        count: Freshness(as_of, stale_at)
+        for count, as_of, stale_at in zip(COUNTS, as_ofs, stale_ats, strict=True)
+        if as_of is not None
     }
 
 
@@ -177,18 +220,22 @@ async def period(
     conn: AsyncConnection, event_nos: Sequence[int], range_: Range, preceding: Preceding | None
 ) -> PeriodComparison:
     """What happened within a range in events together, and within the preceding range, if there is one."""
+    parameters = {"event_nos": _numbers(event_nos)} | _bounds_of_period(range_, preceding)
+    rows: Any = await (await conn.execute(SQL["period"], parameters)).fetchall()
+    return _comparison(rows, await detached_months(conn, event_nos), range_, preceding)
+
+
+def _bounds_of_period(range_: Range, preceding: Preceding | None) -> dict[str, Any]:
+    """The parameters of the statement `period`."""
     starts, until = range_.start or _EVER, range_.end or _NEVER
     before = (starts, starts) if preceding is None else (preceding.range.start or starts, preceding.range.end or starts)
     bounds = {"starts": starts, "since": before[0], "before_until": before[1], "until": until}
-    rows: Any = await (
-        await conn.execute(
-            SQL["period"],
-            {"event_nos": _numbers(event_nos)}
-            | bounds
-            | {f"{name}_minute": _minute(at) for name, at in bounds.items()},
-        )
-    ).fetchall()
+    return bounds | {f"{name}_minute": _minute(at) for name, at in bounds.items()}
 
+
+def _comparison(
+    rows: Sequence[Sequence[Any]], detached: Sequence[DetachedSpan], range_: Range, preceding: Preceding | None
+) -> PeriodComparison:
     def figures(within: bool) -> PeriodFigures:
         counted = [row[1:] for row in rows if row[0] is within]
         return PeriodFigures(
@@ -196,8 +243,8 @@ async def period(
             sum(row[2] for row in counted if row[0] is None),
         )
 
-    detached = overlapping(await detached_months(conn, event_nos), range_)
-    return PeriodComparison(figures(within=True), None if preceding is None else figures(within=False), detached)
+    before = None if preceding is None else figures(within=False)
+    return PeriodComparison(figures(within=True), before, overlapping(detached, range_))
 
 
 def _minute(moment: datetime) -> int:
@@ -417,32 +464,89 @@ async def timeline(
     are not empty, as (index, participants, views, engagement, conversions)."""
     if not buckets.starts:
         return []
-    rollup_from, rollup_to = rollup_bounds(start, end) if buckets.is_rollup_aligned else (start, start)
-    parameters = {
+    parameters = _bounds_of_timeline(buckets, start, end) | {
         "event_nos": _numbers(event_nos),
-        "from": start,
-        "to": end,
-        "rollup_from": rollup_from,
-        "rollup_to": rollup_to,
         "first": _EPOCH + timedelta(seconds=buckets.starts[0]),
         "step_s": buckets.step_s,
-        "starts": _numbers(buckets.starts),
     }
     rows: Any = await (await conn.execute(SQL["timeline_filled"], parameters)).fetchall()
     return list(rows)
 
 
-async def participants_within(conn: AsyncConnection, event_nos: Sequence[int], start: datetime, end: datetime) -> int:
-    """The participants of events together within [start, end), UTC without a zone, in attached months."""
-    first, last = to_epoch_s(start) // ROLLUP_S * ROLLUP_S, -(-to_epoch_s(end) // ROLLUP_S) * ROLLUP_S
-    one_bucket = Buckets([first], [0], last)
-    return sum(count for _, count, *_ in await timeline(conn, event_nos, one_bucket, start, end))
+def _bounds_of_timeline(buckets: Buckets, start: datetime, end: datetime) -> dict[str, Any]:
+    """The parameters of a statement that sums up [start, end) by buckets."""
+    rollup_from, rollup_to = rollup_bounds(start, end) if buckets.is_rollup_aligned else (start, start)
+    return {
+        "from": start,
+        "to": end,
+        "rollup_from": rollup_from,
+        "rollup_to": rollup_to,
+        "starts": _numbers(buckets.starts),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class EventTimeline:
+    """One event's timeline of a range [start, end), all read by one statement.
+
+    filled: as `timeline` returns it.
+    after: the participants at `end` or later, in attached months.
+    detached: the event's detached months. Where one reaches into the range or lies after it, `filled` and `after` are
+        not right.
+    """
+
+    head: TimelineHead
+    filled: list[tuple[int, int, int, int, int]]
+    after: int
+    detached: list[DetachedSpan]
+
+
+async def event_timeline(
+    conn: AsyncConnection, event_id: str, buckets: Buckets, start: datetime, end: datetime, stale_after: timedelta
+) -> EventTimeline | None:
+    """An event's timeline of [start, end), UTC without a zone; None where there is no such event."""
+    parameters = _bounds_of_timeline(buckets, start, end) | {
+        "event_id": event_id,
+        "stale_after": stale_after,
+        "after_rollup_from": rollup_bounds(end, _NEVER)[0],
+    }
+    row: Any = await (await conn.execute(SQL["event_timeline"], parameters, prepare=True)).fetchone()
+    if row is None:
+        return None
+    filled, after, detached, as_ofs, stale_ats, user_id, version, participants, event_no, *extent = row
+    measured = _known_counts(as_ofs, stale_ats)
+    head = TimelineHead(user_id, version, version, participants, [event_no], measured, *extent)
+    return EventTimeline(head, filled or [], after, _detached_spans(detached))
+
+
+async def participants_within(conn: AsyncConnection, event_no: int, ranges: Sequence[Range]) -> list[int]:
+    """The participants of an event within each of these bounded ranges, all of whose months are attached."""
+    starts = [range_.start or _EVER for range_ in ranges]
+    ends = [range_.end or _NEVER for range_ in ranges]
+    rollups = [rollup_bounds(start, end) for start, end in zip(starts, ends, strict=True)]
+    parameters = {
+        "event_no": event_no,
+        "starts": starts,
+        "ends": ends,
+        "rollup_starts": [first for first, _ in rollups],
+        "rollup_ends": [last for _, last in rollups],
+    }
+    rows: Any = await (await conn.execute(SQL["participants_within"], parameters, prepare=True)).fetchall()
+    return [participants for (participants,) in rows]
 
 
 async def detached_months(conn: AsyncConnection, event_nos: Sequence[int]) -> list[DetachedSpan]:
     """The detached months in which something happened in these events, oldest first."""
     rows: Any = await (await conn.execute(SQL["detached_months"], {"event_nos": _numbers(event_nos)})).fetchall()
     return [DetachedSpan(month, _month(month + _A_MONTH), participants) for month, participants in rows]
+
+
+def _detached_spans(rows: Sequence[tuple[str, int]] | None) -> list[DetachedSpan]:
+    """The detached months of a JSON array of [month, participants]."""
+    return [
+        DetachedSpan(month, _month(month + _A_MONTH), participants)
+        for month, participants in ((datetime.fromisoformat(text), count) for text, count in rows or ())
+    ]
 
 
 async def participants_from(conn: AsyncConnection, event_nos: Sequence[int], end: datetime) -> int:

@@ -28,7 +28,7 @@ from hannun.errors import NotFound, StoreUnavailable
 from hannun.flows.report.cached_reader import AnswerReader, Compute, SeenVersion, Source
 from hannun.flows.report.event_loaders import load_channel
 from hannun.flows.report.registry import AnyView, view_of
-from hannun.flows.report.snapshot import Loaded, Snapshot, encoded
+from hannun.flows.report.snapshot import Snapshot, encoded
 from hannun.flows.report.timeline_loaders import load_default_granularity
 from hannun.store import event_list
 from hannun.store.database import AsyncConnection, ReadPool
@@ -184,11 +184,7 @@ class Reports:
     # -- computing: load the figures, build the answer
 
     async def _compute(self, view: AnyView, question: Question) -> EncodedAnswer | None:
-        async def load(snapshot: Snapshot) -> Loaded[Any] | None:
-            async with snapshot.conn.transaction():
-                return await view.load(snapshot, question)
-
-        loaded = await self._read_snapshot(load)
+        loaded = await self._read_snapshot(lambda snapshot: view.load(snapshot, question))
         return None if loaded is None else encoded(view.build(question, loaded.figures), loaded)
 
     async def _pages(self, view: AnyView, question: Question) -> AsyncGenerator[EncodedAnswer]:
@@ -219,7 +215,7 @@ class Reports:
         return granularity
 
     async def _read_snapshot(self, load: Callable[[Snapshot], Awaitable[T]]) -> T:
-        """What is loaded by one statement, which is a snapshot by itself, or in a transaction.
+        """What is loaded from one snapshot: by one statement, or in a transaction (see `in_one_transaction`).
 
         It is loaded once more where the connection broke.
         """

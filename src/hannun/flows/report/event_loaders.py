@@ -17,21 +17,28 @@ from hannun.domain.granularity import Granularity
 from hannun.domain.projection import DailyHistory, days_used, no_projection, projection
 from hannun.domain.questions import ChannelsQuestion, EventDashboardQuestion, EventSubject, RoiQuestion
 from hannun.domain.response_schemas import Projection, format_instant
-from hannun.flows.report.snapshot import Loaded, Snapshot, earliest, end_of_comparison
+from hannun.flows.report.snapshot import Loaded, Snapshot, earliest, end_of_comparison, in_one_transaction
 from hannun.store import reports
 
 
 async def load_dashboard(snapshot: Snapshot, question: EventDashboardQuestion) -> Loaded[EventDashboardFigures] | None:
-    event = await _event(snapshot, question.subject.event_id)
+    """By one statement."""
+    event_id, range_, now = question.subject.event_id, question.range, snapshot.now
+    preceding = range_.preceding(now)
+    comparison = None
+    if range_.is_bounded:
+        found = await reports.event_and_period(snapshot.conn, event_id, now, snapshot.stale_after, range_, preceding)
+        event, comparison = (None, None) if found is None else found
+    else:
+        event = await _event(snapshot, event_id)
     if event is None:
         return None
-    preceding = question.range.preceding(snapshot.now)
-    comparison = await snapshot.comparison([event.event_no], question.range, preceding)
-    figures = EventDashboardFigures(event, comparison, preceding, snapshot.now, snapshot.channel_table)
-    until = earliest(end_of_comparison(question.range, snapshot.now), _stale_at(snapshot, event.channels))
+    figures = EventDashboardFigures(event, comparison, preceding, now, snapshot.channel_table)
+    until = earliest(end_of_comparison(range_, now), _stale_at(snapshot, event.channels))
     return Loaded(figures, event.version, event.user_id, until)
 
 
+@in_one_transaction
 async def load_channels(
     snapshot: Snapshot, question: ChannelsQuestion[EventSubject]
 ) -> Loaded[EventChannelsFigures] | None:
@@ -60,6 +67,7 @@ async def load_channel(snapshot: Snapshot, event_id: str, channel: Channel) -> L
     return Loaded(found, found.changed_at_us, event.user_id, _stale_at(snapshot, [found]))
 
 
+@in_one_transaction
 async def load_roi(snapshot: Snapshot, question: RoiQuestion[EventSubject]) -> Loaded[EventRoiFigures] | None:
     event = await _event(snapshot, question.subject.event_id)
     if event is None:

@@ -12,23 +12,21 @@ from hannun.domain.granularity import Granularity
 from hannun.domain.insights import MARKS_MAX, hours_shown, ran_in_both, today_and_yesterday, week_and_week_before
 from hannun.domain.questions import InsightsQuestion
 from hannun.domain.ranges import Range, end_of_minute
-from hannun.flows.report.snapshot import Loaded, Snapshot, earliest
+from hannun.flows.report.snapshot import Loaded, Snapshot, earliest, in_one_transaction
 from hannun.store import reports
 
 
+@in_one_transaction
 async def load_insights(snapshot: Snapshot, question: InsightsQuestion) -> Loaded[EventInsightsFigures] | None:
     conn, now, tz = snapshot.conn, snapshot.now, question.tz
-    event = await reports.event(conn, question.subject.event_id, now, snapshot.stale_after)
-    if event is None:
+    found = await reports.event_with_history(conn, question.subject.event_id, now, snapshot.stale_after, MARKS_MAX)
+    if found is None:
         return None
-    history = await reports.event_history(conn, event.event_id, MARKS_MAX)
-    detached = await reports.detached_months(conn, [event.event_no])
+    event, history, detached = found
     if detached and (history.first is None or detached[0].start < history.first):
         history = replace(history, first=detached[0].start)
-    day, week = [
-        periods and await _compared(snapshot, event, history.first, detached, *periods)
-        for periods in (today_and_yesterday(now, tz), week_and_week_before(now, tz))
-    ]
+    pairs = [today_and_yesterday(now, tz), week_and_week_before(now, tz)]
+    day, week = await _compared(snapshot, event, history.first, detached, pairs)
     shown = hours_shown(event, history, detached[-1].end if detached else None, now, tz)
     hours = await _hours(snapshot, event, shown, detached)
     figures = EventInsightsFigures(event, history, day, week, shown, hours, now, snapshot.channel_table)
@@ -46,24 +44,33 @@ async def _compared(
     event: EventFigures,
     first: datetime | None,
     detached: Sequence[DetachedSpan],
-    period: Range,
-    before: Range,
-) -> ComparedCounts | None:
-    if not ran_in_both(event, first, before, snapshot.now):
-        return None
-    counts = [await _participants(snapshot, event, detached, each) for each in (period, before)]
-    return ComparedCounts(period, counts[0], before, counts[1])
+    pairs: Sequence[tuple[Range, Range] | None],
+) -> list[ComparedCounts | None]:
+    """What happened in a period and in the one before, of each pair in which the event ran."""
+    ran = [pair for pair in pairs if pair and ran_in_both(event, first, pair[1], snapshot.now)]
+    counts = await _participants(snapshot, event, detached, [each for pair in ran for each in pair])
+    of_range = dict(counts)
+    return [
+        ComparedCounts(pair[0], of_range[pair[0]], pair[1], of_range[pair[1]]) if pair in ran and pair else None
+        for pair in pairs
+    ]
 
 
 async def _participants(
-    snapshot: Snapshot, event: EventFigures, detached: Sequence[DetachedSpan], range_: Range
-) -> int:
-    """Of a bounded range: from the ledger where its minutes are not kept, as the totals of a timeline."""
-    conn, nos = snapshot.conn, [event.event_no]
-    assert range_.start is not None and range_.end is not None
-    if overlapping(detached, range_):
-        return (await reports.period(conn, nos, range_, None)).period.totals.counts.participants
-    return await reports.participants_within(conn, nos, range_.start, range_.end)
+    snapshot: Snapshot, event: EventFigures, detached: Sequence[DetachedSpan], ranges: Sequence[Range]
+) -> list[tuple[Range, int]]:
+    """Of bounded ranges: from the ledger where minutes are not kept, as the totals of a timeline."""
+    kept = [each for each in ranges if not overlapping(detached, each)]
+    counts = (
+        list(zip(kept, await reports.participants_within(snapshot.conn, event.event_no, kept), strict=True))
+        if kept
+        else []
+    )
+    for each in ranges:
+        if each not in kept:
+            comparison = await reports.period(snapshot.conn, [event.event_no], each, None)
+            counts.append((each, comparison.period.totals.counts.participants))
+    return counts
 
 
 async def _hours(

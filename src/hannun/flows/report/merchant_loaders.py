@@ -25,7 +25,7 @@ from hannun.domain.questions import (
     encode_cursor,
 )
 from hannun.domain.ranges import TwoDays, two_days
-from hannun.flows.report.snapshot import Loaded, Snapshot, earliest, end_of_comparison
+from hannun.flows.report.snapshot import Loaded, Snapshot, earliest, end_of_comparison, in_one_transaction
 from hannun.store import reports
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -48,6 +48,7 @@ async def load_merchant(snapshot: Snapshot, merchant: MerchantSubject) -> Mercha
     )
 
 
+@in_one_transaction
 async def load_dashboard(snapshot: Snapshot, question: MerchantDashboardQuestion) -> Loaded[MerchantDashboardFigures]:
     return await _load_page(snapshot, question, *await _load_totals(snapshot, question))
 
@@ -127,6 +128,7 @@ async def _end_of_days(snapshot: Snapshot, events: Sequence[ListedEvent], days: 
     return days.today.end if joined is None else joined + _DAY
 
 
+@in_one_transaction
 async def load_channels(
     snapshot: Snapshot, question: ChannelsQuestion[MerchantSubject]
 ) -> Loaded[MerchantChannelsFigures]:
@@ -139,6 +141,7 @@ async def load_channels(
     return Loaded(figures, merchant.version, question.subject.user_id, _stale_at(snapshot, merchant))
 
 
+@in_one_transaction
 async def load_roi(snapshot: Snapshot, question: RoiQuestion[MerchantSubject]) -> Loaded[MerchantRoiFigures]:
     merchant = await load_merchant(snapshot, question.subject)
     channels = await reports.merchant_channels(snapshot.conn, merchant, snapshot.now)

@@ -11,7 +11,7 @@ from hannun.domain.granularity import Granularity
 from hannun.domain.questions import EventSubject, MerchantSubject, Subject, TimelineQuestion
 from hannun.domain.ranges import Range
 from hannun.flows.report.merchant_loaders import load_merchant
-from hannun.flows.report.snapshot import Loaded, Snapshot, earliest
+from hannun.flows.report.snapshot import Loaded, Snapshot, earliest, in_one_transaction
 from hannun.store import reports
 
 _MINUTE = timedelta(minutes=1)
@@ -28,10 +28,53 @@ async def load_event_timeline(
     snapshot: Snapshot, question: TimelineQuestion[EventSubject]
 ) -> Loaded[TimelineViewFigures] | None:
     """None where the event does not exist."""
+    if question.range.start is not None:
+        try:
+            return await _load_by_one_statement(snapshot, question, question.range.start)
+        except _SeveralNeeded:
+            pass
+    return await _load_event_timeline(snapshot, question)
+
+
+class _SeveralNeeded(Exception):
+    """One statement is not enough for this timeline."""
+
+
+async def _load_by_one_statement(
+    snapshot: Snapshot, question: TimelineQuestion[EventSubject], start: datetime
+) -> Loaded[TimelineViewFigures] | None:
+    """The timeline of a range whose minutes are all kept, which begins before it ends.
+
+    Raises:
+        _SeveralNeeded: it is none, or the event has participants after now.
+    """
+    range_, now = question.range, snapshot.now
+    end = range_.end_or_now(now)
+    granularity = question.granularity or default_granularity(start, end if range_.end else now)
+    buckets = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, range_.tz, question.week_start)
+    if not buckets.starts:
+        raise _SeveralNeeded
+    found = await reports.event_timeline(
+        snapshot.conn, question.subject.event_id, buckets, start, end, snapshot.stale_after
+    )
+    if found is None:
+        return None
+    head = found.head
+    if any(span.end > start for span in found.detached) or (range_.end is None and head.last and head.last >= end):
+        raise _SeveralNeeded
+    before = head.participants - found.after - sum(participants for _, participants, *_ in found.filled)
+    return _loaded(question, granularity, head, buckets, TimelineFigures(found.filled, before), end, now)
+
+
+@in_one_transaction
+async def _load_event_timeline(
+    snapshot: Snapshot, question: TimelineQuestion[EventSubject]
+) -> Loaded[TimelineViewFigures] | None:
     head = await reports.timeline_head(snapshot.conn, question.subject.event_id, snapshot.stale_after)
     return None if head is None else await _load_timeline(snapshot, question, head)
 
 
+@in_one_transaction
 async def load_merchant_timeline(
     snapshot: Snapshot, question: TimelineQuestion[MerchantSubject]
 ) -> Loaded[TimelineViewFigures]:
@@ -50,8 +93,20 @@ async def _load_timeline(
     granularity = question.granularity or default_granularity(start, end if range_.end else now)
     buckets = buckets_in(to_epoch_s(start), to_epoch_s(end), granularity, range_.tz, question.week_start)
     counted = await _count(snapshot, head, range_, buckets, start, end)
+    return _loaded(question, granularity, head, buckets, counted, end, now)
+
+
+def _loaded(
+    question: TimelineQuestion[Subject],
+    granularity: Granularity,
+    head: TimelineHead,
+    buckets: Buckets,
+    counted: TimelineFigures,
+    end: datetime,
+    now: datetime,
+) -> Loaded[TimelineViewFigures]:
     figures = TimelineViewFigures(head, granularity, buckets, counted, end=to_epoch_s(end), now=now)
-    valid_until = earliest(_valid_until(buckets, range_, now), next_stale([head.measured], now))
+    valid_until = earliest(_valid_until(buckets, question.range, now), next_stale([head.measured], now))
     return Loaded(figures, head.version, head.owner, valid_until)
 
 

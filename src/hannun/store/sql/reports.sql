@@ -87,6 +87,27 @@ SELECT within, CASE WHEN type IS NOT NULL THEN name END, type, coalesce(sum(part
        coalesce(sum(completed_calls), 0)::bigint
   FROM typed GROUP BY 1, 2, 3;
 
+-- event_and_period --
+-- One event as in `event`, then [within, name, type, counts] of each row of `period`, and [month, participants] of its detached
+-- months. Each mark stands for the statement of that name, about the event of `figures`.
+WITH figures AS MATERIALIZED (/* event */)
+SELECT figures.*,
+       (SELECT jsonb_agg(jsonb_build_array(within, name, type, participants, impressions, views, clicks, conversions, likes,
+                                           comments, shares, total_calls, completed_calls))
+          FROM (/* period */) happened (within, name, type, participants, impressions, views, clicks, conversions, likes,
+                                        comments, shares, total_calls, completed_calls)),
+       (SELECT jsonb_agg(jsonb_build_array(month, participants) ORDER BY month)
+          FROM (/* detached_months */) detached (month, participants))
+  FROM figures;
+
+-- event_with_history --
+-- One event as in `event`, its history as in `event_history`, and [month, participants] of its detached months. Marks as above.
+WITH figures AS MATERIALIZED (/* event */), history AS MATERIALIZED (/* event_history */)
+SELECT figures.*, history.*,
+       (SELECT jsonb_agg(jsonb_build_array(month, participants) ORDER BY month)
+          FROM (/* detached_months */) detached (month, participants))
+  FROM figures CROSS JOIN history;
+
 -- user_events --
 -- A page of a merchant's events, newest `createdAt` first (`plan_at`, that of the newest event-created message), with the participants of the last 24 clock hours. Under a range an event's
 -- participants and views are those of the range.
@@ -365,6 +386,99 @@ SELECT width_bucket(at, ARRAY(SELECT to_timestamp(starts) AT TIME ZONE 'UTC' FRO
        sum(participants)::bigint, sum(views)::bigint, sum(engagement)::bigint, sum(conversions)::bigint
   FROM happened AS happened (at, participants, views, engagement, conversions) GROUP BY 1;
 
+-- event_timeline --
+-- One event's timeline of a range, in one statement: what timeline_head, measured_counts (of all channels together), detached_months,
+-- timeline_filled and timeline_after find. It reads no month that is not attached, unless the range has such a month: then the
+-- caller must read by those statements. Buckets come as [index, participants, views, engagement, conversions].
+WITH head AS MATERIALIZED (
+    SELECT e.event_no, e.event_id, e.user_id, e.version, e.participants, e.starts_at, e.ends_at, e.status, e.status_at,
+           date_bin('15 minutes', e.cumulative_owed_from, '2000-01-01') AS watermark,
+           (SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
+             ORDER BY event_id, timestamp LIMIT 1) AS first,
+           (SELECT timestamp FROM public.timeline_data WHERE event_id >= %(event_id)s AND event_id <= %(event_id)s
+             ORDER BY event_id DESC, timestamp DESC LIMIT 1) AS last
+      FROM hannun.events e WHERE e.event_id = %(event_id)s AND e.user_id IS NOT NULL
+), happened AS (
+    SELECT q.* FROM head CROSS JOIN LATERAL (
+           SELECT quarter, participants, views, engagement, conversions FROM hannun.timeline_quarters q
+            WHERE q.event_no = head.event_no AND q.quarter >= %(rollup_from)s
+              AND q.quarter < least(%(rollup_to)s, head.watermark) OFFSET 0) q
+     UNION ALL
+    SELECT t.* FROM head CROSS JOIN LATERAL (
+           SELECT timestamp, participants, views, engagement, conversions FROM public.timeline_data t
+            WHERE t.event_id = head.event_id AND t.timestamp >= %(from)s AND t.timestamp < %(rollup_from)s OFFSET 0) t
+     UNION ALL
+    SELECT t.* FROM head CROSS JOIN LATERAL (
+           SELECT timestamp, participants, views, engagement, conversions FROM public.timeline_data t
+            WHERE t.event_id = head.event_id AND t.timestamp >= %(rollup_from)s AND t.timestamp < %(to)s
+              AND t.timestamp >= least(head.watermark, %(rollup_to)s) OFFSET 0) t
+), filled (bucket, participants, views, engagement, conversions) AS (
+    SELECT width_bucket(at, ARRAY(SELECT to_timestamp(starts) AT TIME ZONE 'UTC' FROM unnest(%(starts)s::bigint[]) AS starts
+                                   ORDER BY starts)) - 1,
+           sum(participants)::bigint, sum(views)::bigint, sum(engagement)::bigint, sum(conversions)::bigint
+      FROM happened AS happened (at, participants, views, engagement, conversions) GROUP BY 1
+)
+SELECT (SELECT jsonb_agg(jsonb_build_array(bucket, participants, views, engagement, conversions)) FROM filled),
+       CASE WHEN h.last < %(to)s THEN 0 ELSE (SELECT coalesce(sum(participants), 0)::bigint FROM (
+            SELECT q.participants FROM hannun.timeline_quarters q
+             WHERE q.event_no = h.event_no AND q.quarter >= %(after_rollup_from)s AND q.quarter < h.watermark
+             UNION ALL
+            SELECT t.participants FROM public.timeline_data t
+             WHERE t.event_id = h.event_id AND t.timestamp >= %(to)s AND t.timestamp < %(after_rollup_from)s
+             UNION ALL
+            SELECT t.participants FROM public.timeline_data t
+             WHERE t.event_id = h.event_id AND t.timestamp >= %(after_rollup_from)s AND t.timestamp >= h.watermark) later) END,
+       (SELECT jsonb_agg(jsonb_build_array(month, participants) ORDER BY month) FROM hannun.timeline_months m
+         WHERE m.event_no = h.event_no
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
+                            WHERE c.relname = 'timeline_data_' || to_char(m.month::timestamp, 'YYYY_MM')
+                              AND c.relnamespace = 'public'::regnamespace
+                              AND i.inhparent = 'public.timeline_data'::regclass AND NOT i.inhdetachpending)),
+       measured.as_of, measured.stale_at,
+       h.user_id, h.version, h.participants, h.event_no, h.first, h.last, h.starts_at,
+       least(h.ends_at, CASE WHEN h.status <> 'ACTIVE' THEN h.status_at END)
+  FROM head h CROSS JOIN LATERAL (
+       SELECT ARRAY[min(measured_at) FILTER (WHERE impressions IS NOT NULL),
+                    min(measured_at) FILTER (WHERE views IS NOT NULL),
+                    min(measured_at) FILTER (WHERE clicks IS NOT NULL),
+                    min(measured_at) FILTER (WHERE conversions IS NOT NULL),
+                    min(measured_at) FILTER (WHERE likes IS NOT NULL),
+                    min(measured_at) FILTER (WHERE comments IS NOT NULL),
+                    min(measured_at) FILTER (WHERE shares IS NOT NULL),
+                    min(measured_at) FILTER (WHERE total_calls IS NOT NULL),
+                    min(measured_at) FILTER (WHERE completed_calls IS NOT NULL)],
+              ARRAY[min(stale_at) FILTER (WHERE impressions IS NOT NULL),
+                    min(stale_at) FILTER (WHERE views IS NOT NULL),
+                    min(stale_at) FILTER (WHERE clicks IS NOT NULL),
+                    min(stale_at) FILTER (WHERE conversions IS NOT NULL),
+                    min(stale_at) FILTER (WHERE likes IS NOT NULL),
+                    min(stale_at) FILTER (WHERE comments IS NOT NULL),
+                    min(stale_at) FILTER (WHERE shares IS NOT NULL),
+                    min(stale_at) FILTER (WHERE total_calls IS NOT NULL),
+                    min(stale_at) FILTER (WHERE completed_calls IS NOT NULL)]
+         FROM (SELECT m.*, hannun.stale_at(m.measured_at, m.imported, %(stale_after)s, h.status, h.status_at, h.ends_at) AS stale_at
+                 FROM hannun.channel_measurements m
+                WHERE m.event_no = h.event_no AND m.measured_at IS NOT NULL OFFSET 0) m) measured (as_of, stale_at);
+
+-- participants_within --
+-- The participants of one event within each of some ranges, in the order of the ranges: from the roll-up between rollup_starts and
+-- rollup_ends, up to its watermark, and from minutes elsewhere. It reads no month that is not attached, and no range may have one.
+SELECT (SELECT coalesce(sum(participants), 0)::bigint FROM (
+            SELECT participants FROM hannun.timeline_quarters q
+             WHERE q.event_no = e.event_no AND q.quarter >= r.rollup_starts AND q.quarter < least(r.rollup_ends, e.watermark)
+             UNION ALL
+            SELECT participants FROM public.timeline_data t
+             WHERE t.event_id = e.event_id AND t.timestamp >= r.starts AND t.timestamp < r.rollup_starts
+             UNION ALL
+            SELECT participants FROM public.timeline_data t
+             WHERE t.event_id = e.event_id AND t.timestamp >= r.rollup_starts AND t.timestamp < r.ends
+               AND t.timestamp >= least(e.watermark, r.rollup_ends)) participated)
+  FROM (SELECT event_no, event_id, date_bin('15 minutes', cumulative_owed_from, '2000-01-01') AS watermark
+          FROM hannun.events WHERE event_no = %(event_no)s) e
+ CROSS JOIN unnest(%(starts)s::timestamp[], %(ends)s::timestamp[], %(rollup_starts)s::timestamp[], %(rollup_ends)s::timestamp[])
+            WITH ORDINALITY AS r (starts, ends, rollup_starts, rollup_ends, no)
+ ORDER BY r.no;
+
 -- timeline_after --
 -- The participants from a minute on, in attached months: from minutes up to the first bucket of the roll-up, from the roll-up to its watermark
 -- and while its month is attached, from minutes after that.
@@ -418,13 +532,13 @@ SELECT (SELECT coalesce(sum(participants), 0)::bigint FROM hannun.timeline_month
 
 -- detached_months --
 -- The months in which something happened in these events and which are not attached to the timeline, with the participants in
--- each.
-WITH spans AS MATERIALIZED (
-    SELECT * FROM hannun.timeline_spans('1970-01-01', '9999-01-01')
-)
+-- each. The partition of a month is found by its name.
 SELECT month::timestamp, sum(participants)::bigint FROM hannun.timeline_months m
  WHERE event_no = ANY(%(event_nos)s::int[])
-   AND NOT EXISTS (SELECT FROM spans s WHERE m.month >= s.begins AND m.month < s.ends)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
+                    WHERE c.relname = 'timeline_data_' || to_char(m.month::timestamp, 'YYYY_MM')
+                      AND c.relnamespace = 'public'::regnamespace
+                      AND i.inhparent = 'public.timeline_data'::regclass AND NOT i.inhdetachpending)
  GROUP BY month ORDER BY month;
 
 -- sales_by_bucket --
