@@ -11,13 +11,16 @@ from world import World
 from hannun.cache.server_statistics import ServerInspector
 from hannun.domain.findings import CheckResult, Finding
 from hannun.flows.doctor.examination import Examination
-from hannun.flows.doctor.examined import CHECK_S_MAX, Expected, Servers
+from hannun.flows.doctor.examined import Expected, Servers
 from hannun.flows.doctor.registry import CHECKS
 from hannun.kafka.address import KafkaAddress
 from hannun.kafka.broker import Broker
 from hannun.service_bus.inspection import QueueInspector
 from hannun.store.amounts import WITHOUT_KEYS, Amounts
 from hannun.store.database import Database, PoolLimits, connected
+
+PATIENT_S = 60.0
+"""How long a check, and all of them, may take: a loaded machine is no finding. Only what hangs takes so long."""
 
 
 @contextmanager
@@ -34,14 +37,14 @@ def examination(
     reads_kafka: bool = True,
 ) -> Iterator[Examination]:
     """An examination of a world; `url` and `redis_port` are other ways to its servers."""
-    limits = PoolLimits(lock_wait_s=CHECK_S_MAX, statement_s=CHECK_S_MAX, answer_s=CHECK_S_MAX)
+    limits = PoolLimits(wait_s=PATIENT_S, lock_wait_s=PATIENT_S, statement_s=PATIENT_S, answer_s=PATIENT_S)
     at = url or world.url
 
     def connect() -> None:
         with connected(at, application="test-doctor"):
             pass
 
-    redis = ServerInspector(replace(world.redis, timeout_s=1.0, port=redis_port or world.redis.port))
+    redis = ServerInspector(replace(world.redis, timeout_s=PATIENT_S, port=redis_port or world.redis.port))
     broker = (lambda: Broker(KafkaAddress(bootstrap))) if bootstrap else None
     try:
         yield Examination(
@@ -70,7 +73,8 @@ def found(results: list[CheckResult]) -> Mapping[str, list[Finding]]:
 
 def run(examination: Examination, *names: str) -> list[CheckResult]:
     """The results of these checks, or of all."""
-    return examination.run([CHECKS[name] for name in names] or list(CHECKS.values()))
+    checks = [CHECKS[name] for name in names] or list(CHECKS.values())
+    return examination.run(checks, total_s_max=PATIENT_S, check_s_max=PATIENT_S)
 
 
 @dataclass

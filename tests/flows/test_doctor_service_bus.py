@@ -38,7 +38,7 @@ def inspector(connection_string: str, *names: str) -> QueueInspector:
 def examine(scene: Scene, *names: str) -> Mapping[str, list[Finding]]:
     """The findings, however long they take: connections in this process, beside the double, are slow."""
     with examination(scene.world, scene.expected, queues=scene.queues) as prepared:
-        return found(prepared.run([REGISTERED[name] for name in names], WAIT_S))
+        return found(prepared.run([REGISTERED[name] for name in names], WAIT_S, WAIT_S))
 
 
 def milliseconds(at: datetime) -> int:
@@ -125,7 +125,7 @@ def test_a_subqueue_that_fills_up_with_our_dead_letters_is_a_notice(scene: Scene
 def test_where_service_bus_is_the_source_kafka_is_not_examined(scene: Scene, double: ServiceBusDouble) -> None:
     with examination(scene.world, scene.expected, queues=scene.queues, reads_kafka=False) as prepared:
         checks_of_both = [REGISTERED[name] for name in ("kafka", "lag", "record-times", *CHECKS)]
-        results = {each.check: each.state for each in prepared.run(checks_of_both, WAIT_S)}
+        results = {each.check: each.state for each in prepared.run(checks_of_both, WAIT_S, WAIT_S)}
     assert results == dict.fromkeys(("kafka", "lag", "record-times"), "skipped") | dict.fromkeys(CHECKS, "ok")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from typing import Final
 
@@ -42,14 +43,18 @@ class Examination:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     watched_since: datetime | None = None
 
-    def run(self, checks: Sequence[Check], total_s_max: float = TOTAL_S_MAX) -> list[CheckResult]:
-        """The result of each check, in their order. It takes at most `total_s_max`, whatever hangs."""
+    def run(
+        self, checks: Sequence[Check], total_s_max: float = TOTAL_S_MAX, check_s_max: float = CHECK_S_MAX
+    ) -> list[CheckResult]:
+        """The result of each check, in their order. It takes at most `total_s_max`, and a check `check_s_max`, whatever
+        hangs."""
         results = {
             each.name: CheckResult(each.name, "unfinished", reason="it was not begun in time") for each in checks
         }
         ends_at = time.monotonic() + total_s_max
+        run_group = partial(self._run_group, results=results, ends_at=ends_at, check_s_max=check_s_max)
         threads = [
-            threading.Thread(target=self._run_group, args=[list(group), results, ends_at], name=name, daemon=True)
+            threading.Thread(target=run_group, args=[list(group)], name=name, daemon=True)
             for name, group in groupby(sorted(checks, key=lambda each: each.group), key=lambda each: each.group)
         ]
         for thread in threads:
@@ -58,11 +63,13 @@ class Examination:
             thread.join(max(0.0, ends_at - time.monotonic()))
         return _without_repetition([results[each.name] for each in checks])
 
-    def _run_group(self, checks: Iterable[Check], results: dict[str, CheckResult], ends_at: float) -> None:
+    def _run_group(
+        self, checks: Iterable[Check], results: dict[str, CheckResult], ends_at: float, check_s_max: float
+    ) -> None:
         database = self.servers.database()
         try:
             for check in checks:
-                left_s = min(CHECK_S_MAX, ends_at - time.monotonic())
+                left_s = min(check_s_max, ends_at - time.monotonic())
                 if left_s <= 0:
                     return
                 results[check.name] = CheckResult(check.name, "unfinished", reason="it did not end in time")
