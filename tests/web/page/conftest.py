@@ -88,8 +88,10 @@ def running(world: World) -> Iterator[Site]:
             world.registered(at=hours_ago(24 * 10).isoformat()),
             world.sold(60_000),
         )
+        # Today in Seoul too, at any hour: what is compared with yesterday is that of today.
+        measured_at = (midnight + (now - midnight) / 2).astimezone(UTC)
         world.record_measurement(
-            SPRING, "NaverBlog", f"{hours_ago(3):%Y-%m-%d %H:%M}", {"views": 90, "clicks": 30, "conversions": 12}
+            SPRING, "NaverBlog", f"{measured_at:%Y-%m-%d %H:%M}", {"views": 90, "clicks": 30, "conversions": 12}
         )
         yield site
 
