@@ -108,10 +108,12 @@ def test_the_ten_slowest_queries_are_shown_with_calls_total_and_mean_time(with_s
         found = slowest_queries(conn, 10)
     assert found.hint is None
     assert len(found.queries) == 10
-    slowest = found.queries[0]
-    assert (slowest.text, slowest.calls) == ("SELECT pg_sleep($1)", 3)
-    assert slowest.total_exec_time >= 150
-    assert slowest.mean_exec_time == pytest.approx(slowest.total_exec_time / 3)
+    totals = [each.total_exec_time for each in found.queries]
+    assert totals == sorted(totals, reverse=True)
+    (slept,) = [each for each in found.queries if each.text == "SELECT pg_sleep($1)"]  # a loaded machine delays others
+    assert slept.calls == 3
+    assert slept.total_exec_time >= 150
+    assert slept.mean_exec_time == pytest.approx(slept.total_exec_time / 3)
     lines = shown(world, "--once", "--section", "queries").splitlines()
     assert any(line.startswith("SELECT pg_sleep($1)") and line.split()[2] == "3" for line in lines)
 
