@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -286,6 +286,11 @@ class Site:
 def token_for(user: str, *roles: str, lasts_s: float = 3600) -> str:
     """A token with the role MERCHANT, or with these roles."""
     return sign_token(SECRET, user, list(roles) or ["MERCHANT"], lasts_s)
+
+
+def in_days(days: float) -> str:
+    """The instant so many days from now, in ISO 8601: when a share link ends, which must be in the future."""
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
 
 
 def as_json(message: ReceivedMessage) -> dict[str, Any]:

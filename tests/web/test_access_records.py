@@ -1,7 +1,7 @@
 """Who has seen what of others' data is in the audit log, once an hour, and costs a request no transaction."""
 
 import pytest
-from served import OTHER_MERCHANT, Site
+from served import OTHER_MERCHANT, Site, in_days
 from world import OWNER, SPRING, World
 
 from hannun.domain.audit_chain import Action, NewEntry, event_object, user
@@ -76,9 +76,7 @@ def test_merchants_are_recorded_only_where_they_take_a_file_and_others_are_refus
 
 
 def test_readers_by_a_share_link_are_recorded_as_the_link(full: Site) -> None:
-    made = full.owner.post(
-        f"/api/v1/events/{SPRING}/shares", json={"until": "2027-11-01T00:00:00+09:00", "label": "agency"}
-    ).json()
+    made = full.owner.post(f"/api/v1/events/{SPRING}/shares", json={"until": in_days(7), "label": "agency"}).json()
     secret = made["address"].partition("#share=")[2]
     for _ in range(2):
         reader = full.client({"Cookie": f"hannun_share={secret}"})

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import httpx2
 import pytest
 import sheets
-from served import Site
+from served import Site, in_days
 from sheets import Workbook
 from small_disks import small_disk
 from typer.testing import CliRunner
@@ -586,7 +586,7 @@ def test_a_file_needs_the_same_access_as_its_view(world: World, site: Site, form
         if base == ONE:
             assert site.other_merchant.get(f"{base}{view}?format={form}&table=nonsense").status_code == 404
         assert site.anonymous.get(f"{base}{view}?format={form}").status_code == 401
-    link = site.owner.post(f"/api/v1/events/{SPRING}/shares", json={"until": "2027-01-01T00:00:00Z"}).json()
+    link = site.owner.post(f"/api/v1/events/{SPRING}/shares", json={"until": in_days(7)}).json()
     secret = link["address"].partition("#share=")[2]
     guest = site.client({})
     assert guest.post(f"/api/v1/events/{SPRING}/session", json={"share": secret}).status_code < 300

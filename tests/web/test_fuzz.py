@@ -19,7 +19,7 @@ import httpx2
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from served import SECRET, Site, as_json
+from served import SECRET, Site, as_json, in_days
 from structlog.testing import capture_logs
 from world import OWNER, SPRING
 
@@ -195,7 +195,7 @@ def requests_by_decoder(site: Site) -> dict[str, st.SearchStrategy[Sent]]:
         ),
         "share link": st.builds(
             lambda body: Sent("POST", EVENT + b"/shares", JSON_BODY, body),
-            bodies({"until": "2027-01-01T00:00:00Z", "label": "for the team"}),
+            bodies({"until": in_days(7), "label": "for the team"}),
         ),
         "typed totals": st.builds(
             lambda name, body: Sent("POST", EVENT + b"/channels/" + name + b"/totals", JSON_BODY, body),

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from served import Site
+from served import Site, in_days
 from world import OWNER, SPRING
 
 from hannun.domain.ids import canonical_id
@@ -162,7 +162,7 @@ def test_a_share_link_opens_its_event_in_capitals(site: Site) -> None:
     """Browsers send a cookie back to paths that begin with the cookie's, byte by byte."""
     site.world.count(site.world.created())
     path = f"/api/v1/events/{SPRING.upper()}"
-    shared = site.owner.post(f"{path}/shares", json={"until": "2026-12-31T00:00:00Z"})
+    shared = site.owner.post(f"{path}/shares", json={"until": in_days(7)})
     assert shared.status_code == 201, shared.text
     address, _, secret = shared.json()["address"].partition("#share=")
     assert address == f"/events/{SPRING}"
