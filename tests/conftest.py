@@ -18,7 +18,7 @@ import pytest
 pytest.register_assert_rewrite("outside", "accounts", "world", "oracle", "comparing", "faults", "waits")
 
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from small_disks import no_mount_reason
 from world import DATABASE_OWNER, NOT_DURABLE, World, make_database, make_owner
 
@@ -35,8 +35,9 @@ structlog.configure(
     logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
 )
 
-# By default an example that takes more than 200 ms fails its test, which on a loaded machine any example may.
-settings.register_profile("any machine", deadline=None)
+# By default an example that takes more than 200 ms fails its test, and slow generation of examples does: on a loaded
+# machine any of them may be slow.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 

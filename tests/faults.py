@@ -34,7 +34,7 @@ from hannun.embedded.local_server import LocalServer
 from hannun.embedded.process import find_children
 
 Fault = Literal["kill before", "kill after", "cut before", "cut after"]
-DONE_S_MAX = 30.0
+DONE_S_MAX = 60.0
 HOLD_POLL_S = 0.02
 ROUNDS_MAX = 5
 """How often a round is repeated that must reach a request and sent too few."""

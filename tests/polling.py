@@ -9,7 +9,7 @@ POLL_S = 0.01
 T = TypeVar("T")
 
 
-def wait_for(what: str, found: Callable[[], T], deadline_s: float = 30.0) -> T:
+def wait_for(what: str, found: Callable[[], T], deadline_s: float = 60.0) -> T:
     """Return what `found` returns as soon as it is true. Fails after the deadline, and names `what` it waited for."""
     deadline = time.monotonic() + deadline_s
     while not (value := found()):

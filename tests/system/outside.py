@@ -34,7 +34,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from fork_server import ForkedProcess, base_environment, fork_hannun
 from polling import wait_for
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 LOG_TAIL_LINES = 40
 PASSWORD = "secret-of-a-test"
 VARIANTS = str(Path(__file__).parents[1] / "variants.py")
@@ -343,7 +343,7 @@ StartService = Callable[..., Service]
 def client() -> httpx2.Client:
     """A client that keeps no connection, since a test may kill the server between two requests."""
     limits = httpx2.Limits(max_keepalive_connections=0)
-    return httpx2.Client(timeout=2 * DEADLINE_S, trust_env=False, verify=False, limits=limits)
+    return httpx2.Client(timeout=DEADLINE_S, trust_env=False, verify=False, limits=limits)
 
 
 def _headers() -> dict[str, str]:
