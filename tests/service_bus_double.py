@@ -98,7 +98,7 @@ class ServiceBusDouble:
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run, name="service bus double", daemon=True)
         self._thread.start()
-        assert self._listens.wait(10), "the double does not listen"
+        assert self._listens.wait(60), "the double does not listen"
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

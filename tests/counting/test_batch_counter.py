@@ -632,7 +632,7 @@ def test_two_concurrent_counters_count_everything_once_without_a_deadlock(world:
 
         return run
 
-    together = threading.Barrier(2, timeout=20)
+    together = threading.Barrier(2, timeout=60)
     failures: list[BaseException] = []
     forwards, backwards = history(events), history(events[::-1])
     threads = [
@@ -668,7 +668,7 @@ def test_a_counter_waits_for_another_transaction_on_its_event_and_then_sees_its_
         waiting = "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = %s"
         world.wait_for("the counter to wait", lambda: world.rows(waiting, world.name))
         assert not finished.is_set()
-    thread.join(timeout=20)
+    thread.join(timeout=60)
     assert finished.is_set()
     assert world.event_stats().total_participants == 2
     assert world.drift() == []

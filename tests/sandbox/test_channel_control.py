@@ -78,11 +78,11 @@ def test_a_body_that_is_no_json_or_too_large_is_refused(api: Api) -> None:
     assert api.http.put(url, content=b"[" * 100_000).status_code == 400
     assert api.http.put(url, content=b"\xff\xfe").status_code == 400
     parts = urlsplit(api.address)
-    with socket.create_connection((parts.hostname, parts.port), timeout=20) as sock:
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as sock:
         sock.sendall(b"PUT /_control/Instagram/hang HTTP/1.1\r\nhost: x\r\ncontent-length: 9999999\r\n\r\n")
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             sock.sendall(b" " * 100_000_000)
-    with socket.create_connection((parts.hostname, parts.port), timeout=20) as sock:
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as sock:
         sock.sendall(b"no HTTP at all\r\n\r\n")
         assert sock.recv(1_000).startswith(b"HTTP/1.1 400 ")
     assert api.state("Instagram")["behaviours"] == []

@@ -87,7 +87,7 @@ def test_two_transactions_that_need_the_same_month_at_the_same_time_both_get_it(
         created["first"] = create_months(conn, [NOVEMBER])
         thread.start()
         world.wait_for("the second to wait", lambda: world.rows(waiting))
-    thread.join(timeout=20)
+    thread.join(timeout=60)
     assert created == {"first": [NOVEMBER], "second": [DECEMBER]}
     assert months(world) == {NOVEMBER, DECEMBER}
 
@@ -106,7 +106,7 @@ def test_when_the_first_transaction_rolls_back_the_second_creates_the_month(worl
         thread.start()
         world.wait_for("the second to wait", lambda: world.rows(waiting))
         raise psycopg.Rollback
-    thread.join(timeout=20)
+    thread.join(timeout=60)
     assert created == [NOVEMBER]
 
 
@@ -114,7 +114,7 @@ def test_counting_goes_on_while_a_partition_is_created(world: World) -> None:
     world.count(world.registered(at="2026-11-20T10:00:00Z"))
     with world.database.transaction() as conn:
         create_months(conn, [JANUARY])
-        with psycopg.connect(world.url, options="-c lock_timeout=2000") as other:
+        with psycopg.connect(world.url, options="-c lock_timeout=20000") as other:
             other.execute("SELECT count(*) FROM public.timeline_data WHERE timestamp >= '2026-11-01'")
             other.execute("UPDATE public.timeline_data SET views = 0 WHERE timestamp = '2026-11-20 10:00'")
 
@@ -152,7 +152,7 @@ def interrupted_detachment(world: World, month: str) -> Iterator[None]:
         pending = "SELECT 1 FROM pg_inherits WHERE inhdetachpending"
         world.wait_for("the detachment to wait for the reader", lambda: world.rows(pending))
         world.rows(f"SELECT pg_terminate_backend({owner.info.backend_pid}, 5000)")
-        thread.join(timeout=20)
+        thread.join(timeout=60)
         assert world.rows(pending), "it is neither attached nor detached"
         yield
 
@@ -217,8 +217,8 @@ def test_a_message_for_a_month_that_is_being_detached_is_counted_when_that_is_do
             counting = threads.submit(world.count, world.registered(at="2026-01-20T11:00:00Z"))
             waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"
             world.wait_for("the counter to wait for the detachment", lambda: world.rows(waits) or counting.done())
-        counting.result(timeout=20)
-        assert detaching.result(timeout=20) == [], "the message has attached the month again"
+        counting.result(timeout=60)
+        assert detaching.result(timeout=60) == [], "the message has attached the month again"
     assert world.event_stats().total_participants == 2
     assert world.drift() == []
 

@@ -781,7 +781,7 @@ def metric_series(process: Process, name: str) -> dict[tuple[str, ...], float]:
     """The series of a metric of `ingest` or `schedule`, by the values of their labels."""
     process.wait_for_log("metrics are served")
     (port,) = re.findall(r'"port": (\d+), "event": "metrics are served"', process.log)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE_S) as answer:
         text = answer.read().decode()
     found = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
     return {tuple(re.findall(r'"([^"]*)"', labels)): float(value) for labels, value in found}

@@ -91,12 +91,12 @@ class Cluster:
         """The leaders of its partitions; -1 stands for none."""
         return {
             partition.leader
-            for partition in self.admin.list_topics(topic, timeout=10).topics[topic].partitions.values()
+            for partition in self.admin.list_topics(topic, timeout=DEADLINE_S).topics[topic].partitions.values()
         }
 
     def coordinator(self) -> int:
         """The broker that coordinates the groups."""
-        return int(self.admin.list_topics(COORDINATOR, timeout=10).topics[COORDINATOR].partitions[0].leader)
+        return int(self.admin.list_topics(COORDINATOR, timeout=DEADLINE_S).topics[COORDINATOR].partitions[0].leader)
 
 
 @pytest.fixture

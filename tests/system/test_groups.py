@@ -22,6 +22,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, NewPartitions
 from faults import PostgresRequests, Proxy, corrupt_batch
 from outside import (
+    DEADLINE_S,
     CompletedCommand,
     Event,
     Load,
@@ -432,7 +433,9 @@ def test_added_partitions_are_counted_from_their_beginning_without_a_decision(gr
         for future in group.admin.create_partitions([NewPartitions(name, count)]).values():
             future.result()
         found = group.admin.list_topics
-        wait_for("the partitions to exist", lambda: len(found(name, timeout=5).topics[name].partitions) == count)
+        wait_for(
+            "the partitions to exist", lambda: len(found(name, timeout=DEADLINE_S).topics[name].partitions) == count
+        )
         added = [event_for_partition(number, count) for number in range(2, count)]
         group.events += added
         for event in added:
@@ -453,7 +456,7 @@ def test_a_recreated_topic_stops_until_an_operator_decides(group: Group, kafka: 
     name = group.topics.names["participant-registered"]
     for future in group.admin.delete_topics([name]).values():
         future.result()
-    wait_for("the topic to be gone", lambda: name not in group.admin.list_topics(timeout=5).topics)
+    wait_for("the topic to be gone", lambda: name not in group.admin.list_topics(timeout=DEADLINE_S).topics)
     # Send more messages than before: an offset alone must not show that this is another topic.
     group.topics.forget(lambda partition, _: partition[0] == name)
     kafka.create_topics({name: 2})

@@ -13,7 +13,7 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
-from outside import Event, Message, Process, Service, Topics, metric_series, wait_for, with_both_protocols
+from outside import DEADLINE_S, Event, Message, Process, Service, Topics, metric_series, wait_for, with_both_protocols
 
 from hannun.embedded import KafkaServer
 
@@ -40,7 +40,7 @@ class StoppedTopic:
     def delete(self) -> None:
         for future in self.admin.delete_topics([self.name]).values():
             future.result()
-        wait_for("the topic to be gone", lambda: self.name not in self.admin.list_topics(timeout=5).topics)
+        wait_for("the topic to be gone", lambda: self.name not in self.admin.list_topics(timeout=DEADLINE_S).topics)
         self.topics.forget(lambda partition, _: partition[0] == self.name)
 
     def send(self, *, to_the_topic: bool = False) -> None:

@@ -140,7 +140,7 @@ class Site:
         self._close = asyncio.Event()
         self._serving = asyncio.run_coroutine_threadsafe(self._serve(ready), self._http.loop)
         try:
-            self.services = ready.result(30)
+            self.services = ready.result(60)
         except BaseException:
             self._leave_server()
             raise
@@ -155,7 +155,7 @@ class Site:
         self._stack.close()
         self._http.loop.call_soon_threadsafe(self._close.set)
         try:
-            self._serving.result(30)
+            self._serving.result(60)
         finally:
             self._leave_server()
 
@@ -228,7 +228,7 @@ class Site:
         return self.client({"Authorization": f"Bearer {token}"})
 
     def client(self, headers: dict[str, str]) -> httpx2.Client:
-        client = httpx2.Client(base_url=self.address, headers=headers, timeout=20, verify=NO_TLS, trust_env=False)
+        client = httpx2.Client(base_url=self.address, headers=headers, timeout=60, verify=NO_TLS, trust_env=False)
         return self._stack.enter_context(client)
 
     def signed_in(self, user: str, *roles: str) -> httpx2.Client:
@@ -264,7 +264,7 @@ class Site:
 
     def run_in_loop(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine function in the service's event loop."""
-        return asyncio.run_coroutine_threadsafe(work(), self._http.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work(), self._http.loop).result(60)
 
     # -- values
 

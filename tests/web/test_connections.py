@@ -43,7 +43,7 @@ class Connection:
     """A raw connection to a site, or to another server."""
 
     def __init__(self, site: Addressed) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", int(site.address.rpartition(":")[2])), timeout=20)
+        self._socket = socket.create_connection(("127.0.0.1", int(site.address.rpartition(":")[2])), timeout=60)
         self._received = b""
 
     def __enter__(self) -> Self:

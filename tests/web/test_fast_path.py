@@ -152,7 +152,7 @@ class Wire:
 
     def __init__(self, site: Site, token: str) -> None:
         self._token = token
-        self._socket = socket.create_connection(("127.0.0.1", int(site.address.rpartition(":")[2])), timeout=20)
+        self._socket = socket.create_connection(("127.0.0.1", int(site.address.rpartition(":")[2])), timeout=60)
 
     def __enter__(self) -> Self:
         return self

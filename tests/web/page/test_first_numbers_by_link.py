@@ -35,7 +35,7 @@ def secret(link: dict[str, Any]) -> str:
 @pytest.fixture
 def visitor(site: Site, secret: str) -> Iterator[httpx2.Client]:
     """A browser that has opened the link."""
-    with httpx2.Client(base_url=site.address, headers=HTML, timeout=20, trust_env=False) as client:
+    with httpx2.Client(base_url=site.address, headers=HTML, timeout=60, trust_env=False) as client:
         assert client.post(f"{API}/session", json={"share": secret}).status_code == 204
         yield client
 

@@ -89,7 +89,7 @@ def proxied(world: World) -> Iterator[tuple[Site, str]]:
 
 
 def client(address: str, **headers: str) -> httpx2.Client:
-    return httpx2.Client(base_url=address, headers=headers, verify=False, trust_env=False, timeout=20)
+    return httpx2.Client(base_url=address, headers=headers, verify=False, trust_env=False, timeout=60)
 
 
 def test_a_change_passes_the_proxy_at_once(
@@ -199,13 +199,13 @@ def test_the_proxy_takes_neither_old_versions_of_tls_nor_weak_ciphers(
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     port = int(proxied[1].rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as plain, context.wrap_socket(plain) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain, context.wrap_socket(plain) as connection:
         assert connection.version() == "TLSv1.3"
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.maximum_version = version
     context.set_ciphers(ciphers)
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
         pytest.raises(ssl.SSLError, match=r"alert|protocol|handshake"),
     ):
         context.wrap_socket(plain)
