@@ -89,7 +89,7 @@ class FakeKafka:
 
     def run_worker(self, world: World, at_poll: Callable[[], bool]) -> None:
         """Run a worker that checks its partitions before each poll, until `at_poll` is true at the start of a poll."""
-        self._at_poll, self._deadline = at_poll, time.monotonic() + 20
+        self._at_poll, self._deadline = at_poll, time.monotonic() + 60
         with capture_logs() as self.logs:
             IngestionWorker(
                 cast(GroupConsumer, self),

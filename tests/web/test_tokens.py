@@ -237,7 +237,7 @@ def test_an_issuer_that_hangs_delays_no_token_with_a_known_key(open_with_issuer:
     client, statuses = site.with_token(token_by(EC, "made up", OWNER)), []
     waiting = Thread(target=lambda: statuses.append(client.get(MINE).status_code))
     waiting.start()
-    assert issuer.was_read.wait(10)
+    assert issuer.was_read.wait(60)
     assert status(site, known) == status(site, site.token(OWNER)) == 200
     assert statuses == []  # the request with the unknown key is still waiting
     issuer.may_answer.set()
@@ -277,7 +277,7 @@ def test_a_key_set_whose_name_is_not_looked_up_is_unavailable_in_time() -> None:
     reader = Thread(target=lambda: asyncio.run(read()), daemon=True)  # its event loop ends after the look-up
     with silent_resolver():
         reader.start()
-        assert gave_up.wait(5)
+        assert gave_up.wait(60)
     reader.join()
 
 
@@ -332,10 +332,11 @@ def test_a_token_with_an_audience_is_refused_where_none_is_set(open_with_issuer:
 
 def test_clocks_may_differ_by_a_few_seconds(open_with_issuer: OpenSite) -> None:
     site, _ = open_with_issuer()
-    now = int(time.time())
-    for taken in ({"nbf": now + 3}, {"iat": now + 3}, {"exp": now - 2}):
+    for claim, ahead_s in (("nbf", 3), ("iat", 3), ("exp", -2)):
+        taken = {claim: int(time.time()) + ahead_s}  # now, since an earlier request may have taken seconds
         assert status(site, token_by(EC, "ec-1", OWNER, **taken)) == 200, taken
-    for refused in ({"nbf": now + 60}, {"iat": now + 60}, {"exp": now - 60}, {"exp": None}):
+    now = int(time.time())
+    for refused in ({"nbf": now + 600}, {"iat": now + 600}, {"exp": now - 60}, {"exp": None}):
         assert status(site, token_by(EC, "ec-1", OWNER, **refused)) == 401, refused
 
 
@@ -369,4 +370,4 @@ def test_a_stream_ends_when_the_key_of_its_token_leaves_the_set(
         site.world.wait_for("the stream to be open", lambda: site.watcher_count == 1)
         issuer.keys = [published(RSA, "rsa-1")]
         refresh_keys(site)
-        site.world.wait_for("the stream to end", lambda: site.watcher_count == 0, deadline_s=5)
+        site.world.wait_for("the stream to end", lambda: site.watcher_count == 0)
