@@ -17,6 +17,12 @@ from hannun.store.database import connect
 from hannun.store.partitions import create_months
 
 
+@pytest.fixture(autouse=True)
+def patient_health_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A health report waits longer for a dependency than a loaded machine stands still, and finds it ready."""
+    monkeypatch.setattr("hannun.flows.health_checks.CHECK_WAIT_S", 5.0)
+
+
 @pytest.fixture
 def rounds(world: World, tmp_path: Path) -> Iterator[Rounds]:
     """Rounds of the refresh over simulated channels."""

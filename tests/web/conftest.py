@@ -8,6 +8,12 @@ from served import Site, open_site
 from world import World
 
 
+@pytest.fixture(autouse=True)
+def patient_health_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A health report waits longer for a dependency than a loaded machine stands still, and finds it ready."""
+    monkeypatch.setattr("hannun.flows.health_checks.CHECK_WAIT_S", 5.0)
+
+
 @pytest.fixture
 def site(world: World) -> Iterator[Site]:
     with open_site(world) as site:
