@@ -1,11 +1,10 @@
 """`serve` is killed, or loses PostgreSQL or Redis, at every request of a POST; the client sends the same body again.
 
 One round posts one body with messages of two events: one whose dashboard is cached, and one that is new. Whatever
-happens at any request, either nothing of the body is counted or all of it. The invalidations are delivered within two
-seconds even though the writer is dead. After the second POST everything is counted once.
+happens at any request, either nothing of the body is counted or all of it. The invalidations are delivered even though
+the writer is dead; how soon, `test_outages.py` measures. After the second POST everything is counted once.
 """
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -13,9 +12,6 @@ from faults import Crash, Fault, PostgresRequests, Proxy, RedisRequests, Request
 from outside import CONNECTION_LOST, Event, Process, Service, cached_figures, wait_for, with_port
 
 from hannun.embedded import PostgresServer, ValkeyServer
-
-STALE_S_MAX = 2.0
-"""How long an answer may be stale when the writer has died between its commit and the invalidation."""
 
 pytestmark = pytest.mark.xdist_group("crashes of serve")
 
@@ -55,7 +51,6 @@ class Rounds:
 
         with proxy.inject(crash, self.serve.pid):
             answered = self._post(body)
-        died_at = time.monotonic()
         if crash.happened.is_set() and crash.fault.startswith("kill"):
             self.serve.wait()
             restarting = self._launch_serve()
@@ -69,8 +64,6 @@ class Rounds:
         wait_for(
             f"the invalidations to be delivered, {crash.description}", lambda: service.pending_invalidations() == 0
         )
-        took_s = time.monotonic() - died_at
-        assert took_s < STALE_S_MAX, f"the invalidations were delivered after {took_s:.1f} s, {crash.description}"
         assert cached_figures(self._redis_url, known.id) in (None, service.figures(known.id)), crash.description
 
         if restarting is not None:
