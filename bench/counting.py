@@ -171,10 +171,9 @@ class InProcessIngestion:
             (
                 self.keys.events[event_id],
                 participant,
-                packed(arrival.minute, 0 if arrival.channel is None else channels[arrival.channel].no),
+                packed(minute, 0 if channel is None else channels[channel.key].no),
             )
-            for event_id, facts in by_event.events.items()
-            for participant, arrival in facts.participants.items()
+            for event_id, participant, minute, channel in by_event.registrations.facts()
         )
 
 
@@ -304,7 +303,7 @@ def _measure_many_events(servers: Servers, sizes: Sizes) -> list[Figure]:
                     with baseline.database.transaction() as conn:
                         for name, arguments in upserts.items():
                             conn.execute(SQL[name], arguments)
-            events_in_batches += sum(len(by_event.events) for by_event in grouped)
+            events_in_batches += sum(len(by_event.event_ids) for by_event in grouped)
             servers.log_progress(f"count, 10,000 events: batch {done + BATCHES_PER_TURN} of {sizes.many_events}")
     events_per_batch = events_in_batches // sizes.many_events
     samples = f"{counting.messages:,} messages, {sizes.many_events} batches of {events_per_batch:,} events"
@@ -328,15 +327,14 @@ def _upserts(by_event: FactsByEvent, keys: SurrogateKeys) -> dict[str, dict[str,
     first_minute: dict[str, int] = {}
     by_minute: Counter[tuple[str, int]] = Counter()
     by_channel: Counter[tuple[int, str]] = Counter()
-    for event_id, facts in by_event.events.items():
-        for arrival in facts.participants.values():
-            by_event_id[event_id] += 1
-            by_minute[event_id, arrival.minute] += 1
-            first_minute[event_id] = min(arrival.minute, first_minute.get(event_id, arrival.minute))
-            if arrival.channel is None:
-                unattributed[event_id] += 1
-            else:
-                by_channel[keys.events[event_id], arrival.channel] += 1
+    for event_id, _, minute, channel in by_event.registrations.facts():
+        by_event_id[event_id] += 1
+        by_minute[event_id, minute] += 1
+        first_minute[event_id] = min(minute, first_minute.get(event_id, minute))
+        if channel is None:
+            unattributed[event_id] += 1
+        else:
+            by_channel[keys.events[event_id], channel.key] += 1
     minutes, ids = sorted(by_minute), sorted(by_event_id, key=keys.events.__getitem__)
     channels = sorted((event_no, keys.channels[key].no, key) for event_no, key in by_channel)
     return {

@@ -16,7 +16,7 @@ from polling import wait_for
 from service_bus_double import ServiceBusDouble
 from world import World
 
-from hannun.counting.batch_counter import BatchCounter, CountedBatch, PreparedBatch
+from hannun.counting.batch_counter import BatchCounter, CountedBatch, OpenBatch, PreparedBatch
 from hannun.counting.sources import SourceWorker, run_workers
 from hannun.domain.batch import ReceivedMessage
 from hannun.domain.facts import Kind
@@ -89,6 +89,12 @@ class FaultyCounter:
 
     def prepare(self, batch: Sequence[ReceivedMessage]) -> PreparedBatch:
         return self._counter.prepare(batch)
+
+    def begin(self) -> OpenBatch:
+        return self._counter.begin()
+
+    def close(self, batch: OpenBatch) -> PreparedBatch:
+        return self._counter.close(batch)
 
     def count(self, batch: Sequence[ReceivedMessage]) -> CountedBatch:
         return self.write(self.prepare(batch))

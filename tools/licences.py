@@ -33,14 +33,17 @@ WORDS = {
 }
 """What packages write instead of an identifier of SPDX."""
 ALLOWED = {
+    "0BSD",
     "Apache-2.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
+    "CC0-1.0",
     "ISC",
     "MIT",
     "MIT-0",
     "MPL-2.0",
     "PSF-2.0",
+    "Zlib",
 }
 ALLOWED_FOR = {"psycopg": "LGPL-3.0-only", "psycopg-binary": "LGPL-3.0-only", "psycopg-pool": "LGPL-3.0-only"}
 """Weak copyleft, for packages that are installed unchanged and can be replaced by whoever gets the image."""

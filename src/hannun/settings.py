@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     kafka_group_protocol: Literal["classic", "consumer"] = "classic"  # "consumer" is KIP-848
     kafka_session_timeout_s: float = 30.0  # for the classic protocol; Azure Event Hubs takes 6 to 300
     start_from: Literal["", "earliest", "latest"] = ""  # for partitions without a position; "": they wait
-    batch_messages_max: int = 20_000
+    batch_messages_max: int = 100_000
     batch_wait_s: float = 0.05  # chosen by feel: few messages are counted soon, in small batches
     dead_letters_in_a_row_max: int = 1_000  # more stop a partition, before a whole wrong topic becomes dead letters
     dead_letters_share_max: float = 0.5  # a larger share of a partition's last 10,000 messages stops it

@@ -1,16 +1,19 @@
 """The size of batches follows the speed at which PostgreSQL writes them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hannun.domain.batch_size import SIZE_MIN, WRITE_TARGET_S, next_batch_size
+from hannun.domain.batch_size import SIZE_MIN, WRITE_TARGET_OF_MANY_EVENTS_S, WRITE_TARGET_S, next_batch_size
 
 
-def sizes(seconds_each: float, size: int, size_max: int = 20_000, batches: int = 20) -> list[int]:
+def sizes(
+    seconds_each: float, size: int, size_max: int = 20_000, batches: int = 20, messages_of_each_event: int = 200
+) -> list[int]:
     """The size limits of successive batches, each full, where every message takes so many seconds to write."""
     found = []
     for _ in range(batches):
-        size = next_batch_size(size, size, size * seconds_each, size_max)
+        size = next_batch_size(size, size, size // messages_of_each_event, size * seconds_each, size_max)
         found.append(size)
     return found
 
@@ -19,8 +22,14 @@ def test_fast_writes_raise_the_batch_size_to_its_maximum() -> None:
     assert sizes(1e-6, 1_000)[-1] == 20_000
 
 
-def test_slow_writes_shrink_batches_until_each_takes_the_target_time() -> None:
-    assert abs(sizes(100e-6, 20_000)[-1] * 100e-6 - WRITE_TARGET_S) < 0.01
+@pytest.mark.parametrize(
+    ("messages_of_each_event", "target_s"), [(100, WRITE_TARGET_S), (2, WRITE_TARGET_OF_MANY_EVENTS_S)]
+)
+def test_slow_writes_shrink_batches_until_each_takes_the_target_time(
+    messages_of_each_event: int, target_s: float
+) -> None:
+    last = sizes(100e-6, 20_000, messages_of_each_event=messages_of_each_event)[-1]
+    assert abs(last * 100e-6 - target_s) < 0.01
 
 
 def test_very_slow_writes_do_not_shrink_batches_below_the_minimum() -> None:
@@ -28,13 +37,15 @@ def test_very_slow_writes_do_not_shrink_batches_below_the_minimum() -> None:
 
 
 def test_one_delayed_batch_at_most_halves_the_batch_size() -> None:
-    assert next_batch_size(20_000, 20_000, 30.0, 20_000) >= 10_000
+    assert next_batch_size(20_000, 20_000, 100, 30.0, 20_000) >= 10_000
 
 
 def test_a_batch_far_below_the_limit_does_not_change_the_batch_size() -> None:
-    assert next_batch_size(20_000, 3, 5.0, 20_000) == 20_000
+    assert next_batch_size(20_000, 3, 3, 5.0, 20_000) == 20_000
 
 
-@given(st.integers(1, 10**6), st.integers(0, 10**6), st.floats(0, 1e6), st.integers(1, 10**5))
-def test_the_batch_size_always_stays_within_its_bounds(size: int, messages: int, took_s: float, size_max: int) -> None:
-    assert min(SIZE_MIN, size_max) <= next_batch_size(size, messages, took_s, size_max) <= size_max
+@given(st.integers(1, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), st.floats(0, 1e6), st.integers(1, 10**5))
+def test_the_batch_size_always_stays_within_its_bounds(
+    size: int, messages: int, events: int, took_s: float, size_max: int
+) -> None:
+    assert min(SIZE_MIN, size_max) <= next_batch_size(size, messages, events, took_s, size_max) <= size_max

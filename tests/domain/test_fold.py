@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hannun.domain.batch import DecodedBatch
 from hannun.domain.channels import Channel, ChannelType
 from hannun.domain.facts import (
     Delivery,
@@ -225,6 +226,9 @@ def test_settling_the_same_facts_again_changes_nothing(facts: list[Any]) -> None
 # -- sets --------------------------------------------------------------------------------------------------------
 
 
+ADA, BEN = "a" * 32, "b" * 32
+
+
 def registered(participant: str, minute: int, channel: Channel | None = None, event: str = "e") -> Any:
     return ParticipantRegistered(event, participant, minute, channel)
 
@@ -234,34 +238,68 @@ def sale(sale_id: str, amount: int, channel: Channel | None = None, event: str =
 
 
 def test_the_first_message_of_a_participant_or_a_sale_is_kept() -> None:
-    of_event = group_by_event(
-        [registered("p", 1, NAVER), registered("p", 0, RADIO), registered("p", 5), sale("s", 1), sale("s", 2, NAVER)]
-    ).events["e"]
-    assert of_event.participants == {"p": (1, "naverblog")}
-    assert of_event.sales["s"].amount == 1
+    facts = [registered(ADA, 1, NAVER), registered(ADA, 0, RADIO), registered(ADA, 5), sale("s", 1), sale("s", 2)]
+    by_event = group_by_event(facts)
+    assert list(by_event.registrations.facts()) == [registered(ADA, 1, NAVER)]
+    assert by_event.others["e"].sales["s"].amount == 1
 
 
 def test_the_same_participant_or_sale_of_another_event_is_a_different_one() -> None:
-    by_event = group_by_event(
-        [registered("p", 1), registered("p", 2, event="f"), sale("s", 1), sale("s", 1, event="f")]
-    )
-    assert set(by_event.events) == {"e", "f"}
+    facts = [registered(ADA, 1), registered(ADA, 2, event="f"), sale("s", 1), sale("s", 1, event="g")]
+    by_event = group_by_event(facts)
+    assert by_event.event_ids == ["e", "f", "g"]
     assert by_event.minutes == {1, 2}
+
+
+_people = st.integers(0, 3).map("{:032x}".format) | st.integers(0, 2**128 - 1).map("{:032x}".format)
+_registrations = st.builds(
+    registered,
+    st.sampled_from([f"{1 << 100:032x}", f"{(1 << 100) + 1:032x}", "f" * 32]) | _people,
+    st.integers(0, 3),
+    st.sampled_from([None, NAVER, RADIO]),
+    st.sampled_from("efg"),
+)
+
+
+@quick
+@given(st.lists(_registrations, max_size=30))
+def test_registrations_in_columns_are_the_first_of_each_participant_by_event(facts: list[Any]) -> None:
+    first: dict[tuple[str, str], Any] = {}
+    for fact in facts:
+        first.setdefault((fact.event_id, fact.participant), fact)
+    events = list(dict.fromkeys(fact.event_id for fact in facts))
+    by_event = group_by_event(facts)
+    assert list(by_event.registrations.facts()) == sorted(
+        first.values(), key=lambda fact: (events.index(fact.event_id), fact.participant)
+    )
+    assert [facts[index] for index in by_event.registrations.index] == list(by_event.registrations.facts())
+
+
+@quick
+@given(st.lists(_registrations | _fact(1), max_size=10), st.data())
+def test_a_decoded_batch_is_the_sequence_of_its_facts(facts: list[Any], data: st.DataObject) -> None:
+    batch = DecodedBatch.of(facts)
+    assert (len(batch), list(batch), batch == facts) == (len(facts), facts, True)
+    cut = data.draw(st.slices(len(facts)))
+    assert batch[cut] == facts[cut]
+    assert [batch[index] for index in range(len(facts))] == facts
 
 
 def test_facts_of_registers_keep_their_order_and_their_index_in_the_batch() -> None:
     bad = Rejected("event-created", Reason.NOT_JSON, "")
-    by_event = group_by_event([bad, created(2), registered("p", 1), changed(1, "ENDED"), bad, distributed(1, "FAILED")])
-    assert [index for index, _ in by_event.events["e"].registers] == [1, 3, 5]
+    by_event = group_by_event([bad, created(2), registered(ADA, 1), changed(1, "ENDED"), bad, distributed(1, "FAILED")])
+    assert [index for index, _ in by_event.others["e"].registers] == [1, 3, 5]
     assert by_event.rejected == [(0, bad), (4, bad)]
 
 
 def test_each_channel_is_grouped_once_under_the_name_of_its_first_message() -> None:
     other_name = Channel("radio", "RADIO", None)
-    facts = [sale("s", 1, RADIO), registered("p", 1, other_name), distributed(1, "FAILED"), registered("q", 1, NAVER)]
-    assert group_by_event(facts).channels == {"radio": RADIO, "naverblog": NAVER}
+    radio = [sale("s", 1, RADIO), registered(ADA, 1, other_name), registered(ADA, 1, RADIO)]
+    for facts in itertools.permutations([*radio, distributed(1, "FAILED"), registered(BEN, 1, NAVER)]):
+        name = next(fact.channel.name for fact in facts if fact in radio)
+        assert group_by_event(facts).channels == {"radio": Channel("radio", name, None), "naverblog": NAVER}
 
 
 def test_an_empty_batch_groups_to_nothing() -> None:
-    assert group_by_event([]).events == {}
-    assert group_by_event([]).minutes == set()
+    by_event = group_by_event([])
+    assert (by_event.event_ids, by_event.minutes, by_event.channels) == ([], set(), {})

@@ -52,14 +52,14 @@ def messages(count: int, partition: int) -> list[ReceivedMessage]:
 def test_each_partition_has_its_own_limit() -> None:
     quarantine = Quarantine(LIMITS)
     for partition in (0, 1, 2):
-        quarantine = quarantine.after(messages(10, partition), [BAD] * 10)
+        quarantine = quarantine.after(messages(10, partition), dict.fromkeys(range(10), BAD))
     with pytest.raises(PartitionUnusable, match=r"t\[1\]: 11 messages in a row"):
-        quarantine.after(messages(1, 1), [BAD])
-    quarantine = quarantine.without(("t", 1)).after(messages(1, 1), [BAD])
+        quarantine.after(messages(1, 1), {0: BAD})
+    quarantine = quarantine.without(("t", 1)).after(messages(1, 1), {0: BAD})
     with pytest.raises(PartitionUnusable, match=r"t\[2\]: 11 messages in a row"):
-        quarantine.after(messages(1, 2), [BAD])
+        quarantine.after(messages(1, 2), {0: BAD})
 
 
 def test_messages_over_http_are_not_limited() -> None:
     over_http = [message._replace(record_id=None) for message in messages(100, 0)]
-    assert Quarantine(LIMITS).after(over_http, [BAD] * 100).tallies == {}
+    assert Quarantine(LIMITS).after(over_http, dict.fromkeys(range(100), BAD)).tallies == {}

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+import numpy as np
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +19,7 @@ from hannun.domain.wire_formats import REGISTERED_FROM_US
 from hannun.embedded import PostgresServer, ValkeyServer
 from hannun.store import shadow_comparison
 from hannun.store.migrate import migrate
-from hannun.store.packed_arrivals import CHANNELS, FIRST_MINUTE, LAST_MINUTE, packed
+from hannun.store.packed_arrivals import CHANNELS, FIRST_MINUTE, LAST_MINUTE, packed, packed_all
 from hannun.store.roles import ROLES
 
 MINUTE_US = 60_000_000
@@ -81,6 +82,13 @@ def ids(count: int) -> list[str]:
 
 
 # -- the packed integer ----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(ARRIVALS, max_size=20))
+def test_columns_are_packed_as_one_by_one(arrivals: list[tuple[int, int]]) -> None:
+    minutes, numbers = (np.array([pair[at] for pair in arrivals], np.int64) for at in (0, 1))
+    one_by_one = [packed(minute, number) for minute, number in arrivals]
+    assert packed_all(minutes, numbers).tolist() == [-1 if each is None else each for each in one_by_one]
 
 
 def test_what_fits_is_exactly_what_an_integer_of_postgresql_holds() -> None:

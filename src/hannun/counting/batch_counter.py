@@ -18,7 +18,14 @@ from typing import NamedTuple
 from hannun.cache.processed_markers import ProcessedMarkers
 from hannun.counting.outbox_relay import Delivers
 from hannun.counting.refused_rows import BatchPart, RefusedRowSearch
-from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage, message_outcomes
+from hannun.domain.batch import (
+    DecodedBatch,
+    DecodedBatchBuilder,
+    MessageOutcome,
+    OffsetRange,
+    ReceivedMessage,
+    message_outcomes,
+)
 from hannun.domain.facts import Fact, Rejected
 from hannun.domain.fold import FactsByEvent, group_by_event
 from hannun.domain.forgotten import NOTHING_FORGOTTEN, ForgottenIds
@@ -32,21 +39,42 @@ from hannun.store import forgotten as forgotten_ids
 from hannun.store.amounts import amounts_of
 from hannun.store.batches import BatchWriter, advance, participant_key
 from hannun.store.database import Connection, Database
-from hannun.store.ledger_copy import LedgerText
+from hannun.store.ledger_copy import LedgerRows
 from hannun.store.partitions import create_months
 from hannun.store.surrogate_keys import SurrogateKeys
 from hannun.telemetry import log, metrics
 
 
 class PreparedBatch(NamedTuple):
-    """A decoded batch, grouped by event, of which nothing is written; `ledger_text` is its ledger rows for COPY."""
+    """A decoded batch, grouped by event, of which nothing is written; `ledger_rows` are its ledger rows for COPY."""
 
     messages: Sequence[ReceivedMessage]
-    facts: Sequence[Fact | Rejected]
+    facts: DecodedBatch
     by_event: FactsByEvent
-    ledger_text: LedgerText | None
+    ledger_rows: LedgerRows | None
     decoder: Decoder
     forgotten: ForgottenIds
+
+
+class OpenBatch:
+    """A batch to which messages are still added; each is decoded at once. Made by `BatchCounter.begin`.
+
+    One thread uses it.
+    """
+
+    def __init__(self, decoder: Decoder, forgotten: ForgottenIds) -> None:
+        self.messages: list[ReceivedMessage] = []
+        self.decoder, self.forgotten = decoder, forgotten
+        self._facts = DecodedBatchBuilder()
+
+    def add(self, messages: Sequence[ReceivedMessage]) -> None:
+        """Decode messages, and add them to the batch."""
+        self.messages += messages
+        self.decoder.decode_into(self._facts, messages)
+
+    def facts(self) -> DecodedBatch:
+        """What all messages of the batch state."""
+        return self._facts.build()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +160,25 @@ class BatchCounter:
         return self.write(self.prepare(batch), ranges, quarantine)
 
     def prepare(self, batch: Sequence[ReceivedMessage]) -> PreparedBatch:
-        """Decode a batch and group it by event. No I/O, so any thread may call it."""
-        decoder, forgotten = self._decoder, self._forgotten
-        facts = decoder.decode_all(batch)
+        """Decode a batch and group it by event: `begin`, `OpenBatch.add` and `close`. For any thread."""
+        open_batch = self.begin()
+        open_batch.add(batch)
+        return self.close(open_batch)
+
+    def begin(self) -> OpenBatch:
+        """A batch without messages. For any thread."""
+        return OpenBatch(self._decoder, self._forgotten)
+
+    def close(self, batch: OpenBatch) -> PreparedBatch:
+        """Group a batch by event, and make its ledger rows; nothing is added to it any more. No I/O, so any thread may
+        call it."""
+        facts, forgotten = batch.facts(), batch.forgotten
         by_event = group_by_event(facts)
         if forgotten.concern(by_event):
             facts = forgotten.substituted(facts)
             by_event = group_by_event(facts)
-        return PreparedBatch(batch, facts, by_event, self._writer.ledger_text(by_event), decoder, forgotten)
+        rows = self._writer.ledger_rows(by_event)
+        return PreparedBatch(batch.messages, facts, by_event, rows, batch.decoder, forgotten)
 
     def write(
         self, prepared: PreparedBatch, ranges: Sequence[OffsetRange] = (), quarantine: Quarantine | None = None
@@ -217,14 +256,16 @@ class BatchCounter:
     def _write(
         self, prepared: PreparedBatch, ranges: Sequence[OffsetRange], quarantine: Quarantine | None
     ) -> CountedBatch:
-        batch, facts, by_event, ledger_text, *_ = prepared
-        after = quarantine and quarantine.after(batch, facts)
+        batch, facts, by_event, ledger_rows, *_ = prepared
+        after = quarantine and quarantine.after(batch, dict(by_event.rejected))
         try:
             self._make_prerequisites(by_event)
             with self._transaction() as conn:
-                part = BatchPart(facts, self._writer.write(conn, batch, by_event, ranges, ledger_text))
+                part = BatchPart(facts, self._writer.write(conn, batch, by_event, ranges, ledger_rows))
                 if quarantine is not None and len(part.written.rejected) > len(by_event.rejected):
-                    after = quarantine.after(batch, part.final_facts)  # before the commit: nothing of the batch is kept
+                    after = quarantine.after(
+                        batch, dict(part.written.rejected)
+                    )  # before the commit: nothing of the batch is kept
             return CountedBatch([part], after)
         except RowRefused as refused:
             log.error("PostgreSQL refuses a message of a batch; searching for it", why=str(refused))
@@ -243,7 +284,8 @@ class BatchCounter:
         with self._transaction() as conn:
             advance(conn, ranges)
             parts = search.write_parts(conn, batch, facts)
-            after = quarantine and quarantine.after(batch, [fact for part in parts for fact in part.final_facts])
+            final = DecodedBatch.of(fact for part in parts for fact in part.final_facts)
+            after = quarantine and quarantine.after(batch, dict(final.rejected))
         return CountedBatch(parts, after)
 
     def _make_prerequisites(self, by_event: FactsByEvent) -> None:

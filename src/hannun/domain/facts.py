@@ -111,7 +111,9 @@ class SalesRecorded(NamedTuple):
     channel: Channel | None
 
 
-Fact = EventCreated | ParticipantRegistered | DistributionCompleted | EventStatusChanged | SalesRecorded
+OtherFact = EventCreated | DistributionCompleted | EventStatusChanged | SalesRecorded
+"""What is no registration."""
+Fact = ParticipantRegistered | OtherFact
 
 
 class Rejected(NamedTuple):

@@ -260,9 +260,9 @@ def ledger_participant(participant_id: str, key: bytes) -> str:
     return hashlib.blake2b(participant_id.encode(), digest_size=16, key=key).hexdigest()
 
 
-def ledger_participants(participant_ids: Sequence[str], key: bytes) -> list[str]:
-    """`ledger_participant` of each."""
+def ledger_participants(participant_ids: Sequence[str], key: bytes) -> bytes:
+    """`ledger_participant` of each, as 16 bytes."""
     lines = "\n".join(participant_ids) + "\n"
     if lines.isascii() and lines.encode().translate(_HEX_AS_H) == _UUID_LINE * len(participant_ids):
-        return lines.replace("-", "").lower().split("\n")[:-1]
-    return [ledger_participant(id_, key) for id_ in participant_ids]
+        return bytes.fromhex(lines.replace("-", ""))
+    return bytes.fromhex("".join([ledger_participant(id_, key) for id_ in participant_ids]))

@@ -15,8 +15,11 @@ facts on the same registers give the same changes.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import NamedTuple
+from operator import itemgetter
 
+import numpy as np
+
+from hannun.domain.batch import DecodedBatch
 from hannun.domain.channels import Channel, ChannelType
 from hannun.domain.facts import (
     DeliveryState,
@@ -25,84 +28,76 @@ from hannun.domain.facts import (
     EventStatus,
     EventStatusChanged,
     Fact,
-    ParticipantRegistered,
     Reason,
     Rejected,
     SalesRecorded,
 )
+from hannun.domain.registrations import Registrations
 
 RegisterFact = EventCreated | EventStatusChanged | DistributionCompleted
 
 
-class Arrival(NamedTuple):
-    """When a participant took part, in minutes since 1970 UTC, and through which channel: its key, or None."""
-
-    minute: int
-    channel: str | None
-
-
 @dataclass(slots=True)
 class EventFacts:
-    """The facts of one batch about one event, in their order.
+    """The facts of one batch about one event that are no registrations, in their order.
 
-    `participants` and `sales` hold the first fact of each key. `registers` holds all facts of registers, each with its
-    index in the batch.
+    `sales` holds the first fact of each key. `registers` holds all facts of registers, each with its index in the
+    batch.
     """
 
-    participants: dict[str, Arrival] = field(default_factory=dict)
     sales: dict[str, SalesRecorded] = field(default_factory=dict)
     registers: list[tuple[int, RegisterFact]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class FactsByEvent:
-    """The facts of a batch, grouped by event id, and its channels by key.
+    """The facts of a batch, grouped by event.
 
-    `rejected` holds each unusable message with its index in the batch. `minutes` holds the minutes in which a
-    participant took part: the partitions of `timeline_data` for them must exist before the batch is written.
+    `registrations` holds the first registration of each participant, by event. `others` holds the other facts, by event
+    id. `channels` holds the batch's channels by key, `rejected` each unusable message with its index in the batch.
     """
 
-    events: dict[str, EventFacts] = field(default_factory=dict)
+    registrations: Registrations
+    others: dict[str, EventFacts] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
     rejected: list[tuple[int, Rejected]] = field(default_factory=list)
-    minutes: set[int] = field(default_factory=set)
+
+    @property
+    def event_ids(self) -> list[str]:
+        """The batch's events, each once."""
+        return list(dict.fromkeys([*self.registrations.event_ids, *self.others]))
+
+    @property
+    def minutes(self) -> set[int]:
+        """The minutes in which a participant took part, since 1970 UTC: the partitions of `timeline_data` for them
+        must exist before the batch is written."""
+        return set(np.unique(self.registrations.minute).tolist())
 
 
 def group_by_event(facts: Iterable[Fact | Rejected]) -> FactsByEvent:
     """Group a batch by event, keeping only the first fact of each participant and of each sale."""
-    by_event = FactsByEvent()
-    events, channels = by_event.events, by_event.channels
-    arrivals: dict[tuple[int, Channel | None], Arrival] = {}
-    for index, fact in enumerate(facts):
-        if type(fact) is ParticipantRegistered:
-            event_id, participant, minute, channel = fact
-            arrival = arrivals.get((minute, channel))
-            if arrival is None:
-                arrival = arrivals[minute, channel] = Arrival(minute, None if channel is None else channel.key)
-                by_event.minutes.add(minute)
-                if channel is not None:
-                    channels.setdefault(channel.key, channel)
-            of_event = events.get(event_id)
-            if of_event is None:
-                of_event = events[event_id] = EventFacts()
-            of_event.participants.setdefault(participant, arrival)
-            continue
+    batch = facts if isinstance(facts, DecodedBatch) else DecodedBatch.of(facts)
+    by_event = FactsByEvent(batch.registrations.first_of_each())
+    named = batch.registrations
+    channels = [(named.first_index(code), channel) for code, channel in enumerate(named.channels)]
+    for index, fact in batch.others.items():
         if isinstance(fact, Rejected):
             by_event.rejected.append((index, fact))
             continue
-        of_event = events.get(fact.event_id)
+        of_event = by_event.others.get(fact.event_id)
         if of_event is None:
-            of_event = events[fact.event_id] = EventFacts()
+            of_event = by_event.others[fact.event_id] = EventFacts()
         if type(fact) is SalesRecorded:
             of_event.sales.setdefault(fact.sale_id, fact)
             if fact.channel is not None:
-                channels.setdefault(fact.channel.key, fact.channel)
+                channels.append((index, fact.channel))
         else:
             assert isinstance(fact, EventCreated | EventStatusChanged | DistributionCompleted)
             of_event.registers.append((index, fact))
             if type(fact) is DistributionCompleted:
-                for delivery in fact.deliveries:
-                    channels.setdefault(delivery.channel.key, delivery.channel)
+                channels += [(index, delivery.channel) for delivery in fact.deliveries]
+    for _, channel in sorted(channels, key=itemgetter(0)):  # under the name of its first message
+        by_event.channels.setdefault(channel.key, channel)
     return by_event
 
 

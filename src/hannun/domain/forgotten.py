@@ -8,10 +8,11 @@ the id comes back nowhere. The key is outside the database; without it nobody fi
 """
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hannun.domain.batch import DecodedBatch
 from hannun.domain.facts import EventCreated, Fact, ParticipantRegistered, Rejected
 from hannun.domain.fold import FactsByEvent
 from hannun.domain.ids import canonical_id
@@ -80,10 +81,10 @@ class ForgottenIds:
         """Whether a batch may name one of these ids."""
         if not self.participants and not self.merchants:
             return False
-        if by_event.rejected or not self.participants.keys().isdisjoint(by_event.events):
+        if by_event.rejected or not self.participants.keys().isdisjoint(by_event.event_ids):
             return True
         return bool(self.merchants) and any(
-            type(fact) is EventCreated for facts in by_event.events.values() for _, fact in facts.registers
+            type(fact) is EventCreated for facts in by_event.others.values() for _, fact in facts.registers
         )
 
     def is_participant(self, event_id: str, participant: str) -> bool:
@@ -100,9 +101,9 @@ class ForgottenIds:
         """Whether this is a forgotten merchant."""
         return self._merchant(user_id) is not None
 
-    def substituted(self, facts: Sequence[Fact | Rejected]) -> list[Fact | Rejected]:
+    def substituted(self, facts: Iterable[Fact | Rejected]) -> DecodedBatch:
         """The facts, with the substitute in the place of each forgotten id."""
-        return [self._substituted(fact) for fact in facts]
+        return DecodedBatch.of(map(self._substituted, facts))
 
     def without(self, rejected: Rejected) -> Rejected:
         """A rejection whose kept fields name no forgotten id."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hannun.domain.batch import ReceivedMessage
-from hannun.domain.facts import Fact, Rejected
+from hannun.domain.facts import Rejected
 from hannun.domain.positions import Partition
 from hannun.errors import PartitionUnusable
 
@@ -33,11 +33,11 @@ class RejectionTally:
     rejected: float = 0.0
     reason: str = ""
 
-    def after(self, facts: Iterable[Fact | Rejected], limits: QuarantineLimits) -> "RejectionTally":
-        """The tally after these messages, in their order."""
+    def after(self, messages_or_rejections: Iterable[object], limits: QuarantineLimits) -> "RejectionTally":
+        """The tally after these messages, in their order: a `Rejected` for each that was rejected, else anything."""
         in_a_row, messages, rejected, reason = self.in_a_row, self.messages, self.rejected, self.reason
         longest = in_a_row
-        for fact in facts:
+        for fact in messages_or_rejections:
             messages += 1
             if isinstance(fact, Rejected):
                 rejected += 1
@@ -67,21 +67,24 @@ class Quarantine:
     limits: QuarantineLimits
     tallies: Mapping[Partition, RejectionTally] = field(default_factory=dict)
 
-    def after(self, batch: Sequence[ReceivedMessage], facts: Sequence[Fact | Rejected]) -> "Quarantine":
+    def after(self, batch: Sequence[ReceivedMessage], rejected: Mapping[int, Rejected]) -> "Quarantine":
         """The quarantine after a batch. Messages without a record id (from HTTP) are not limited.
+
+        Args:
+            rejected: the rejections, by the index of their message in the batch.
 
         Raises:
             PartitionUnusable: the batch exceeds a limit in one of its partitions.
         """
-        if not self.tallies and not any(isinstance(fact, Rejected) for fact in facts):
+        if not self.tallies and not rejected:
             return self  # the usual case: nothing was rejected, so nothing needs a tally
-        by_partition: defaultdict[Partition, list[Fact | Rejected]] = defaultdict(list)
-        for message, fact in zip(batch, facts, strict=True):
+        by_partition: defaultdict[Partition, list[Rejected | None]] = defaultdict(list)
+        for index, message in enumerate(batch):
             if message.record_id is not None:
-                by_partition[message.record_id.topic, message.record_id.partition].append(fact)
+                by_partition[message.record_id.topic, message.record_id.partition].append(rejected.get(index))
         tallies = dict(self.tallies)
-        for partition, partition_facts in by_partition.items():
-            tally = tallies.get(partition, RejectionTally()).after(partition_facts, self.limits)
+        for partition, rejections in by_partition.items():
+            tally = tallies.get(partition, RejectionTally()).after(rejections, self.limits)
             violation = tally.violation(self.limits)
             if violation is not None:
                 topic, number = partition

@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache, partial
-from itertools import groupby, repeat
+from itertools import groupby
 from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from hannun.domain.batch import ReceivedMessage
+from hannun.domain.batch import DecodedBatch, DecodedBatchBuilder, ReceivedMessage
 from hannun.domain.channels import Channel, ChannelTable, ChannelType
 from hannun.domain.dead_letter_redaction import Redactor
 from hannun.domain.facts import (
@@ -188,6 +188,7 @@ class Decoder:
         self._registration_lines = msgspec.json.Decoder(_ParticipantWire).decode_lines
         self.participant_of = partial(ledger_participant, key=rules.participant_key)
         self.reject = Redactor(WIRE_TYPES, self.participant_of).reject
+        self._event_ids = _CanonicalEventIds()
         # Bounded, so that a producer that invents names cannot fill the memory.
         self._channel_named = lru_cache(maxsize=4_096)(rules.channels.named)
         self._convert: dict[Kind, Callable[[Any, int], Fact]] = {
@@ -235,38 +236,42 @@ class Decoder:
             reason = Reason.BAD_TEXT if _has_lone_surrogate(raw) else Reason.NOT_JSON
             return self.reject(kind, raw, reason, str(error))
 
-    def decode_all(self, batch: Sequence[ReceivedMessage]) -> list[Fact | Rejected]:
-        """The result of `decode` for each message of a batch.
+    def decode_all(self, batch: Sequence[ReceivedMessage]) -> DecodedBatch:
+        """The result of `decode` for each message of a batch."""
+        builder = DecodedBatchBuilder()
+        self.decode_into(builder, batch)
+        return builder.build()
+
+    def decode_into(self, builder: DecodedBatchBuilder, batch: Sequence[ReceivedMessage]) -> None:
+        """Add the result of `decode` for each of these messages.
 
         Nearly all messages are registrations, and nearly all of those are in a usual form. They are decoded in chunks,
         each step over a whole chunk at once. A chunk with an unusual message is decoded one message at a time, with the
         same results.
         """
-        facts: list[Fact | Rejected] = []
         for kind, run in groupby(batch, itemgetter(0)):
             messages = list(run)
             for first in range(0, len(messages), _CHUNK_COUNT_MAX):
                 chunk = messages[first : first + _CHUNK_COUNT_MAX]
-                registrations = self._usual_registrations(chunk) if kind == Kind.PARTICIPANT_REGISTERED else None
-                facts += registrations or [self.decode(kind, raw, received_at) for _, raw, received_at, _, _ in chunk]
-        return facts
+                if kind != Kind.PARTICIPANT_REGISTERED or not self._add_usual_registrations(builder, chunk):
+                    builder.add([self.decode(kind, raw, received_at) for _, raw, received_at, _, _ in chunk])
 
-    def _usual_registrations(self, batch: Sequence[ReceivedMessage]) -> list[Fact | Rejected] | None:
-        """The facts of registrations; None where `decode` has to look at one of them."""
+    def _add_usual_registrations(self, builder: DecodedBatchBuilder, batch: Sequence[ReceivedMessage]) -> bool:
+        """Add what registrations state. Returns False, and adds nothing, where `decode` has to look at one of them."""
         raws = list(map(_RAW, batch))
         count = len(raws)
         lines = b"\n".join(raws)
         # One flat object on each line. Then each line is one message, and no message nests too deeply.
         if (
-            lines[:1] != b"{"
+            not all(raws)
+            or set(map(_FIRST_BYTE, raws)) != _OBJECT_BEGINS
             or lines.count(b"{") != count
             or lines.count(b"\n") != count - 1
-            or lines.count(b"\n{") != count - 1
             or b"[" in lines
             or (b"\\" in lines and b"\\u0000" in lines)
             or max(map(len, raws)) > SIZE_MAX_BYTES
         ):
-            return None
+            return False
         try:
             if not lines.isascii():
                 lines.decode()  # msgspec does not check fields that it skips
@@ -278,15 +283,19 @@ class Decoder:
                 REGISTERED_FROM_US,
                 min(map(_RECEIVED_AT, batch)) + AHEAD_US_MAX,
             )
-            event_ids = _event_ids([wire.event_id for wire in wires])
-            channels = [self._channel_of(wire) for wire in wires]
+            event_ids = list(map(self._event_ids.__getitem__, [wire.event_id for wire in wires]))
+            names = [wire.channel_name or wire.channel or wire.entry_path for wire in wires]
+            channels = {
+                name: self._channel_named_or_none(name) for name in dict.fromkeys(names)
+            }  # the first name first
         except (msgspec.DecodeError, TypeError, ValueError):  # UnicodeDecodeError, UnusableField are ValueErrors
-            return None
+            return False
         if len(wires) != count or minutes is None:
-            return None
+            return False
         participants = ledger_participants([wire.participant_id for wire in wires], self._rules.participant_key)
-        fields = zip(event_ids, participants, minutes, channels, strict=True)
-        return list(map(_NEW, repeat(ParticipantRegistered), fields))
+        codes = {name: builder.registrations.channel_code(channel) for name, channel in channels.items()}
+        builder.add_registrations(event_ids, participants, minutes, list(map(codes.__getitem__, names)))
+        return True
 
     # -- one conversion for each kind, in the order of the specification
 
@@ -364,7 +373,10 @@ class Decoder:
     # -- fields
 
     def _channel_of(self, wire: _Channelled | _DeliveryWire | _DistributionWire) -> Channel | None:
-        name = wire.channel_name or wire.channel or wire.entry_path
+        return self._channel_named_or_none(wire.channel_name or wire.channel or wire.entry_path)
+
+    def _channel_named_or_none(self, name: str | None) -> Channel | None:
+        """The channel of this name; None where the message says no name."""
         if not name:
             return None
         channel = self._channel_named(name)
@@ -388,16 +400,27 @@ class Decoder:
         return parse_instant(field, text, self._rules.naive_times_are)
 
 
-def _event_ids(texts: list[str]) -> list[str]:
-    """The canonical event ids. Many messages are about few events, so each distinct text is parsed once."""
-    canonical = {text: parse_addressable_id("eventId", text) for text in set(texts)}
-    return [canonical[text] for text in texts]
+class _CanonicalEventIds(dict[str, str]):
+    """The canonical form of event ids, as they were sent. Many messages are about few events, so a text is parsed once.
+
+    Bounded, so that a producer that invents ids cannot fill the memory.
+    """
+
+    def __missing__(self, text: str) -> str:
+        canonical = parse_addressable_id("eventId", text)
+        if len(self) >= _EVENT_IDS_MAX:
+            self.clear()
+        self[text] = canonical
+        return canonical
 
 
+_EVENT_IDS_MAX = 100_000
 _NO_INSTANT = (None, "")
-_CHUNK_COUNT_MAX = 500  # registrations: few enough for the processor's cache, and that one unusual message costs little
+_CHUNK_COUNT_MAX = (
+    1_000  # registrations: few enough for the processor's cache, and that one unusual message costs little
+)
 _RAW, _RECEIVED_AT = itemgetter(1), itemgetter(2)
-_NEW: Any = tuple.__new__  # what a NamedTuple's own constructor does, without one more call
+_FIRST_BYTE, _OBJECT_BEGINS = itemgetter(0), {ord("{")}
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a surrogate pair
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 

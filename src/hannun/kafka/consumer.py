@@ -26,8 +26,11 @@ One thread drives the consumer: librdkafka calls the rebalance callbacks inside 
 revoked, the `before_revoke` hook waits for the batch that is being written.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, repeat
+from operator import is_not, itemgetter, methodcaller
 
 from confluent_kafka import (
     Consumer,
@@ -50,7 +53,7 @@ from hannun.kafka.records import (
     fatal_client_errors,
     partition_and_offset,
     sampled_traceparents,
-    to_message,
+    to_messages,
     topic_partition,
 )
 from hannun.telemetry import log
@@ -199,24 +202,13 @@ class GroupConsumer:
         messages: list[ReceivedMessage] = []
         starts: dict[Partition, int] = {}
         unreadable: dict[Partition, UnreadablePartition | None] = {}
-        for message in received:
-            error = message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                self._add_unreadable(failed_partition(message, error), error, unreadable)
+        for (failed, *_), run in groupby(zip(_failed_and_partition(received), received, strict=True), itemgetter(0)):
+            records = [record for _, record in run]
+            if not failed:
+                messages += self._take(records, starts, unreadable)
                 continue
-            partition, offset = partition_and_offset(message)
-            reading = self._reading.get(partition)
-            if reading is None or offset < reading.next_offset or partition in unreadable:
-                continue  # fetched before the partition was revoked or released, or behind the unreadable records
-            if error is None:
-                starts.setdefault(partition, reading.next_offset)
-                reading.next_offset = offset + 1
-                reading.last = message
-                messages.append(to_message(message, self._kinds[partition[0]], partition, offset, reading.topic_id))
-            elif offset > reading.next_offset:  # the end of the log, behind offsets that are never delivered
-                starts.setdefault(partition, reading.next_offset)
-                reading.next_offset = offset
-                reading.last = None  # the client does not report the leader epoch of undelivered offsets
+            for record in records:
+                self._take_error(record, starts, unreadable)
         spans = [self._span(partition, start) for partition, start in starts.items()]
         self.release(unreadable)
         return ConsumedBatch(messages, spans, tuple(filter(None, unreadable.values())), sampled_traceparents(received))
@@ -269,6 +261,47 @@ class GroupConsumer:
 
     # -- messages
 
+    def _take(
+        self, records: list[Message], starts: dict[Partition, int], unreadable: Container[Partition]
+    ) -> list[ReceivedMessage]:
+        """The messages of records of one partition. Moves its next offset, and adds where it was to `starts`."""
+        partition, _ = partition_and_offset(records[0])
+        reading = self._reading.get(partition)
+        if reading is None or partition in unreadable:
+            return []  # fetched before the partition was revoked, or behind the unreadable records
+        offsets = list(map(_OFFSET, records))
+        if offsets != sorted(offsets):  # from before and after a release: each is compared with the next offset
+            return [message for record in records for message in self._take([record], starts, unreadable)]
+        before = bisect_left(offsets, reading.next_offset)  # fetched before the partition was released
+        records, offsets = records[before:], offsets[before:]
+        if not offsets:
+            return []
+        starts.setdefault(partition, reading.next_offset)
+        reading.next_offset = offsets[-1] + 1
+        reading.last = records[-1]
+        return to_messages(records, self._kinds[partition[0]], partition, offsets, reading.topic_id)
+
+    def _take_error(
+        self,
+        message: Message,
+        starts: dict[Partition, int],
+        unreadable: dict[Partition, UnreadablePartition | None],
+    ) -> None:
+        """The end of a partition's log moves its next offset; any other error makes the partition unreadable."""
+        error = message.error()
+        assert error is not None
+        if error.code() != KafkaError._PARTITION_EOF:
+            self._add_unreadable(failed_partition(message, error), error, unreadable)
+            return
+        partition, offset = partition_and_offset(message)
+        reading = self._reading.get(partition)
+        if reading is None or partition in unreadable:
+            return
+        if offset > reading.next_offset:  # behind offsets that are never delivered
+            starts.setdefault(partition, reading.next_offset)
+            reading.next_offset = offset
+            reading.last = None  # the client does not report the leader epoch of undelivered offsets
+
     def _span(self, partition: Partition, start: int) -> OffsetRange:
         reading = self._reading[partition]
         last, reading.last = reading.last, None  # only the last message's epoch is read: this is the hot path
@@ -299,3 +332,12 @@ class GroupConsumer:
     def _client(self) -> Consumer:
         assert self._consumer is not None, "call GroupConsumer.open first"
         return self._consumer
+
+
+def _failed_and_partition(records: Sequence[Message]) -> Iterator[tuple[bool, str | None, int | None]]:
+    """Whether each is an error, and its partition; by calls of C, since they are made for every record."""
+    failed = map(is_not, map(_ERROR, records), repeat(None, len(records)))  # a KafkaError cannot be compared with None
+    return zip(failed, map(_TOPIC, records), map(_PARTITION, records), strict=True)
+
+
+_ERROR, _TOPIC, _PARTITION, _OFFSET = map(methodcaller, ("error", "topic", "partition", "offset"))

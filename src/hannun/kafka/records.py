@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import repeat
+from operator import methodcaller
 from typing import Any, NamedTuple
 
 from confluent_kafka import (
@@ -86,6 +88,29 @@ def to_message(message: Message, kind: str, partition: Partition, offset: int, t
     return received
 
 
+def to_messages(
+    records: Sequence[Message], kind: str, partition: Partition, offsets: Sequence[int], topic_id: str
+) -> list[ReceivedMessage]:
+    """`to_message` of each of a partition's records, with these offsets."""
+    stamps = list(map(_TIMESTAMP, records))
+    values = list(map(_VALUE, records))
+    at_ms = [milliseconds for _, milliseconds in stamps]
+    if (
+        None in values
+        or TIMESTAMP_NOT_AVAILABLE in {stamp for stamp, _ in stamps}
+        or not INSTANT_FROM_US <= 1_000 * min(at_ms) <= 1_000 * max(at_ms) <= INSTANT_BEFORE_US
+    ):
+        return [
+            to_message(record, kind, partition, offset, topic_id)
+            for record, offset in zip(records, offsets, strict=True)
+        ]
+    topic, number = partition
+    ids = map(_NEW, repeat(RecordId), zip(repeat(topic), repeat(topic_id), repeat(number), offsets, strict=False))
+    fields = zip(repeat(kind), values, [1_000 * at for at in at_ms], ids, repeat(None), strict=False)
+    return list(map(_NEW, repeat(ReceivedMessage), fields))
+
+
+_TIMESTAMP, _VALUE = methodcaller("timestamp"), methodcaller("value")
 _NEW: Any = tuple.__new__  # what a NamedTuple's own constructor does, without one more call for each message
 
 

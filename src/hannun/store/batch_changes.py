@@ -1,11 +1,11 @@
 """The changes of one batch, statement by statement, in the transaction of the batch."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from operator import itemgetter
 
+import numpy as np
+import numpy.typing as npt
 import psycopg
 
 from hannun.domain.batch import BatchResult, ChangedEvent
@@ -13,17 +13,18 @@ from hannun.domain.channels import ChannelType
 from hannun.domain.facts import SalesRecorded
 from hannun.domain.fold import Distribution, FactsByEvent, RegisterFact, Registers, settle
 from hannun.domain.forgotten import NOTHING_FORGOTTEN, ForgottenIds
+from hannun.domain.registrations import NO_CHANNEL_CODE, Numbers, Registrations, hexadecimal
 from hannun.errors import OutdatedCaches
 from hannun.store import registers
 from hannun.store.amounts import amounts_of, bytes_array, revenue_of, sale_of
 from hannun.store.database import Connection
 from hannun.store.ledger_copy import (
     NO_CHANNEL,
-    LedgerText,
-    channel_numbers,
+    LedgerColumns,
+    LedgerRows,
+    event_numbers,
     int_array,
-    ledger_columns,
-    ledger_text,
+    ledger_rows,
     pair_columns,
     text_array,
 )
@@ -34,6 +35,7 @@ SQL = load("batches")
 
 EventChannel = tuple[int, int]
 """An event's and a channel's number."""
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -58,17 +60,17 @@ class BatchChanges:
         keys: SurrogateKeys,
         by_event: FactsByEvent,
         written: BatchResult,
-        prepared_text: LedgerText | None = None,
+        prepared_rows: LedgerRows | None = None,
         forgotten: ForgottenIds = NOTHING_FORGOTTEN,
     ) -> None:
         self._conn = conn
         self._forgotten = forgotten
-        self._prepared_text = prepared_text
+        self._prepared_rows = prepared_rows
         self._channels = keys.channels
         self._keys = keys
         self._by_event = by_event
         self._written = written
-        self._no_of = {event_id: keys.events[event_id] for event_id in by_event.events}
+        self._no_of = {event_id: keys.events[event_id] for event_id in by_event.event_ids}
         self._id_of = {no: event_id for event_id, no in self._no_of.items()}
         self._owners: dict[int, str | None] = {}
         self._changes: dict[int, _EventChange] = {}
@@ -104,7 +106,7 @@ class BatchChanges:
         """Apply plans, statuses and distributions to the stored registers."""
         by_event_no: dict[int, list[tuple[int, RegisterFact]]] = {
             self._no_of[event_id]: facts.registers
-            for event_id, facts in self._by_event.events.items()
+            for event_id, facts in self._by_event.others.items()
             if facts.registers
         }
         if not by_event_no:
@@ -155,117 +157,129 @@ class BatchChanges:
 
     def add_participants(self, *, repeats_expected: bool) -> bool:
         """Count the new participants. Returns whether some were repeats: then the next batch expects repeats too."""
-        self._written.new_participants, repeats = self._add_to_ledger(repeats_expected)
-        by_minute: dict[tuple[str, int], int] = {}
-        by_channel: dict[tuple[int, str], int] = {}
-        for event_id, facts in self._by_event.events.items():
-            new = facts.participants
-            if self._written.new_participants is not None:
-                new = {id_: came for id_, came in new.items() if (event_id, id_) in self._written.new_participants}
-            if not new:
-                continue
-            no = self._no_of[event_id]
-            change = self._change(no)
-            change.participants += len(new)
-            # Up to ten participants are added one by one: building a Counter costs as much as ten additions.
-            arrivals = Counter(new.values()).items() if len(new) > 10 else [(arrival, 1) for arrival in new.values()]
-            for (minute, channel), count in arrivals:
-                bucket = (event_id, minute)
-                by_minute[bucket] = by_minute.get(bucket, 0) + count
-                if channel is None:
-                    change.unattributed += count
-                else:
-                    pair = (no, channel)
-                    by_channel[pair] = by_channel.get(pair, 0) + count
-                if change.first_minute is None or minute < change.first_minute:
-                    change.first_minute = minute
-        self._add_to_timeline(by_minute)
-        self._attribute(by_channel)
-        return repeats
+        registrations = self._by_event.registrations
+        if not len(registrations):
+            self._written.new_participants = set()
+            return repeats_expected
+        new = None if repeats_expected else self._copy_to_ledger()
+        if new is None:
+            new = self._insert_into_ledger()
+        self._count_participants(registrations if new.all() else registrations.at(new))
+        return not new.all()
 
-    def _add_to_ledger(self, repeats_expected: bool) -> tuple[set[tuple[str, str]] | None, bool]:
-        """Add the batch's participants to the ledger. Returns who was new (None: all), and whether some were repeats.
+    def _copy_to_ledger(self) -> Mask | None:
+        """Add the batch's participants to the ledger, if all of them are new; else nothing is added.
 
         COPY is the fast path and fails at the first repeat; INSERT ... ON CONFLICT returns who was new. Repeats come in
         runs (a replay, a restart), so a batch takes the path that would have been right for the one before it.
         """
-        if not any(facts.participants for facts in self._by_event.events.values()):
-            return set(), repeats_expected
-        if not repeats_expected:
-            try:
-                with self._conn.transaction():
-                    for name, text in self._ledger_text().items():
-                        with self._conn.cursor().copy(SQL[name]) as copy:
-                            copy.write(text)
-                return None, False
-            except psycopg.errors.UniqueViolation:
-                pass
-        channel_nos = channel_numbers(self._keys, self._by_event)
-        rows = [
-            (no, participant, *ledger_columns(minute, channel_nos[channel]))
-            for event_id, no in sorted(self._no_of.items(), key=itemgetter(1))
-            for participant, (minute, channel) in sorted(self._by_event.events[event_id].participants.items())
-        ]
-        nos, participants, cames, minutes, channels = zip(*rows, strict=True)
+        try:
+            with self._conn.transaction():
+                for name, rows in self._ledger_rows().items():
+                    with self._conn.cursor().copy(SQL[name]) as copy:
+                        copy.write(rows)
+        except psycopg.errors.UniqueViolation:
+            return None
+        self._written.new_participants = None
+        return np.ones(len(self._by_event.registrations), dtype=bool)
+
+    def _insert_into_ledger(self) -> Mask:
+        """Add those participants of the batch that are not in the ledger. Returns which were new."""
+        rows = LedgerColumns.of(self._keys, self._by_event.registrations)
+        digits = hexadecimal(rows.participant)
+        fits = (rows.came >= 0).tolist()
         added = self._conn.execute(
             SQL["add_participants"],
             {
-                "event_nos": int_array(nos),
-                "participants": list(participants),
-                "cames": int_array(cames),
-                "minutes": int_array(minutes),
-                "channel_nos": int_array(channels),
+                "event_nos": int_array(rows.event_no.tolist()),
+                "participants": "{" + ",".join(digits) + "}",
+                "cames": int_array([came if fit else None for came, fit in zip(rows.came.tolist(), fits, strict=True)]),
+                "minutes": int_array([None if fit else at for at, fit in zip(rows.minute.tolist(), fits, strict=True)]),
+                "channel_nos": int_array(
+                    [None if fit else no for no, fit in zip(rows.channel_no.tolist(), fits, strict=True)]
+                ),
             },
         ).fetchall()
-        return {(self._id_of[no], participant.hex) for no, participant in added}, len(added) < len(rows)
+        found = {(no, participant.hex) for no, participant in added}
+        self._written.new_participants = {(self._id_of[no], participant) for no, participant in found}
+        new = np.empty(len(digits), dtype=bool)
+        new[rows.place] = [pair in found for pair in zip(rows.event_no.tolist(), digits, strict=True)]
+        return new
 
-    def _ledger_text(self) -> Mapping[str, bytes]:
+    def _ledger_rows(self) -> Mapping[str, bytes]:
         """The rows for COPY: those that were prepared, if the surrogate keys are still the same; else made now."""
-        text = self._prepared_text
-        if text is None or text.times_cleared != self._keys.times_cleared:
-            text = ledger_text(self._keys, self._by_event)
-            assert text is not None
-        return text.by_statement
+        rows = self._prepared_rows
+        if rows is None or rows.times_cleared != self._keys.times_cleared:
+            rows = ledger_rows(self._keys, self._by_event)
+            assert rows is not None
+        return rows.by_statement
 
-    def _add_to_timeline(self, counts: Mapping[tuple[str, int], int]) -> None:
-        if counts:
-            ordered = sorted(counts)
-            try:
-                self._conn.execute(
-                    SQL["add_timeline_participants"],
-                    {
-                        "event_nos": int_array([self._no_of[event_id] for event_id, _ in ordered]),
-                        "event_ids": text_array([event_id for event_id, _ in ordered]),
-                        "minutes": int_array([minute for _, minute in ordered]),
-                        "participants": int_array([counts[bucket] for bucket in ordered]),
-                    },
-                )
-            except psycopg.errors.CheckViolation as error:
-                if error.diag.constraint_name is not None:
-                    raise
-                # No constraint of a column: the row has no partition, because its month was detached meanwhile.
-                raise OutdatedCaches(f"a month of the timeline is detached: {error.diag.message_primary}") from error
+    def _count_participants(self, new: Registrations) -> None:
+        """Add the new participants, who are ordered by event, to the totals, the timeline and the channels."""
+        if not len(new):
+            return
+        starts = np.flatnonzero(np.diff(new.event, prepend=-1))
+        totals = np.diff(starts, append=len(new))
+        unattributed = np.add.reduceat(new.channel == NO_CHANNEL_CODE, starts, dtype=np.int64)
+        first_minutes = np.minimum.reduceat(new.minute, starts)
+        for event, *of_event in zip(
+            new.event[starts].tolist(), totals.tolist(), unattributed.tolist(), first_minutes.tolist(), strict=True
+        ):
+            change = self._change(self._no_of[new.event_ids[event]])
+            total, without_channel, change.first_minute = of_event
+            change.participants += total
+            change.unattributed += without_channel
+        self._add_to_timeline(new)
+        self._attribute(new)
 
-    def _attribute(self, by_channel: Mapping[tuple[int, str], int]) -> None:
+    def _add_to_timeline(self, new: Registrations) -> None:
+        events, minutes, counts = _counted(_rank(new.event_ids)[new.event], new.minute)
+        event_ids = sorted(new.event_ids)
+        try:
+            self._conn.execute(
+                SQL["add_timeline_participants"],
+                {
+                    "event_nos": int_array([self._no_of[event_ids[event]] for event in events]),
+                    "event_ids": text_array([event_ids[event] for event in events]),
+                    "minutes": int_array(minutes),
+                    "participants": int_array(counts),
+                },
+            )
+        except psycopg.errors.CheckViolation as error:
+            if error.diag.constraint_name is not None:
+                raise
+            # No constraint of a column: the row has no partition, because its month was detached meanwhile.
+            raise OutdatedCaches(f"a month of the timeline is detached: {error.diag.message_primary}") from error
+
+    def _attribute(self, new: Registrations) -> None:
         """Add participants to their channels; those of a channel without a type stay unattributed until it has one."""
-        unknown = {(no, self._channels[key].no) for no, key in by_channel if self._channels[key].type is None}
+        named = new.at(new.channel != NO_CHANNEL_CODE)
+        event_nos, channels, counts = _counted(event_numbers(self._keys, named), named.channel)
+        if not counts:
+            return
+        rows = [self._channels[channel.key] for channel in named.channels]
+        unknown = {
+            (no, rows[channel].no)
+            for no, channel in zip(event_nos, channels, strict=True)
+            if rows[channel].type is None
+        }
         typed: dict[EventChannel, ChannelType] = {}
         if unknown:
-            rows = self._conn.execute(
+            found = self._conn.execute(
                 SQL["typed_channels"], pair_columns(unknown, "event_nos", "channel_nos")
             ).fetchall()
-            typed = {(no, channel_no): ChannelType(type_) for no, channel_no, type_ in rows}
+            typed = {(no, channel_no): ChannelType(type_) for no, channel_no, type_ in found}
         attributed: dict[EventChannel, tuple[int, ChannelType]] = {}
         untyped: dict[EventChannel, int] = {}
-        for (no, key), count in by_channel.items():
-            channel = self._channels[key]
-            channel_type = channel.type or typed.get((no, channel.no))
+        for no, channel, count in zip(event_nos, channels, counts, strict=True):
+            row = rows[channel]
+            channel_type = row.type or typed.get((no, row.no))
             if channel_type is None:
-                untyped[no, channel.no] = count
+                untyped[no, row.no] = count
                 self._change(no).unattributed += count
             else:
-                attributed[no, channel.no] = (count, channel_type)
-                self._change(no).channels.add(channel.name)
+                attributed[no, row.no] = (count, channel_type)
+                self._change(no).channels.add(row.name)
         self._add_to_channels(attributed)
         if untyped:
             pairs = pair_columns(untyped, "event_nos", "channel_nos")
@@ -292,7 +306,7 @@ class BatchChanges:
         """Add the new sales to the ledger and to the totals."""
         sales = {
             (self._no_of[event_id], sale_id): sale
-            for event_id, facts in self._by_event.events.items()
+            for event_id, facts in self._by_event.others.items()
             for sale_id, sale in facts.sales.items()
         }
         if not sales:
@@ -391,3 +405,19 @@ class BatchChanges:
         if change is None:
             change = self._changes[no] = _EventChange()
         return change
+
+
+def _rank(texts: Sequence[str]) -> Numbers:
+    """The rank of each text, from 0 on, in their order."""
+    ranks = np.empty(len(texts), np.int64)
+    ranks[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
+    return ranks
+
+
+def _counted(events: Numbers, others: Numbers) -> tuple[list[int], list[int], list[int]]:
+    """Each pair of an event and another number, in their order, and how often it occurs: three columns.
+
+    Both are at least 0, and the second is below 2^33: the year 9998 in minutes.
+    """
+    pairs, counts = np.unique(events << 33 | others, return_counts=True)
+    return (pairs >> 33).tolist(), (pairs & (1 << 33) - 1).tolist(), counts.tolist()

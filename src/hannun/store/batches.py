@@ -22,7 +22,7 @@ from hannun.errors import StaleBatch
 from hannun.store import amount_state, dead_letters, outbox, registers
 from hannun.store.batch_changes import BatchChanges
 from hannun.store.database import ROW_ERRORS, Connection, describe_row_error
-from hannun.store.ledger_copy import LedgerText, ledger_text
+from hannun.store.ledger_copy import LedgerRows, ledger_rows
 from hannun.store.queries import load
 from hannun.store.surrogate_keys import SurrogateKeys
 
@@ -47,12 +47,12 @@ class BatchWriter:
         self.forgotten = NOTHING_FORGOTTEN
         self._repeats_expected = False
 
-    def ledger_text(self, by_event: FactsByEvent) -> LedgerText | None:
+    def ledger_rows(self, by_event: FactsByEvent) -> LedgerRows | None:
         """The batch's ledger rows for COPY, made while the batch before it is written. For any thread.
 
         None where the batch may contain repeats, which COPY cannot write, or where a surrogate key is missing.
         """
-        return None if self._repeats_expected else ledger_text(self._keys, by_event)
+        return None if self._repeats_expected else ledger_rows(self._keys, by_event)
 
     def write(
         self,
@@ -60,12 +60,12 @@ class BatchWriter:
         batch: Sequence[ReceivedMessage],
         by_event: FactsByEvent,
         ranges: Sequence[OffsetRange] = (),
-        prepared_text: LedgerText | None = None,
+        prepared_rows: LedgerRows | None = None,
     ) -> BatchResult:
         """Write a batch in the caller's transaction. Its surrogate keys and months exist.
 
         Args:
-            prepared_text: what `ledger_text` returned; made now where it is None or the surrogate keys have changed.
+            prepared_rows: what `ledger_rows` returned; made now where it is None or the surrogate keys have changed.
 
         Raises:
             StaleBatch: a position is no longer at the start of the batch, or has another owner. Roll back.
@@ -74,8 +74,8 @@ class BatchWriter:
         """
         advance(conn, ranges)
         written = BatchResult(rejected=list(by_event.rejected))
-        if by_event.events:
-            changes = BatchChanges(conn, self._keys, by_event, written, prepared_text, self.forgotten)
+        if by_event.event_ids:
+            changes = BatchChanges(conn, self._keys, by_event, written, prepared_rows, self.forgotten)
             changes.lock_events()
             changes.settle_registers()
             self._repeats_expected = changes.add_participants(repeats_expected=self._repeats_expected)

@@ -36,13 +36,14 @@ class SurrogateKeys:
 
     def contain(self, gathered: FactsByEvent) -> bool:
         """Whether the keys of all events and channels of a batch are cached."""
-        return gathered.events.keys() <= self.events.keys() and gathered.channels.keys() <= self.channels.keys()
+        return self.events.keys() >= set(gathered.event_ids) and self.channels.keys() >= gathered.channels.keys()
 
     def load_or_assign(self, conn: Connection, gathered: FactsByEvent) -> None:
         """Cache the keys of a batch's events and channels, and assign missing ones in the caller's transaction."""
-        if len(self.events) + len(gathered.events) > CACHED_EVENTS_MAX:
+        event_ids = gathered.event_ids
+        if len(self.events) + len(event_ids) > CACHED_EVENTS_MAX:
             self.events.clear()
-        self._load_events(conn, [event_id for event_id in gathered.events if event_id not in self.events])
+        self._load_events(conn, [event_id for event_id in event_ids if event_id not in self.events])
         self._load_channels(conn, [channel for key, channel in gathered.channels.items() if key not in self.channels])
 
     def clear(self) -> None:

@@ -3,6 +3,8 @@ it."""
 
 import time
 from collections.abc import Collection, Mapping
+from itertools import groupby
+from operator import attrgetter
 
 from hannun.domain.positions import KnownPosition, Partition
 from hannun.kafka.records import ConsumedBatch
@@ -45,11 +47,13 @@ class IngestionProgress:
             if before is not None:
                 self.record_start(partition, KnownPosition(before.topic_id, covered.end))
         newest_us: dict[str, int] = {}
-        for _, _, received_at, record_id, _ in batch.messages:
-            if record_id is not None and received_at > newest_us.get(record_id.topic, 0):
-                newest_us[record_id.topic] = received_at
+        for topic, messages in groupby(batch.messages, _TOPIC):
+            newest_us[topic] = max(newest_us.get(topic, 0), *map(_RECEIVED_AT, messages))
         now_us = time.time_ns() // 1_000
         for topic, received_at in newest_us.items():
             # The clock of a producer may be ahead; its timestamp must not hide that messages wait.
             self._newest_us[topic] = max(self._newest_us.get(topic, 0), min(received_at, now_us))
             metrics.newest_counted.labels(topic).set(self._newest_us[topic] / 1_000_000)
+
+
+_TOPIC, _RECEIVED_AT = attrgetter("record_id.topic"), attrgetter("received_at")

@@ -62,7 +62,7 @@ class IngestionWorker:
         return self._progress.positions
 
     def run(self, stop: threading.Event, *, count_max: int, wait_s: float) -> None:
-        """Count until `stop` is set; the batch in flight is finished first.
+        """Count until `stop` is set; what was read is counted first.
 
         Args:
             count_max: the largest batch.
@@ -99,8 +99,8 @@ class IngestionWorker:
                 pipeline.finish()
             assignments.check()
         startable = assignments.startable
-        batch = self._consumer.poll_batch(pipeline.batch_size, wait_s)
-        pipeline.submit(batch)
+        batch = self._consumer.poll_batch(pipeline.poll_messages_max, pipeline.poll_wait_s(wait_s))
+        pipeline.add(batch)
         if batch.unreadable:
             pipeline.finish()
             for unreadable in batch.unreadable:

@@ -27,7 +27,7 @@ SELECT hannun.forgotten_merchants();
 
 -- copy_participants --
 -- The fast path into the ledger: it fails where a participant of the batch is already there.
-COPY hannun.participants (event_no, participant, came) FROM STDIN;
+COPY hannun.participants (event_no, participant, came) FROM STDIN (FORMAT binary);
 
 -- copy_wide_participants --
 -- The same for participants whose minute or channel does not fit into `came`.
