@@ -87,6 +87,26 @@ asyncio.run(serve())
     assert (status, output.split()) == (0, ["ended", "served"])
 
 
+def test_a_task_that_loses_cancellations_ends_and_so_does_its_process() -> None:
+    """As `asyncio.wait_for` before Python 3.12 does where what it waits for has just ended."""
+    program = """
+async def loses():
+    for _ in range(2):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            print("lost")
+    await asyncio.Event().wait()
+async def serve():
+    async with background.run_in_task("the work", loses(), stop_s_max=0.01):
+        await asyncio.sleep(0)
+    print("served")
+asyncio.run(serve())
+"""
+    status, output = run_python(program)
+    assert (status, output.split()) == (0, ["lost", "lost", "served"])
+
+
 def test_a_job_that_hangs_does_not_keep_the_process_from_ending() -> None:
     program = """
 from hannun import scheduler

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hannun.scheduler import STOP_S_MAX, Job, Scheduler
 from hannun.telemetry import log
@@ -16,6 +16,9 @@ FAILED_STATUS = 70
 """The exit status of a process whose background work failed (EX_SOFTWARE)."""
 THREAD_STOP_S_MAX = 10.0
 TASK_STOP_S_MAX = 1.0
+LOST_CANCELLATIONS_MAX, CANCELLED_AGAIN_S = 5, 0.07
+"""How often a task is cancelled again that has not ended within its time, and how long each of them may take. No period
+of a task is a multiple of that, so that no two cancellations fall on the same step of it."""
 TRANSACTIONS_STOP_S_MAX = 5.0
 """How long a process that ends lets its transactions run, because PostgreSQL may be silent. It waits longer for threads
 and jobs."""
@@ -86,9 +89,22 @@ async def run_in_task(
     try:
         yield
     finally:
+        await cancel_and_wait(task, stop_s_max)
+
+
+async def cancel_and_wait(task: asyncio.Task[Any], stop_s_max: float = TASK_STOP_S_MAX) -> None:
+    """Cancel a task, and wait until it has ended, for at most `stop_s_max` seconds and a moment.
+
+    Before Python 3.12, `asyncio.wait_for` (in the client of Redis) may lose a cancellation. So the wait has an end, and
+    the task is then cancelled again: one that runs on would keep `asyncio.Runner` from closing, for ever.
+    """
+    task.cancel()
+    await asyncio.wait([task], timeout=stop_s_max)
+    for _ in range(LOST_CANCELLATIONS_MAX):
+        if task.done():
+            break
         task.cancel()
-        # Before Python 3.12, asyncio.wait_for (in the client of Redis) may lose a cancellation: so the wait has an end.
-        await asyncio.wait([task], timeout=stop_s_max)
+        await asyncio.wait([task], timeout=CANCELLED_AGAIN_S)
 
 
 @asynccontextmanager

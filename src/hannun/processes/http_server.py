@@ -12,7 +12,7 @@ import uvloop
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from hannun.processes.background import freeze_garbage_collector
+from hannun.processes.background import cancel_and_wait, freeze_garbage_collector
 from hannun.processes.serve import open_serving
 from hannun.processes.signals import stop_on_signal
 from hannun.processes.tracing import tracing_to_collector
@@ -126,7 +126,7 @@ async def _run(settings: Settings, fd: int | None) -> None:
                 log.info("serve runs", host=settings.host, port=port)
                 await server.serve(sockets=None if listener is None else [listener])
         finally:
-            live.cancel()
-            with suppress(asyncio.CancelledError):
-                await live
+            await cancel_and_wait(live)
+            if live.done() and not live.cancelled():
+                live.result()  # where it has failed, so does the process
     log.info("serve ended well")
