@@ -22,6 +22,8 @@ from hannun.store import connections
 from hannun.store.database import AsyncConnection, Connection, Database, PoolLimits, ReadPool, connect
 
 SOON_S = 5.0
+ANSWER_S = 2.0
+"""In which a server that is not silent answers a new connection, also on a loaded machine."""
 ALL = ("silent", "slow")
 
 
@@ -43,7 +45,7 @@ def proxy(world: World) -> Iterator[Proxy]:
 @pytest.fixture
 def writer(proxy: Proxy, world: World) -> Iterator[Database]:
     """A writer behind the proxy, connected."""
-    writer = Database(url_behind(proxy, world), PoolLimits(answer_s=0.5), application="behind")
+    writer = Database(url_behind(proxy, world), PoolLimits(answer_s=ANSWER_S), application="behind")
     writer.ensure_connected()
     yield writer
     writer.close()
@@ -182,7 +184,8 @@ def test_without_a_deadline_a_slow_statement_is_waited_for_while_the_server_answ
         asked.set()
 
     monkeypatch.setattr(connections.Server, "check_answers", check_and_note)
-    assert writer.run(lambda conn: conn.execute("SELECT pg_sleep(1), 7").fetchone()) == ("", 7)
+    slow = f"SELECT pg_sleep({ANSWER_S + 1}), 7"
+    assert writer.run(lambda conn: conn.execute(slow).fetchone()) == ("", 7)
     assert asked.is_set()
 
 
