@@ -177,7 +177,7 @@ class Service:
             "HANNUN_JWT_SECRET": SECRET,
             "HANNUN_REQUESTS_A_MINUTE": "1000000",
             # Longer than a loaded machine stands still: an answer that waits longer for Redis is not cached.
-            "HANNUN_REDIS_READ_WAIT_S": "2.5",
+            "HANNUN_REDIS_READ_WAIT_S": "1.5",
             **environment,
         }
         self._processes: list[Process] = []

@@ -13,7 +13,8 @@ from outside import CONNECTION_LOST, Event, Process, Service, cached_figures, wa
 
 from hannun.embedded import PostgresServer, ValkeyServer
 
-pytestmark = pytest.mark.xdist_group("crashes of serve")
+# A test runs up to 40 rounds, each of which starts a process or connects again: minutes on a loaded machine.
+pytestmark = [pytest.mark.xdist_group("crashes of serve"), pytest.mark.timeout(600)]
 
 
 class Rounds:
@@ -33,6 +34,7 @@ class Rounds:
             # A POST delivers its invalidations before it is answered, and every GET reads Redis.
             "HANNUN_INVALIDATIONS_APART_S": "0",
             "HANNUN_COPIES_BYTES_MAX": "0",
+            "HANNUN_REQUEST_S": "20",  # so that no POST is refused because the machine is loaded
         }
         service.start_schedule()
         self.serve = self._start_serve()
@@ -161,7 +163,6 @@ def test_serve_killed_before_any_request_of_the_invalidation_leaves_no_old_answe
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
 def test_serve_killed_at_any_request_of_a_batch_counts_all_or_nothing(rounds: Rounds, fault: Fault) -> None:
     for crash in every_crash(fault, matches=is_counting):

@@ -292,6 +292,7 @@ def test_answers_are_right_while_redis_is_killed_and_after_it_returns_with_old_d
     assert service.dashboard(event.id) == event.expected_figures
     with redis.Redis.from_url(own_valkey.url, protocol=3) as conn:
         old_answer = conn.get(f"analytics:dashboard:{event.id}")
+    wait_for("the first to be marked delivered", lambda: service.pending_invalidations() == 0)
 
     own_valkey.kill()
     more = event.later_batch()
@@ -359,6 +360,7 @@ def test_an_old_answer_is_not_served_when_redis_was_unreachable_at_the_commit(
         service.post(body)
         event.expect(body)
         assert service.dashboard(event.id) == event.expected_figures
+        wait_for("the first to be marked delivered", lambda: service.pending_invalidations() == 0)
         proxy.refuse()
         assert service.post(more).status_code == 200
         assert cached_figures(own_valkey.url, event.id) == event.expected_figures, "Redis still holds the old answer"
