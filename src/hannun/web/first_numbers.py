@@ -348,10 +348,9 @@ class _MerchantNumbers(_Numbers):
         total = event["totalParticipants"]
         people = "–" if total is None else f"{wording.count(total)}{self._text('unit')}"
         return (
-            f'<li><a class="card event-card" href="{address}"><span class="event-head"><span class="event-title">'
-            f'{escape(event["eventTitle"])}</span></span><span class="event-body"><span class="event-participants">'
-            f'<span class="sr-only">{self._text("participants")}</span> <span class="value">{people}</span>'
-            "</span></span></a></li>"
+            f'<li><a class="card event-card" href="{address}"><span class="event-title">'
+            f"{escape(event['eventTitle'])}</span>"
+            f'<span class="sr-only">{self._text("participants")}</span> <span class="value">{people}</span></a></li>'
         )
 
 

@@ -177,7 +177,7 @@ def test_each_sparkline_of_a_list_has_its_own_scale(site: Site, browser: Browser
     page = signed_in(site, browser.new_page())
     expect(page.locator(".spark")).to_have_count(3)
     heights = {
-        card.locator(".event-title").text_content(): float(card.locator("rect.last").get_attribute("height") or 0)
+        card.locator(".event-title").text_content(): card.locator("path.last").evaluate("hour => hour.getBBox().height")
         for card in page.locator(".event-card").all()
     }
     assert heights["busy"] == heights["quiet"] > 4 * heights["silent"] > 0, "one participant is no rush"
@@ -215,6 +215,6 @@ def test_an_expected_roi_and_a_target_beyond_the_scale_leave_no_mark_outside_it(
     site.world.count(site.world.created(totalInvestment=100_000, expectedRevenue=900_000, targetRoi=300))
     page = signed_in(site, browser.new_page())
     expect(page.locator(".event-card")).to_contain_text("목표 300%")
-    expect(page.locator(".roi-key, .roi-mark.target")).to_have_count(0)
+    expect(page.locator(".event-target.on-scale, .roi-mark.target")).to_have_count(0)
     ((begins, ends),) = horizontal(page, ".roi-mark.expected")
     assert 0.9 < begins < ends <= 1

@@ -28,31 +28,39 @@ export const isOnScale = (target) => target !== null && target !== undefined && 
 /** @param {number} roi */
 const roiPosition = (roi) => (roi - ROI_SCALE.low) / (ROI_SCALE.high - ROI_SCALE.low);
 
-/**
- * The ROI as the money that came back: the bar starts at the left with nothing, and passes the marks of what is reached.
- * Of expected money nothing has come back: it has a mark and no bar.
- * @param {{ roi: number, target: number | null | undefined, expected: boolean }} props
- */
-export function RoiBar({ roi, target, expected }) {
+/** @typedef {{ roi: number, target: number | null | undefined, expected: boolean }} ShownRoi */
+
+/** The track of an ROI with its scale in words. @param {ShownRoi} shown */
+export function RoiBar(shown) {
   const t = texts.value.tile;
-  const colour = expected ? "expected" : roi < 0 ? "loss" : "gain";
-  const hasTarget = isOnScale(target);
   return html`
     <div class="roi-bar" aria-hidden="true">
-      ${hasTarget && html`<div class="roi-labels above"><${RoiLabel} at=${target} text=${t.target} /></div>`}
-      <div class="roi-track">
-        ${expected
-          ? html`<span class="roi-mark expected hatched" style=${{ left: `clamp(6px, ${cssPercent(roiPosition(roi))}, 100% - 6px)` }}></span>`
-          : html`<span class="roi-fill ${colour}" style=${{ width: cssPercent(roiPosition(roi)) }}></span>`}
-        ${roi > ROI_SCALE.high && html`<span class="roi-beyond ${colour}">›</span>`}
-        <span class="roi-mark zero" style=${{ left: cssPercent(roiPosition(0)) }}></span>
-        ${hasTarget && html`<span class="roi-mark target" style=${{ left: cssPercent(roiPosition(target)) }}></span>`}
-      </div>
+      ${isOnScale(shown.target) && html`<div class="roi-labels above"><${RoiLabel} at=${shown.target} text=${t.target} /></div>`}
+      ${roiTrack(shown)}
       <div class="roi-labels">
         <${RoiLabel} at=${ROI_SCALE.low} text=${formatSignedPercent(ROI_SCALE.low)} />
         <${RoiLabel} at=${0} text=${t.breakEvenMark} />
         <${RoiLabel} at=${ROI_SCALE.high} text=${formatSignedPercent(ROI_SCALE.high)} />
       </div>
+    </div>
+  `;
+}
+
+/**
+ * The ROI as the money that came back: the bar starts at the left with nothing, and passes the marks of what is reached.
+ * Of expected money nothing has come back: it has a mark and no bar.
+ * @param {ShownRoi} shown
+ */
+export function roiTrack({ roi, target, expected }) {
+  const colour = expected ? "expected" : roi < 0 ? "loss" : "gain";
+  return html`
+    <div class="roi-track" aria-hidden="true">
+      ${expected
+        ? html`<span class="roi-mark expected hatched" style=${{ "--at": cssPercent(roiPosition(roi)) }}></span>`
+        : html`<span class="roi-fill ${colour}" style=${{ "--at": cssPercent(roiPosition(roi)) }}></span>`}
+      ${roi > ROI_SCALE.high && html`<span class="roi-beyond ${colour}">›</span>`}
+      <span class="roi-mark zero" style=${{ "--at": cssPercent(roiPosition(0)) }}></span>
+      ${isOnScale(target) && html`<span class="roi-mark target" style=${{ "--at": cssPercent(roiPosition(target)) }}></span>`}
     </div>
   `;
 }
@@ -76,26 +84,27 @@ const SPARK_H = 36;
 /** Up to here the busiest hour is no rush: one participant does not fill the height. */
 const SPARK_HIGH_MIN = 5;
 
-/** The hours of one event on their own scale: they say when people come, and the number beside them how many. @param {{ points: (number | null)[] }} props a point is null where it is not kept */
-export function Sparkline({ points }) {
+/**
+ * The hours of one event on their own scale: they say when people come, and the number beside them how many. All hours but the
+ * last, which is not over, are one path: an element for each made up a third of a list's document.
+ * @param {(number | null)[]} points a point is null where it is not kept
+ */
+export function sparkline(points) {
   const high = Math.max(SPARK_HIGH_MIN, ...points.map((value) => value ?? 0));
   const step = SPARK_W / points.length;
+  const lines = points.map((value, index) => {
+    if (value === null) return "";
+    // A few among many are still more than none.
+    const height = value > 0 ? Math.max(4, (value / high) * SPARK_H) : 1.5;
+    return `M${rounded((index + 0.5) * step)} ${SPARK_H}v${-rounded(height)}`;
+  });
   return html`
-    <svg class="spark" viewBox="0 0 ${SPARK_W} ${SPARK_H}" preserveAspectRatio="none" aria-hidden="true">
-      ${points.map((value, index) => {
-        if (value === null) return null;
-        // A few among many are still more than none.
-        const height = value > 0 ? Math.max(4, (value / high) * SPARK_H) : 1.5;
-        const last = index === points.length - 1;
-        return html`<rect
-          class=${last ? "last" : ""}
-          x=${(index * step + step * 0.15).toFixed(2)}
-          y=${(SPARK_H - height).toFixed(2)}
-          width=${(step * 0.7).toFixed(2)}
-          height=${height.toFixed(2)}
-          rx="1"
-        />`;
-      })}
+    <svg class="spark" viewBox="0 0 ${SPARK_W} ${SPARK_H}" preserveAspectRatio="none" stroke-width=${rounded(step * 0.7)} aria-hidden="true">
+      <path d=${lines.slice(0, -1).join("")} />
+      <path class="last" d=${lines.at(-1) ?? ""} />
     </svg>
   `;
 }
+
+/** With two decimals at most. @param {number} value */
+const rounded = (value) => Math.round(value * 100) / 100;

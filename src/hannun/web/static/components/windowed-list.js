@@ -13,7 +13,7 @@ import { useLayoutEffect, useMemo, useRef } from "../vendor/preact-hooks.js";
 import { html } from "../html.js";
 
 /** Rows above and below the visible ones: more than a screen reader or a fast scroll passes in one frame. */
-const ROWS_AROUND = 3;
+const ROWS_AROUND = 2;
 
 /** @typedef {{ columns: number, firstRow: number, lastRow: number }} VisibleRows */
 
@@ -32,24 +32,30 @@ export function WindowedList({ items, keyOf, renderItem, label }) {
   const printing = useMemo(() => signal(false), []);
 
   useLayoutEffect(() => {
+    const element = /** @type {HTMLElement} */ (list.current);
+    let sizes = sizesOf(element);
     const measure = () => {
-      const found = list.current && visibleRows(list.current);
+      const found = visibleRows(element, sizes);
       const { columns, firstRow, lastRow } = visible.peek();
-      if (found && (found.columns !== columns || found.firstRow !== firstRow || found.lastRow !== lastRow)) visible.value = found;
+      if (found.columns !== columns || found.firstRow !== firstRow || found.lastRow !== lastRow) visible.value = found;
+    };
+    const resized = () => {
+      sizes = sizesOf(element);
+      measure();
     };
     const beforePrint = () => (printing.value = true);
     const afterPrint = () => (printing.value = false);
-    const sizes = new ResizeObserver(measure);
-    sizes.observe(/** @type {HTMLElement} */ (list.current));
+    const resizes = new ResizeObserver(resized);
+    resizes.observe(element);
     addEventListener("scroll", measure, { passive: true });
-    addEventListener("resize", measure);
+    addEventListener("resize", resized);
     addEventListener("beforeprint", beforePrint);
     addEventListener("afterprint", afterPrint);
     measure();
     return () => {
-      sizes.disconnect();
+      resizes.disconnect();
       removeEventListener("scroll", measure);
-      removeEventListener("resize", measure);
+      removeEventListener("resize", resized);
       removeEventListener("beforeprint", beforePrint);
       removeEventListener("afterprint", afterPrint);
     };
@@ -104,15 +110,23 @@ function indices(first, last, focused, count) {
 /** @param {EventTarget | null} target */
 const keyOfElement = (target) => (target instanceof Element ? (target.closest("li[data-key]")?.getAttribute("data-key") ?? null) : null);
 
-/** The rows within the visible part of the page, and some around them. @param {HTMLElement} list @returns {VisibleRows} */
-function visibleRows(list) {
+/** The sizes of a list by its style sheet, in px. @typedef {{ columns: number, rowHeight: number }} Sizes */
+
+/** Read when the list is resized, and not while it is scrolled: reading a style takes longer than to place all cards. @param {HTMLElement} list @returns {Sizes} */
+function sizesOf(list) {
   const style = getComputedStyle(list);
   const size = (/** @type {string} */ name) => parseFloat(style.getPropertyValue(name));
   const gap = size("--gap");
-  const box = list.getBoundingClientRect();
-  const columns = Math.max(1, Math.floor((box.width + gap) / (size("--card-width-min") + gap)));
-  const rowHeight = size("--card-height") + gap;
-  const firstRow = Math.floor(-box.top / rowHeight) - ROWS_AROUND;
-  const lastRow = Math.floor((innerHeight - box.top) / rowHeight) + ROWS_AROUND;
+  return {
+    columns: Math.max(1, Math.floor((list.clientWidth + gap) / (size("--card-width-min") + gap))),
+    rowHeight: size("--card-height") + gap,
+  };
+}
+
+/** The rows within the visible part of the page, and some around them. @param {HTMLElement} list @param {Sizes} sizes @returns {VisibleRows} */
+function visibleRows(list, { columns, rowHeight }) {
+  const { top } = list.getBoundingClientRect();
+  const firstRow = Math.floor(-top / rowHeight) - ROWS_AROUND;
+  const lastRow = Math.floor((innerHeight - top) / rowHeight) + ROWS_AROUND;
   return { columns, firstRow: Math.max(0, firstRow), lastRow: Math.max(ROWS_AROUND, lastRow) };
 }

@@ -8,7 +8,7 @@ import { formatCount } from "../format.js";
 import { useLiveQuery } from "../live-query.js";
 import { isMissing, provenanceOf } from "../provenance.js";
 import { hrefFor, lang, now, replaceRoute, route, session, texts, timeZone, ZONE_DEFAULT } from "../state.js";
-import { EventCard, Today } from "../components/event-card.js";
+import { EventCard, todayText } from "../components/event-card.js";
 import { Export } from "../components/export.js";
 import { Explained } from "../components/figure-sheet.js";
 import { ListControls } from "../components/list-controls.js";
@@ -153,7 +153,7 @@ function Totals({ loader }) {
   const sum = (/** @type {"participantsToday" | "participantsYesterday"} */ name) =>
     events.every((event) => !isMissing(event[name])) ? events.reduce((total, event) => total + /** @type {number} */ (event[name]), 0) : null;
   const days = { today: sum("participantsToday"), yesterday: sum("participantsYesterday") };
-  const note = loader.isComplete && !loader.isDayOver ? html`<${Explained} path="comparisons.day.delta" dashboard=${comparisonOf(days, provenance)}><${Today} ...${days} /><//>` : null;
+  const note = loader.isComplete && !loader.isDayOver ? html`<${Explained} path="comparisons.day.delta" dashboard=${comparisonOf(days, provenance)}>${todayText(days)}<//>` : null;
   return html`
     <div class="summary-tiles">
       <${Tile} name=${t.tile.participants} path="summary.totalParticipants" dashboard=${loader.first}>
