@@ -144,6 +144,18 @@ def test_an_open_sheet_follows_a_change_and_gives_the_focus_back(site: Site, bro
     expect(sheet).to_have_count(0)
 
 
+def test_an_open_sheet_follows_its_inputs_where_the_figure_in_the_table_stays(site: Site, browser: Browser) -> None:
+    page = signed_in(site, browser.new_page(), EVENT)
+    cell = page.locator('.channels [data-figure$=".participationRate"]').first
+    before = cell.inner_text()
+    cell.click()
+    participants = page.get_by_role("dialog").locator(".input").first
+    expect(participants).to_contain_text("4명")
+    site.send(site.world.registered("one more", channel="NAVER"))
+    expect(participants).to_contain_text("5명")
+    assert cell.inner_text() == before
+
+
 @pytest.mark.skipif(not AXE.exists(), reason="SKIPPED LOUDLY: no axe-core; run `npm ci` in tools/page")
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("language", ["ko", "en"])

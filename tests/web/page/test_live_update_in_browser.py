@@ -15,7 +15,7 @@ from world import World
 pytestmark = pytest.mark.browser
 
 COUNT_WORK = """
-window.work = { formattersMadeAgain: 0, formatted: 0, drawings: 0, curves: 0 };
+window.work = { formattersMadeAgain: 0, formatted: 0, drawings: 0, curves: 0, bars: 0, transitions: 0 };
 const made = new Set();
 for (const kind of ["NumberFormat", "DateTimeFormat", "RelativeTimeFormat"]) {
     const Original = Intl[kind];
@@ -36,6 +36,8 @@ const count = (owner, method, counter) => {
 };
 count(CanvasRenderingContext2D.prototype, "clearRect", "drawings");
 count(Path2D.prototype, "arcTo", "curves");
+count(Path2D.prototype, "rect", "bars");
+addEventListener("transitionrun", () => { window.work.transitions += 1; });
 """
 
 
@@ -88,6 +90,19 @@ def test_bars_of_many_buckets_are_drawn_without_curves(site: Site, page: Page) -
     work = work_of_updates(site, page, 1)
     assert work["drawings"] > 0
     assert work["curves"] == 0
+
+
+def test_bars_that_share_a_pixel_are_drawn_once(site: Site, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    pixels = page.locator(".plot canvas").evaluate("canvas => canvas.width")
+    buckets = page.locator(".chart-table tbody tr").count()
+    assert buckets > pixels
+    work = work_of_updates(site, page, 1)
+    assert 0 < work["bars"] <= pixels * work["drawings"]
+
+
+def test_a_live_update_moves_nothing_in_an_animation_of_its_layout(site: Site, page: Page) -> None:
+    assert work_of_updates(site, page, 2)["transitions"] == 0
 
 
 def test_the_chart_is_not_drawn_again_when_its_answer_is_the_same(site: Site, page: Page) -> None:

@@ -10,11 +10,16 @@ const MAN = 10_000;
 const EOK = 100_000_000;
 const JO = 1_000_000_000_000;
 
+/** The formatters of numbers by locale and decimals: they are used hundreds of times in one rendering. @type {Map<string, Intl.NumberFormat>} */
+const numberFormats = new Map();
+
 const locale = () => (lang.value === "ko" ? "ko-KR" : "en-US");
 
 /** @param {number} value @param {number} [decimals] */
 function formatNumber(value, decimals = 0) {
-  const format = formatterOf(Intl.NumberFormat, locale(), { maximumFractionDigits: decimals, signDisplay: "negative" }); // never −0
+  const key = `${locale()} ${decimals}`;
+  let format = numberFormats.get(key);
+  if (!format) numberFormats.set(key, (format = formatterOf(Intl.NumberFormat, locale(), { maximumFractionDigits: decimals, signDisplay: "negative" }))); // never −0
   return format.format(value).replace("-", MINUS);
 }
 

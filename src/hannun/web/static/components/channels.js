@@ -8,6 +8,7 @@ import { html } from "../html.js";
 import { channelPath, originOf, valueOf } from "../figures.js";
 import { formatCount, formatDateTime, formatMoney, formatRecentTime } from "../format.js";
 import { isMissing } from "../provenance.js";
+import { useLatest } from "../sharing.js";
 import { hrefWith, lang, now, replaceRoute, route, texts } from "../state.js";
 import { KindBadge, StateBadge } from "./badge.js";
 import { Bar } from "./bars.js";
@@ -18,6 +19,7 @@ import { AnimatedNumber, Money } from "./number.js";
 /** @typedef {import("../api-types.js").Channel} Channel */
 /** @typedef {"name" | "state" | "participants" | "views" | "clickThroughRate" | "participationRate" | "conversionRate" | "distributionCost" | "costPerParticipant"} Column */
 /** @typedef {{ by: Column, descending: boolean }} Order */
+/** The newest dashboard: the sheet of a figure reads it. @typedef {import("../vendor/signals.js").ReadonlySignal<Dashboard>} Latest */
 /** The channels with the least and the most cost for each participant. @typedef {{ cheapest: Channel, dearest: Channel } | null} Extremes */
 
 /** @type {Column[]} */
@@ -35,6 +37,7 @@ const PRINTED_MAX = 20;
 export function Channels({ dashboard }) {
   const t = texts.value.channels;
   const { summary, channelPerformance } = dashboard;
+  const latest = useLatest(dashboard);
   const total = summary.totalParticipants ?? 0;
   if (channelPerformance.length === 0 && total === 0) {
     return html`<section class="card channels" aria-labelledby="channels-title">
@@ -64,12 +67,12 @@ export function Channels({ dashboard }) {
         </thead>
         <tbody role="rowgroup">
           ${sorted(channelPerformance, order).map(
-            (channel) => html`<${ChannelRow} key=${channel.channelName} channel=${channel} dashboard=${dashboard} extremes=${extremes} dearestCost=${dearestCost} />`,
+            (channel) => html`<${ChannelRow} key=${channel.channelName} channel=${channel} dashboard=${dashboard} latest=${latest} extremes=${extremes} dearestCost=${dearestCost} />`,
           )}
-          <${UnattributedRow} dashboard=${dashboard} />
+          <${UnattributedRow} dashboard=${dashboard} latest=${latest} />
         </tbody>
         <tfoot role="rowgroup">
-          <${TotalRow} dashboard=${dashboard} />
+          <${TotalRow} dashboard=${dashboard} latest=${latest} />
         </tfoot>
       </table>
       ${channelPerformance.length > PRINTED_MAX && html`<p class="note print-only">${t.printed(formatCount(PRINTED_MAX), formatCount(channelPerformance.length))}</p>`}
@@ -174,8 +177,8 @@ function extremesText({ cheapest, dearest }) {
 
 // -- rows ----------------------------------------------------------------------------------------------------------
 
-/** @param {{ channel: Channel, dashboard: Dashboard, extremes: Extremes, dearestCost: number }} props */
-function ChannelRow({ channel, dashboard, extremes, dearestCost }) {
+/** @param {{ channel: Channel, dashboard: Dashboard, latest: Latest, extremes: Extremes, dearestCost: number }} props */
+function ChannelRow({ channel, dashboard, latest, extremes, dearestCost }) {
   const t = texts.value.channels;
   const isEnd = channel === extremes?.cheapest ? t.cheapest : channel === extremes?.dearest ? t.dearest : null;
   const of = (/** @type {string} */ figure) => channelPath(channel.channelName, figure);
@@ -186,15 +189,15 @@ function ChannelRow({ channel, dashboard, extremes, dearestCost }) {
         <small>${t.types[channel.channelType] ?? channel.channelType}</small>
       </th>
       <td role="cell" class="cell-state"><${State} channel=${channel} /></td>
-      <${Cell} column="participants" path=${of("participants")} dashboard=${dashboard} class="cell-participants">
+      <${Cell} column="participants" path=${of("participants")} dashboard=${dashboard} latest=${latest} class="cell-participants">
         <${Bar} part=${channel.participants ?? 0} whole=${dashboard.summary.totalParticipants || 1} variant="share" />
       <//>
-      <${Cell} column="views" path=${of("views")} dashboard=${dashboard}><${BelowViews} channel=${channel} dashboard=${dashboard} /><//>
-      <${Cell} column="clickThroughRate" path=${of("clickThroughRate")} dashboard=${dashboard} />
-      <${Cell} column="participationRate" path=${of("participationRate")} dashboard=${dashboard} />
-      <${Cell} column="conversionRate" path=${of("conversionRate")} dashboard=${dashboard}><${CostPer} path=${of("costPerConversion")} dashboard=${dashboard} name=${t.perConversion} /><//>
-      <${Cell} column="distributionCost" path=${of("distributionCost")} dashboard=${dashboard} missingReason=${texts.value.missingReason.channelCost} />
-      <${Cell} column="costPerParticipant" path=${of("costPerParticipant")} dashboard=${dashboard}>
+      <${Cell} column="views" path=${of("views")} dashboard=${dashboard} latest=${latest}><${BelowViews} channel=${channel} dashboard=${dashboard} latest=${latest} /><//>
+      <${Cell} column="clickThroughRate" path=${of("clickThroughRate")} dashboard=${dashboard} latest=${latest} />
+      <${Cell} column="participationRate" path=${of("participationRate")} dashboard=${dashboard} latest=${latest} />
+      <${Cell} column="conversionRate" path=${of("conversionRate")} dashboard=${dashboard} latest=${latest}><${CostPer} path=${of("costPerConversion")} dashboard=${dashboard} latest=${latest} name=${t.perConversion} /><//>
+      <${Cell} column="distributionCost" path=${of("distributionCost")} dashboard=${dashboard} latest=${latest} missingReason=${texts.value.missingReason.channelCost} />
+      <${Cell} column="costPerParticipant" path=${of("costPerParticipant")} dashboard=${dashboard} latest=${latest}>
         ${dearestCost > 0 && !isMissing(channel.costPerParticipant) && html`<${Bar} part=${channel.costPerParticipant} whole=${dearestCost} variant="share faint" />`}
         ${isEnd && html`<small class="end ${channel === extremes?.cheapest ? "cheapest" : "dearest"}">${isEnd}</small>`}
       <//>
@@ -215,8 +218,8 @@ function State({ channel: { state, measuredAt, staleSince } }) {
   `;
 }
 
-/** @param {{ dashboard: Dashboard }} props */
-function UnattributedRow({ dashboard }) {
+/** @param {{ dashboard: Dashboard, latest: Latest }} props */
+function UnattributedRow({ dashboard, latest }) {
   const t = texts.value.channels;
   const { summary } = dashboard;
   return html`
@@ -226,7 +229,7 @@ function UnattributedRow({ dashboard }) {
         <small>${t.unattributedHint}</small>
       </th>
       <td role="cell" class="cell-state"></td>
-      <${Cell} column="participants" path="summary.unattributedParticipants" dashboard=${dashboard} class="cell-participants">
+      <${Cell} column="participants" path="summary.unattributedParticipants" dashboard=${dashboard} latest=${latest} class="cell-participants">
         <${Bar} part=${summary.unattributedParticipants ?? 0} whole=${summary.totalParticipants || 1} variant="share faint" />
       <//>
       <td role="cell" class="blank" colspan="6"></td>
@@ -244,8 +247,8 @@ const TOTALS = [
   ["distributionCost", "roi.investment.channels"],
 ];
 
-/** @param {{ dashboard: Dashboard }} props */
-function TotalRow({ dashboard }) {
+/** @param {{ dashboard: Dashboard, latest: Latest }} props */
+function TotalRow({ dashboard, latest }) {
   const t = texts.value.channels;
   return html`
     <tr role="row" class="total">
@@ -253,7 +256,7 @@ function TotalRow({ dashboard }) {
       <td role="cell" class="cell-state"></td>
       ${TOTALS.map(([column, path]) => {
         const origin = column === "participants" || column === "distributionCost" ? null : originOf(path, dashboard);
-        return html`<${Cell} key=${column} column=${column} path=${path} dashboard=${dashboard} class=${column === "participants" ? "cell-participants" : ""}>
+        return html`<${Cell} key=${column} column=${column} path=${path} dashboard=${dashboard} latest=${latest} class=${column === "participants" ? "cell-participants" : ""}>
           ${origin && html`<${KindBadge} kind=${origin.kind} />`}
         <//>`;
       })}
@@ -268,22 +271,28 @@ function TotalRow({ dashboard }) {
  * @param {Column} props.column
  * @param {string} props.path
  * @param {Dashboard} props.dashboard
+ * @param {Latest} props.latest
  * @param {string} [props.class]
  * @param {string} [props.missingReason]
  * @param {any} [props.children]
  */
-function Cell({ column, path, dashboard, class: extraClass = "", missingReason, children }) {
-  const value = valueOf(path, dashboard);
-  return html`
-    <td role="cell" class="figure ${extraClass}">
-      <${Explained} class="cell-figure" path=${path} dashboard=${dashboard}>
-        <span class="cell-label" aria-hidden="true">${texts.value.channels.columns[column]}</span>
-        ${isMissing(value) ? html`<${Missing} reason=${missingReason} />` : html`<${Figure} path=${path} value=${value} />`}
-      <//>
-      ${children}
-    </td>
-  `;
-}
+const Cell = ({ column, path, dashboard, latest, class: extraClass = "", missingReason, children }) => html`
+  <td role="cell" class="figure ${extraClass}">
+    <${CellFigure} column=${column} path=${path} value=${valueOf(path, dashboard)} latest=${latest} missingReason=${missingReason} />
+    ${children}
+  </td>
+`;
+
+/**
+ * Rendered again only if the figure has changed: of 50 in the table an update mostly changes a few.
+ * @param {{ column: Column, path: string, value: import("../api-types.js").Figure, latest: Latest, missingReason?: string }} props
+ */
+const CellFigure = ({ column, path, value, latest, missingReason }) => html`
+  <${Explained} class="cell-figure" path=${path} dashboard=${latest}>
+    <span class="cell-label" aria-hidden="true">${texts.value.channels.columns[column]}</span>
+    ${isMissing(value) ? html`<${Missing} reason=${missingReason} />` : html`<${Figure} path=${path} value=${value} />`}
+  <//>
+`;
 
 /** @param {{ path: string, value: number }} props */
 const Figure = ({ path, value }) =>
@@ -295,15 +304,15 @@ const Figure = ({ path, value }) =>
 const Missing = ({ reason }) =>
   reason ? html`<span title=${reason}><span aria-hidden="true">${texts.value.none}</span><span class="sr-only">${reason}</span></span>` : html`<span>${texts.value.none}</span>`;
 
-/** What one view cost; before the channel has reported views, the planned ones. @param {{ channel: Channel, dashboard: Dashboard }} props */
-function BelowViews({ channel: { channelName, measuredCounts, expectedViews }, dashboard }) {
+/** What one view cost; before the channel has reported views, the planned ones. @param {{ channel: Channel, dashboard: Dashboard, latest: Latest }} props */
+function BelowViews({ channel: { channelName, measuredCounts, expectedViews }, dashboard, latest }) {
   const t = texts.value.channels;
-  if (measuredCounts.includes("views")) return html`<${CostPer} path=${channelPath(channelName, "costPerView")} dashboard=${dashboard} name=${t.perView} />`;
+  if (measuredCounts.includes("views")) return html`<${CostPer} path=${channelPath(channelName, "costPerView")} dashboard=${dashboard} latest=${latest} name=${t.perView} />`;
   return isMissing(expectedViews) ? null : html`<small>${t.plannedViews(formatCount(expectedViews))}</small>`;
 }
 
-/** What one view or conversion costs. @param {{ path: string, dashboard: Dashboard, name: (cost: string) => string }} props */
-function CostPer({ path, dashboard, name }) {
+/** What one view or conversion costs. @param {{ path: string, dashboard: Dashboard, latest: Latest, name: (cost: string) => string }} props */
+function CostPer({ path, dashboard, latest, name }) {
   const cost = valueOf(path, dashboard);
-  return isMissing(cost) ? null : html`<small><${Explained} path=${path} dashboard=${dashboard}>${name(formatMoney(cost))}<//></small>`;
+  return isMissing(cost) ? null : html`<small><${Explained} path=${path} dashboard=${latest}>${name(formatMoney(cost))}<//></small>`;
 }

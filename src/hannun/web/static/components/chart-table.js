@@ -6,6 +6,9 @@ import { formatBucket } from "../format.js";
 import { useUnchanged } from "../sharing.js";
 import { texts } from "../state.js";
 
+/** Rows that are rendered together: about as many as there are groups of 2,000. */
+const GROUP_ROWS = 40;
+
 /** @typedef {import("../chart-series.js").Series} Series */
 /** @typedef {import("../chart-range.js").Metric} Metric */
 /** A column of the table. @typedef {{ name: string, series: Series }} Column */
@@ -14,8 +17,8 @@ import { texts } from "../state.js";
 /** @param {{ timeline: import("../api-types.js").Timeline, metric: Metric, columns: Column[] }} props */
 export function ChartTable({ timeline, metric, columns }) {
   const t = texts.value.chart;
-  // Rendered again is only a row that has changed: there may be thousands, and mostly the newest changes.
-  const rows = useUnchanged(rowsOf(timeline, columns));
+  // Rendered again are only the groups in which a row has changed: there may be thousands of rows, and mostly the newest changes.
+  const groups = useUnchanged(groupsOf(rowsOf(timeline, columns)));
   return html`
     <div class="chart-table" tabindex="0" role="region" aria-label=${t.tableCaption}>
       <table>
@@ -29,7 +32,7 @@ export function ChartTable({ timeline, metric, columns }) {
           </tr>
         </thead>
         <tbody>
-          ${rows.toReversed().map((row) => html`<${Row} key=${row.timestamp} row=${row} granularity=${timeline.granularity} metric=${metric} />`)}
+          ${groups.toReversed().map((rows) => html`<${Rows} key=${rows[0]?.timestamp} rows=${rows} granularity=${timeline.granularity} metric=${metric} />`)}
         </tbody>
       </table>
     </div>
@@ -40,11 +43,16 @@ export function ChartTable({ timeline, metric, columns }) {
 const rowsOf = (timeline, columns) =>
   timeline.dataPoints.map(({ timestamp }, index) => ({ timestamp, incomplete: incompleteReason(timeline, index), figures: columns.map(({ series }) => series[index]) }));
 
-/** @param {{ row: BucketRow, granularity: string, metric: Metric }} props */
-function Row({ row: { timestamp, incomplete, figures }, granularity, metric }) {
+/** From the oldest on, so that a new bucket leaves all other groups as they are. @param {BucketRow[]} rows */
+const groupsOf = (rows) => Array.from({ length: Math.ceil(rows.length / GROUP_ROWS) }, (_, group) => rows.slice(group * GROUP_ROWS, (group + 1) * GROUP_ROWS));
+
+/** @param {{ rows: BucketRow[], granularity: string, metric: Metric }} props */
+function Rows({ rows, granularity, metric }) {
   const t = texts.value.chart;
-  return html`<tr>
-    <th scope="row">${formatBucket(timestamp, granularity)}${incomplete && html` <small>${t[incomplete]}</small>`}</th>
-    ${figures.map((figure) => html`<td class="figure">${cellText(metric, figure)}</td>`)}
-  </tr>`;
+  return rows.toReversed().map(
+    ({ timestamp, incomplete, figures }) => html`<tr key=${timestamp}>
+      <th scope="row">${formatBucket(timestamp, granularity)}${incomplete && html` <small>${t[incomplete]}</small>`}</th>
+      ${figures.map((figure) => html`<td class="figure">${cellText(metric, figure)}</td>`)}
+    </tr>`,
+  );
 }

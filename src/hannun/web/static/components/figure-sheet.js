@@ -6,13 +6,14 @@
  *
  * The page has one such sheet, outside of the views, so that a table of sixty figures does not need sixty sheets.
  */
-import { signal } from "../vendor/signals.js";
-import { useEffect, useId, useLayoutEffect, useRef } from "../vendor/preact-hooks.js";
+import { Signal, signal } from "../vendor/signals.js";
+import { useEffect, useId, useRef } from "../vendor/preact-hooks.js";
 import { render } from "../vendor/preact.js";
 import { html } from "../html.js";
 import { channelOf, channelPathParts, definitionOf, formulaOf, isOperator, originOf, shareParts, valueOf } from "../figures.js";
 import { formatCount, formatDateTime, formatMoney, formatMoneyExact, formatPercent, formatSignedChange, formatSignedPercent } from "../format.js";
 import { isMissing } from "../provenance.js";
+import { useLatest } from "../sharing.js";
 import { lang, texts } from "../state.js";
 import { KindBadge } from "./badge.js";
 import { Sheet } from "./sheet.js";
@@ -27,7 +28,7 @@ const SHEET_ID = "figure-sheet";
  * @property {string} opener the id of the button that opened the sheet
  * @property {Element} button
  * @property {string[]} paths the figure's path, after those that led to it
- * @property {Answer} dashboard
+ * @property {import("../vendor/signals.js").ReadonlySignal<Answer>} answer
  * @property {string} note
  */
 const opened = signal(/** @type {Opened | null} */ (null));
@@ -36,21 +37,19 @@ const opened = signal(/** @type {Opened | null} */ (null));
  * A button that explains a figure: its children, or an icon without any.
  * @param {object} props
  * @param {string} props.path of the figure, see figures.js
- * @param {Answer} props.dashboard the answer with the figure
+ * @param {Answer | import("../vendor/signals.js").ReadonlySignal<Answer>} props.dashboard the answer with the figure; as a signal it is read
+ *   when the sheet is open, and no rendering is needed for a new one
  * @param {string} [props.name] of the figure, where the page calls it otherwise
  * @param {string} [props.note] what else there is to say of the figure where the button stands
  * @param {string} [props.class]
  * @param {import("../vendor/preact.js").ComponentChildren} [props.children]
  */
-export function Explained({ path, dashboard, name = figureName(path, dashboard), note = "", class: extraClass = "", children }) {
+export function Explained({ path, dashboard, name, note = "", class: extraClass = "", children }) {
   const opener = useId();
   const wasOpen = useRef(false);
-
   // An open sheet shows the same numbers as the page, also after a change.
-  useLayoutEffect(() => {
-    const current = opened.peek();
-    if (current?.opener === opener && current.dashboard !== dashboard) opened.value = { ...current, dashboard };
-  }, [dashboard]);
+  const latest = useLatest(dashboard);
+  const answer = dashboard instanceof Signal ? dashboard : /** @type {import("../vendor/signals.js").ReadonlySignal<Answer>} */ (latest);
   useEffect(() => () => closeSheetOf(opener), []);
 
   const isOpen = () => opened.peek()?.opener === opener;
@@ -60,12 +59,12 @@ export function Explained({ path, dashboard, name = figureName(path, dashboard),
       class="${children ? "explained" : "info"} ${extraClass}"
       data-figure=${path}
       aria-haspopup="dialog"
-      aria-label=${children ? null : texts.value.definitions.open(name)}
+      aria-label=${children ? null : texts.value.definitions.open(name ?? figureName(path, answer.value))}
       onPointerDown=${() => (wasOpen.current = isOpen())}
       onClick=${(/** @type {MouseEvent} */ event) => {
         const button = /** @type {Element} */ (event.currentTarget);
         // The press has closed the sheet already.
-        if (!wasOpen.current) openSheet({ opener, button, paths: [path], dashboard, note });
+        if (!wasOpen.current) openSheet({ opener, button, paths: [path], answer, note });
         wasOpen.current = false;
       }}
     >
@@ -111,13 +110,14 @@ function showPaths(paths) {
 
 function FigureSheet() {
   const shown = opened.value;
+  const dashboard = shown?.answer.value;
   const path = shown?.paths[shown.paths.length - 1];
   const handleToggle = (/** @type {boolean} */ isOpen) => {
     if (!isOpen) opened.value = null;
   };
   return html`
-    <${Sheet} id=${SHEET_ID} name=${shown && path ? figureName(path, shown.dashboard) : ""} heading="h2" button=${shown?.button} onToggle=${handleToggle}>
-      ${shown && path && html`<${Explanation} path=${path} before=${shown.paths.slice(0, -1)} dashboard=${shown.dashboard} note=${shown.note} />`}
+    <${Sheet} id=${SHEET_ID} name=${dashboard && path ? figureName(path, dashboard) : ""} heading="h2" button=${shown?.button} onToggle=${handleToggle}>
+      ${dashboard && path && html`<${Explanation} path=${path} before=${shown.paths.slice(0, -1)} dashboard=${dashboard} note=${shown.note} />`}
     <//>
   `;
 }

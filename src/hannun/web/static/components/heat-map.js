@@ -7,6 +7,7 @@
 import { useSignal } from "../vendor/signals.js";
 import { html } from "../html.js";
 import { formatCount, formatPercent } from "../format.js";
+import { useUnchanged } from "../sharing.js";
 import { hrefWith, replaceRoute, route, texts } from "../state.js";
 import { RetryNote } from "./retry-note.js";
 
@@ -43,6 +44,8 @@ function Cells({ map, counts, total }) {
   const most = Math.max(...counts.flat());
   const busiest = busiestCell(counts, most);
   const cell = chosen.value ?? busiest;
+  // Most new participants only raise the count of the busiest hour. The rows whose cells keep their shades are not rendered again.
+  const levels = useUnchanged(counts.map((row) => row.map((count) => levelOf(count, most))));
   const showsTable = route.value.query.get(TABLE_PARAMETER) === "1";
   const choose = (/** @type {Cell | null} */ found) => {
     if (found && (found.day !== chosen.peek()?.day || found.hour !== chosen.peek()?.hour)) chosen.value = found;
@@ -83,7 +86,7 @@ function Cells({ map, counts, total }) {
           </tr>
         </thead>
         <tbody>
-          ${counts.map((row, day) => html`<${Day} day=${day} code=${map.days[day] ?? ""} counts=${row} most=${most} chosenHour=${cell.day === day ? cell.hour : null} />`)}
+          ${counts.map((row, day) => html`<${Day} day=${day} code=${map.days[day] ?? ""} counts=${row} levels=${levels[day] ?? []} chosenHour=${cell.day === day ? cell.hour : null} />`)}
         </tbody>
       </table>
     </div>
@@ -108,13 +111,13 @@ function Cells({ map, counts, total }) {
   `;
 }
 
-/** @param {{ day: number, code: string, counts: number[], most: number, chosenHour: number | null }} props */
-function Day({ day, code, counts, most, chosenHour }) {
+/** @param {{ day: number, code: string, counts: number[], levels: number[], chosenHour: number | null }} props */
+function Day({ day, code, counts, levels, chosenHour }) {
   const t = texts.value.heatMap;
   return html`<tr>
     <th scope="row"><span aria-hidden="true">${nameOf(t.daysShort, code)}</span><span class="sr-only">${nameOf(t.days, code)}</span></th>
     ${counts.map(
-      (count, hour) => html`<td data-day=${day} data-hour=${hour} class="level-${levelOf(count, most)} ${hour === chosenHour ? "chosen" : ""}"><span>${formatCount(count)}</span></td>`,
+      (count, hour) => html`<td data-day=${day} data-hour=${hour} class="level-${levels[hour] ?? 0} ${hour === chosenHour ? "chosen" : ""}"><span>${formatCount(count)}</span></td>`,
     )}
   </tr>`;
 }

@@ -86,9 +86,10 @@ export function EventView({ eventId }) {
   }, [shown?.eventTitle, lang.value]);
 
   const share = session.value ? null : shareAccess.value;
+  const taken = useUnchanged(shown && { parts: exportParts(base, shownTimeline.value), event: exportedEvent(base, shown, !share) });
   if (share && problem?.status === 404) return html`<${ShareLinkInvalid} />`;
   if (problem && (!shown || !problem.transient)) return html`<${ProblemView} problem=${problem} subject="event" retry=${() => liveQuery.refresh()} />`;
-  if (!shown || !requested) return html`<${Skeleton} tiles=${6} />`;
+  if (!shown || !requested || !taken) return html`<${Skeleton} tiles=${6} />`;
 
   const t = texts.value;
   const chartShown = shownTimeline.value;
@@ -99,7 +100,7 @@ export function EventView({ eventId }) {
         ${share
           ? html`<p class="note">${t.event.viaShareLink(formatDateWithYear(share.expiresAt))}</p>`
           : html`<a class="back" href=${hrefFor("/")}><span aria-hidden="true">‹</span> ${t.back}</a>`}
-        <${Export} parts=${exportParts(base, shownTimeline.value)} event=${{ ...shown, url: `${base}/analytics?${new URLSearchParams({ tz: timeZone.value })}`, canShare: !share }} />
+        <${Export} parts=${taken.parts} event=${taken.event} />
       </div>
       <h1 tabindex="-1">${shown.eventTitle}</h1>
       <p class="period"><${EventStatus} event=${shown} /> ${datesText(shown, now.value)}</p>
@@ -167,6 +168,15 @@ async function fetchInsights(base, insights, failed) {
     failed.value = true;
   }
 }
+
+/** What the export needs of an event: mostly the same in the next answer. @param {string} base @param {Dashboard} dashboard @param {boolean} canShare @returns {import("../components/export.js").ExportedEvent} */
+const exportedEvent = (base, { eventId, eventTitle, endDate = null }, canShare) => ({
+  eventId,
+  eventTitle,
+  endDate,
+  url: `${base}/analytics?${new URLSearchParams({ tz: timeZone.value })}`,
+  canShare,
+});
 
 /**
  * The data that can be exported. The timeline is exported with exactly the range that the chart shows.
