@@ -7,6 +7,7 @@ The table is `hannun.owed_invalidations`; its name is older than the term.
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from psycopg.types.json import Jsonb
 
 from hannun.domain.batch import ChangedEvent
@@ -24,7 +25,7 @@ def add(conn: Connection, events: Sequence[ChangedEvent]) -> int:
         event.event_id: {"userId": event.user_id, "version": event.version, "channels": event.channels}
         for event in events
     }
-    row = conn.execute(SQL["add_entry"], {"events": Jsonb(changes)}).fetchone()
+    row = conn.execute(SQL["add_entry"], {"events": Jsonb(changes, msgspec.json.encode)}).fetchone()
     assert row is not None
     return int(row[0])
 
