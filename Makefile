@@ -7,7 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-quick check contract format bench faults deploy-check sbom licences audit lock clean
+.PHONY: help env demo test test-quick check contract format bench peers faults deploy-check sbom licences audit lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,15 @@ format: $(VENV)/.dev ## format the code
 
 bench: $(VENV)/.dev ## measure messages a second, CPU, bytes, freshness
 	@$(BIN)/python -m bench $(ARGS)
+
+# bytewax, Quix Streams and ClickHouse, which the bench measures beside Hannun: they ask for older packages than it has.
+PEERS := .venv-peers
+$(PEERS)/.done: requirements/peers.txt requirements/uv.txt tools/environment.py
+	@$(PYTHON) tools/environment.py $(PEERS) requirements/peers.txt --only-packages
+	@touch $@
+
+peers: $(VENV)/.dev $(PEERS)/.done ## measure Hannun beside other stream processors, on one topic
+	@$(BIN)/python -m bench --only peers $(ARGS)
 
 faults: $(VENV)/.dev ## the long tests of crashes and faults
 	@$(BIN)/python -m pytest -m faults $(ARGS)
@@ -125,7 +134,9 @@ lock: ## lock the newest versions of all requirements (needs uv)
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
 	   --no-header --no-annotate requirements/lake.in -o requirements/lake.txt
 	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
+	   --no-header --no-annotate requirements/peers.in -o requirements/peers.txt
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 \
 	   --no-header --no-annotate requirements/uv.in -o requirements/uv.txt
 
 clean: ## remove the environment and the data of the demo
-	@rm -rf $(VENV) $(DEPLOY) $(LAKE) $(BILL) $(IMAGE) .hannun
+	@rm -rf $(VENV) $(DEPLOY) $(LAKE) $(PEERS) $(BILL) $(IMAGE) .hannun

@@ -24,6 +24,7 @@ from bench import (
     flat,
     freshness,
     gate,
+    growth,
     http_ingestion,
     kafka_ingestion,
     ledger_bytes,
@@ -31,6 +32,7 @@ from bench import (
     load,
     page,
     paint,
+    peers,
     rebuild,
     views,
     watching,
@@ -43,6 +45,7 @@ Run = Callable[..., list[Figure]]
 BENCHES: dict[str, tuple[str, Run]] = {
     "http": ("messages sent to POST /api/v1/messages", http_ingestion.run),
     "kafka": ("a backlog in Apache Kafka, counted by one ingest", kafka_ingestion.run),
+    "peers": ("the same topic, counted by Hannun and by other stream processors", peers.run),
     "count": ("the batch counter alone, compared with COPY, upserts and the per-message consumer", counting.run),
     "flat": ("counting after millions of messages and over a full ledger, compared with an empty one", flat.run),
     "amounts": ("counting with encrypted amounts, compared with plain ones", amounts.run),
@@ -63,6 +66,7 @@ BENCHES: dict[str, tuple[str, Run]] = {
     "load": ("users of the page, until two cores with all parts on them are full", load.run),
     "metrics": ("/metrics with 10,000 events", watching.run_metrics),
     "tracing": ("counting and answering with traces, and without", watching.run_tracing),
+    "growth": ("rate and latency by events, ledger, workers and live pages, with plots", growth.run),
     "freshness": ("from sending a message to the first answer that includes it", freshness.run),
 }
 

@@ -114,7 +114,7 @@ def _measure_full_ledger(servers: Servers, sizes: Sizes, filling: Filling) -> li
     with ExitStack() as stack:
         new = Ledger(servers, "bench_new", turns * BATCHES_PER_TURN, stack)
         full = Ledger(servers, "bench_full", turns * BATCHES_PER_TURN * FULL_TURNS, stack)
-        _fill(servers, full.database, sizes.rows, filling)
+        fill(servers, full.database, sizes.rows, filling)
         counting_new, counting_full = new.counting_time(), full.counting_time()
         copying_new, copying_full = new.copying_time(), full.copying_time()
         for turn in range(turns):
@@ -177,7 +177,7 @@ class Ledger:
                 copy.write(text)
 
 
-def _fill(servers: Servers, database: BenchDatabase, row_count: int, filling: Filling) -> None:
+def fill(servers: Servers, database: BenchDatabase, row_count: int, filling: Filling) -> None:
     """Add rows to the ledger until it holds `row_count`."""
     with psycopg.connect(database.owner_url, autocommit=True) as conn:
         row = conn.execute(_COUNT_ROWS).fetchone()

@@ -35,11 +35,11 @@ _COUNTED = "SELECT coalesce(sum(next_offset), 0) FROM hannun.positions WHERE top
 def run(servers: Servers, *, quick: bool) -> list[Figure]:
     """All figures of `kafka`."""
     few, many, large = (40_000, 10_000, 500) if quick else (400_000, 60_000, 16_000)
-    one, two = _measure(servers, 100, few), _measure(servers, 100, few, processes=2)
+    one, two = measure_backlog(servers, 100, few), measure_backlog(servers, 100, few, processes=2)
     slow_one, slow_two = (
-        _measure(servers, 100, few // 2, processes=processes, quarter_time=True) for processes in (1, 2)
+        measure_backlog(servers, 100, few // 2, processes=processes, quarter_time=True) for processes in (1, 2)
     )
-    large_messages = _measure(servers, 100, large, padding_bytes=LARGE_BYTES)
+    large_messages = measure_backlog(servers, 100, large, padding_bytes=LARGE_BYTES)
     samples = f"two ingests and one, a backlog of {few:,} messages each"
     quarter_time = f"each runs a quarter of the time, a backlog of {few // 2:,} messages"
     return [
@@ -49,10 +49,10 @@ def run(servers: Servers, *, quick: bool) -> list[Figure]:
         Figure("kafka", "rate of one, spare cores", slow_one[0].value, "messages/s", quarter_time),
         Figure("kafka", "rate of two, spare cores", slow_two[0].value, "messages/s", quarter_time),
         Figure("kafka", "  two / one", slow_two[0].value / slow_one[0].value, "ratio (target: 1.6)", quarter_time),
-        *_measure(servers, 10_000, many),
-        *_memory_growth(one, _measure(servers, 100, few // 4)),
+        *measure_backlog(servers, 10_000, many),
+        *_memory_growth(one, measure_backlog(servers, 100, few // 4)),
         large_messages[-1],
-        *_memory_growth(large_messages, _measure(servers, 100, large // 4, padding_bytes=LARGE_BYTES)),
+        *_memory_growth(large_messages, measure_backlog(servers, 100, large // 4, padding_bytes=LARGE_BYTES)),
     ]
 
 
@@ -68,7 +68,7 @@ def _memory_growth(whole: list[Figure], quarter: list[Figure]) -> list[Figure]:
     ]
 
 
-def _measure(
+def measure_backlog(
     servers: Servers,
     event_count: int,
     messages: int,
@@ -76,6 +76,7 @@ def _measure(
     processes: int = 1,
     quarter_time: bool = False,
     padding_bytes: int = 0,
+    prefix: str = "bench_kafka",
 ) -> list[Figure]:
     """Rate, CPU time and peak memory of `ingest` over one backlog.
 
@@ -83,8 +84,9 @@ def _measure(
         processes: how many `ingest` share the backlog.
         quarter_time: let each process run a quarter of the time (see `_run_in_turns`).
         padding_bytes: what each message is enlarged by.
+        prefix: of the names of the database and the topics, which no other measurement may have.
     """
-    name = f"bench_kafka_{event_count}_{messages}_{processes}_{padding_bytes}" + ("_in_turns" if quarter_time else "")
+    name = f"{prefix}_{event_count}_{messages}_{processes}_{padding_bytes}" + ("_in_turns" if quarter_time else "")
     database = servers.create_database(name)
     topics = servers.create_topics(database.name)
     topic = topics["participant-registered"]

@@ -34,12 +34,17 @@ SELECT max(extract(epoch FROM pg_xact_commit_timestamp(p.xmin)))::float8
 
 def run(servers: Servers, *, quick: bool) -> list[Figure]:
     """All figures of `live`."""
-    pages, rounds, idle_s = (500, 5, 5.0) if quick else (10_000, 20, 15.0)
+    return measure(servers, 500, 5, 5.0) if quick else measure(servers, 10_000, 20, 15.0)
+
+
+def measure(servers: Servers, pages: int, rounds: int, idle_s: float) -> list[Figure]:
+    """The figures of so many pages and changes, after `idle_s` seconds without and with pages."""
     database = servers.create_database("bench_live")
+    most = max(pages, WARM_UP_PAGES)
     settings = {
-        "HANNUN_LIVE_STREAMS_MAX": str(2 * pages),
-        "HANNUN_LIVE_STREAMS_PER_CALLER_MAX": str(pages),  # all pages of the busy event are its merchant's
-        "HANNUN_CONNECTIONS_MAX": str(2 * pages),
+        "HANNUN_LIVE_STREAMS_MAX": str(2 * most),
+        "HANNUN_LIVE_STREAMS_PER_CALLER_MAX": str(most),  # all pages of the busy event are its merchant's
+        "HANNUN_CONNECTIONS_MAX": str(2 * most),
         "HANNUN_ADDRESS_CONNECTIONS_MAX": "0",
         "HANNUN_KEEP_ALIVE_S": "3600",  # the client that sends the changes is idle while the pages are opened
     }
