@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hannun.domain.batch import DecodedBatch
 from hannun.domain.channels import Channel, ChannelType
+from hannun.domain.decoded_batch import DecodedBatch
 from hannun.domain.facts import (
     Delivery,
     DeliveryState,

@@ -18,14 +18,8 @@ from typing import NamedTuple
 from hannun.cache.processed_markers import ProcessedMarkers
 from hannun.counting.outbox_relay import Delivers
 from hannun.counting.refused_rows import BatchPart, RefusedRowSearch
-from hannun.domain.batch import (
-    DecodedBatch,
-    DecodedBatchBuilder,
-    MessageOutcome,
-    OffsetRange,
-    ReceivedMessage,
-    message_outcomes,
-)
+from hannun.domain.batch import MessageOutcome, OffsetRange, ReceivedMessage, message_outcomes
+from hannun.domain.decoded_batch import DecodedBatch, DecodedBatchBuilder
 from hannun.domain.facts import Fact, Rejected
 from hannun.domain.fold import FactsByEvent, group_by_event
 from hannun.domain.forgotten import NOTHING_FORGOTTEN, ForgottenIds

@@ -19,8 +19,8 @@ from operator import itemgetter
 
 import numpy as np
 
-from hannun.domain.batch import DecodedBatch
 from hannun.domain.channels import Channel, ChannelType
+from hannun.domain.decoded_batch import DecodedBatch
 from hannun.domain.facts import (
     DeliveryState,
     DistributionCompleted,

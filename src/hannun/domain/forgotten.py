@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hannun.domain.batch import DecodedBatch
+from hannun.domain.decoded_batch import DecodedBatch
 from hannun.domain.facts import EventCreated, Fact, ParticipantRegistered, Rejected
 from hannun.domain.fold import FactsByEvent
 from hannun.domain.ids import canonical_id

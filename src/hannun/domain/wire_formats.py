@@ -22,9 +22,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from hannun.domain.batch import DecodedBatch, DecodedBatchBuilder, ReceivedMessage
+from hannun.domain.batch import ReceivedMessage
 from hannun.domain.channels import Channel, ChannelTable, ChannelType
 from hannun.domain.dead_letter_redaction import Redactor
+from hannun.domain.decoded_batch import DecodedBatch, DecodedBatchBuilder
 from hannun.domain.facts import (
     MINUTE_US,
     Delivery,
