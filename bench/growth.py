@@ -47,6 +47,13 @@ class Sizes:
     changes: int = 10
 
 
+SAMPLES = {
+    "events": "{0.batches} batches, and as many one by one",
+    "ledger": "{0.batches} batches, and as many one by one",
+    "workers": "a backlog of {0.backlog:,} messages",
+    "pages": "{0.changes} changes",
+}
+"""What the figures of an axis are computed from."""
 FULL = Sizes()
 QUICK = Sizes((1, 10, 100, 1_000), (0, 200_000, 1_000_000), (1, 2), (50, 200), batches=3, backlog=20_000, changes=3)
 
@@ -80,7 +87,9 @@ def run(servers: Servers, *, quick: bool) -> list[Figure]:
         for point in points:
             for line, value in point.measured.items():
                 what, _, unit = line.partition(", ")
-                figures.append(Figure("growth", f"{what}, {point.x:,} {x_title}", value, unit, "docs/growth"))
+                figures.append(
+                    Figure("growth", f"{what}, {point.x:,} {x_title}", value, unit, SAMPLES[name].format(sizes))
+                )
     servers.log_progress(f"growth: the plots are in {folder.relative_to(ROOT)}")
     return figures
 
