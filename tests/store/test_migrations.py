@@ -177,7 +177,19 @@ def test_a_process_that_does_not_migrate_does_not_import_alembic() -> None:
     """Importing it takes half the start-up time of a command."""
     modules = [f"hannun.processes.{name}" for name in ("serve", "ingest", "schedule", "commands")]
     modules += ["hannun.cli", "hannun.flows.reconcile", "hannun.store.shadow", "hannun.store.version"]
+    modules += ["hannun.processes.all_in_one", "hannun.store.migrate"]
     code = f"import sys, {', '.join(modules)}; print(sorted({{'alembic', 'sqlalchemy'}} & sys.modules.keys()))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_migrating_a_migrated_database_imports_no_alembic(world: World) -> None:
+    """So the next start of `hannun up` does not wait for it."""
+    code = (
+        "import sys; from hannun.domain.channels import load_table; from hannun.store.migrate import migrate; "
+        f"migrate({world.owner_url!r}, load_table(), {{}}); "
+        "print(sorted({'alembic', 'sqlalchemy'} & sys.modules.keys()))"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout.strip() == "[]"
 

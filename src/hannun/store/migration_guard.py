@@ -21,6 +21,8 @@ from hannun.store.queries import load
 
 SQL = load("migration_guard")
 
+APPLICATION: Final = "hannun-migrate"
+"""The application's name of every session of a migration, or what it begins with."""
 POLL_S: Final = 0.25
 WATCHES_OF_A_TRY: Final = 4
 """How often a try looks for who is in the way."""

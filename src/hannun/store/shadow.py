@@ -61,7 +61,7 @@ class Shadow(Replacement):
         if new:
             self.drop(self.name)
             self.create_database(begun)
-        from hannun.store.migrate import migrate  # imports alembic, which no other part of a running service needs
+        from hannun.store.migrate import migrate  # no other part of a running service migrates
 
         migrate(with_database(self.owner_url, self.name), channels, {})
         with self.as_owner(self.name) as conn:

@@ -1,7 +1,7 @@
 """The version of a database's schema, and the version that this code needs.
 
-This module stays apart from `store.migrate`: importing alembic takes half the start-up time of a command, and only
-`hannun migrate` and the making of a shadow need it.
+This module stays apart from `store.schema_upgrade`: importing alembic takes half the start-up time of a command, and
+only a migration of a schema that is not the newest needs it.
 """
 
 from importlib import resources

@@ -340,7 +340,7 @@ def _complete(target: RestoreTarget, manifest: Manifest, channels: ChannelTable,
     """Bring an older schema to the newest version, and gather statistics."""
     if manifest.schema_version < newest_version():
         shown.step(f"migrating the schema from version {manifest.schema_version} to {newest_version()}")
-        from hannun.store.migrate import migrate  # imports alembic, which no other part of a running service needs
+        from hannun.store.migrate import migrate  # no other part of a running service migrates
 
         migrate(target.owner_url_of(target.name), channels, {})
     shown.step("gathering statistics")

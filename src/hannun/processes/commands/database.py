@@ -95,7 +95,7 @@ def migrate(
         StoreUnavailable: PostgreSQL is away, or a lock was not free in time.
         OperatorError: a right is missing, or a newer Hannun has migrated it.
     """
-    from hannun.store import migrate as store  # imports alembic, which no other command needs
+    from hannun.store import migrate as store  # which no other command needs
     from hannun.store.migration_guard import Patience
 
     passwords = {role: secret_in(environment, f"HANNUN_{role.upper()}_PASSWORD") for role in ROLES}
