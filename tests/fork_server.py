@@ -28,7 +28,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-IMPORTS = ("cli", "processes.http_server", "processes.ingest", "processes.schedule", "processes.commands")
+IMPORTS = (
+    "cli.application",
+    "cli.processes",
+    "processes.http_server",
+    "processes.ingest",
+    "processes.schedule",
+    "processes.commands",
+)
 INHERITED_VARIABLES = ("PATH", "HOME", "PYTHONPATH", "XDG_CACHE_HOME")
 FILES_MAX = 16
 MESSAGE_BYTES_MAX = 200_000

@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.errors import OperatorError
 from hannun.processes.commands.settings_in_force import (
     ONLY_COMMANDS_READ,

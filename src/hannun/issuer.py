@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-import httpx2
-
 from hannun.errors import IssuerUnavailable, OperatorError, reason_of
 
 BYTES_MAX = 1_000_000
@@ -22,6 +20,8 @@ def check_key_set_url(url: str) -> None:
     Raises:
         OperatorError: it is no URL, or keys from it could not be trusted.
     """
+    import httpx2  # only where an issuer's keys are read over HTTP
+
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL as error:
@@ -56,6 +56,8 @@ async def key_set_over_http(url: str, read_s_max: float) -> AsyncIterator[ReadKe
     Raises:
         OperatorError: the URL is refused by `check_key_set_url`.
     """
+    import httpx2
+
     check_key_set_url(url)
     async with httpx2.AsyncClient(timeout=read_s_max, follow_redirects=False) as client:
 

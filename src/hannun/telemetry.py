@@ -12,11 +12,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from structlog.typing import EventDict, FilteringBoundLogger
+
+from hannun.imports import as_if_missing
+
+with as_if_missing("rich"):  # for logs in colour, which we do not write
+    import structlog
+    from structlog.typing import EventDict, FilteringBoundLogger
 
 REGISTRY = CollectorRegistry()
 

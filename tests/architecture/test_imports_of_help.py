@@ -19,7 +19,7 @@ PRINTING = {
 """Typer and what it prints with; and msgspec, which declares types of the domain."""
 CHECKING_OPTIONS = {"pydantic", "pydantic_core", "annotated_types", "typing_inspection"}
 """With which typer checks the value of an option."""
-ALLOWED_OF_OURS = ("hannun.cli", "hannun.domain", "hannun.errors", "hannun.processes.signals")
+ALLOWED_OF_OURS = ("hannun.cli", "hannun.domain", "hannun.errors", "hannun.imports", "hannun.processes.signals")
 PROGRAM = """
 import sys
 before = set(sys.modules)

@@ -23,11 +23,12 @@ LAYERS = [
     ["tracing_spans"],
     ["domain"],
     ["errors"],
+    ["imports"],
 ]
 LAYER_OF = {package: number for number, layer in enumerate(LAYERS) for package in layer}
 OUTSIDE = ["embedded", "sandbox"]
 """Packages of no layer. They import nothing of ours but `errors`, and only `cli` and `processes` import them."""
-CLI_IMPORTS = {"cli", "processes", "settings", "flows", "domain", "files", "telemetry", "errors", *OUTSIDE}
+CLI_IMPORTS = {"cli", "processes", "settings", "flows", "domain", "files", "telemetry", "errors", "imports", *OUTSIDE}
 """What the command line may import: it parses, calls one flow and prints. `processes` opens everything else for it."""
 READ_SETTINGS = {"cli", "processes", "settings"}
 IMPURE = r"^(?:import|from) (?:time|os|socket|logging|structlog|random|asyncio|threading|psycopg|redis)\b|\.now\("

@@ -15,7 +15,7 @@ from hannun.backups import manifest as manifests
 from hannun.backups.encryption import new_identity
 from hannun.backups.folder import BackupFolder
 from hannun.backups.manifest import BackupFile, Kind, Manifest, Position
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.errors import OperatorError, Transient
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)

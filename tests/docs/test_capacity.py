@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.domain.capacity import LOAD_BOUNDS
 from hannun.domain.prices import PRICES_FILE
 from hannun.errors import OperatorError

@@ -22,7 +22,8 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from hannun import settings as hannun_settings
-from hannun.cli import app, terminal
+from hannun.cli import terminal
+from hannun.cli.application import app
 from hannun.errors import OperatorError, SettingMissing, install_hint
 from hannun.processes import endpoints
 

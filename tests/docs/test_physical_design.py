@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from hannun.cli import app
+from hannun.cli.application import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs/physical-design"

@@ -30,6 +30,18 @@ def test_the_period_of_an_uneven_timetable_is_its_longest() -> None:
     assert Timetable("0 0 8 * * 1-5").period == timedelta(days=3)
 
 
+@given(
+    st.sampled_from(["0", "0,40"]),
+    st.lists(st.integers(0, 59), min_size=1, max_size=4),
+    st.lists(st.integers(0, 23), min_size=1, max_size=4),
+)
+def test_the_period_of_a_daily_timetable_is_that_of_the_same_times_on_all_seven_weekdays(
+    seconds: str, minutes: list[int], hours: list[int]
+) -> None:
+    times = " ".join([seconds, *(",".join(map(str, numbers)) for numbers in (minutes, hours))])
+    assert Timetable(f"{times} * * *").period == Timetable(f"{times} * * 0-6").period
+
+
 @pytest.mark.parametrize(
     ("expression", "found"),
     [

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from world import NOW, OWNER, SPRING, World, make_database
 
 from hannun import key_ring
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.domain.batch import ReceivedMessage
 from hannun.domain.channels import load_table
 from hannun.domain.dead_letter_redaction import split_amounts

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 from world import OWNER, SPRING, World
 
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.domain.audit_chain import operator
 from hannun.domain.authorization import Principal
 from hannun.domain.channel_totals import ChannelTotals

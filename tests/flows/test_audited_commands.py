@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from world import DATABASE_OWNER, World
 
 from hannun import key_ring
-from hannun.cli import app
+from hannun.cli.application import app
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 from world import World
 
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.counting.channel_limits import SharedBreakers
 from hannun.domain.breaker import Outcomes, Policy
 from hannun.errors import OperatorError

@@ -27,7 +27,7 @@ from world import DATABASE_OWNER, OWNER, SPRING, World
 from hannun import key_ring
 from hannun.cache import AnswerCache, Invalidator, keys
 from hannun.cache.server_statistics import ServerInspector
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.cli.doctor import _print as print_results
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.batch import ChangedEvent

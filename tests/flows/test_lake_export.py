@@ -16,7 +16,7 @@ from small_disks import small_disk
 from typer.testing import CliRunner
 from world import OWNER, SPRING, World
 
-from hannun import cli
+from hannun.cli.application import app
 from hannun.errors import OperatorError
 from hannun.files import copied_tables
 from hannun.files import lake as lake_files
@@ -233,7 +233,7 @@ def test_a_full_disk_leaves_the_version_before_and_no_part_of_another(filled: Wo
 def test_one_export_at_a_time_writes_a_folder(filled: World, tmp_path: Path) -> None:
     """The second one is refused before it reads, so that no older snapshot is published after a newer one."""
     with Lake(tmp_path, DATABASE).locked():
-        ran = CliRunner().invoke(cli.app, ["export", "--lake", str(tmp_path)], env={"DATABASE_URL": filled.url})
+        ran = CliRunner().invoke(app, ["export", "--lake", str(tmp_path)], env={"DATABASE_URL": filled.url})
         assert isinstance(ran.exception, OperatorError)
         assert "another export writes" in str(ran.exception)
         assert "reading" not in ran.output
@@ -295,7 +295,7 @@ def test_nothing_counted_is_an_empty_dataset(world: World, tmp_path: Path) -> No
 def test_the_command_prints_what_it_wrote_and_the_audit_log_names_it(filled: World, tmp_path: Path) -> None:
     environment = {"DATABASE_URL": filled.url, "COLUMNS": "80"}
     for state in ("8 new files", "nothing new"):
-        ran = CliRunner().invoke(cli.app, ["export", "--lake", str(tmp_path)], env=environment, catch_exceptions=False)
+        ran = CliRunner().invoke(app, ["export", "--lake", str(tmp_path)], env=environment, catch_exceptions=False)
         assert ran.exit_code == 0
         assert state in " ".join(ran.output.split())
     exported = filled.rows("SELECT object FROM hannun.audit_log WHERE action = 'exported'")
@@ -307,6 +307,6 @@ def test_the_command_prints_what_it_wrote_and_the_audit_log_names_it(filled: Wor
     [([], "not named"), (["dashboard"], "not named"), (["dashboard", "--lake", "x"], "dashboard is a view")],
 )
 def test_the_command_exports_a_view_or_the_dataset(words: list[str], found: str) -> None:
-    refused = CliRunner().invoke(cli.app, ["export", *words])
+    refused = CliRunner().invoke(app, ["export", *words])
     assert isinstance(refused.exception, OperatorError)
     assert found in str(refused.exception)

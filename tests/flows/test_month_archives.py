@@ -14,12 +14,13 @@ from small_disks import small_disk
 from typer.testing import CliRunner
 from world import SPRING, World
 
-from hannun import cli, settings
+from hannun import settings
+from hannun.cli.application import app
 from hannun.errors import OperatorError, Transient
 from hannun.files.month_archives import MonthArchives
 from hannun.flows.partitions.archives import archive_month, check_archives, drop_archived_month
 from hannun.flows.partitions.months import AttachedFrom, PartitionChanges, apply_partition_plan, attach_months
-from hannun.processes.jobs import apply_partition_plan_hourly
+from hannun.processes.schedule_jobs import apply_partition_plan_hourly
 from hannun.store.database import Connection
 from hannun.store.partitions import database_id
 
@@ -308,7 +309,7 @@ class Commands:
         }
 
     def __call__(self, *words: str) -> list[str]:
-        done = CliRunner().invoke(cli.app, ["partitions", *words], env=self.environment, catch_exceptions=False)
+        done = CliRunner().invoke(app, ["partitions", *words], env=self.environment, catch_exceptions=False)
         assert done.exit_code == 0
         lines = done.output.splitlines()
         assert all(len(line) <= 80 for line in lines), lines

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from world import OWNER, SPRING, World
 
 from hannun.cache.key_scan import KeyScan
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.domain.audit_chain import ALL_EVENTS, ALL_MERCHANTS, MERCHANTS_EVENTS, Action, NewEntry, event_object, user
 from hannun.domain.forgotten import NOTHING_FORGOTTEN
 from hannun.domain.personal_data import PATTERNS, with_id

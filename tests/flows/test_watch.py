@@ -21,7 +21,7 @@ from refresh_rounds import Round, age_rounds, ended_round
 from typer.testing import CliRunner
 from world import World
 
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.errors import StoreUnavailable
 from hannun.flows import channel_breakers
 

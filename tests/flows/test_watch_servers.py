@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from world import World
 
 from hannun.cache.server_statistics import ServerInspector
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.cli.watch import SECTIONS
 from hannun.cli.watch_text import duration, size
 from hannun.domain.operation_runs import Kind

@@ -96,7 +96,7 @@ def test_when_one_worker_is_fenced_all_workers_and_the_process_end(
             stop.set()  # else the workers, and this test, would run for ever
             raise
 
-    monkeypatch.setattr(cli, "app", lambda: run_workers(workers, stop, count_max=10, wait_s=0.05))
+    monkeypatch.setattr(cli, "run_command", lambda: run_workers(workers, stop, count_max=10, wait_s=0.05))
     with ThreadPoolExecutor(1) as rival:
         fencing = rival.submit(fence_one)
         with pytest.raises(SystemExit) as ended:

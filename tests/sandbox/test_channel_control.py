@@ -14,7 +14,7 @@ import pytest
 from channel_calls import CHANNELS, FOUNDED, Api, running_api
 from typer.testing import CliRunner, Result
 
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.errors import OperatorError, Transient
 from hannun.sandbox.channels.behaviours import BEHAVIOURS
 from hannun.sandbox.channels.demo import demo_instructions

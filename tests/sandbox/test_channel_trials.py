@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from world import World
 
 from hannun import settings
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.counting.channel_limits import SharedBudgets
 from hannun.errors import OperatorError, Transient
 from hannun.processes.channels import operated_channels

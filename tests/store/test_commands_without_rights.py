@@ -11,7 +11,8 @@ from typer._click.core import Command
 from typer.core import TyperGroup
 from world import PASSWORD
 
-from hannun import cli
+from hannun.cli import main
+from hannun.cli.application import app
 from hannun.embedded.postgres import PostgresServer
 from hannun.key_ring import add_key
 
@@ -49,7 +50,7 @@ def commands(command: Command, words: tuple[str, ...] = ()) -> Iterator[str]:
         yield " ".join(words)
 
 
-OF_DATABASE = sorted(set(commands(typer.main.get_command(cli.app))) - WITHOUT_DATABASE)
+OF_DATABASE = sorted(set(commands(typer.main.get_command(app))) - WITHOUT_DATABASE)
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     monkeypatch.setattr(sys, "argv", ["hannun", *f"{command} {ARGUMENTS.get(command, '')}".split()])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main()
     shown = capsys.readouterr()
     return int(ended.value.code or 0), shown.err or shown.out
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from world import DATABASE_OWNER as OWNER
 from world import PASSWORD
 
-from hannun.cli import app
+from hannun.cli.application import app
 from hannun.domain.channels import load_table
 from hannun.domain.migration_plan import BYTES_A_S, STOPS, TableLock, declared_locks
 from hannun.embedded import PostgresServer

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 from world import SPRING, World
 
-from hannun import cli
+from hannun.cli.application import app
 from hannun.embedded import PostgresServer
 from hannun.errors import OperatorError
 from hannun.flows.partitions.months import (
@@ -317,7 +317,7 @@ def test_the_commands_say_what_they_did_in_lines_of_80_columns(world: World) -> 
     settings = {"DATABASE_URL": world.url, "HANNUN_OWNER_DATABASE_URL": world.owner_url, "COLUMNS": "80"}
 
     def run(*words: str, **more: str) -> list[str]:
-        done = CliRunner().invoke(cli.app, ["partitions", *words], env=settings | more, catch_exceptions=False)
+        done = CliRunner().invoke(app, ["partitions", *words], env=settings | more, catch_exceptions=False)
         assert done.exit_code == 0
         lines = done.output.splitlines()
         assert all(len(line) <= 80 for line in lines), lines

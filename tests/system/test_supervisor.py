@@ -1,5 +1,9 @@
 """The supervisor of `hannun up`: what a child that always fails does to the others."""
 
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +13,7 @@ from polling import wait_for
 
 from hannun.errors import OperatorError
 from hannun.processes import supervisor
-from hannun.processes.supervisor import Supervisor
+from hannun.processes.supervisor import Supervisor, prepared
 
 
 @pytest.fixture
@@ -22,6 +26,46 @@ def children(tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(supervisor, "FAILURES_MAX", 1)
     with Supervisor(tmp_path, base_environment(), lines.append).running() as children:
         yield children
+
+
+def test_a_prepared_child_runs_with_the_environment_that_it_is_given(
+    tmp_path: Path, children: Supervisor, lines: list[str]
+) -> None:
+    children._environment |= {
+        "DATABASE_URL": "postgresql://somebody:x@127.0.0.1:1/x",
+        "HANNUN_JWT_SECRET": "of-the-environment-that-it-is-given",
+    }
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        fd = listener.fileno()
+        with prepared(tmp_path, "serve", "serve", "--fd", str(fd), fd=fd) as child:
+            assert child.process.poll() is None
+            children.start("serve", "serve", "--fd", str(fd), fd=fd, prepared=child)
+
+        def reported() -> bool:
+            children.restart_ended()
+            return bool(lines)
+
+        wait_for("its end to be reported", reported)
+    assert "serve has ended 1 times within 60 s, last with status 75" in lines[0]
+    assert "127.0.0.1" in lines[0]
+
+
+def test_a_prepared_child_that_gets_no_environment_ends_with_its_block(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with prepared(tmp_path, "serve", "serve", "--fd", str(listener.fileno()), fd=listener.fileno()) as child:
+            pass
+        assert child.process.returncode is not None
+
+
+def test_a_prepared_child_whose_parent_ends_does_not_run(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    command = [sys.executable, "-m", "hannun", "serve", "--environment-fd", str(read)]
+    with (tmp_path / "log").open("wb") as log:
+        child = subprocess.Popen(command, pass_fds=[read], env=base_environment(), stdout=log, stderr=log)
+    os.close(read)
+    os.close(write)
+    assert child.wait(60) == 0
+    assert (tmp_path / "log").read_text() == ""
 
 
 def test_a_child_that_always_fails_does_not_end_the_others(children: Supervisor, lines: list[str]) -> None:

@@ -25,7 +25,7 @@ from small_disks import small_disk
 from typer.testing import CliRunner
 from world import OWNER, SPRING, World
 
-from hannun import cli
+from hannun.cli.application import app
 from hannun.cli.terminal import Progress
 from hannun.errors import OperatorError
 from hannun.files.layout_version import layout_version
@@ -471,7 +471,7 @@ def test_a_long_title_gives_a_file_name_that_every_file_system_takes(
     monkeypatch.chdir(here)
     for view, form in (("dashboard", "csv"), ("timeline", "xlsx")):
         words = ["export", view, SPRING, "--format", form]
-        done = CliRunner().invoke(cli.app, words, env={"DATABASE_URL": world.url})
+        done = CliRunner().invoke(app, words, env={"DATABASE_URL": world.url})
         assert done.exit_code == 0, done.output
         (file,) = here.iterdir()
         path = "" if view == "dashboard" else f"/{view}"
@@ -492,7 +492,7 @@ def test_a_file_that_cannot_be_written_is_said_in_one_sentence(world: World, tmp
     for out in (here / ("가" * 100), here / "no" / "folder", here, Path("/"), Path("/proc/none")):
         words = ["export", "roi", SPRING, "--out", str(out)]
         with pytest.raises(OperatorError, match="cannot write"):
-            CliRunner().invoke(cli.app, words, env={"DATABASE_URL": world.url}, catch_exceptions=False)
+            CliRunner().invoke(app, words, env={"DATABASE_URL": world.url}, catch_exceptions=False)
     assert list(here.iterdir()) == []
 
 
@@ -782,7 +782,7 @@ def test_the_command_filters_as_the_api_does(world: World, site: Site, words: tu
     world.count(
         world.status_changed("ARCHIVED", "2026-11-21T00:00:00Z", OTHER), world.registered("o", OTHER, channel="NAVER")
     )
-    done = CliRunner().invoke(cli.app, ["export", *words, "--out", "-"], env={"DATABASE_URL": world.url})
+    done = CliRunner().invoke(app, ["export", *words, "--out", "-"], env={"DATABASE_URL": world.url})
     assert done.exit_code == 0, done
     assert done.stdout_bytes == site.owner.get(f"{address}&format=csv&lang=ko").content
 
@@ -799,7 +799,7 @@ def test_a_filter_that_a_view_does_not_have_is_refused(world: World) -> None:
         (("all-roi", OWNER, "--text", ""), "--text has 0 characters"),
         (("roi", SPRING, "--lang", "de"), "--lang de is not known"),
     ):
-        done = CliRunner().invoke(cli.app, ["export", *words, "--out", "-"], env={"DATABASE_URL": world.url})
+        done = CliRunner().invoke(app, ["export", *words, "--out", "-"], env={"DATABASE_URL": world.url})
         assert isinstance(done.exception, OperatorError), words
         assert message in str(done.exception)
 
@@ -830,7 +830,7 @@ def test_an_error_of_the_command_names_its_options_and_the_next_step(
 ) -> None:
     two_events(world)
     out = tmp_path / "out.csv"
-    done = CliRunner().invoke(cli.app, ["export", *words, "--out", str(out)], env={"DATABASE_URL": world.url})
+    done = CliRunner().invoke(app, ["export", *words, "--out", str(out)], env={"DATABASE_URL": world.url})
     assert isinstance(done.exception, OperatorError), done
     assert found in done.exception.args[0]
     assert hint in done.exception.hint
@@ -844,10 +844,10 @@ def test_without_pyarrow_nothing_offers_parquet(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("hannun.files.parquet_file.find_spec", lambda name: None)
     page = StaticFiles(FOLDER).document("index.html").body
     assert b'<meta name="export-formats" content="xlsx csv" />' in page
-    wrong = CliRunner().invoke(cli.app, ["export", "roi", SPRING, "--format", "pdf"])
+    wrong = CliRunner().invoke(app, ["export", "roi", SPRING, "--format", "pdf"])
     assert isinstance(wrong.exception, OperatorError)
     assert wrong.exception.hint == "one of csv, xlsx"
-    missing = CliRunner().invoke(cli.app, ["export", "roi", SPRING, "--format", "parquet"])
+    missing = CliRunner().invoke(app, ["export", "roi", SPRING, "--format", "parquet"])
     assert isinstance(missing.exception, OperatorError)
     assert "pip install 'hannun[parquet]'" in missing.exception.hint
 

@@ -15,7 +15,7 @@ from sheets import csv_rows
 from typer.testing import CliRunner
 from world import OWNER, PASSWORD, SPRING, World, gauges, make_database, make_owner
 
-from hannun import cli
+from hannun.cli.application import app
 from hannun.embedded import PostgresServer
 from hannun.flows.doctor.registry import named
 from hannun.flows.report import merchant_loaders
@@ -293,7 +293,7 @@ def run(world: World, replica_url: str, monkeypatch: pytest.MonkeyPatch) -> Call
         monkeypatch.setenv(name, value)
 
     def run(*words: str) -> str:
-        ran = CliRunner().invoke(cli.app, ["export", *words], catch_exceptions=False)
+        ran = CliRunner().invoke(app, ["export", *words], catch_exceptions=False)
         assert ran.exit_code == 0, ran.output
         return ran.stdout
 

@@ -7,8 +7,10 @@ explains each key; the files in `declarations/` are examples of all kinds.
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -415,11 +417,12 @@ def load(text: str, source: str) -> Declaration:
         raise _refused(source, "found tables nested too deeply") from None
 
 
-def shipped() -> dict[str, Declaration]:
-    """The declarations that are part of Hannun, by the key of their channel."""
+@cache
+def shipped() -> Mapping[str, Declaration]:
+    """The declarations that are part of Hannun, by the key of their channel. They are read once."""
     folder = resources.files("hannun.channels").joinpath("declarations")
     texts = ((entry.name, entry.read_text("utf-8")) for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    return _by_key(texts)
+    return MappingProxyType(_by_key(texts))
 
 
 def load_all(folder: str = "") -> dict[str, Declaration]:
@@ -428,7 +431,7 @@ def load_all(folder: str = "") -> dict[str, Declaration]:
     Raises:
         OperatorError: a file cannot be read or is no declaration, or two in the folder declare one channel.
     """
-    return {**shipped(), **in_folder(folder)} if folder else shipped()
+    return {**shipped(), **(in_folder(folder) if folder else {})}
 
 
 def in_folder(folder: str) -> dict[str, Declaration]:

@@ -10,17 +10,15 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Generic, Self, TypeVar
+from typing import Annotated, Final, Generic, Self, TypeVar
 
 import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
+from hannun.cli.environment import read_settings as read_settings
 from hannun.errors import OperatorError, SettingMissing, Transient, install_hint
-
-if TYPE_CHECKING:
-    from hannun.settings import Settings
 
 # Without emoji: rich would print :cat: in a path as a picture.
 out = Console(soft_wrap=True, emoji=False)
@@ -84,25 +82,6 @@ def use_home(home: Path | None) -> Path | None:
         _home_variables.update(environment)
         _used_homes.append(home)
     return home
-
-
-def read_settings(*, with_log: bool = False) -> "Settings":
-    """The settings of this command. They are imported here, since `--help` needs none of them.
-
-    Args:
-        with_log: the command writes a log, which begins now.
-
-    Raises:
-        OperatorError: the value of a variable, or a file with a secret, cannot be used.
-    """
-    from hannun import settings as settings_
-
-    settings = settings_.read()
-    if with_log:
-        from hannun import telemetry
-
-        telemetry.configure(settings.log_level)
-    return settings
 
 
 def home_variables() -> frozenset[str]:

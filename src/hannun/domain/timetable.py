@@ -12,6 +12,8 @@ from cronsim import CronSim, CronSimError
 
 FIELDS = 6
 COMPARED = timedelta(days=8)
+COMPARED_IF_DAILY = timedelta(days=1)
+"""A timetable for every day is the same each day."""
 TIMES_COMPARED_MAX = 5_000
 """The times of so many days, at most so many, decide how long a period is: so nights and week-ends are seen."""
 PERIOD_MIN = timedelta(seconds=10)
@@ -32,7 +34,7 @@ class Timetable:
             raise ValueError(f"{expression!r} has not six fields: second minute hour day month weekday")
         self.expression = expression
         try:
-            self._times_after(datetime(2026, 1, 1))
+            next(CronSim(expression, datetime(2026, 1, 1)))
         except (CronSimError, StopIteration) as error:
             raise ValueError(f"{expression!r} is no timetable: {error or 'it never comes due'}") from error
         if self._gaps and min(self._gaps) < PERIOD_MIN:
@@ -58,8 +60,9 @@ class Timetable:
 
     def _times_after(self, start: datetime) -> list[datetime]:
         times: list[datetime] = []
+        compared = COMPARED_IF_DAILY if self.expression.split()[3:] == ["*", "*", "*"] else COMPARED
         for time in itertools.islice(CronSim(self.expression, start), TIMES_COMPARED_MAX):
             times.append(time)
-            if len(times) > 1 and time - times[0] > COMPARED:
+            if len(times) > 1 and time - times[0] > compared:
                 break
         return times

@@ -25,12 +25,8 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from xml.etree import ElementTree
-
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from hannun.embedded.local_server import LocalServer
 from hannun.embedded.logs import LOG_TAIL_LINES, last_lines
@@ -39,6 +35,9 @@ from hannun.embedded.ports import HOST, find_free_port
 from hannun.embedded.private_files import create_folder, write_private_file
 from hannun.embedded.process import run_as
 from hannun.errors import KafkaUnavailable, OperatorError
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
 
 JAVA_MIN = 17
 FETCH_S_MAX = 900
@@ -149,6 +148,9 @@ class KafkaServer(LocalServer):
             OperatorError: the broker refuses a topic, for example because of its name.
             KafkaUnavailable: the broker does not respond in time.
         """
+        from confluent_kafka import KafkaError, KafkaException
+        from confluent_kafka.cimpl import NewTopic
+
         admin_client = self._admin_client(self.port)
         new_topics = [NewTopic(name, num_partitions=count, replication_factor=1) for name, count in partitions.items()]
         futures = admin_client.create_topics(new_topics, operation_timeout=TOPICS_S_MAX) if new_topics else {}
@@ -286,7 +288,9 @@ class KafkaServer(LocalServer):
             )
         new.rename(self._data)
 
-    def _admin_client(self, port: int) -> AdminClient:
+    def _admin_client(self, port: int) -> "AdminClient":
+        from confluent_kafka.admin import AdminClient  # only where a broker is wanted
+
         if self._port_and_admin_client is None or self._port_and_admin_client[0] != port:
             self._port_and_admin_client = (
                 port,
@@ -407,8 +411,10 @@ def _run_maven(target: Path) -> None:
     )
 
 
-def _all_partitions_have_leaders(admin_client: AdminClient, topics: set[str]) -> bool:
+def _all_partitions_have_leaders(admin_client: "AdminClient", topics: set[str]) -> bool:
     """Whether the broker is registered, has these topics, and has a leader for every partition."""
+    from confluent_kafka import KafkaException
+
     try:
         metadata = admin_client.list_topics(timeout=5)
     except KafkaException:

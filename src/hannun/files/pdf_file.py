@@ -11,9 +11,12 @@ from datetime import datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-import typst
+
+if TYPE_CHECKING:
+    import typst
 
 MEDIA_TYPE = "application/pdf"
 _FOLDER = Path(str(resources.files("hannun.files")))
@@ -44,10 +47,14 @@ def _template() -> bytes:
 
 
 @cache
-def _fonts() -> typst.Fonts:
+def _fonts() -> "typst.Fonts":
+    import typst  # with the first report
+
     return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[_FONTS])
 
 
-def _compiler() -> typst.Compiler:
+def _compiler() -> "typst.Compiler":
     """A compiler of its own: one compiler serves one thread at a time."""
+    import typst
+
     return typst.Compiler(_template(), root=_FONTS, font_paths=_fonts(), ignore_system_fonts=True)

@@ -8,18 +8,18 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from zoneinfo import ZoneInfo
-
-import xlsxwriter
-from xlsxwriter.format import Format
-from xlsxwriter.worksheet import Worksheet
 
 from hannun.domain import wording
 from hannun.domain.codes import Code
 from hannun.domain.tables import Cell, Column, Instant, Row
 from hannun.domain.terms import Language, Unit, heading, word
 from hannun.files.texts import counts_text, guarded
+
+if TYPE_CHECKING:
+    from xlsxwriter.format import Format
+    from xlsxwriter.worksheet import Worksheet
 
 TEXT_LENGTH_MAX = 32_767  # of a cell; Excel reports a file with a longer one as broken
 _WIDTHS = {Unit.TEXT: 16, Unit.INSTANT: 18, Unit.COUNTS: 30, Unit.WON: 14}
@@ -32,6 +32,8 @@ class XlsxWriter:
     """Writes all tables of a view. `as_of` is the file's date, so that the same answer gives the same bytes."""
 
     def __init__(self, file: BinaryIO, folder: Path, tz: str, language: Language, as_of: str | None) -> None:
+        import xlsxwriter  # with the first workbook: it takes 15 ms
+
         self._book = xlsxwriter.Workbook(
             file,
             {
@@ -124,7 +126,7 @@ class XlsxWriter:
             form = self._text if guarded(cell) == cell else self._guarded
             sheet.write_string(row, at, cell[:TEXT_LENGTH_MAX], form)
 
-    def _format_of(self, figure: float, unit: Unit) -> Format:
+    def _format_of(self, figure: float, unit: Unit) -> "Format":
         if unit is Unit.WON and wording.is_below_one_won(figure):
             return self._below_one_won
         if unit in self._formats:

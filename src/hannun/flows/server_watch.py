@@ -3,18 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from hannun.cache.server_statistics import ServerStatistics, SlowCommand
 from hannun.domain.operation_runs import Success
 from hannun.domain.partitions import count_months_ahead
 from hannun.domain.positions import Partition
 from hannun.domain.refresh_status import RefreshStatus
-from hannun.kafka.broker import Broker
 from hannun.store import database_statistics, operation_runs, partitions, positions
 from hannun.store.database import Connection, Database
 from hannun.store.database_statistics import Counting, IndexSize, SlowQueries, TableSize
 from hannun.store.positions import Position
+
+if TYPE_CHECKING:
+    from hannun.kafka.broker import Broker
 
 INDEXES_MAX = 200
 QUERIES_SHOWN = 10
@@ -130,7 +132,7 @@ def recent_hit_ratio(now: ServerStatistics, before: ServerStatistics | None) -> 
     return hits / (hits + misses) if hits >= 0 and misses >= 0 and hits + misses > 0 else None
 
 
-def read_lag(database: Database, broker: Broker) -> dict[Partition, int]:
+def read_lag(database: Database, broker: "Broker") -> dict[Partition, int]:
     """The offsets that are not counted yet, of each partition that was ever counted and that a broker reports.
 
     Raises:

@@ -1,7 +1,8 @@
 """`hannun up`: the whole service on one machine, with embedded servers and, where wanted, a simulated platform.
 
     home ─► PostgreSQL, Valkey, (Kafka) ─► migrate ─► (channel sandbox) ─► serve, schedule, (ingest), (simulate)
-                     └── servers and processes that end are started again              └─► endpoints.json
+       │             └── servers and processes that end are started again    ▲         └─► endpoints.json
+       └─► the process of serve imports its modules meanwhile ───────────────┘
 
 The home holds everything: data, passwords, logs. Started again on the same home, also after kill -9, the service
 continues with the same data. The processes are those that an operator runs; only their settings are made here.
@@ -38,7 +39,7 @@ from hannun.processes.endpoints import (
     write_endpoints,
     write_page_user,
 )
-from hannun.processes.supervisor import Supervisor
+from hannun.processes.supervisor import Supervisor, prepared
 from hannun.sandbox.channels.access import access_toml, last_port
 from hannun.sandbox.channels.shape import load_all
 from hannun.sandbox.platform import Platform
@@ -83,6 +84,9 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
             backups_of(options.home).mkdir(mode=0o700)
         listener = stack.enter_context(_api_socket(options.port))  # first: a taken port costs no start of servers
         known = load_secrets(options.home)
+        # `serve` imports its modules, which takes longer than the servers need for a start.
+        fd = listener.fileno()
+        serve = stack.enter_context(prepared(options.home, "serve", "serve", "--fd", str(fd), fd=fd))
         servers = start_servers(options.home, stack, progress, with_kafka=options.kafka, topics=options.topics)
         progress("migrating")
         database_url = migrate_database(servers.postgres, known, options.channels)
@@ -103,7 +107,7 @@ def up(options: UpOptions, stop: threading.Event, progress: Callable[[str], None
         children = stack.enter_context(Supervisor(options.home, environment, progress).running())
         if channels is not None:
             _start_channel_sandbox(children, options.home, channels)
-        children.start("serve", "serve", "--fd", str(listener.fileno()), fd=listener.fileno(), needed=True)
+        children.start("serve", "serve", "--fd", str(fd), fd=fd, needed=True, prepared=serve)
         children.start("schedule", "schedule")
         if options.kafka:
             children.start("ingest", "ingest")

@@ -12,7 +12,7 @@ import uvloop
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from hannun.processes.background import cancel_and_wait, freeze_garbage_collector
+from hannun.processes.background import cancel_and_wait, freeze_garbage_collector, run_in_task
 from hannun.processes.serve import open_serving
 from hannun.processes.signals import stop_on_signal
 from hannun.processes.tracing import tracing_to_collector
@@ -24,6 +24,7 @@ from hannun.web.connections import REFUSED_MAX, ConnectionLimits, ConnectionTabl
 from hannun.web.fast_path import FastPath
 from hannun.web.open_streams import OpenStreams
 from hannun.web.services import Services
+from hannun.web.static_files import static_files
 
 OTHER_FILES_MAX = REFUSED_MAX + 256
 """Open files that are no connections of callers: those that are being refused, PostgreSQL, Redis, files of exports."""
@@ -124,7 +125,8 @@ async def _run(settings: Settings, fd: int | None) -> None:
             with stop_on_signal(lambda: setattr(server, "should_exit", True)):
                 port = settings.port if listener is None else listener.getsockname()[1]
                 log.info("serve runs", host=settings.host, port=port)
-                await server.serve(sockets=None if listener is None else [listener])
+                async with run_in_task("link the page's modules", asyncio.to_thread(static_files().linked)):
+                    await server.serve(sockets=None if listener is None else [listener])
         finally:
             await cancel_and_wait(live)
             if live.done() and not live.cancelled():

@@ -12,7 +12,7 @@ from hannun.flows.health_checks import DiskHealth
 from hannun.flows.report.answers import Reports
 from hannun.flows.report.cached_reader import DirectReader
 from hannun.flows.report.registry import dashboard_key, dashboard_question
-from hannun.processes import jobs
+from hannun.processes import jobs, schedule_jobs
 from hannun.processes.amounts import amounts
 from hannun.processes.background import TRANSACTIONS_STOP_S_MAX, run_in_task, run_jobs
 from hannun.processes.channels import channel_table
@@ -51,8 +51,8 @@ async def open_schedule(settings: Settings) -> AsyncIterator[None]:
     """
     async with AsyncExitStack() as stack:
         writing = stack.enter_context(open_writing(settings, "hannun-schedule"))
-        maintenance = jobs.maintenance_jobs(settings, writing)
-        backups = jobs.backup_jobs(settings, writing)
+        maintenance = schedule_jobs.maintenance_jobs(settings, writing)
+        backups = schedule_jobs.backup_jobs(settings, writing)
         metrics = metrics_endpoint(
             settings.schedule_metrics_port, settings.page_requests_a_minute, host=settings.metrics_host
         )

@@ -117,16 +117,6 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
         disk_health = health_checks.DiskHealth(writing.database("-disk"))
         health = health_checks.Health(writing.database("-health"), writing.invalidator, standing_checks, disk_health)
         access_records = AccessRecords(writing.database("-audit"))
-        await stack.enter_async_context(
-            run_jobs(
-                jobs.deliver_pending_invalidations(writing),
-                jobs.update_gauges(writing),
-                jobs.probe_postgresql(health),
-                jobs.check_health(standing_checks),
-                jobs.check_disk(disk_health),
-                jobs.record_accesses(access_records),
-            )
-        )
         reader = ReadPool(
             settings.database_source,
             settings.request_pool,
@@ -181,6 +171,17 @@ async def _open_services(settings: Settings, verifier: Verifier, ended: EndedSes
         sessions = Sessions(reader, writing.database("-sessions"), ended)
         await sessions.read_ended()  # before the first request
         await stack.enter_async_context(run_in_task("read ended sessions", sessions.run()))
+        # Each job runs at once, in a thread: the first request need not wait for them, so they begin last.
+        await stack.enter_async_context(
+            run_jobs(
+                jobs.deliver_pending_invalidations(writing),
+                jobs.update_gauges(writing),
+                jobs.probe_postgresql(health),
+                jobs.check_health(standing_checks),
+                jobs.check_disk(disk_health),
+                jobs.record_accesses(access_records),
+            )
+        )
         stack.push_async_callback(asyncio.to_thread, access_records.write)  # what was added since the job's last run
         stack.callback(writing.end_transactions_after, TRANSACTIONS_STOP_S_MAX)
         live_updates = LiveUpdates(cache.announcements, lambda topic: _etag(reports, topic, settings.request_s))

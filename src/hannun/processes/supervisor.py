@@ -1,5 +1,13 @@
-"""Starts child processes of `hannun`, restarts those that end, and stops them all."""
+"""Starts child processes of `hannun`, restarts those that end, and stops them all.
 
+A child whose environment is not known yet may be prepared: its process imports its modules meanwhile.
+
+    prepared() ─► process: imports ─► waits ─────────► runs
+                                        ▲ environment
+    servers start ─────────► Supervisor.start(prepared=...)
+"""
+
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +20,9 @@ from pathlib import Path
 from hannun.embedded.logs import NO_OUTPUT, read_log_tail
 from hannun.embedded.process import spawn
 from hannun.errors import OperatorError
+from hannun.processes import environment_pipe
 
+LOGS = "logs"
 RESTART_AFTER_S = 0.2
 FAILURES_MAX, FAILURES_WITHIN_S = 6, 60.0
 """A child that ends more often than this is started again after `PAUSE_S` only; one that is needed, not at all."""
@@ -37,6 +47,51 @@ class _Child:
     """Where the output of this process begins in its log, in bytes."""
 
 
+@dataclass(slots=True)
+class Prepared:
+    """A process of `hannun` that waits for its environment, and has nothing to close before it has it."""
+
+    process: "subprocess.Popen[bytes]"
+    log_start: int
+    write_fd: int | None
+
+    def give(self, environment: Mapping[str, str]) -> None:
+        """Let it run. One that has ended already is found later, as any child that has ended."""
+        assert self.write_fd is not None
+        fd, self.write_fd = self.write_fd, None
+        environment_pipe.send(fd, environment)
+
+
+@contextmanager
+def prepared(home: Path, name: str, *arguments: str, fd: int) -> Iterator[Prepared]:
+    """Start the process of a child without its environment. At the end of the block it is stopped, where it still
+    waits.
+
+    Args:
+        arguments: of a command with the option `--environment-fd`.
+        fd: a file descriptor that it inherits.
+    """
+    _create_logs(home)
+    log_start = _log_bytes(home, name)
+    read_fd, write_fd = os.pipe()
+    try:
+        arguments = (*arguments, "--environment-fd", str(read_fd))
+        process = _spawn(home, name, arguments, dict(os.environ), [fd, read_fd])
+    except BaseException:
+        os.close(write_fd)
+        raise
+    finally:
+        os.close(read_fd)
+    child = Prepared(process, log_start, write_fd)
+    try:
+        yield child
+    finally:
+        if child.write_fd is not None:
+            os.close(child.write_fd)
+            process.kill()
+            process.wait()
+
+
 class Supervisor:
     """Child processes of one home. Each child appends its output to `logs/<name>.log` of the home.
 
@@ -46,7 +101,8 @@ class Supervisor:
     """
 
     def __init__(self, home: Path, environment: Mapping[str, str], progress: Callable[[str], None]) -> None:
-        self.logs = home / "logs"
+        self._home = home
+        self.logs = home / LOGS
         self._environment = dict(environment)
         self._progress = progress
         self._children: list[_Child] = []
@@ -54,20 +110,32 @@ class Supervisor:
     @contextmanager
     def running(self) -> Iterator["Supervisor"]:
         """Stop all children at the end of the block."""
-        self.logs.mkdir(exist_ok=True)
+        _create_logs(self._home)
         try:
             yield self
         finally:
             self._stop()
 
-    def start(self, name: str, *arguments: str, fd: int | None = None, needed: bool = False) -> None:
+    def start(
+        self,
+        name: str,
+        *arguments: str,
+        fd: int | None = None,
+        needed: bool = False,
+        prepared: Prepared | None = None,
+    ) -> None:
         """Start `hannun ARGUMENTS`; the child inherits the file descriptor `fd`.
 
         Args:
             needed: the service is of no use without it.
+            prepared: its process, which has this file descriptor; else, and when it is started again, a new one.
         """
-        log_start = self._log_bytes(name)
-        process = self._spawn(name, arguments, fd)
+        if prepared is None:
+            log_start = _log_bytes(self._home, name)
+            process = self._spawn(name, arguments, fd)
+        else:
+            log_start, process = prepared.log_start, prepared.process
+            prepared.give(self._environment)
         self._children.append(_Child(name, arguments, fd, needed, process, [time.monotonic()], log_start=log_start))
 
     def restart_ended(self) -> None:
@@ -86,7 +154,7 @@ class Supervisor:
             child.restart_at_s = time.monotonic() + self._pause_s(child, status)
         elif time.monotonic() >= child.restart_at_s:
             child.restart_at_s = None
-            child.log_start = self._log_bytes(child.name)
+            child.log_start = _log_bytes(self._home, child.name)
             child.process = self._spawn(child.name, child.arguments, child.fd)
             child.started_at_s.append(time.monotonic())
 
@@ -105,15 +173,7 @@ class Supervisor:
         return PAUSE_S
 
     def _spawn(self, name: str, arguments: Sequence[str], fd: int | None) -> "subprocess.Popen[bytes]":
-        with (self.logs / f"{name}.log").open("ab") as log:
-            return spawn(
-                [sys.executable, "-m", "hannun", *arguments],
-                log=log.fileno(),
-                environment=self._environment,
-                user=None,
-                parent_death_signal=signal.SIGTERM,
-                pass_fds=[] if fd is None else [fd],
-            )
+        return _spawn(self._home, name, arguments, self._environment, [] if fd is None else [fd])
 
     def _stop(self) -> None:
         """Send SIGTERM to all children, the last started first; kill those that do not end in time."""
@@ -128,11 +188,30 @@ class Supervisor:
                 child.process.kill()
                 child.process.wait()
 
-    def _log_bytes(self, name: str) -> int:
-        log = self.logs / f"{name}.log"
-        return log.stat().st_size if log.exists() else 0
-
     def _reason(self, child: _Child) -> str:
         """The error with its hint, which this process printed last; nothing where it only logged, as after a kill."""
         last = read_log_tail(self.logs / f"{child.name}.log", child.log_start).splitlines()[-1]
         return "" if last.startswith(("{", NO_OUTPUT)) else f": {last.removeprefix('hannun: ')}"
+
+
+def _create_logs(home: Path) -> None:
+    (home / LOGS).mkdir(exist_ok=True)
+
+
+def _log_bytes(home: Path, name: str) -> int:
+    log = home / LOGS / f"{name}.log"
+    return log.stat().st_size if log.exists() else 0
+
+
+def _spawn(
+    home: Path, name: str, arguments: Sequence[str], environment: Mapping[str, str], fds: Sequence[int]
+) -> "subprocess.Popen[bytes]":
+    with (home / LOGS / f"{name}.log").open("ab") as log:
+        return spawn(
+            [sys.executable, "-m", "hannun", *arguments],
+            log=log.fileno(),
+            environment=environment,
+            user=None,
+            parent_death_signal=signal.SIGTERM,
+            pass_fds=fds,
+        )

@@ -5,12 +5,13 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hannun.errors import OperatorError, reason_of
 from hannun.sandbox.platform import Platform
-from hannun.sandbox.send_loop import send_until_stopped
-from hannun.sandbox.senders import HttpSender, KafkaOptions, KafkaSender, Sender
+
+if TYPE_CHECKING:
+    from hannun.sandbox.senders import KafkaOptions, Sender
 
 _STATE_NAME = "simulation.json"
 DEMO_SEED = 20_261_123
@@ -27,7 +28,7 @@ def run_simulation(
     home: Path,
     api: str,
     token: str,
-    kafka: KafkaOptions | None,
+    kafka: "KafkaOptions | None",
     pace: float,
     stop: threading.Event,
     progress: Callable[[str], None],
@@ -42,6 +43,10 @@ def run_simulation(
             "cannot send messages: neither an API with a token nor Kafka is given",
             hint="--api and --token (HANNUN_API, HANNUN_ADMIN_TOKEN), or --kafka; `hannun up --demo` sets them",
         )
+    # `hannun up` imports this module without sending anything itself
+    from hannun.sandbox.send_loop import send_until_stopped
+    from hannun.sandbox.senders import HttpSender, KafkaSender
+
     state = _SimulationState(home / _STATE_NAME)
     sender: Sender = KafkaSender(kafka) if kafka else HttpSender(api, token, wait=stop.wait)
     try:

@@ -5,7 +5,8 @@
 
 The documents (`/`, `/docs`) name files by the first address, and browsers request them again each time. Modules import
 each other by relative paths, so they stay in one version. Two kinds of files are made of others: a style sheet with
-those that it imports, and the linked modules (`linked_modules.py`).
+those that it imports, and the linked modules (`linked_modules.py`). Linking takes 0.1 s, so it is done after the start,
+or by the first request for a linked file: the version follows from the sources and from the linker's own code.
 """
 
 import hashlib
@@ -24,9 +25,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hannun.files import Format
+from hannun.web import linked_modules
 from hannun.web.compression import BODY_BYTES_MIN, Encoding, accepted_encoding, pack_small
 from hannun.web.etags import matches
-from hannun.web.linked_modules import linked_files
+from hannun.web.linked_modules import LINKED, linked_files
 
 FOLDER = Path(__file__).parent / "static"
 KEPT_FOR_EVER = "public, max-age=31536000, immutable"
@@ -86,7 +88,7 @@ class StaticFiles:
     """All files of a folder, read once. An ASGI application for the requests of `/static`.
 
     Attributes:
-        version: a hash of all files.
+        version: a hash of all files, and of the code that links them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -99,9 +101,12 @@ class StaticFiles:
             if name.endswith(".html")
             for entry in _LINKED_ENTRY.findall(body)
         }
-        bodies |= linked_files(bodies, sorted(entries))
+        self._entries = sorted(entries)
+        self._linked: dict[str, StaticFile] | None = None
+        self._linking = Lock()
+        linker = Path(linked_modules.__file__).read_bytes()
         bodies |= {name: _with_imports(name, bodies) for name in bodies if name.endswith(".css")}
-        self.version = _digest(*(part for name in sorted(bodies) for part in (name.encode(), bodies[name])))
+        self.version = _digest(linker, *(part for name in sorted(bodies) for part in (name.encode(), bodies[name])))
         self._files = {name: StaticFile(body, _media_type_of(name)) for name, body in bodies.items()}
         self._documents = {
             (name, theme): StaticFile(
@@ -131,7 +136,26 @@ class StaticFiles:
 
     def file(self, name: str) -> StaticFile:
         """A file as it is served. KeyError: there is none."""
-        return self._files[name]
+        return self.linked()[name] if name.startswith(LINKED) else self._files[name]
+
+    def linked(self) -> Mapping[str, StaticFile]:
+        """The linked files by their names. The first call links them, and others wait for it.
+
+        Raises:
+            LinkError: a module cannot be linked.
+        """
+        with self._linking:
+            if self._linked is None:
+                sources = {name: file.body for name, file in self._files.items()}
+                bodies = linked_files(sources, self._entries)
+                self._linked = {name: StaticFile(body, _media_type_of(name)) for name, body in bodies.items()}
+            return self._linked
+
+    async def _found(self, name: str) -> StaticFile | None:
+        if not name.startswith(LINKED):
+            return self._files.get(name)
+        files = self._linked
+        return (await to_thread.run_sync(self.linked) if files is None else files).get(name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
@@ -139,7 +163,7 @@ class StaticFiles:
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/")
         version, _, name = path.partition("/")
         # Of another version, as while a new one is rolled out, there is the file of this one: no browser may keep it.
-        file = self._files.get(name if _VERSION.fullmatch(version) else path)
+        file = await self._found(name if _VERSION.fullmatch(version) else path)
         if file is None:
             raise HTTPException(404)
         response = await file.response(Request(scope), KEPT_FOR_EVER if version == self.version else REVALIDATED)

@@ -1,6 +1,7 @@
 """The page's files over HTTP: versioned, kept for ever, compressed once."""
 
 import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from served import Site
 from starlette.testclient import TestClient
 
 from hannun.web.compression import Encoding, pack, pack_small
+from hannun.web.linked_modules import linked_files
 from hannun.web.static_files import KEPT_FOR_EVER, REVALIDATED, StaticFiles, static_files
 
 
@@ -63,6 +65,32 @@ def test_any_other_content_gives_every_file_another_address(tmp_path: Path) -> N
         assert files.document("index.html").body == f'<script src="/static/{files.version}/a.js"></script>'.encode()
     assert len(versions) == 4
     assert StaticFiles(tmp_path).version == files.version
+
+
+def test_modules_are_linked_once_also_for_many_first_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    linked: list[list[str]] = []
+
+    def record(sources: Mapping[str, bytes], entries: list[str]) -> dict[str, bytes]:
+        linked.append(entries)
+        return linked_files(sources, entries)
+
+    monkeypatch.setattr("hannun.web.static_files.linked_files", record)
+    (tmp_path / "index.html").write_text('<script src="/static/linked/a.js"></script>')
+    (tmp_path / "a.js").write_text("document.title = 1;\n")
+    client = TestClient(StaticFiles(tmp_path))
+    assert (linked, client.get("/a.js").status_code) == ([], 200)
+    with ThreadPoolExecutor() as threads:
+        answers = threads.map(client.get, ["/linked/a.js", "/linked/a.js.map"] * 5)
+        assert [answer.status_code for answer in answers] == [200] * 10
+    assert linked == [["a.js"]]
+
+
+def test_another_linker_gives_every_file_another_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linked files are made after the version, so it also follows from the code that makes them."""
+    (tmp_path / "linker.py").write_text("# another one")
+    before = StaticFiles(tmp_path).version
+    monkeypatch.setattr("hannun.web.linked_modules.__file__", str(tmp_path / "linker.py"))
+    assert StaticFiles(tmp_path).version != before
 
 
 def test_a_file_is_compressed_once_also_for_many_first_requests(

@@ -5,13 +5,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from hannun.cache.server_statistics import ServerInspector
 from hannun.domain.findings import Finding
-from hannun.kafka.broker import Broker
 from hannun.service_bus.inspection import QueueInspector
 from hannun.store.database import Connection, Database
+
+if TYPE_CHECKING:
+    from hannun.kafka.broker import Broker
 
 CHECK_S_MAX: Final = 2.0
 """How long one check may take."""
@@ -82,7 +84,7 @@ class Servers:
     database: Callable[[], Database]
     connect: Callable[[], None]
     redis: ServerInspector
-    broker: Callable[[], Broker] | None
+    broker: "Callable[[], Broker] | None"
     queues: QueueInspector | None = None
     reads_kafka: bool = True
     check_replica: Callable[[Connection], None] | None = None
@@ -121,7 +123,7 @@ class Examined:
         return self.servers.redis
 
     @cached_property
-    def broker(self) -> Broker:
+    def broker(self) -> "Broker":
         """
         Raises:
             Skipped: no setting says where Kafka is, or another source is counted.

@@ -7,9 +7,8 @@ from datetime import timedelta
 from typing import Final
 
 from hannun.domain.findings import Finding, Severity
-from hannun.domain.positions import KnownPosition, PartitionLog
+from hannun.domain.positions import KnownPosition, Partition, PartitionLog
 from hannun.flows.doctor.examined import Examined
-from hannun.kafka.records import Partition
 from hannun.store.positions import known_positions, stopped_partitions, stopped_topics
 
 WATCHED_S: Final = 0.5

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from hannun.cache import opening
 from hannun.flows.doctor.examination import Examination
 from hannun.flows.doctor.examined import CHECK_S_MAX, Expected, Servers
-from hannun.kafka.broker import Broker
+from hannun.kafka.address import KafkaAddress
 from hannun.processes.amounts import examined_amounts
 from hannun.processes.channels import channel_declarations
 from hannun.service_bus.inspection import QueueInspector
@@ -19,6 +20,9 @@ from hannun.store.connections import url_now
 from hannun.store.database import Connection, Database, connected
 from hannun.store.database_urls import parse_url
 from hannun.store.replica import connected_replica, written_by
+
+if TYPE_CHECKING:
+    from hannun.kafka.broker import Broker
 
 APPLICATION = "hannun-doctor"
 
@@ -54,7 +58,7 @@ def open_examination(settings: Settings, *, watched_since: datetime | None = Non
                 database=lambda: Database(url, limits, application=APPLICATION, amounts=of_process),
                 connect=connect,
                 redis=redis,
-                broker=None if kafka is None else partial(Broker, kafka),
+                broker=None if kafka is None else partial(_broker, kafka),
                 queues=None if bus is None else QueueInspector(bus, tuple(settings.topics), CHECK_S_MAX),
                 reads_kafka=settings.ingest_source == "kafka",
                 check_replica=check_replica if settings.secret("replica_database_url") else None,
@@ -64,6 +68,12 @@ def open_examination(settings: Settings, *, watched_since: datetime | None = Non
         )
     finally:
         redis.close()
+
+
+def _broker(kafka: KafkaAddress) -> "Broker":
+    from hannun.kafka.broker import Broker  # only where Kafka is examined
+
+    return Broker(kafka)
 
 
 def expected(settings: Settings) -> Expected:

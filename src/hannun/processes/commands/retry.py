@@ -8,7 +8,6 @@ from functools import partial
 from hannun.counting.batch_counter import BatchCounter
 from hannun.domain.batch import RecordId
 from hannun.domain.wire_formats import Decoder
-from hannun.processes.commands.kafka import open_broker
 from hannun.processes.writing import open_writing
 from hannun.settings import Settings
 from hannun.store.database import Database
@@ -35,4 +34,6 @@ def open_retry(settings: Settings) -> Iterator[RetryServices]:
 
 def read_record(settings: Settings, record: RecordId) -> bytes | None:
     """The value of a record in Kafka; None where the log no longer holds it."""
+    from hannun.processes.commands.kafka import open_broker  # only for a dead letter that came from there
+
     return open_broker(settings).read_record(record)

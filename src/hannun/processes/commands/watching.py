@@ -15,7 +15,6 @@ from hannun.errors import HannunError, OperatorError, StoreUnavailable
 from hannun.flows.channel_status import Watched, watched
 from hannun.flows.server_watch import DatabaseView, OperationsNow, RedisView, read_database, read_lag, read_redis
 from hannun.kafka.address import KafkaAddress
-from hannun.kafka.broker import Broker
 from hannun.settings import Settings
 from hannun.store.database import Connection, Database
 from hannun.store.missing_right import missing_right
@@ -147,6 +146,8 @@ def open_readers(settings: Settings, read_s_max: float = READ_S_MAX) -> Iterator
 
 
 def _lag(database: Database, kafka: KafkaAddress) -> Mapping[Partition, int]:
+    from hannun.kafka.broker import Broker  # only where Kafka is read
+
     return read_lag(database, Broker(kafka))
 
 
