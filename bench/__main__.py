@@ -34,6 +34,7 @@ from bench import (
     paint,
     peers,
     rebuild,
+    start,
     views,
     watching,
 )
@@ -67,6 +68,7 @@ BENCHES: dict[str, tuple[str, Run]] = {
     "metrics": ("/metrics with 10,000 events", watching.run_metrics),
     "tracing": ("counting and answering with traces, and without", watching.run_tracing),
     "growth": ("rate and latency by events, ledger, workers and live pages, with plots", growth.run),
+    "start": ("from the call of a command to its first answer, beside a bare Python and bare imports", start.run),
     "freshness": ("from sending a message to the first answer that includes it", freshness.run),
 }
 
