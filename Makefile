@@ -44,7 +44,7 @@ QUICK := tests/architecture tests/docs tests/domain tests/scheduler tests/store 
 test-quick: $(VENV)/.dev ## daily work: the layers below the interfaces, without Kafka
 	@$(BIN)/python -m pytest -m "not kafka and not browser and not faults" $(QUICK) $(ARGS)
 
-check: $(VENV)/.dev $(PAGE) ## lint, types, SQL, architecture, cost of paths: CI runs this and the tests
+check: $(VENV)/.dev $(PAGE) ## lint, types, SQL, layers, costs: CI runs this and the tests
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
