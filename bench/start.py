@@ -24,9 +24,10 @@ from urllib.parse import urlsplit
 import hannun
 from bench.figures import Figure, percentile
 from bench.servers import BenchDatabase, Servers, wait_for
+from hannun.errors import OperatorError
 
 TURNS, TURNS_QUICK = 7, 3
-READY_S_MAX, STOP_S_MAX = 60.0, 30.0
+READY_S_MAX, STOP_S_MAX = 120.0, 30.0
 LIBRARIES = (
     "import fastapi, uvicorn, psycopg, psycopg_pool, redis.asyncio, pydantic_settings, typer, structlog, msgspec"
 )
@@ -100,7 +101,7 @@ def _serve_answers(servers: Servers, database: BenchDatabase) -> float:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         arguments = ["serve", "--fd", str(listener.fileno())]
-        with _running(arguments, servers.environment(database), [listener.fileno()]) as began:
+        with _running(servers.home, arguments, servers.environment(database), [listener.fileno()]) as began:
             _wait_for_answers(port)
             return time.monotonic() - began
 
@@ -111,7 +112,7 @@ def _up_answers(home: Path) -> float:
     arguments = ["up", "--home", str(home), "--port", "0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HANNUN_")}
     endpoints.unlink(missing_ok=True)
-    with _running(arguments, environment, []) as began:
+    with _running(home.parent, arguments, environment, []) as began:
         wait_for(endpoints.exists, "hannun up writes endpoints.json", READY_S_MAX)
         port = urlsplit(json.loads(endpoints.read_text())["api"]).port
         assert port is not None
@@ -120,18 +121,22 @@ def _up_answers(home: Path) -> float:
 
 
 @contextmanager
-def _running(arguments: list[str], environment: dict[str, str], fds: list[int]) -> Iterator[float]:
-    """Run a command until the block ends. Yields when it was called."""
+def _running(folder: Path, arguments: list[str], environment: dict[str, str], fds: list[int]) -> Iterator[float]:
+    """Run a command until the block ends. Yields when it was called.
+
+    Raises:
+        OperatorError: it did not answer; the message ends with what it has printed.
+    """
+    log = folder / f"start-{arguments[0]}.log"
     began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hannun", *arguments],
-        env=environment,
-        pass_fds=fds,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with log.open("wb") as file:
+        command = [sys.executable, "-m", "hannun", *arguments]
+        process = subprocess.Popen(command, env=environment, pass_fds=fds, stdout=file, stderr=file)
     try:
         yield began
+    except OperatorError as error:
+        printed = log.read_text(errors="replace")[-2_000:]
+        raise OperatorError(f"{error.args[0]}; it has printed:\n{printed}", hint=error.hint) from error
     finally:
         process.send_signal(signal.SIGTERM)
         try:
