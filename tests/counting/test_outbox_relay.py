@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from world import OWNER, SPRING, World
 
 from hannun.counting.batch_counter import BatchCounter
-from hannun.counting.outbox_relay import INTERVAL_S, OutboxRelay, deliver_pending, merge_changes
+from hannun.counting.outbox_relay import EVENTS_AT_ONCE_MAX, INTERVAL_S, OutboxRelay, deliver_pending, merge_changes
 from hannun.domain.batch import ChangedEvent
 
 AUTUMN = "5b0c2f64-0000-4000-8000-000000000002"
@@ -74,6 +74,17 @@ def test_one_can_wait_until_everything_is_delivered(world: World) -> None:
     relayed.now += INTERVAL_S
     relayed.relay.deliver_due()
     assert relayed.relay.wait_until_delivered(0)
+
+
+def test_an_entry_of_many_events_is_delivered_by_the_relays_own_thread(world: World) -> None:
+    """The caller writes the next batch meanwhile."""
+    relayed = RelayedCounter(world)
+    relayed.counter.count([world.registered("p1", f"e{number}") for number in range(EVENTS_AT_ONCE_MAX + 1)])
+    assert (relayed.invalidator.calls, relayed.entries) == ([], 1)
+    assert not relayed.relay.wait_until_delivered(0)
+    relayed.relay.deliver_due()
+    assert [len(call) for call in relayed.invalidator.calls] == [EVENTS_AT_ONCE_MAX + 1]
+    assert relayed.entries == 0
 
 
 def test_another_event_is_delivered_at_once(world: World) -> None:

@@ -26,6 +26,8 @@ from hannun.telemetry import log
 INTERVAL_S = 0.05
 """The shortest time between two deliveries of the same event; later commits wait for its end and are merged."""
 EVENTS_PER_DELIVERY_MAX = 5_000
+EVENTS_AT_ONCE_MAX = 500
+"""An entry of more events takes longer than 10 ms to deliver. The caller writes the next batch meanwhile."""
 FAILURE_PAUSE_S = 1.0
 """How long the relay waits after an unforeseen error, so that it does not fill the log."""
 PENDING_AFTER_S = 0.5
@@ -100,7 +102,10 @@ class OutboxRelay:
         self._delivered: list[int] = []
 
     def deliver(self, entry_no: int, events: Sequence[ChangedEvent]) -> None:
-        """Deliver an entry that was just committed, now or within `interval_s`."""
+        """Deliver an entry that was just committed, now or within `interval_s`.
+
+        One of more than `EVENTS_AT_ONCE_MAX` events is left to `run`, which delivers it now where it is due.
+        """
         self._before_delivery(events)
         with self._lock:
             now = self._now()
@@ -108,12 +113,13 @@ class OutboxRelay:
                 max((self._delivered_at.get(event.event_id, -self._interval_s) for event in events), default=now)
                 + self._interval_s
             )
-            if due_s > now:
+            at_once = due_s <= now and len(events) <= EVENTS_AT_ONCE_MAX
+            if at_once:
+                self._record_delivery(events, now)
+            else:
                 self._scheduled.append(_Scheduled(due_s, entry_no, events, tracing.traceparent()))
                 self._nothing_scheduled.clear()
-            else:
-                self._record_delivery(events, now)
-        if due_s <= now and self._invalidate(events, [tracing.traceparent()]):
+        if at_once and self._invalidate(events, [tracing.traceparent()]):
             with self._lock:
                 self._delivered.append(entry_no)
         self._wake.set()
