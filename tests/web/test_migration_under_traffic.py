@@ -12,7 +12,7 @@ from world import World
 
 from hannun.domain.channels import load_table
 from hannun.settings import Settings
-from hannun.store import migrate
+from hannun.store import migrate, schema_upgrade
 from hannun.store.migration_guard import Patience
 from hannun.store.version import migration_files, newest_version
 
@@ -24,7 +24,8 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     file = tmp_path / f"{number}_next.sql"
     file.write_text("ALTER TABLE hannun.events ADD COLUMN next_version integer NOT NULL DEFAULT 7;")
     files = [*migration_files(), file]
-    monkeypatch.setattr(migrate, "migration_files", lambda: files)
+    monkeypatch.setattr(schema_upgrade, "migration_files", lambda: files)
+    monkeypatch.setattr(migrate, "newest_version", lambda: number)
     return number
 
 
