@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hannun.domain.capacity import LOAD_BOUNDS, Environment, Load, Sizing, busy_cores, size
+from hannun.domain.capacity import LOAD_BOUNDS, READER_US, Environment, Load, Sizing, busy_cores, size
 from hannun.domain.prices import PRICE_NAMES, PRICES_FILE, load_prices, monthly_bill
 
 LOADS = st.builds(Load, **{name: st.integers(*bounds) for name, bounds in LOAD_BOUNDS.items()})
@@ -65,12 +65,11 @@ def test_the_largest_load_names_each_limit_that_it_exceeds() -> None:
         assert part in warnings
 
 
-def test_a_server_that_the_measured_readers_would_fill_is_warned_of() -> None:
-    warned = [
-        any("readers alone" in warning for warning in size(Load(users, 100, 10_000), Environment.PRODUCTION).warnings)
-        for users in (100, 10_000)
-    ]
-    assert warned == [False, True]
+def test_users_who_read_as_people_do_have_at_least_the_cores_that_they_were_measured_to_take() -> None:
+    for events in (100, 10_000):
+        without, with_users = (busy_cores(Load(users, events, 1_000_000)) for users in (0, 10_000))
+        assert with_users.serve - without.serve >= 10_000 * READER_US[0] / 1e6 * (1 - 1e-9)
+        assert with_users.postgres - without.postgres >= 10_000 * READER_US[1] / 1e6 * (1 - 1e-9)
 
 
 @pytest.mark.parametrize("name", sorted(LOAD_BOUNDS))

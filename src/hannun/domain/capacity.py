@@ -1,8 +1,9 @@
 """What a load needs: pods, cores, memory, partitions, storage and connections, from what was measured.
 
 Every figure of the service is a named constant with the section of docs/performance.md that measured it. Where nothing
-was measured, the constant is an assumption and says so. The result is an upper bound for the busiest second: every page
-is open on an event that changes each second, if anything changes at all.
+was measured, the constant is an assumption and says so. The result is an upper bound for the busiest second. What users
+cost is the larger of two: every page is open on an event that changes each second, if anything changes at all; or users
+read as people do, each page its own event and its own range.
 """
 
 import math
@@ -45,8 +46,8 @@ CALL_US: Final = (1_030, 100)
 # docs/performance.md, "An open page"
 PAGE_REQUESTS: Final = 11
 # docs/performance.md, "Users at the same time"
-READER_US: Final = 403
-"""Processor of PostgreSQL a second for a user who reads as people do."""
+READER_US: Final = (405, 163)
+"""Processor of `serve` and of PostgreSQL a second for a user who reads as people do."""
 # docs/performance.md, "Backup and drill"
 DUMP_BYTES: Final = 23.8
 # docs/performance.md, "Bytes of the timeline"
@@ -224,15 +225,15 @@ def busy_cores(load: Load) -> BusyCores:
     opened = load.users / PAGE_OPENED_EVERY_S
     misses = min(load.users, load.events, peak) * PAGE_ANSWERS
     calls = load.events * CHANNELS / REFRESH_PERIOD_S
-    serve_us = (
+    serve_us = max(
         read_again * (PAGE_ANSWERS * CACHED_US + NOTIFY_US)
         + misses * MISS_US[0]
-        + opened * (PAGE_REQUESTS * FRAMEWORK_US + MERCHANT_US[0])
+        + opened * (PAGE_REQUESTS * FRAMEWORK_US + MERCHANT_US[0]),
+        load.users * READER_US[0],
     )
     postgres_us = (
         peak * _us_a_message(POSTGRES_US, load.events) * FULL_LEDGER
-        + misses * MISS_US[1]
-        + opened * MERCHANT_US[1]
+        + max(misses * MISS_US[1] + opened * MERCHANT_US[1], load.users * READER_US[1])
         + calls * CALL_US[1]
     )
     rollup = min(load.events * ROLLUP_US / 1e6 / ROLLUP_PERIOD_S, ROLLUP_SHARE_MAX)
@@ -318,8 +319,6 @@ def _warnings(load: Load, serve: Pods, ingest: Pods, vcores: int, storage: Stora
         found.append(f"the chart starts {SERVE_PODS_MAX} `serve` at most: raise serve.replicas.max")
     if 2 * ingest.pods > PARTITIONS_MAX:
         found.append(f"Event Hubs Standard has {PARTITIONS_MAX} partitions a topic at most")
-    if (readers := load.users * READER_US / 1e6) > vcores:
-        found.append(f"by the load run of docs/capacity.md readers alone keep {readers:.1f} cores of PostgreSQL busy")
     if vcores > SERVER_VCORES[-1] or storage.provisioned > STORAGE_GIB_MAX:
         found.append("no single PostgreSQL is large enough: see decision 0026")
     return found
