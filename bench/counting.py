@@ -42,7 +42,7 @@ from hannun.store.partitions import create_months
 from hannun.store.surrogate_keys import SurrogateKeys
 
 BATCH_MESSAGES = 20_000
-"""The size of a batch when `ingest` reads a backlog (HANNUN_BATCH_MESSAGES_MAX)."""
+"""About the size of a batch when `ingest` reads a backlog of 100 events: as many as are written in 0.2 s or less."""
 WARM_UP_BATCHES = 2
 """Batches before the measurement, which open connections, prepare statements and create the first table pages."""
 BATCHES_PER_TURN = 10

@@ -26,6 +26,7 @@ from hannun.telemetry import log
 INTERVAL_S = 0.05
 """The shortest time between two deliveries of the same event; later commits wait for its end and are merged."""
 EVENTS_PER_DELIVERY_MAX = 5_000
+"""The most events of one delivery by `deliver_pending`; above it the times of old deliveries are forgotten."""
 EVENTS_AT_ONCE_MAX = 500
 """An entry of more events takes longer than 10 ms to deliver. The caller writes the next batch meanwhile."""
 FAILURE_PAUSE_S = 1.0
@@ -74,7 +75,7 @@ class OutboxRelay:
 
     Args:
         before_delivery: called with the events of each entry before its delivery. `serve` raises its version floors
-        here,     so that it answers nothing older, whatever Redis and its local cache still hold.
+        here, so that it answers nothing older, whatever Redis and its local cache still hold.
         interval_s: the shortest time between two deliveries of the same event; 0 delivers after each batch.
         now: a steady clock, in seconds.
     """

@@ -37,7 +37,7 @@ def site(world: World) -> Iterator[Site]:
         yield site
 
 
-def asked(url: str) -> dict[str, str]:
+def query_of(url: str) -> dict[str, str]:
     """The query of a URL."""
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
 
@@ -60,7 +60,7 @@ def test_a_step_shows_the_range_before_and_never_the_future(site: Site, browser:
     later = page.get_by_role("button", name="다음 기간", exact=True)
     expect(later).to_have_attribute("aria-disabled", "true")
     expect(page.locator(".readout")).to_contain_text("3명이 참여했어요")
-    newest, before = asked(first.value.url), asked(step(page, "이전 기간"))
+    newest, before = query_of(first.value.url), query_of(step(page, "이전 기간"))
     assert "endDate" not in newest
     assert moment(before["endDate"]) - moment(before["startDate"]) == timedelta(days=2)
     assert moment(before["endDate"]) == moment(newest["startDate"])
@@ -85,10 +85,10 @@ def test_buckets_that_were_chosen_stay_in_each_range_that_has_them(site: Site, b
     ranges, buckets = (page.get_by_role("navigation", name=name, exact=True) for name in ("기간", "간격"))
     ranges.get_by_role("link", name="30일").click()
     expect(buckets.get_by_role("link", name="주", exact=True)).to_have_attribute("aria-current", "true")
-    assert asked(page.url) == {"view": "30d", "granularity": "weekly"}
+    assert query_of(page.url) == {"view": "30d", "granularity": "weekly"}
     ranges.get_by_role("link", name="7일").click()
     expect(buckets.get_by_role("link", name="일", exact=True)).to_have_attribute("aria-current", "true")
-    assert asked(page.url) == {"view": "7d"}
+    assert query_of(page.url) == {"view": "7d"}
 
 
 def test_a_key_for_buckets_that_no_range_has_says_so(site: Site, browser: Browser) -> None:
@@ -100,7 +100,7 @@ def test_a_key_for_buckets_that_no_range_has_says_so(site: Site, browser: Browse
     assert page.url == site.address + EVENT
     page.keyboard.press("w")  # the shortest range that has weeks
     expect(note).to_have_text("")
-    assert asked(page.url) == {"view": "30d", "granularity": "weekly"}
+    assert query_of(page.url) == {"view": "30d", "granularity": "weekly"}
 
 
 def test_the_comparison_is_with_the_same_elapsed_part_of_the_range_before(site: Site, browser: Browser) -> None:
@@ -108,7 +108,7 @@ def test_the_comparison_is_with_the_same_elapsed_part_of_the_range_before(site: 
     expect(page.locator(".plot canvas")).to_be_visible()
     with page.expect_response(re.compile("/timeline.*endDate")) as compared:
         page.get_by_role("button", name="이전 기간과 비교").click()
-    range_before = asked(compared.value.url)
+    range_before = query_of(compared.value.url)
     elapsed = datetime.now(UTC) - timedelta(days=2) - moment(range_before["endDate"])
     assert timedelta(0) <= elapsed < timedelta(minutes=5)
     expect(page.locator(".readout")).to_contain_text(re.compile(r"이전 기간\(\d+/\d+ – \d+/\d+\)보다 50% 늘었어요"))
