@@ -1,6 +1,7 @@
 """The outbox: invalidations are delivered at once, the same event once in a moment, and never lost."""
 
 import threading
+import uuid
 from collections.abc import Sequence
 
 from world import OWNER, SPRING, World
@@ -8,6 +9,7 @@ from world import OWNER, SPRING, World
 from hannun.counting.batch_counter import BatchCounter
 from hannun.counting.outbox_relay import EVENTS_AT_ONCE_MAX, INTERVAL_S, OutboxRelay, deliver_pending, merge_changes
 from hannun.domain.batch import ChangedEvent
+from hannun.store import outbox
 
 AUTUMN = "5b0c2f64-0000-4000-8000-000000000002"
 
@@ -156,3 +158,27 @@ def test_entries_of_one_event_merge_to_its_newest_version_and_all_its_channels()
     first, second = ChangedEvent(SPRING, None, 5, ("A", "B")), ChangedEvent(SPRING, OWNER, 4, ("B", "C"))
     (event,) = merge_changes([[first], [second]])
     assert (event.event_id, event.user_id, event.version, sorted(event.channels)) == (SPRING, OWNER, 5, ["A", "B", "C"])
+
+
+def test_the_age_of_an_entry_counts_from_its_writing_and_not_from_the_start_of_its_transaction(world: World) -> None:
+    with world.database.transaction() as conn:
+        started = conn.execute("SELECT now()::timestamp").fetchone()
+        outbox.add(conn, [ChangedEvent(SPRING, OWNER, 1, ())])
+        owed_at = conn.execute("SELECT owed_at FROM hannun.owed_invalidations").fetchone()
+    assert started is not None and owed_at is not None and owed_at > started
+
+
+def test_an_entry_of_many_events_has_more_time_until_another_process_delivers_it(world: World) -> None:
+    many = [ChangedEvent(str(uuid.uuid4()), str(uuid.uuid4()), 1, ("KakaoChannel",)) for _ in range(2_000)]
+
+    def pending_after(age: str) -> list[int]:
+        with world.database.transaction() as conn:
+            conn.execute("UPDATE hannun.owed_invalidations SET owed_at = clock_timestamp() - %s::interval", [age])
+            return [len(events) for _, events in outbox.pending(conn, older_than_s=60)]
+
+    with world.database.transaction() as conn:
+        outbox.add(conn, [ChangedEvent(SPRING, OWNER, 1, ())])
+        outbox.add(conn, many)
+    assert pending_after("50 s") == []
+    assert pending_after("70 s") == [1]
+    assert pending_after("1 h") == [1, 2_000]

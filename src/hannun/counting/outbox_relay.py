@@ -5,8 +5,8 @@
           transaction
 
 An outbox entry is written in the transaction of its batch and deleted after Redis has acknowledged the invalidation. So
-nothing is lost with a process: every process also delivers entries that are older than half a second
-(`deliver_pending`). Delivering an entry twice is harmless.
+nothing is lost with a process: every process also delivers entries that are older than half a second, or than a
+second where they have 1,000 events (`deliver_pending`). Delivering an entry twice is harmless.
 """
 
 import itertools
@@ -32,7 +32,8 @@ EVENTS_AT_ONCE_MAX = 500
 FAILURE_PAUSE_S = 1.0
 """How long the relay waits after an unforeseen error, so that it does not fill the log."""
 PENDING_AFTER_S = 0.5
-"""An entry of this age has lost its process, or Redis was unavailable: any process delivers it."""
+"""An entry of this age has lost its process, or Redis was unavailable: any process delivers it. An entry of many events
+has more time (`store.outbox.pending`)."""
 
 
 class Invalidates(Protocol):
@@ -196,6 +197,9 @@ def merge_changes(entries: Iterable[Sequence[ChangedEvent]]) -> list[ChangedEven
 
 def deliver_pending(database: Database, invalidator: Invalidates, older_than_s: float = PENDING_AFTER_S) -> int:
     """Deliver entries that a dead process, or an unavailable Redis, has left. Returns how many were delivered.
+
+    Args:
+        older_than_s: how old an entry must be, with as much again for each 1,000 events; 0 delivers all.
 
     Raises:
         StoreUnavailable: PostgreSQL is unavailable; the entries stay.

@@ -37,7 +37,10 @@ def mark_delivered(conn: Connection, entry_nos: Sequence[int]) -> None:
 
 
 def pending(conn: Connection, older_than_s: float) -> list[tuple[int, list[ChangedEvent]]]:
-    """Entries that were not delivered for `older_than_s` seconds, oldest first, at most `READ_MAX`."""
+    """Entries that were not delivered for `older_than_s` seconds, and as many more for each 1,000 events, oldest first.
+
+    At most `READ_MAX`.
+    """
     rows = conn.execute(SQL["pending_entries"], {"older_than_s": older_than_s, "limit": READ_MAX}).fetchall()
     return [(int(entry_no), _changed_events(events)) for entry_no, events in rows]
 

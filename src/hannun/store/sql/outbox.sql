@@ -1,6 +1,7 @@
 -- add_entry --
--- The cached answers that this batch makes false, to be invalidated after the commit.
-INSERT INTO hannun.owed_invalidations (events) VALUES (%(events)s) RETURNING owed_no;
+-- The cached answers that this batch makes false, to be invalidated after the commit. The default of `owed_at` is the start of
+-- the transaction, which a large batch leaves a second behind.
+INSERT INTO hannun.owed_invalidations (owed_at, events) VALUES (clock_timestamp(), %(events)s) RETURNING owed_no;
 
 -- commit_without_flush --
 -- The commit of this transaction does not wait for the disk.
@@ -11,9 +12,11 @@ SET LOCAL synchronous_commit = off;
 DELETE FROM hannun.owed_invalidations WHERE owed_no = ANY(%(entry_nos)s::bigint[]);
 
 -- pending_entries --
--- Invalidations that were not delivered in time: their process is dead, or Redis was unavailable.
+-- Invalidations that were not delivered in time: their process is dead, or Redis was unavailable. An event takes about 80
+-- bytes of an entry, so one of 1,000 events has twice the time, and is not delivered a second time while its process does it.
 SELECT owed_no, events FROM hannun.owed_invalidations
- WHERE owed_at < clock_timestamp() - make_interval(secs => %(older_than_s)s) ORDER BY owed_no LIMIT %(limit)s;
+ WHERE owed_at < clock_timestamp() - make_interval(secs => %(older_than_s)s * (1 + pg_column_size(events) / 80000.0))
+ ORDER BY owed_no LIMIT %(limit)s;
 
 -- count_entries --
 -- How many batches have invalidations that are not delivered.
