@@ -21,6 +21,10 @@ FAILURE_COOLDOWN_S: Final = 0.5
 """How long writers send nothing after a failure. Any process can deliver the pending invalidations from the outbox."""
 EVENTS_PER_COMMAND: Final = 50
 """About a thousand keys: Redis does nothing else meanwhile, for less than a millisecond."""
+_PUBLISH_EACH: Final = """#!lua flags=allow-oom
+for place = 2, #ARGV do redis.call('PUBLISH', ARGV[1], ARGV[place]) end
+"""
+"""Publishes several announcements. A command of its own for each would cost the client more than the deletions."""
 
 
 class _CommandPacker:
@@ -130,8 +134,12 @@ def _add_invalidations(events: Sequence[ChangedEvent], pipe: redis.client.Pipeli
 def add_announcements(events: Sequence[ChangedEvent], pipe: redis.client.Pipeline) -> None:
     """Add the announcement of each of these changes to a pipeline."""
     traceparent = tracing.traceparent()
-    for event in events:
-        pipe.publish(keys.ANNOUNCEMENTS, announcements.encode(event, traceparent))
+    for first in range(0, len(events), EVENTS_PER_COMMAND):
+        some = [announcements.encode(event, traceparent) for event in events[first : first + EVENTS_PER_COMMAND]]
+        if len(some) == 1:
+            pipe.publish(keys.ANNOUNCEMENTS, some[0])
+        else:
+            pipe.eval(_PUBLISH_EACH, 0, keys.ANNOUNCEMENTS, *some)
 
 
 _NOT_REFUSED: Final = (redis.exceptions.OutOfMemoryError, redis.exceptions.AskError)
