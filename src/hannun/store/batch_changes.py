@@ -1,6 +1,6 @@
 """The changes of one batch, statement by statement, in the transaction of the batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -9,7 +9,6 @@ import numpy.typing as npt
 import psycopg
 
 from hannun.domain.batch import BatchResult, ChangedEvent
-from hannun.domain.channels import ChannelType
 from hannun.domain.facts import SalesRecorded
 from hannun.domain.fold import Distribution, FactsByEvent, RegisterFact, Registers, settle
 from hannun.domain.forgotten import NOTHING_FORGOTTEN, ForgottenIds
@@ -151,7 +150,7 @@ class BatchChanges:
         ).fetchall()
         for no, _, participants in moved:
             self._change(no).unattributed -= participants
-        self._add_to_channels({(no, channel): (count, typed[no, channel].channel_type) for no, channel, count in moved})
+        self._add_to_channels(sorted(moved))
 
     # -- ledgers: the first counts
 
@@ -233,14 +232,17 @@ class BatchChanges:
         self._attribute(new)
 
     def _add_to_timeline(self, new: Registrations) -> None:
-        events, minutes, counts = _counted(_rank(new.event_ids)[new.event], new.minute)
-        event_ids = sorted(new.event_ids)
+        by_id = sorted(range(len(new.event_ids)), key=new.event_ids.__getitem__)
+        rank = np.empty(len(by_id), np.int64)
+        rank[by_id] = np.arange(len(by_id))
+        ranks, minutes, counts = _counted(rank[new.event], new.minute)
+        event_ids = [new.event_ids[by_id[at]] for at in ranks]
         try:
             self._conn.execute(
                 SQL["add_timeline_participants"],
                 {
-                    "event_nos": int_array([self._no_of[event_ids[event]] for event in events]),
-                    "event_ids": text_array([event_ids[event] for event in events]),
+                    "event_nos": int_array([self._no_of[event_id] for event_id in event_ids]),
+                    "event_ids": text_array(event_ids),
                     "minutes": int_array(minutes),
                     "participants": int_array(counts),
                 },
@@ -254,51 +256,46 @@ class BatchChanges:
     def _attribute(self, new: Registrations) -> None:
         """Add participants to their channels; those of a channel without a type stay unattributed until it has one."""
         named = new.at(new.channel != NO_CHANNEL_CODE)
-        event_nos, channels, counts = _counted(event_numbers(self._keys, named), named.channel)
-        if not counts:
-            return
+        event_nos, codes, counts = _counted(event_numbers(self._keys, named), named.channel)
         rows = [self._channels[channel.key] for channel in named.channels]
-        unknown = {
-            (no, rows[channel].no)
-            for no, channel in zip(event_nos, channels, strict=True)
-            if rows[channel].type is None
-        }
-        typed: dict[EventChannel, ChannelType] = {}
-        if unknown:
-            found = self._conn.execute(
-                SQL["typed_channels"], pair_columns(unknown, "event_nos", "channel_nos")
-            ).fetchall()
-            typed = {(no, channel_no): ChannelType(type_) for no, channel_no, type_ in found}
-        attributed: dict[EventChannel, tuple[int, ChannelType]] = {}
-        untyped: dict[EventChannel, int] = {}
-        for no, channel, count in zip(event_nos, channels, counts, strict=True):
-            row = rows[channel]
-            channel_type = row.type or typed.get((no, row.no))
-            if channel_type is None:
-                untyped[no, row.no] = count
-                self._change(no).unattributed += count
-            else:
-                attributed[no, row.no] = (count, channel_type)
-                self._change(no).channels.add(row.name)
-        self._add_to_channels(attributed)
+        pairs = [(no, rows[code].no) for no, code in zip(event_nos, codes, strict=True)]
+        untyped = self._untyped(pairs, {row.no for row in rows if row.type is None})
         if untyped:
-            pairs = pair_columns(untyped, "event_nos", "channel_nos")
-            self._conn.execute(
-                SQL["add_untyped_participants"],
-                pairs | {"participants": [untyped[pair] for pair in sorted(untyped)]},
-            )
+            self._add_untyped({pair: count for pair, count in zip(pairs, counts, strict=True) if pair in untyped})
+        typed = [(*pair, count) for pair, count in zip(pairs, counts, strict=True) if pair not in untyped]
+        names = {row.no: row.name for row in rows}
+        for no, channel_no, _ in typed:
+            self._changes[no].channels.add(names[channel_no])
+        self._add_to_channels(typed)
 
-    def _add_to_channels(self, counts: Mapping[EventChannel, tuple[int, ChannelType]]) -> None:
+    def _untyped(self, pairs: Sequence[EventChannel], may_be_untyped: Set[int]) -> set[EventChannel]:
+        """Those pairs whose channel has no type yet, of these channels."""
+        unknown = {pair for pair in pairs if pair[1] in may_be_untyped} if may_be_untyped else set()
+        if unknown:
+            unknown.difference_update(
+                self._conn.execute(SQL["typed_channels"], pair_columns(unknown, "event_nos", "channel_nos")).fetchall()
+            )
+        return unknown
+
+    def _add_untyped(self, counts: Mapping[EventChannel, int]) -> None:
+        for (no, _), count in counts.items():
+            self._changes[no].unattributed += count
+        pairs = pair_columns(counts, "event_nos", "channel_nos")
+        self._conn.execute(
+            SQL["add_untyped_participants"], pairs | {"participants": [counts[pair] for pair in sorted(counts)]}
+        )
+
+    def _add_to_channels(self, counts: Sequence[tuple[int, int, int]]) -> None:
+        """Add to channels: an event's number, a channel's number and a count, each pair once."""
         if not counts:
             return
-        pairs = sorted(counts)
+        event_nos, channel_nos, participants = zip(*counts, strict=True)
         self._conn.execute(
             SQL["add_channel_participants"],
             {
-                "event_nos": int_array([no for no, _ in pairs]),
-                "channel_nos": int_array([channel for _, channel in pairs]),
-                "types": text_array([counts[pair][1] for pair in pairs]),
-                "participants": int_array([counts[pair][0] for pair in pairs]),
+                "event_nos": int_array(event_nos),
+                "channel_nos": int_array(channel_nos),
+                "participants": int_array(participants),
             },
         )
 
@@ -405,13 +402,6 @@ class BatchChanges:
         if change is None:
             change = self._changes[no] = _EventChange()
         return change
-
-
-def _rank(texts: Sequence[str]) -> Numbers:
-    """The rank of each text, from 0 on, in their order."""
-    ranks = np.empty(len(texts), np.int64)
-    ranks[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
-    return ranks
 
 
 def _counted(events: Numbers, others: Numbers) -> tuple[list[int], list[int], list[int]]:

@@ -136,8 +136,11 @@ def int_array(values: Iterable[int | None]) -> str:
 
 def text_array(values: Iterable[str]) -> str:
     """An array literal of texts."""
-    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
-    return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
+    texts = list(values)
+    joined = "".join(texts)
+    if "\\" in joined or '"' in joined:
+        texts = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
+    return '{"' + '","'.join(texts) + '"}' if texts else "{}"
 
 
 def pair_columns(pairs: Iterable[tuple[object, object]], first: str, second: str) -> dict[str, list[object]]:

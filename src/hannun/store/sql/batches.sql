@@ -59,23 +59,31 @@ SELECT event_id, timestamp, participants FROM counted
        participants = t.participants + excluded.participants, updated_at = clock_timestamp();
 
 -- typed_channels --
--- The types of channels whose type was unknown: from a distribution of the event, or from the channel table.
-SELECT given.event_no, given.channel_no, coalesce(c.channel_type, d.channel_type)
+-- Which of these channels have a type by now: from a distribution of the event, or from the channel table.
+SELECT given.event_no, given.channel_no
   FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[]) AS given (event_no, channel_no)
   JOIN hannun.channels c USING (channel_no)
   LEFT JOIN hannun.distributions d USING (event_no, channel_no)
  WHERE coalesce(c.channel_type, d.channel_type) IS NOT NULL;
 
 -- add_channel_participants --
--- Participants by channel.
-INSERT INTO public.channel_stats AS s (event_id, channel_name, channel_type, participants)
-SELECT e.event_id, c.name, counted.type, counted.participants
-  FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[], %(types)s::text[], %(participants)s::int[])
-       AS counted (event_no, channel_no, type, participants)
-  JOIN hannun.events e USING (event_no)
-  JOIN hannun.channels c USING (channel_no)
-    ON CONFLICT (event_id, channel_name) DO UPDATE SET
-       participants = s.participants + excluded.participants, updated_at = clock_timestamp();
+-- Participants by channel. The type is that of the channel, or else that of the event's distribution. MERGE and not ON CONFLICT,
+-- which would make, check and number a new row for each pair before it finds the old one: no other writer can add the same
+-- pair, since this transaction holds the lock on its event.
+MERGE INTO public.channel_stats AS s
+USING (SELECT e.event_id, c.name, counted.participants,
+              coalesce(c.channel_type, (SELECT d.channel_type FROM hannun.distributions d
+                                         WHERE d.event_no = counted.event_no AND d.channel_no = counted.channel_no)) AS type
+         FROM unnest(%(event_nos)s::int[], %(channel_nos)s::int[], %(participants)s::int[])
+              AS counted (event_no, channel_no, participants)
+         JOIN hannun.events e USING (event_no)
+         JOIN hannun.channels c USING (channel_no)) AS added
+   ON s.event_id = added.event_id AND s.channel_name = added.name
+ WHEN MATCHED THEN
+      UPDATE SET participants = s.participants + added.participants, updated_at = clock_timestamp()
+ WHEN NOT MATCHED THEN
+      INSERT (event_id, channel_name, channel_type, participants)
+      VALUES (added.event_id, added.name, added.type, added.participants);
 
 -- add_untyped_participants --
 -- Participants by a channel whose type is unknown.
