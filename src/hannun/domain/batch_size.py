@@ -10,9 +10,9 @@ size costs hardly more. So it may take longer there: a backlog of many small eve
 
 WRITE_TARGET_S = 0.2
 """About how long a batch should take to write. A new message behind a backlog waits for two or three batches."""
-WRITE_TARGET_OF_MANY_EVENTS_S = 0.8
-"""The same where a batch holds few messages of each event. Below the 2 s after which a PostgreSQL that does not answer
-is treated as unavailable."""
+WRITE_TARGET_OF_MANY_EVENTS_S = 1.5
+"""The same where a batch holds few messages of each event. Well below the 4 s after which a PostgreSQL that does not
+answer is treated as unavailable, and for which HTTP ingestion waits for a lock."""
 FEW_MESSAGES = 20
 """As many messages of each event are few."""
 SIZE_MIN = 1_000

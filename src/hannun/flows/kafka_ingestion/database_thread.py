@@ -21,7 +21,7 @@ from hannun.telemetry import log
 
 POLL_S = 0.25
 """How long one poll without reading takes: so often the worker checks whether PostgreSQL answers again."""
-SILENT_S = 2.0
+SILENT_S = 4.0
 """How long PostgreSQL may take for one call before nothing more is fetched and only group membership is kept."""
 STOP_S_MAX = 5.0
 """How long a stopping worker waits for a PostgreSQL that does not answer."""
