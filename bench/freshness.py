@@ -27,6 +27,7 @@ from bench.servers import PARTITIONS, ServeProcess, Servers
 
 RATE = 100
 """Messages a second, as the other rates here."""
+KAFKA_RATES = (RATE, 1_000, 20_000)
 BACKLOG_RATE = 1_000
 BUSY_RATE, BUSY_EVENTS = 5_000, 100
 SEEN_S_MAX = 20.0
@@ -40,7 +41,7 @@ def run(servers: Servers, *, quick: bool) -> list[Figure]:
     backlog = 50_000 if quick else 1_000_000
     return [
         *_measure_http(servers, seconds),
-        *_measure_kafka(servers, seconds),
+        *(figure for rate in KAFKA_RATES for figure in _measure_kafka(servers, seconds, rate)),
         *_measure_with_backlog(servers, 2 if quick else 10, backlog),
         *_measure_from_commit(servers, 4 if quick else 30),
     ]
@@ -63,28 +64,28 @@ def _post(client: HttpClient, due: list[Message]) -> None:
     client.post(request_body(due))
 
 
-def _measure_kafka(servers: Servers, seconds: int) -> list[Figure]:
-    database = servers.create_database("bench_fresh_kafka")
+def _measure_kafka(servers: Servers, seconds: int, rate: int) -> list[Figure]:
+    database = servers.create_database(f"bench_fresh_kafka_{rate}")
     topics = servers.create_topics(database.name)
     bootstrap = servers.kafka().bootstrap
-    servers.log_progress(f"freshness: {seconds} s over Kafka")
+    servers.log_progress(f"freshness: {seconds} s of {rate:,} messages a second over Kafka")
     with ExitStack() as stack:
         serve = stack.enter_context(servers.serve(database))
         stack.enter_context(servers.ingest(database, topics))
         wait_until_owned(database, topics["participant-registered"], 1)
-        created, messages = _event_and_registrations(41, seconds)
+        created, messages = _event_and_registrations(41, seconds, rate)
         produce(bootstrap, topics, created)
-        producer = Producer(producer_options(bootstrap))
+        producer = Producer(producer_options(bootstrap) | {"queue.buffering.max.messages": 1_000_000})
 
         def send(due: list[Message]) -> None:
             for kind, key, value in due:
                 producer.produce(topics[kind], value, key)
             producer.poll(0)
 
-        waits_s = _measure_waits(serve, servers.admin_token(), messages, send)
+        waits_s = _measure_waits(serve, servers.admin_token(), messages, send, rate)
         assert producer.flush(10) == 0
     servers.drop_database(database)
-    return _figures("kafka", waits_s)
+    return _figures("kafka" if rate == RATE else f"kafka, {rate:,} a second", waits_s, rate)
 
 
 def _measure_with_backlog(servers: Servers, seconds: int, backlog: int) -> list[Figure]:
