@@ -93,8 +93,8 @@ class FaultyCounter:
     def begin(self) -> OpenBatch:
         return self._counter.begin()
 
-    def close(self, batch: OpenBatch) -> PreparedBatch:
-        return self._counter.close(batch)
+    def close(self, *parts: OpenBatch) -> PreparedBatch:
+        return self._counter.close(*parts)
 
     def count(self, batch: Sequence[ReceivedMessage]) -> CountedBatch:
         return self.write(self.prepare(batch))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hannun.domain.batch_size import SIZE_MIN, WRITE_TARGET_OF_MANY_EVENTS_S, WRITE_TARGET_S, next_batch_size
+from hannun.domain.batch_size import SIZE_MIN, WRITE_TARGET_OF_MANY_EVENTS_S, WRITE_TARGET_S, BatchSize
 
 
 def sizes(
@@ -12,9 +12,11 @@ def sizes(
 ) -> list[int]:
     """The size limits of successive batches, each full, where every message takes so many seconds to write."""
     found = []
+    limits = BatchSize(size, size_max)
     for _ in range(batches):
-        size = next_batch_size(size, size, size // messages_of_each_event, size * seconds_each, size_max)
-        found.append(size)
+        full = limits.messages_max
+        limits = limits.after(full, full // messages_of_each_event, full * seconds_each)
+        found.append(limits.messages_max)
     return found
 
 
@@ -37,15 +39,29 @@ def test_very_slow_writes_do_not_shrink_batches_below_the_minimum() -> None:
 
 
 def test_one_delayed_batch_at_most_halves_the_batch_size() -> None:
-    assert next_batch_size(20_000, 20_000, 100, 30.0, 20_000) >= 10_000
+    assert BatchSize(20_000, 20_000).after(20_000, 100, 30.0).messages_max >= 10_000
 
 
 def test_a_batch_far_below_the_limit_does_not_change_the_batch_size() -> None:
-    assert next_batch_size(20_000, 3, 3, 5.0, 20_000) == 20_000
+    assert BatchSize(20_000, 20_000).after(3, 3, 5.0) == BatchSize(20_000, 20_000)
 
 
 @given(st.integers(1, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), st.floats(0, 1e6), st.integers(1, 10**5))
 def test_the_batch_size_always_stays_within_its_bounds(
     size: int, messages: int, events: int, took_s: float, size_max: int
 ) -> None:
-    assert min(SIZE_MIN, size_max) <= next_batch_size(size, messages, events, took_s, size_max) <= size_max
+    after = BatchSize(size, size_max).after(messages, events, took_s)
+    assert min(SIZE_MIN, size_max) <= after.messages_max <= size_max
+    assert 0 < after.enough <= after.messages_max <= after.polled_max
+
+
+@pytest.mark.parametrize(("share", "few"), [(1.0, False), (0.5, True)])
+def test_a_batch_of_some_partitions_is_judged_as_if_it_were_of_all(share: float, *, few: bool) -> None:
+    assert BatchSize(20_000, 100_000).after(20_000, 800, 0.1, share).few_of_each_event is few
+
+
+def test_more_than_a_batch_is_polled_only_where_it_holds_few_messages_of_each_event() -> None:
+    size = BatchSize(20_000, 100_000)
+    assert size.polled_max == size.enough == 20_000
+    few = size.after(20_000, 20_000, 0.8)
+    assert few.polled_max > 100_000 and few.enough < few.messages_max

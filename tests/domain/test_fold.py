@@ -303,3 +303,19 @@ def test_each_channel_is_grouped_once_under_the_name_of_its_first_message() -> N
 def test_an_empty_batch_groups_to_nothing() -> None:
     by_event = group_by_event([])
     assert (by_event.event_ids, by_event.minutes, by_event.channels) == ([], set(), {})
+
+
+@quick
+@given(
+    st.lists(
+        st.lists(_registrations | st.builds(sale, st.sampled_from("st"), st.integers(1, 9)), max_size=8), min_size=1
+    )
+)
+def test_batches_one_after_the_other_state_what_their_messages_state_in_one(parts: list[list[Any]]) -> None:
+    together = DecodedBatch.concatenated([DecodedBatch.of(part) for part in parts])
+    whole = DecodedBatch.of([fact for part in parts for fact in part])
+    assert list(together) == list(whole)
+    one, other = group_by_event(together), group_by_event(whole)
+    assert list(one.registrations.facts()) == list(other.registrations.facts())
+    assert one.registrations.index.tolist() == other.registrations.index.tolist()
+    assert (one.others, one.channels) == (other.others, other.channels)

@@ -83,7 +83,9 @@ class FakeKafka:
             return ConsumedBatch([], [])
         offset = self.next_offset
         self.next_offset += 1
-        return ConsumedBatch([self._records[offset]], [OffsetRange(*PARTITION, offset, offset + 1, self._epoch)])
+        return ConsumedBatch(
+            [self._records[offset]], [OffsetRange(*PARTITION, offset, offset + 1, self._epoch)], counts=(1,)
+        )
 
     # -- the worker that reads it
 

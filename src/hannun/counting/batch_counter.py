@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import NamedTuple
 
 from hannun.cache.processed_markers import ProcessedMarkers
@@ -42,7 +43,7 @@ from hannun.telemetry import log, metrics
 class PreparedBatch(NamedTuple):
     """A decoded batch, grouped by event, of which nothing is written; `ledger_rows` are its ledger rows for COPY."""
 
-    messages: Sequence[ReceivedMessage]
+    messages: list[ReceivedMessage]
     facts: DecodedBatch
     by_event: FactsByEvent
     ledger_rows: LedgerRows | None
@@ -163,16 +164,20 @@ class BatchCounter:
         """A batch without messages. For any thread."""
         return OpenBatch(self._decoder, self._forgotten)
 
-    def close(self, batch: OpenBatch) -> PreparedBatch:
-        """Group a batch by event, and make its ledger rows; nothing is added to it any more. No I/O, so any thread may
-        call it."""
-        facts, forgotten = batch.facts(), batch.forgotten
+    def close(self, *parts: OpenBatch) -> PreparedBatch:
+        """Make one batch of these: group it by event, and make its ledger rows. Nothing is added to them any more. No
+        I/O, so any thread may call it."""
+        decoder, forgotten = parts[0].decoder, parts[0].forgotten
+        messages = list(chain.from_iterable([part.messages for part in parts]))
+        if any((part.decoder, part.forgotten) != (decoder, forgotten) for part in parts):
+            return self.prepare(messages)  # the database was another one when the first of them were decoded
+        facts = DecodedBatch.concatenated([part.facts() for part in parts])
         by_event = group_by_event(facts)
         if forgotten.concern(by_event):
             facts = forgotten.substituted(facts)
             by_event = group_by_event(facts)
         rows = self._writer.ledger_rows(by_event)
-        return PreparedBatch(batch.messages, facts, by_event, rows, batch.decoder, forgotten)
+        return PreparedBatch(messages, facts, by_event, rows, decoder, forgotten)
 
     def write(
         self, prepared: PreparedBatch, ranges: Sequence[OffsetRange] = (), quarantine: Quarantine | None = None

@@ -29,6 +29,16 @@ class DecodedBatch(Sequence[Fact | Rejected]):
         builder.add(facts)
         return builder.build()
 
+    @classmethod
+    def concatenated(cls, batches: Sequence["DecodedBatch"]) -> "DecodedBatch":
+        """The messages of several batches, one after the other."""
+        if len(batches) == 1:
+            return batches[0]
+        builder = DecodedBatchBuilder()
+        for batch in batches:
+            builder.extend(batch)
+        return builder.build()
+
     @property
     def rejected(self) -> list[tuple[int, Rejected]]:
         """The unusable messages, each with its index in the batch, in their order."""
@@ -78,6 +88,12 @@ class DecodedBatchBuilder:
         """Add what the next messages state, which are registrations (`RegistrationsBuilder.add_all`)."""
         self.registrations.add_all(self.count, event_ids, participants, minutes, channels)
         self.count += len(event_ids)
+
+    def extend(self, batch: DecodedBatch) -> None:
+        """Add what the messages of another batch state."""
+        self.registrations.extend(self.count, batch.registrations)
+        self._others |= {self.count + index: fact for index, fact in batch.others.items()}
+        self.count += len(batch)
 
     def build(self) -> DecodedBatch:
         """What all messages state that were added."""

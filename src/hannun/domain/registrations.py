@@ -127,6 +127,21 @@ class RegistrationsBuilder:
         indexes = np.arange(first_index, first_index + len(event_ids), dtype=np.int64)
         self._append(indexes, event_ids, participants, minutes, channels)
 
+    def extend(self, first_index: int, others: Registrations) -> None:
+        """Add the registrations of another batch, whose first message gets this index."""
+        self._flush()
+        events = np.fromiter(map(self._events.__getitem__, others.event_ids), np.int64, len(others.event_ids))
+        channels = np.array([*map(self.channel_code, others.channels), NO_CHANNEL_CODE], np.int64)
+        self._chunks.append(
+            (
+                others.index + first_index,
+                events[others.event],
+                others.participant,
+                others.minute,
+                channels[others.channel],  # the code of none, -1, is the last
+            )
+        )
+
     def channel_code(self, channel: Channel | None) -> int:
         """The code of a channel. The same key under another name is the same channel; the first name stays."""
         if channel is None:

@@ -29,7 +29,7 @@ revoked, the `before_revoke` hook waits for the batch that is being written.
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, repeat
+from itertools import chain, groupby, repeat
 from operator import is_not, itemgetter, methodcaller
 
 from confluent_kafka import (
@@ -199,19 +199,28 @@ class GroupConsumer:
         with fatal_client_errors():
             self._password.apply(self._client)
             received = self._client.consume(num_messages=count_max, timeout=wait_s)
-        messages: list[ReceivedMessage] = []
+        taken: dict[Partition, list[ReceivedMessage]] = {}
         starts: dict[Partition, int] = {}
         unreadable: dict[Partition, UnreadablePartition | None] = {}
-        for (failed, *_), run in groupby(zip(_failed_and_partition(received), received, strict=True), itemgetter(0)):
+        for (failed, topic, number), run in groupby(
+            zip(_failed_and_partition(received), received, strict=True), itemgetter(0)
+        ):
             records = [record for _, record in run]
             if not failed:
-                messages += self._take(records, starts, unreadable)
+                taken.setdefault((topic, number), []).extend(self._take(records, starts, unreadable))
                 continue
             for record in records:
                 self._take_error(record, starts, unreadable)
         spans = [self._span(partition, start) for partition, start in starts.items()]
         self.release(unreadable)
-        return ConsumedBatch(messages, spans, tuple(filter(None, unreadable.values())), sampled_traceparents(received))
+        by_range = [taken.get(partition, []) for partition in starts]
+        return ConsumedBatch(
+            list(chain.from_iterable(by_range)),
+            spans,
+            tuple(filter(None, unreadable.values())),
+            sampled_traceparents(received),
+            tuple(map(len, by_range)),
+        )
 
     def commit_offsets_for_lag_tools(self, spans: Sequence[OffsetRange]) -> None:
         """Commit Kafka's own offsets, for its lag tools. Hannun itself never reads them."""

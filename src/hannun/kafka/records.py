@@ -54,13 +54,22 @@ class ConsumedBatch(NamedTuple):
     """Messages in the order of their partitions, and the offset ranges that they cover.
 
     A range may hold offsets without messages. `unreadable` lists the partitions that the poll released.
-    `traceparents` are those headers of some of the messages, while traces are on.
+    `traceparents` are those headers of some of the messages, while traces are on. Of a poll, `counts` are the numbers
+    of messages of each range, whose messages follow each other.
     """
 
     messages: list[ReceivedMessage]
     ranges: list[OffsetRange]
     unreadable: Sequence[UnreadablePartition] = ()
     traceparents: Sequence[bytes] = ()
+    counts: Sequence[int] = ()
+
+    def by_partition(self) -> Iterator[tuple[OffsetRange, list[ReceivedMessage]]]:
+        """Each range of a poll with its messages."""
+        first = 0
+        for covered, count in zip(self.ranges, self.counts, strict=True):
+            yield covered, self.messages[first : first + count]
+            first += count
 
     def without(self, partition: Partition) -> "ConsumedBatch":
         """The batch without one partition."""

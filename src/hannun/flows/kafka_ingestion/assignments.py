@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 
+from hannun.domain.batch import OffsetRange
 from hannun.domain.positions import (
     KnownPosition,
     Partition,
@@ -91,9 +92,9 @@ class PartitionAssignments:
         self._consumer.commit_offsets_for_lag_tools(batch.ranges)
         self._progress.record_counted(batch)
 
-    def release(self, batch: ConsumedBatch) -> None:
-        """Release the partitions of a batch that was not counted; they are claimed and read again."""
-        self._consumer.release([(covered.topic, covered.partition) for covered in batch.ranges])
+    def release(self, ranges: Collection[OffsetRange]) -> None:
+        """Release the partitions of ranges that were not counted; they are claimed and read again."""
+        self._consumer.release({(covered.topic, covered.partition) for covered in ranges})
 
     # -- start
 
@@ -152,7 +153,7 @@ class PartitionAssignments:
 
     def stop_unusable(self, unusable: PartitionUnusable, batch: ConsumedBatch) -> None:
         """Stop a partition that exceeded its quarantine. Nothing of the batch was written; the others read it again."""
-        self.release(batch)
+        self.release(batch.ranges)
         partition = (unusable.topic, unusable.partition)
         (epoch,) = [covered.epoch for covered in batch.ranges if covered[:2] == partition]
         self._quarantine = self._quarantine.without(partition)

@@ -3,27 +3,29 @@
     this thread:   poll, decode ─► poll, decode, poll, decode ... ─► poll, decode, poll ...
     database thread:              └─ write 1, invalidate ─┘└─ write 2, invalidate ─┘
 
-What is polled is added to the next batch. It is written as soon as the batch before it is counted, with all that was
-polled until then: alone a message waits for nobody, and behind a backlog batches become as large as they may. A batch
-has limits of messages and of bytes; at them polling waits.
+What is polled is decoded, and written as soon as the batch before it is counted, with all that was polled until then:
+alone a message waits for nobody, and behind a backlog batches become as large as they may. A batch has limits of
+messages and of bytes; at them polling waits.
+
+Where a batch would hold few messages of each event, more is polled than it may hold. It then takes whole partitions,
+those first whose messages have waited longest: so it has more messages of each of its events, and changes their rows
+less often (`domain.batch_size`).
 
 A start, a revocation and the end need to know how far the partitions are counted, so they write and finish all that was
 polled. If a batch fails, what was polled behind it is dropped with it, and read again.
 """
 
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from typing import NamedTuple
 
 from hannun import tracing
 from hannun.counting.batch_counter import BatchCounter, CountedBatch
-from hannun.domain.batch import OffsetRange
-from hannun.domain.batch_size import SIZE_AT_START, next_batch_size
-from hannun.domain.positions import Partition
+from hannun.domain.batch_size import BatchSize
 from hannun.errors import PartitionUnusable, StaleBatch
 from hannun.flows.kafka_ingestion.assignments import PartitionAssignments
 from hannun.flows.kafka_ingestion.database_thread import DatabaseThread
+from hannun.flows.kafka_ingestion.polled_messages import BYTES_MAX, PolledMessages
 from hannun.kafka.records import ConsumedBatch
 from hannun.telemetry import log
 
@@ -31,8 +33,8 @@ POLL_MESSAGES_MAX = 4_000
 """The most messages of one poll: few enough that a batch that could be written does not wait long for it."""
 POLL_WHILE_WRITING_S = 0.005
 """How long a poll waits for messages while a batch is written behind which others wait."""
-BYTES_MAX = 32 * 1024 * 1024
-"""A batch of more bytes takes no more messages. With the one that is written they are twice in memory."""
+POLLED_BYTES_MAX = 64 * 1024 * 1024
+"""With more bytes polled, polling waits. They are in memory beside the batch that is written."""
 REVOKE_S_MAX = 10.0
 """How long a revocation waits until all that was polled is counted. Without the wait it is counted once all the same:
 the claim of the next owner ends its epoch."""
@@ -44,50 +46,12 @@ class _TimedBatch(NamedTuple):
 
 
 class _InFlight(NamedTuple):
+    """A batch that is being written; `share` is that of the polled partitions which it has messages of."""
+
     batch: ConsumedBatch
     events: int
+    share: float
     writing: Future[_TimedBatch]
-
-
-class _NextBatch:
-    """What was polled and is not yet written."""
-
-    def __init__(self, counter: BatchCounter) -> None:
-        self.open_batch = counter.begin()
-        self.bytes = 0
-        self._ranges: dict[Partition, OffsetRange] = {}
-        self._traceparents: list[bytes] = []
-
-    def __len__(self) -> int:
-        return len(self.open_batch.messages)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it covers no offset; offsets may be covered without a message."""
-        return not self._ranges
-
-    def add(self, polled: ConsumedBatch) -> None:
-        self.open_batch.add(polled.messages)
-        self.bytes += sum([len(message.raw) for message in polled.messages])
-        self._traceparents += polled.traceparents
-        for covered in polled.ranges:
-            partition = (covered.topic, covered.partition)
-            before = self._ranges.get(partition)
-            self._ranges[partition] = covered if before is None else covered._replace(start=before.start)
-
-    def follows(self, ranges: Sequence[OffsetRange]) -> bool:
-        """Whether each of these ranges begins where that of its partition ends, under the same epoch."""
-        ends = {partition: (before.end, before.epoch) for partition, before in self._ranges.items()}
-        return all(
-            ends.get((covered.topic, covered.partition), (covered.start, covered.epoch))
-            == (covered.start, covered.epoch)
-            for covered in ranges
-        )
-
-    def consumed(self) -> ConsumedBatch:
-        """All of it as one batch."""
-        traceparents = self._traceparents[:: -(-len(self._traceparents) // tracing.LINKS_MAX) or 1]
-        return ConsumedBatch(self.open_batch.messages, list(self._ranges.values()), traceparents=traceparents)
 
 
 class BatchPipeline:
@@ -108,18 +72,18 @@ class BatchPipeline:
         self._database_thread = database_thread
         self._assignments = assignments
         self._in_flight: _InFlight | None = None
-        self._next = _NextBatch(counter)
-        self._size_max = count_max
-        self._batch_size = min(SIZE_AT_START, count_max)
+        self._polled = PolledMessages(counter)
+        self._size = BatchSize.at_start(count_max)
 
     @property
     def poll_messages_max(self) -> int:
         """How many messages the next poll may return."""
-        return max(1, min(POLL_MESSAGES_MAX, self._batch_size - len(self._next)))
+        room = min(self._size.messages_max, self._size.polled_max - len(self._polled))
+        return max(1, min(POLL_MESSAGES_MAX, room))
 
     def poll_wait_s(self, wait_s: float) -> float:
         """How long the next poll may wait for messages; at most `wait_s`."""
-        return wait_s if self._next.is_empty else min(wait_s, POLL_WHILE_WRITING_S)
+        return wait_s if self._polled.is_empty else min(wait_s, POLL_WHILE_WRITING_S)
 
     def add(self, polled: ConsumedBatch) -> None:
         """Decode what was polled, and write it as soon as the batch before it is counted.
@@ -128,10 +92,10 @@ class BatchPipeline:
             StoreUnavailable: PostgreSQL is unavailable. What was polled is dropped.
         """
         if polled.ranges:
-            if not self._next.follows(polled.ranges) and not self.finish():
-                self._assignments.release(polled)
+            if not self._polled.follows(polled.ranges) and not self.finish():
+                self._assignments.release(polled.ranges)
                 return
-            self._next.add(polled)
+            self._polled.add(polled, self._size.messages_max)
         in_flight = self._in_flight
         if in_flight is None or in_flight.writing.done() or self._is_full():
             self._finish_in_flight()
@@ -166,11 +130,12 @@ class BatchPipeline:
             if writing.exception() is not None:
                 return
             if not self._apply_result():
-                self._drop_next()
+                self._drop_polled()
             self._write_next()
 
     def _is_full(self) -> bool:
-        return len(self._next) >= self._batch_size or self._next.bytes >= BYTES_MAX
+        bytes_max = POLLED_BYTES_MAX if self._size.few_of_each_event else BYTES_MAX
+        return len(self._polled) >= self._size.polled_max or self._polled.bytes >= bytes_max
 
     def _finish_in_flight(self) -> bool:
         """Wait until the batch in flight is counted; if it fails, drop what was polled behind it. As `finish`."""
@@ -184,15 +149,14 @@ class BatchPipeline:
                 finished = self._apply_result() and finished
         finally:
             if not finished:
-                self._drop_next()
+                self._drop_polled()
         return finished
 
     def _write_next(self) -> None:
-        """Start to write what was polled, if anything; nothing may be in flight."""
-        if self._next.is_empty:
+        """Start to write what has waited longest, if anything; nothing may be in flight."""
+        if self._polled.is_empty:
             return
-        following, self._next = self._next, _NextBatch(self._counter)
-        batch, prepared = following.consumed(), self._counter.close(following.open_batch)
+        batch, prepared, share = self._polled.take(self._size)
         quarantine = self._assignments.quarantine
 
         def write() -> _TimedBatch:
@@ -202,28 +166,28 @@ class BatchPipeline:
             return _TimedBatch(counted, time.monotonic() - started)
 
         events = len(prepared.by_event.event_ids)
-        self._in_flight = _InFlight(batch, events, self._database_thread.submit(write))
+        self._in_flight = _InFlight(batch, events, share, self._database_thread.submit(write))
 
-    def _drop_next(self) -> None:
+    def _drop_polled(self) -> None:
         """Drop what was polled behind a batch that failed; its partitions start where that would have ended."""
-        dropped, self._next = self._next, _NextBatch(self._counter)
-        self._assignments.release(dropped.consumed())
+        dropped, self._polled = self._polled, PolledMessages(self._counter)
+        self._assignments.release(dropped.ranges)
 
     def _apply_result(self) -> bool:
         """Apply the result of a batch that is no longer being written. Returns whether the next one may be counted."""
         assert self._in_flight is not None
-        (batch, events, writing), self._in_flight = self._in_flight, None
+        (batch, events, share, writing), self._in_flight = self._in_flight, None
         try:
             counted, seconds = writing.result()
         except StaleBatch as stale:
             # Another owner counts these messages now. Or it was this member, and the answer to its commit was lost.
             log.warning("batch dropped", why=str(stale))
-            self._assignments.release(batch)
+            self._assignments.release(batch.ranges)
             return False
         except PartitionUnusable as unusable:
             self._assignments.stop_unusable(unusable, batch)
             return False
-        self._batch_size = next_batch_size(self._batch_size, len(batch.messages), events, seconds, self._size_max)
+        self._size = self._size.after(len(batch.messages), events, seconds, share)
         assert counted.quarantine is not None, "each batch of Kafka is written with a quarantine"
         self._assignments.record_counted(batch, counted.quarantine)
         return True
