@@ -65,7 +65,7 @@ class Counting:
             "SELECT event_id, channel_name, participants FROM public.channel_stats",
             "SELECT event_id, timestamp, participants FROM public.timeline_data",
             "SELECT event_id, participants, unattributed, sales, recorded_revenue FROM hannun.events",
-            "SELECT event_no, count(*) FROM hannun.participants GROUP BY 1",
+            "SELECT event_no, count(*) FROM hannun.arrivals GROUP BY 1",
         )
         with self.connect() as conn:
             return [sorted(conn.execute(query).fetchall()) for query in queries]

@@ -165,6 +165,14 @@ def test_forgotten_participants_are_found_in_the_rows_of_a_dump(counting: Counti
         ("a backup, hannun.dead_letters", "forgotten id"): 2,
         ("a backup, hannun.participants", "forgotten id"): 1,
     }
+    segments = (
+        f"COPY hannun.events (event_no, event_id) FROM stdin;\n7\t{SPRING}\n8\tanother\n\\.\n"
+        "COPY hannun.packed_participants (event_no, first_participant, participants, cames) FROM stdin;\n"
+        f"7\t{SPRING}\t{{{SPRING},{KIM}}}\t{{1,2}}\n8\t{KIM}\t{{{KIM}}}\t{{1}}\n7\t{OWNER}\t{{{OWNER}}}\t{{1}}\n\\.\n"
+    )
+    of_segments = Search(PATTERNS, known, 60)
+    of_segments.search_dump("a backup", io.BytesIO(segments.encode()))
+    assert of_segments.findings.counts == {("a backup, hannun.packed_participants", "forgotten id"): 1}
     without_events = Search(PATTERNS, known, 60)
     without_events.search_dump("a part", io.BytesIO(dump[dump.index("COPY hannun.participants") :].encode()))
     assert without_events.findings.unsearched == ["a part, forgotten participants of hannun.participants"]

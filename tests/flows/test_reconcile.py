@@ -157,7 +157,7 @@ def test_the_pending_roll_up_is_written_first(world: World) -> None:
     steps: list[str] = []
     with connect(world.url, application="test") as conn:
         assert list(reconcile(conn, steps.append)) == []
-    assert "cumulative" in steps[0] and len(steps) == 9
+    assert "cumulative" in steps[0] and len(steps) == 10
     assert [row.cumulative_participants for row in world.timeline()] == [1, 2]
     assert world.event_row().cumulative_owed_from == NOTHING_PENDING
 

@@ -12,6 +12,7 @@ from hannun.backups.folder import BackupFolder
 from hannun.backups.manifest import Manifest, Role
 from hannun.embedded import PostgresServer
 from hannun.errors import OperatorError, StoreUnavailable, Transient
+from hannun.flows.packing import PackingRounds
 from hannun.flows.restore.loading import BackupSource, Shown
 from hannun.flows.restore.plan import plan
 from hannun.store import database_swap
@@ -71,6 +72,22 @@ def test_the_backup_takes_the_place_of_the_live_database_which_is_kept(
     (run,) = live.rows("SELECT * FROM hannun.operation_runs WHERE kind = 'restore'")
     assert (run.outcome, run.name, run.bytes) == ("succeeded", backup.name, backup.size_bytes)
     assert live.count_with_retries(live.registered("p3"))[0].result == "counted"
+    assert live.drift() == []
+
+
+def test_packed_participants_come_back_and_are_still_packed(live: World, folder: Path) -> None:
+    messages = [live.registered() for _ in range(300)]
+    live.count(*messages)
+    PackingRounds(quiet_s=-3_600).run_once(live.database)
+    ledger = "SELECT * FROM hannun.packed_participants ORDER BY event_no, first_participant"
+    packed, backup = live.rows(ledger), make_backup(live, folder)
+    assert len(packed) == 4
+    live.rows("DELETE FROM hannun.packed_participants")
+    restore(live, folder, backup)
+    assert [row.columns for row in live.rows(ledger)] == [row.columns for row in packed]
+    assert live.drift() == []
+    again = live.count_with_retries(*messages, live.registered())
+    assert [outcome.result for outcome in again] == ["repeated"] * 300 + ["counted"]
     assert live.drift() == []
 
 

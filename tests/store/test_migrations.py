@@ -54,7 +54,7 @@ CATALOG = {
                             pg_get_partkeydef(c.oid)
                        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {NAMED}""",
     "columns": f"""SELECT c.relname, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-                          a.attidentity, a.attgenerated, a.attacl::text, pg_get_expr(d.adbin, d.adrelid)
+                          a.attidentity, a.attgenerated, a.attstorage, a.attacl::text, pg_get_expr(d.adbin, d.adrelid)
                      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
                      JOIN pg_namespace n ON n.oid = c.relnamespace
                      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -74,6 +74,7 @@ CATALOG = {
     "settings": """SELECT setconfig::text FROM pg_db_role_setting
                     WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())""",
     "version": "SELECT version_num FROM hannun.schema_version",
+    "packing": "SELECT packs FROM hannun.participant_packing",
     "compatibility": "SELECT oldest_version FROM hannun.schema_compatibility",
 }
 
@@ -138,7 +139,7 @@ def test_a_database_of_any_earlier_version_becomes_the_same_as_a_new_one(
     expected = catalog_of(new)
     for later in [number_of(file) for file in migration_files()][1:]:
         old = postgres.url(before(later), OWNER, PASSWORD)
-        migrate(old, load_table(), PASSWORDS)
+        migrate(old, load_table(), PASSWORDS, pack_participants=True)
         for what, rows in catalog_of(old).items():
             assert rows == expected[what], f"{what} after migrating from the version before {later}"
 

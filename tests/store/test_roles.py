@@ -28,7 +28,12 @@ REFUSED_TO_EVERYBODY = {
     "hannun.audit_subjects": {"delete", "truncate"},
 }
 """By a trigger, so also to the owner: who is recorded must not change the record."""
-ONLY_MIGRATIONS_WRITE = {"hannun.identity", "hannun.schema_version", "hannun.schema_compatibility"}
+ONLY_MIGRATIONS_WRITE = {
+    "hannun.identity",
+    "hannun.participant_packing",
+    "hannun.schema_version",
+    "hannun.schema_compatibility",
+}
 
 READS = {"select"}
 WRITES = {"insert", "update", "delete"}

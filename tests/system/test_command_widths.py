@@ -84,6 +84,16 @@ def test_a_command_fits(operated: Operated, command: str, statuses: tuple[int, .
     operated.run(command, *statuses)
 
 
+def test_an_operator_says_whether_participants_are_packed(operated: Operated) -> None:
+    packs = "SELECT packs FROM hannun.participant_packing"
+    assert "nothing more is packed" in operated.run("migrate --pack-no-more")
+    assert operated.service.rows(packs) == [(False,)]
+    assert "packed" not in operated.run("migrate")
+    assert operated.service.rows(packs) == [(False,)]
+    assert "participants of quiet events are packed" in operated.run("migrate --pack-participants")
+    assert operated.service.rows(packs) == [(True,)]
+
+
 def test_a_backup_and_every_way_to_restore_it_fit(operated: Operated) -> None:
     made = operated.run("backup create")
     (name,) = set(re.findall(r"logical/\d+T\d+Z", made)) or {""}

@@ -23,6 +23,14 @@ def migrate(
     as_json: Annotated[bool, typer.Option("--json", help="print the plan as one JSON object")] = False,
     lock_wait: Annotated[float, typer.Option(help="seconds for which one try waits for a lock")] = 2.0,
     give_up_after: Annotated[float, typer.Option(help="seconds after which it gives up to wait for locks")] = 600.0,
+    pack_participants: Annotated[
+        bool | None,
+        typer.Option(
+            "--pack-participants/--pack-no-more",
+            help="pack participants of quiet events from now on, once every process runs this version: older ones can "
+            "start no more",
+        ),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Migrate the database to the newest schema, as its owner, beside a running service. Running it again changes
@@ -37,8 +45,10 @@ def migrate(
         print(json.dumps(asdict(found), indent=2)) if as_json else _print(found)
         return
     progress = partial(print_folded, console=err)
-    version = database.migrate(settings, os.environ, lock_wait, give_up_after, progress, operator())
+    version = database.migrate(settings, os.environ, lock_wait, give_up_after, progress, operator(), pack_participants)
     print_folded(f"the schema is of version {version}")
+    if pack_participants is not None:
+        print_folded("participants of quiet events are packed" if pack_participants else "nothing more is packed")
 
 
 def _print(plan: "MigrationPlan") -> None:

@@ -50,6 +50,7 @@ class Action(StrEnum):
     REPLACED_DROPPED = "replaced database dropped"
     AMOUNTS_CONVERTED = "conversion of amounts begun"
     SCHEMA_MIGRATED = "schema migrated"
+    PACKING_SET = "packing of participants set"
     PASSWORD_SET = "role password set"  # noqa: S105  the name of the action
     TOTALS_TYPED = "totals typed"
     TOTALS_IMPORTED = "totals imported"

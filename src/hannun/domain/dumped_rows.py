@@ -8,7 +8,10 @@ from collections.abc import Iterator
 
 from hannun.domain.forgotten import ForgottenIds
 
-EVENTS, PARTICIPANTS, DEAD_LETTERS = "hannun.events", "hannun.participants", "hannun.dead_letters"
+EVENTS, DEAD_LETTERS = "hannun.events", "hannun.dead_letters"
+PARTICIPANTS, PACKED_PARTICIPANTS = "hannun.participants", "hannun.packed_participants"
+LEDGERS = frozenset({PARTICIPANTS, PACKED_PARTICIPANTS})
+"""The two tables of the ledger of participants. They name nobody but participants."""
 _START = re.compile(r"COPY (\S+) \(([^)]*)\) FROM stdin;")
 _KEPT_PARTICIPANT = re.compile(r'"participant": ?"([0-9a-f]{32})"')
 
@@ -37,7 +40,7 @@ class DumpedRows:
     @property
     def unknown_events(self) -> bool:
         """Whether this is the ledger, and its events cannot be known."""
-        return self._table == PARTICIPANTS and not self._events_read and bool(self._forgotten.participants)
+        return self._table in LEDGERS and not self._events_read and bool(self._forgotten.participants)
 
     def names_forgotten(self, line: str) -> bool:
         """Whether a row of the table names a forgotten participant."""
@@ -59,6 +62,11 @@ class DumpedRows:
             number, participant = self._values(line, "event_no", "participant")
             if number in self._event_ids:
                 yield self._event_ids[number], participant.replace("-", "")
+        elif self._table == PACKED_PARTICIPANTS:
+            number, participants = self._values(line, "event_no", "participants")
+            if number in self._event_ids:
+                event_id = self._event_ids[number]
+                yield from ((event_id, each.replace("-", "")) for each in participants.strip("{}").split(","))
         elif self._table == DEAD_LETTERS:
             event_id, fields = self._values(line, "event_id", "fields")
             for found in _KEPT_PARTICIPANT.finditer(fields):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from hannun.domain.audit_chain import ALL_EVENTS, ALL_MERCHANTS, Action, NewEntry, event_object, operator
-from hannun.domain.dumped_rows import DumpedRows
+from hannun.domain.dumped_rows import LEDGERS, DumpedRows
 from hannun.domain.field_values import ledger_participant
 from hannun.domain.forgotten import ForgottenIds
 from hannun.domain.personal_data import GIVEN_ID, PATTERNS, UUIDS, Matcher, with_id
@@ -170,7 +170,7 @@ class Search:
                 table = "its definitions"
                 rows.end_table()
             else:
-                for kind in self._found_in(line, names_merchants=table != "hannun.participants"):
+                for kind in self._found_in(line, names_merchants=table not in LEDGERS):
                     self.findings.add(f"{name}, {table}", kind)
                 if rows.names_forgotten(line):
                     self.findings.add(f"{name}, {table}", FORGOTTEN_ID)

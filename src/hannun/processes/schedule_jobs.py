@@ -11,6 +11,7 @@ from hannun.errors import OperatorError, Transient
 from hannun.flows import audit_log, maintenance
 from hannun.flows.backup.scheduled import ScheduledBackup
 from hannun.flows.dead_letter_publishing import publish_dead_letters
+from hannun.flows.packing import PackingRounds
 from hannun.flows.partitions import months
 from hannun.flows.restore.loading import Shown
 from hannun.flows.restore.scheduled import ScheduledDrill
@@ -39,9 +40,10 @@ def maintenance_jobs(settings: Settings, writing: Writing) -> list[Job]:
         OperatorError: the topic for dead letters cannot be one.
     """
     months_ahead = settings.months_ahead
-    roll_up = RollUpRounds()
+    roll_up, packing = RollUpRounds(), PackingRounds()
     jobs: list[tuple[str, float, Callable[[Database, datetime], object]]] = [
         ("roll-up-timelines", 20.0, lambda db, _: roll_up.run_once(db)),
+        ("pack-participants", 60.0, lambda db, _: packing.run_once(db)),
         ("attribute-untyped-participants", 20.0, lambda db, _: maintenance.attribute_untyped_participants(db)),
         ("log-uncreated-events", 300.0, lambda db, _: maintenance.log_uncreated_events(db)),
         ("log-newest-audit-entry", 3_600.0, lambda db, _: audit_log.log_newest(db)),

@@ -73,6 +73,7 @@ class BatchChanges:
         self._id_of = {no: event_id for event_id, no in self._no_of.items()}
         self._owners: dict[int, str | None] = {}
         self._changes: dict[int, _EventChange] = {}
+        self._packed: list[int] = []  # the events with packed participants
         self._sealed: dict[int, str] = {}  # the ids of the events whose amounts are sealed
         self._sealed_revenue: dict[int, bytes | None] = {}  # theirs; None before the first sale
 
@@ -91,10 +92,12 @@ class BatchChanges:
                 "the surrogate keys of this database differ from the cached ones: it was restored or replaced"
             )
         counts = self._forgotten.counts
-        for no, event_id, owner, _, forgotten, sealed, revenue in rows:
+        for no, event_id, owner, _, forgotten, sealed, revenue, packed in rows:
             if forgotten != counts.get(event_id, 0):
                 raise OutdatedCaches("ids of an event were forgotten since the batch was prepared")
             self._owners[no] = owner
+            if packed:
+                self._packed.append(no)
             if sealed:
                 self._sealed[no] = event_id
                 self._sealed_revenue[no] = revenue
@@ -156,35 +159,59 @@ class BatchChanges:
 
     def add_participants(self, *, repeats_expected: bool) -> bool:
         """Count the new participants. Returns whether some were repeats: then the next batch expects repeats too."""
-        registrations = self._by_event.registrations
+        registrations = self._without_packed(self._by_event.registrations)
         if not len(registrations):
             self._written.new_participants = set()
             return repeats_expected
-        new = None if repeats_expected else self._copy_to_ledger()
+        new = None if repeats_expected else self._copy_to_ledger(registrations)
         if new is None:
-            new = self._insert_into_ledger()
+            new = self._insert_into_ledger(registrations)
         self._count_participants(registrations if new.all() else registrations.at(new))
         return not new.all()
 
-    def _copy_to_ledger(self) -> Mask | None:
-        """Add the batch's participants to the ledger, if all of them are new; else nothing is added.
+    def _without_packed(self, registrations: Registrations) -> Registrations:
+        """The registrations of those who are in no segment of the ledger. The others are repeats, which no constraint
+        would find. Most events have no segment, and cost nothing here."""
+        if not self._packed:
+            return registrations
+        event_nos = event_numbers(self._keys, registrations)
+        places = np.flatnonzero(np.isin(event_nos, self._packed))
+        if not len(places):
+            return registrations
+        found = self._conn.execute(
+            SQL["packed_among"],
+            {
+                "event_nos": int_array(event_nos[places].tolist()),
+                "participants": "{" + ",".join(hexadecimal(registrations.participant[places])) + "}",
+            },
+        ).fetchall()
+        if not found:
+            return registrations
+        unpacked = np.ones(len(registrations), dtype=bool)
+        unpacked[places[[place - 1 for (place,) in found]]] = False
+        return registrations.at(unpacked)
+
+    def _copy_to_ledger(self, registrations: Registrations) -> Mask | None:
+        """Add participants to the ledger, if all of them are new; else nothing is added.
 
         COPY is the fast path and fails at the first repeat; INSERT ... ON CONFLICT returns who was new. Repeats come in
         runs (a replay, a restart), so a batch takes the path that would have been right for the one before it.
         """
         try:
             with self._conn.transaction():
-                for name, rows in self._ledger_rows().items():
+                for name, rows in self._ledger_rows(registrations).items():
                     with self._conn.cursor().copy(SQL[name]) as copy:
                         copy.write(rows)
         except psycopg.errors.UniqueViolation:
             return None
-        self._written.new_participants = None
-        return np.ones(len(self._by_event.registrations), dtype=bool)
+        self._written.new_participants = (
+            None if registrations is self._by_event.registrations else _pairs(registrations)
+        )
+        return np.ones(len(registrations), dtype=bool)
 
-    def _insert_into_ledger(self) -> Mask:
-        """Add those participants of the batch that are not in the ledger. Returns which were new."""
-        rows = LedgerColumns.of(self._keys, self._by_event.registrations)
+    def _insert_into_ledger(self, registrations: Registrations) -> Mask:
+        """Add those participants that are not in the ledger. Returns which were new."""
+        rows = LedgerColumns.of(self._keys, registrations)
         digits = hexadecimal(rows.participant)
         fits = (rows.came >= 0).tolist()
         added = self._conn.execute(
@@ -205,11 +232,12 @@ class BatchChanges:
         new[rows.place] = [pair in found for pair in zip(rows.event_no.tolist(), digits, strict=True)]
         return new
 
-    def _ledger_rows(self) -> Mapping[str, bytes]:
-        """The rows for COPY: those that were prepared, if the surrogate keys are still the same; else made now."""
-        rows = self._prepared_rows
+    def _ledger_rows(self, registrations: Registrations) -> Mapping[str, bytes]:
+        """The rows for COPY: those that were prepared, if they are of all these registrations and the surrogate keys
+        are still the same; else made now."""
+        rows = self._prepared_rows if registrations is self._by_event.registrations else None
         if rows is None or rows.times_cleared != self._keys.times_cleared:
-            rows = ledger_rows(self._keys, self._by_event)
+            rows = ledger_rows(self._keys, registrations)
             assert rows is not None
         return rows.by_statement
 
@@ -402,6 +430,12 @@ class BatchChanges:
         if change is None:
             change = self._changes[no] = _EventChange()
         return change
+
+
+def _pairs(registrations: Registrations) -> set[tuple[str, str]]:
+    """The (eventId, participant) of each registration."""
+    events, participants = registrations.event.tolist(), hexadecimal(registrations.participant)
+    return {(registrations.event_ids[event], who) for event, who in zip(events, participants, strict=True)}
 
 
 def _counted(events: Numbers, others: Numbers) -> tuple[list[int], list[int], list[int]]:

@@ -52,7 +52,7 @@ class BatchWriter:
 
         None where the batch may contain repeats, which COPY cannot write, or where a surrogate key is missing.
         """
-        return None if self._repeats_expected else ledger_rows(self._keys, by_event)
+        return None if self._repeats_expected else ledger_rows(self._keys, by_event.registrations)
 
     def write(
         self,

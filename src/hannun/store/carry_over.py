@@ -84,7 +84,8 @@ def carry_over_decided(live: Connection, into: Connection) -> None:
     """Copy what operators and merchants have decided, and what must not be undone, from the live database.
 
     That is: decisions about positions, share links, ended sessions, runs of operations, circuit breakers, outages and
-    budgets of channels, and forgotten topics. In the caller's transaction. Running it again is harmless.
+    budgets of channels, forgotten topics, and that participants are packed. In the caller's transaction. Running it
+    again is harmless.
     """
     for decision in _rows(live, "decisions"):
         into.execute(SQL["copy_decision"], decision)
@@ -99,6 +100,8 @@ def carry_over_decided(live: Connection, into: Connection) -> None:
         into.execute(SQL["copy_breaker"], breaker | {"details": Jsonb(breaker["details"])})
     for outage in _rows(live, "outages"):
         into.execute(SQL["copy_outage"], outage)
+    for packing in _rows(live, "packing"):
+        into.execute(SQL["copy_packing"], packing)
     for budget in _rows(live, "budgets"):
         into.execute(SQL["copy_budget"], budget)
     for topic in _rows(live, "forgotten_topics"):

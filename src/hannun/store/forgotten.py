@@ -96,7 +96,7 @@ def ring_with(ring: KeyRing | None, key_ids: Iterable[str]) -> KeyRing:
 
 
 def events_of_participant(conn: Connection, participant: str) -> list[str]:
-    """The events in which a participant is counted, whose id is 32 hexadecimal digits. It reads the whole ledger."""
+    """The events in which a participant is counted, whose id is 32 hexadecimal digits. It searches for each event."""
     return [event_id for (event_id,) in conn.execute(SQL["events_of_participant"], {"participant": participant})]
 
 
@@ -128,6 +128,7 @@ def forget_participant(
         digest = _record(conn, "participant", event_id, digests, event_no)
         names = {"event_no": event_no, "event_id": event_id, "old": participant, "new": participant_substitute(digest)}
         rows["hannun.participants"] += conn.execute(SQL["replace_participant"], names).rowcount
+        rows["hannun.participants"] += conn.execute(SQL["replace_packed_participant"], names).rowcount
         rows["hannun.dead_letters"] += conn.execute(SQL["replace_participant_in_dead_letters"], names).rowcount
     return ForgottenCounts([event_id for _, event_id in found], dict(rows))
 

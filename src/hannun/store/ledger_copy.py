@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hannun.domain.fold import FactsByEvent
 from hannun.domain.registrations import Numbers, Participants, Registrations, hexadecimal
 from hannun.store.packed_arrivals import packed_all
 from hannun.store.surrogate_keys import SurrogateKeys
@@ -23,12 +22,12 @@ class LedgerRows(NamedTuple):
     by_statement: Mapping[str, bytes]
 
 
-def ledger_rows(keys: SurrogateKeys, by_event: FactsByEvent) -> LedgerRows | None:
-    """The ledger rows in the order of the primary key, so that neighbouring index entries come together; None where a
-    surrogate key is missing."""
+def ledger_rows(keys: SurrogateKeys, registrations: Registrations) -> LedgerRows | None:
+    """The ledger rows of registrations in the order of the primary key, so that neighbouring index entries come
+    together; None where a surrogate key is missing."""
     times_cleared = keys.times_cleared
     try:
-        columns = LedgerColumns.of(keys, by_event.registrations)
+        columns = LedgerColumns.of(keys, registrations)
     except KeyError:
         return None
     narrow, wide = columns.came >= 0, columns.came < 0

@@ -15,7 +15,7 @@ import psycopg
 from hannun.domain.audit_chain import Action, NewEntry, operator
 from hannun.domain.channels import ChannelTable
 from hannun.errors import OperatorError
-from hannun.store import audit_log, known_channels
+from hannun.store import audit_log, known_channels, packing
 from hannun.store.database import Connection, connected, translate_error
 from hannun.store.migration_guard import APPLICATION, Patience, Progress, guarded
 from hannun.store.roles import ROLES, grant_server_rights, set_password
@@ -30,6 +30,7 @@ def migrate(
     progress: Progress = lambda _: None,
     *,
     by: str = "",
+    pack_participants: bool | None = None,
 ) -> str:
     """Migrate the schema, register the known channels, set the roles' passwords. Returns the schema's version.
 
@@ -37,6 +38,8 @@ def migrate(
         owner_url: the owner of the database; it may create roles.
         passwords: by role; a role without one keeps its password.
         by: the operator, for the audit log; "" records nothing.
+        pack_participants: pack the participants of quiet events from now on, or pack no more; None leaves it. A new
+            database packs them.
 
     Raises:
         StoreUnavailable: the database cannot be reached, or ended a connection, or a lock was not free in time;
@@ -46,13 +49,17 @@ def migrate(
     try:
         with guarded(owner_url, patience, f"{APPLICATION}-guard", progress) as guard:
             with connected(owner_url, application=APPLICATION) as owner:
-                migrated = _is_migrated(owner)
-            if not migrated:
+                found = _found_version(owner)
+            if found != newest_version():
                 from hannun.store.schema_upgrade import upgrade  # imports alembic, which a later start does not need
 
                 upgrade(owner_url, patience, guard)
             with connected(owner_url, application=APPLICATION) as owner:
                 known_channels.register(owner, channels)
+                if pack_participants is None and found is None:  # no older process can have counted here
+                    packing.set_packs(owner, packs=True)
+                elif pack_participants is not None:
+                    packing.set_packs(owner, packs=pack_participants)
                 given = {role: password for role, password in passwords.items() if password}
                 for role, password in given.items():
                     if role not in ROLES:
@@ -61,7 +68,7 @@ def migrate(
                 for right in grant_server_rights(owner):
                     progress(f"for {right.needed_for}, as a superuser: {right.statement}")
                 if by:
-                    audit_log.record(owner, *_entries(by, list(guard.begun), list(given)))
+                    audit_log.record(owner, *_entries(by, list(guard.begun), list(given), pack_participants))
     except psycopg.Error as error:
         unavailable = translate_error(error)
         if unavailable is not None:
@@ -76,8 +83,10 @@ def migrate(
     return newest_version()
 
 
-def _entries(by: str, migrations: list[str], roles: list[str]) -> list[NewEntry]:
+def _entries(by: str, migrations: list[str], roles: list[str], pack_participants: bool | None) -> list[NewEntry]:
     entries = [NewEntry(operator(by), Action.PASSWORD_SET, f"role {role}") for role in roles]
+    if pack_participants is not None:
+        entries.append(NewEntry(operator(by), Action.PACKING_SET, "on" if pack_participants else "off"))
     if migrations:
         schema = f"schema of version {newest_version()}"
         entries.append(
@@ -86,11 +95,11 @@ def _entries(by: str, migrations: list[str], roles: list[str]) -> list[NewEntry]
     return entries
 
 
-def _is_migrated(owner: Connection) -> bool:
-    """Whether the schema has the newest version.
+def _found_version(owner: Connection) -> str | None:
+    """The version of the schema; None where there is none yet.
 
     It creates an empty schema where there is none: a role that may not do that is refused, whatever is there.
     """
     owner.execute("CREATE SCHEMA IF NOT EXISTS hannun")
     row = owner.execute("SELECT to_regclass('hannun.schema_version')").fetchone()
-    return row is not None and row[0] is not None and version_of(owner) == newest_version()
+    return version_of(owner) if row is not None and row[0] is not None else None

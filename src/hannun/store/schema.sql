@@ -139,6 +139,8 @@ CREATE TABLE hannun.channels (
 -- roll-up are pending. A writer of a minute of the timeline lowers it to that minute in the same transaction. The year 9999
 -- means that nothing is pending. `forgotten` is how often ids of the event were forgotten; a batch that was prepared with another
 -- number is prepared again.
+-- `packed` is how many of its participants are in hannun.packed_participants; `participants_at` is when one was added last, NULL where
+-- that was before schema version 0025.
 -- Where `amounts_sealed`, its amounts are encrypted (store/amounts.py): the plan's three in sealed_plan, recorded_revenue in
 -- sealed_revenue. All costs of its distributions and its new sales are then sealed as well.
 CREATE TABLE hannun.events (
@@ -166,6 +168,9 @@ CREATE TABLE hannun.events (
     amounts_sealed        boolean        NOT NULL DEFAULT false,
     sealed_plan           bytea,
     sealed_revenue        bytea,
+    packed                integer        NOT NULL DEFAULT 0,
+    participants_at       timestamp,
+    CONSTRAINT events_packed_check CHECK (packed BETWEEN 0 AND participants),
     CONSTRAINT events_sealed_check CHECK (
         CASE WHEN amounts_sealed
              THEN total_investment IS NULL AND expected_revenue IS NULL AND baseline_revenue IS NULL AND recorded_revenue = 0
@@ -208,7 +213,7 @@ CREATE TABLE hannun.attached_months (
     month date NOT NULL PRIMARY KEY
 );
 
--- The ledger of participants: each once. Rows are small on purpose, 24 bytes of data: `came` is minute and channel number in
+-- The ledger of participants: each once, here or in hannun.packed_participants. Rows are small on purpose, 24 bytes of data: `came` is minute and channel number in
 -- one integer (store/packed_arrivals.py). A row that does not fit has NULL there, and uses `minute` and `channel_no`, which are
 -- NULL in all other rows and then take no space. Read it through the view hannun.arrivals.
 CREATE TABLE hannun.participants (
@@ -220,6 +225,29 @@ CREATE TABLE hannun.participants (
     PRIMARY KEY (event_no, participant),
     CONSTRAINT participants_came_check CHECK ((came IS NULL) = (minute IS NOT NULL) AND (came IS NULL) = (channel_no IS NOT NULL))
 );
+
+-- The part of the ledger of participants that is packed: segments, each up to 97 participants of an event in their order, and the `came`
+-- of each. So a segment takes a quarter of a page. The segments of an event do not overlap: whoever is packed is in the last segment
+-- whose first participant is not greater. A writer has locked the event. `store/packing.py` writes them.
+CREATE TABLE hannun.packed_participants (
+    event_no          integer                   NOT NULL,
+    first_participant uuid                      NOT NULL,
+    participants      uuid[]    STORAGE PLAIN   NOT NULL,
+    cames             integer[] STORAGE PLAIN   NOT NULL,
+    PRIMARY KEY (event_no, first_participant),
+    CONSTRAINT packed_participants_check CHECK (
+        cardinality(participants) > 0 AND cardinality(participants) = cardinality(cames) AND first_participant = participants[1]
+        AND array_position(participants, NULL) IS NULL AND array_position(cames, NULL) IS NULL)
+);
+
+-- One row: whether participants of quiet events are packed. `hannun migrate` changes it, since processes that do not know segments would
+-- count a packed participant again.
+CREATE TABLE hannun.participant_packing (
+    is_the_only_row boolean   PRIMARY KEY DEFAULT true CHECK (is_the_only_row),
+    packs           boolean   NOT NULL DEFAULT false,
+    changed_at      timestamp NOT NULL DEFAULT now()
+);
+INSERT INTO hannun.participant_packing (packs) VALUES (true);
 
 -- Participants who came through a channel whose type is not known yet for their event: part of events.unattributed.
 CREATE TABLE hannun.untyped_participants (
@@ -600,7 +628,7 @@ CREATE TABLE hannun.schema_version (
     version_num varchar(32) NOT NULL,
     CONSTRAINT schema_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO hannun.schema_version VALUES ('0024');
+INSERT INTO hannun.schema_version VALUES ('0025');
 
 -- Which processes may use this schema: those whose own newest version is at least `oldest_version`. So a process of the
 -- version before can start while the new one is deployed. A migration that such a process would not survive raises it.
@@ -608,14 +636,18 @@ CREATE TABLE hannun.schema_compatibility (
     is_the_only_row boolean     PRIMARY KEY DEFAULT true CHECK (is_the_only_row),
     oldest_version  varchar(32) NOT NULL
 );
-INSERT INTO hannun.schema_compatibility (oldest_version) VALUES ('0019');
+INSERT INTO hannun.schema_compatibility (oldest_version) VALUES ('0025');
 
 -- -- views for other teams and for the operator ------------------------------------------------------------------
 
--- The ledger of participants with minute and channel unpacked. `minute` is minutes since 1970 (UTC); channel_no 0 is none.
+-- The ledger of participants in both its tables, with minute and channel unpacked. `minute` is minutes since 1970 (UTC); channel_no 0
+-- is none. Conditions on event_no reach the indexes where they are constants, parameters or of an outer query: a join does not.
 CREATE VIEW hannun.arrivals AS
 SELECT event_no, participant, coalesce(minute, 23667840 + (came >> 6)) AS minute, coalesce(channel_no, came & 63) AS channel_no
-  FROM hannun.participants;
+  FROM hannun.participants
+ UNION ALL
+SELECT event_no, participant, 23667840 + (came >> 6), came & 63
+  FROM (SELECT event_no, unnest(participants) AS participant, unnest(cames) AS came FROM hannun.packed_participants) AS packed;
 
 CREATE VIEW hannun.dead_letter_reasons AS
 SELECT kind, reason, count(*) AS messages, max(created_at) AS newest_at,
@@ -724,11 +756,13 @@ BEGIN
         EXECUTE format(
             'INSERT INTO public.%I (event_id, timestamp, participants, views, engagement, conversions)'
             ' SELECT e.event_id, h.at, sum(h.participants), sum(h.views), sum(h.engagement), sum(h.conversions)'
-            '   FROM (SELECT a.event_no, to_timestamp(a.minute * 60.0) AT TIME ZONE ''UTC'' AS at, count(*) AS participants,'
+            '   FROM (SELECT m.event_no, to_timestamp(a.minute * 60.0) AT TIME ZONE ''UTC'' AS at, a.participants,'
             '                0::bigint AS views, 0::bigint AS engagement, 0::bigint AS conversions'
-            '           FROM hannun.timeline_months m JOIN hannun.arrivals a USING (event_no)'
-            '          WHERE m.month = $1 AND a.minute >= extract(epoch FROM $1) / 60'
-            '            AND a.minute < extract(epoch FROM $2) / 60 GROUP BY 1, 2'
+            '           FROM hannun.timeline_months m CROSS JOIN LATERAL ('
+            '                SELECT minute, count(*) AS participants FROM hannun.arrivals'
+            '                 WHERE event_no = m.event_no AND minute >= extract(epoch FROM $1) / 60'
+            '                   AND minute < extract(epoch FROM $2) / 60 GROUP BY minute) a'
+            '          WHERE m.month = $1'
             '          UNION ALL'
             '         SELECT i.event_no, i.minute, 0, sum(i.views), sum(i.likes + i.comments + i.shares + i.clicks),'
             '                sum(i.conversions) FROM hannun.increments i WHERE i.minute >= $1 AND i.minute < $2 GROUP BY 1, 2) h'
@@ -864,7 +898,8 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE O
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO analytics_readwrite;
 ALTER DEFAULT PRIVILEGES IN SCHEMA hannun GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO analytics_readwrite;
 ALTER DEFAULT PRIVILEGES IN SCHEMA hannun GRANT USAGE, SELECT ON SEQUENCES TO analytics_readwrite;
-REVOKE INSERT, UPDATE, DELETE ON hannun.identity, hannun.schema_compatibility, hannun.schema_version FROM analytics_readwrite;
+REVOKE INSERT, UPDATE, DELETE ON hannun.identity, hannun.participant_packing, hannun.schema_compatibility, hannun.schema_version
+  FROM analytics_readwrite;
 
 -- A dump reads every table and every sequence, also those of later migrations.
 GRANT USAGE ON SCHEMA public, hannun TO analytics_backup;

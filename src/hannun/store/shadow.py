@@ -56,6 +56,8 @@ class Shadow(Replacement):
             assert row is not None
             forgotten = read_all(live)
             seals, _ = _amount_form(live)
+            packing = live.execute(SQL["packing"]).fetchone()
+            assert packing is not None
         state = self.find(self.name)
         new = state is None or state.is_unfinished
         if new:
@@ -68,6 +70,7 @@ class Shadow(Replacement):
             if conn.execute(SQL["participant_key"]).fetchone() != row:
                 conn.execute(SQL["set_participant_key"], {"key": row[0]})
                 conn.execute(SQL["set_seals"], {"seals": seals})
+                conn.execute(SQL["set_packing"], {"packs": packing[0], "oldest_version": packing[1]})
             copy_to(conn, forgotten)
         return new
 

@@ -81,6 +81,7 @@ def migrate(
     give_up_s: float,
     progress: Callable[[str], object],
     by: str,
+    pack_participants: bool | None = None,
 ) -> str:
     """Migrate the database as its owner. Returns the schema's version.
 
@@ -90,6 +91,7 @@ def migrate(
         give_up_s: how long all tries together wait for locks.
         progress: is called with lines for the operator.
         by: the operator, for the audit log.
+        pack_participants: pack participants of quiet events from now on, or pack no more; None leaves it.
 
     Raises:
         StoreUnavailable: PostgreSQL is away, or a lock was not free in time.
@@ -100,7 +102,8 @@ def migrate(
 
     passwords = {role: secret_in(environment, f"HANNUN_{role.upper()}_PASSWORD") for role in ROLES}
     patience = Patience(lock_wait_s=lock_wait_s, give_up_s=give_up_s)
-    return str(store.migrate(owner_url(settings), channel_table(settings), passwords, patience, progress, by=by))
+    url, channels = owner_url(settings), channel_table(settings)
+    return str(store.migrate(url, channels, passwords, patience, progress, by=by, pack_participants=pack_participants))
 
 
 def migration_plan(settings: Settings) -> MigrationPlan:

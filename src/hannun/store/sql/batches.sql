@@ -12,18 +12,27 @@ UPDATE hannun.positions SET next_offset = %(end)s, leader_epoch = %(leader_epoch
 -- lock_events --
 -- Locks these events until the commit: what is read of them from here on stays true. In the order of their numbers, so
 -- that two batches wait for each other and never deadlock. Each row also returns how many of the cached channel numbers
--- are still those of this database, and how often ids of the event were forgotten.
+-- are still those of this database, how often ids of the event were forgotten, and whether any of its participants is packed.
 SELECT event_no, event_id, user_id,
        (SELECT count(*) FROM hannun.channels
           JOIN unnest(%(channel_keys)s::text[], %(channel_nos)s::int[]) AS known (key, channel_no)
          USING (key, channel_no)),
-       forgotten, amounts_sealed, sealed_revenue
+       forgotten, amounts_sealed, sealed_revenue, packed > 0
   FROM hannun.events
  WHERE event_no = ANY(%(event_nos)s::int[]) ORDER BY event_no FOR UPDATE;
 
 -- forgotten_merchants --
 -- How many merchants are forgotten. None is forgotten until this transaction ends.
 SELECT hannun.forgotten_merchants();
+
+-- packed_among --
+-- Which of these participants are in a segment of the ledger: their places, from 1 on.
+SELECT given.place
+  FROM unnest(%(event_nos)s::int[], %(participants)s::uuid[]) WITH ORDINALITY AS given (event_no, participant, place)
+ CROSS JOIN LATERAL (SELECT s.participants FROM hannun.packed_participants s
+                      WHERE s.event_no = given.event_no AND s.first_participant <= given.participant
+                      ORDER BY s.first_participant DESC LIMIT 1) AS segment
+ WHERE given.participant = ANY(segment.participants);
 
 -- copy_participants --
 -- The fast path into the ledger: it fails where a participant of the batch is already there.
@@ -116,6 +125,8 @@ UPDATE hannun.events SET
        sales = events.sales + added.sales,
        recorded_revenue = events.recorded_revenue + added.revenue,
        sealed_revenue = coalesce(added.sealed_revenue, events.sealed_revenue),
+       participants_at = CASE WHEN added.participants > 0 THEN clock_timestamp() AT TIME ZONE 'UTC'
+                              ELSE events.participants_at END,
        cumulative_owed_from = least(events.cumulative_owed_from, to_timestamp(added.minute * 60.0) AT TIME ZONE 'UTC'),
        version = greatest(events.version + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
   FROM unnest(%(event_nos)s::int[], %(participants)s::int[], %(unattributed)s::int[], %(sales)s::int[],

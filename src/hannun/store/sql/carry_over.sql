@@ -108,6 +108,17 @@ INSERT INTO hannun.channel_outages (channel, began_at, ended_at, reason)
 VALUES (%(channel)s, %(began_at)s, %(ended_at)s, %(reason)s)
     ON CONFLICT (channel, began_at) DO UPDATE SET ended_at = excluded.ended_at;
 
+-- packing --
+-- Whether participants are packed, and which processes may use the database.
+SELECT packs, oldest_version FROM hannun.participant_packing CROSS JOIN hannun.schema_compatibility;
+
+-- copy_packing --
+-- Pack participants where the live database does, and let only those processes start that may use it.
+WITH raised AS (
+    UPDATE hannun.schema_compatibility SET oldest_version = %(oldest_version)s WHERE oldest_version < %(oldest_version)s
+)
+UPDATE hannun.participant_packing SET packs = true, changed_at = clock_timestamp() WHERE %(packs)s AND NOT packs;
+
 -- budgets --
 -- What is taken of the budgets of channels' APIs.
 SELECT scope, budget, window_starts_at, units, free_at, blocked_until FROM hannun.channel_budgets;

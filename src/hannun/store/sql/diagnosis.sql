@@ -19,7 +19,7 @@ SELECT role, wanted, object FROM (
       FROM pg_class c CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted
      WHERE c.relnamespace IN ('public'::regnamespace, 'hannun'::regnamespace) AND c.relkind IN ('r', 'p')
        AND NOT (c.relnamespace = 'hannun'::regnamespace AND (
-                c.relname IN ('identity', 'schema_compatibility', 'schema_version') AND wanted <> 'SELECT'
+                c.relname IN ('identity', 'participant_packing', 'schema_compatibility', 'schema_version') AND wanted <> 'SELECT'
              OR c.relname = 'audit_log' AND wanted IN ('UPDATE', 'DELETE')
              OR c.relname = 'audit_subjects' AND wanted = 'DELETE'))
      UNION ALL
@@ -144,7 +144,7 @@ WITH sample AS MATERIALIZED (
      WHERE participants <= %(participants_max)s
      ORDER BY hashint4(event_no + %(seed)s) LIMIT %(events)s
 ), ledger AS (
-    SELECT s.event_no, (SELECT count(*) FROM hannun.participants p WHERE p.event_no = s.event_no) AS participants FROM sample s
+    SELECT s.event_no, (SELECT count(*) FROM hannun.arrivals p WHERE p.event_no = s.event_no) AS participants FROM sample s
 )
 SELECT s.event_no, 'hannun.events', s.participants::bigint, l.participants
   FROM sample s JOIN ledger l USING (event_no) WHERE s.participants <> l.participants

@@ -20,9 +20,14 @@ INSERT INTO hannun.forgotten (kind, event_id, digest, key_id) VALUES (%(kind)s, 
 UPDATE hannun.events SET forgotten = forgotten + 1 WHERE event_no = %(event_no)s;
 
 -- events_of_participant --
--- The events in which a participant is counted.
-SELECT e.event_id FROM hannun.participants p JOIN hannun.events e USING (event_no)
- WHERE p.participant = %(participant)s::uuid ORDER BY e.event_no;
+-- The events in which a participant is counted: one search in an index, or two, for each event.
+SELECT e.event_id FROM hannun.events e
+ WHERE EXISTS (SELECT FROM hannun.participants p WHERE p.event_no = e.event_no AND p.participant = %(participant)s::uuid)
+    OR e.packed > 0 AND %(participant)s::uuid = ANY((
+       SELECT s.participants FROM hannun.packed_participants s
+        WHERE s.event_no = e.event_no AND s.first_participant <= %(participant)s::uuid
+        ORDER BY s.first_participant DESC LIMIT 1)::uuid[])
+ ORDER BY e.event_no;
 
 -- events_of_dead_letters --
 -- The events of dead letters that name a participant. Such an event may not exist.
@@ -42,6 +47,28 @@ SELECT event_no, event_id FROM hannun.events WHERE event_id = ANY(%(event_ids)s:
 -- Replace a participant in the ledger. Minute and channel stay, so every count stays.
 UPDATE hannun.participants SET participant = %(new)s::uuid
  WHERE event_no = %(event_no)s AND participant = %(old)s::uuid;
+
+-- replace_packed_participant --
+-- Replace a participant in a segment of the ledger: the substitute becomes a row, with the same minute and channel. The event is locked.
+WITH found AS MATERIALIZED (
+    SELECT event_no, first_participant, participants, cames, array_position(participants, %(old)s::uuid) AS place
+      FROM (SELECT * FROM hannun.packed_participants
+             WHERE event_no = %(event_no)s AND first_participant <= %(old)s::uuid
+             ORDER BY first_participant DESC LIMIT 1) AS segment
+     WHERE %(old)s::uuid = ANY(participants)
+), kept AS (
+    UPDATE hannun.packed_participants s SET
+           first_participant = (array_remove(s.participants, %(old)s::uuid))[1],
+           participants = array_remove(s.participants, %(old)s::uuid), cames = s.cames[:place - 1] || s.cames[place + 1:]
+      FROM found
+     WHERE s.event_no = found.event_no AND s.first_participant = found.first_participant AND cardinality(found.participants) > 1
+), emptied AS (
+    DELETE FROM hannun.packed_participants s USING found
+     WHERE s.event_no = found.event_no AND s.first_participant = found.first_participant AND cardinality(found.participants) = 1
+), unpacked AS (
+    UPDATE hannun.events e SET packed = e.packed - 1 FROM found WHERE e.event_no = found.event_no
+)
+INSERT INTO hannun.participants (event_no, participant, came) SELECT event_no, %(new)s::uuid, cames[place] FROM found;
 
 -- replace_participant_in_dead_letters --
 -- Replace a participant among the kept fields of dead letters.

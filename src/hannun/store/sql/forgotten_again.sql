@@ -9,8 +9,8 @@ UPDATE hannun.events e SET forgotten = greatest(e.forgotten, live.forgotten)
 
 -- participants --
 -- The participants of an event, as 32 hexadecimal digits.
-SELECT replace(p.participant::text, '-', '') FROM hannun.participants p JOIN hannun.events USING (event_no)
- WHERE event_id = %(event_id)s
+SELECT replace(participant::text, '-', '') FROM hannun.arrivals
+ WHERE event_no = (SELECT event_no FROM hannun.events WHERE event_id = %(event_id)s)
  UNION
 -- Also those who are only in dead letters.
 SELECT fields ->> 'participant' FROM hannun.dead_letters

@@ -21,8 +21,8 @@ SELECT 'hannun.events.user_id', user_id FROM hannun.events WHERE user_id IS NOT 
 
 -- participants --
 -- The participants of an event.
-SELECT replace(participant::text, '-', '') FROM hannun.participants JOIN hannun.events USING (event_no)
- WHERE event_id = %(event_id)s;
+SELECT replace(participant::text, '-', '') FROM hannun.arrivals
+ WHERE event_no = (SELECT event_no FROM hannun.events WHERE event_id = %(event_id)s);
 
 -- dead_letter_participants --
 -- The participants among the kept fields of dead letters, each with the event that the message names, if any.
@@ -36,8 +36,8 @@ SELECT user_id, participants, first_seen_at FROM hannun.events WHERE event_id = 
 -- Whose data an event holds: its merchant, and the participants of its ledger and of its dead letters, each once.
 SELECT 'merchant', user_id FROM hannun.events WHERE event_id = %(event_id)s AND user_id IS NOT NULL
  UNION
-SELECT 'participant', participant::text FROM hannun.participants JOIN hannun.events USING (event_no)
- WHERE event_id = %(event_id)s
+SELECT 'participant', participant::text FROM hannun.arrivals
+ WHERE event_no = (SELECT event_no FROM hannun.events WHERE event_id = %(event_id)s)
  UNION
 SELECT 'participant', (fields ->> 'participant')::uuid::text FROM hannun.dead_letters
  WHERE event_id = %(event_id)s AND fields ->> 'participant' IS NOT NULL;

@@ -29,6 +29,36 @@ WITH ledger AS (
 )
 SELECT place, name, found::text, expected::text FROM compared WHERE found IS DISTINCT FROM expected ORDER BY 1, 2;
 
+-- packed_participants --
+-- hannun.packed_participants: each participant once, in the order by which a batch finds them, and as many as hannun.events says. Where
+-- a participant is twice, or out of order, `found` is how many of them an event has.
+WITH segments AS MATERIALIZED (
+    SELECT event_no, first_participant, participants[cardinality(participants)] AS last_participant, cardinality(participants) AS size,
+           lead(first_participant) OVER (PARTITION BY event_no ORDER BY first_participant) AS next_participant,
+           (SELECT count(*) FROM generate_series(2, cardinality(participants)) AS at
+             WHERE participants[at] <= participants[at - 1]) AS disordered
+      FROM hannun.packed_participants
+), found AS (
+    SELECT event_no, sum(size) AS packed,
+           sum(disordered) + count(*) FILTER (WHERE next_participant <= last_participant) AS disordered
+      FROM segments GROUP BY event_no
+), compared AS (
+    SELECT coalesce(e.event_id, 'event number ' || f.event_no) AS place, figure.*
+      FROM hannun.events e
+      FULL JOIN found f USING (event_no)
+     CROSS JOIN LATERAL (VALUES
+           ('packed', e.packed::numeric, coalesce(f.packed, 0)),
+           ('participants out of order', coalesce(f.disordered, 0), 0),
+           ('participants twice', CASE WHEN f.packed > 0 THEN (
+                SELECT count(*) FROM hannun.participants p
+                 CROSS JOIN LATERAL (SELECT s.participants FROM hannun.packed_participants s
+                                      WHERE s.event_no = p.event_no AND s.first_participant <= p.participant
+                                      ORDER BY s.first_participant DESC LIMIT 1) AS segment
+                 WHERE p.event_no = f.event_no AND p.participant = ANY(segment.participants)) ELSE 0 END, 0)
+           ) AS figure (name, found, expected)
+)
+SELECT place, name, found::text, expected::text FROM compared WHERE found IS DISTINCT FROM expected ORDER BY 1, 2;
+
 -- untyped_participants --
 -- hannun.untyped_participants: participants whose channel has no type yet, from the ledger.
 WITH ledger AS (
