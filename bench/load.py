@@ -95,12 +95,14 @@ class Step:
     seconds: float
 
     @property
-    def open_p99_s(self) -> float:
-        return percentile(self.seen.opens, 99) if self.seen.opens else 0.0
+    def open_p99_s(self) -> float | None:
+        """None where no page was opened."""
+        return percentile(self.seen.opens, 99) if self.seen.opens else None
 
     @property
-    def fresh_p99_s(self) -> float:
-        return percentile(self.fresh_s, 99) if self.fresh_s else 0.0
+    def fresh_p99_s(self) -> float | None:
+        """None where no page had an answer with a new participant."""
+        return percentile(self.fresh_s, 99) if self.fresh_s else None
 
     @property
     def all_cores(self) -> float:
@@ -109,7 +111,7 @@ class Step:
     def __str__(self) -> str:
         parts = ", ".join(f"{part} {cores:.2f}" for part, cores in self.cores.items())
         failures = f", failures {self.seen.failures}" if self.seen.failures else ""
-        waits = f"p99 of opening {self.open_p99_s:.2f} s, from the commit {self.fresh_p99_s:.2f} s"
+        waits = f"p99 of opening {_seconds(self.open_p99_s)}, from the commit {_seconds(self.fresh_p99_s)}"
         return f"{self.users:,} users, {waits}, cores: {parts}{failures}"
 
     def is_carried(self, cores: int) -> bool:
@@ -120,13 +122,19 @@ class Step:
         """Why these are too many users; None where they are not."""
         if self.seen.failures:
             return f"{self.seen.failures}"
-        if self.open_p99_s > OPEN_S_MAX:
+        if self.users and self.open_p99_s is None:
+            return "no page opened"
+        if self.open_p99_s is not None and self.open_p99_s > OPEN_S_MAX:
             return f"the p99 of opening is {self.open_p99_s:.2f} s"
-        if self.fresh_p99_s > FRESH_S_MAX:
+        if self.fresh_p99_s is not None and self.fresh_p99_s > FRESH_S_MAX:
             return f"the p99 from the commit is {self.fresh_p99_s:.1f} s"
         if self.all_cores > cores * CORES_SHARE_MAX:
             return f"{self.all_cores:.2f} of {cores} cores are busy"
         return None
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f} s"
 
 
 def run(servers: Servers, *, quick: bool) -> list[Figure]:
@@ -331,6 +339,7 @@ def _figures(steps: Sequence[Step], scale: Scale) -> list[Figure]:
         *(
             Figure("load", f"p99 of opening, {each.users:,} users", each.open_p99_s, "s", f"{len(each.seen.opens):,}")
             for each in with_users
+            if each.open_p99_s is not None
         ),
         Figure("load", "CPU, serve, a read", _serve_ms_a_read(base, step), "ms", f"{reads}; streams included"),
         *(figure for part in step.cores for figure in _cores(part, base, step, scale)),
@@ -338,6 +347,9 @@ def _figures(steps: Sequence[Step], scale: Scale) -> list[Figure]:
 
 
 def _times(name: str, waits_s: list[float], unit: str, factor: float, samples: str, more: str = "") -> list[Figure]:
+    """The median and the p99 of waits; no figure where there were none."""
+    if not waits_s:
+        return []
     return [
         Figure("load", f"{name}, p50", percentile(waits_s, 50) * factor, unit, samples),
         Figure("load", f"{name}, p99", percentile(waits_s, 99) * factor, f"{unit}{more}", samples),
