@@ -186,7 +186,7 @@ class Model:
             )
         )
 
-    # -- reading: local entry ─► get ─► lease ─► load ─► fill
+    # -- reading: local entry ─► get ─► get or lease ─► load ─► fill; beside an answer that cannot be used also ─► lease
 
     def _reader(self, state: State, number: int, reader: Reader) -> Iterator[Step]:
         rules = self._rules
@@ -220,6 +220,11 @@ class Model:
                 return then(changed, at="got", version=version)
             return answer(changed, version)
 
+        def lease_step(command: str) -> Step:
+            if state.lease:
+                return f"{name} {command}: held by another", then(state, at="waits")
+            return f"{name} {command}", then(state._replace(lease=number + 1), at="leased", run=state.run)
+
         name = f"reader {number}"
         if reader.at not in ("idle", "done", "dead") and state.left[CRASH]:
             yield f"{name} dies", then(_use_fault(state, CRASH), at="dead", version=0, promised=0, guard=False)
@@ -238,23 +243,24 @@ class Model:
             else:
                 guard = self._setting.local_cache and process.subscribed
                 yield f"{name} begins", then(state, at="begun", promised=promised, seen=seen, guard=guard)
-        elif reader.at in ("begun", "waits"):
+        elif reader.at in ("begun", "missed", "waits"):
             version, run = state.answer
             if version >= max(version_min, 1) and (run == state.run or not rules.run_is_compared):
                 yield f"{name} get {version}", got(state, version)
             elif reader.at == "begun":
                 yield f"{name} get: miss", then(state, at="missed")
+            elif reader.at == "missed" and version:
+                yield f"{name} get or lease: an answer that cannot be used", then(state, at="acquires")
+            elif reader.at == "missed":
+                yield lease_step("get or lease")
             elif not state.lease:
                 yield f"{name} stops waiting", then(state, at="past")
             if state.left[CUT]:
                 yield f"{name} get: cut off", then(_use_fault(state, CUT), at="past")
         elif reader.at == "got":
             yield f"{name} answers {reader.version}", answer(state, reader.version)
-        elif reader.at == "missed":
-            if state.lease:
-                yield f"{name} lease: held by another", then(state, at="waits")
-            else:
-                yield f"{name} lease", then(state._replace(lease=number + 1), at="leased", run=state.run)
+        elif reader.at == "acquires":
+            yield lease_step("lease")
         elif reader.at == "leased":
             yield f"{name} load {state.committed}", then(state, at="loaded", version=state.committed)
         elif reader.at == "loaded":

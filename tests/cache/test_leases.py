@@ -1,12 +1,16 @@
 """Leases: of many readers that miss one reads PostgreSQL, and what was read before an invalidation is not cached."""
 
 import asyncio
+from dataclasses import replace
 
+import msgspec
 import pytest
 from cache_readers import CHANGED, KEY, OTHER, Serve, answer, plain_client, serving
+from faults import Crash, Fault, Proxy, RedisRequests, Request
 from world import World
 
-from hannun.cache import keys
+from hannun.cache import AnswerCache, keys
+from hannun.cache.lease import Lease
 from hannun.domain.answer import EncodedAnswer
 
 
@@ -133,21 +137,120 @@ def test_a_waiting_reader_gets_what_was_filled_between_its_two_commands(world: W
 
 
 def test_a_reader_that_takes_a_lease_just_released_finds_what_was_filled(world: World) -> None:
-    """Its GET and its lease are two commands: in between, another reader may have filled."""
+    """Where an answer is cached that cannot be used, the lease takes a second command: before it, another reader may
+    have filled."""
     world.count(world.created(), world.registered("p1"))
 
     async def work(serve: Serve) -> None:
-        get = serve.cache.get
+        acquire_lease = serve.cache.acquire_lease
+        lease = await acquire_lease(KEY)
+        assert lease is not None and await serve.cache.fill(lease, msgspec.structs.replace(answer(1), until_ms=1))
 
-        async def fill_after_the_first_get(key: str, version_min: int = 0) -> EncodedAnswer | None:
-            found = await get(key, version_min)
-            serve.cache.get = get  # type: ignore[method-assign]
+        async def acquire_after_another_has_filled(key: str) -> Lease | None:
+            serve.cache.acquire_lease = acquire_lease  # type: ignore[method-assign]
             assert await serve.dashboard() == (1, "live")
-            return found
+            return await acquire_lease(key)
 
-        serve.cache.get = fill_after_the_first_get  # type: ignore[method-assign]
+        serve.cache.acquire_lease = acquire_after_another_has_filled  # type: ignore[method-assign,assignment]
         assert await serve.dashboard() == (1, "cache")
         assert serve.reader.loads == 1
+        assert await acquire_lease(KEY) is not None  # that of the second reader is released
+
+    serving(world, work)
+
+
+@pytest.mark.parametrize("connections", ["its own connections", "those of redis-py"])
+def test_a_read_gets_the_answer_or_the_lease_in_one_command(world: World, connections: str) -> None:
+    async def work(serve: Serve) -> None:
+        if connections == "those of redis-py":
+            serve.cache._get_pool._count_max = 0
+        found, lease = await serve.cache.get_or_acquire(KEY)
+        assert found is None and lease is not None
+        assert await serve.cache.get_or_acquire(KEY) == (None, None), "another reader holds it"
+        assert await serve.cache.fill(lease, answer(1)) is True
+        assert await serve.cache.get_or_acquire(KEY) == (answer(1), None)
+        assert await serve.cache.acquire_lease(KEY) is not None, "a hit takes no lease"
+        assert (serve.cache.hits, serve.cache.misses) == (1, 2)
+
+    serving(world, work)
+
+
+def test_a_cold_read_sends_two_commands_and_a_hit_one(world: World) -> None:
+    world.count(world.created())
+    commands: list[str] = []
+
+    def record(request: Request) -> bool:
+        commands.append(request.text.split()[0])
+        return False
+
+    with Proxy(world.redis.port, RedisRequests) as proxy:
+
+        async def work() -> None:
+            cache = AnswerCache(replace(world.redis, port=proxy.port), lifetime_s=60)
+            async with Serve(world, cache) as serve:
+                assert await serve.dashboard() == (0, "live")
+                assert world.invalidator.invalidate([CHANGED])
+                for source, sent in (("live", ["EVALSHA", "EVALSHA"]), ("cache", ["EVALSHA"])):
+                    commands.clear()
+                    with proxy.inject(Crash("cut before", 1, record)):
+                        assert await serve.dashboard() == (0, source)
+                    assert commands == sent
+
+        asyncio.run(work())
+
+
+def test_a_read_takes_the_lease_beside_an_answer_that_is_not_accepted(world: World) -> None:
+    async def work(serve: Serve) -> None:
+        lease = await serve.cache.acquire_lease(KEY)
+        assert lease is not None and await serve.cache.fill(lease, answer(1))
+        found, lease = await serve.cache.get_or_acquire(KEY, lambda cached: cached.version > 1)
+        assert found is None and lease is not None
+        assert await serve.cache.get_or_acquire(KEY, lambda cached: cached.version > 1) == (None, None)
+        assert await serve.cache.fill(lease, answer(2)) is True
+
+    serving(world, work)
+
+
+def test_a_server_that_has_forgotten_the_scripts_is_sent_them_again(world: World) -> None:
+    async def work(serve: Serve) -> None:
+        with plain_client(world) as client:
+            for version in (1, 2):
+                client.script_flush()
+                _, lease = await serve.cache.get_or_acquire(KEY)
+                client.script_flush()
+                assert lease is not None and await serve.cache.fill(lease, answer(version)) is True
+                client.delete(KEY)
+
+    serving(world, work)
+
+
+@pytest.mark.parametrize("fault", ["cut before", "cut after"])
+def test_a_lease_whose_reply_is_lost_is_that_of_the_repeated_command(world: World, fault: Fault) -> None:
+    with Proxy(world.redis.port, RedisRequests) as proxy:
+
+        async def work() -> None:
+            cache = AnswerCache(replace(world.redis, port=proxy.port), lifetime_s=60)
+            async with Serve(world, cache):
+                await cache.get_or_acquire(OTHER)  # so that the server knows the script
+                with proxy.inject(Crash(fault, 1, lambda request: request.text.startswith("EVALSHA"))) as crash:
+                    _, lease = await cache.get_or_acquire(KEY)
+                assert crash.happened.is_set()
+                assert lease is not None and await cache.fill(lease, answer(1)) is True
+
+        asyncio.run(work())
+
+
+def test_a_lease_of_a_server_that_was_restarted_fills_for_its_new_run(world: World) -> None:
+    """The command that acquires it opens the connection by which the new run becomes known."""
+
+    async def work(serve: Serve) -> None:
+        await serve.cache.get(KEY)
+        await serve.cache._get_pool._close_idle()
+        run, serve.cache._server = serve.cache._server, "the run before"
+        _, lease = await serve.cache.get_or_acquire(KEY)
+        assert lease is not None and lease.server == run
+        assert await serve.cache.fill(lease, answer(1)) is True
+        assert await serve.cache.get_or_acquire(KEY) == (answer(1), None)
 
     serving(world, work)
     with plain_client(world) as client:

@@ -1,14 +1,16 @@
 """The answer cache: cached answers in Redis, filled under a lease, in front of a local cache in the process.
 
-    miss ─► acquire the lease (SET NX, random token) ─► read PostgreSQL ─► fill, if the lease is still held ─► answer
+    get the answer, or acquire the lease (random token), in one script
+       ├► hit ─► answer
+       ├► lease ─► read PostgreSQL ─► fill, if the lease is still held ─► answer
        └► another reader holds it: wait for its fill while the lease lives, then read PostgreSQL without filling
 
     a batch commits ─► delete answer and lease in one command ─► announce the change
 
 The lease prevents a cache stampede: of many readers that miss, one reads PostgreSQL (single flight). What was read
-before a commit cannot be filled after the commit's invalidation, since the lease it needs is gone. A hit is a plain
-GET; scripts run only after a miss. An entry names the key it was made for, its version, its owner and the run of the
-server it was written to. It is a miss under another key, and after the server was restarted with old data.
+before a commit cannot be filled after the commit's invalidation, since the lease it needs is gone. An entry names the
+key it was made for, its version, its owner and the run of the server it was written to. It is a miss under another key,
+and after the server was restarted with old data.
 
 Reads are asynchronous (`AnswerCache`, in `serve`). Invalidations are synchronous (`Invalidator`, in every process that
 writes). `local` holds answers in the process as well, and `version_floors` what numbers must not fall below.
@@ -21,17 +23,18 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
 
 from hannun.cache import announcements, entry, keys, subscription
 from hannun.cache.address import RedisAddress
 from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S, UNAVAILABLE
 from hannun.cache.get_pool import GetConnectionPool
-from hannun.cache.lease import FILL_SCRIPT, LEASE_MS, RELEASE_SCRIPT, Lease
+from hannun.cache.lease import FILL_SCRIPT, GET_OR_ACQUIRE_SCRIPT, LEASE_MS, RELEASE_SCRIPT, Lease
 from hannun.cache.local import FillGuard, LocalCache
 from hannun.cache.server_run import read_run_id
 from hannun.cache.subscription import PING_INTERVAL_S, RECONNECT_INTERVAL_S, Received
@@ -109,8 +112,9 @@ class AnswerCache:
             count_max=get_connections_max,
             timeout_s=self._timeout_s,
         )
-        self._run_fill_script = self._client.register_script(FILL_SCRIPT)
-        self._run_release_script = self._client.register_script(RELEASE_SCRIPT)
+        self._get_or_acquire_script = self._client.register_script(GET_OR_ACQUIRE_SCRIPT)
+        self._fill_script = self._client.register_script(FILL_SCRIPT)
+        self._release_script = self._client.register_script(RELEASE_SCRIPT)
         self._server = ""
         self._cooldown_until = 0.0
         self._distrusted_until = 0.0
@@ -202,26 +206,79 @@ class AnswerCache:
         None if no valid answer is cached, it is below `version_min` or the key's floor, or Redis is unavailable or
         refuses invalidations.
         """
-        if self._is_distrusted():
-            self.unanswered += 1
+        if not self._may_read():
             return None
-        if self._cooldown_until:
-            now = time.monotonic()
-            if now < self._cooldown_until:
-                self.unanswered += 1
-                return None
-            # This reader tries whether Redis is back; the others need not wait for the result.
-            self._cooldown_until = now + TIMEOUT_COOLDOWN_S
         try:
             # Bytes in any case: `decode_responses` is off.
             value: bytes | None = await (
                 self._get_pool.get(key) if self._get_pool.has_capacity else self._within_timeout(self._client.get(key))
             )
         except UNAVAILABLE as error:
-            self.available = _is_wrong_type(error)
-            self._cooldown_until = time.monotonic() + TIMEOUT_COOLDOWN_S if isinstance(error, TIMED_OUT) else 0.0
-            self.unanswered += 1
+            self._record_failed_read(error)
             return None
+        return self._decode(key, value, version_min)
+
+    async def get_or_acquire(
+        self, key: str, accepts: Callable[[EncodedAnswer], bool] = lambda _: True
+    ) -> tuple[EncodedAnswer | None, Lease | None]:
+        """The cached answer of a key, as `get`, if it is accepted; else the right to fill the key, as `acquire_lease`.
+
+        Neither where another reader holds the lease, or Redis is unavailable (see `available`). It takes one round
+        trip, unless what is cached cannot be returned.
+        """
+        if not self._may_read():
+            return None, await self.acquire_lease(key) if self.available else None
+        token, server = secrets.token_hex(8), self._server
+        try:
+            reply = await self._run_script(self._get_or_acquire_script, [key, keys.lease(key)], [token, LEASE_MS])
+        except UNAVAILABLE as error:
+            self._record_failed_read(error)
+            return None, None
+        is_cached = isinstance(reply, bytes)
+        answer = self._decode(key, reply if is_cached else None)
+        if answer is not None and accepts(answer):
+            return answer, None
+        if not is_cached:
+            lease = Lease(key, token, server) if reply else None
+            if lease is None or server == self._server:
+                return None, lease
+            await self.release(lease)  # the command opened a connection to another run, where its fill would be a miss
+        return await self._acquire_unless_filled(key, accepts)
+
+    async def _acquire_unless_filled(
+        self, key: str, accepts: Callable[[EncodedAnswer], bool]
+    ) -> tuple[EncodedAnswer | None, Lease | None]:
+        """The right to fill a key that was just read, or what another reader has filled and released meanwhile."""
+        lease = await self.acquire_lease(key)
+        if lease is None:
+            return None, None
+        filled = await self.get(key)
+        if filled is None or not accepts(filled):
+            return None, lease
+        await self.release(lease)
+        return filled, None
+
+    def _may_read(self) -> bool:
+        """Whether a read may be sent to Redis now. If not, it counts as unanswered."""
+        if self._is_distrusted():
+            self.unanswered += 1
+            return False
+        if self._cooldown_until:
+            now = time.monotonic()
+            if now < self._cooldown_until:
+                self.unanswered += 1
+                return False
+            # This reader tries whether Redis is back; the others need not wait for the result.
+            self._cooldown_until = now + TIMEOUT_COOLDOWN_S
+        return True
+
+    def _record_failed_read(self, error: BaseException) -> None:
+        self.available = _is_wrong_type(error)
+        self._cooldown_until = time.monotonic() + TIMEOUT_COOLDOWN_S if isinstance(error, TIMED_OUT) else 0.0
+        self.unanswered += 1
+
+    def _decode(self, key: str, value: bytes | None, version_min: int = 0) -> EncodedAnswer | None:
+        """The answer in what Redis has returned for a key; None where it must not be used."""
         self.available = True
         self._cooldown_until = 0.0
         answer = None if value is None else entry.decode(value, key, self._server, int(time.time() * 1000))
@@ -230,6 +287,11 @@ class AnswerCache:
             return None
         self.hits += 1
         return answer
+
+    async def _run_script(self, script: AsyncScript, keys_: Sequence[str], args: Sequence[Any]) -> Any:
+        if self._get_pool.has_capacity:
+            return await self._get_pool.run_script(cast(str, script.script), script.sha, keys_, args)
+        return await self._within_timeout(script(keys_, args))
 
     async def owner(self, key: str) -> str | None:
         """The owner in the cached answer of a key; None if no valid answer is cached.
@@ -270,9 +332,8 @@ class AnswerCache:
 
     async def fill(self, lease: Lease, answer: EncodedAnswer) -> bool:
         """Cache an answer, if the lease is still held and nothing newer is cached. The lease is gone afterwards."""
-        keys_, args = self._fill_arguments(lease, answer)
         try:
-            filled = await self._within_timeout(self._run_fill_script(keys_, args))
+            filled = await self._run_script(self._fill_script, *self._fill_arguments(lease, answer))
         except UNAVAILABLE:
             self.available = False
             return False
@@ -302,7 +363,7 @@ class AnswerCache:
         pipeline = self._client.pipeline(transaction=False)
         for lease, answer in answers:
             keys_, args = self._fill_arguments(lease, answer)
-            await self._run_fill_script(keys_, args, client=pipeline)
+            await self._fill_script(keys_, args, client=pipeline)
         try:
             accepted = await self._within_timeout(pipeline.execute())
         except UNAVAILABLE:
@@ -319,7 +380,7 @@ class AnswerCache:
         """Give up many leases in one round trip."""
         pipeline = self._client.pipeline(transaction=False)
         for lease in leases:
-            await self._run_release_script(keys=[keys.lease(lease.key)], args=[lease.token], client=pipeline)
+            await self._release_script(keys=[keys.lease(lease.key)], args=[lease.token], client=pipeline)
         try:
             await self._within_timeout(pipeline.execute())
         except UNAVAILABLE:
@@ -334,7 +395,7 @@ class AnswerCache:
     async def release(self, lease: Lease) -> None:
         """Give up a lease without a fill, so that the next reader need not wait for its expiry."""
         try:
-            await self._within_timeout(self._run_release_script(keys=[keys.lease(lease.key)], args=[lease.token]))
+            await self._run_script(self._release_script, [keys.lease(lease.key)], [lease.token])
         except UNAVAILABLE:
             self.available = False
 

@@ -121,6 +121,18 @@ class ClusterAnswerCache(AnswerCache):
         self.available = cache.available
         return answer
 
+    async def get_or_acquire(
+        self, key: str, accepts: Callable[[EncodedAnswer], bool] = lambda _: True
+    ) -> tuple[EncodedAnswer | None, Lease | None]:
+        cache = self._of(key)
+        if cache is None:
+            self.available = False
+            self.unanswered += 1
+            return None, None
+        found = await cache.get_or_acquire(key, accepts)
+        self.available = cache.available
+        return found
+
     async def owner(self, key: str) -> str | None:
         cache = self._of(key)
         return None if cache is None else await cache.owner(key)

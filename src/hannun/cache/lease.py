@@ -1,8 +1,10 @@
-"""The lease on a cache key, and the Lua scripts that end it.
+"""The lease on a cache key, and the Lua scripts that take and end it.
 
-SET lease NX PX ─► holder reads PostgreSQL ─► FILL_SCRIPT: lease still held? nothing newer cached? ─► SET answer
-     │                                    └► RELEASE_SCRIPT: nothing to store
-     └► an invalidation deletes the lease: the fill of what was read before it is refused
+GET_OR_ACQUIRE_SCRIPT: an answer is cached ─► answer
+     └► nobody holds the lease: SET lease PX ─► holder reads PostgreSQL ─► FILL_SCRIPT: lease still held? nothing newer
+                 │                                    │                    cached? ─► SET answer
+                 │                                    └► RELEASE_SCRIPT: nothing to store
+                 └► an invalidation deletes the lease: the fill of what was read before it is refused
 """
 
 from dataclasses import dataclass
@@ -10,6 +12,19 @@ from typing import Final
 
 LEASE_MS: Final = 3_000
 """How long the holder may take to fill. No query takes that long; a holder that died blocks others no longer."""
+
+GET_OR_ACQUIRE_SCRIPT: Final = """
+local cached = redis.pcall('GET', KEYS[1])  -- a value of another type must not block the lease
+if type(cached) == 'string' then return cached end
+local holder = redis.call('GET', KEYS[2])
+if holder and holder ~= ARGV[1] then return 0 end  -- the caller itself, where the client repeats a command
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+"""The cached answer. Where there is none: 1 with the lease taken, or 0 where another reader holds it.
+
+KEYS: answer, lease. ARGV: token, LEASE_MS.
+"""
 
 FILL_SCRIPT: Final = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end

@@ -115,19 +115,12 @@ class CachedReader:
     async def _read(
         self, key: str, compute: Compute, refresh: bool, seen: SeenVersion
     ) -> tuple[EncodedAnswer | None, Source]:
-        if not refresh:
-            cached = await self._cache.get(key)
-            if cached is not None and seen.accepts(cached):
+        if refresh:
+            lease = await self._cache.acquire_lease(key, by_force=True)
+        else:
+            cached, lease = await self._cache.get_or_acquire(key, seen.accepts)
+            if cached is not None:
                 return cached, "cache"
-            if not self._cache.available:
-                return await self._compute_without_filling(key, compute), "live"
-        lease = await self._cache.acquire_lease(key, by_force=refresh)
-        if lease is not None and not refresh:
-            # Another reader may have filled and released its lease between our GET and our lease.
-            filled_meanwhile = await self._cache.get(key)
-            if filled_meanwhile is not None and seen.accepts(filled_meanwhile):
-                await self._cache.release(lease)
-                return filled_meanwhile, "cache"
         if lease is None and self._cache.available:
             waited_for = await self._cache.wait_for_fill(key, seen.accepts)
             if waited_for is not None:
