@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import TracebackType
@@ -60,6 +60,7 @@ class HttpServer:
         self.reusable = not behind_tls
         self._applications: dict[tuple[str, ...], FastAPI] = {}
         self._app: ASGIApp | None = None
+        self._application: ASGIApp | None = None
         self._table = ConnectionTable(ConnectionLimits())
         self._server = uvicorn.Server(server_config(self._handle, self._table, behind_tls=behind_tls))
         self.state = self._server.server_state
@@ -78,8 +79,18 @@ class HttpServer:
         if app is None:
             app = self._applications[origins] = application(services)
         app.state.services = services
+        self._application = app
         self._app = behind_fast_path(app, services, settings.trusted_proxies)
         self._table.set_limits(connection_limits(settings))
+
+    @contextmanager
+    def without_fast_path(self) -> Iterator[None]:
+        """Let the application answer each request of the block."""
+        app, self._app = self._app, self._application
+        try:
+            yield
+        finally:
+            self._app = app
 
     async def close_site(self) -> None:
         """End all connections, as uvicorn does when it shuts down: requests in progress have one second."""
@@ -261,6 +272,10 @@ class Site:
     def set_now(self, moment: str) -> None:
         """Set the clock that answers depend on."""
         self.services.reports._now = lambda: datetime.fromisoformat(moment)
+
+    def without_fast_path(self) -> AbstractContextManager[None]:
+        """A block in which the framework answers each request."""
+        return self._http.without_fast_path()
 
     def run_in_loop(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine function in the service's event loop."""

@@ -25,6 +25,11 @@ def canonical_id(id_: str) -> str:
     return id_ if UUID.fullmatch(id_) is None else id_.lower()
 
 
+def is_id(text: str) -> bool:
+    """Whether a segment of a path may be an id: columns hold no more characters, and PostgreSQL no NUL."""
+    return 0 < len(text) <= ID_LENGTH_MAX and "\0" not in text
+
+
 @lru_cache(_REMEMBERED_MAX)
 def addressable_id(id_: str) -> str | None:
     """The canonical form of an event's or a merchant's id; None where no address could hold it.

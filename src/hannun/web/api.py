@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
+from starlette.types import Scope
 
 from hannun.domain.answer import EncodedAnswer
 from hannun.domain.authorization import Principal
@@ -86,10 +87,16 @@ Calling = Annotated[Caller, Depends(caller_of)]
 
 async def principal_of(request: Request, caller: Calling) -> Principal:
     """The caller, authorized for the event of the path, with the version of the answer that the caller has already."""
-    seen = version_in(request.headers.get("if-none-match"))
-    if event_id_in(request) is not None and seen > time.time_ns() // 1_000 + _AHEAD_US_MAX:
-        seen = 0  # forged: an event's version is the time of its newest change; a merchant's is a sum of versions
-    return replace(caller.principal, seen=seen)
+    of_event = event_id_in(request) is not None
+    return replace(caller.principal, seen=version_seen(request.headers.get("if-none-match"), of_event=of_event))
+
+
+def version_seen(if_none_match: str | None, *, of_event: bool) -> int:
+    """The version that a caller says they have of the answer about an event, or about a merchant."""
+    seen = version_in(if_none_match)
+    if of_event and seen > time.time_ns() // 1_000 + _AHEAD_US_MAX:
+        return 0  # forged: an event's version is the time of its newest change; a merchant's is a sum of versions
+    return seen
 
 
 CallingPrincipal = Annotated[Principal, Depends(principal_of)]
@@ -120,7 +127,7 @@ async def sending_principal(request: Request, services: Served) -> Principal:
 
 
 _YEARS = "^(19[7-9][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-7])-"
-_INSTANT_LENGTH_MAX = 100
+INSTANT_LENGTH_MAX = 100
 """Characters: an instant with nanoseconds, an offset and the longest zone in brackets."""
 _INSTANT_OR_DATE: dict[str, Any] = {
     "anyOf": [
@@ -145,7 +152,7 @@ async def range_of(
         str | None,
         Query(
             alias="startDate",
-            max_length=_INSTANT_LENGTH_MAX,
+            max_length=INSTANT_LENGTH_MAX,
             description="an instant with an offset, or a date in `tz`; cut to the minute",
             json_schema_extra=_INSTANT_OR_DATE,
         ),
@@ -154,7 +161,7 @@ async def range_of(
         str | None,
         Query(
             alias="endDate",
-            max_length=_INSTANT_LENGTH_MAX,
+            max_length=INSTANT_LENGTH_MAX,
             description="likewise; the range ends before it, and startDate lies before it",
             json_schema_extra=_INSTANT_OR_DATE,
         ),
@@ -274,6 +281,14 @@ _NEXT_LINKS = {
 }
 
 
+_FAILED_READ = "hannun.failed_read"
+
+
+def record_failed_read(scope: Scope, error: Exception) -> None:
+    """The fast path has read the answer to this request and failed: the route raises that error, and reads nothing."""
+    scope[_FAILED_READ] = error
+
+
 @dataclass(frozen=True, slots=True)
 class Responder:
     """Answers a question in the form that the request asks for: JSON, or a file."""
@@ -285,6 +300,8 @@ class Responder:
     refresh: bool
 
     async def __call__(self, question: Question) -> Response:
+        if (error := self.request.scope.get(_FAILED_READ)) is not None:
+            raise error
         view, services = view_of(question), self.services
         reports = services.reports if self.file is None else services.file_reports
         if self.file is not None:

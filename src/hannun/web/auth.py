@@ -250,7 +250,12 @@ def _is_expired(session: Session) -> bool:
 
 def bearer_token_in(headers: Mapping[str, str]) -> str | None:
     """The token of the Authorization header; None where there is none, also where the header has another scheme."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return bearer_token(headers.get("authorization", ""))
+
+
+def bearer_token(authorization: str) -> str | None:
+    """The token in the value of an Authorization header; None where it has another scheme, or no token."""
+    scheme, _, token = authorization.partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 

@@ -15,7 +15,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from hannun.domain.authorization import Principal
-from hannun.domain.ids import ID_LENGTH_MAX, canonical_id
+from hannun.domain.ids import ID_LENGTH_MAX, canonical_id, is_id
 from hannun.errors import BadRequest, Forbidden, HannunError, NotFound, Unauthenticated
 from hannun.flows.share_links import ShareLinks
 from hannun.web.access import entry_of_read
@@ -291,7 +291,7 @@ def event_id_in(request: Request) -> str | None:
     event_id: str | None = request.path_params.get("event_id")
     if event_id is None:
         return None
-    if "\0" in event_id or not 0 < len(event_id) <= ID_LENGTH_MAX:
+    if not is_id(event_id):
         raise BadRequest(
             "{field}: 1 to {length_max} characters, and none of them NUL",
             code="bad-parameter",

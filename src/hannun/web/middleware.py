@@ -85,7 +85,8 @@ class ResponseHeaders(_HttpMiddleware):
 
 
 class RequestTrace(_HttpMiddleware):
-    """Traces requests: their queries are spans under theirs. What the fast path answers has none, and no trace."""
+    """Traces requests: their queries are spans under theirs. What the fast path answers has none, and no trace:
+    while traces are on it answers from the cache only."""
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not tracing.is_on():

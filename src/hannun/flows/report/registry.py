@@ -209,7 +209,7 @@ def view_of(question: Question) -> AnyView:
     return _BY_TYPES[type(question), type(question.subject)]
 
 
-# -- the two dashboards without parameters, which live updates and the fast path name by topic -----------------------
+# -- the two dashboards without parameters, which live updates name by topic ----------------------------------------
 
 
 def dashboard_question(topic: Topic) -> EventDashboardQuestion | MerchantDashboardQuestion:
