@@ -73,7 +73,7 @@ def _measure_kafka(servers: Servers, seconds: int, rate: int) -> list[Figure]:
         serve = stack.enter_context(servers.serve(database))
         stack.enter_context(servers.ingest(database, topics))
         wait_until_owned(database, topics["participant-registered"], 1)
-        created, messages = _event_and_registrations(41, seconds, rate)
+        created, messages = _event_and_registrations(1_000 + rate, seconds, rate)
         produce(bootstrap, topics, created)
         producer = Producer(producer_options(bootstrap) | {"queue.buffering.max.messages": 1_000_000})
 
