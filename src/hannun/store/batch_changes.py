@@ -21,6 +21,7 @@ from hannun.store.ledger_copy import (
     NO_CHANNEL,
     LedgerColumns,
     LedgerRows,
+    channel_numbers,
     event_numbers,
     int_array,
     ledger_rows,
@@ -284,16 +285,15 @@ class BatchChanges:
     def _attribute(self, new: Registrations) -> None:
         """Add participants to their channels; those of a channel without a type stay unattributed until it has one."""
         named = new.at(new.channel != NO_CHANNEL_CODE)
-        event_nos, codes, counts = _counted(event_numbers(self._keys, named), named.channel)
-        rows = [self._channels[channel.key] for channel in named.channels]
-        pairs = [(no, rows[code].no) for no, code in zip(event_nos, codes, strict=True)]
-        untyped = self._untyped(pairs, {row.no for row in rows if row.type is None})
+        event_nos, channel_nos, counts = _counted(event_numbers(self._keys, named), channel_numbers(self._keys, named))
+        rows = {row.no: row for row in [self._channels[channel.key] for channel in named.channels]}
+        pairs = list(zip(event_nos, channel_nos, strict=True))
+        untyped = self._untyped(pairs, {no for no, row in rows.items() if row.type is None})
         if untyped:
             self._add_untyped({pair: count for pair, count in zip(pairs, counts, strict=True) if pair in untyped})
         typed = [(*pair, count) for pair, count in zip(pairs, counts, strict=True) if pair not in untyped]
-        names = {row.no: row.name for row in rows}
         for no, channel_no, _ in typed:
-            self._changes[no].channels.add(names[channel_no])
+            self._changes[no].channels.add(rows[channel_no].name)
         self._add_to_channels(typed)
 
     def _untyped(self, pairs: Sequence[EventChannel], may_be_untyped: Set[int]) -> set[EventChannel]:
@@ -314,7 +314,8 @@ class BatchChanges:
         )
 
     def _add_to_channels(self, counts: Sequence[tuple[int, int, int]]) -> None:
-        """Add to channels: an event's number, a channel's number and a count, each pair once."""
+        """Add to channels: an event's number, a channel's number and a count, in the order of
+        their pairs: in that of the rows in the table more updates stay heap-only."""
         if not counts:
             return
         event_nos, channel_nos, participants = zip(*counts, strict=True)
