@@ -1,6 +1,6 @@
 """Local cache: an entry is served a second at most, is at most 100 ms behind, and never outlives an announcement."""
 
-from hannun.cache.local import LAG_S_MAX, LIFETIME_S, LocalCache
+from hannun.cache.local import LAG_S_MAX, LIFETIME_S, RENEW_AFTER_S, LocalCache
 from hannun.domain.answer import EncodedAnswer
 
 KEY, OTHER = "analytics:dashboard:spring", "analytics:dashboard:autumn"
@@ -72,9 +72,22 @@ def test_an_entry_expires_a_second_after_its_read_began() -> None:
     guard = cache.begin_read(KEY, 0.0)
     cache.put(guard, KEY, answer(1))
     cache.confirm_up_to(LIFETIME_S)
+    assert cache.get(KEY, LIFETIME_S, 0) is None, "this reader renews it"
     assert cache.get(KEY, LIFETIME_S, 0) is not None
     assert cache.get(KEY, LIFETIME_S + 0.001, 0) is None
     assert len(cache) == 0
+
+
+def test_one_reader_renews_an_entry_before_it_expires_and_the_others_are_served() -> None:
+    cache = confirmed()
+    store(cache, 1)
+    cache.confirm_up_to(LIFETIME_S)
+    assert cache.get(KEY, RENEW_AFTER_S, 0) == answer(1)
+    served = [cache.get(KEY, RENEW_AFTER_S + 0.01, 0) for _ in range(5)]
+    assert served == [None, *[answer(1)] * 4]
+    store(cache, 2, now_s=RENEW_AFTER_S + 0.01)
+    cache.confirm_up_to(LIFETIME_S + 0.1)
+    assert [cache.get(KEY, LIFETIME_S + 0.1, 0) for _ in range(2)] == [answer(2)] * 2
 
 
 def test_an_entry_expires_when_its_answer_stops_being_true() -> None:

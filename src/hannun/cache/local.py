@@ -23,6 +23,8 @@ from hannun.domain.answer import EncodedAnswer
 
 LIFETIME_S: Final = 1.0
 """How long an entry is served at most, counted from before it was read."""
+RENEW_AFTER_S: Final = 0.9
+"""From this age on one reader renews an entry. If it expired for all, all readers of a busy key would go to Redis."""
 LAG_S_MAX: Final = 0.1
 """How far an entry may be behind the announcements."""
 _OVERHEAD_BYTES: Final = 600  # of an entry, its answer and their strings, roughly
@@ -38,9 +40,12 @@ class FillGuard:
 
 
 class _Entry(NamedTuple):
+    """An answer, which was read at `began_s`. `renewed`: a reader was sent to Redis to renew it."""
+
     answer: EncodedAnswer
     began_s: float
     size: int
+    renewed: bool = False
 
 
 class LocalCache:
@@ -66,7 +71,8 @@ class LocalCache:
         return self._bytes_max > 0
 
     def get(self, key: str, now_s: float, now_ms: int) -> EncodedAnswer | None:
-        """The answer of a key; None if there is none, it has expired, or the subscription is not confirmed.
+        """The answer of a key; None if there is none, it has expired, or the subscription is not confirmed, and once to
+        the first reader of an entry that is about to expire, who renews it.
 
         `now_ms` is the time since 1970, for answers that stop being true by themselves.
         """
@@ -76,6 +82,9 @@ class LocalCache:
         answer = entry.answer
         if now_s - entry.began_s > LIFETIME_S or (answer.until_ms and now_ms >= answer.until_ms):
             self._remove(key)
+            return None
+        if now_s - entry.began_s > RENEW_AFTER_S and not entry.renewed:
+            self._entries[key] = entry._replace(renewed=True)
             return None
         return answer
 
