@@ -6,7 +6,7 @@
 
 An outbox entry is written in the transaction of its batch and deleted after Redis has acknowledged the invalidation. So
 nothing is lost with a process: every process also delivers entries that are older than half a second, or than a
-second where they have 1,000 events (`deliver_pending`). Delivering an entry twice is harmless.
+second where they have 1,000 events or more (`deliver_pending`). Delivering an entry twice is harmless.
 """
 
 import itertools
@@ -199,7 +199,7 @@ def deliver_pending(database: Database, invalidator: Invalidates, older_than_s: 
     """Deliver entries that a dead process, or an unavailable Redis, has left. Returns how many were delivered.
 
     Args:
-        older_than_s: how old an entry must be, with as much again for each 1,000 events; 0 delivers all.
+        older_than_s: how old an entry must be, and twice that with 1,000 events or more; 0 delivers all.
 
     Raises:
         StoreUnavailable: PostgreSQL is unavailable; the entries stay.

@@ -18,8 +18,8 @@ from hannun.scheduler import Every, Job, Result
 from hannun.store.database import Database
 
 OUTBOX_EVERY_S = 0.5
-"""The invalidations that a dead writer left are delivered within 2 s: 0.5 s until they count as old, and a run.
-Those of a batch of many events take longer (`store.outbox.pending`)."""
+"""The invalidations that a dead writer left are delivered within 2 s: 0.5 s until they count as old (1 s for
+many events), and a run."""
 PROBE_EVERY_S = 0.5
 """How soon a cached answer says that PostgreSQL is away."""
 RECORD_EVERY_S = 1.0

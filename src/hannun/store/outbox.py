@@ -37,7 +37,7 @@ def mark_delivered(conn: Connection, entry_nos: Sequence[int]) -> None:
 
 
 def pending(conn: Connection, older_than_s: float) -> list[tuple[int, list[ChangedEvent]]]:
-    """Entries that were not delivered for `older_than_s` seconds, and as many more for each 1,000 events, oldest first.
+    """Entries that were not delivered for `older_than_s` seconds, twice that with 1,000 events or more, oldest first.
 
     At most `READ_MAX`.
     """

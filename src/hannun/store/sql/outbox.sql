@@ -13,9 +13,11 @@ DELETE FROM hannun.owed_invalidations WHERE owed_no = ANY(%(entry_nos)s::bigint[
 
 -- pending_entries --
 -- Invalidations that were not delivered in time: their process is dead, or Redis was unavailable. An event takes about 80
--- bytes of an entry, so one of 1,000 events has twice the time, and is not delivered a second time while its process does it.
+-- bytes of an entry, so one of 1,000 events or more has twice the time, and is rarely delivered a second time while its
+-- process does it. Not more: a dead writer leaves wrong answers meanwhile.
 SELECT owed_no, events FROM hannun.owed_invalidations
- WHERE owed_at < clock_timestamp() - make_interval(secs => %(older_than_s)s * (1 + pg_column_size(events) / 80000.0))
+ WHERE owed_at < clock_timestamp()
+                 - make_interval(secs => %(older_than_s)s * least(2, 1 + pg_column_size(events) / 80000.0))
  ORDER BY owed_no LIMIT %(limit)s;
 
 -- count_entries --
