@@ -52,7 +52,8 @@ def test_the_batch_size_always_stays_within_its_bounds(
 ) -> None:
     after = BatchSize(size, size_max).after(messages, events, took_s)
     assert min(SIZE_MIN, size_max) <= after.messages_max <= size_max
-    assert 0 < after.enough <= after.messages_max <= after.polled_max
+    assert 0 < after.enough <= after.messages_max
+    assert after.messages_max <= after.polled_max
 
 
 @pytest.mark.parametrize(("share", "few"), [(1.0, False), (0.5, True)])
@@ -64,4 +65,22 @@ def test_more_than_a_batch_is_polled_only_where_it_holds_few_messages_of_each_ev
     size = BatchSize(20_000, 100_000)
     assert size.polled_max == size.enough == 20_000
     few = size.after(20_000, 20_000, 0.8)
-    assert few.polled_max > 100_000 and few.enough < few.messages_max
+    assert few.polled_max > 2 * few.messages_max and few.enough < few.messages_max
+
+
+@given(st.integers(1_000, 100_000), st.sampled_from([0.05, 0.25, 1.0]))
+def test_a_batch_that_was_enough_and_too_slow_makes_the_next_one_smaller(size: int, share: float) -> None:
+    before = BatchSize(size, 100_000, few_of_each_event=True)
+    after = before.after(before.enough, before.enough, WRITE_TARGET_OF_MANY_EVENTS_S * 5, share)
+    assert after.messages_max < size or size == SIZE_MIN
+
+
+def test_where_events_are_few_again_no_more_than_a_batch_is_polled() -> None:
+    before = BatchSize(40_000, 100_000, few_of_each_event=True)
+    assert not before.after(before.enough, 3, 0.1).few_of_each_event
+
+
+@given(st.integers(1, 10**5), st.integers(1, 10**5), st.booleans())
+def test_what_is_polled_is_a_few_batches_and_bounded(size: int, limit: int, few: bool) -> None:
+    of = BatchSize(min(size, limit), limit, few)
+    assert of.polled_max <= min(3 * of.messages_max, 2 * limit)

@@ -24,7 +24,10 @@ SIZE_MIN = 1_000
 SIZE_AT_START = 20_000
 """The size limit before anything is known of the speed of PostgreSQL."""
 BATCHES_POLLED = 3
-"""As many of the largest batches may be polled ahead where a batch holds few messages of each event."""
+"""As many batches may be polled ahead where a batch holds few messages of each event: what was polled must be counted
+within seconds, before a partition is given up or the process stops."""
+LARGEST_BATCHES_POLLED = 2
+"""And never more than as many of the largest batches, which bounds memory: about 0.7 kB a registration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,9 @@ class BatchSize:
     @property
     def polled_max(self) -> int:
         """How many messages may be polled behind the batch that is written."""
-        return self.limit * BATCHES_POLLED if self.few_of_each_event else self.messages_max
+        if not self.few_of_each_event:
+            return self.messages_max
+        return min(self.messages_max * BATCHES_POLLED, self.limit * LARGEST_BATCHES_POLLED)
 
     @property
     def enough(self) -> int:
@@ -59,13 +64,13 @@ class BatchSize:
     def after(self, messages: int, events: int, took_s: float, share: float = 1.0) -> Self:
         """The size after a batch of `messages` messages of `events` events was written in `took_s` seconds.
 
-        A batch of less than half of the size does not change it: Kafka had no more messages.
+        A batch of less than half of what is enough does not change it: Kafka had no more messages.
 
         Args:
             share: the share of the partitions that the batch had messages of, above 0 and at most 1.
         """
         size_min = min(SIZE_MIN, self.limit)
-        if messages * 2 < self.messages_max:
+        if messages * 2 < self.enough:
             return replace(self, messages_max=min(max(self.messages_max, size_min), self.limit))
         few = messages * share < events * FEW_MESSAGES
         target = messages * (WRITE_TARGET_OF_MANY_EVENTS_S if few else WRITE_TARGET_S) / max(took_s, 1e-6)

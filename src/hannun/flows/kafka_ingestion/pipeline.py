@@ -11,8 +11,8 @@ Where a batch would hold few messages of each event, more is polled than it may 
 those first whose messages have waited longest: so it has more messages of each of its events, and changes their rows
 less often (`domain.batch_size`).
 
-A start, a revocation and the end need to know how far the partitions are counted, so they write and finish all that was
-polled. If a batch fails, what was polled behind it is dropped with it, and read again.
+A start, a revocation and the end need to know how far the partitions are counted, so they write and finish what was
+polled, or drop what takes too long. If a batch fails, what was polled behind it is dropped with it, and read again.
 """
 
 import time
@@ -35,6 +35,8 @@ POLL_WHILE_WRITING_S = 0.005
 """How long a poll waits for messages while a batch is written behind which others wait."""
 POLLED_BYTES_MAX = 64 * 1024 * 1024
 """With more bytes polled, polling waits. They are in memory beside the batch that is written."""
+FINISH_S_MAX = 4.0
+"""How long what was polled is counted before partitions start or the process stops; what is left is read again."""
 REVOKE_S_MAX = 10.0
 """How long a revocation waits until all that was polled is counted. Without the wait it is counted once all the same:
 the claim of the next owner ends its epoch."""
@@ -102,14 +104,20 @@ class BatchPipeline:
             self._write_next()
 
     def finish(self) -> bool:
-        """Wait until all that was polled is counted. Returns whether what is polled behind it may be counted.
+        """Wait until what was polled is counted. After `FINISH_S_MAX` seconds what is not yet being written is dropped.
+
+        Returns whether all is counted, so that what is polled behind it may be counted.
 
         Raises:
             StoreUnavailable: PostgreSQL is unavailable. What was polled is dropped.
         """
         finished = True
+        give_up_at = time.monotonic() + FINISH_S_MAX
         while self._in_flight is not None:
             finished = self._finish_in_flight() and finished
+            if not self._polled.is_empty and time.monotonic() >= give_up_at:
+                self._drop_polled()
+                finished = False
             self._write_next()
         return finished
 
