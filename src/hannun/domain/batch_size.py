@@ -16,7 +16,7 @@ WRITE_TARGET_S = 0.2
 """About how long a batch should take to write. A new message behind a backlog waits for two or three batches."""
 WRITE_TARGET_OF_MANY_EVENTS_S = 1.5
 """The same where a batch holds few messages of each event. Well below the 4 s after which a PostgreSQL that does not
-answer is treated as unavailable, and for which HTTP ingestion waits for a lock."""
+answer is treated as unavailable, and the 3 s for which a request waits for a lock by default (`settings`)."""
 FEW_MESSAGES = 20
 """As many messages of each event are few."""
 SIZE_MIN = 1_000
