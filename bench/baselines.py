@@ -29,7 +29,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from hannun.cache.entry import EntryMeta
-from hannun.cache.get_pool import GetConnectionPool
+from hannun.cache.read_pool import ReadConnectionPool
 
 Get = Callable[[str], Awaitable[Any]]
 
@@ -108,7 +108,9 @@ async def serve(name: str, fd: int) -> None:
         "protocol": 3,
     }
     client = redis.asyncio.Redis(**server)
-    pool = GetConnectionPool(lambda: redis.asyncio.Connection(**server, socket_timeout=None), count_max=10, timeout_s=5)
+    pool = ReadConnectionPool(
+        lambda: redis.asyncio.Connection(**server, socket_timeout=None), count_max=10, timeout_s=5
+    )
     key = os.environ["BASELINE_KEY"]
     apps = {
         "hello": lambda: hello(Path(os.environ["BASELINE_BODY"]).read_bytes()),

@@ -68,7 +68,7 @@ def test_a_thousand_cancelled_reads_leave_no_lease_no_connection_and_no_task(wor
             assert serve.cache._local._guards == {}
             pool = serve.cache._client.connection_pool
             assert not pool._in_use_connections
-            assert serve.cache._get_pool._in_use == 0
+            assert serve.cache._read_pool._in_use == 0
             stats = serve.reader._pool.get_stats()
             assert stats["pool_available"] == stats["pool_size"]
             assert len(asyncio.all_tasks()) - stats["pool_size"] < 20, "but the pool's own"

@@ -163,7 +163,7 @@ def test_a_reader_that_takes_a_lease_just_released_finds_what_was_filled(world: 
 def test_a_read_gets_the_answer_or_the_lease_in_one_command(world: World, connections: str) -> None:
     async def work(serve: Serve) -> None:
         if connections == "those of redis-py":
-            serve.cache._get_pool._count_max = 0
+            serve.cache._read_pool._count_max = 0
         found, lease = await serve.cache.get_or_acquire(KEY)
         assert found is None and lease is not None
         assert await serve.cache.get_or_acquire(KEY) == (None, None), "another reader holds it"
@@ -245,7 +245,7 @@ def test_a_lease_of_a_server_that_was_restarted_fills_for_its_new_run(world: Wor
 
     async def work(serve: Serve) -> None:
         await serve.cache.get(KEY)
-        await serve.cache._get_pool._close_idle()
+        await serve.cache._read_pool._close_idle()
         run, serve.cache._server = serve.cache._server, "the run before"
         _, lease = await serve.cache.get_or_acquire(KEY)
         assert lease is not None and lease.server == run

@@ -17,7 +17,7 @@ from world import World
 
 from hannun.cache import AnswerCache
 from hannun.cache.asyncio_connection import AsyncioConnection
-from hannun.cache.get_pool import GetConnectionPool
+from hannun.cache.read_pool import ReadConnectionPool
 
 KEYS = [f"key {number}" for number in range(20)]
 TIMEOUT_S = 2.0
@@ -37,7 +37,7 @@ def value_of(key: str) -> bytes:
     return key.encode() * 100
 
 
-class CountingPool(GetConnectionPool):
+class CountingPool(ReadConnectionPool):
     """A pool that counts the connections it has made."""
 
     def __init__(self, port: int, *, count_max: int = 10, timeout_s: float = 5.0, **options: Any) -> None:
@@ -244,7 +244,7 @@ def test_a_connection_that_was_closed_a_moment_ago_is_replaced_also_on_uvloop(wo
         return AsyncioConnection(port=proxy.port, password=world.redis.password, protocol=3, socket_timeout=None)
 
     async def run() -> None:
-        pool = GetConnectionPool(new_connection, count_max=1, timeout_s=5.0)
+        pool = ReadConnectionPool(new_connection, count_max=1, timeout_s=5.0)
         assert await pool.get(KEYS[0]) == value_of(KEYS[0])
         writer = pool._idle[0]._writer
         assert writer is not None

@@ -16,7 +16,7 @@ from test_authorization import recorded_commands
 from world import OWNER, SPRING
 
 from hannun.cache.answer_cache import AnswerCache
-from hannun.cache.get_pool import GetConnectionPool
+from hannun.cache.read_pool import ReadConnectionPool
 from hannun.errors import Busy
 from hannun.flows.health_checks import Health
 from hannun.flows.report.answers import Reports
@@ -145,7 +145,7 @@ def routes_in(app: FastAPI) -> Iterator[str]:
 def commands_sent() -> Iterator[list[str]]:
     """What requests send to PostgreSQL and Redis within the block, also in threads and past redis-py."""
     with recorded_commands() as sent, pytest.MonkeyPatch.context() as patch:
-        get, transaction, report = GetConnectionPool.get, Database.transaction, Health.report
+        get, transaction, report = ReadConnectionPool.get, Database.transaction, Health.report
 
         async def get_recorded(pool: Any, key: str) -> Any:
             sent.append(f"redis GET {key}")
@@ -162,7 +162,7 @@ def commands_sent() -> Iterator[list[str]]:
             sent.append("health report")
             return report(health)
 
-        patch.setattr(GetConnectionPool, "get", get_recorded)
+        patch.setattr(ReadConnectionPool, "get", get_recorded)
         patch.setattr(Database, "transaction", transaction_recorded)
         patch.setattr(Health, "report", report_recorded)
         yield sent

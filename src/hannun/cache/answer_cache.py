@@ -33,9 +33,9 @@ from redis.commands.core import AsyncScript
 from hannun.cache import announcements, entry, keys, subscription
 from hannun.cache.address import RedisAddress
 from hannun.cache.failures import DISCONNECTED, TIMED_OUT, TIMEOUT_COOLDOWN_S, UNAVAILABLE
-from hannun.cache.get_pool import GetConnectionPool
 from hannun.cache.lease import FILL_SCRIPT, GET_OR_ACQUIRE_SCRIPT, LEASE_MS, RELEASE_SCRIPT, Lease
 from hannun.cache.local import FillGuard, LocalCache
+from hannun.cache.read_pool import ReadConnectionPool
 from hannun.cache.server_run import read_run_id
 from hannun.cache.subscription import PING_INTERVAL_S, RECONNECT_INTERVAL_S, Received
 from hannun.cache.version_floors import VersionFloors
@@ -95,21 +95,21 @@ class AnswerCache:
         self._floors = floors or VersionFloors()
         connection = address.asyncio_connection
         options = address.options() | {"redis_connect_func": self._record_server_run}
-        get_connections_max = options.pop("max_connections") // 2
+        read_connections_max = options.pop("max_connections") // 2
         # A blocking pool: a reader that finds all connections in use waits for one. An error instead would send all
         # those readers to PostgreSQL.
         self._client = redis.asyncio.Redis.from_pool(
             redis.asyncio.BlockingConnectionPool(
-                address.connections_max - get_connections_max,
+                address.connections_max - read_connections_max,
                 self._timeout_s,
                 connection_class=connection,
                 retry=Retry(NoBackoff(), 1, DISCONNECTED),
                 **options | {"socket_timeout": self._timeout_s},
             )
         )
-        self._get_pool = GetConnectionPool(
+        self._read_pool = ReadConnectionPool(
             lambda: connection(**options | {"socket_timeout": None, "health_check_interval": 0}),
-            count_max=get_connections_max,
+            count_max=read_connections_max,
             timeout_s=self._timeout_s,
         )
         self._get_or_acquire_script = self._client.register_script(GET_OR_ACQUIRE_SCRIPT)
@@ -133,7 +133,7 @@ class AnswerCache:
     async def close(self) -> None:
         metrics.cache_reads.remove_source(self._count_reads)
         metrics.cache_fills.remove_source(self._count_fills)
-        await self._get_pool.close()
+        await self._read_pool.close()
         await self._client.aclose()
 
     async def check(self) -> bool:
@@ -211,7 +211,9 @@ class AnswerCache:
         try:
             # Bytes in any case: `decode_responses` is off.
             value: bytes | None = await (
-                self._get_pool.get(key) if self._get_pool.has_capacity else self._within_timeout(self._client.get(key))
+                self._read_pool.get(key)
+                if self._read_pool.has_capacity
+                else self._within_timeout(self._client.get(key))
             )
         except UNAVAILABLE as error:
             self._record_failed_read(error)
@@ -289,8 +291,8 @@ class AnswerCache:
         return answer
 
     async def _run_script(self, script: AsyncScript, keys_: Sequence[str], args: Sequence[Any]) -> Any:
-        if self._get_pool.has_capacity:
-            return await self._get_pool.run_script(cast(str, script.script), script.sha, keys_, args)
+        if self._read_pool.has_capacity:
+            return await self._read_pool.run_script(cast(str, script.script), script.sha, keys_, args)
         return await self._within_timeout(script(keys_, args))
 
     async def owner(self, key: str) -> str | None:

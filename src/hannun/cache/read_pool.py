@@ -17,7 +17,7 @@ import redis
 from redis.asyncio import Connection
 
 
-class GetConnectionPool:
+class ReadConnectionPool:
     """Connections to one server, for one event loop.
 
     Args:

@@ -201,14 +201,14 @@ class FastPath:
         answer = self._cached.local(target.cache_key)
         if answer is None or not principal.may_see(answer.owner):
             return None
-        if tags is not None and tags != answer.etag and answer.version < _seen(request):
+        if tags is not None and tags != answer.etag and answer.version < _version_seen_by(request):
             return None
         return answer
 
     async def _read(self, scope: Scope, request: _Request) -> tuple[EncodedAnswer | None, Source]:
         """The answer from Redis or PostgreSQL; None where the route must answer."""
         target, principal, *_ = request
-        seen = _seen(request)
+        seen = _version_seen_by(request)
         # A plain GET first: it costs two thirds of the script that `answer` runs, and mostly finds an answer.
         answer = None if target.cache_key is None else await self._cached.from_redis(target.cache_key, seen)
         if answer is not None and principal.may_see(answer.owner):
@@ -272,7 +272,7 @@ class FastPath:
         return self._transport.try_write(send, 200, head, body if with_body else b"")
 
 
-def _seen(request: _Request) -> int:
+def _version_seen_by(request: _Request) -> int:
     """The version of the answer that the caller has already."""
     return version_seen(request.tags, of_event=request.target.is_of_event)
 
